@@ -1,0 +1,46 @@
+# Every target makes the environment itself when it is missing.
+.DEFAULT_GOAL := help
+PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3.13 || command -v python3)
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+READY := .venv/.ready
+
+.PHONY: help repro test test-fast ui tune serve lint lock clean
+
+help: ## list these targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+$(READY): requirements.lock
+	$(PYTHON) -m venv .venv
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@touch $@
+
+repro: $(READY) ## run the pipeline (dvc repro), from the catalogue to a champion in the registry
+	dvc repro
+
+test: $(READY) ## run every test, a whole small pipeline included
+	python -m pytest
+
+test-fast: $(READY) ## run the tests that end within two minutes
+	python -m pytest -m "not slow and not realdata"
+
+ui: $(READY) ## open the MLflow UI on mlruns/ (http://127.0.0.1:5000)
+	python -m stages.ui
+
+tune: $(READY) ## search the triplet margin and the re-rank weights with Optuna
+	python -m stages.tune
+
+serve: $(READY) ## serve the champion (http://127.0.0.1:8000)
+	python -m serving
+
+lint: $(READY) ## check style and types
+	ruff check .
+	ruff format --check .
+	mypy
+
+lock: $(READY) ## write requirements.lock anew from pyproject.toml (needs uv)
+	uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes --no-annotate \
+		--custom-compile-command "make lock" --quiet --output-file requirements.lock
+
+clean: ## remove the environment, scratch folders and caches; data, models and runs stay
+	rm -rf .venv .scratch .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

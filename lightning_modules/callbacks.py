@@ -1,0 +1,112 @@
+"""Callbacks of every training: history that survives a kill, throughput, pictures, progress."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+from PIL import Image
+from pytorch_lightning.callbacks import Callback, EarlyStopping, TQDMProgressBar
+
+History = dict[str, list[list[float]]]
+FIRST_COLUMNS = ("train/loss", "val/score")
+
+
+class RecordHistory(Callback):
+    """Collects every logged figure by epoch; travels in the checkpoint, so a resumed training has the whole curve."""
+
+    def __init__(self) -> None:
+        self.history: History = {}
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if not trainer.sanity_checking:
+            self._add(trainer, "val/")
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._add(trainer, "train/")
+
+    def _add(self, trainer: pl.Trainer, prefix: str) -> None:
+        for name, value in sorted(trainer.callback_metrics.items()):
+            if name.startswith(prefix):
+                self.history.setdefault(name, []).append([trainer.current_epoch, round(float(value), 6)])
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"history": self.history}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.history = state_dict["history"]
+
+
+class ResumableEarlyStopping(EarlyStopping):
+    """Early stopping that stays stopped when the training is resumed after its last epoch."""
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if self.wait_count >= self.patience:
+            trainer.should_stop = True
+
+
+class Throughput(Callback):
+    """Learning rate and images per second, which go to the tracker only: they differ from run to run."""
+
+    def __init__(self) -> None:
+        self._start = 0.0
+        self._images = 0
+        self.images_per_second = 0.0
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._start, self._images = time.perf_counter(), 0
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        self._images += len(batch["images"])
+        self._seconds = time.perf_counter() - self._start
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self.images_per_second = self._images / max(self._seconds, 1e-9)
+        figures = {"images_per_second": self.images_per_second, "epoch_seconds": self._seconds}
+        rates = {f"learning_rate/{i}": o.param_groups[0]["lr"] for i, o in enumerate(trainer.optimizers)}
+        for logger in trainer.loggers:
+            logger.log_metrics({**figures, **rates}, step=trainer.global_step)
+
+
+class ContactSheets(Callback):
+    """Saves a picture every few epochs; `draw` makes it from the module as it is after a validation."""
+
+    def __init__(self, folder: Path, every: int, draw: Callable[[], Image.Image]) -> None:
+        self._folder = folder
+        self._every = every
+        self._draw = draw
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        epoch = trainer.current_epoch
+        if trainer.sanity_checking or (epoch % self._every and epoch + 1 < (trainer.max_epochs or 0)):
+            return
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self._draw().save(self._folder / f"epoch-{epoch:03d}.png")
+
+
+class EpochLines(Callback):
+    """One line per epoch, for logs; a terminal gets a progress bar instead."""
+
+    def __init__(self, name: str, throughput: Throughput) -> None:
+        self._name = name
+        self._throughput = throughput
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        figures = {
+            name.split("/")[-1]: float(trainer.callback_metrics[name])
+            for name in FIRST_COLUMNS
+            if name in trainer.callback_metrics
+        }
+        shown = "  ".join(f"{name} {value:.4f}" for name, value in figures.items())
+        speed = f"{self._throughput.images_per_second:.0f} images/s"
+        sys.stderr.write(f"{self._name}: epoch {trainer.current_epoch + 1}/{trainer.max_epochs}  {shown}  {speed}\n")
+
+
+def progress(name: str, throughput: Throughput) -> Callback:
+    return TQDMProgressBar() if sys.stderr.isatty() else EpochLines(name, throughput)

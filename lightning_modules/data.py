@@ -1,0 +1,159 @@
+"""Catalogue rows as tensors: decoded once, kept in memory as bytes, served in batches."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from lightning_modules.samplers import EpochSampler
+from retrieval.catalog import Catalog, Rows
+from retrieval.images import decode_image, prepare_image
+
+Batch = dict[str, Tensor]
+EVAL_BATCH = 256
+
+
+class DataError(ValueError):
+    """The catalogue lacks images that a training needs."""
+
+
+@dataclass(frozen=True)
+class ImageSet:
+    """Images of one purpose with their labels; all arrays have one entry per image.
+
+    Attributes:
+        images: uint8 tensor of shape (N, 3, S, S).
+        items: item number, counted over this set.
+        categories: category number, counted over the whole catalogue.
+        domains: `shop`, `consumer` or `sketch`.
+        image_ids: ids in the catalogue.
+        item_ids: product ids in the catalogue.
+        attributes: the attribute labels of each image's item.
+    """
+
+    images: Tensor
+    items: npt.NDArray[np.int64]
+    categories: npt.NDArray[np.int64]
+    domains: npt.NDArray[np.object_]
+    image_ids: npt.NDArray[np.object_]
+    item_ids: npt.NDArray[np.object_]
+    attributes: npt.NDArray[np.object_]
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+
+def load_images(catalog: Catalog, rows: Rows, size: int) -> ImageSet:
+    """Decodes `rows`, cropped to their boxes and fitted to `size` exactly as the served runtime does."""
+    boxes = catalog.column("bbox")
+    images = np.empty((len(rows), size, size, 3), dtype=np.uint8)
+    for number, (row, data) in enumerate(zip(rows, catalog.images(rows), strict=True)):
+        images[number] = prepare_image(decode_image(data), size, boxes[row])
+    known = sorted(set(catalog.column("category")))
+    item_ids = catalog.column("item_id")[rows]
+    return ImageSet(
+        images=torch.from_numpy(images).permute(0, 3, 1, 2).contiguous(),
+        items=np.unique(item_ids.astype(str), return_inverse=True)[1].astype(np.int64),
+        categories=np.searchsorted(known, catalog.column("category")[rows].astype(str)).astype(np.int64),
+        domains=catalog.column("domain")[rows],
+        image_ids=catalog.column("image_id")[rows],
+        item_ids=item_ids,
+        attributes=catalog.column("attributes")[rows],
+    )
+
+
+class RowDataset(Dataset[Batch]):
+    """Images and targets of an `ImageSet` by row number, a whole batch at a time."""
+
+    def __init__(self, images: ImageSet, targets: Tensor | None = None) -> None:
+        self._set = images
+        self._items = torch.from_numpy(images.items)
+        self._categories = torch.from_numpy(images.categories)
+        self._shop = torch.from_numpy((images.domains == "shop").astype(np.bool_))
+        self._targets = targets
+
+    def __len__(self) -> int:
+        return len(self._set)
+
+    def __getitems__(self, rows: list[int]) -> Batch:
+        index = torch.as_tensor(rows)
+        batch = {
+            "images": self._set.images[index],
+            "rows": index,
+            "items": self._items[index],
+            "categories": self._categories[index],
+            "shop": self._shop[index],
+        }
+        return batch if self._targets is None else {**batch, "targets": self._targets[index]}
+
+    def __getitem__(self, row: int) -> Batch:
+        return {name: value[0] for name, value in self.__getitems__([row]).items()}
+
+
+def to_float(images: Tensor) -> Tensor:
+    """uint8 (B, 3, S, S) -> float32 in [0, 1]."""
+    return images.float().div_(255)
+
+
+class RetrievalData(pl.LightningDataModule):
+    """Training images in the sampler's order; val queries and gallery in one unshuffled set.
+
+    Attributes:
+        train: images of the train split.
+        val: query and gallery images of the val split.
+        val_is_query: (len(val),) whether an image is a query.
+    """
+
+    def __init__(self, train: ImageSet, val: ImageSet, val_is_query: npt.NDArray[np.bool_], categories: int) -> None:
+        super().__init__()
+        self.train = train
+        self.val = val
+        self.val_is_query = val_is_query
+        self.categories = categories
+        self._sampler: EpochSampler | None = None
+
+    @classmethod
+    def from_catalog(cls, catalog: Catalog, domains: list[str], size: int) -> RetrievalData:
+        """Raises DataError when a split that training needs is empty."""
+        train = catalog.select(split="train", domain=domains)
+        val = catalog.select(split="val", domain=domains, role=["query", "gallery"])
+        for name, rows in (("train", train), ("val", val)):
+            if not len(rows):
+                raise DataError(
+                    f"{catalog.folder} has no {name} images in the domains {domains}; check train_embedder.domains"
+                )
+        is_query = catalog.column("role")[val] == "query"
+        categories = len(set(catalog.column("category")))
+        return cls(load_images(catalog, train, size), load_images(catalog, val, size), is_query, categories)
+
+    def use_sampler(self, sampler: EpochSampler) -> None:
+        self._sampler = sampler
+
+    def train_dataloader(self) -> DataLoader[Batch]:
+        if self._sampler is None:
+            raise DataError("no sampler is set; call use_sampler first")
+        return batches(RowDataset(self.train), self._sampler)
+
+    def val_dataloader(self) -> DataLoader[Batch]:
+        return batches(RowDataset(self.val), EVAL_BATCH)
+
+
+def batches(dataset: Dataset[Batch], order: EpochSampler | int) -> DataLoader[Batch]:
+    """A loader over a dataset that hands out whole batches, in a sampler's order or in row order by batch size.
+
+    No worker processes: the images are in memory already, and workers would make a resumed training differ.
+    """
+    if isinstance(order, int):
+        return DataLoader(dataset, batch_size=order, collate_fn=_as_it_is)
+    return DataLoader(dataset, batch_sampler=order, collate_fn=_as_it_is)
+
+
+def _as_it_is(batch: Any) -> Any:
+    return batch

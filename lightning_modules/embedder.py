@@ -1,0 +1,68 @@
+"""The net that is exported, indexed and searched: a backbone and a head."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from lightning_modules.backbones import Backbone, build_backbone
+from params.training import Backbone as BackboneParams
+
+
+class GlobalAveragePool(nn.Module):
+    """(B, C, h, w) -> (B, C), the mean over the map."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.dim = channels
+
+    def forward(self, features: Tensor) -> Tensor:
+        return features.mean(dim=(2, 3))
+
+
+class MaxPoolProject(nn.Module):
+    """Global max pool, then a fully connected layer; (B, C, h, w) -> (B, dim)."""
+
+    def __init__(self, channels: int, dim: int) -> None:
+        super().__init__()
+        self.dim = dim
+        self.project = nn.Linear(channels, dim)
+
+    def forward(self, features: Tensor) -> Tensor:
+        projected: Tensor = self.project(features.amax(dim=(2, 3)))
+        return projected
+
+
+class Embedder(nn.Module):
+    """Backbone, head and L2 norm.
+
+    Attributes:
+        dim: length of the embedding.
+    """
+
+    def __init__(self, backbone: Backbone, head: GlobalAveragePool | MaxPoolProject) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.head = head
+        self.dim = head.dim
+
+    def pooled(self, images: Tensor) -> Tensor:
+        """(B, 3, S, S) in [0, 1] -> (B, dim), not normalised."""
+        pooled: Tensor = self.head(self.backbone(images))
+        return pooled.float()
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(B, 3, S, S) in [0, 1] -> (B, dim) of length 1."""
+        return F.normalize(self.pooled(images), dim=1)
+
+
+def average_pool_net(params: BackboneParams) -> Embedder:
+    """Backbone and global average pool: the net of image2vec."""
+    backbone = build_backbone(params)
+    return Embedder(backbone, GlobalAveragePool(backbone.channels))
+
+
+def max_pool_net(params: BackboneParams, dim: int) -> Embedder:
+    """Backbone, global max pool and a fully connected layer: the net of siamese, and of the `untrained` floor."""
+    backbone = build_backbone(params)
+    return Embedder(backbone, MaxPoolProject(backbone.channels, dim))

@@ -1,0 +1,43 @@
+"""Image2Vec: a category classifier whose pooled features are the vector.
+
+Source: Jo, Lee, Lee & Lim 2018 (Journal of Digital Convergence 16(12)); Electronics 2020, 9(3), 508. The paper trains a
+CNN on product categories, drops the classifier and searches the features of its global average pooling layer by cosine.
+The depth of its CNN is not stated; the backbone is a param here.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from lightning_modules.data import Batch, RetrievalData
+from lightning_modules.embedder import average_pool_net
+from lightning_modules.retrieval_module import RetrievalModule
+from lightning_modules.samplers import EpochSampler, ShuffledBatches
+from params import Params
+from params.training import Image2vec as Image2vecParams
+from params.training import TrainEmbedder
+
+
+def build(params: Params, data: RetrievalData) -> Image2vec:
+    return Image2vec(params.train_embedder, params.image2vec, data)
+
+
+class Image2vec(RetrievalModule):
+    """Backbone, global average pool; a linear category classifier during training only."""
+
+    def __init__(self, shared: TrainEmbedder, method: Image2vecParams, data: RetrievalData) -> None:
+        super().__init__(average_pool_net(shared.backbone), shared, method.fit, data)
+        self.classify = nn.Linear(self.net.dim, data.categories)
+        self._method = method
+
+    def sampler(self, seed: int) -> EpochSampler:
+        return ShuffledBatches(len(self.data.train), self._method.batch_size, seed)
+
+    def loss(self, images: Tensor, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        logits = self.classify(self.net.pooled(images)).float()
+        loss = F.cross_entropy(logits, batch["categories"], label_smoothing=self._method.label_smoothing)
+        with torch.no_grad():
+            accuracy = (logits.argmax(1) == batch["categories"]).float().mean()
+        return loss, {"accuracy": accuracy}

@@ -1,0 +1,76 @@
+"""Pools of explicit negatives for the siamese network's third stream."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from lightning_modules.data import ImageSet, to_float
+from lightning_modules.retrieval_module import RetrievalModule
+
+Pool = npt.NDArray[np.int64]
+CHUNK = 256
+
+
+def adjacent_pool(images: ImageSet) -> Pool:
+    """For each image the images of the next item of its category, in item order (the last item wraps round).
+
+    Rows are padded by repetition to one length; a category with a single item falls back on the next item of any category.
+
+    Returns:
+        (N, L) row numbers.
+    """
+    category_of = {int(item): int(category) for item, category in zip(images.items, images.categories, strict=True)}
+    items = sorted(category_of, key=lambda item: (category_of[item], item))
+    rows_of = {item: np.flatnonzero(images.items == item) for item in items}
+    pools: list[Pool] = [rows_of[_neighbour(item, items, category_of)] for item in images.items.tolist()]
+    length = max(len(pool) for pool in pools)
+    return np.stack([np.resize(pool, length) for pool in pools])
+
+
+def _neighbour(item: int, items: list[int], category_of: dict[int, int]) -> int:
+    same = [other for other in items if category_of[other] == category_of[item]]
+    ring = same if len(same) > 1 else items
+    return ring[(ring.index(item) + 1) % len(ring)]
+
+
+def nearest_pool(model: RetrievalModule, images: ImageSet, size: int, same_category: bool) -> Pool:
+    """For each image the `size` nearest gallery images of other items under the present model (Gajic & Baldrich 2018).
+
+    The gallery is the shop images where there are any, else all images. Computed in chunks, so that memory grows with
+    N x size and not with N x N.
+
+    Returns:
+        (N, size) row numbers, nearest first; padded by repetition where fewer images qualify.
+    """
+    embeddings = embed_all(model, images)
+    shop = np.flatnonzero(images.domains == "shop")
+    gallery = torch.from_numpy(shop if len(shop) else np.arange(len(images)))
+    items, categories = torch.from_numpy(images.items), torch.from_numpy(images.categories)
+    pools = []
+    for start in range(0, len(images), CHUNK):
+        rows = slice(start, start + CHUNK)
+        scores = embeddings[rows] @ embeddings[gallery].T
+        barred = items[rows, None] == items[gallery]
+        if same_category:
+            elsewhere = categories[rows, None] != categories[gallery]
+            barred |= elsewhere & (~(barred | elsewhere)).any(dim=1, keepdim=True)
+        best = scores.masked_fill(barred, -torch.inf).topk(min(size, len(gallery)), dim=1)
+        # Where fewer than `size` images qualify, the nearest one takes the barred places.
+        chosen = torch.where(best.values.isinf(), best.indices[:, :1], best.indices)
+        pools.append(gallery[chosen].numpy())
+    return np.concatenate(pools)
+
+
+def embed_all(model: RetrievalModule, images: ImageSet) -> torch.Tensor:
+    """Embeddings of all images, unaugmented, in evaluation mode; (N, dim) on the CPU."""
+    training = model.training
+    model.eval()
+    with torch.no_grad():
+        parts = [
+            model(to_float(images.images[start : start + CHUNK].to(model.device))).float().cpu()
+            for start in range(0, len(images), CHUNK)
+        ]
+    model.train(training)
+    return torch.cat(parts)

@@ -1,0 +1,90 @@
+"""What every learned retriever shares: augmented training batches, retrieval validation, one optimiser."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import Any
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from torch import Tensor, nn
+
+from lightning_modules.augment import augment
+from lightning_modules.data import Batch, RetrievalData, to_float
+from lightning_modules.embedder import Embedder
+from lightning_modules.samplers import EpochSampler
+from lightning_modules.schedule import optimiser_with_schedule
+from lightning_modules.validation import primary_pair, retrieval_scores
+from params.training import Fit, TrainEmbedder
+
+MONITOR = "val/score"
+
+
+class RetrievalModule(pl.LightningModule):
+    """Base of the methods; a method gives its net and adds its loss and its sampler.
+
+    Attributes:
+        net: what is exported.
+        data: what it trains and is validated on.
+        val_embeddings: (len(data.val), D) of the newest validation.
+    """
+
+    def __init__(self, net: Embedder, shared: TrainEmbedder, fit: Fit, data: RetrievalData) -> None:
+        super().__init__()
+        self.net = net
+        self.val_embeddings = np.zeros((0, 0), dtype=np.float32)
+        self._shared = shared
+        self._fit = fit
+        self.data = data
+        self._collected: list[Tensor] = []
+
+    @abstractmethod
+    def loss(self, images: Tensor, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        """The training loss of augmented `images` (B, 3, S, S) in [0, 1], and figures to log beside it."""
+
+    @abstractmethod
+    def sampler(self, seed: int) -> EpochSampler:
+        """The order in which this method sees the training images."""
+
+    def heads(self) -> list[nn.Parameter]:
+        """Parameters outside the backbone."""
+        inside = {id(parameter) for parameter in self.net.backbone.parameters()}
+        return [parameter for parameter in self.parameters() if id(parameter) not in inside]
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(B, 3, S, S) in [0, 1] -> (B, D) of length 1."""
+        embeddings: Tensor = self.net(images)
+        return embeddings
+
+    def view(self, images: Tensor) -> Tensor:
+        """An augmented float view of uint8 images."""
+        view = augment(to_float(images), self._shared.augment)
+        return view.contiguous(memory_format=torch.channels_last) if self._shared.backbone.channels_last else view
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        loss, figures = self.loss(self.view(batch["images"]), batch)
+        size = len(batch["images"])
+        self.log("train/loss", loss, on_step=False, on_epoch=True, batch_size=size, prog_bar=True)
+        for name, value in figures.items():
+            self.log(f"train/{name}", value, on_step=False, on_epoch=True, batch_size=size)
+        return loss
+
+    def on_validation_epoch_start(self) -> None:
+        self._collected = []
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        self._collected.append(self(to_float(batch["images"])).float().cpu())
+
+    def on_validation_epoch_end(self) -> None:
+        self.val_embeddings = torch.cat(self._collected).numpy()
+        if len(self.val_embeddings) < len(self.data.val):  # Lightning's sanity check runs a few batches only
+            return
+        scores = retrieval_scores(self.val_embeddings, self.data)
+        for name, value in scores.items():
+            self.log(f"val/{name}", value)
+        self.log(MONITOR, scores[f"{primary_pair(self.data)}/map_at_r"], prog_bar=True)
+
+    def configure_optimizers(self) -> Any:
+        steps = max(1, int(self.trainer.estimated_stepping_batches) // self._fit.epochs)
+        return optimiser_with_schedule(self.net.backbone, self.heads(), self._fit, steps)

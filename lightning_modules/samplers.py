@@ -1,0 +1,114 @@
+"""Orders of the training images that depend on nothing but the seed and the epoch.
+
+Lightning calls `set_epoch`; a killed and resumed training therefore sees the same batches as one that was never killed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import pairwise
+
+import numpy as np
+import numpy.typing as npt
+from torch.utils.data import Sampler
+
+
+class EpochSampler(Sampler[list[int]]):
+    """Base: batches of row numbers, drawn anew for every epoch.
+
+    Lightning calls `set_epoch` on a loader's `sampler` and on the `sampler` inside a batch sampler; this class is given to
+    the loader as a batch sampler and forwards itself as `sampler` to be found.
+    """
+
+    def __init__(self, seed: int) -> None:
+        self._seed = seed
+        self._epoch = 0
+
+    @property
+    def sampler(self) -> EpochSampler:
+        return self
+
+    def set_epoch(self, epoch: int) -> None:
+        self._epoch = epoch
+
+    def generator(self) -> np.random.Generator:
+        return np.random.default_rng([self._seed, self._epoch])
+
+
+class ShuffledBatches(EpochSampler):
+    """Every row once per epoch in random order; a last batch smaller than half a batch joins the one before.
+
+    A lone image in a batch would break batch normalisation, and dropping it would leave images unseen.
+    """
+
+    def __init__(self, rows: int, batch_size: int, seed: int) -> None:
+        super().__init__(seed)
+        self._rows = rows
+        self._batches = max(1, round(rows / batch_size))
+
+    def __len__(self) -> int:
+        return self._batches
+
+    def __iter__(self) -> Iterator[list[int]]:
+        order = self.generator().permutation(self._rows)
+        for batch in np.array_split(order, self._batches):
+            yield batch.tolist()
+
+
+class ItemBatches(EpochSampler):
+    """P items x K images (Hermans et al. 2017), with defined coverage: every image is seen at least once per epoch.
+
+    An item with n images is cut into ceil(n / K) groups; the last group is filled up with other images of the item (with
+    repetition when the item has fewer than K). Groups are shuffled, and no batch holds two groups of one item as long as
+    enough items are left.
+
+    Args:
+        labels: (rows,) item number of each row.
+        items_per_batch: P.
+        images_per_item: K.
+
+    Raises:
+        ValueError: when there are fewer items than one batch needs.
+    """
+
+    def __init__(self, labels: npt.NDArray[np.int64], items_per_batch: int, images_per_item: int, seed: int) -> None:
+        super().__init__(seed)
+        self._rows = [np.flatnonzero(labels == label) for label in np.unique(labels)]
+        if len(self._rows) < 2:
+            raise ValueError(
+                f"training needs at least 2 items to have negatives, the train split has {len(self._rows)}"
+            )
+        self._items = min(items_per_batch, len(self._rows))
+        self._images = images_per_item
+        groups = sum(-(-len(rows) // images_per_item) for rows in self._rows)
+        self._batches = max(1, round(groups / self._items))
+
+    def __len__(self) -> int:
+        return self._batches
+
+    def __iter__(self) -> Iterator[list[int]]:
+        generator = self.generator()
+        rounds: list[list[npt.NDArray[np.int64]]] = []
+        for rows in self._rows:
+            for number, group in enumerate(self._groups(generator.permutation(rows), generator)):
+                while len(rounds) <= number:
+                    rounds.append([])
+                rounds[number].append(group)
+        # Round by round, an item's groups lie far apart.
+        ordered = [turn[i] for turn in rounds for i in generator.permutation(len(turn))]
+        bounds = np.linspace(0, len(ordered), self._batches + 1).round().astype(int)
+        batches = [ordered[a:b] for a, b in pairwise(bounds)]
+        for number in generator.permutation(len(batches)):
+            yield np.concatenate(batches[number]).tolist()
+
+    def _groups(self, rows: npt.NDArray[np.int64], generator: np.random.Generator) -> Iterator[npt.NDArray[np.int64]]:
+        for start in range(0, len(rows), self._images):
+            group = rows[start : start + self._images]
+            lacking = self._images - len(group)
+            if lacking:
+                others = np.setdiff1d(rows, group)
+                enough = len(others) >= lacking
+                group = np.concatenate(
+                    [group, generator.choice(others if enough else rows, lacking, replace=not enough)]
+                )
+            yield group

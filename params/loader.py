@@ -1,0 +1,111 @@
+"""Reads params.yaml, or fails naming the key, the value and what is allowed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from pydantic import Field, ValidationError, field_validator, model_validator
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from params.block import Block
+from params.data import Ingest, Sketch, Validate
+from params.retrieval import Evaluate, Index, Register, Rerank
+from params.training import Histogram, Image2vec, Siamese, TrainClassifier, TrainEmbedder, TrainGan, Untrained
+
+LARGEST_REPORTED_K = 50
+Method = Literal["histogram", "untrained", "image2vec", "siamese"]
+
+
+class ParamsError(ValueError):
+    """params.yaml cannot be used; the message lists every problem."""
+
+
+class Base(Block):
+    """What every stage shares."""
+
+    seed: int = Field(ge=0, le=2**31 - 1)
+    image_size: int = Field(ge=16, le=1024, description="side of the square images that the nets see, pixels")
+    threads: int = Field(ge=1, le=256)
+    accelerator: Literal["auto", "cpu", "gpu", "mps"]
+    precision: Literal["32-true", "bf16-mixed", "16-mixed"]
+
+
+class Params(Block):
+    """The whole of params.yaml; one attribute per block."""
+
+    base: Base
+    retrievers: list[Method] = Field(min_length=1)
+    ingest: Ingest
+    validate_: Validate = Field(alias="validate")
+    sketch: Sketch
+    train_gan: TrainGan
+    train_embedder: TrainEmbedder
+    histogram: Histogram
+    untrained: Untrained
+    image2vec: Image2vec
+    siamese: Siamese
+    train_classifier: TrainClassifier
+    index: Index
+    rerank: Rerank
+    evaluate: Evaluate
+    register_: Register = Field(alias="register")
+
+    @field_validator("retrievers")
+    @classmethod
+    def no_repeats(cls, names: list[str]) -> list[str]:
+        if len(set(names)) < len(names):
+            raise ValueError("names a method twice")
+        return names
+
+    @model_validator(mode="after")
+    def blocks_agree(self) -> Self:
+        if self.rerank.depth <= LARGEST_REPORTED_K:
+            raise ValueError(
+                f"rerank.depth is {self.rerank.depth}, must exceed the largest reported k ({LARGEST_REPORTED_K})"
+            )
+        if self.evaluate.depth < self.rerank.depth:
+            raise ValueError(f"evaluate.depth is {self.evaluate.depth}, must be at least rerank.depth ({self.rerank.depth})")
+        if 2**self.train_gan.depth > self.train_gan.size:
+            raise ValueError(f"train_gan.depth is {self.train_gan.depth}: 2**depth exceeds train_gan.size ({self.train_gan.size})")
+        if self.ingest.embedded.val_share + self.ingest.embedded.test_share >= 0.9:
+            raise ValueError("ingest.embedded.val_share + test_share must stay below 0.9")
+        return self
+
+
+def load_params(path: str | Path = "params.yaml") -> Params:
+    """Reads and checks the file (YAML 1.2, as DVC reads it: `1e-4` is a number and `on` is a word).
+
+    Raises:
+        ParamsError: naming every key that is missing, unknown, of the wrong type or out of range.
+    """
+    return parse_params(read_yaml(path), str(path))
+
+
+def read_yaml(path: str | Path) -> Any:
+    try:
+        return YAML(typ="safe", pure=True).load(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ParamsError(f"{path} does not exist; run from the project root") from None
+    except YAMLError as error:
+        raise ParamsError(f"{path} is not valid YAML: {error}") from error
+
+
+def parse_params(values: Any, source: str = "params.yaml") -> Params:
+    """Checks an already parsed mapping; `source` names it in errors."""
+    try:
+        return Params.model_validate(values)
+    except ValidationError as error:
+        problems = "\n".join(f"  {_explain(problem)}" for problem in error.errors())
+        raise ParamsError(f"{source} has {error.error_count()} problem(s):\n{problems}") from None
+
+
+def _explain(problem: Any) -> str:
+    key = ".".join(str(part) for part in problem["loc"]) or "(top level)"
+    if problem["type"] == "extra_forbidden":
+        return f"{key}: unknown key; remove it or mend its spelling"
+    if problem["type"] == "missing":
+        return f"{key}: missing"
+    shown = "" if problem["loc"] == () else f" = {problem['input']!r}"
+    return f"{key}{shown}: {problem['msg']}"

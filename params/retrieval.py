@@ -1,0 +1,56 @@
+"""Blocks of the stages that search, measure and register."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from params.block import Block
+
+
+class Index(Block):
+    """The FAISS index of dense retrievers."""
+
+    kind: Literal["flat", "hnsw", "ivfpq"]
+    hnsw_links: int = Field(ge=4, le=128)
+    hnsw_ef_search: int = Field(ge=1, le=10_000)
+    ivf_lists: int = Field(ge=1, le=65_536)
+    ivf_probes: int = Field(ge=1, le=65_536)
+    pq_subspaces: int = Field(ge=1, le=256)
+    pq_bits: Literal[4, 8]
+    thumbnail: int = Field(ge=16, le=512, description="side of the thumbnails in the bundle, pixels")
+
+
+class Rerank(Block):
+    """Attribute re-ranking of a shortlist: alpha * -rank + beta * overlap."""
+
+    enabled: bool
+    depth: int = Field(ge=2, le=10_000)
+    alpha: float = Field(ge=0.0, le=100.0)
+    beta: float = Field(ge=0.0, le=100.0)
+    overlap: Literal["count", "jaccard", "idf"]
+    gallery_attributes: Literal["predicted", "catalogue"]
+
+
+class Evaluate(Block):
+    depth: int = Field(ge=1, le=100_000, description="length of the ranked lists that metrics see")
+    bootstrap: int = Field(ge=10, le=100_000, description="resamples of the query items")
+    chunk: int = Field(ge=1, le=65_536, description="queries searched at a time")
+    gallery_queries: int = Field(ge=1, le=200, description="queries drawn in each retrieval contact sheet")
+    projection: Literal["tsne", "pca"]
+
+
+class Register(Block):
+    """Where a champion comes from."""
+
+    model_name: str = Field(min_length=1, max_length=100, pattern=r"^[A-Za-z0-9._-]+$")
+    select_by: str = Field(
+        pattern=r"^(consumer|shop|sketch)->shop/(hit@(1|5|10|20|50)|precision@5|map@r|mrr)$",
+        description="`PAIR/METRIC` on val, e.g. `consumer->shop/hit@1`",
+    )
+    floor: float = Field(ge=0.0, le=1.0, description="lowest value of that metric on val that may become champion")
+    min_gain: float = Field(ge=0.0, le=1.0, description="gain over the champion that the bootstrap must be sure of")
+    confidence: float = Field(gt=0.5, lt=1.0)
+    max_category_drop: float = Field(ge=0.0, le=1.0)
+    max_latency_ratio: float = Field(gt=0.0, le=1000.0)

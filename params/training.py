@@ -1,0 +1,125 @@
+"""Blocks of the stages that learn: embedders, attribute classifier, sketch generator."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, field_validator
+
+from params.block import Block
+
+BackboneName = Literal["small", "resnet18", "resnet50", "mobilenet_v2", "mobilenet_v3_small", "squeezenet1_1", "vgg16"]
+NegativeStrategy = Literal["random", "adjacent", "nearest", "batch_hard", "semi_hard"]
+
+
+class Backbone(Block):
+    name: BackboneName
+    weights: str = Field(description="`none`, `imagenet` (torchvision download), or a path to a state dict")
+    width: int = Field(ge=8, le=256, description="channels of the first stage of `small`; other nets ignore it")
+    freeze_bn: bool
+    channels_last: bool
+
+
+class Augment(Block):
+    """Random views of a training image; every strength is 0 for none."""
+
+    crop_scale: float = Field(gt=0.0, le=1.0, description="smallest share of the area that a random crop keeps")
+    rotate: float = Field(ge=0.0, le=180.0, description="degrees either way")
+    flip: float = Field(ge=0.0, le=1.0)
+    brightness: float = Field(ge=0.0, le=1.0)
+    contrast: float = Field(ge=0.0, le=1.0)
+    saturation: float = Field(ge=0.0, le=1.0)
+    hue: float = Field(ge=0.0, le=0.5)
+    erase: float = Field(ge=0.0, le=1.0, description="probability that a random rectangle is painted over")
+
+
+class Fit(Block):
+    """How long and how fast a net learns."""
+
+    epochs: int = Field(ge=1, le=10_000)
+    learning_rate: float = Field(gt=0.0, le=1.0)
+    backbone_rate: float = Field(ge=0.0, le=1.0, description="factor on the learning rate of the backbone; 0 freezes it")
+    weight_decay: float = Field(ge=0.0, le=1.0)
+    warmup_epochs: int = Field(ge=0, le=1000)
+    patience: int = Field(ge=1, le=10_000, description="epochs without a better val metric before training stops")
+    validate_every: int = Field(ge=1, le=1000, description="epochs between two validations")
+
+
+class TrainEmbedder(Block):
+    """What all learned retrievers share."""
+
+    backbone: Backbone
+    augment: Augment
+    domains: list[Literal["shop", "consumer", "sketch"]] = Field(min_length=1)
+    contact_sheet_every: int = Field(ge=1, le=10_000, description="epochs between two contact sheets in the tracker")
+
+
+class Histogram(Block):
+    """The floor that learns nothing: colour and edge-orientation histograms on a grid."""
+
+    colour_bins: int = Field(ge=2, le=16, description="bins per RGB channel")
+    orientation_bins: int = Field(ge=2, le=36)
+    grid: int = Field(ge=1, le=8, description="cells per side for the orientation histograms")
+    colour_weight: float = Field(ge=0.0, le=1.0)
+
+
+class Untrained(Block):
+    """The second floor: siamese's net with its initial weights."""
+
+    embedding_dim: int = Field(ge=2, le=4096)
+
+
+class Image2vec(Block):
+    batch_size: int = Field(ge=2, le=4096)
+    label_smoothing: float = Field(ge=0.0, lt=1.0)
+    fit: Fit
+
+
+class Siamese(Block):
+    embedding_dim: int = Field(ge=2, le=4096)
+    margin: float = Field(gt=0.0, le=2.0)
+    negatives: NegativeStrategy
+    nearest_pool: int = Field(ge=1, le=1000, description="size of the pool of closest non-relevant gallery images")
+    nearest_same_category: bool
+    refresh_every: int = Field(ge=1, le=1000, description="epochs between two refreshes of the nearest pool")
+    items_per_batch: int = Field(ge=2, le=1024)
+    images_per_item: int = Field(ge=2, le=64)
+    accumulate: int = Field(ge=1, le=1024, description="batches whose gradients are added before a step")
+    fit: Fit
+
+
+class TrainClassifier(Block):
+    backbone: Backbone
+    augment: Augment
+    head: Literal["linear", "three_layer"]
+    hidden: int = Field(ge=8, le=8192, description="width of the two hidden layers of `three_layer`")
+    batch_size: int = Field(ge=2, le=4096)
+    min_positives: int = Field(ge=1, le=100_000, description="attributes with fewer training images are left out")
+    fit: Fit
+
+
+class TrainGan(Block):
+    """pix2pix: U-Net generator, PatchGAN discriminator."""
+
+    size: int = Field(ge=32, le=512)
+    generator_channels: int = Field(ge=4, le=256)
+    discriminator_channels: int = Field(ge=4, le=256)
+    discriminator_layers: int = Field(ge=1, le=5)
+    depth: int = Field(ge=3, le=8, description="down-sampling steps of the U-Net; 2**depth must not exceed size")
+    dropout: float = Field(ge=0.0, lt=1.0)
+    l1_weight: float = Field(ge=0.0, le=10_000.0)
+    adversarial_weight: float = Field(gt=0.0, le=100.0)
+    batch_size: int = Field(ge=1, le=1024)
+    epochs: int = Field(ge=1, le=10_000)
+    learning_rate: float = Field(gt=0.0, le=1.0)
+    beta1: float = Field(ge=0.0, lt=1.0)
+    patience: int = Field(ge=1, le=10_000)
+    validate_every: int = Field(ge=1, le=1000)
+    contact_sheet_every: int = Field(ge=1, le=10_000)
+
+    @field_validator("size")
+    @classmethod
+    def power_of_two(cls, size: int) -> int:
+        if size & (size - 1):
+            raise ValueError("must be a power of two: 32, 64, 128, 256 or 512")
+        return size

@@ -1,0 +1,193 @@
+"""The table of images: Parquet shards with one row per image, read and written by every stage.
+
+Everything after `ingest` speaks this format and no other. Image files are stored untouched in the `image` column, so a
+catalogue of 100,000 photos is some two hundred files that DVC, pandas, Ray and object stores all read well.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+DOMAINS = ("shop", "consumer", "sketch")
+SPLITS = ("train", "val", "test")
+ROLES = ("train", "query", "gallery")
+
+SCHEMA = pa.schema(
+    [
+        pa.field("image_id", pa.string(), nullable=False),
+        pa.field("item_id", pa.string(), nullable=False),
+        pa.field("domain", pa.string(), nullable=False),
+        pa.field("split", pa.string(), nullable=False),
+        pa.field("role", pa.string(), nullable=False),
+        pa.field("category", pa.string(), nullable=False),
+        pa.field("view", pa.string()),
+        pa.field("attributes", pa.list_(pa.string()), nullable=False),
+        pa.field("bbox", pa.list_(pa.int32())),
+        pa.field("image", pa.binary(), nullable=False),
+        pa.field("width", pa.int32()),
+        pa.field("height", pa.int32()),
+        pa.field("sha256", pa.string()),
+        pa.field("phash", pa.string()),
+    ]
+)
+METADATA_COLUMNS = tuple(name for name in SCHEMA.names if name != "image")
+
+Row = Mapping[str, Any]
+Rows = npt.NDArray[np.int64]
+
+
+class CatalogError(ValueError):
+    """A folder is not a catalogue, or rows do not fit its schema."""
+
+
+class CatalogWriter:
+    """Writes a catalogue folder that is either whole or absent.
+
+    Shards go to a hidden sibling folder, which takes the final name only when the `with` block ends without an error.
+
+    Args:
+        folder: where the catalogue will stand; an existing one is replaced at the end.
+        shard_rows: images per Parquet file.
+        schema: columns of the shards; `SCHEMA` plus any extra columns of the caller.
+
+    Raises:
+        CatalogError: when a row does not fit the schema, naming the image.
+    """
+
+    def __init__(self, folder: str | Path, shard_rows: int = 512, schema: pa.Schema = SCHEMA) -> None:
+        self.folder = Path(folder)
+        self.rows_written = 0
+        self._schema = schema
+        self._shard_rows = shard_rows
+        self._partial = self.folder.with_name(f".{self.folder.name}.partial")
+        self._pending: list[Row] = []
+        self._shards = 0
+
+    def __enter__(self) -> Self:
+        shutil.rmtree(self._partial, ignore_errors=True)
+        self._partial.mkdir(parents=True)
+        return self
+
+    def write(self, row: Row) -> None:
+        """Adds one image; columns that are left out are stored as null."""
+        self._pending.append(row)
+        if len(self._pending) >= self._shard_rows:
+            self._flush()
+
+    def write_all(self, rows: Iterable[Row]) -> None:
+        for row in rows:
+            self.write(row)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is not None:
+            shutil.rmtree(self._partial, ignore_errors=True)
+            return
+        if self._pending or not self._shards:
+            self._flush()
+        if self.folder.exists():
+            shutil.rmtree(self.folder)
+        self._partial.rename(self.folder)
+
+    def _flush(self) -> None:
+        table = self._to_table(self._pending)
+        pq.write_table(table, self._partial / f"part-{self._shards:05d}.parquet", compression="zstd")
+        self.rows_written += len(self._pending)
+        self._shards += 1
+        self._pending = []
+
+    def _to_table(self, rows: Sequence[Row]) -> pa.Table:
+        for row in rows:
+            unknown = sorted(set(row) - set(self._schema.names))
+            if unknown:
+                raise CatalogError(f"image {row.get('image_id')!r} has unknown columns {unknown}; known: {self._schema.names}")
+            missing = [f.name for f in self._schema if not f.nullable and row.get(f.name) is None]
+            if missing:
+                raise CatalogError(f"image {row.get('image_id')!r} lacks {missing}")
+        try:
+            return pa.Table.from_pylist([dict(row) for row in rows], schema=self._schema)
+        except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+            ids = [row.get("image_id") for row in rows[:3]]
+            raise CatalogError(f"rows starting at {ids} do not fit the catalogue schema: {error}") from error
+
+
+class Catalog:
+    """A catalogue folder opened for reading: metadata in memory, image bytes read shard by shard.
+
+    Row numbers count over the shards in name order and are the handle that every other part of the project uses.
+    """
+
+    def __init__(self, folder: Path, table: pa.Table, offsets: Rows, shards: Sequence[Path]) -> None:
+        self.folder = folder
+        self.table = table
+        self._offsets = offsets
+        self._shards = shards
+
+    @classmethod
+    def open(cls, folder: str | Path) -> Catalog:
+        """Reads every column but `image`.
+
+        Raises:
+            CatalogError: when the folder has no shards or a shard lacks a column.
+        """
+        path = Path(folder)
+        shards = sorted(path.glob("*.parquet"))
+        if not shards:
+            raise CatalogError(f"{path} holds no Parquet shards; run the stage that writes it (dvc repro)")
+        tables = [_read_metadata(shard) for shard in shards]
+        offsets = np.cumsum([0] + [len(table) for table in tables]).astype(np.int64)
+        return cls(path, pa.concat_tables(tables), offsets, shards)
+
+    def __len__(self) -> int:
+        return int(self._offsets[-1])
+
+    def column(self, name: str) -> npt.NDArray[Any]:
+        """A metadata column as a NumPy array of shape (rows,); lists stay Python lists."""
+        values = self.table.column(name).to_pylist()
+        array = np.empty(len(values), dtype=object)
+        array[:] = values
+        return array
+
+    def select(self, **wanted: str | Sequence[str]) -> Rows:
+        """Row numbers whose columns match, e.g. `select(split="test", role="query", domain=["shop", "consumer"])`."""
+        keep = np.ones(len(self), dtype=bool)
+        for name, value in wanted.items():
+            allowed = [value] if isinstance(value, str) else list(value)
+            keep &= np.isin(self.column(name).astype(str), allowed)
+        return np.flatnonzero(keep).astype(np.int64)
+
+    def images(self, rows: Iterable[int]) -> Iterator[bytes]:
+        """The encoded files of `rows`, in that order; fast when `rows` ascend, for one shard is held at a time."""
+        held, images = -1, pa.chunked_array([], pa.binary())
+        for row in rows:
+            shard = int(np.searchsorted(self._offsets, row, side="right")) - 1
+            if shard != held:
+                held, images = shard, pq.read_table(self._shards[shard], columns=["image"]).column("image")
+            yield images[int(row) - int(self._offsets[shard])].as_py()
+
+    def rows(self, numbers: Iterable[int] | None = None) -> Iterator[dict[str, Any]]:
+        """Whole rows as dicts, image bytes included, in the given order (all rows by default)."""
+        chosen = range(len(self)) if numbers is None else list(numbers)
+        for number, image in zip(chosen, self.images(chosen), strict=True):
+            row: dict[str, Any] = self.table.slice(int(number), 1).to_pylist()[0]
+            yield {**row, "image": image}
+
+
+def _read_metadata(shard: Path) -> pa.Table:
+    schema = pq.read_schema(shard)
+    missing = sorted(set(SCHEMA.names) - set(schema.names))
+    if missing:
+        raise CatalogError(f"{shard} lacks the columns {missing}; it is not a catalogue shard")
+    return pq.read_table(shard, columns=[name for name in schema.names if name != "image"])
+
+
