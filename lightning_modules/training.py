@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import shutil
+import sys
 import warnings
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -89,6 +90,7 @@ def fit(
         callbacks=[SeedEveryBatch(base.seed), history, *_monitoring(plan, scratch), best, _resume_checkpoint(scratch)],
         logger=MLFlowLogger(**logger) if logger else False,
         enable_model_summary=False,
+        enable_progress_bar=sys.stderr.isatty(),
         log_every_n_steps=1,
         default_root_dir=str(scratch),
     )

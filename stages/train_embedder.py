@@ -1,0 +1,111 @@
+"""Stage `train_embedder@METHOD`: one retriever, from the catalogue to `models/METHOD/`.
+
+A method is the module of its name in `lightning_modules/`. It offers one of `build(params, data)`, a module to train,
+`fixed_net(params)`, a net that is used as it is, or `fixed_encoder(params)`, an encoder without a net.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from params import Params, load_params
+from retrieval.encoder import describe_histogram
+from retrieval.files import write_json
+from stages.folders import fresh_folder
+from tracking.runs import StageRun, stage_run
+
+if TYPE_CHECKING:
+    from lightning_modules.embedder import Embedder
+    from lightning_modules.retrieval_module import RetrievalModule
+
+
+def main(method: str, root: Path = Path()) -> None:
+    params = load_params(root / "params.yaml")
+    folder = root / "models" / method
+    with stage_run("train_embedder", method, params=settings(params, method), root=root) as run:
+        source = importlib.import_module(f"lightning_modules.{method}")
+        with fresh_folder(folder) as target:
+            produce(source, params, method, root, target, run)
+    print(f"{method}: wrote {folder.relative_to(root)}")
+
+
+def settings(params: Params, method: str) -> dict[str, Any]:
+    """The params that decide on this retriever."""
+    own = getattr(params, method).model_dump()
+    return {"base": params.base.model_dump(), "train_embedder": params.train_embedder.model_dump(), method: own}
+
+
+def produce(source: ModuleType, params: Params, method: str, root: Path, target: Path, run: StageRun) -> None:
+    if hasattr(source, "fixed_encoder"):
+        write_json(target / "encoder.json", describe_histogram(source.fixed_encoder(params)))
+        return
+    from lightning_modules.determinism import prepare_torch
+
+    prepare_torch(params.base.seed, params.base.threads)
+    if hasattr(source, "fixed_net"):
+        run.volatile("onnx_parity", export(source.fixed_net(params), params.base.image_size, target))
+    else:
+        train(source, params, method, root, target, run)
+
+
+def train(source: ModuleType, params: Params, method: str, root: Path, target: Path, run: StageRun) -> None:
+    """Trains, resuming where a killed try stopped, and exports the best epoch."""
+    from lightning_modules.data import RetrievalData
+    from lightning_modules.scratch import open_scratch, params_key
+    from retrieval.catalog import Catalog
+
+    catalog = Catalog.open(root / "data/catalog")
+    data = RetrievalData.from_catalog(catalog, list(params.train_embedder.domains), params.base.image_size)
+    module = source.build(params, data)
+    key = run.key or params_key(settings(params, method))
+    with open_scratch(root, f"train_embedder-{method}", key) as scratch:
+        fit_module(module, params, method, scratch, run)
+        run.volatile("onnx_parity", export(module.net, params.base.image_size, target))
+
+
+def fit_module(module: RetrievalModule, params: Params, method: str, scratch: Path, run: StageRun) -> None:
+    from lightning_modules.result_sheet import draw_results
+    from lightning_modules.retrieval_module import MONITOR
+    from lightning_modules.training import Plan, fit_and_record
+
+    own = getattr(params, method)
+    plan = Plan(
+        name=method,
+        epochs=own.fit.epochs,
+        patience=own.fit.patience,
+        monitor=MONITOR,
+        mode="max",
+        validate_every=own.fit.validate_every,
+        accumulate=getattr(own, "accumulate", 1),
+        sheets_every=params.train_embedder.contact_sheet_every,
+        draw=lambda: draw_results(module, f"{method}: val queries and what it finds"),
+    )
+    module.data.use_sampler(module.sampler(params.base.seed))
+    fit_and_record(module, module.data, plan, params.base, scratch, run)
+
+
+def export(net: Embedder, size: int, target: Path) -> float:
+    """Writes encoder.onnx and encoder.json; returns the largest difference between PyTorch and ONNX Runtime."""
+    import torch
+
+    from lightning_modules.export import export_onnx
+
+    difference = export_onnx(net, torch.rand(2, 3, size, size), target / "encoder.onnx", "images", "embeddings")
+    description = {
+        "kind": "onnx",
+        "file": "encoder.onnx",
+        "size": size,
+        "head": "dense",
+        "dim": net.dim,
+        "metric": "cosine",
+    }
+    write_json(target / "encoder.json", description)
+    return difference
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -1,0 +1,77 @@
+"""Stage `train_gan`: pix2pix from sketches to photos, `models/sketch_gan/`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from params import Params, load_params
+from retrieval.catalog import Catalog
+from retrieval.files import write_json
+from stages.folders import fresh_folder
+from tracking.runs import StageRun, stage_run
+
+if TYPE_CHECKING:
+    from lightning_modules.sketch_gan import PairData, SketchGan
+
+FOLDER = Path("models/sketch_gan")
+
+
+def main(root: Path = Path()) -> None:
+    params = load_params(root / "params.yaml")
+    settings = {"base": params.base.model_dump(), "train_gan": params.train_gan.model_dump()}
+    with stage_run("train_gan", params=settings, root=root) as run, fresh_folder(root / FOLDER) as target:
+        train(params, root, target, run)
+    print(f"sketch_gan: wrote {FOLDER}")
+
+
+def train(params: Params, root: Path, target: Path, run: StageRun) -> None:
+    """Trains, resuming where a killed try stopped, and exports the generator of the best epoch."""
+    from lightning_modules.determinism import prepare_torch
+    from lightning_modules.scratch import open_scratch, params_key
+    from lightning_modules.sketch_gan import PairData, SketchGan, load_pairs
+
+    prepare_torch(params.base.seed, params.base.threads)
+    sketches, catalog = Catalog.open(root / "data/sketches"), Catalog.open(root / "data/catalog")
+    own = params.train_gan
+    train_pairs, val_pairs = (load_pairs(sketches, catalog, split, own.size) for split in ("train", "val"))
+    data = PairData(train_pairs, val_pairs, own.batch_size, params.base.seed)
+    module = SketchGan(own, data)
+    key = run.key or params_key({"base": params.base.model_dump(), "train_gan": params.train_gan.model_dump()})
+    with open_scratch(root, "train_gan", key) as scratch:
+        fit_module(module, data, params, scratch, run)
+        export(module, own.size, target, run)
+
+
+def fit_module(module: SketchGan, data: PairData, params: Params, scratch: Path, run: StageRun) -> None:
+    from lightning_modules.sketch_gan import MONITOR
+    from lightning_modules.training import Plan, fit_and_record
+
+    own = params.train_gan
+    plan = Plan(
+        name="sketch_gan",
+        epochs=own.epochs,
+        patience=own.patience,
+        monitor=MONITOR,
+        mode="min",
+        validate_every=own.validate_every,
+        sheets_every=own.contact_sheet_every,
+        draw=module.draw,
+    )
+    fit_and_record(module, data, plan, params.base, scratch, run)
+
+
+def export(module: SketchGan, size: int, target: Path, run: StageRun) -> None:
+    import torch
+
+    from lightning_modules.export import export_onnx
+    from lightning_modules.pix2pix import SketchGenerator
+
+    generator = SketchGenerator(module.generator)
+    difference = export_onnx(generator, torch.rand(2, 3, size, size), target / "generator.onnx", "sketches", "photos")
+    run.volatile("onnx_parity", difference)
+    write_json(target / "generator.json", {"file": "generator.onnx", "size": size})
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,84 @@
+"""A catalogue of coloured shapes, small enough to train on in seconds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from lightning_modules.data import RetrievalData
+from params import Params, load_params
+from params.loader import parse_params, read_yaml
+from retrieval.catalog import Catalog, CatalogWriter
+
+SIZE = 32
+ITEMS_PER_SPLIT = {"train": 8, "val": 4, "test": 4}
+
+
+def draw(item: int, domain: str, view: int) -> bytes:
+    """A filled circle or square in the item's colour; consumer photos are darker and shifted."""
+    generator = np.random.default_rng([item, domain == "shop", view])
+    image = np.full((SIZE, SIZE, 3), 255 if domain == "shop" else 120, np.uint8)
+    colour = [int(c) for c in np.random.default_rng(item).integers(0, 255, 3)]
+    x, y = 16 + generator.integers(-4, 5, 2)
+    if item % 2:
+        cv2.circle(image, (int(x), int(y)), 9, colour, -1)
+    else:
+        cv2.rectangle(image, (int(x) - 8, int(y) - 8), (int(x) + 8, int(y) + 8), colour, -1)
+    return cv2.imencode(".png", image)[1].tobytes()
+
+
+def rows() -> list[dict]:
+    found, item = [], 0
+    for split, count in ITEMS_PER_SPLIT.items():
+        for _ in range(count):
+            for domain in ("shop", "consumer"):
+                for view in range(2):
+                    role = "train" if split == "train" else ("gallery" if domain == "shop" else "query")
+                    found.append(
+                        {
+                            "image_id": f"item-{item}/{domain}-{view}",
+                            "item_id": f"item-{item}",
+                            "domain": domain,
+                            "split": split,
+                            "role": role,
+                            "category": "round" if item % 2 else "square",
+                            "attributes": ["shape:round"] if item % 2 else ["shape:square"],
+                            "image": draw(item, domain, view),
+                        }
+                    )
+            item += 1
+    return found
+
+
+@pytest.fixture(scope="session")
+def catalog(tmp_path_factory: pytest.TempPathFactory) -> Catalog:
+    folder: Path = tmp_path_factory.mktemp("shapes") / "catalog"
+    with CatalogWriter(folder, shard_rows=10) as writer:
+        writer.write_all(rows())
+    return Catalog.open(folder)
+
+
+@pytest.fixture(scope="session")
+def params() -> Params:
+    """The shipped params with tiny nets and few epochs."""
+    values = read_yaml("params.yaml")
+    values["base"] |= {"image_size": SIZE, "threads": 1, "accelerator": "cpu"}
+    values["train_embedder"]["backbone"]["width"] = 8
+    values["train_embedder"]["contact_sheet_every"] = 2
+    values["train_classifier"]["backbone"]["width"] = 8
+    values["train_classifier"] |= {"batch_size": 8, "min_positives": 2}
+    values["image2vec"]["batch_size"] = 8
+    values["siamese"] |= {"embedding_dim": 16, "items_per_batch": 4, "images_per_item": 4}
+    values["train_gan"] |= {"size": 32, "depth": 5, "generator_channels": 8, "discriminator_channels": 8}
+    for block in ("image2vec", "siamese", "train_classifier"):
+        values[block]["fit"] |= {"epochs": 3, "warmup_epochs": 0, "patience": 10}
+    values["train_gan"] |= {"epochs": 3, "validate_every": 1, "batch_size": 8, "contact_sheet_every": 2}
+    return parse_params(values)
+
+
+@pytest.fixture
+def data(catalog: Catalog) -> RetrievalData:
+    return RetrievalData.from_catalog(catalog, ["shop", "consumer"], SIZE)

@@ -1,0 +1,51 @@
+from pathlib import Path
+
+import pytest
+import torch
+
+from lightning_modules.backbones import CHANNELS, BackboneError, build_backbone
+from params.training import Backbone
+
+WEIGHTS = Path("../shared/data/weights")
+
+
+def named(name: str, **changes: object) -> Backbone:
+    values = {"name": name, "weights": "none", "width": 8, "freeze_bn": False, "channels_last": False}
+    return Backbone(**{**values, **changes})
+
+
+@pytest.mark.parametrize("name", ["small", *CHANNELS])
+def test_every_backbone_says_how_many_channels_it_has(name: str):
+    backbone = build_backbone(named(name)).eval()
+    with torch.no_grad():
+        features = backbone(torch.rand(1, 3, 64, 64))
+    assert features.shape[:2] == (1, backbone.channels)
+    assert features.shape[2] > 1
+
+
+def test_frozen_batch_norm_keeps_its_statistics():
+    backbone = build_backbone(named("small", freeze_bn=True)).train()
+    before = {name: value.clone() for name, value in backbone.named_buffers()}
+    backbone(torch.rand(4, 3, 32, 32))
+    assert all(torch.equal(before[name], value) for name, value in backbone.named_buffers())
+
+
+def test_weights_are_loaded_and_wrong_ones_are_named(tmp_path: Path):
+    net = build_backbone(named("small"))
+    torch.save(net.features.state_dict(), tmp_path / "small.pth")
+    again = build_backbone(named("small", weights=str(tmp_path / "small.pth")))
+    assert all(torch.equal(a, b) for a, b in zip(net.parameters(), again.parameters(), strict=True))
+    with pytest.raises(BackboneError, match="does not fit ResNet"):
+        build_backbone(named("resnet18", weights=str(tmp_path / "small.pth")))
+    with pytest.raises(BackboneError, match="missing.pth does not exist"):
+        build_backbone(named("resnet18", weights=str(tmp_path / "missing.pth")))
+
+
+@pytest.mark.realdata
+@pytest.mark.skipif(not WEIGHTS.is_dir(), reason="no ../shared/data")
+@pytest.mark.parametrize(
+    ("name", "file"),
+    [("mobilenet_v2", "mobilenet_v2_imagenet.pth"), ("squeezenet1_1", "squeezenet1_1_imagenet_features.pth")],
+)
+def test_pretrained_weights_load(name: str, file: str):
+    assert build_backbone(named(name, weights=str(WEIGHTS / file))).channels == CHANNELS[name]

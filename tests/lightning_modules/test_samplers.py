@@ -1,0 +1,38 @@
+import numpy as np
+import pytest
+
+from lightning_modules.samplers import ItemBatches, ShuffledBatches
+
+LABELS = np.repeat(np.arange(7), [1, 2, 3, 4, 5, 9, 6])
+
+
+def test_shuffled_batches_show_every_row_once():
+    batches = list(ShuffledBatches(53, 10, seed=1))
+    assert sorted(sum(batches, [])) == list(range(53))
+    assert min(map(len, batches)) >= 5
+
+
+def test_a_sampler_repeats_for_one_seed_and_epoch_and_differs_between_epochs():
+    a, b = ItemBatches(LABELS, 3, 2, seed=5), ItemBatches(LABELS, 3, 2, seed=5)
+    assert list(a) == list(b)
+    a.set_epoch(1)
+    assert list(a) != list(b)
+
+
+@pytest.mark.parametrize("images_per_item", [2, 3, 4])
+@pytest.mark.parametrize("epoch", range(3))
+def test_item_batches_show_every_image_and_give_every_anchor_a_positive(images_per_item: int, epoch: int):
+    sampler = ItemBatches(LABELS, 3, images_per_item, seed=2)
+    sampler.set_epoch(epoch)
+    batches = list(sampler)
+    assert len(batches) == len(sampler)
+    assert set(sum(batches, [])) == set(range(len(LABELS)))
+    for batch in batches:
+        items, counts = np.unique(LABELS[batch], return_counts=True)
+        assert len(items) >= 2, "a batch needs negatives"
+        assert (counts >= 2).all()
+
+
+def test_one_item_alone_has_no_negatives():
+    with pytest.raises(ValueError, match="at least 2 items"):
+        ItemBatches(np.zeros(5, dtype=np.int64), 2, 2, seed=0)

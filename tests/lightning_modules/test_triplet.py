@@ -1,0 +1,84 @@
+"""Each rule against explicit loops over hand-placed points."""
+
+import numpy as np
+import pytest
+import torch
+
+from lightning_modules import triplet
+
+POINTS = torch.tensor([[0.0, 0.0], [1.0, 0.0], [0.0, 2.0], [0.5, 0.0], [4.0, 4.0], [4.0, 5.5]], dtype=torch.float64)
+ITEMS = torch.tensor([0, 0, 0, 1, 1, 2])
+
+
+@pytest.fixture
+def distances() -> torch.Tensor:
+    return triplet.pairwise_distances(POINTS, POINTS)
+
+
+@pytest.fixture
+def same() -> torch.Tensor:
+    return ITEMS[:, None] == ITEMS[None]
+
+
+def test_distances_are_euclidean(distances: torch.Tensor):
+    expected = [[float(np.linalg.norm(a - b)) for b in POINTS.numpy()] for a in POINTS.numpy()]
+    assert torch.allclose(distances, torch.tensor(expected, dtype=torch.float64), atol=1e-7)
+
+
+def test_the_gradient_at_distance_zero_is_finite():
+    points = torch.zeros(3, 2, requires_grad=True)
+    triplet.pairwise_distances(points, points).sum().backward()
+    assert torch.isfinite(points.grad).all()
+
+
+def test_hardest_positive(distances: torch.Tensor, same: torch.Tensor):
+    positives = same & ~torch.eye(6, dtype=torch.bool)
+    found = triplet.hardest_positives(distances, positives, torch.ones_like(same))
+    for i in range(6):
+        others = [float(distances[i, j]) for j in range(6) if j != i and ITEMS[j] == ITEMS[i]]
+        assert found[i] == pytest.approx(max(others) if others else -np.inf)
+
+
+def test_batch_hard_negative(distances: torch.Tensor, same: torch.Tensor):
+    found = triplet.batch_hard_negatives(distances, ~same)
+    for i in range(6):
+        assert found[i] == pytest.approx(min(float(distances[i, j]) for j in range(6) if ITEMS[j] != ITEMS[i]))
+
+
+def test_semi_hard_negative_is_farther_than_the_positive_or_the_farthest(distances: torch.Tensor, same: torch.Tensor):
+    positive = torch.tensor([1.0, 1.0, 2.0, 100.0, 1.0, 1.0], dtype=torch.float64)
+    found = triplet.semi_hard_negatives(distances, ~same, positive)
+    for i in range(6):
+        others = [float(distances[i, j]) for j in range(6) if ITEMS[j] != ITEMS[i]]
+        farther = [d for d in others if d > positive[i]]
+        assert found[i] == pytest.approx(min(farther) if farther else max(others))
+
+
+def test_random_negatives_are_of_other_items_and_not_always_the_same(distances: torch.Tensor, same: torch.Tensor):
+    torch.manual_seed(0)
+    seen = [triplet.random_negatives(distances, ~same) for _ in range(50)]
+    for i in range(6):
+        allowed = {round(float(distances[i, j]), 9) for j in range(6) if ITEMS[j] != ITEMS[i]}
+        drawn = {round(float(draw[i]), 9) for draw in seen}
+        assert drawn <= allowed
+        assert len(drawn) > 1
+
+
+def test_the_loss_and_its_gradient():
+    positive = torch.tensor([0.5, 1.0, 0.2], dtype=torch.float64, requires_grad=True)
+    negative = torch.tensor([0.6, 0.4, 0.9], dtype=torch.float64, requires_grad=True)
+    assert triplet.triplet_losses(positive, negative, 0.2).tolist() == pytest.approx([0.1, 0.8, 0.0])
+    assert torch.autograd.gradcheck(lambda p, n: triplet.triplet_losses(p, n, 0.2), (positive, negative))
+
+
+def test_the_whole_chain_passes_gradcheck():
+    points = torch.randn(6, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(1)).requires_grad_()
+    same = ITEMS[:, None] == ITEMS[None]
+    positives = same & ~torch.eye(6, dtype=torch.bool)
+
+    def loss(x: torch.Tensor) -> torch.Tensor:
+        d = triplet.pairwise_distances(x, x)
+        p = triplet.hardest_positives(d[:5], positives[:5], torch.ones_like(same[:5]))
+        return triplet.triplet_losses(p, triplet.batch_hard_negatives(d[:5], ~same[:5]), 0.3).mean()
+
+    assert torch.autograd.gradcheck(loss, (points,))
