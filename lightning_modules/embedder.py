@@ -21,15 +21,21 @@ class GlobalAveragePool(nn.Module):
 
 
 class MaxPoolProject(nn.Module):
-    """Global max pool, then a fully connected layer; (B, C, h, w) -> (B, dim)."""
+    """Global max pool, then a fully connected layer, centred on request; (B, C, h, w) -> (B, dim).
 
-    def __init__(self, channels: int, dim: int) -> None:
+    Args:
+        centre: batch-normalise the output without scale or shift. Max-pooled features are all positive, so that the
+            vectors of a net without pretrained weights share one large direction, and triplet training collapses.
+    """
+
+    def __init__(self, channels: int, dim: int, centre: bool) -> None:
         super().__init__()
         self.dim = dim
         self.project = nn.Linear(channels, dim)
+        self.centre = nn.BatchNorm1d(dim, affine=False) if centre else nn.Identity()
 
     def forward(self, features: Tensor) -> Tensor:
-        projected: Tensor = self.project(features.amax(dim=(2, 3)))
+        projected: Tensor = self.centre(self.project(features.amax(dim=(2, 3))))
         return projected
 
 
@@ -62,7 +68,7 @@ def average_pool_net(params: BackboneParams) -> Embedder:
     return Embedder(backbone, GlobalAveragePool(backbone.channels))
 
 
-def max_pool_net(params: BackboneParams, dim: int) -> Embedder:
+def max_pool_net(params: BackboneParams, dim: int, centre: bool) -> Embedder:
     """Backbone, global max pool and a fully connected layer: the net of siamese, and of the `untrained` floor."""
     backbone = build_backbone(params)
-    return Embedder(backbone, MaxPoolProject(backbone.channels, dim))
+    return Embedder(backbone, MaxPoolProject(backbone.channels, dim, centre))

@@ -9,7 +9,7 @@ Loss: L(a, p, n) = max(0, m + d(a, p) - d(a, n)), d Euclidean.
 
 Positives cross the domains (consumer <-> shop) where the item has both in the batch. Deviations from the sources: AdamW in
 place of SGD, and anchors are all images of a P x K batch rather than one per item, because a batch of nine triplets learns
-little on a CPU.
+little on a CPU. `centre` batch-normalises the vectors before the L2 norm, which the papers' pretrained nets did not need.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def build(params: Params, data: RetrievalData) -> Siamese:
 
 class Siamese(RetrievalModule):
     def __init__(self, shared: TrainEmbedder, method: SiameseParams, data: RetrievalData) -> None:
-        super().__init__(max_pool_net(shared.backbone, method.embedding_dim), shared, method.fit, data)
+        super().__init__(max_pool_net(shared.backbone, method.embedding_dim, method.centre), shared, method.fit, data)
         self._method = method
         self._pool = np.zeros((0, 0), dtype=np.int64)
 

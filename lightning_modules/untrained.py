@@ -7,4 +7,4 @@ from params import Params
 
 
 def fixed_net(params: Params) -> Embedder:
-    return max_pool_net(params.train_embedder.backbone, params.untrained.embedding_dim)
+    return max_pool_net(params.train_embedder.backbone, params.untrained.embedding_dim, centre=False)

@@ -77,6 +77,7 @@ class Image2vec(Block):
 
 class Siamese(Block):
     embedding_dim: int = Field(ge=2, le=4096)
+    centre: bool = Field(description="batch-normalise the vector before its L2 norm; needed without pretrained weights")
     margin: float = Field(gt=0.0, le=2.0)
     negatives: NegativeStrategy
     nearest_pool: int = Field(ge=1, le=1000, description="size of the pool of closest non-relevant gallery images")

@@ -108,4 +108,6 @@ def export(net: Embedder, size: int, target: Path) -> float:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        sys.exit("usage: python -m stages.train_embedder METHOD")
     main(sys.argv[1])

@@ -13,7 +13,7 @@ EXAMPLE = torch.rand(2, 3, 32, 32)
 
 def test_the_graph_computes_what_the_module_computes_and_names_no_folder(params: Params, tmp_path: Path):
     torch.manual_seed(0)
-    net = max_pool_net(params.train_embedder.backbone, 16)
+    net = max_pool_net(params.train_embedder.backbone, 16, True)
     difference = export_onnx(net, EXAMPLE, tmp_path / "net.onnx", "images", "embeddings")
     assert difference < 1e-4
     assert str(Path.cwd()).encode() not in (tmp_path / "net.onnx").read_bytes()
@@ -23,7 +23,7 @@ def test_the_graph_computes_what_the_module_computes_and_names_no_folder(params:
 def test_the_same_weights_give_the_same_bytes(params: Params, tmp_path: Path):
     for name in ("a.onnx", "b.onnx"):
         torch.manual_seed(0)
-        export_onnx(max_pool_net(params.train_embedder.backbone, 16), EXAMPLE, tmp_path / name, "images", "embeddings")
+        export_onnx(max_pool_net(params.train_embedder.backbone, 16, True), EXAMPLE, tmp_path / name, "images", "embeddings")
     assert (tmp_path / "a.onnx").read_bytes() == (tmp_path / "b.onnx").read_bytes()
 
 

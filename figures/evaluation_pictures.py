@@ -1,0 +1,56 @@
+"""Every picture of an evaluation, as PNG bytes by name."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from figures.curves import category_chart, hit_chart, main_run
+from figures.embedding_map import embedding_map
+from figures.retrieval_sheet import retrieval_sheet
+from figures.tiles import png_bytes
+from retrieval.results import SplitResult
+from retrieval.retriever import Retriever
+
+# Which runs get a contact sheet, under which name; of several with one name the first that exists.
+SHEETS = (
+    ("consumer", "consumer->shop", "encoder"),
+    ("shop", "shop->shop", "encoder"),
+    ("sketch", "sketch->shop", "gan"),
+    ("sketch", "sketch->shop", "direct"),
+)
+
+
+def gallery_sheets(method: str, retriever: Retriever, result: SplitResult, queries: int) -> dict[str, bytes]:
+    """A contact sheet for each domain that asks: `consumer`, `shop`, `sketch`."""
+    sheets: dict[str, bytes] = {}
+    for name, pair, path in SHEETS:
+        run = result.run(pair, path)
+        if run is None or name in sheets:
+            continue
+        generate = retriever.generate if path == "gan" else None
+        title = f"{method}, {result.split}: {pair} ({path})"
+        sheets[name] = png_bytes(retrieval_sheet(run, result.gallery, queries, title, generate))
+    return sheets
+
+
+def overview_pictures(
+    method: str,
+    retriever: Retriever,
+    result: SplitResult,
+    summary: dict[str, Any],
+    projection: Literal["tsne", "pca"],
+    seed: int,
+) -> dict[str, bytes]:
+    """`curves` (hit@k of every run), `categories` (bars with intervals) and `projection` (t-SNE or PCA).
+
+    Args:
+        summary: `result.summary()`.
+        seed: of the projection.
+    """
+    main = main_run(result)
+    title = f"{method}, {result.split}"
+    return {
+        "curves": hit_chart(result, method),
+        "categories": category_chart(summary["runs"][result.runs.index(main)], method, result.split),
+        "projection": embedding_map(main, result.gallery, retriever.encode_photos, title, projection, seed),
+    }

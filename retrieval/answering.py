@@ -1,0 +1,175 @@
+"""Answers queries chunk by chunk and keeps what the metrics need: never a query x gallery matrix."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Protocol, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from retrieval.images import Uint8Image
+from retrieval.metrics import REPORTED_K, PerQuery, first_hit_rank, metric_table
+from retrieval.protocol import Gallery, Queries, count_relevant, item_codes, own_rows
+from retrieval.ranking import NO_ROW, RankedLists, drop_rows, relevance_of
+from retrieval.results import NO_RERANK, RunResult
+
+Vectors = npt.NDArray[np.float32]
+Rows = npt.NDArray[np.int64]
+T = TypeVar("T")
+
+PICTURED = 10
+
+
+class Search(Protocol):
+    """Nearest gallery rows of vectors (Q, D): RankedLists (Q, depth), rows counted in the gallery's order, equal scores
+    ordered by the gallery's keys."""
+
+    def __call__(self, vectors: Vectors, depth: int) -> RankedLists: ...
+
+
+class Reorder(Protocol):
+    """Reorders the head of ranked lists in the light of the pictures; rows are those of the gallery."""
+
+    def __call__(self, pictures: Sequence[Uint8Image], ranked: RankedLists) -> RankedLists: ...
+
+
+@dataclass(frozen=True)
+class QueryPath:
+    """How a query becomes a vector, and what the vector is compared with.
+
+    Attributes:
+        name: `encoder`, `gan`, `direct` or `edges`.
+        pictures: from the queries to the pictures that are looked at, e.g. photos painted from sketches.
+        vectors: from those pictures to vectors (n, D).
+        search: among the gallery's vectors of the same kind.
+    """
+
+    name: str
+    pictures: Callable[[Sequence[Uint8Image]], Sequence[Uint8Image]]
+    vectors: Callable[[Sequence[Uint8Image]], Vectors]
+    search: Search
+
+
+def same_pictures(images: Sequence[Uint8Image]) -> Sequence[Uint8Image]:
+    """For paths that look at the query as it is."""
+    return images
+
+
+@dataclass(frozen=True)
+class Judge:
+    """The right answers of a set of queries: item codes, the rows that are the query itself, and counts."""
+
+    query_codes: Rows
+    gallery_codes: Rows
+    own: Rows
+    n_relevant: Rows
+
+    @classmethod
+    def of(cls, queries: Queries, gallery: Gallery) -> Judge:
+        query_codes, gallery_codes = item_codes(queries, gallery)
+        own = own_rows(queries, gallery)
+        return cls(query_codes, gallery_codes, own, count_relevant(query_codes, gallery_codes, own))
+
+    @property
+    def gallery_sizes(self) -> Rows:
+        """Candidates per query: the gallery without the query itself; (queries,)."""
+        return np.asarray(len(self.gallery_codes) - (self.own != NO_ROW).sum(axis=1), dtype=np.int64)
+
+
+@dataclass
+class Tally:
+    """Metrics, first ranks and the pictured head, gathered chunk by chunk."""
+
+    metrics: dict[str, list[PerQuery]] = field(default_factory=dict)
+    ranks: list[Rows] = field(default_factory=list)
+    top: list[Rows] = field(default_factory=list)
+
+    def add(self, ranked: RankedLists, judge: Judge, chunk: slice) -> None:
+        relevance = relevance_of(ranked, judge.query_codes[chunk], judge.gallery_codes)
+        for name, values in metric_table(relevance, judge.n_relevant[chunk], REPORTED_K).items():
+            self.metrics.setdefault(name, []).append(values)
+        self.ranks.append(first_hit_rank(relevance))
+        missing = max(0, PICTURED - ranked.rows.shape[1])
+        self.top.append(np.pad(ranked.rows[:, :PICTURED], ((0, 0), (0, missing)), constant_values=NO_ROW))
+
+
+def answer(
+    pair: str,
+    path: QueryPath,
+    queries: Queries,
+    gallery: Gallery,
+    *,
+    depth: int,
+    chunk: int,
+    reorders: dict[str, Reorder],
+) -> list[RunResult]:
+    """Searches every query that has a right answer, and measures the lists as found and after each of `reorders`.
+
+    Args:
+        depth: length of the lists, at least every reported k.
+        chunk: queries held at a time.
+        reorders: name -> re-ranker; each is measured on its own, beside the run without one.
+
+    Returns:
+        One result for the plain lists and one for each re-ranker; none when no query has a right answer.
+    """
+    everyone = Judge.of(queries, gallery)
+    matched = np.flatnonzero(everyone.n_relevant > 0)
+    if len(matched) == 0:
+        return []
+    kept = queries.take(matched)
+    judge = Judge(
+        everyone.query_codes[matched], everyone.gallery_codes, everyone.own[matched], everyone.n_relevant[matched]
+    )
+    tallies = {name: Tally() for name in (NO_RERANK, *reorders)}
+    start = 0
+    for images in batches(kept.images(), chunk):
+        part = slice(start, start + len(images))
+        pictures = path.pictures(images)
+        ranked = _ranked(path, pictures, judge.own[part], gallery, depth)
+        tallies[NO_RERANK].add(ranked, judge, part)
+        for name, reorder in reorders.items():
+            tallies[name].add(reorder(pictures, ranked), judge, part)
+        start = part.stop
+    unmatched = len(queries) - len(kept)
+    return [_result(pair, path.name, name, kept, unmatched, judge, tally) for name, tally in tallies.items()]
+
+
+def batches(values: Iterable[T], size: int) -> Iterator[list[T]]:
+    """Lists of at most `size` values, in order."""
+    source = iter(values)
+    while batch := list(islice(source, size)):
+        yield batch
+
+
+def in_gallery_order(gallery: Gallery, describe: Callable[[Sequence[Uint8Image]], Iterable[T]], chunk: int) -> list[T]:
+    """What `describe` says of each photo of the gallery, in its order; photos are read in the catalogue's order."""
+    order = np.argsort(gallery.rows, kind="stable")
+    said = [value for images in batches(gallery.images(order), chunk) for value in describe(images)]
+    return [said[place] for place in np.argsort(order).tolist()]
+
+
+def _ranked(path: QueryPath, pictures: Sequence[Uint8Image], own: Rows, gallery: Gallery, depth: int) -> RankedLists:
+    # The query itself may take up places, so that many more are asked for and cut off after its removal.
+    wanted = min(depth + own.shape[1], len(gallery))
+    return drop_rows(path.search(path.vectors(pictures), wanted), own).cut(depth)
+
+
+def _result(
+    pair: str, path: str, rerank: str, queries: Queries, unmatched: int, judge: Judge, tally: Tally
+) -> RunResult:
+    return RunResult(
+        pair=pair,
+        path=path,
+        rerank=rerank,
+        queries=queries,
+        unmatched=unmatched,
+        n_relevant=judge.n_relevant,
+        gallery_sizes=judge.gallery_sizes,
+        ranks=np.concatenate(tally.ranks),
+        metrics={name: np.concatenate(parts) for name, parts in tally.metrics.items()},
+        top=np.concatenate(tally.top),
+    )

@@ -1,0 +1,63 @@
+"""Strict reading of small JSON descriptions into frozen dataclasses."""
+
+from __future__ import annotations
+
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import MISSING, fields
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+def parse_description(kind: type[T], values: Any, source: str, error: type[ValueError]) -> T:
+    """Builds the dataclass `kind` from a JSON object, with no key more or less and every value of its type.
+
+    Args:
+        kind: a dataclass; fields with a default may be left out.
+        values: the parsed JSON.
+        source: names the object in errors, e.g. `manifest.json: encoder`.
+        error: the class to raise.
+
+    Raises:
+        ValueError: of class `error`, naming the key.
+    """
+    if not isinstance(values, Mapping):
+        raise error(f"{source} must be an object, not {type(values).__name__}")
+    known = {field.name: field for field in fields(kind)}  # type: ignore[arg-type]
+    needed = {name for name, field in known.items() if field.default is MISSING and field.default_factory is MISSING}
+    if unknown := sorted(set(values) - set(known)):
+        raise error(f"{source} has unknown keys {unknown}; known: {sorted(known)}")
+    if missing := sorted(needed - set(values)):
+        raise error(f"{source} lacks the keys {missing}")
+    hints = typing.get_type_hints(kind)
+    return kind(**{name: _convert(hints[name], value, f"{source}: {name}", error) for name, value in values.items()})
+
+
+def _convert(hint: Any, value: Any, source: str, error: type[ValueError]) -> Any:
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (types.UnionType, typing.Union):
+        if value is None and type(None) in arguments:
+            return None
+        (hint,) = [argument for argument in arguments if argument is not type(None)]
+        return _convert(hint, value, source, error)
+    if origin is tuple:
+        _check(isinstance(value, list), list, value, source, error)
+        return tuple(_convert(arguments[0], each, source, error) for each in value)
+    if origin is not None:
+        _check(isinstance(value, dict), dict, value, source, error)
+        return {key: _convert(arguments[1], each, f"{source}: {key}", error) for key, each in value.items()}
+    if hint is Any:
+        return value
+    if hasattr(hint, "__dataclass_fields__"):
+        return parse_description(hint, value, source, error)
+    if hint is float and type(value) is int:
+        return float(value)
+    _check(type(value) is hint, hint, value, source, error)
+    return value
+
+
+def _check(fine: bool, hint: type, value: Any, source: str, error: type[ValueError]) -> None:
+    if not fine:
+        raise error(f"{source} = {value!r} must be of type {hint.__name__}")

@@ -1,0 +1,193 @@
+"""Evaluation of an exported bundle on a split: what was measured is what is served.
+
+Every pair of domains whose queries exist is measured. Photo queries go through the encoder. Sketch queries take three
+paths, always side by side: `gan` (generator, then encoder), `direct` (straight into the encoder) and `edges` (the drawing
+against edge maps of the gallery, which needs no learning at all). Where the bundle has an attribute classifier, each path
+through the encoder is measured before and after re-ranking; the query's attributes are predicted, never read from its
+label.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image
+
+from retrieval.answering import QueryPath, Reorder, Search, Vectors, answer, in_gallery_order, same_pictures
+from retrieval.catalog import Catalog
+from retrieval.edge_descriptor import EdgeDescriptor
+from retrieval.edges import edge_map
+from retrieval.images import Uint8Image, prepare_image
+from retrieval.index import build_index
+from retrieval.metrics import REPORTED_K
+from retrieval.protocol import PAIRS, Gallery, Pair, ProtocolError, open_gallery, open_queries
+from retrieval.ranking import RankedLists
+from retrieval.rerank import AttributeReranker
+from retrieval.results import RunResult, SplitResult
+from retrieval.retriever import Retriever
+from retrieval.vector_index import VectorIndex
+
+ATTRIBUTES = "attributes"
+Describe = Callable[[Sequence[Uint8Image]], Vectors]
+
+
+@dataclass(frozen=True)
+class EvaluationSettings:
+    """How to measure.
+
+    Attributes:
+        depth: length of the ranked lists, at least every reported k.
+        resamples: bootstrap resamples of the query items.
+        chunk: queries held at a time.
+        seed: of the bootstrap.
+        edges: method of `retrieval.edges.edge_map`.
+        edge_size: side of the photos that edge maps are made of, pixels.
+    """
+
+    depth: int
+    resamples: int
+    chunk: int
+    seed: int
+    edges: str
+    edge_size: int
+
+    def __post_init__(self) -> None:
+        if self.depth < max(REPORTED_K):
+            raise ValueError(
+                f"evaluate.depth is {self.depth}, must be at least the largest reported k ({max(REPORTED_K)}): raise it"
+            )
+
+
+def evaluate_split(
+    retriever: Retriever,
+    catalog: Catalog,
+    sketches: Catalog | None,
+    split: str,
+    settings: EvaluationSettings,
+    *,
+    reencode_gallery: bool = False,
+    pairs: Sequence[Pair] = PAIRS,
+) -> SplitResult:
+    """Measures a bundle on every pair and path that it and the split allow.
+
+    Args:
+        retriever: the opened bundle.
+        catalog: photos: the gallery, and the queries of the photo pairs.
+        sketches: the queries of `sketch->shop`; None for none.
+        split: `val` or `test` (or `train`, to see over-fitting).
+        settings: how to measure.
+        reencode_gallery: encode the gallery's photos afresh and search them exactly, instead of using the bundle's
+            index. In this way a bundle whose index holds an older catalogue is scored on the present one; score both
+            sides of a comparison so.
+        pairs: which pairs to measure, all by default.
+
+    Raises:
+        ProtocolError: when the split has no gallery or no query with an answer, or the bundle lacks gallery photos.
+    """
+    gallery = open_gallery(catalog, split)
+    source = _fresh(retriever, gallery, settings.chunk) if reencode_gallery else _stored(retriever, gallery)
+    runs: list[RunResult] = []
+    for pair in pairs:
+        queries = open_queries(sketches if pair.query_domain == "sketch" and sketches else catalog, split, pair)
+        for path in _paths(pair, retriever, source, settings) if len(queries) else ():
+            # Edge maps have no part in the product, so that there is nothing to re-rank.
+            reorders = {} if path.name == "edges" else source.reorders
+            chosen = {"depth": settings.depth, "chunk": settings.chunk}
+            runs += answer(pair.name, path, queries, gallery, reorders=reorders, **chosen)
+    if not runs:
+        raise ProtocolError(f"split {split!r} of {catalog.folder} has no query with a right answer in its gallery")
+    return SplitResult(split, gallery, runs, settings.depth, settings.resamples, settings.seed)
+
+
+@dataclass(frozen=True)
+class Source:
+    """The gallery of a split, ready to be searched and re-ranked; rows are the gallery's."""
+
+    gallery: Gallery
+    search: Search
+    reorders: dict[str, Reorder]
+
+
+def _stored(retriever: Retriever, gallery: Gallery) -> Source:
+    """The bundle's own vectors and attributes of the gallery's photos."""
+    places = {image_id: row for row, image_id in enumerate(retriever.items.image_ids)}
+    missing = [image_id for image_id in gallery.image_ids if image_id not in places]
+    if missing:
+        raise ProtocolError(
+            f"the bundle lacks {len(missing)} of {len(gallery)} gallery photos, first {missing[0]!r}: it was built on "
+            f"another catalogue; rebuild it (dvc repro index) or evaluate with reencode_gallery=True"
+        )
+    rows = np.array([places[image_id] for image_id in gallery.image_ids], dtype=np.int64)
+    index = retriever.index.subset(rows)
+    index.threads = retriever.index.threads
+    if not retriever.nets.has_classifier:
+        return Source(gallery, _search(index, gallery), {})
+    attributes = retriever.gallery_attributes()
+    return Source(gallery, _search(index, gallery), _reorders(retriever, [attributes[row] for row in rows]))
+
+
+def _fresh(retriever: Retriever, gallery: Gallery, chunk: int) -> Source:
+    """Vectors and attributes made now from the gallery's photos."""
+    index = build_index(_gallery_vectors(gallery, retriever.encode_photos, chunk), metric=retriever.index.metric)
+    index.threads = retriever.index.threads
+    if not retriever.nets.has_classifier:
+        return Source(gallery, _search(index, gallery), {})
+    attributes: Sequence[Collection[str]]
+    if retriever.bundle.manifest.rerank.gallery_attributes == "predicted":
+        attributes = in_gallery_order(gallery, retriever.predict_attributes, chunk)
+    else:
+        attributes = gallery.catalog.column("attributes")[gallery.rows].tolist()
+    return Source(gallery, _search(index, gallery), _reorders(retriever, attributes))
+
+
+def _search(index: VectorIndex, gallery: Gallery) -> Search:
+    def search(vectors: Vectors, depth: int) -> RankedLists:
+        scores, rows = index.search(vectors, depth, tiebreak=gallery.keys)
+        return RankedLists(rows, scores)
+
+    return search
+
+
+def _reorders(retriever: Retriever, attributes: Sequence[Collection[str]]) -> dict[str, Reorder]:
+    block = retriever.bundle.manifest.rerank
+    reranker = AttributeReranker(
+        attributes, depth=block.depth, alpha=block.alpha, beta=block.beta, overlap=block.overlap
+    )
+
+    def reorder(pictures: Sequence[Uint8Image], ranked: RankedLists) -> RankedLists:
+        found = reranker.rerank(ranked.rows, retriever.predict_attributes(pictures))
+        return RankedLists(found.rows, np.take_along_axis(ranked.scores, found.order, axis=1))
+
+    return {ATTRIBUTES: reorder}
+
+
+def _paths(pair: Pair, retriever: Retriever, source: Source, settings: EvaluationSettings) -> list[QueryPath]:
+    encode = retriever.encode_photos
+    if pair.query_domain != "sketch":
+        return [QueryPath("encoder", same_pictures, encode, source.search)]
+    direct = QueryPath("direct", same_pictures, encode, source.search)
+    edges = _edge_path(source.gallery, settings)
+    if not retriever.nets.has_generator:
+        return [direct, edges]
+    return [QueryPath("gan", retriever.generate, encode, source.search), direct, edges]
+
+
+def _edge_path(gallery: Gallery, settings: EvaluationSettings) -> QueryPath:
+    """Drawings against edge maps of the photos: the floor of sketch search. A drawing is an edge map already."""
+    descriptor, size = EdgeDescriptor(), settings.edge_size
+
+    def of_photos(photos: Sequence[Uint8Image]) -> Vectors:
+        return descriptor.describe([edge_map(prepare_image(photo, size), settings.edges) for photo in photos])
+
+    def of_drawings(drawings: Sequence[Uint8Image]) -> Vectors:
+        return descriptor.describe([np.asarray(Image.fromarray(drawing).convert("L")) for drawing in drawings])
+
+    index = build_index(_gallery_vectors(gallery, of_photos, settings.chunk), metric="cosine")
+    return QueryPath("edges", same_pictures, of_drawings, _search(index, gallery))
+
+
+def _gallery_vectors(gallery: Gallery, describe: Describe, chunk: int) -> Vectors:
+    vectors: list[Vectors] = in_gallery_order(gallery, describe, chunk)
+    return np.stack(vectors)

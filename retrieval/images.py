@@ -1,0 +1,206 @@
+"""Pictures in and out: safe decoding, and the one preparation that training, evaluation and serving share."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, UnidentifiedImageError
+
+Uint8Image = npt.NDArray[np.uint8]  # (H, W, 3) RGB
+Batch = npt.NDArray[np.float32]  # (B, 3, S, S) in [0, 1]
+
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF")
+ORIENTATION_TAG = 0x0112
+WHITE = (255, 255, 255)
+
+
+class ImageError(ValueError):
+    """Bytes that are not a picture we accept, or an array that is not a picture; the message names value and limit."""
+
+
+@dataclass(frozen=True)
+class DecodeLimits:
+    """What is refused before a pixel is decoded.
+
+    Attributes:
+        max_bytes: largest file, bytes.
+        max_pixels: largest width x height as the file's header states it.
+    """
+
+    max_bytes: int = 20_000_000
+    max_pixels: int = 50_000_000
+
+
+DEFAULT_LIMITS = DecodeLimits()
+
+
+def decode_image(data: bytes, limits: DecodeLimits = DEFAULT_LIMITS) -> Uint8Image:
+    """Decodes a photo to upright RGB.
+
+    The EXIF orientation is applied; grey, palette, CMYK and 16-bit pictures become 8-bit RGB; alpha is laid on white.
+
+    Args:
+        data: a whole JPEG, PNG, WEBP, BMP or GIF file.
+        limits: checked on the file and its header, before decoding.
+
+    Returns:
+        uint8 of shape (H, W, 3).
+
+    Raises:
+        ImageError: when the bytes are no such picture, are animated, truncated or over a limit.
+    """
+    if not data:
+        raise ImageError("the image is empty (0 bytes)")
+    if len(data) > limits.max_bytes:
+        raise ImageError(f"the image has {len(data)} bytes, the limit is {limits.max_bytes}")
+    # A parser fed with hostile bytes raises anything (struct.error, SyntaxError, OverflowError, ...): all of it means
+    # that this is not a picture, and none of it is swallowed.
+    try:
+        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+            _check_header(image, limits)
+            image.load()
+            return _to_rgb(_upright(image))
+    except ImageError:
+        raise
+    except UnidentifiedImageError:
+        raise ImageError(f"the file is none of {', '.join(FORMATS)}") from None
+    except Image.DecompressionBombError:
+        raise ImageError(f"the image has far more than the {limits.max_pixels} pixels allowed") from None
+    except Exception as error:
+        raise ImageError(f"the image is truncated or damaged: {error}") from error
+
+
+def _check_header(image: Image.Image, limits: DecodeLimits) -> None:
+    width, height = image.size
+    if width * height > limits.max_pixels:
+        raise ImageError(f"the image is {width} x {height} pixels, the limit is {limits.max_pixels} pixels in all")
+    # MPO is what phones write: a JPEG with a depth or gain map behind it. Its first picture is the photo.
+    if image.format != "MPO" and getattr(image, "n_frames", 1) > 1:
+        raise ImageError(f"the {image.format} is animated; send a still picture")
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    try:
+        orientation = image.getexif().get(ORIENTATION_TAG)
+    except Exception:  # broken EXIF says nothing about the pixels, which are whole at this point
+        orientation = None
+    turns = {
+        2: Image.Transpose.FLIP_LEFT_RIGHT,
+        3: Image.Transpose.ROTATE_180,
+        4: Image.Transpose.FLIP_TOP_BOTTOM,
+        5: Image.Transpose.TRANSPOSE,
+        6: Image.Transpose.ROTATE_270,
+        7: Image.Transpose.TRANSVERSE,
+        8: Image.Transpose.ROTATE_90,
+    }
+    turn = turns.get(orientation) if isinstance(orientation, int) else None
+    return image if turn is None else image.transpose(turn)
+
+
+def _to_rgb(image: Image.Image) -> Uint8Image:
+    if image.mode.startswith("I"):
+        # Pillow keeps the high byte of 16-bit colour; the same is done here for 16-bit grey.
+        grey = np.clip(np.asarray(image).astype(np.int64), 0, 65_535) >> 8
+        return np.ascontiguousarray(np.repeat(grey.astype(np.uint8)[:, :, None], 3, axis=2))
+    if image.has_transparency_data:
+        rgba = image.convert("RGBA")
+        canvas = Image.new("RGBA", rgba.size, (*WHITE, 255))
+        return np.array(Image.alpha_composite(canvas, rgba).convert("RGB"), dtype=np.uint8)
+    return np.array(image.convert("RGB"), dtype=np.uint8)
+
+
+def prepare_image(image: Uint8Image, size: int, bbox: Sequence[int] | None = None) -> Uint8Image:
+    """Crops to the garment, scales with anti-aliasing and centres on a white square.
+
+    Args:
+        image: uint8 (H, W, 3).
+        size: side of the result, pixels, at least 1.
+        bbox: x1, y1, x2, y2 in pixels of `image` (upright); clipped to it. The whole image when None.
+
+    Returns:
+        uint8 of shape (size, size, 3).
+
+    Raises:
+        ImageError: when `image` has another shape or type, or nothing is left inside `bbox`.
+    """
+    cropped = crop(check_image(image), bbox)
+    height, width = cropped.shape[:2]
+    longest = max(height, width)
+    new_width, new_height = (max(1, round(side * size / longest)) for side in (width, height))
+    # reducing_gap shrinks big photos by whole factors first: the same picture to the eye, many times faster.
+    scaled = Image.fromarray(cropped).resize((new_width, new_height), Image.Resampling.LANCZOS, reducing_gap=3.0)
+    square = Image.new("RGB", (size, size), WHITE)
+    square.paste(scaled, ((size - new_width) // 2, (size - new_height) // 2))
+    return np.array(square, dtype=np.uint8)
+
+
+def crop(image: Uint8Image, bbox: Sequence[int] | None) -> Uint8Image:
+    """The part of (H, W, 3) inside x1, y1, x2, y2, clipped to the image.
+
+    Raises:
+        ImageError: when `bbox` is not four numbers or holds no pixel of the image.
+    """
+    if bbox is None:
+        return image
+    if len(bbox) != 4:
+        raise ImageError(f"bbox has {len(bbox)} numbers, must be x1, y1, x2, y2: {list(bbox)}")
+    height, width = image.shape[:2]
+    x1, x2 = (min(max(int(value), 0), width) for value in (bbox[0], bbox[2]))
+    y1, y2 = (min(max(int(value), 0), height) for value in (bbox[1], bbox[3]))
+    if x1 >= x2 or y1 >= y2:
+        raise ImageError(f"bbox {list(bbox)} holds no pixel of the {width} x {height} image")
+    return np.ascontiguousarray(image[y1:y2, x1:x2])
+
+
+def check_image(image: Uint8Image) -> Uint8Image:
+    """Returns `image` when it is uint8 (H, W, 3) with at least one pixel.
+
+    Raises:
+        ImageError: naming the type and shape that came instead.
+    """
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or image.size == 0:
+        raise ImageError(f"an image must be uint8 (H, W, 3), not {image.dtype} {image.shape}")
+    return image
+
+
+def to_batch(images: Sequence[Uint8Image]) -> Batch:
+    """Stacks prepared squares into what the nets take.
+
+    Args:
+        images: at least one uint8 (S, S, 3), all of one size.
+
+    Returns:
+        float32 of shape (B, 3, S, S) in [0, 1], contiguous.
+
+    Raises:
+        ImageError: when there are none or their shapes differ.
+    """
+    shapes = {check_image(image).shape for image in images}
+    if len(shapes) != 1:
+        raise ImageError(f"a batch needs one or more images of one shape, not {sorted(shapes)}")
+    stacked = np.stack(images).transpose(0, 3, 1, 2)
+    return np.ascontiguousarray(stacked, dtype=np.float32) / np.float32(255)
+
+
+def from_batch(batch: Batch) -> list[Uint8Image]:
+    """The inverse of `to_batch`: values are clipped to [0, 1] and rounded."""
+    pixels = np.rint(np.clip(batch, 0.0, 1.0) * 255).astype(np.uint8).transpose(0, 2, 3, 1)
+    return [np.ascontiguousarray(image) for image in pixels]
+
+
+def encode_jpeg(image: Uint8Image, quality: int = 90) -> bytes:
+    """A baseline JPEG of uint8 (H, W, 3); `quality` 1 to 95."""
+    stream = io.BytesIO()
+    Image.fromarray(check_image(image)).save(stream, format="JPEG", quality=quality)
+    return stream.getvalue()
+
+
+def encode_png(image: Uint8Image) -> bytes:
+    """A lossless PNG of uint8 (H, W, 3)."""
+    stream = io.BytesIO()
+    Image.fromarray(check_image(image)).save(stream, format="PNG")
+    return stream.getvalue()

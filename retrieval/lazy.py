@@ -1,0 +1,28 @@
+"""Values that are made when first needed."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+
+class Lazy(Generic[T]):
+    """A value that the first caller makes and all later ones share, also across threads.
+
+    `functools.cached_property` has no lock since Python 3.12: a burst of first requests would open a net many times.
+    """
+
+    def __init__(self, make: Callable[[], T]) -> None:
+        self._make = make
+        self._lock = threading.Lock()
+        self._value: list[T] = []
+
+    def get(self) -> T:
+        if not self._value:
+            with self._lock:
+                if not self._value:
+                    self._value.append(self._make())
+        return self._value[0]

@@ -1,0 +1,146 @@
+"""Retrieval metrics as pure functions of ranked relevance, one value per query.
+
+All of them read two arrays: `relevance` (queries, depth), bool, true where the gallery image at that rank is relevant,
+best rank first; and `n_relevant` (queries,), int, the number of relevant images in the whole gallery (the query's own
+image not counted). A list shorter than the depth is padded with false. Metrics come from ranks, never from scores, so a
+negative score cannot be dropped. The worked examples share one list: hits at ranks 1 and 4 out of three relevant images.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+Relevance = npt.NDArray[np.bool_]
+Counts = npt.NDArray[np.int64]
+PerQuery = npt.NDArray[np.float64]
+
+REPORTED_K = (1, 5, 10, 20, 50)
+
+
+def hit_at_k(relevance: Relevance, k: int) -> PerQuery:
+    """1 when any of the first k results is relevant, else 0. Called recall@k or top-k accuracy elsewhere.
+
+    >>> hit_at_k(np.array([[True, False, False, True, False]]), 1).tolist()
+    [1.0]
+    >>> hit_at_k(np.array([[False, False, True]]), 2).tolist()
+    [0.0]
+    """
+    _check_k(k)
+    return np.asarray(relevance[:, :k].any(axis=1), dtype=np.float64)
+
+
+def precision_at_k(relevance: Relevance, k: int) -> PerQuery:
+    """Relevant results among the first k, divided by k (also when fewer than k images are relevant or returned).
+
+    >>> precision_at_k(np.array([[True, False, False, True, False]]), 5).tolist()
+    [0.4]
+    """
+    _check_k(k)
+    return np.asarray(relevance[:, :k].sum(axis=1) / k)
+
+
+def average_precision_at_r(relevance: Relevance, n_relevant: Counts) -> PerQuery:
+    """AP over the first R ranks, divided by R, where R is the number of relevant images (mAP@R of Musgrave et al. 2020).
+
+    AP@R = 1/R * sum over ranks i <= R of precision@i where rank i is relevant. With R = 3 and hits at ranks 1 and 4, only
+    rank 1 counts: (1/1) / 3.
+
+    >>> average_precision_at_r(np.array([[True, False, False, True, False]]), np.array([3])).round(4).tolist()
+    [0.3333]
+
+    Raises:
+        ValueError: when some R exceeds the depth of the lists, for the metric would then be too low unseen.
+    """
+    counts = _checked(relevance, n_relevant)
+    depth = relevance.shape[1]
+    if counts.size and counts.max() > depth:
+        raise ValueError(
+            f"mAP@R needs lists of depth {counts.max()} (the largest R), got {depth}: raise evaluate.depth"
+        )
+    within = np.arange(1, depth + 1) <= counts[:, None]
+    return np.asarray((_precision_at_hits(relevance) * within).sum(axis=1) / np.maximum(counts, 1))
+
+
+def average_precision(
+    relevance: Relevance, n_relevant: Counts, normaliser: Literal["retrievable", "hits"] = "retrievable"
+) -> PerQuery:
+    """AP over the whole list (map@all when the list is the whole gallery), with the normaliser named.
+
+    The sum of precision@i over the relevant ranks i is divided by `retrievable` = min(R, depth), the most that the list
+    could hold, or by `hits`, the number found in the list (as the DeepHash protocols do; it forgives what was missed).
+    With hits at ranks 1 and 4 of R = 3: (1/1 + 2/4) / 3 = 0.5, and by hits (1/1 + 2/4) / 2 = 0.75.
+
+    >>> ranked = np.array([[True, False, False, True, False]])
+    >>> average_precision(ranked, np.array([3])).tolist(), average_precision(ranked, np.array([3]), "hits").tolist()
+    ([0.5], [0.75])
+    """
+    counts = _checked(relevance, n_relevant)
+    if normaliser == "retrievable":
+        divisor = np.minimum(counts, relevance.shape[1])
+    elif normaliser == "hits":
+        divisor = relevance.sum(axis=1)
+    else:
+        raise ValueError(f"normaliser is {normaliser!r}, must be 'retrievable' or 'hits'")
+    return np.asarray(_precision_at_hits(relevance).sum(axis=1) / np.maximum(divisor, 1))
+
+
+def first_hit_rank(relevance: Relevance) -> Counts:
+    """Rank of the first relevant result, counted from 1; 0 when the list holds none.
+
+    >>> first_hit_rank(np.array([[False, True, True], [False, False, False]])).tolist()
+    [2, 0]
+    """
+    if relevance.shape[1] == 0:
+        return np.zeros(len(relevance), dtype=np.int64)
+    return np.where(relevance.any(axis=1), relevance.argmax(axis=1) + 1, 0).astype(np.int64)
+
+
+def reciprocal_rank(relevance: Relevance) -> PerQuery:
+    """1 / rank of the first relevant result; 0 when the list holds none. Its mean is the MRR.
+
+    >>> reciprocal_rank(np.array([[False, True, True], [False, False, False]])).tolist()
+    [0.5, 0.0]
+    """
+    ranks = first_hit_rank(relevance)
+    return np.where(ranks > 0, 1.0 / np.maximum(ranks, 1), 0.0)
+
+
+def metric_table(
+    relevance: Relevance, n_relevant: Counts, reported_k: Sequence[int] = REPORTED_K
+) -> dict[str, PerQuery]:
+    """Every reported metric by name: hit@k for each k, precision@5, map@r, mrr."""
+    hits = {f"hit@{k}": hit_at_k(relevance, k) for k in reported_k}
+    return hits | {
+        "precision@5": precision_at_k(relevance, 5),
+        "map@r": average_precision_at_r(relevance, n_relevant),
+        "mrr": reciprocal_rank(relevance),
+    }
+
+
+def _precision_at_hits(relevance: Relevance) -> PerQuery:
+    """Precision@i where rank i is relevant, 0 elsewhere; (queries, depth)."""
+    ranks = np.arange(1, relevance.shape[1] + 1)
+    precision: PerQuery = np.cumsum(relevance, axis=1) / ranks * relevance
+    return precision
+
+
+def _checked(relevance: Relevance, n_relevant: Counts) -> Counts:
+    counts = np.asarray(n_relevant, dtype=np.int64)
+    if counts.shape != relevance.shape[:1]:
+        raise ValueError(
+            f"n_relevant has shape {counts.shape}, relevance {relevance.shape}: one count per query is needed"
+        )
+    found = relevance.sum(axis=1)
+    if (found > counts).any():
+        query = int(np.argmax(found > counts))
+        raise ValueError(f"query {query} has {found[query]} relevant results but n_relevant says {counts[query]}")
+    return counts
+
+
+def _check_k(k: int) -> None:
+    if k < 1:
+        raise ValueError(f"k is {k}, must be at least 1")

@@ -1,0 +1,61 @@
+"""From pictures to vectors, photos and labels: a bundle's nets with their preprocessing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from retrieval.bundle import Bundle
+from retrieval.images import Batch, Uint8Image, from_batch, prepare_image, to_batch
+from retrieval.query import QueryError
+
+Vectors = npt.NDArray[np.float32]
+
+AT_A_TIME = 32  # images in one run of a net: bounds the memory, and more are no faster on a CPU
+
+
+class Nets:
+    """Encoder, generator and classifier of a bundle; safe to use from several threads."""
+
+    def __init__(self, bundle: Bundle) -> None:
+        self.size = bundle.manifest.preprocess.size
+        self.has_generator = bundle.manifest.generator is not None
+        self.has_classifier = bundle.manifest.classifier is not None
+        self._bundle = bundle
+
+    def encode(self, images: Sequence[Uint8Image]) -> Vectors:
+        """Vectors of pictures of any size, uint8 (H, W, 3) each: (B, D) float32; B may be 0."""
+        encoder = self._bundle.encoder
+        parts = [encoder.encode(batch) for batch in _batches(images, self.size)]
+        return np.concatenate(parts) if parts else np.empty((0, encoder.dim), dtype=np.float32)
+
+    def generate(self, sketches: Sequence[Uint8Image]) -> list[Uint8Image]:
+        """The photo that the generator paints for each sketch (dark lines on white): uint8 (s, s, 3) each.
+
+        Raises:
+            QueryError: when the bundle has no generator.
+        """
+        generator = self._bundle.generator
+        if generator is None:
+            raise QueryError("mode", "sketch", "needs a sketch generator, which this bundle lacks; use sketch-direct")
+        return [
+            photo for batch in _batches(sketches, generator.size) for photo in from_batch(generator.generate(batch))
+        ]
+
+    def predict(self, images: Sequence[Uint8Image]) -> list[frozenset[str]]:
+        """The attributes that the classifier sees in each picture.
+
+        Raises:
+            QueryError: when the bundle has no classifier.
+        """
+        classifier = self._bundle.classifier
+        if classifier is None:
+            raise QueryError("rerank", True, "needs an attribute classifier, which this bundle lacks")
+        return [found for batch in _batches(images, classifier.size) for found in classifier.predict(batch)]
+
+
+def _batches(images: Sequence[Uint8Image], size: int) -> Iterator[Batch]:
+    for start in range(0, len(images), AT_A_TIME):
+        yield to_batch([prepare_image(image, size) for image in images[start : start + AT_A_TIME]])

@@ -1,0 +1,198 @@
+"""The retriever: a bundle that answers photos, sketches and filters with ranked products."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from retrieval.bundle import Bundle
+from retrieval.images import DEFAULT_LIMITS, DecodeLimits, Uint8Image, check_image, crop, decode_image
+from retrieval.lazy import Lazy
+from retrieval.nets import Nets
+from retrieval.query import Filters, Mode, QueryError, check_k, check_mode
+from retrieval.rerank import AttributeReranker
+
+__all__ = ["Filters", "Hit", "QueryError", "Retriever"]
+
+Vectors = npt.NDArray[np.float32]
+Scores = npt.NDArray[np.float32]
+Rows = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Hit:
+    """One result.
+
+    Attributes:
+        rank: from 1.
+        image_id, item_id, category, attributes: of the gallery image, from the catalogue.
+        score: of the first search (cosine, or negative squared distance), also after re-ranking.
+        shared_attributes: what query and result have in common, when re-ranking looked at it.
+    """
+
+    rank: int
+    image_id: str
+    item_id: str
+    category: str
+    attributes: tuple[str, ...]
+    score: float
+    shared_attributes: tuple[str, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        values = asdict(self)
+        return {key: list(value) if isinstance(value, tuple) else value for key, value in values.items()}
+
+
+class Retriever:
+    """Answers queries from a bundle; one instance may be used by several threads at once.
+
+    Attributes:
+        bundle: the verified folder.
+        nets: encoder, generator and classifier, opened when first needed.
+        index: the vectors.
+        items: who they are.
+    """
+
+    def __init__(self, bundle: Bundle, limits: DecodeLimits = DEFAULT_LIMITS) -> None:
+        self.bundle = bundle
+        self.nets = Nets(bundle)
+        self.index = bundle.index
+        self.items = bundle.items
+        self._limits = limits
+        self._reranker = Lazy(self._make_reranker)
+
+    @classmethod
+    def load(cls, path: str | Path, threads: int = 1) -> Retriever:
+        """Verifies the bundle in `path` and opens it.
+
+        Args:
+            path: a bundle folder.
+            threads: threads of ONNX Runtime and FAISS for one query.
+
+        Raises:
+            BundleError: when a file is missing, changed or unexpected.
+        """
+        return cls(Bundle.load(path, threads))
+
+    def search(
+        self,
+        query: bytes | Uint8Image,
+        k: int = 10,
+        mode: Mode = "photo",
+        filters: Filters | None = None,
+        rerank: bool | None = None,
+        bbox: Sequence[int] | None = None,
+    ) -> list[Hit]:
+        """The `k` best gallery images, fewer when fewer pass the filters.
+
+        Args:
+            query: an image file, or uint8 (H, W, 3) RGB.
+            k: 1 to 1000.
+            mode: `photo`; `sketch` (the generator paints a photo of it first); `sketch-direct` (no generator).
+            filters: which gallery images may be found; the search among them is exact.
+            rerank: re-order by shared attributes; None for the bundle's own setting.
+            bbox: x1, y1, x2, y2 of the garment in pixels of the upright picture.
+
+        Raises:
+            QueryError: naming the field, its value and what is allowed.
+            ImageError: when the query is not a picture that we accept.
+        """
+        check_k(k)
+        check_mode(mode)
+        reranked = self._wants_rerank(rerank)
+        rows = None if filters is None or filters.empty else self.items.select(filters)
+        image = decode_image(query, self._limits) if isinstance(query, bytes) else check_image(query)
+        cropped = crop(image, bbox)
+        picture = self.generate([cropped])[0] if mode == "sketch" else cropped
+        depth = max(k, self.bundle.manifest.rerank.depth) if reranked else k
+        scores, found = self.search_vectors(self.encode_photos([picture]), depth, rows)
+        if not reranked:
+            return self._hits(scores[0], found[0])
+        attributes = self.predict_attributes([picture])
+        reranking = self._reranker.get().rerank(found, attributes)
+        ordered = np.take_along_axis(scores, reranking.order, axis=1)
+        return self._hits(ordered[0, :k], reranking.rows[0, :k], attributes[0])
+
+    def similar(self, image_id: str, k: int = 10, filters: Filters | None = None) -> list[Hit]:
+        """The gallery images most like one of them, itself left out by its id.
+
+        Raises:
+            QueryError: on an unknown image, k or filter.
+        """
+        check_k(k)
+        row = self.items.row(image_id)
+        rows = None if filters is None or filters.empty else self.items.select(filters)
+        scores, found = self.search_vectors(self.index.vectors(np.array([row], dtype=np.int64)), k + 1, rows)
+        others = found[0] != row
+        return self._hits(scores[0][others][:k], found[0][others][:k])
+
+    def search_vectors(self, vectors: Vectors, k: int, rows: Rows | None = None) -> tuple[Scores, Rows]:
+        """Scores and gallery rows (Q, k) for vectors (Q, D); equal scores in label-blind order; -inf and -1 at the end."""
+        return self.index.search(vectors, k, rows, tiebreak=self.items.keys)
+
+    def encode_photos(self, images: Sequence[Uint8Image]) -> Vectors:
+        """Vectors (B, D) float32 of pictures of any size, uint8 (H, W, 3) each."""
+        return self.nets.encode(images)
+
+    def generate(self, sketches: Sequence[Uint8Image]) -> list[Uint8Image]:
+        """What the generator paints for sketches of any size, dark lines on white.
+
+        Raises:
+            QueryError: when the bundle has no generator.
+        """
+        return self.nets.generate(sketches)
+
+    def predict_attributes(self, images: Sequence[Uint8Image]) -> list[frozenset[str]]:
+        """The attributes that the classifier sees in each picture.
+
+        Raises:
+            QueryError: when the bundle has no classifier.
+        """
+        return self.nets.predict(images)
+
+    def gallery_attributes(self, source: Literal["predicted", "catalogue"] | None = None) -> list[list[str]]:
+        """The attributes of each gallery row; None for the source that the bundle re-ranks with."""
+        chosen = source or self.bundle.manifest.rerank.gallery_attributes
+        column = "predicted_attributes" if chosen == "predicted" else "attributes"
+        attributes: list[list[str]] = self.items.table.column(column).to_pylist()
+        return attributes
+
+    def warm_up(self) -> None:
+        """Opens every net and answers one blank query in each way, so that the first real one is not slow."""
+        blank = np.full((self.nets.size, self.nets.size, 3), 255, dtype=np.uint8)
+        self.search(blank, k=1, mode="sketch" if self.nets.has_generator else "photo", rerank=self.nets.has_classifier)
+
+    def _wants_rerank(self, asked: bool | None) -> bool:
+        if asked and not self.nets.has_classifier:
+            raise QueryError("rerank", asked, "needs an attribute classifier, which this bundle lacks")
+        default = self.bundle.manifest.rerank.enabled and self.nets.has_classifier
+        return default if asked is None else asked
+
+    def _make_reranker(self) -> AttributeReranker:
+        block = self.bundle.manifest.rerank
+        return AttributeReranker(
+            self.gallery_attributes(), depth=block.depth, alpha=block.alpha, beta=block.beta, overlap=block.overlap
+        )
+
+    def _hits(self, scores: Scores, rows: Rows, attributes: frozenset[str] | None = None) -> list[Hit]:
+        """Hits of one list; what they share with `attributes` is told where re-ranking looked at it."""
+        found = rows[rows >= 0].tolist()
+        shared = [() if attributes is None else self._reranker.get().shared(attributes, row) for row in found]
+        return [
+            Hit(
+                rank=rank,
+                image_id=record["image_id"],
+                item_id=record["item_id"],
+                category=record["category"],
+                attributes=tuple(record["attributes"]),
+                score=float(scores[rank - 1]),
+                shared_attributes=shared[rank - 1],
+            )
+            for rank, record in enumerate(self.items.records(found), start=1)
+        ]

@@ -1,0 +1,21 @@
+"""The error of every source, and a way to report many problems at once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+SHOWN = 10
+
+
+class SourceError(ValueError):
+    """A source's files cannot be used; the message names file, place and remedy."""
+
+
+def refuse(what: str, problems: Sequence[str]) -> None:
+    """Raises a `SourceError` that lists the first problems and counts the rest; does nothing when there are none."""
+    if not problems:
+        return
+    lines = [f"{what} has {len(problems)} problem(s):", *(f"  {problem}" for problem in problems[:SHOWN])]
+    if len(problems) > SHOWN:
+        lines.append(f"  ... and {len(problems) - SHOWN} more")
+    raise SourceError("\n".join(lines))

@@ -1,0 +1,63 @@
+"""What `dvc repro` says at its end: the leaderboard, the champion, and what to do next."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tracking.evaluations import Evaluation, Measure
+from tracking.gate import Verdict
+from tracking.registry import CHAMPION, Registry, Version
+
+COLUMNS = (("hit@1", "hit@1"), ("hit@5", "hit@5"), ("map@r", "mAP@R"))
+REPORTED = "test"
+
+
+def closing_words(
+    ranking: Sequence[Evaluation],
+    measure: Measure,
+    registry: Registry,
+    version: Version,
+    verdict: Verdict,
+    outcome: str,
+) -> str:
+    """The whole text; `ranking` is best on val first."""
+    return "\n\n".join(
+        [
+            leaderboard(ranking, measure),
+            "\n".join([f"{version}: {outcome}", *(f"  {line}" for line in verdict.summary().splitlines())]),
+            champion_line(registry),
+            next_commands(outcome),
+        ]
+    )
+
+
+def leaderboard(ranking: Sequence[Evaluation], measure: Measure) -> str:
+    """Methods by test figures, in order of val; a star marks the chosen one."""
+    head = f"{REPORTED} split, {measure.pair}; chosen (*) by val {measure.metric}"
+    names = f"  {'method':<14}" + "".join(f"{title:>8}" for _, title in COLUMNS) + "   hit@1 95 %"
+    lines = [head, names]
+    for place, evaluation in enumerate(ranking):
+        found = evaluation.run(REPORTED, measure.pair)["metrics"]
+        values = "".join(f"{found[metric]['value']:>8.3f}" for metric, _ in COLUMNS)
+        interval = f"{found['hit@1']['low']:.3f}-{found['hit@1']['high']:.3f}"
+        lines.append(f"{'*' if place == 0 else ' '} {evaluation.method:<14}{values}   {interval}")
+    return "\n".join(lines)
+
+
+def champion_line(registry: Registry) -> str:
+    champion = registry.holder(CHAMPION)
+    if champion is None:
+        return f"{registry.model} has no champion: no candidate has passed yet. See register: in params.yaml"
+    return f"champion of {registry.model}: {champion}"
+
+
+def next_commands(outcome: str) -> str:
+    """Three commands; where a challenger waits, how to promote it comes first."""
+    commands = [
+        ("make ui", "see every run, picture and model version"),
+        ("make serve", "search with the champion"),
+        ("python -m stages.promote --dry-run", "see what a promotion would change"),
+    ]
+    if outcome == "challenger":
+        commands.insert(0, ("python -m stages.promote --apply", "make the challenger champion"))
+    return "\n".join(["next:", *(f"  {command:<36} {purpose}" for command, purpose in commands)])

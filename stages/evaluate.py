@@ -1,0 +1,134 @@
+"""Stage `evaluate@METHOD`: measures an exported bundle on val and test, and draws what it found.
+
+Writes reports/evaluation/METHOD.json (everything) and METHOD.queries.parquet (per query), reports/metrics/METHOD.json
+(the headline), and under reports/plots/ the data of DVC's plots and pictures. Equal inputs give equal bytes.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from figures.curves import category_rows, hit_rows, main_run
+from figures.evaluation_pictures import gallery_sheets, overview_pictures
+from params import Params, load_params
+from retrieval.catalog import Catalog
+from retrieval.evaluation import EvaluationSettings, evaluate_split
+from retrieval.files import write_bytes, write_json
+from retrieval.protocol import PROTOCOL
+from retrieval.results import SplitResult, headline
+from retrieval.retriever import Retriever
+from stages.folders import fresh_folder
+from tracking.runs import stage_run
+
+SPLITS = ("val", "test")
+REPORTED = "test"
+HEADLINE = ("hit@1", "hit@5", "map@r")
+SHOWN = ("hit@1", "hit@5", "hit@10", "map@r", "mrr")
+
+Results = Mapping[str, SplitResult]
+Summaries = Mapping[str, dict[str, Any]]
+
+
+def main(method: str, root: Path = Path()) -> None:
+    params = load_params(root / "params.yaml")
+    with stage_run("evaluate", method, params=used_params(params), root=root) as run:
+        retriever = Retriever.load(root / "models/bundles" / method, threads=params.base.threads)
+        results = measure(retriever, params, root)
+        summaries = {split: result.summary() for split, result in results.items()}
+        write_reports(root / "reports", method, retriever.bundle.hash, results, summaries)
+        for name, picture in write_plots(root / "reports/plots", method, retriever, results, summaries, params):
+            write_bytes(run.artifacts / name, picture)
+        for name, value in headline_metrics(summaries):
+            run.metric(name, value)
+    print(table(method, summaries))
+
+
+def used_params(params: Params) -> dict[str, Any]:
+    """The params that decide on the numbers; those of the re-ranking come with the bundle."""
+    base = {"seed": params.base.seed, "threads": params.base.threads}
+    sketch = {"edges": params.sketch.edges, "size": params.sketch.size}
+    return {"base": base, "evaluate": params.evaluate.model_dump(), "sketch": sketch}
+
+
+def measure(retriever: Retriever, params: Params, root: Path) -> dict[str, SplitResult]:
+    """Both splits; sketches are asked where the pipeline made any."""
+    settings = EvaluationSettings(
+        depth=params.evaluate.depth,
+        resamples=params.evaluate.bootstrap,
+        chunk=params.evaluate.chunk,
+        seed=params.base.seed,
+        edges=params.sketch.edges,
+        edge_size=params.sketch.size,
+    )
+    catalog, drawn = Catalog.open(root / "data/catalog"), root / "data/sketches"
+    sketches = Catalog.open(drawn) if drawn.exists() else None
+    return {split: evaluate_split(retriever, catalog, sketches, split, settings) for split in SPLITS}
+
+
+def write_reports(reports: Path, method: str, bundle_hash: str, results: Results, summaries: Summaries) -> None:
+    head = {"schema_version": 1, "method": method, "protocol": PROTOCOL, "bundle": bundle_hash}
+    write_json(reports / f"evaluation/{method}.json", head | {"splits": summaries})
+    write_json(reports / f"metrics/{method}.json", short_list(summaries))
+    sink = pa.BufferOutputStream()
+    pq.write_table(pa.concat_tables([result.table() for result in results.values()]), sink, compression="zstd")
+    write_bytes(reports / f"evaluation/{method}.queries.parquet", sink.getvalue().to_pybytes())
+
+
+def write_plots(
+    plots: Path, method: str, retriever: Retriever, results: Results, summaries: Summaries, params: Params
+) -> Iterator[tuple[str, bytes]]:
+    """Writes DVC's plots of the reported split, and hands every picture on with a file name for the tracker."""
+    result, asked = results[REPORTED], params.evaluate
+    write_json(plots / f"hit_at_k/{method}.json", hit_rows([main_run(result)], method))
+    write_json(plots / f"per_category/{method}.json", category_rows(main_run(result), method))
+    with fresh_folder(plots / "gallery" / method) as folder:
+        for name, picture in gallery_sheets(method, retriever, result, asked.gallery_queries).items():
+            write_bytes(folder / f"{name}.png", picture)
+            yield f"gallery/{name}.png", picture
+    overview = overview_pictures(method, retriever, result, summaries[REPORTED], asked.projection, params.base.seed)
+    for name, picture in overview.items():
+        write_bytes(plots / name / f"{method}.png", picture)
+        yield f"{name}.png", picture
+
+
+def short_list(summaries: Summaries) -> dict[str, dict[str, dict[str, float]]]:
+    """What `dvc metrics show` has room for: the reported split's runs, and the first pair of the others."""
+    short = {}
+    for split, summary in summaries.items():
+        named = headline(summary)
+        kept = named if split == REPORTED else dict(list(named.items())[:1])
+        short[split] = {run: {name: found[name] for name in HEADLINE} for run, found in kept.items()}
+    return short
+
+
+def headline_metrics(summaries: Summaries) -> Iterator[tuple[str, float]]:
+    """`test/consumer->shop/hit@1` and its like, for the tracker."""
+    for split, summary in summaries.items():
+        for run, found in headline(summary).items():
+            for name, value in found.items():
+                yield f"{split}/{run}/{name}", value
+
+
+def table(method: str, summaries: Summaries) -> str:
+    """A line per run with the interval of hit@1 and the level of chance."""
+    lines = [f"{method:<38}{'queries':>8}" + "".join(f"{name:>8}" for name in SHOWN) + "   hit@1 95 %     chance"]
+    for split, summary in summaries.items():
+        for run in summary["runs"]:
+            name = f"{split} {run['pair']} {run['path']}" + (f" +{run['rerank']}" if run["rerank"] != "none" else "")
+            found, first = run["metrics"], run["metrics"]["hit@1"]
+            values = "".join(f"{found[metric]['value']:>8.3f}" for metric in SHOWN)
+            interval = f"{first['low']:.3f}-{first['high']:.3f}"
+            lines.append(f"{name:<38}{run['queries']:>8}{values}   {interval}  {first['chance']:>9.3f}")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        sys.exit("usage: python -m stages.evaluate METHOD")
+    main(sys.argv[1])

@@ -1,0 +1,36 @@
+"""Scores candidate and champion alike on the present queries and gallery; a champion may be built on another catalogue."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from params import Params
+from retrieval.bundle import Bundle
+from retrieval.catalog import Catalog
+from retrieval.evaluation import EvaluationSettings, evaluate_split
+from retrieval.retriever import Retriever
+from tracking.evaluations import Measure, query_scores
+from tracking.gate import Scores
+
+
+def score_bundle(bundle: Bundle, split: str, measure: Measure, params: Params, root: Path) -> Scores:
+    """Results of `bundle` query by query; its encoder encodes the gallery afresh, which is searched exactly.
+
+    Args:
+        bundle: the candidate's or the champion's.
+        split: whose queries and gallery are used.
+        measure: the pair and metric that count.
+    """
+    catalog, drawn = Catalog.open(root / "data/catalog"), root / "data/sketches"
+    sketches = Catalog.open(drawn) if drawn.exists() and measure.pair.startswith("sketch") else None
+    settings = EvaluationSettings(
+        depth=params.evaluate.depth,
+        resamples=params.evaluate.bootstrap,
+        chunk=params.evaluate.chunk,
+        seed=params.base.seed,
+        edges=params.sketch.edges,
+        edge_size=params.sketch.size,
+    )
+    table = evaluate_split(Retriever(bundle), catalog, sketches, split, settings, reencode_gallery=True).table()
+    reranked = bundle.manifest.rerank.enabled
+    return query_scores(table, split, measure, reranked, f"bundle {bundle.hash[:12]} ({bundle.manifest.method})")

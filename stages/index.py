@@ -1,0 +1,100 @@
+"""Stage `index@METHOD`: packs a retriever and the gallery into the bundle `models/bundles/METHOD/`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from params import Params, load_params
+from retrieval.bundle import write_bundle
+from retrieval.catalog import Catalog, Rows
+from retrieval.classifier import AttributeClassifier
+from retrieval.encoder import load_encoder
+from retrieval.images import Uint8Image, crop, decode_image, encode_jpeg, prepare_image, to_batch
+from retrieval.index import build_index
+from retrieval.items import GALLERY_SCHEMA
+from retrieval.vector_index import VectorIndex
+from tracking.runs import stage_run
+
+CHUNK = 64
+
+
+def main(method: str, root: Path = Path()) -> None:
+    params = load_params(root / "params.yaml")
+    with stage_run("index", method, params=used_params(params), root=root) as run:
+        catalog = Catalog.open(root / "data/catalog")
+        vectors, table = describe_gallery(catalog, gallery_rows(catalog), method, params, root)
+        index = build(vectors, method, params, root)
+        models = root / "models"
+        bundle = write_bundle(
+            models / "bundles" / method,
+            method=method,
+            encoder_folder=models / method,
+            generator_folder=models / "sketch_gan",
+            classifier_folder=models / "attributes",
+            index=index,
+            gallery_table=table,
+            rerank=params.rerank.model_dump(),
+            image_size=params.base.image_size,
+        )
+        run.metric("images", len(index))
+        run.metric("bytes_per_image", index.nbytes)
+        run.tag("bundle", bundle.hash)
+    print(f"{method}: {index.kind} index of {len(index)} images, {index.nbytes} bytes each; bundle {bundle.hash[:12]}")
+
+
+def used_params(params: Params) -> dict[str, Any]:
+    base = {"image_size": params.base.image_size, "threads": params.base.threads}
+    return {"base": base, "index": params.index.model_dump(), "rerank": params.rerank.model_dump()}
+
+
+def gallery_rows(catalog: Catalog) -> Rows:
+    """Every shop photo but the shop queries of val and test, in order of image_id."""
+    rows = catalog.select(domain="shop", role=["gallery", "train"])
+    return rows[np.argsort(catalog.column("image_id")[rows].astype(str), kind="stable")]
+
+
+def describe_gallery(
+    catalog: Catalog, rows: Rows, method: str, params: Params, root: Path
+) -> tuple[npt.NDArray[np.float32], pa.Table]:
+    """Vectors (rows, D), and the gallery table with predicted attributes and thumbnails; a chunk of photos at a time."""
+    encoder = load_encoder(root / "models" / method, params.base.threads)
+    classifier = AttributeClassifier(root / "models/attributes", params.base.threads)
+    records = catalog.table.take(pa.array(rows)).to_pylist()
+    vectors: list[npt.NDArray[np.float32]] = []
+    for start, photos in photo_chunks(catalog, rows):
+        batch = to_batch([prepare_image(photo, encoder.size) for photo in photos])
+        vectors.append(encoder.encode(batch))
+        labels = classifier.predict(to_batch([prepare_image(photo, classifier.size) for photo in photos]))
+        for record, photo, found in zip(records[start : start + CHUNK], photos, labels, strict=True):
+            record["predicted_attributes"] = sorted(found)
+            record["thumbnail"] = encode_jpeg(prepare_image(photo, params.index.thumbnail))
+    columns = {name: [record[name] for record in records] for name in GALLERY_SCHEMA.names}
+    return np.concatenate(vectors), pa.table(columns, schema=GALLERY_SCHEMA)
+
+
+def photo_chunks(catalog: Catalog, rows: Rows) -> Iterator[tuple[int, list[Uint8Image]]]:
+    """Decoded photos, cropped to their boxes, with the number of the first one."""
+    boxes = catalog.column("bbox")
+    for start in range(0, len(rows), CHUNK):
+        chunk = rows[start : start + CHUNK]
+        pictures = zip(chunk, catalog.images(chunk), strict=True)
+        yield start, [crop(decode_image(data), boxes[row]) for row, data in pictures]
+
+
+def build(vectors: npt.NDArray[np.float32], method: str, params: Params, root: Path) -> VectorIndex:
+    settings = params.index.model_dump(exclude={"thumbnail"})
+    encoder = load_encoder(root / "models" / method, params.base.threads)
+    return build_index(vectors, metric=encoder.metric, **settings)
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        sys.exit("usage: python -m stages.index METHOD")
+    main(sys.argv[1])

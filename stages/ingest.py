@@ -1,0 +1,75 @@
+"""Stage `ingest`: turns the source that params.yaml names into the table of images, `data/raw/`."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from params import Params, load_params
+from retrieval.catalog import CatalogWriter
+from sources import source_rows
+from tracking.runs import stage_run
+
+RAW = Path("data/raw")
+
+
+class Tally:
+    """Counts rows as they pass by, so that no row has to be kept."""
+
+    def __init__(self) -> None:
+        self.cells: Counter[tuple[str, str, str]] = Counter()
+        self.items: set[str] = set()
+        self.categories: set[str] = set()
+
+    def watch(self, rows: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+        for row in rows:
+            self.cells[row["split"], row["domain"], row["role"]] += 1
+            self.items.add(row["item_id"])
+            self.categories.add(row["category"])
+            yield row
+
+    def metrics(self) -> dict[str, int]:
+        """Counts by name: in all, and as `images/SPLIT/DOMAIN/ROLE`."""
+        total = {"images": self.cells.total(), "items": len(self.items), "categories": len(self.categories)}
+        return total | {f"images/{'/'.join(cell)}": count for cell, count in sorted(self.cells.items())}
+
+
+def ingest(params: Params, root: Path) -> Tally:
+    """Streams the source into `data/raw/` below `root`; no more than one shard of images is in memory.
+
+    Raises:
+        sources.errors.SourceError: when the source's files cannot be used; an older `data/raw/` is left as it was.
+    """
+    tally = Tally()
+    rows = source_rows(params.ingest, params.base.seed)
+    with CatalogWriter(root / RAW, params.ingest.shard_rows) as writer:
+        writer.write_all(
+            tally.watch(tqdm(rows, desc=f"ingest {params.ingest.source}", unit=" images", mininterval=1.0))
+        )
+    return tally
+
+
+def main(root: Path = Path()) -> None:
+    params = load_params(root / "params.yaml")
+    source = params.ingest.source
+    settings = {"seed": params.base.seed, "source": source, source: getattr(params.ingest, source).model_dump()}
+    with stage_run("ingest", params=settings, root=root) as run:
+        tally = ingest(params, root)
+        for name, value in tally.metrics().items():
+            run.metric(name, value)
+    print(summary(source, tally))
+
+
+def summary(source: str, tally: Tally) -> str:
+    lines = [f"{source}: {tally.cells.total()} images, {len(tally.items)} items, {len(tally.categories)} categories"]
+    for (split, domain, role), count in sorted(tally.cells.items()):
+        lines.append(f"  {split:<6}{domain:<10}{role:<9}{count:>8}")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,214 @@
+"""Stage `register`: the best retriever on val becomes a version in the registry, and is judged against the champion.
+
+Without a champion the first candidate that passes becomes one. Otherwise a candidate that passes becomes `challenger`,
+and `python -m stages.promote --apply` is a person's decision. Unlike the other stages this one fails without a tracking
+store: a registration that nobody can find is none.
+
+Writes reports/registration.json: the choice, the verdict, and the bundles compared; nothing that differs from run to run.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from params import Params, load_params
+from retrieval.bundle import Bundle
+from retrieval.files import write_json
+from stages.gate_scores import score_bundle
+from stages.closing_words import closing_words
+from stages.query_latency import query_latencies
+from tracking.environment import quiet
+from tracking.evaluations import Evaluation, EvaluationError, Measure, query_scores, rank, read_evaluations
+from tracking.gate import Policy, Reason, Scores, Verdict, decide
+from tracking.lineage import version_tags
+from tracking.pipeline_run import PipelineRun, describe, result_key
+from tracking.promotion import challenge, first_champion
+from tracking.registry import CHAMPION, Registry, Version
+from tracking.runs import stage_run
+from tracking.store import Store, open_store
+
+logger = logging.getLogger(__name__)
+
+SELECTED_ON = "val"
+REPORT = "reports/registration.json"
+LEARNS_NOTHING = ("histogram", "untrained")
+
+FIRST, AGAIN, CHALLENGER, REFUSED = "first champion", "is the champion", "challenger", "refused"
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The best method on val, and its bundle."""
+
+    ranking: list[Evaluation]
+    measure: Measure
+    bundle: Bundle
+    reranked: bool
+
+    @property
+    def best(self) -> Evaluation:
+        return self.ranking[0]
+
+    def scores(self) -> Scores:
+        """Its results on val, query by query, as `evaluate` stored them."""
+        import pyarrow.parquet as pq
+
+        path = self.best.path.with_name(f"{self.best.method}.queries.parquet")
+        return query_scores(pq.read_table(path), SELECTED_ON, self.measure, self.reranked, str(path))
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """A verdict, and the champion that it was made against."""
+
+    verdict: Verdict
+    champion: Version | None
+
+    def tags(self) -> dict[str, str]:
+        return {
+            "gate.promote": str(self.verdict.promote).lower(),
+            "gate.against": self.champion.bundle_hash if self.champion else "",
+            "gate.reasons": self.verdict.summary(),
+        }
+
+
+def main(root: Path = Path()) -> None:
+    quiet()
+    params = load_params(root / "params.yaml")
+    store = open_store(root)
+    choice = choose(params, root)
+    registry = Registry(store, params.register_.model_name)
+    with stage_run("register", params=params.register_.model_dump(), root=root) as run:
+        result = begin_result(store, choice, params, root)
+        version = register_version(registry, choice, result.run_id, root)
+        judgement = judge(registry, choice, version, params, root)
+        outcome = act(registry, version, judgement)
+        write_json(root / REPORT, report(choice, judgement, outcome))
+        finish_result(result, registry, choice, version, judgement, outcome, root)
+        run.metric(str(choice.measure), choice.best.value(SELECTED_ON, choice.measure, choice.reranked))
+        run.tag("method", choice.best.method)
+        run.tag("outcome", outcome)
+    print(closing_words(choice.ranking, choice.measure, registry, version, judgement.verdict, outcome))
+
+
+def choose(params: Params, root: Path) -> Choice:
+    """The best evaluated method on val.
+
+    Raises:
+        EvaluationError: when a report is missing, or is not about the bundle that stands in models/bundles.
+    """
+    measure, reranked = Measure.parse(params.register_.select_by), params.rerank.enabled
+    evaluations = read_evaluations(root / "reports/evaluation", params.retrievers)
+    ranking = rank(evaluations, SELECTED_ON, measure, reranked)
+    best = ranking[0]
+    bundle = Bundle.load(root / "models/bundles" / best.method, threads=params.base.threads)
+    if bundle.hash != best.bundle:
+        raise EvaluationError(
+            f"{best.path} is about bundle {best.bundle[:12]}, {bundle.folder} is {bundle.hash[:12]}; "
+            f"run `dvc repro evaluate@{best.method}`"
+        )
+    if best.method in LEARNS_NOTHING:
+        logger.warning("the best method on val is %s, which learns nothing: look at the trainings", best.method)
+    return Choice(ranking, measure, bundle, reranked)
+
+
+def begin_result(store: Store, choice: Choice, params: Params, root: Path) -> PipelineRun:
+    values = params.model_dump(by_alias=True)
+    return PipelineRun(store, result_key(root, choice.ranking, values), version_tags(store, root), values)
+
+
+def register_version(registry: Registry, choice: Choice, run_id: str, root: Path) -> Version:
+    """The version that holds the chosen bundle; made, with its lineage, unless it exists."""
+    from serving.packaging import log_retriever
+
+    tags = version_tags(registry.store, root)
+    bundle = choice.bundle
+    return registry.register(bundle.hash, bundle.manifest.method, tags, lambda: log_retriever(bundle, run_id, root))
+
+
+def judge(registry: Registry, choice: Choice, version: Version, params: Params, root: Path) -> Judgement:
+    """The gate's verdict on the chosen bundle against the champion, both on the same val queries."""
+    policy, champion = make_policy(params), registry.holder(CHAMPION)
+    if champion is None:
+        return Judgement(decide(choice.scores(), None, policy), None)
+    if champion.number == version.number:
+        same = Reason("incumbent", True, "this bundle is the champion, so there is nothing to decide", {})
+        return Judgement(Verdict(True, (same,)), champion)
+    incumbent = Bundle.load(registry.bundle_folder(champion.number), threads=params.base.threads)
+    bundles = [choice.bundle, incumbent]
+    latencies = query_latencies(bundles, SELECTED_ON, choice.measure.pair, root)
+    ours, theirs = (
+        replace(score_bundle(bundle, SELECTED_ON, choice.measure, params, root), latency_ms=latency)
+        for bundle, latency in zip(bundles, latencies, strict=True)
+    )
+    return Judgement(decide(ours, theirs, policy), champion)
+
+
+def make_policy(params: Params) -> Policy:
+    gate = params.register_
+    return Policy(
+        metric=f"{SELECTED_ON} {gate.select_by}",
+        floor=gate.floor,
+        min_gain=gate.min_gain,
+        confidence=gate.confidence,
+        max_category_drop=gate.max_category_drop,
+        max_latency_ratio=gate.max_latency_ratio,
+        seed=params.base.seed,
+    )
+
+
+def act(registry: Registry, version: Version, judgement: Judgement) -> str:
+    """Sets aliases and the verdict's tags; returns what became of the candidate."""
+    if judgement.champion is not None and judgement.champion.number == version.number:
+        return AGAIN
+    registry.tag(version.number, judgement.tags())
+    if not judgement.verdict.promote:
+        return REFUSED
+    if judgement.champion is None and first_champion(registry, version.number):
+        return FIRST
+    challenge(registry, version.number)
+    return CHALLENGER
+
+
+def report(choice: Choice, judgement: Judgement, outcome: str) -> dict[str, Any]:
+    """What goes into reports/registration.json."""
+    steady = [reason for reason in judgement.verdict.reasons if not reason.volatile]
+    values = {each.method: each.value(SELECTED_ON, choice.measure, choice.reranked) for each in choice.ranking}
+    return {
+        "method": choice.best.method,
+        "bundle": choice.bundle.hash,
+        "selected_by": f"{SELECTED_ON} {choice.measure}",
+        "values": values,
+        "champion": judgement.champion.bundle_hash if judgement.champion else None,
+        "outcome": outcome,
+        "reasons": [reason.to_json() for reason in steady],
+    }
+
+
+def finish_result(
+    result: PipelineRun,
+    registry: Registry,
+    choice: Choice,
+    version: Version,
+    judgement: Judgement,
+    outcome: str,
+    root: Path,
+) -> None:
+    """Completes the pipeline run: verdict, version, description, figures and files."""
+    tags: Mapping[str, str] = {
+        **judgement.tags(),
+        "outcome": outcome,
+        "method": choice.best.method,
+        "bundle_hash": choice.bundle.hash,
+        "model_version": str(version.number),
+        "mlflow.note.content": describe(registry.store, choice.ranking, choice.measure, root),
+    }
+    result.close(root, choice.ranking, tags)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,102 @@
+"""The sketch stage: who is drawn, with which role, and that a drawing depends on its photo and the seed alone."""
+
+from __future__ import annotations
+
+import io
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from retrieval.catalog import Catalog, CatalogWriter
+from stages import sketch
+
+Rows = list[dict[str, Any]]
+
+
+def run(root: Path, rows: Rows, fake_run: Any) -> Catalog:
+    with CatalogWriter(root / "data/catalog", 11) as writer:
+        writer.write_all(rows)
+    fake_run(sketch)
+    sketch.main(root)
+    return Catalog.open(root / "data/sketches")
+
+
+def flats(rows: Rows, splits: tuple[str, ...]) -> Rows:
+    chosen = [row for row in rows if row["view"] == "front" and row["split"] in splits]
+    changes = {"domain": "sketch", "role": "query", "view": None, "bbox": None}
+    return [{**row, **changes, "image_id": row["image_id"] + "/flat"} for row in chosen]
+
+
+def test_train_and_val_photos_are_drawn_and_flats_ask(project: Any, fake_run: Any, catalogue_rows: Rows) -> None:
+    own = flats(catalogue_rows, ("val", "test"))
+    drawn = run(project(), catalogue_rows + own, fake_run)
+    roles = Counter(zip(drawn.column("split"), drawn.column("role"), strict=True))
+    assert roles == {("train", "train"): 6, ("val", "gallery"): 3, ("val", "query"): 3, ("test", "query"): 3}
+    assert set(drawn.column("domain")) == {"sketch"}
+    by_id = {row["image_id"]: row for row in drawn.rows()}
+    assert by_id["11/0/flat"]["image"] == own[-1]["image"]
+    first, photo = by_id["sketch-of/00/0"], catalogue_rows[0]
+    assert {key: first[key] for key in ("item_id", "category", "view", "attributes")} == {
+        key: photo[key] for key in ("item_id", "category", "view", "attributes")
+    }
+    with Image.open(io.BytesIO(first["image"])) as picture:
+        pixels = np.asarray(picture.convert("L"))
+    assert pixels.shape == (128, 128) == (first["height"], first["width"])
+    assert 0.01 < (pixels < 128).mean() < 0.4
+    assert first["bbox"] is None
+
+
+def test_without_flats_a_photo_asks_only_where_another_can_answer(
+    project: Any, fake_run: Any, catalogue_rows: Rows
+) -> None:
+    by_id = {row["image_id"]: row for row in catalogue_rows}
+    by_id["11/1"]["role"] = "gallery"  # two gallery photos: the front one asks
+    del by_id["10/1"]  # one shop photo, in the gallery: nothing else could answer
+    drawn = run(project(), list(by_id.values()), fake_run)
+    test = {row["item_id"]: row["image_id"] for row in drawn.rows() if row["split"] == "test"}
+    assert test == {"item-09": "sketch-of/09/1", "item-11": "sketch-of/11/0"}
+    val = sorted((row["item_id"], row["role"]) for row in drawn.rows() if row["split"] == "val")
+    assert val == sorted((f"item-{n:02d}", role) for n in (6, 7, 8) for role in ("gallery", "query"))
+    assert len(set(drawn.column("image_id"))) == len(drawn)
+
+
+def test_close_ups_are_not_drawn(project: Any, fake_run: Any, catalogue_rows: Rows) -> None:
+    for row in catalogue_rows[:2]:
+        row["view"] = "detail"
+    catalogue_rows[3]["view"] = "additional"
+    drawn = run(project(), catalogue_rows + flats(catalogue_rows, ("val", "test")), fake_run)
+    train = {
+        name for name, split in zip(drawn.column("image_id"), drawn.column("split"), strict=True) if split == "train"
+    }
+    assert not {"sketch-of/00/0", "sketch-of/00/1", "sketch-of/01/0"} & train
+    assert "sketch-of/01/1" in train
+
+
+def test_drawings_depend_on_photo_and_seed_alone(project: Any, fake_run: Any, catalogue_rows: Rows) -> None:
+    def pictures(rows: Rows, seed: int = 7) -> dict[str, bytes]:
+        return {row["image_id"]: row["image"] for row in run(project(base__seed=seed), rows, fake_run).rows()}
+
+    every = pictures(catalogue_rows)
+    fewer = pictures([row for row in catalogue_rows if row["item_id"] != "item-00"])
+    assert fewer == {name: image for name, image in every.items() if name != "sketch-of/00/0"}
+    assert all(image != every[name] for name, image in pictures(catalogue_rows, seed=8).items())
+
+
+@pytest.mark.parametrize("method", ["canny", "xdog"])
+def test_contact_sheet_and_counts_are_reported(
+    project: Any, fake_run: Any, catalogue_rows: Rows, method: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = project(sketch__edges=method, sketch__size=64)
+    with CatalogWriter(root / "data/catalog") as writer:
+        writer.write_all(catalogue_rows)
+    runs = fake_run(sketch)
+    sketch.main(root)
+    with Image.open(runs[0].artifacts / "photo_edges_sketch.png") as sheet:
+        assert sheet.width == 64 * 3 * 3
+    assert runs[0].metrics["sketches/train/train"] == 6
+    assert runs[0].params["edges"] == method
+    assert "sketches: " in capsys.readouterr().out

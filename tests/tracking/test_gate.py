@@ -1,0 +1,172 @@
+"""The gate: every rule on hand-made results, and its error rates over simulated pairs of retrievers."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tracking.gate import GateError, Policy, Reason, Scores, Verdict, decide
+
+POLICY = Policy(
+    metric="consumer->shop/hit@1",
+    floor=0.2,
+    min_gain=0.0,
+    confidence=0.95,
+    max_category_drop=0.15,
+    max_latency_ratio=2.0,
+    resamples=1000,
+)
+
+
+def scores(values: list[float] | np.ndarray, per_item: int = 1, categories: int = 1, **more: float) -> Scores:
+    """Queries q0, q1, ...; `per_item` of them show one item; items go round the categories."""
+    numbers = np.arange(len(values))
+    items = numbers // per_item
+    return Scores(
+        queries=np.array([f"q{n:05d}" for n in numbers]),
+        items=np.array([f"i{n:05d}" for n in items]),
+        categories=np.array([f"c{n % categories}" for n in items]),
+        values=np.asarray(values, dtype=np.float64),
+        **more,
+    )
+
+
+def reason(verdict: Verdict, rule: str) -> Reason:
+    return next(reason for reason in verdict.reasons if reason.rule == rule)
+
+
+def test_without_a_champion_the_floor_decides() -> None:
+    good, bad = decide(scores([1, 0]), None, POLICY), decide(scores([0, 0]), None, POLICY)
+    assert good.promote
+    assert not bad.promote
+    assert "no champion yet" in reason(good, "incumbent").text
+    assert reason(bad, "floor").text == "consumer->shop/hit@1 is 0.000, below the floor of 0.200"
+
+
+def test_a_value_on_the_floor_passes() -> None:
+    assert decide(scores([1, 0, 0, 0, 0]), None, POLICY).promote
+
+
+def test_an_equal_candidate_is_not_promoted() -> None:
+    same = scores([1, 0, 1, 1] * 20)
+    verdict = decide(same, same, POLICY)
+    assert not verdict.promote
+    assert [r.rule for r in verdict.reasons if not r.passed] == ["gain"]
+
+
+def test_a_clear_gain_is_promoted_and_told_in_numbers() -> None:
+    verdict = decide(scores([1, 1, 1, 0] * 25), scores([1, 0, 0, 0] * 25), POLICY)
+    assert verdict.promote
+    assert "0.250 -> 0.750, gain +0.500 over 100 queries of 100 items" in reason(verdict, "gain").text
+    assert 0.3 < reason(verdict, "gain").figures["bound"] < 0.5
+
+
+def test_min_gain_is_what_the_bound_must_exceed() -> None:
+    candidate, champion = scores([1, 1, 1, 0] * 25), scores([1, 0, 0, 0] * 25)
+    bound = reason(decide(candidate, champion, POLICY), "gain").figures["bound"]
+    assert decide(candidate, champion, replace(POLICY, min_gain=bound - 0.01)).promote
+    assert not decide(candidate, champion, replace(POLICY, min_gain=bound + 0.01)).promote
+
+
+def test_the_order_of_the_queries_means_nothing() -> None:
+    candidate, champion = scores([1, 1, 1, 0] * 10), scores([1, 0, 0, 0] * 10)
+    order = np.random.default_rng(0).permutation(40)
+    shuffled = Scores(
+        candidate.queries[order], candidate.items[order], candidate.categories[order], candidate.values[order]
+    )
+    assert decide(shuffled, champion, POLICY) == decide(candidate, champion, POLICY)
+
+
+def test_queries_of_one_item_are_one_piece_of_evidence() -> None:
+    # Five items of which four gain; as eighty independent queries it would be certain.
+    gain = np.repeat([1.0, 1, 1, 0, -1], 16)
+    champion = np.where(gain < 0, 1.0, 0.0)
+    clustered = decide(scores(champion + gain, per_item=16), scores(champion, per_item=16), POLICY)
+    independent = decide(scores(champion + gain), scores(champion), POLICY)
+    assert independent.promote
+    assert not clustered.promote
+
+
+def test_one_item_is_no_evidence() -> None:
+    assert not decide(scores([1, 1, 1], per_item=3), scores([0, 0, 0], per_item=3), POLICY).promote
+
+
+def test_a_collapsed_category_is_refused_and_named() -> None:
+    # Ten categories of 20 items: nine gain, one falls from 1 to 0.
+    champion, candidate = scores(np.zeros(200), categories=10), scores(np.ones(200), categories=10)
+    lost = champion.categories == "c3"
+    champion, candidate = replace(champion, values=lost * 1.0), replace(candidate, values=~lost * 1.0)
+    verdict = decide(candidate, champion, POLICY)
+    assert not verdict.promote
+    assert reason(verdict, "category").text == "'c3' loses 1.000; limit 0.150"
+    assert decide(candidate, champion, replace(POLICY, max_category_drop=1.0)).promote
+
+
+def test_a_small_categorys_chance_loss_is_not_a_collapse() -> None:
+    champion, candidate = scores(np.zeros(100), categories=10), scores(np.ones(100), categories=10)
+    rows = np.flatnonzero(champion.categories == "c3")
+    champion.values[rows[:3]], candidate.values[rows[:3]] = 1.0, 0.0
+    champion.values[rows[3:]], candidate.values[rows[3:]] = 0.0, 0.0
+    verdict = decide(candidate, champion, POLICY)
+    assert verdict.promote
+    assert "may be chance" in reason(verdict, "category").text
+
+
+def test_a_slow_candidate_is_refused() -> None:
+    candidate, champion = scores([1, 1] * 40, latency_ms=9.0), scores([1, 0] * 40, latency_ms=4.0)
+    verdict = decide(candidate, champion, POLICY)
+    assert [r.rule for r in verdict.reasons if not r.passed] == ["latency"]
+    assert "4.00 -> 9.00 ms a query, 2.25 times as long" in reason(verdict, "latency").text
+    assert reason(verdict, "latency").volatile
+    assert decide(replace(candidate, latency_ms=8.0), champion, POLICY).promote
+
+
+def test_other_queries_are_an_error_that_names_them() -> None:
+    other = scores([1, 0, 1])
+    with pytest.raises(GateError, match=r"candidate has 2 queries and champion 3, of which 1 are not shared.*q00002"):
+        decide(scores([1, 0]), other, POLICY)
+
+
+def test_the_verdict_is_repeatable_and_can_be_written() -> None:
+    candidate, champion = scores([1, 1, 0, 1] * 9), scores([1, 0, 0, 1] * 9)
+    first, second = decide(candidate, champion, POLICY), decide(candidate, champion, POLICY)
+    assert first == second
+    assert [r.to_json() for r in first.reasons] == [r.to_json() for r in second.reasons]
+    assert len(first.summary().splitlines()) == 4
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.booleans(), min_size=4, max_size=60), st.integers(0, 3))
+def test_a_candidate_that_is_nowhere_better_is_never_promoted(hits: list[bool], seed: int) -> None:
+    champion = scores(np.array(hits, dtype=float), categories=3)
+    lost = np.random.default_rng(seed).random(len(hits)) < 0.3
+    candidate = replace(champion, values=np.where(lost, 0.0, champion.values))
+    assert not decide(candidate, champion, replace(POLICY, resamples=100)).promote
+
+
+def simulate(items: int, per_item: int, gain: float, generator: np.random.Generator) -> tuple[Scores, Scores]:
+    """Two retrievers whose hits share the difficulty of the item; the second one's chance of a hit is `gain` higher."""
+    difficulty = np.repeat(generator.beta(2.0, 2.0, items), per_item) * (1.0 - gain)
+    first = generator.random(items * per_item) < difficulty
+    second = generator.random(items * per_item) < difficulty + gain
+    return scores(first * 1.0, per_item, categories=10), scores(second * 1.0, per_item, categories=10)
+
+
+@pytest.mark.parametrize(("items", "per_item"), [(120, 3), (40, 3)])
+def test_equals_are_promoted_at_most_at_the_configured_rate(items: int, per_item: int) -> None:
+    generator, trials = np.random.default_rng(1), 600
+    promoted = sum(
+        decide(b, a, POLICY).promote for a, b in (simulate(items, per_item, 0.0, generator) for _ in range(trials))
+    )
+    # Three standard errors of a binomial above 5 %.
+    assert promoted / trials <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / trials)
+
+
+def test_a_true_gain_is_promoted() -> None:
+    generator, trials = np.random.default_rng(2), 100
+    promoted = sum(decide(b, a, POLICY).promote for a, b in (simulate(240, 3, 0.08, generator) for _ in range(trials)))
+    assert promoted / trials >= 0.9

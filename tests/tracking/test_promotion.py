@@ -1,0 +1,186 @@
+"""Aliases: promotion, rollback, interrupted changes, and ten processes at once."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tracking import promotion
+from tracking.promotion import NOTE_TAG, challenge, delete, first_champion, plan_promotion, promote, repair, rollback
+from tracking.registry import CHALLENGER, CHAMPION, PREVIOUS, Registry, RegistryError
+from tracking.store import Store
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def registry(store: Store, request: pytest.FixtureRequest) -> Iterator[Registry]:
+    """Three versions of a model of its own, without aliases; their files do not exist."""
+    registry = Registry(store, request.node.name[:80].replace("[", "-").replace("]", ""))
+    store.client.create_registered_model(registry.model)
+    for number in (1, 2, 3):
+        tags = {"bundle_hash": f"{number}" * 64, "method": "siamese"}
+        store.client.create_model_version(registry.model, source=str(store.root), tags=tags)
+    yield registry
+    store.client.delete_registered_model(registry.model)
+
+
+def test_versions_are_found_by_bundle(registry: Registry) -> None:
+    found = registry.with_bundle("2" * 64)
+    assert found is not None
+    assert (found.number, found.method) == (2, "siamese")
+    assert registry.with_bundle("9" * 64) is None
+    assert [version.number for version in registry.versions()] == [1, 2, 3]
+
+
+def test_first_promotion_and_the_next(registry: Registry) -> None:
+    assert registry.aliases() == {}
+    assert str(promote(registry, 1)) == f"champion: no champion -> version 1 (siamese, bundle {'1' * 12})"
+    assert registry.aliases() == {CHAMPION: 1}
+    change = promote(registry, 3)
+    assert change.previous is not None
+    assert change.previous.number == 1
+    assert registry.aliases() == {CHAMPION: 3, PREVIOUS: 1}
+
+
+def test_the_challenger_is_promoted_by_default_and_stops_being_one(registry: Registry) -> None:
+    promote(registry, 1)
+    challenge(registry, 2)
+    promote(registry)
+    assert registry.aliases() == {CHAMPION: 2, PREVIOUS: 1}
+
+
+def test_another_challenger_stays(registry: Registry) -> None:
+    challenge(registry, 3)
+    promote(registry, 1)
+    assert registry.aliases() == {CHAMPION: 1, CHALLENGER: 3}
+
+
+def test_first_champion_only_where_there_is_none(registry: Registry) -> None:
+    assert first_champion(registry, 2)
+    assert not first_champion(registry, 3)
+    assert registry.aliases() == {CHAMPION: 2}
+
+
+def test_rollback_and_back_again(registry: Registry) -> None:
+    promote(registry, 1)
+    promote(registry, 2)
+    rollback(registry)
+    assert registry.aliases() == {CHAMPION: 1, PREVIOUS: 2}
+    rollback(registry)
+    assert registry.aliases() == {CHAMPION: 2, PREVIOUS: 1}
+
+
+def test_nonsense_is_refused_with_the_fix(registry: Registry) -> None:
+    with pytest.raises(RegistryError, match="no challenger to promote; `dvc repro`"):
+        promote(registry)
+    with pytest.raises(RegistryError, match="has no version 7; it has: 1, 2, 3"):
+        promote(registry, 7)
+    with pytest.raises(RegistryError, match="no champion, so there is nothing to roll back"):
+        rollback(registry)
+    promote(registry, 1)
+    with pytest.raises(RegistryError, match="is the champion already"):
+        promote(registry, 1)
+    with pytest.raises(RegistryError, match="has had no champion before version 1"):
+        rollback(registry)
+
+
+def test_a_plan_changes_nothing(registry: Registry) -> None:
+    promote(registry, 1)
+    assert plan_promotion(registry, 2).champion.number == 2
+    assert registry.aliases() == {CHAMPION: 1}
+
+
+def test_champion_and_previous_cannot_be_deleted(registry: Registry) -> None:
+    promote(registry, 1)
+    promote(registry, 2)
+    for number, alias in ((2, CHAMPION), (1, PREVIOUS)):
+        with pytest.raises(RegistryError, match=f"version {number} of .* is {alias}"):
+            delete(registry, number)
+    delete(registry, 3)
+    assert [version.number for version in registry.versions()] == [1, 2]
+
+
+CALLS = ["set_registered_model_tag", "set_registered_model_alias", "delete_registered_model_tag"]
+
+
+@pytest.mark.parametrize("steps", range(4))
+@pytest.mark.parametrize("change", [lambda r: promote(r, 3), rollback])
+def test_a_kill_between_any_two_steps_is_repaired(
+    registry: Registry, monkeypatch: pytest.MonkeyPatch, steps: int, change: Any
+) -> None:
+    promote(registry, 1)
+    promote(registry, 2)
+    before = registry.aliases()
+    with monkeypatch.context() as patch:
+        die_after(steps, registry, patch)
+        with pytest.raises(Killed):
+            change(registry)
+    assert registry.aliases()[CHAMPION] in (before[CHAMPION], 3 if change is not rollback else 1)
+    interrupted = NOTE_TAG in registry.store.client.get_registered_model(registry.model).tags
+    with registry.store.lock("test"):
+        assert repair(registry) == interrupted == (steps > 0)
+    done = {CHAMPION: 1, PREVIOUS: 2} if change is rollback else {CHAMPION: 3, PREVIOUS: 2}
+    assert registry.aliases() == (done if interrupted else before)
+    assert NOTE_TAG not in registry.store.client.get_registered_model(registry.model).tags
+
+
+class Killed(BaseException):
+    """Stands for kill -9: nothing in the code under test catches it."""
+
+
+def die_after(steps: int, registry: Registry, patch: pytest.MonkeyPatch) -> None:
+    client, done = registry.store.client, [0]
+
+    def counted(name: str) -> Any:
+        original = getattr(client, name)
+
+        def call(*arguments: Any) -> Any:
+            if done[0] == steps:
+                raise Killed
+            done[0] += 1
+            return original(*arguments)
+
+        return call
+
+    for name in CALLS:
+        patch.setattr(client, name, counted(name))
+
+
+@pytest.mark.slow
+def test_ten_processes_leave_one_consistent_champion(registry: Registry) -> None:
+    promote(registry, 1)
+    code = (
+        "import sys; from pathlib import Path; from tracking.store import open_store\n"
+        "from tracking.registry import Registry, RegistryError; from tracking.promotion import promote\n"
+        "registry = Registry(open_store(Path(sys.argv[1])), sys.argv[2])\n"
+        "try: print(promote(registry, int(sys.argv[3])))\n"
+        "except RegistryError as error: print('refused', error)\n"
+    )
+    arguments = [str(registry.store.root), registry.model]
+    started = [
+        subprocess.Popen(
+            [sys.executable, "-c", code, *arguments, str(2 + n % 2)], cwd=REPOSITORY, stdout=subprocess.PIPE
+        )
+        for n in range(10)
+    ]
+    seen = set()
+    while any(process.poll() is None for process in started):
+        seen.add(registry.aliases().get(CHAMPION))
+    assert None not in seen, "a reader saw no champion"
+    assert [process.returncode for process in started] == [0] * 10
+    aliases = registry.aliases()
+    assert {aliases[CHAMPION], aliases[PREVIOUS]} <= {1, 2, 3}
+    assert aliases[CHAMPION] != aliases[PREVIOUS]
+    assert CHALLENGER not in aliases
+    assert not repair(registry)
+
+
+def test_module_says_what_it_applies(registry: Registry) -> None:
+    change = promotion.plan_promotion(registry, 2)
+    assert str(change).endswith("version 2 (siamese, bundle 222222222222)")

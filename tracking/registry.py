@@ -1,0 +1,125 @@
+"""The model registry: one version per bundle, found by the bundle's hash; aliases say which version does what."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tracking.store import Store
+
+if TYPE_CHECKING:
+    from mlflow.entities.model_registry import ModelVersion
+
+CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous"
+BUNDLE_TAG = "bundle_hash"
+METHOD_TAG = "method"
+LOCK = "registry"
+LONGEST_TAG = 5000
+
+
+class RegistryError(RuntimeError):
+    """The registry cannot do what was asked; the message names the fix."""
+
+
+@dataclass(frozen=True)
+class Version:
+    """A registered retriever."""
+
+    number: int
+    bundle_hash: str
+    method: str
+    tags: Mapping[str, str]
+
+    def __str__(self) -> str:
+        return f"version {self.number} ({self.method}, bundle {self.bundle_hash[:12]})"
+
+
+@dataclass(frozen=True)
+class Registry:
+    """The versions of one registered model."""
+
+    store: Store
+    model: str
+
+    def exists(self) -> bool:
+        return bool(self.store.client.search_registered_models(f"name = '{self.model}'"))
+
+    def versions(self) -> list[Version]:
+        """All versions, oldest first."""
+        found = self.store.client.search_model_versions(f"name = '{self.model}'")
+        return sorted((_version(version) for version in found), key=lambda version: version.number)
+
+    def version(self, number: int) -> Version:
+        found = [version for version in self.versions() if version.number == number]
+        if not found:
+            known = ", ".join(str(version.number) for version in self.versions()) or "none"
+            raise RegistryError(f"{self.model} has no version {number}; it has: {known}")
+        return found[0]
+
+    def with_bundle(self, bundle_hash: str) -> Version | None:
+        """The version that holds this bundle."""
+        found = [version for version in self.versions() if version.bundle_hash == bundle_hash]
+        return found[-1] if found else None
+
+    def aliases(self) -> dict[str, int]:
+        """Alias name -> version number."""
+        if not self.exists():
+            return {}
+        aliases = self.store.client.get_registered_model(self.model).aliases
+        return {str(alias): int(number) for alias, number in aliases.items()}
+
+    def holder(self, alias: str) -> Version | None:
+        """The version that an alias points to."""
+        number = self.aliases().get(alias)
+        return None if number is None else self.version(number)
+
+    def register(self, bundle_hash: str, method: str, tags: Mapping[str, str], log: Callable[[], str]) -> Version:
+        """The version with this bundle, which is made from `log()`, a model URI, unless it exists.
+
+        The tags are set in the same call that makes the version, so that a kill leaves no version without its hash.
+        """
+        with self.store.lock(LOCK):
+            found = self.with_bundle(bundle_hash)
+            if found is not None:
+                return found
+            from mlflow import register_model
+
+            with self.store.here():
+                all_tags = {**tags, BUNDLE_TAG: bundle_hash, METHOD_TAG: method}
+                made = register_model(log(), self.model, tags=_short(all_tags))
+        return self.version(int(made.version))
+
+    def tag(self, number: int, tags: Mapping[str, str]) -> None:
+        for name, value in _short(tags).items():
+            self.store.client.set_model_version_tag(self.model, str(number), name, value)
+
+    def set_alias(self, alias: str, number: int) -> None:
+        self.store.client.set_registered_model_alias(self.model, alias, str(number))
+
+    def drop_alias(self, alias: str) -> None:
+        if alias in self.aliases():
+            self.store.client.delete_registered_model_alias(self.model, alias)
+
+    def bundle_folder(self, number: int) -> Path:
+        """A local folder with the bundle of a version; downloaded when the store is a server."""
+        from mlflow.artifacts import download_artifacts
+
+        with self.store.here():
+            model = Path(download_artifacts(f"models:/{self.model}/{number}")).resolve()
+        manifests = sorted((model / "artifacts").glob("*/manifest.json"))
+        if len(manifests) != 1:
+            raise RegistryError(
+                f"version {number} of {self.model} holds {len(manifests)} bundles in {model}, expected one"
+            )
+        return manifests[0].parent
+
+
+def _version(found: ModelVersion) -> Version:
+    tags: dict[str, Any] = found.tags or {}
+    return Version(int(found.version), tags.get(BUNDLE_TAG, ""), tags.get(METHOD_TAG, "unknown"), tags)
+
+
+def _short(tags: Mapping[str, str]) -> dict[str, str]:
+    return {name: str(value)[:LONGEST_TAG] for name, value in tags.items()}
