@@ -30,7 +30,7 @@ tune: $(READY) ## search the triplet margin and the re-rank weights with Optuna
 	python -m stages.tune
 
 serve: $(READY) ## serve the champion (http://127.0.0.1:8000)
-	python -m serving
+	python -m stages.serve
 
 lint: $(READY) ## check style and types
 	ruff check .

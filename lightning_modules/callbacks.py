@@ -41,6 +41,16 @@ class RecordHistory(Callback):
         self.history = state_dict["history"]
 
 
+class EpochAxis(Callback):
+    """Makes Lightning log against the epoch, as the record does; its default, the optimiser step, counts a GAN twice."""
+
+    def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        pl_module.log("step", float(trainer.current_epoch))
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        pl_module.log("step", float(trainer.current_epoch))
+
+
 class ResumableEarlyStopping(EarlyStopping):
     """Early stopping that stays stopped when the training is resumed after its last epoch."""
 
@@ -71,7 +81,7 @@ class Throughput(Callback):
         figures = {"images_per_second": self.images_per_second, "epoch_seconds": self._seconds}
         rates = {f"learning_rate/{i}": o.param_groups[0]["lr"] for i, o in enumerate(trainer.optimizers)}
         for logger in trainer.loggers:
-            logger.log_metrics({**figures, **rates}, step=trainer.global_step)
+            logger.log_metrics({**figures, **rates}, step=trainer.current_epoch)
 
 
 class ContactSheets(Callback):

@@ -8,8 +8,8 @@ Net: backbone -> global max pool -> fully connected -> L2 norm.
 Loss: L(a, p, n) = max(0, m + d(a, p) - d(a, n)), d Euclidean.
 
 Positives cross the domains (consumer <-> shop) where the item has both in the batch. Deviations from the sources: AdamW in
-place of SGD, and anchors are all images of a P x K batch rather than one per item, because a batch of nine triplets learns
-little on a CPU. `centre` batch-normalises the vectors before the L2 norm, which the papers' pretrained nets did not need.
+place of SGD, and all anchor-positive pairs of a P x K batch make triplets (as Schroff et al. do) rather than one per item,
+because a batch of nine triplets learns little on a CPU. `centre` batch-normalises the vectors before the L2 norm, which the papers' pretrained nets did not need.
 """
 
 from __future__ import annotations
@@ -56,20 +56,27 @@ class Siamese(RetrievalModule):
         embeddings = self(images)
         distances = triplet.pairwise_distances(embeddings, embeddings)
         same = batch["items"].unsqueeze(0) == batch["items"].unsqueeze(1)
-        positives = same & ~torch.eye(len(same), dtype=torch.bool, device=same.device)
         crossing = batch["shop"].unsqueeze(0) != batch["shop"].unsqueeze(1)
-        has_crossing = (positives & crossing).any(dim=1, keepdim=True)
-        allowed = torch.where(has_crossing, crossing, True)
-        positive = triplet.hardest_positives(distances, positives, allowed)
-        negative = self._negatives(embeddings, distances, ~same, positive, batch)
-        usable = positives.any(dim=1) & (~same).any(dim=1)
-        losses = triplet.triplet_losses(positive[usable], negative[usable], self._method.margin)
+        positives = triplet.allowed_positives(same, crossing)
+        if self._method.negatives == "batch_hard":
+            positives = triplet.hardest_positives(distances, positives)
+        anchors, others = positives.nonzero(as_tuple=True)
+        positive = distances[anchors, others]
+        negative = self._negatives(embeddings, distances[anchors], ~same[anchors], positive, anchors, batch)
+        losses = triplet.triplet_losses(positive, negative, self._method.margin)
         return losses.mean(), _collapse_figures(embeddings, losses)
 
     def _negatives(
-        self, embeddings: Tensor, distances: Tensor, other: Tensor, positive: Tensor, batch: Batch
+        self, embeddings: Tensor, distances: Tensor, other: Tensor, positive: Tensor, anchors: Tensor, batch: Batch
     ) -> Tensor:
-        """Distance from each anchor to its negative; (B,)."""
+        """Distance to the negative of each anchor-positive pair; (pairs,).
+
+        Args:
+            distances: (pairs, B) from each pair's anchor to the batch.
+            other: (pairs, B) which images show another item.
+            positive: (pairs,) distance to the positive.
+            anchors: (pairs,) row of the anchor in the batch.
+        """
         match self._method.negatives:
             case "batch_hard":
                 return triplet.batch_hard_negatives(distances, other)
@@ -78,7 +85,7 @@ class Siamese(RetrievalModule):
             case "random":
                 return triplet.random_negatives(distances, other)
             case _:
-                return self._third_stream(embeddings, batch["rows"])
+                return self._third_stream(embeddings, batch["rows"])[anchors]
 
     def _third_stream(self, embeddings: Tensor, rows: Tensor) -> Tensor:
         """One image of each anchor's pool, drawn at random, through the same net."""

@@ -19,6 +19,7 @@ from pytorch_lightning.loggers import MLFlowLogger
 
 from lightning_modules.callbacks import (
     ContactSheets,
+    EpochAxis,
     History,
     RecordHistory,
     ResumableEarlyStopping,
@@ -87,7 +88,14 @@ def fit(
         check_val_every_n_epoch=plan.validate_every,
         num_sanity_val_steps=0,
         deterministic="warn",
-        callbacks=[SeedEveryBatch(base.seed), history, *_monitoring(plan, scratch), best, _resume_checkpoint(scratch)],
+        callbacks=[
+            SeedEveryBatch(base.seed),
+            EpochAxis(),
+            history,
+            *_monitoring(plan, scratch),
+            best,
+            _resume_checkpoint(scratch),
+        ],
         logger=MLFlowLogger(**logger) if logger else False,
         enable_model_summary=False,
         enable_progress_bar=sys.stderr.isatty(),

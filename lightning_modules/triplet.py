@@ -23,25 +23,34 @@ def triplet_losses(positive: Tensor, negative: Tensor, margin: float) -> Tensor:
     return torch.relu(margin + positive - negative)
 
 
-def hardest_positives(distances: Tensor, same_item: Tensor, allowed: Tensor) -> Tensor:
-    """The farthest image of the anchor's item; (B, B) -> (B,), -inf where `allowed` leaves none.
+def allowed_positives(same_item: Tensor, crossing: Tensor) -> Tensor:
+    """Which pairs may be anchor and positive: of one item, and of two domains where the anchor has such a partner.
 
     Args:
-        distances: (B, B).
-        same_item: (B, B) bool, false on the diagonal.
-        allowed: (B, B) bool, which positives may be used (e.g. only those of the other domain).
+        same_item: (B, B) bool.
+        crossing: (B, B) bool, whether the two images are of different domains.
+
+    Returns:
+        (B, B) bool, false on the diagonal.
     """
-    candidates = same_item & allowed
-    return distances.masked_fill(~candidates, -torch.inf).amax(dim=1)
+    pairs = same_item & ~torch.eye(len(same_item), dtype=torch.bool, device=same_item.device)
+    across = pairs & crossing
+    return torch.where(across.any(dim=1, keepdim=True), across, pairs)
+
+
+def hardest_positives(distances: Tensor, positives: Tensor) -> Tensor:
+    """The farthest positive of each anchor that has one (Hermans et al. 2017); (B, B) bool with at most one per row."""
+    farthest = distances.masked_fill(~positives, -torch.inf).argmax(dim=1, keepdim=True)
+    return torch.zeros_like(positives).scatter(1, farthest, True) & positives
 
 
 def batch_hard_negatives(distances: Tensor, other_item: Tensor) -> Tensor:
-    """The nearest image of another item (Hermans et al. 2017); (B, B) -> (B,)."""
+    """The nearest image of another item (Hermans et al. 2017); (N, B) -> (N,)."""
     return distances.masked_fill(~other_item, FAR).amin(dim=1)
 
 
 def semi_hard_negatives(distances: Tensor, other_item: Tensor, positive: Tensor) -> Tensor:
-    """The nearest negative that is farther than the positive, else the farthest one (Schroff et al. 2015); (B,)."""
+    """The nearest negative that is farther than the positive, else the farthest one (Schroff et al. 2015); (N,)."""
     farther = other_item & (distances > positive.unsqueeze(1))
     nearest = distances.masked_fill(~farther, FAR).amin(dim=1)
     farthest = distances.masked_fill(~other_item, -FAR).amax(dim=1)
@@ -49,6 +58,6 @@ def semi_hard_negatives(distances: Tensor, other_item: Tensor, positive: Tensor)
 
 
 def random_negatives(distances: Tensor, other_item: Tensor) -> Tensor:
-    """A random image of another item; (B, B) -> (B,)."""
+    """A random image of another item; (N, B) -> (N,)."""
     chosen = torch.multinomial(other_item.float(), 1)
     return distances.gather(1, chosen).squeeze(1)

@@ -21,7 +21,9 @@ class Embedded(Block):
     sketches: bool = Field(description="also draw a flat (domain sketch) of every val and test item")
     twin_share: float = Field(ge=0.0, le=0.9, description="share of items that differ from another in one attribute")
     shared_print_share: float = Field(ge=0.0, le=0.9, description="share of items that wear another item's print")
-    difficulty: float = Field(ge=0.0, le=2.0, description="strength of the consumer photos' disturbances; 1 is the default")
+    difficulty: float = Field(
+        ge=0.0, le=2.0, description="strength of the consumer photos' disturbances; 1 is the default"
+    )
     val_share: float = Field(gt=0.0, lt=0.5)
     test_share: float = Field(gt=0.0, lt=0.5)
 
@@ -66,4 +68,6 @@ class Sketch(Block):
     edges: Literal["canny", "xdog"]
     jitter: float = Field(ge=0.0, le=10.0, description="standard deviation of the stroke wobble, pixels at 128 px")
     drop: float = Field(ge=0.0, le=0.9, description="share of stroke segments left out")
-    line_width: list[float] = Field(min_length=2, max_length=2, description="lowest and highest stroke width, pixels at 128 px")
+    line_width: list[float] = Field(
+        min_length=2, max_length=2, description="lowest and highest stroke width, px at 128 px"
+    )

@@ -66,9 +66,11 @@ class Params(Block):
                 f"rerank.depth is {self.rerank.depth}, must exceed the largest reported k ({LARGEST_REPORTED_K})"
             )
         if self.evaluate.depth < self.rerank.depth:
-            raise ValueError(f"evaluate.depth is {self.evaluate.depth}, must be at least rerank.depth ({self.rerank.depth})")
+            raise ValueError(
+                f"evaluate.depth is {self.evaluate.depth}, must be at least rerank.depth ({self.rerank.depth})"
+            )
         if 2**self.train_gan.depth > self.train_gan.size:
-            raise ValueError(f"train_gan.depth is {self.train_gan.depth}: 2**depth exceeds train_gan.size ({self.train_gan.size})")
+            raise ValueError(f"train_gan.depth is {self.train_gan.depth}: 2**depth exceeds train_gan.size")
         if self.ingest.embedded.val_share + self.ingest.embedded.test_share >= 0.9:
             raise ValueError("ingest.embedded.val_share + test_share must stay below 0.9")
         return self

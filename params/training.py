@@ -38,7 +38,9 @@ class Fit(Block):
 
     epochs: int = Field(ge=1, le=10_000)
     learning_rate: float = Field(gt=0.0, le=1.0)
-    backbone_rate: float = Field(ge=0.0, le=1.0, description="factor on the learning rate of the backbone; 0 freezes it")
+    backbone_rate: float = Field(
+        ge=0.0, le=1.0, description="factor on the learning rate of the backbone; 0 freezes it"
+    )
     weight_decay: float = Field(ge=0.0, le=1.0)
     warmup_epochs: int = Field(ge=0, le=1000)
     patience: int = Field(ge=1, le=10_000, description="epochs without a better val metric before training stops")

@@ -110,7 +110,8 @@ class CatalogWriter:
         for row in rows:
             unknown = sorted(set(row) - set(self._schema.names))
             if unknown:
-                raise CatalogError(f"image {row.get('image_id')!r} has unknown columns {unknown}; known: {self._schema.names}")
+                known = self._schema.names
+                raise CatalogError(f"image {row.get('image_id')!r} has unknown columns {unknown}; known: {known}")
             missing = [f.name for f in self._schema if not f.nullable and row.get(f.name) is None]
             if missing:
                 raise CatalogError(f"image {row.get('image_id')!r} lacks {missing}")
@@ -189,5 +190,3 @@ def _read_metadata(shard: Path) -> pa.Table:
     if missing:
         raise CatalogError(f"{shard} lacks the columns {missing}; it is not a catalogue shard")
     return pq.read_table(shard, columns=[name for name in schema.names if name != "image"])
-
-

@@ -18,8 +18,8 @@ from typing import Any
 from params import Params, load_params
 from retrieval.bundle import Bundle
 from retrieval.files import write_json
-from stages.gate_scores import score_bundle
 from stages.closing_words import closing_words
+from stages.gate_scores import score_bundle
 from stages.query_latency import query_latencies
 from tracking.environment import quiet
 from tracking.evaluations import Evaluation, EvaluationError, Measure, query_scores, rank, read_evaluations
@@ -78,6 +78,7 @@ class Judgement:
 
 def main(root: Path = Path()) -> None:
     quiet()
+    root = root.resolve()  # MLflow's calls are made in the store's folder
     params = load_params(root / "params.yaml")
     store = open_store(root)
     choice = choose(params, root)

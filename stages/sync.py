@@ -32,7 +32,7 @@ from tracking.store import Store, TrackingError, open_store
 def main(root: Path | None = None) -> int:
     """Returns 0 when MLflow shows all that DVC knows, 1 when something could not be restored."""
     quiet()
-    root = root or project_root()
+    root = (root or project_root()).resolve()
     try:
         store = open_store(root)
         lines = [str(outcome) for outcome in restore_stages(store, root, read_lock(root))]

@@ -93,7 +93,7 @@ def stage_run(
         root: the project folder; found from the current folder by default.
     """
     quiet()
-    root = root or project_root()
+    root = (root or project_root()).resolve()
     name = dvc_name(stage, item)
     signature = stage_signature(name, root)
     record = Record(params=flatten(params))

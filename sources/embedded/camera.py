@@ -27,19 +27,19 @@ def sample_view(rng: np.random.Generator, source: int, side: int, strength: floa
     Args:
         turn: standard deviation of the rotation, radians, at strength 1.
     """
-    angle, scale = rng.normal(0, turn * strength), float(np.exp(rng.normal(0.02, 0.12 * strength)))
+    angle, scale = rng.normal(0, turn * strength), float(np.exp(rng.normal(0.02, 0.10 * strength)))
     move = rng.normal(0, 0.045 * strength, 2) * side
     half = side / 2
     corners = np.array([(-half, -half), (half, -half), (half, half), (-half, half)])
     cos, sin = np.cos(angle) / scale, np.sin(angle) / scale
     seen = corners @ np.array([[cos, sin], [-sin, cos]]) + source / 2 + move
-    seen += rng.normal(0, 0.045 * strength * side, (4, 2))
+    seen += rng.normal(0, 0.038 * strength * side, (4, 2))
     pixels = (corners + half).astype(np.float32)
     a = cv2.getPerspectiveTransform(pixels, seen.astype(np.float32)).astype(np.float32)
     x, y = np.meshgrid(np.arange(side, dtype=np.float32), np.arange(side, dtype=np.float32))
     depth = a[2, 0] * x + a[2, 1] * y + a[2, 2]
     map_x, map_y = (a[0, 0] * x + a[0, 1] * y + a[0, 2]) / depth, (a[1, 0] * x + a[1, 1] * y + a[1, 2]) / depth
-    for cells, amount in ((4, 0.014), (9, 0.0055)):
+    for cells, amount in ((4, 0.011), (9, 0.0045)):
         wave = rng.standard_normal((cells, cells, 2)).astype(np.float32) * (amount * side * strength)
         wave = cv2.resize(wave, (side, side), interpolation=cv2.INTER_CUBIC)
         map_x, map_y = map_x + wave[..., 0], map_y + wave[..., 1]
@@ -52,12 +52,12 @@ def light(image: Image, rng: np.random.Generator, strength: float) -> Image:
     angle, fall = rng.uniform(0, 2 * np.pi), abs(rng.normal(0, 0.22 * strength))
     ramp = np.linspace(-1, 1, side, dtype=np.float32)
     field = 1.0 + fall * (np.cos(angle) * ramp[None, :] + np.sin(angle) * ramp[:, None])
-    if rng.random() < 0.45 * strength:
+    if rng.random() < 0.35 * strength:
         field = field * _cast_shadow(rng, side, strength)
-    warm = rng.normal(0, 0.14 * strength)
-    gains = np.exp(np.array([warm, rng.normal(0, 0.05 * strength), -warm]) + rng.normal(0, 0.18 * strength))
+    warm = rng.normal(0, 0.15 * strength)
+    gains = np.exp(np.array([warm, rng.normal(0, 0.05 * strength), -warm]) + rng.normal(0, 0.24 * strength))
     lit = image * field[..., None].clip(0.2, 2.0) * gains.astype(np.float32)
-    gamma = float(np.exp(rng.normal(0, 0.14 * strength)))
+    gamma = float(np.exp(rng.normal(0, 0.17 * strength)))
     haze = float(abs(rng.normal(0, 0.06 * strength)))
     faded = 255.0 * (np.clip(lit, 0, 255) / 255.0) ** np.float32(gamma)
     return np.asarray(faded * (1 - haze) + 190.0 * haze, dtype=np.float32)
@@ -81,9 +81,9 @@ def through_lens(image: Image, size: int, rng: np.random.Generator, strength: fl
     supersampling = image.shape[0] / size
     kind = rng.random()
     if kind < 0.45:
-        blur = supersampling * abs(rng.normal(0, 0.7 * strength)) * size / 128
+        blur = supersampling * abs(rng.normal(0, 0.5 * strength)) * size / 128
         image = cv2.GaussianBlur(image, (0, 0), max(0.3, blur))
-    elif kind < 0.65:
+    elif kind < 0.58:
         image = _shake(image, rng, supersampling * strength * size / 128)
     return np.asarray(cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA))
 

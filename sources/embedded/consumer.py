@@ -43,7 +43,7 @@ def consumer_photo(
     drawing = draw(garment, setting.view, setting.pose)
     frame = fit(drawing.box(), round(side * MARGIN), 0.80 / MARGIN)
     canvas = _staged(garment, drawing, setting, frame, rng, difficulty)
-    turn = 0.40 if setting.kind == "laid" else 0.13
+    turn = 0.26 if setting.kind == "laid" else 0.10
     look = camera.sample_view(rng, frame.width, side, difficulty, turn)
     ground = (floor_scene if setting.kind == "laid" else upright_scene)(rng, side)
     image, owned = _compose(ground, look, canvas, setting)
@@ -56,7 +56,7 @@ def consumer_photo(
 
 def _setting(garment: Garment, rng: np.random.Generator, difficulty: float) -> Setting:
     kind = str(rng.choice(["worn", "hung", "laid"], p=[0.64, 0.16, 0.20]))
-    view = "back" if rng.random() < 0.10 * min(1.0, difficulty) else "front"
+    view = "back" if rng.random() < 0.06 * min(1.0, difficulty) else "front"
     base, loose = shop_pose(garment), 0.16 * difficulty
     arms = np.clip(rng.normal(base.arms[0] + (0.0 if kind != "worn" else -0.02), loose, 2), 0.06, 1.25)
     elbows = rng.normal(-0.10, 0.9 * loose, 2) if kind == "hung" else rng.normal(-0.10, 2.2 * loose, 2)
@@ -91,7 +91,7 @@ def _staged(
     paint(canvas, drawing, Cloth(garment, frame, setting.view == "back"), rng, setting.light, owned=True)
     if wearer is not None:
         paint(canvas, body.in_front(wearer, setting.view == "back"), other, rng, setting.light)
-    if rng.random() < 0.45 * difficulty:
+    if rng.random() < 0.32 * difficulty:
         paint(canvas, occluder(rng, drawing.box(), None if wearer is None else wearer.skin), other, rng, setting.light)
     return canvas
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from lightning_modules.data import RetrievalData
-from params import Params, load_params
+from params import Params
 from params.loader import parse_params, read_yaml
 from retrieval.catalog import Catalog, CatalogWriter
 

@@ -37,7 +37,7 @@ def test_weights_are_loaded_and_wrong_ones_are_named(tmp_path: Path):
     assert all(torch.equal(a, b) for a, b in zip(net.parameters(), again.parameters(), strict=True))
     with pytest.raises(BackboneError, match="does not fit ResNet"):
         build_backbone(named("resnet18", weights=str(tmp_path / "small.pth")))
-    with pytest.raises(BackboneError, match="missing.pth does not exist"):
+    with pytest.raises(BackboneError, match=r"missing\.pth does not exist"):
         build_backbone(named("resnet18", weights=str(tmp_path / "missing.pth")))
 
 

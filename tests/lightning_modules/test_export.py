@@ -23,7 +23,9 @@ def test_the_graph_computes_what_the_module_computes_and_names_no_folder(params:
 def test_the_same_weights_give_the_same_bytes(params: Params, tmp_path: Path):
     for name in ("a.onnx", "b.onnx"):
         torch.manual_seed(0)
-        export_onnx(max_pool_net(params.train_embedder.backbone, 16, True), EXAMPLE, tmp_path / name, "images", "embeddings")
+        export_onnx(
+            max_pool_net(params.train_embedder.backbone, 16, True), EXAMPLE, tmp_path / name, "images", "embeddings"
+        )
     assert (tmp_path / "a.onnx").read_bytes() == (tmp_path / "b.onnx").read_bytes()
 
 

@@ -1,3 +1,5 @@
+from itertools import chain
+
 import numpy as np
 import pytest
 
@@ -8,7 +10,7 @@ LABELS = np.repeat(np.arange(7), [1, 2, 3, 4, 5, 9, 6])
 
 def test_shuffled_batches_show_every_row_once():
     batches = list(ShuffledBatches(53, 10, seed=1))
-    assert sorted(sum(batches, [])) == list(range(53))
+    assert sorted(chain(*batches)) == list(range(53))
     assert min(map(len, batches)) >= 5
 
 
@@ -26,7 +28,7 @@ def test_item_batches_show_every_image_and_give_every_anchor_a_positive(images_p
     sampler.set_epoch(epoch)
     batches = list(sampler)
     assert len(batches) == len(sampler)
-    assert set(sum(batches, [])) == set(range(len(LABELS)))
+    assert set(chain(*batches)) == set(range(len(LABELS)))
     for batch in batches:
         items, counts = np.unique(LABELS[batch], return_counts=True)
         assert len(items) >= 2, "a batch needs negatives"

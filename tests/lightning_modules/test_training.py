@@ -19,16 +19,16 @@ from lightning_modules.retrieval_module import MONITOR
 from lightning_modules.training import Plan, fit
 from params import Params
 from params.training import Augment
-from retrieval.catalog import Catalog
 
 Weights = dict[str, torch.Tensor]
+Build = Callable[[], tuple[pl.LightningModule, pl.LightningDataModule]]
 
 
 class Killed(BaseException):
     """Stands for a SIGKILL: nothing in Lightning catches it."""
 
 
-def fitted(build: Callable[[], tuple], plan: Plan, params: Params, scratch: Path, kill_at: int | None) -> tuple[Weights, History]:
+def fitted(build: Build, plan: Plan, params: Params, scratch: Path, kill_at: int | None) -> tuple[Weights, History]:
     prepare_torch(params.base.seed, 1)
     module, data = build()
     if kill_at is not None:
@@ -44,7 +44,7 @@ def fitted(build: Callable[[], tuple], plan: Plan, params: Params, scratch: Path
     return module.state_dict(), history
 
 
-def resumed_equals_whole(build: Callable[[], tuple], plan: Plan, params: Params, folder: Path) -> None:
+def resumed_equals_whole(build: Build, plan: Plan, params: Params, folder: Path) -> None:
     whole, history = fitted(build, plan, params, folder / "whole", None)
     for epoch in (1, 2):
         with pytest.raises(Killed):
@@ -54,7 +54,7 @@ def resumed_equals_whole(build: Callable[[], tuple], plan: Plan, params: Params,
         assert all(torch.equal(whole[name], again[name]) for name in whole)
 
 
-def siamese_build(params: Params, data: RetrievalData) -> Callable[[], tuple]:
+def siamese_build(params: Params, data: RetrievalData) -> Build:
     def build() -> tuple[pl.LightningModule, pl.LightningDataModule]:
         module = siamese.build(params, data)
         data.use_sampler(module.sampler(params.base.seed))
@@ -72,7 +72,7 @@ def test_a_killed_siamese_training_ends_with_the_same_bytes(
     resumed_equals_whole(siamese_build(chosen, data), plan, params, tmp_path)
 
 
-def test_a_killed_gan_training_ends_with_the_same_bytes(params: Params, catalog: Catalog, tmp_path: Path):
+def test_a_killed_gan_training_ends_with_the_same_bytes(params: Params, tmp_path: Path):
     def build() -> tuple[pl.LightningModule, pl.LightningDataModule]:
         pairs = [
             sketch_gan.Pairs(*(torch.randint(0, 255, (12, 3, 32, 32), dtype=torch.uint8) for _ in range(2)))
@@ -96,7 +96,9 @@ def test_early_stopping_keeps_the_best_epoch_and_stays_stopped(params: Params, d
 
 
 def for_overfitting(params: Params, method: str, epochs: int) -> Params:
-    still = Augment(crop_scale=1.0, rotate=0.0, flip=0.0, brightness=0.0, contrast=0.0, saturation=0.0, hue=0.0, erase=0.0)
+    still = Augment(
+        crop_scale=1.0, rotate=0.0, flip=0.0, brightness=0.0, contrast=0.0, saturation=0.0, hue=0.0, erase=0.0
+    )
     block = getattr(params, method)
     faster = block.fit.model_copy(update={"epochs": epochs, "learning_rate": 0.005})
     shared = params.train_embedder.model_copy(update={"augment": still})

@@ -31,12 +31,22 @@ def test_the_gradient_at_distance_zero_is_finite():
     assert torch.isfinite(points.grad).all()
 
 
-def test_hardest_positive(distances: torch.Tensor, same: torch.Tensor):
-    positives = same & ~torch.eye(6, dtype=torch.bool)
-    found = triplet.hardest_positives(distances, positives, torch.ones_like(same))
+def test_positives_cross_the_domains_where_they_can(same: torch.Tensor):
+    shop = [True, True, False, True, True, False]
+    crossing = torch.tensor([[a != b for b in shop] for a in shop])
+    found = triplet.allowed_positives(same, crossing)
     for i in range(6):
-        others = [float(distances[i, j]) for j in range(6) if j != i and ITEMS[j] == ITEMS[i]]
-        assert found[i] == pytest.approx(max(others) if others else -np.inf)
+        partners = [j for j in range(6) if j != i and ITEMS[j] == ITEMS[i]]
+        across = [j for j in partners if shop[j] != shop[i]]
+        assert found[i].nonzero().flatten().tolist() == (across or partners)
+
+
+def test_hardest_positive(distances: torch.Tensor, same: torch.Tensor):
+    positives = triplet.allowed_positives(same, torch.zeros_like(same))
+    found = triplet.hardest_positives(distances, positives)
+    for i in range(6):
+        others = {j: float(distances[i, j]) for j in range(6) if j != i and ITEMS[j] == ITEMS[i]}
+        assert found[i].nonzero().flatten().tolist() == ([max(others, key=others.__getitem__)] if others else [])
 
 
 def test_batch_hard_negative(distances: torch.Tensor, same: torch.Tensor):
@@ -74,11 +84,12 @@ def test_the_loss_and_its_gradient():
 def test_the_whole_chain_passes_gradcheck():
     points = torch.randn(6, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(1)).requires_grad_()
     same = ITEMS[:, None] == ITEMS[None]
-    positives = same & ~torch.eye(6, dtype=torch.bool)
+    positives = triplet.allowed_positives(same, torch.zeros_like(same))
 
     def loss(x: torch.Tensor) -> torch.Tensor:
         d = triplet.pairwise_distances(x, x)
-        p = triplet.hardest_positives(d[:5], positives[:5], torch.ones_like(same[:5]))
-        return triplet.triplet_losses(p, triplet.batch_hard_negatives(d[:5], ~same[:5]), 0.3).mean()
+        anchors, others = triplet.hardest_positives(d, positives).nonzero(as_tuple=True)
+        negative = triplet.batch_hard_negatives(d[anchors], ~same[anchors])
+        return triplet.triplet_losses(d[anchors, others], negative, 0.3).mean()
 
     assert torch.autograd.gradcheck(loss, (points,))

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 
+from retrieval.bundle import Bundle
 from retrieval.files import read_json
 from stages import register
 from tests import registry_world as world
@@ -96,3 +98,19 @@ def test_an_evaluation_of_another_bundle_is_refused(fresh: Project) -> None:
     path.write_text(json.dumps(read_json(path) | {"bundle": "0" * 64}))
     with pytest.raises(EvaluationError, match=r"is about bundle 000000000000.*dvc repro evaluate@siamese"):
         register.main(fresh.root)
+
+
+def test_a_throw_away_copy_registers_in_the_main_repository(
+    fresh: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    main = tmp_path / "main"
+    shutil.copytree(fresh.root / "mlruns", main / "mlruns")
+    monkeypatch.setenv("DVC_ROOT", str(main))
+    monkeypatch.setenv("DVC_EXP_NAME", "wide-margin")
+    register.main()
+    assert (fresh.root / register.REPORT).is_file()
+    assert not list((fresh.root / "mlruns").glob("artifacts/models/*"))
+    champion = Project(main).registry.holder(CHAMPION)
+    assert champion is not None
+    assert champion.tags["dvc.experiment"] == "wide-margin"
+    assert Bundle.load(Project(main).registry.bundle_folder(champion.number)).hash == champion.bundle_hash

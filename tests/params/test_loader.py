@@ -1,0 +1,108 @@
+"""params.yaml: every mistake is an error that names the key, and every choice on offer can be built."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import Any, get_args
+
+import pytest
+
+from params import ParamsError, load_params
+from params.block import Block
+from params.loader import Params, parse_params, read_yaml
+
+
+@pytest.fixture
+def values() -> dict[str, Any]:
+    return copy.deepcopy(read_yaml("params.yaml"))
+
+
+def test_the_shipped_file_is_valid():
+    assert load_params().base.seed >= 0
+
+
+@pytest.mark.parametrize(
+    ("block", "key", "value", "told"),
+    [
+        ("siamese", "margin", 9.0, "siamese.margin = 9.0: Input should be less than or equal to 2"),
+        ("siamese", "margin", "0.2", "siamese.margin = '0.2': Input should be a valid number"),
+        ("siamese", "negatives", "closest", "siamese.negatives = 'closest': Input should be 'random', 'adjacent'"),
+        ("siamese", "marign", 0.2, "siamese.marign: unknown key"),
+        ("base", "seed", True, "base.seed = True: Input should be a valid integer"),
+        ("base", "image_size", 1_000_000, "base.image_size = 1000000: Input should be less than or equal to 1024"),
+        ("rerank", "depth", 50, "rerank.depth is 50, must exceed the largest reported k (50)"),
+        ("train_gan", "size", 65, "train_gan.size = 65: Value error, must be a power of two"),
+        ("train_gan", "depth", 8, "2**depth exceeds train_gan.size"),
+    ],
+)
+def test_a_mistake_is_named(values: dict[str, Any], block: str, key: str, value: object, told: str):
+    values[block][key] = value
+    with pytest.raises(ParamsError) as error:
+        parse_params(values)
+    assert told in str(error.value)
+
+
+def test_a_missing_key_and_an_unknown_block_are_named_together(values: dict[str, Any]):
+    del values["siamese"]["margin"]
+    values["extra"] = {}
+    with pytest.raises(ParamsError) as error:
+        parse_params(values)
+    assert "siamese.margin: missing" in str(error.value)
+    assert "extra: unknown key" in str(error.value)
+
+
+@pytest.mark.parametrize("retrievers", [[], ["siamese", "siamese"], ["resnet"]])
+def test_retrievers_are_known_and_distinct(values: dict[str, Any], retrievers: list[str]):
+    values["retrievers"] = retrievers
+    with pytest.raises(ParamsError, match="retrievers"):
+        parse_params(values)
+
+
+def test_yaml_is_read_as_dvc_reads_it(tmp_path: Path):
+    """YAML 1.2: PyYAML would make a string of 1e-4 and a boolean of on."""
+    (tmp_path / "p.yaml").write_text("rate: 1e-4\nname: on\n")
+    assert read_yaml(tmp_path / "p.yaml") == {"rate": 0.0001, "name": "on"}
+
+
+def test_a_missing_or_broken_file_is_named(tmp_path: Path):
+    with pytest.raises(ParamsError, match=r"none\.yaml does not exist"):
+        read_yaml(tmp_path / "none.yaml")
+    (tmp_path / "broken.yaml").write_text("a: [1")
+    with pytest.raises(ParamsError, match=r"broken\.yaml is not valid YAML"):
+        read_yaml(tmp_path / "broken.yaml")
+
+
+def blocks_of(kind: type[Block], path: str = "") -> list[tuple[str, type[Block]]]:
+    found = [(path, kind)]
+    for name, field in kind.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, Block):
+            found += blocks_of(field.annotation, f"{path}.{name}")
+    return found
+
+
+@pytest.mark.parametrize(("path", "kind"), blocks_of(Params))
+def test_the_schema_holds_no_default(path: str, kind: type[Block]):
+    """A value that is not in the file would be one that DVC cannot see."""
+    assert all(field.is_required() for field in kind.model_fields.values()), path
+
+
+def choices(kind: type[Block], values: Any, path: tuple[str, ...] = ()) -> list[tuple[tuple[str, ...], object]]:
+    """Every alternative of every Literal in the schema."""
+    found = []
+    for name, field in kind.model_fields.items():
+        key = field.alias or name
+        if isinstance(field.annotation, type) and issubclass(field.annotation, Block):
+            found += choices(field.annotation, values[key], (*path, key))
+        else:
+            found += [((*path, key), choice) for choice in get_args(field.annotation) if not isinstance(choice, type)]
+    return [(where, choice) for where, choice in found if isinstance(choice, str | int)]
+
+
+@pytest.mark.parametrize(("where", "choice"), choices(Params, read_yaml("params.yaml")))
+def test_every_choice_parses(values: dict[str, Any], where: tuple[str, ...], choice: object):
+    block = values
+    for key in where[:-1]:
+        block = block[key]
+    block[where[-1]] = choice
+    parse_params(values)

@@ -1,0 +1,34 @@
+"""Who may import whom."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+from import_closure import PACKAGES, imports
+
+ALLOWED = {
+    "params": set(),
+    "retrieval": set(),
+    "sources": {"params", "retrieval"},
+    "validation": {"params", "retrieval"},
+    "figures": {"retrieval"},
+    "lightning_modules": {"figures", "params", "retrieval"},
+    "tracking": {"retrieval"},
+    "serving": {"retrieval"},
+    "stages": set(PACKAGES),
+}
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_a_package_imports_only_what_it_may(package: str):
+    wrong = {
+        f"{path} imports {module}"
+        for path in Path(package).rglob("*.py")
+        for module in imports(path)
+        if module.split(".")[0] != package and module.split(".")[0] not in ALLOWED[package]
+    }
+    assert not wrong

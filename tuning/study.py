@@ -1,0 +1,152 @@
+"""Studies that survive kills: where they lie, how many trials they have, and what becomes of a dead worker's trial."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import optuna
+from optuna.storages import BaseStorage, JournalStorage, RDBStorage
+from optuna.storages.journal import JournalFileBackend
+from optuna.trial import FrozenTrial, TrialState
+
+from tracking.environment import store_root
+from tuning.task import Point, Task, TuneError
+
+JOURNAL = Path("mlruns/optuna.log")
+WORKER = "worker"  # trial attribute: host/pid/start
+RETRY_OF = "retry_of"
+RETRIES = 1  # a trial that kills its worker each time must not do so for ever
+DONE = (TrialState.COMPLETE, TrialState.PRUNED)
+SILENT_SECONDS = 60  # between asking for a trial and signing it
+ABROAD = timedelta(days=1)  # after which a trial of another machine counts as dead
+
+
+def open_storage(url: str | None, root: Path) -> BaseStorage:
+    """The storage at an SQLAlchemy URL; by default a journal file, which several processes can share.
+
+    Raises:
+        TuneError: when it cannot be opened.
+    """
+    if url is None:
+        path = store_root(root) / JOURNAL
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return JournalStorage(JournalFileBackend(str(path)))
+    if "://" not in url:
+        raise TuneError(f"--storage {url!r} is not a database URL, e.g. postgresql+psycopg://user@host/name")
+    try:
+        return RDBStorage(url)
+    except Exception as error:  # SQLAlchemy, its drivers and Optuna share no base class
+        reason = (str(error).strip() or repr(error)).splitlines()[0]
+        raise TuneError(f"the storage cannot be opened: {reason}. Correct --storage or leave it out") from error
+
+
+def open_study(task: Task, storage: BaseStorage) -> optuna.Study:
+    """The task's study, begun or continued; its anchors wait to be measured unless they were."""
+    study = optuna.create_study(
+        study_name=task.name, storage=storage, direction="maximize", load_if_exists=True, pruner=task.pruner
+    )
+    if study.user_attrs.get("metric") != task.metric:
+        study.set_user_attr("metric", task.metric)
+        study.set_metric_names([task.metric])
+    return study
+
+
+def missing_anchors(study: optuna.Study, task: Task) -> Iterator[Point]:
+    """Anchors that no trial has measured, measures or waits to measure."""
+    present = []
+    for trial in study.get_trials(deepcopy=False):
+        if trial.state != TrialState.FAIL:
+            present.append(trial.system_attrs.get("fixed_params", trial.params))
+    for anchor in task.anchors:
+        if anchor not in present:
+            yield anchor
+            present.append(anchor)
+
+
+def done(study: optuna.Study) -> int:
+    """Trials that have an answer: measured, or pruned."""
+    return count(study, DONE)
+
+
+def count(study: optuna.Study, states: Sequence[TrialState]) -> int:
+    return len(study.get_trials(deepcopy=False, states=tuple(states)))
+
+
+def best_trial(study: optuna.Study) -> FrozenTrial:
+    """The highest value; of equals the first, so that the present params stay unless something beats them.
+
+    Raises:
+        TuneError: when no trial has been measured to its end.
+    """
+    measured = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    if not measured:
+        raise TuneError(f"study {study.study_name} has no completed trial yet: run the command again")
+    return max(measured, key=lambda trial: (trial.value, -trial.number))
+
+
+def sampler(task: Task, trials: int) -> optuna.samplers.BaseSampler:
+    """TPE seeded by the task and the trial's number: a resumed study proposes what it would have proposed anyway."""
+    seed = (task.seed * 1_000_003 + trials) % 2**32
+    return optuna.samplers.TPESampler(seed=seed, multivariate=True)
+
+
+def bury_the_dead(study: optuna.Study) -> list[int]:
+    """Marks the trials of dead workers as failed and lines their params up once more; returns their numbers.
+
+    Call it under the study's lock: between asking for a trial and signing it, a trial looks dead.
+    """
+    buried = []
+    for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+        if is_dead(trial):
+            give_up(study, trial)
+            buried.append(trial.number)
+    return buried
+
+
+def give_up(study: optuna.Study, trial: FrozenTrial) -> None:
+    """Marks a trial as failed and lines its params up once more, unless it was a retry itself."""
+    study.tell(trial.number, state=TrialState.FAIL)
+    if int(trial.user_attrs.get("tries", 1)) <= RETRIES and trial.params:
+        tries = int(trial.user_attrs.get("tries", 1)) + 1
+        study.enqueue_trial(dict(trial.params), user_attrs={RETRY_OF: trial.number, "tries": tries})
+
+
+def is_dead(trial: FrozenTrial) -> bool:
+    age = datetime.now() - trial.datetime_start if trial.datetime_start else ABROAD
+    host, _, process = str(trial.user_attrs.get(WORKER, "")).partition("/")
+    if not host:
+        return age.total_seconds() > SILENT_SECONDS
+    if host != socket.gethostname():
+        return age >= ABROAD
+    return process != identity(int(process.partition("/")[0]))
+
+
+def this_worker() -> str:
+    return f"{socket.gethostname()}/{identity(os.getpid())}"
+
+
+def identity(pid: int) -> str:
+    """`pid/start`, which no later process shares; an empty string when there is no such process."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return ""
+    except PermissionError:
+        pass
+    fields = _stat(pid)
+    if fields and fields[0] == "Z":  # it has ended, but its parent has not asked
+        return ""
+    return f"{pid}/{fields[19] if fields else ''}"
+
+
+def _stat(pid: int) -> list[str]:
+    """Linux's view of a process from its state on; empty elsewhere, where the number alone has to do."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return []
+    return text.rpartition(")")[2].split()
