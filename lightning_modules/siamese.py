@@ -8,8 +8,9 @@ Net: backbone -> global max pool -> fully connected -> L2 norm.
 Loss: L(a, p, n) = max(0, m + d(a, p) - d(a, n)), d Euclidean.
 
 Positives cross the domains (consumer <-> shop) where the item has both in the batch. Deviations from the sources: AdamW in
-place of SGD, and all anchor-positive pairs of a P x K batch make triplets (as Schroff et al. do) rather than one per item,
-because a batch of nine triplets learns little on a CPU. `centre` batch-normalises the vectors before the L2 norm, which the papers' pretrained nets did not need.
+place of SGD; all anchor-positive pairs of a P x K batch make triplets (as Schroff et al. do) rather than one per item,
+because a batch of nine triplets learns little on a CPU; and `centre` batch-normalises the vectors before the L2 norm,
+which the papers' pretrained nets did not need.
 """
 
 from __future__ import annotations

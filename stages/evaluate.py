@@ -18,12 +18,13 @@ from figures.curves import category_rows, hit_rows, main_run
 from figures.evaluation_pictures import gallery_sheets, overview_pictures
 from params import Params, load_params
 from retrieval.catalog import Catalog
-from retrieval.evaluation import EvaluationSettings, evaluate_split
+from retrieval.evaluation import evaluate_split
 from retrieval.files import write_bytes, write_json
 from retrieval.protocol import PROTOCOL
 from retrieval.results import SplitResult, headline
 from retrieval.retriever import Retriever
 from stages.folders import fresh_folder
+from stages.measuring import evaluation_settings
 from tracking.runs import stage_run
 
 SPLITS = ("val", "test")
@@ -58,14 +59,7 @@ def used_params(params: Params) -> dict[str, Any]:
 
 def measure(retriever: Retriever, params: Params, root: Path) -> dict[str, SplitResult]:
     """Both splits; sketches are asked where the pipeline made any."""
-    settings = EvaluationSettings(
-        depth=params.evaluate.depth,
-        resamples=params.evaluate.bootstrap,
-        chunk=params.evaluate.chunk,
-        seed=params.base.seed,
-        edges=params.sketch.edges,
-        edge_size=params.sketch.size,
-    )
+    settings = evaluation_settings(params)
     catalog, drawn = Catalog.open(root / "data/catalog"), root / "data/sketches"
     sketches = Catalog.open(drawn) if drawn.exists() else None
     return {split: evaluate_split(retriever, catalog, sketches, split, settings) for split in SPLITS}

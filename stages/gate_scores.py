@@ -7,8 +7,9 @@ from pathlib import Path
 from params import Params
 from retrieval.bundle import Bundle
 from retrieval.catalog import Catalog
-from retrieval.evaluation import EvaluationSettings, evaluate_split
+from retrieval.evaluation import evaluate_split
 from retrieval.retriever import Retriever
+from stages.measuring import evaluation_settings
 from tracking.evaluations import Measure, query_scores
 from tracking.gate import Scores
 
@@ -23,14 +24,7 @@ def score_bundle(bundle: Bundle, split: str, measure: Measure, params: Params, r
     """
     catalog, drawn = Catalog.open(root / "data/catalog"), root / "data/sketches"
     sketches = Catalog.open(drawn) if drawn.exists() and measure.pair.startswith("sketch") else None
-    settings = EvaluationSettings(
-        depth=params.evaluate.depth,
-        resamples=params.evaluate.bootstrap,
-        chunk=params.evaluate.chunk,
-        seed=params.base.seed,
-        edges=params.sketch.edges,
-        edge_size=params.sketch.size,
-    )
+    settings = evaluation_settings(params)
     table = evaluate_split(Retriever(bundle), catalog, sketches, split, settings, reencode_gallery=True).table()
     reranked = bundle.manifest.rerank.enabled
     return query_scores(table, split, measure, reranked, f"bundle {bundle.hash[:12]} ({bundle.manifest.method})")

@@ -8,6 +8,7 @@ that no output of the pipeline is touched.
 from __future__ import annotations
 
 import shutil
+import signal
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -29,7 +30,7 @@ from params import Params
 from params.loader import parse_params
 from retrieval.catalog import Catalog
 from tuning.study import identity, this_worker
-from tuning.task import Point, Tried, TuneError, folder_hash, significant, study_name
+from tuning.task import Point, Space, Tried, TuneError, differing, folder_hash, place, significant, study_name
 
 STARTUP_TRIALS = 4  # before the median of others can end a trial
 SHARE_OF_EPOCHS = 3  # a third of the params' schedule by default
@@ -88,8 +89,8 @@ class MarginTask:
         self.epochs = epochs or max(1, params.siamese.fit.epochs // SHARE_OF_EPOCHS)
         self.metric = f"val/siamese/{MONITOR.removeprefix('val/')}"
         self.seed = params.base.seed
-        self.space = search_space(params, also)
-        self.anchors = [self._present()]
+        self.space: Space = search_space(params, also)
+        self.anchors: Sequence[Point] = [self._present()]
         self.pruner: optuna.pruners.BasePruner | None = optuna.pruners.MedianPruner(
             n_startup_trials=STARTUP_TRIALS, n_warmup_steps=max(1, self.epochs // 3)
         )
@@ -108,6 +109,8 @@ class MarginTask:
         try:
             with scratch_folder(self._root) as scratch:
                 fit(module, module.data, plan, params.base, scratch)
+        except SystemExit as error:
+            raise _as_interrupt(error) from error
         finally:  # a pruned trial has curves too
             trial.set_user_attr("curves", pruning.history)
             trial.set_user_attr("settings", settings)
@@ -120,6 +123,9 @@ class MarginTask:
             f"siamese.{keys[name]}": significant(value) if isinstance(value, float) else value
             for name, value in point.items()
         }
+
+    def changes(self, point: Mapping[str, Any]) -> dict[str, Any]:
+        return differing(self._params, self.settings(point))
 
     def _present(self) -> Point:
         method = self._params.siamese
@@ -135,7 +141,7 @@ class MarginTask:
         values = self._params.model_dump()
         method = values["siamese"]
         for key in self.settings(self._present()):
-            target, name = _place(values, key)
+            target, name = place(values, key)
             del target[name]
         for unused in ("epochs", "patience", "validate_every"):
             del method["fit"][unused]
@@ -154,6 +160,14 @@ class MarginTask:
             domains: list[str] = list(self._params.train_embedder.domains)
             self._data = RetrievalData.from_catalog(catalog, domains, self._params.base.image_size)
         return self._data
+
+
+def _as_interrupt(error: SystemExit) -> BaseException:
+    """Lightning turns Ctrl-C into an exit with code 1 and is deaf to a second one; both are undone."""
+    if not isinstance(error.__context__, KeyboardInterrupt):
+        return error
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    return KeyboardInterrupt()
 
 
 def search_space(params: Params, also: Sequence[str]) -> dict[str, BaseDistribution]:
@@ -177,19 +191,12 @@ def short(params: Params, settings: Mapping[str, Any], epochs: int) -> Params:
     """The params with `settings`, checked, on a schedule of so many epochs without early stopping."""
     values = params.model_dump(by_alias=True)
     for key, value in settings.items():
-        target, name = _place(values, key)
+        target, name = place(values, key)
         target[name] = value
     schedule = values["siamese"]["fit"]
     warmup = min(schedule["warmup_epochs"], epochs // SHARE_OF_EPOCHS)
     schedule |= {"epochs": epochs, "patience": epochs, "validate_every": 1, "warmup_epochs": warmup}
     return parse_params(values, "the trial")
-
-
-def _place(values: dict[str, Any], key: str) -> tuple[dict[str, Any], str]:
-    *blocks, name = key.split(".")
-    for block in blocks:
-        values = values[block]
-    return values, name
 
 
 @contextmanager

@@ -6,7 +6,7 @@ rank for one shared attribute, 1 sorts by attributes alone.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from retrieval.rerank import OVERLAPS
 from retrieval.retriever import Retriever
 from tracking.evaluations import Measure, rank, read_evaluations
 from tuning.shortlist import SOURCES, Shortlists, collect
-from tuning.task import Point, Tried, TuneError, folder_hash, significant, study_name
+from tuning.task import Point, Space, Tried, TuneError, differing, folder_hash, significant, study_name
 
 SPLIT = "val"
 
@@ -46,14 +46,13 @@ class RerankTask:
         self.seed = params.base.seed
         self.pruner: optuna.pruners.BasePruner | None = None
         self._lists = self._collect()
-        self.space = search_space(params, self._lists.rows.shape[1])
+        self.space: Space = search_space(params, self._lists.rows.shape[1])
         present = point_of(params.rerank)
-        self.anchors = [present, {**present, "share": 0.0}]
+        self.anchors: Sequence[Point] = [present, {**present, "share": 0.0}]
         self.name = study_name(f"rerank-{self.method}", self._decides(), self.space)
 
     def measure(self, trial: optuna.trial.BaseTrial) -> Tried:
-        settings = self.settings(trial.params)
-        return Tried(self.value(trial.params), settings, {})
+        return Tried(self.value(trial.params), self.settings(trial.params), {})
 
     def value(self, point: Mapping[str, Any]) -> float:
         alpha, beta = weights(point["share"])
@@ -71,6 +70,8 @@ class RerankTask:
         alpha, beta = weights(point["share"])
         if beta == 0:
             return {"rerank.enabled": False}
+        if point == self.anchors[0]:  # as spelt: 2 and 3 are not to become 1 and 1.5
+            alpha, beta = self._params.rerank.alpha, self._params.rerank.beta
         return {
             "rerank.enabled": True,
             "rerank.depth": point["depth"],
@@ -79,6 +80,9 @@ class RerankTask:
             "rerank.overlap": point["overlap"],
             "rerank.gallery_attributes": point["gallery_attributes"],
         }
+
+    def changes(self, point: Mapping[str, Any]) -> dict[str, Any]:
+        return differing(self._params, self.settings(point))
 
     def _collect(self) -> Shortlists:
         catalogue, drawn = self._root / "data/catalog", self._root / "data/sketches"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import warnings
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -51,7 +52,9 @@ def open_study(task: Task, storage: BaseStorage) -> optuna.Study:
     )
     if study.user_attrs.get("metric") != task.metric:
         study.set_user_attr("metric", task.metric)
-        study.set_metric_names([task.metric])
+        with warnings.catch_warnings():  # names are experimental since 2023; dashboards show them
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            study.set_metric_names([task.metric])
     return study
 
 
@@ -76,8 +79,8 @@ def count(study: optuna.Study, states: Sequence[TrialState]) -> int:
     return len(study.get_trials(deepcopy=False, states=tuple(states)))
 
 
-def best_trial(study: optuna.Study) -> FrozenTrial:
-    """The highest value; of equals the first, so that the present params stay unless something beats them.
+def best_trial(study: optuna.Study, task: Task) -> FrozenTrial:
+    """The highest value; of equals the one that changes least in params.yaml, then the first.
 
     Raises:
         TuneError: when no trial has been measured to its end.
@@ -85,7 +88,9 @@ def best_trial(study: optuna.Study) -> FrozenTrial:
     measured = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
     if not measured:
         raise TuneError(f"study {study.study_name} has no completed trial yet: run the command again")
-    return max(measured, key=lambda trial: (trial.value, -trial.number))
+    highest = max(trial.value for trial in measured)
+    equals = [trial for trial in measured if trial.value == highest]
+    return min(equals, key=lambda trial: (len(task.changes(trial.params)), trial.number))
 
 
 def sampler(task: Task, trials: int) -> optuna.samplers.BaseSampler:

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 import optuna
 from optuna.distributions import BaseDistribution, distribution_to_json
 
+from params import Params
 from retrieval.files import sha256_file
 
 Space = Mapping[str, BaseDistribution]
@@ -63,6 +64,9 @@ class Task(Protocol):
     def settings(self, point: Mapping[str, Any]) -> dict[str, Any]:
         """What a point of the space says in params.yaml, by dotted key."""
 
+    def changes(self, point: Mapping[str, Any]) -> dict[str, Any]:
+        """Those of the settings that differ from params.yaml."""
+
 
 def study_name(kind: str, decides: Mapping[str, Any], space: Space) -> str:
     """`kind-` and 10 hex digits of everything that decides on the objective's values."""
@@ -87,3 +91,21 @@ def folder_hash(folder: Path) -> str:
 def significant(value: float, digits: int = DIGITS) -> float:
     """`value` with so many significant digits: 0.123456 becomes 0.1235."""
     return float(f"{value:.{digits}g}")
+
+
+def place(values: dict[str, Any], key: str) -> tuple[dict[str, Any], str]:
+    """The mapping that holds a dotted key, and the key's last part."""
+    *blocks, name = key.split(".")
+    for block in blocks:
+        values = values[block]
+    return values, name
+
+
+def differing(params: Params, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings that say something else than `params`."""
+    values, found = params.model_dump(by_alias=True), {}
+    for key, value in settings.items():
+        target, name = place(values, key)
+        if target[name] != value:
+            found[key] = value
+    return found

@@ -12,6 +12,7 @@ from ruamel.yaml import YAML
 
 from params.loader import parse_params
 from retrieval.files import write_bytes
+from tuning.task import place
 
 LONGEST_LINE = 4096  # ruamel folds lines that are longer
 
@@ -28,10 +29,7 @@ def changed_text(text: str, settings: Mapping[str, Any], source: str = "params.y
     yaml.width = LONGEST_LINE
     values = yaml.load(text)
     for key, value in settings.items():
-        *blocks, name = key.split(".")
-        target = values
-        for block in blocks:
-            target = target[block]
+        target, name = place(values, key)
         if target[name] != value:
             target[name] = value
     stream = io.StringIO()

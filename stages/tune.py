@@ -1,0 +1,111 @@
+"""Command `tune`: searches params with Optuna, on val.
+
+python -m stages.tune                            both studies, one after the other
+python -m stages.tune margin --trials 20         siamese's triplet margin, by short trainings
+python -m stages.tune rerank --trials 3000       the re-ranking's weights, without training
+python -m stages.tune rerank --write             and put the best into params.yaml
+
+A study goes on where an earlier call of it ended; --trials counts the trials of all calls together.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from params import ParamsError
+from retrieval.bundle import BundleError
+from retrieval.catalog import CatalogError
+from tracking.environment import project_root, quiet
+from tracking.evaluations import EvaluationError
+from tuning.job import Job, Kind, Outcome, run_study
+from tuning.task import TuneError
+from tuning.write_back import write_back
+
+TRIALS: dict[Kind, int] = {"margin": 12, "rerank": 500}
+KINDS: tuple[Kind, ...] = ("margin", "rerank")
+INTERRUPTED = 130
+
+
+def main(arguments: Sequence[str] | None = None, root: Path | None = None) -> int:
+    """Returns 0 when done, 1 when refused (the reason and the fix go to stderr), 130 after Ctrl-C."""
+    quiet()
+    asked = _parser().parse_args(arguments)
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
+    logging.getLogger("tuning").setLevel(logging.INFO)
+    root = (root or project_root()).resolve()
+    kinds: Sequence[Kind] = [asked.study] if asked.study else KINDS
+    try:
+        changed = False
+        for kind in kinds:
+            changed = tune(_job(asked, kind, root), asked.write) or changed
+    except (TuneError, ParamsError, BundleError, CatalogError, EvaluationError) as error:
+        print(f"refused: {error}", file=sys.stderr)
+        return 1
+    except (KeyboardInterrupt, SystemExit) as error:
+        print("interrupted; the same command goes on with the study", file=sys.stderr)
+        return INTERRUPTED if isinstance(error, KeyboardInterrupt) or not error.code else int(error.code or 1)
+    if changed:
+        print(closing_words(asked.write))
+    return 0
+
+
+def tune(job: Job, write: bool) -> bool:
+    """Runs one study and shows, or writes, what its best changes; returns whether anything changes."""
+    outcome = run_study(job)
+    print(summary(outcome))
+    changes = write_back(job.root / "params.yaml", outcome.task.settings(outcome.best.params), write)
+    print(changes or "params.yaml already says the best that was found\n", end="")
+    return bool(changes)
+
+
+def summary(outcome: Outcome) -> str:
+    """The study, what it found, and how fast."""
+    made, seconds = outcome.after - outcome.before, outcome.seconds
+    best, first = outcome.best, outcome.first
+    speed = f", {made} of them now in {seconds:.0f} s ({60 * made / seconds:.0f} a minute)" if made else ""
+    lines = [
+        f"study {outcome.study.study_name}: {outcome.after} trials{speed}",
+        f"  {outcome.task.metric}: best {best.value:.4f} (trial {best.number})",
+    ]
+    if first is not None:
+        lines[-1] += f", params.yaml {first.value:.4f} (trial {first.number})"
+    return "\n".join([*lines, *(f"  {key}: {value}" for key, value in outcome.task.settings(best.params).items())])
+
+
+def closing_words(written: bool) -> str:
+    if written:
+        return "params.yaml is written; now: dvc repro"
+    return "nothing is written; to do so add --write, then: dvc repro"
+
+
+def _job(asked: argparse.Namespace, kind: Kind, root: Path) -> Job:
+    own = {"epochs": asked.epochs, "also": asked.also} if kind == "margin" else {}
+    other = {"method": asked.method, "metric": asked.metric} if kind == "rerank" else {}
+    return Job(
+        kind, root, TRIALS[kind] if asked.trials is None else asked.trials, asked.workers, asked.storage, **own, **other
+    )
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m stages.tune", description="Search params with Optuna, on val.")
+    parser.add_argument("study", nargs="?", choices=KINDS, help="one study; both by default")
+    parser.add_argument("--trials", type=int, metavar="N", help=f"of the study in all; by default {TRIALS}")
+    parser.add_argument("--workers", type=int, default=1, metavar="K", help="processes on the study")
+    parser.add_argument("--storage", metavar="URL", help="an Optuna RDB URL; by default mlruns/optuna.log")
+    parser.add_argument("--write", action="store_true", help="put the best into params.yaml")
+    parser.add_argument("--epochs", type=int, metavar="E", help="margin: length of a trial; by default a third")
+    parser.add_argument(
+        "--also", type=lambda text: tuple(text.split(",")), default=(), metavar="NAMES",
+        help="margin: search learning_rate, negatives, embedding_dim too, separated by commas",
+    )  # fmt: skip
+    parser.add_argument("--method", help="rerank: whose bundle; by default the best on val")
+    parser.add_argument("--metric", help="rerank: hit@5, map@r, ... by default register.select_by")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

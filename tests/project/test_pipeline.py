@@ -1,0 +1,174 @@
+"""The whole pipeline on a small profile, in clones of their own: a champion at the end, nothing to do the second time,
+the same bytes from another clone that was killed twice on the way, and answers from the registered model."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ruamel.yaml import YAML
+
+pytestmark = pytest.mark.slow
+
+ROOT = Path.cwd()
+METHODS = ["histogram", "untrained", "image2vec", "siamese"]
+SMALL: dict[str, Any] = {
+    "base": {"image_size": 32, "threads": 1},
+    "retrievers": METHODS,
+    "ingest": {"embedded": {"items": 48, "size": 64, "consumer_photos": 2}},
+    "sketch": {"size": 64},
+    "train_gan": {"size": 32, "depth": 4, "generator_channels": 8, "discriminator_channels": 8, "epochs": 4},
+    "train_embedder": {"backbone": {"width": 8}},
+    "image2vec": {"fit": {"epochs": 2}},
+    "siamese": {"embedding_dim": 16, "fit": {"epochs": 5}},
+    "train_classifier": {"min_positives": 5, "backbone": {"width": 8}, "fit": {"epochs": 2}},
+    "evaluate": {"bootstrap": 100, "gallery_queries": 3, "projection": "pca"},
+    "register": {"floor": 0.0},
+}
+
+
+def clone(folder: Path) -> Path:
+    """The working tree as git would hand it over, committed, with the small profile in params.yaml."""
+    listed = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
+    names = subprocess.run(listed, cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    for name in names.split("\0"):
+        if name and (ROOT / name).is_file() and not name.startswith(("reports/", "dvc.lock")):
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(ROOT / name, folder / name)
+    yaml = YAML()
+    params = yaml.load((folder / "params.yaml").read_text())
+    _merge(params, SMALL)
+    with (folder / "params.yaml").open("w") as stream:
+        yaml.dump(params, stream)
+    person = ["-c", "user.name=test", "-c", "user.email=test@localhost"]
+    for command in (["init", "-q"], ["add", "-A"], [*person, "commit", "-qm", "small profile"]):
+        subprocess.run(["git", *command], cwd=folder, check=True)
+    return folder
+
+
+def _merge(target: Any, changes: dict[str, Any]) -> None:
+    for key, value in changes.items():
+        if isinstance(value, dict):
+            _merge(target[key], value)
+        else:
+            target[key] = value
+
+
+def environment() -> dict[str, str]:
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("DVC_", "MLFLOW_"))}
+    return kept | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+
+
+def dvc(folder: Path, *arguments: str) -> str:
+    command = [sys.executable, "-m", "dvc", *arguments]
+    done = subprocess.run(command, cwd=folder, env=environment(), capture_output=True, text=True)
+    assert done.returncode == 0, f"{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
+    return done.stdout + done.stderr
+
+
+def kill_while_training(folder: Path, target: str, scratch: str) -> None:
+    """Starts `dvc repro TARGET` and ends it and its children with SIGKILL once a training has a checkpoint."""
+    command = [sys.executable, "-m", "dvc", "repro", target]
+    process = subprocess.Popen(
+        command,
+        cwd=folder,
+        env=environment(),
+        start_new_session=True,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    deadline = time.monotonic() + 300
+    while not list((folder / ".scratch").glob(f"{scratch}/*/resume.ckpt")):
+        assert process.poll() is None, f"{target} ended before it could be killed"
+        assert time.monotonic() < deadline, f"{target} wrote no checkpoint in 300 s"
+        time.sleep(0.02)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    assert list((folder / ".scratch").glob(f"{scratch}/*/resume.ckpt")), (
+        "the killed training left nothing to resume from"
+    )
+
+
+def digests(folder: Path) -> dict[str, str]:
+    files = [
+        *folder.glob("reports/evaluation/*.json"),
+        *folder.glob("models/**/*.onnx"),
+        *folder.glob("models/**/*.json"),
+    ]
+    return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, str]]:
+    folder = clone(tmp_path_factory.mktemp("whole"))
+    yield folder, dvc(folder, "repro")
+    shutil.rmtree(folder)
+
+
+def test_it_ends_with_a_leaderboard_and_a_champion(whole: tuple[Path, str]):
+    folder, said = whole
+    registration = json.loads((folder / "reports/registration.json").read_text())
+    assert registration["outcome"] == "first champion"
+    assert set(registration["values"]) == set(METHODS)
+    assert f"champion of fashion-retriever: version 1 ({registration['method']}" in said
+    for words in (*METHODS, "make ui", "make serve", "stages.promote --dry-run"):
+        assert words in said
+
+
+def test_the_second_time_there_is_nothing_to_do(whole: tuple[Path, str]):
+    folder, _ = whole
+    again = dvc(folder, "repro")
+    assert "Running stage" not in again
+    assert "Data and pipelines are up to date." in dvc(folder, "status")
+
+
+def test_metrics_and_plots_can_be_shown(whole: tuple[Path, str]):
+    folder, _ = whole
+    shown = json.loads(dvc(folder, "metrics", "show", "--json"))
+    assert len(shown[""]["data"]) == len(METHODS)
+    dvc(folder, "plots", "show", "--out", "plots")
+    assert (folder / "plots/index.html").is_file()
+
+
+def test_another_clone_killed_twice_ends_with_the_same_bytes(whole: tuple[Path, str], tmp_path: Path):
+    expected = digests(whole[0])
+    folder = clone(tmp_path)
+    kill_while_training(folder, "train_gan", "train_gan")
+    kill_while_training(folder, "train_embedder@siamese", "train_embedder-siamese")
+    dvc(folder, "repro", "evaluate@siamese")
+    found = digests(folder)
+    assert "reports/evaluation/siamese.json" in found
+    assert found == {name: digest for name, digest in expected.items() if name in found}
+
+
+def test_the_champion_answers_a_photo_and_a_sketch(whole: tuple[Path, str]):
+    folder, _ = whole
+    script = """
+import base64
+import mlflow, pandas as pd
+from retrieval.catalog import Catalog
+catalog = Catalog.open("data/catalog")
+model = mlflow.pyfunc.load_model("models:/fashion-retriever@champion")
+def ask(row, mode):
+    image = base64.b64encode(next(catalog.images([row]))).decode()
+    return model.predict(pd.DataFrame({"image": [image]}), params={"k": 5, "mode": mode, "filters": "{}"})
+photo = int(catalog.select(split="test", domain="shop", role="gallery")[0])
+sketch = int(catalog.select(split="test", domain="sketch")[0])
+found = pd.DataFrame(ask(photo, "photo")).iloc[0]
+assert found["image_ids"][0] == catalog.column("image_id")[photo], found
+assert len(pd.DataFrame(ask(sketch, "sketch")).iloc[0]["item_ids"]) == 5
+"""
+    uri = f"sqlite:///{folder}/mlruns/mlflow.db"
+    environ = environment() | {"MLFLOW_TRACKING_URI": uri, "MLFLOW_DISABLE_TELEMETRY": "true"}
+    done = subprocess.run([sys.executable, "-c", script], cwd=folder, env=environ, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]

@@ -1,0 +1,149 @@
+"""A project with a bundle that can be re-ranked, one with a catalogue to train on, and a task that only counts."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from onnx import TensorProto, helper
+from ruamel.yaml import YAML
+
+from retrieval.bundle import write_bundle
+from retrieval.catalog import Catalog, CatalogWriter
+from retrieval.classifier import AttributeClassifier
+from retrieval.files import write_json
+from retrieval.images import decode_image, prepare_image, to_batch
+from retrieval.index import build_index
+from tests import evaluation_world as world
+from tests.lightning_modules.conftest import SIZE as SHAPE_SIZE
+from tests.lightning_modules.conftest import rows as shape_rows
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+OUTSIDE = ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI", "MLFLOW_EXPERIMENT_NAME", "DVC_ROOT", "DVC_EXP_NAME")
+CELLS = 12  # attributes of the test classifier: 2 x 2 cells of each channel
+
+
+@pytest.fixture(autouse=True)
+def no_outside_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in OUTSIDE:
+        monkeypatch.delenv(name, raising=False)
+
+
+def write_params(root: Path, **changes: Any) -> Path:
+    """The shipped params.yaml with its comments; `block__key=value` changes it."""
+    yaml = YAML()
+    yaml.width = 4096
+    values = yaml.load(Path("params.yaml").read_text())
+    for name, value in changes.items():
+        *blocks, key = name.split("__")
+        target = values
+        for block in blocks:
+            target = target[block]
+        target[key] = value
+    with (root / "params.yaml").open("w") as stream:
+        yaml.dump(values, stream)
+    return root / "params.yaml"
+
+
+def write_classifier(folder: Path) -> Path:
+    """probabilities = the mean of each channel in each of 2 x 2 cells, seen as 12 attributes."""
+    folder.mkdir(parents=True, exist_ok=True)
+    half = world.SIZE // 2
+    nodes = [
+        helper.make_node("AveragePool", ["images"], ["pooled"], kernel_shape=[half, half], strides=[half, half]),
+        helper.make_node("Flatten", ["pooled"], ["probabilities"]),
+    ]
+    inputs = [helper.make_tensor_value_info("images", TensorProto.FLOAT, ["batch", 3, world.SIZE, world.SIZE])]
+    outputs = [helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, ["batch", CELLS])]
+    graph = helper.make_graph(nodes, "test", inputs, outputs)
+    onnx.save(
+        helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9),
+        str(folder / "classifier.onnx"),
+    )
+    names = [f"cell:{number}" for number in range(CELLS)]
+    described = {"file": "classifier.onnx", "size": world.SIZE, "attributes": names, "thresholds": [0.82] * CELLS}
+    write_json(folder / "classifier.json", described)
+    return folder
+
+
+def write_reranked_bundle(root: Path, catalog: Catalog, name: str = "histogram", **rerank: Any) -> Path:
+    """The histogram bundle of the evaluation tests, with a classifier and what it says of the gallery."""
+    plain = world.write_histogram_bundle(root, catalog)
+    classifier = write_classifier(root / "models/attributes")
+    table = pq.read_table(plain / "gallery.parquet")
+    wanted = {image_id: i for i, image_id in enumerate(table["image_id"].to_pylist())}
+    listed = sorted(
+        (row for row in catalog.rows(range(len(catalog))) if row["image_id"] in wanted), key=lambda row: row["image_id"]
+    )
+    images = [prepare_image(decode_image(row["image"]), world.SIZE, row["bbox"]) for row in listed]
+    predicted = AttributeClassifier(classifier).predict(to_batch(images))
+    column = pa.array([sorted(names) for names in predicted], table.schema.field("predicted_attributes").type)
+    place = table.schema.get_field_index("predicted_attributes")
+    return write_bundle(
+        root / "models/bundles" / name,
+        method="histogram",
+        encoder_folder=root / "models/histogram",
+        generator_folder=None,
+        classifier_folder=classifier,
+        index=build_index(world.vectors_of(listed), metric="cosine"),
+        gallery_table=table.set_column(place, table.schema.field(place), column),
+        rerank={**world.RERANK, **rerank},
+        image_size=world.SIZE,
+    ).folder
+
+
+@pytest.fixture(scope="session")
+def reranked_world(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """60 val gallery photos and 60 consumer queries whose bundle knows attributes; treat it as read-only."""
+    root = tmp_path_factory.mktemp("reranked")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(world, "SHAPES", {"val": 30, "test": 2, "train": 2})
+        catalog = world.write_catalogue(root)
+        write_reranked_bundle(root, catalog)
+    write_params(root, base__threads=1, evaluate__depth=100, evaluate__chunk=16, rerank__depth=60)
+    return root
+
+
+@pytest.fixture
+def reranked(reranked_world: Path, tmp_path: Path) -> Path:
+    """A project of one's own on the data of `reranked_world`."""
+    for name in ("data", "models"):
+        (tmp_path / name).symlink_to(reranked_world / name)
+    (tmp_path / "params.yaml").write_text((reranked_world / "params.yaml").read_text())
+    return tmp_path
+
+
+@pytest.fixture(scope="session")
+def shapes_world(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A catalogue of coloured shapes with params for tiny nets; treat it as read-only."""
+    root = tmp_path_factory.mktemp("shapes")
+    with CatalogWriter(root / "data/catalog", shard_rows=10) as writer:
+        writer.write_all(shape_rows())
+    write_params(
+        root,
+        base__image_size=SHAPE_SIZE, base__threads=1, base__accelerator="cpu",
+        train_embedder__backbone__width=8,
+        siamese__embedding_dim=16, siamese__items_per_batch=4, siamese__fit__epochs=9,
+    )  # fmt: skip
+    return root
+
+
+@pytest.fixture
+def shapes(shapes_world: Path, tmp_path: Path) -> Path:
+    """A project of one's own on the catalogue of `shapes_world`."""
+    (tmp_path / "data").symlink_to(shapes_world / "data")
+    (tmp_path / "params.yaml").write_text((shapes_world / "params.yaml").read_text())
+    return tmp_path
+
+
+@pytest.fixture
+def rng() -> Callable[[int], np.random.Generator]:
+    return np.random.default_rng

@@ -1,0 +1,205 @@
+"""A study from start to end, in this process or in several."""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import optuna
+from filelock import FileLock
+from optuna.trial import FrozenTrial
+
+from params import load_params
+from tracking.environment import quiet, store_root
+from tracking.projection import FAILED, KILLED
+from tuning.search import search
+from tuning.study import best_trial, bury_the_dead, done, open_storage, open_study
+from tuning.sweep import measure_anchors, sweep
+from tuning.task import Task, TuneError
+from tuning.tracker import StudyRun, study_run
+
+logger = logging.getLogger(__name__)
+
+Kind = Literal["margin", "rerank"]
+ROUNDS = 3  # how often killed workers are replaced
+
+
+@dataclass(frozen=True)
+class Job:
+    """What was asked for.
+
+    Attributes:
+        trials: of the study in all, earlier runs included.
+        storage: an SQLAlchemy URL; None for the journal file in mlruns/.
+        epochs, also: of `margin`.
+        method, metric: of `rerank`.
+    """
+
+    kind: Kind
+    root: Path
+    trials: int
+    workers: int = 1
+    storage: str | None = None
+    epochs: int | None = None
+    also: tuple[str, ...] = ()
+    method: str | None = None
+    metric: str | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("trials", "workers", "epochs"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise TuneError(f"--{name} is {value}, must be at least 1")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a study has found.
+
+    Attributes:
+        first: the trial of the present params, if it was measured.
+        before, after: trials of the study when this call began and ended.
+        seconds: spent on the trials between, without loading, plots and MLflow.
+    """
+
+    task: Task
+    study: optuna.Study
+    best: FrozenTrial
+    first: FrozenTrial | None
+    before: int
+    after: int
+    seconds: float
+
+
+def make_task(job: Job) -> Task:
+    params = load_params(job.root / "params.yaml")
+    if job.kind == "margin":
+        from tuning.margin import MarginTask
+
+        return MarginTask(params, job.root, job.epochs, job.also)
+    from tuning.rerank import RerankTask
+
+    return RerankTask(params, job.root, job.method, job.metric)
+
+
+def run_study(job: Job) -> Outcome:
+    """Begins or continues the study until it has `job.trials` trials.
+
+    Raises:
+        TuneError: when it cannot start, or workers keep dying.
+        KeyboardInterrupt: after Ctrl-C; the study stays, and the next call goes on with it.
+    """
+    prepare()
+    task = make_task(job)
+    study = open_study(task, open_storage(job.storage, job.root))
+    with _lock(job, task):
+        bury_the_dead(study)
+    before, run = done(study), study_run(job.root)
+    run.open(study, task, job.root)
+    start = time.perf_counter()
+    try:
+        if job.kind == "rerank":
+            measure_anchors(study, task)
+        _work_until_done(job, task, study, run)
+        seconds, best = time.perf_counter() - start, best_trial(study, task)
+    except (KeyboardInterrupt, SystemExit):
+        run.finish(KILLED)
+        raise
+    except BaseException:
+        run.finish(FAILED)
+        raise
+    run.close(study, best)
+    return Outcome(task, study, best, _first(study, task), before, done(study), seconds)
+
+
+def prepare() -> None:
+    """Optuna's line per trial would be thousands; its warnings still come through."""
+    quiet()
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+
+
+def _work_until_done(job: Job, task: Task, study: optuna.Study, run: StudyRun) -> None:
+    for _ in range(ROUNDS):
+        missing = job.trials - done(study)
+        if missing <= 0:
+            return
+        if job.workers == 1:
+            _work(job, task, study, run, missing, 0)
+        else:
+            _work_together(job, _shares(missing, job.workers), run.run_id)
+    if done(study) < job.trials:
+        raise TuneError(
+            f"workers of {study.study_name} were killed again and again ({done(study)} of {job.trials} trials are done): "
+            "see to their memory, then run the command again"
+        )
+
+
+def _work(job: Job, task: Task, study: optuna.Study, run: StudyRun, share: int, worker: int) -> None:
+    if job.kind == "rerank":
+        sweep(study, task, share, worker)
+    else:
+        search(study, task, job.trials, _lock(job, task), run.log_trial)
+
+
+def _work_together(job: Job, shares: Sequence[int], run_id: str | None) -> None:
+    """One process per share; a killed one is reported, the others go on."""
+    context = multiprocessing.get_context("spawn")
+    processes = [
+        context.Process(target=work_alone, args=(job, share, number, run_id))
+        for number, share in enumerate(shares)
+        if share
+    ]
+    for process in processes:
+        process.start()
+    try:
+        for process in processes:
+            process.join()
+    except BaseException:
+        for process in processes:
+            process.join(timeout=30)
+            process.terminate()
+        raise
+    for process in processes:
+        if process.exitcode and process.exitcode > 0:
+            raise TuneError(f"worker {process.pid} ended with an error (see above)")
+        if process.exitcode:
+            logger.warning("worker %d was killed by signal %d", process.pid, -process.exitcode)
+
+
+def work_alone(job: Job, share: int, worker: int, run_id: str | None) -> None:
+    """What a worker process does."""
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
+    logging.getLogger("tuning").setLevel(logging.INFO)
+    prepare()
+    task = make_task(job)
+    study = open_study(task, open_storage(job.storage, job.root))
+    run = study_run(job.root)
+    run.join(run_id)
+    try:
+        _work(job, task, study, run, share, worker)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def _shares(trials: int, workers: int) -> list[int]:
+    return [trials // workers + (number < trials % workers) for number in range(workers)]
+
+
+def _lock(job: Job, task: Task) -> FileLock:
+    folder = store_root(job.root) / "mlruns"
+    folder.mkdir(parents=True, exist_ok=True)
+    return FileLock(folder / f".{task.name}.lock", timeout=300)
+
+
+def _first(study: optuna.Study, task: Task) -> FrozenTrial | None:
+    """The trial of what params.yaml says now."""
+    for trial in study.get_trials(deepcopy=False):
+        if trial.value is not None and trial.params == task.anchors[0]:
+            return trial
+    return None
