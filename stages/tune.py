@@ -25,7 +25,7 @@ from tuning.job import Job, Kind, Outcome, run_study
 from tuning.task import TuneError
 from tuning.write_back import write_back
 
-TRIALS: dict[Kind, int] = {"margin": 12, "rerank": 500}
+TRIALS: dict[Kind, int] = {"margin": 12, "rerank": 1000}
 KINDS: tuple[Kind, ...] = ("margin", "rerank")
 INTERRUPTED = 130
 
@@ -65,15 +65,15 @@ def tune(job: Job, write: bool) -> bool:
 def summary(outcome: Outcome) -> str:
     """The study, what it found, and how fast."""
     made, seconds = outcome.after - outcome.before, outcome.seconds
-    best, first = outcome.best, outcome.first
+    best = outcome.best
     speed = f", {made} of them now in {seconds:.0f} s ({60 * made / seconds:.0f} a minute)" if made else ""
     lines = [
         f"study {outcome.study.study_name}: {outcome.after} trials{speed}",
         f"  {outcome.task.metric}: best {best.value:.4f} (trial {best.number})",
     ]
-    if first is not None:
-        lines[-1] += f", params.yaml {first.value:.4f} (trial {first.number})"
-    return "\n".join([*lines, *(f"  {key}: {value}" for key, value in outcome.task.settings(best.params).items())])
+    lines += [f"  {name}: {trial.value:.4f} (trial {trial.number})" for name, trial in outcome.anchors.items()]
+    lines += [f"  best {key}: {value}" for key, value in outcome.task.settings(best.params).items()]
+    return "\n".join(lines)
 
 
 def closing_words(written: bool) -> str:

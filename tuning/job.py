@@ -13,7 +13,7 @@ from typing import Literal
 
 import optuna
 from filelock import FileLock
-from optuna.trial import FrozenTrial
+from optuna.trial import FrozenTrial, TrialState
 
 from params import load_params
 from tracking.environment import quiet, store_root
@@ -63,7 +63,7 @@ class Outcome:
     """What a study has found.
 
     Attributes:
-        first: the trial of the present params, if it was measured.
+        anchors: name -> trial of those anchors that were measured to their end.
         before, after: trials of the study when this call began and ended.
         seconds: spent on the trials between, without loading, plots and MLflow.
     """
@@ -71,7 +71,7 @@ class Outcome:
     task: Task
     study: optuna.Study
     best: FrozenTrial
-    first: FrozenTrial | None
+    anchors: dict[str, FrozenTrial]
     before: int
     after: int
     seconds: float
@@ -89,7 +89,7 @@ def make_task(job: Job) -> Task:
 
 
 def run_study(job: Job) -> Outcome:
-    """Begins or continues the study until it has `job.trials` trials.
+    """Begins or continues the study until it has `job.trials` trials; `rerank` measures its anchors in any case.
 
     Raises:
         TuneError: when it cannot start, or workers keep dying.
@@ -115,7 +115,7 @@ def run_study(job: Job) -> Outcome:
         run.finish(FAILED)
         raise
     run.close(study, best)
-    return Outcome(task, study, best, _first(study, task), before, done(study), seconds)
+    return Outcome(task, study, best, _anchors(study, task), before, done(study), seconds)
 
 
 def prepare() -> None:
@@ -197,9 +197,10 @@ def _lock(job: Job, task: Task) -> FileLock:
     return FileLock(folder / f".{task.name}.lock", timeout=300)
 
 
-def _first(study: optuna.Study, task: Task) -> FrozenTrial | None:
-    """The trial of what params.yaml says now."""
-    for trial in study.get_trials(deepcopy=False):
-        if trial.value is not None and trial.params == task.anchors[0]:
-            return trial
-    return None
+def _anchors(study: optuna.Study, task: Task) -> dict[str, FrozenTrial]:
+    found: dict[str, FrozenTrial] = {}
+    for trial in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)):
+        for name, anchor in zip(task.anchor_names, task.anchors, strict=True):
+            if task.settings(trial.params) == task.settings(anchor):
+                found.setdefault(name, trial)
+    return found

@@ -91,6 +91,7 @@ class MarginTask:
         self.seed = params.base.seed
         self.space: Space = search_space(params, also)
         self.anchors: Sequence[Point] = [self._present()]
+        self.anchor_names: Sequence[str] = ["params.yaml"]
         self.pruner: optuna.pruners.BasePruner | None = optuna.pruners.MedianPruner(
             n_startup_trials=STARTUP_TRIALS, n_warmup_steps=max(1, self.epochs // 3)
         )

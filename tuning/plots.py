@@ -16,6 +16,8 @@ logger = logging.getLogger(__name__)
 
 MOST_DRAWN = 600  # trials in a plot; more take minutes and are black
 CONTOUR_PARAMS = 3
+INCHES = {"contour": (14.0, 11.0), "slice": (15.0, 5.5), "parallel_coordinate": (13.0, 7.0)}
+PLAIN_INCHES = (9.0, 5.5)
 
 
 def draw_plots(study: optuna.Study, folder: Path) -> list[Path]:
@@ -69,7 +71,7 @@ def _save(name: str, draw: Callable[[], Any], folder: Path) -> Path | None:
     try:
         axes = np.ravel(draw())
         figure = axes[0].figure
-        figure.set_size_inches(max(8.0, figure.get_size_inches()[0]), max(5.0, figure.get_size_inches()[1]))
+        figure.set_size_inches(*INCHES.get(name, PLAIN_INCHES))
         figure.savefig(path, dpi=110, bbox_inches="tight", metadata={"Software": None})
     except (ValueError, RuntimeError, IndexError) as error:  # a study can be too small or too even for one of them
         logger.warning("no %s plot: %s", name, error)

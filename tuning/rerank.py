@@ -49,6 +49,7 @@ class RerankTask:
         self.space: Space = search_space(params, self._lists.rows.shape[1])
         present = point_of(params.rerank)
         self.anchors: Sequence[Point] = [present, {**present, "share": 0.0}]
+        self.anchor_names: Sequence[str] = ["params.yaml", "no re-ranking"]
         self.name = study_name(f"rerank-{self.method}", self._decides(), self.space)
 
     def measure(self, trial: optuna.trial.BaseTrial) -> Tried:

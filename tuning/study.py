@@ -20,6 +20,7 @@ from tuning.task import Point, Task, TuneError
 JOURNAL = Path("mlruns/optuna.log")
 WORKER = "worker"  # trial attribute: host/pid/start
 RETRY_OF = "retry_of"
+ANCHOR = "anchor"
 RETRIES = 1  # a trial that kills its worker each time must not do so for ever
 DONE = (TrialState.COMPLETE, TrialState.PRUNED)
 SILENT_SECONDS = 60  # between asking for a trial and signing it
@@ -59,15 +60,19 @@ def open_study(task: Task, storage: BaseStorage) -> optuna.Study:
 
 
 def missing_anchors(study: optuna.Study, task: Task) -> Iterator[Point]:
-    """Anchors that no trial has measured, measures or waits to measure."""
-    present = []
-    for trial in study.get_trials(deepcopy=False):
-        if trial.state != TrialState.FAIL:
-            present.append(trial.system_attrs.get("fixed_params", trial.params))
+    """Anchors whose settings no trial has measured, measures or waits to measure."""
+    known = [task.settings(point) for point in _points(study, task)]
     for anchor in task.anchors:
-        if anchor not in present:
+        if task.settings(anchor) not in known:
             yield anchor
-            present.append(anchor)
+            known.append(task.settings(anchor))
+
+
+def _points(study: optuna.Study, task: Task) -> Iterator[Point]:
+    for trial in study.get_trials(deepcopy=False):
+        point = trial.params or trial.system_attrs.get("fixed_params", {})
+        if trial.state != TrialState.FAIL and set(point) == set(task.space):
+            yield point
 
 
 def done(study: optuna.Study) -> int:

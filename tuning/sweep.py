@@ -10,7 +10,7 @@ from __future__ import annotations
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from tuning.study import missing_anchors, sampler
+from tuning.study import ANCHOR, missing_anchors, sampler
 from tuning.task import Task
 
 BATCH = 50  # trials between two looks at what the other workers have found
@@ -22,7 +22,7 @@ def measure_anchors(study: optuna.Study, task: Task) -> None:
     """Measures the anchors that the study lacks."""
     for anchor in list(missing_anchors(study, task)):
         trial = optuna.trial.create_trial(params=anchor, distributions=dict(task.space), value=0.0)
-        _store(study, task, trial, task.measure(trial).value)
+        _store(study, task, trial, task.measure(trial).value, anchor=True)
 
 
 def sweep(study: optuna.Study, task: Task, trials: int, worker: int = 0) -> None:
@@ -54,11 +54,11 @@ def guides(known: list[FrozenTrial]) -> list[FrozenTrial]:
     return [chosen[number] for number in sorted(chosen)]
 
 
-def _store(study: optuna.Study, task: Task, trial: FrozenTrial, value: float) -> None:
+def _store(study: optuna.Study, task: Task, trial: FrozenTrial, value: float, anchor: bool = False) -> None:
     made = optuna.trial.create_trial(
         params=trial.params,
         distributions=dict(task.space),
         value=value,
-        user_attrs={"settings": task.settings(trial.params)},
+        user_attrs={"settings": task.settings(trial.params), **({ANCHOR: True} if anchor else {})},
     )
     study.add_trial(made)

@@ -48,6 +48,7 @@ class Task(Protocol):
         seed: of the sampler.
         space: what is searched.
         anchors: points measured before the sampler proposes any; the first is what params.yaml says now.
+        anchor_names: what the anchors are, in words.
         pruner: ends trials early; None where they are short.
     """
 
@@ -56,6 +57,7 @@ class Task(Protocol):
     seed: int
     space: Space
     anchors: Sequence[Point]
+    anchor_names: Sequence[str]
     pruner: optuna.pruners.BasePruner | None
 
     def measure(self, trial: optuna.trial.BaseTrial) -> Tried:

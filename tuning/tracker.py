@@ -15,7 +15,7 @@ from tracking.git import git_state
 from tracking.projection import FINISHED, RUNNING, Projection
 from tracking.store import Store, TrackingError, open_store
 from tuning.plots import draw_plots
-from tuning.study import DONE
+from tuning.study import ANCHOR, DONE
 from tuning.task import Task
 
 logger = logging.getLogger(__name__)
@@ -105,13 +105,15 @@ class StudyRun(Projection):
 
 
 def worth_a_page(trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:
-    """All trials with curves, and of the others the `MOST_CHILDREN` best, by number."""
-    long: list[FrozenTrial] = []
+    """All trials that were trained, the anchors, and of the others the `MOST_CHILDREN` best, by number."""
+    kept: list[FrozenTrial] = []
     brief: list[FrozenTrial] = []
     for trial in trials:
-        (long if trial.user_attrs.get("curves") or trial.state == TrialState.PRUNED else brief).append(trial)
+        attributes = trial.user_attrs
+        always = attributes.get("curves") or attributes.get(ANCHOR) or trial.state == TrialState.PRUNED
+        (kept if always else brief).append(trial)
     brief.sort(key=lambda trial: (-(trial.value or 0.0), trial.number))
-    return sorted([*long, *brief[:MOST_CHILDREN]], key=lambda trial: trial.number)
+    return sorted([*kept, *brief[:MOST_CHILDREN]], key=lambda trial: trial.number)
 
 
 def study_run(root: Path) -> StudyRun:

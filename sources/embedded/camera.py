@@ -33,7 +33,7 @@ def sample_view(rng: np.random.Generator, source: int, side: int, strength: floa
     corners = np.array([(-half, -half), (half, -half), (half, half), (-half, half)])
     cos, sin = np.cos(angle) / scale, np.sin(angle) / scale
     seen = corners @ np.array([[cos, sin], [-sin, cos]]) + source / 2 + move
-    seen += rng.normal(0, 0.038 * strength * side, (4, 2))
+    seen += rng.normal(0, 0.032 * strength * side, (4, 2))
     pixels = (corners + half).astype(np.float32)
     a = cv2.getPerspectiveTransform(pixels, seen.astype(np.float32)).astype(np.float32)
     x, y = np.meshgrid(np.arange(side, dtype=np.float32), np.arange(side, dtype=np.float32))
@@ -54,11 +54,11 @@ def light(image: Image, rng: np.random.Generator, strength: float) -> Image:
     field = 1.0 + fall * (np.cos(angle) * ramp[None, :] + np.sin(angle) * ramp[:, None])
     if rng.random() < 0.35 * strength:
         field = field * _cast_shadow(rng, side, strength)
-    warm = rng.normal(0, 0.15 * strength)
-    gains = np.exp(np.array([warm, rng.normal(0, 0.05 * strength), -warm]) + rng.normal(0, 0.24 * strength))
+    warm = rng.normal(0, 0.27 * strength)
+    gains = np.exp(np.array([warm, rng.normal(0, 0.05 * strength), -warm]) + rng.normal(0, 0.40 * strength))
     lit = image * field[..., None].clip(0.2, 2.0) * gains.astype(np.float32)
-    gamma = float(np.exp(rng.normal(0, 0.17 * strength)))
-    haze = float(abs(rng.normal(0, 0.06 * strength)))
+    gamma = float(np.exp(rng.normal(0, 0.24 * strength)))
+    haze = float(abs(rng.normal(0, 0.10 * strength)))
     faded = 255.0 * (np.clip(lit, 0, 255) / 255.0) ** np.float32(gamma)
     return np.asarray(faded * (1 - haze) + 190.0 * haze, dtype=np.float32)
 
@@ -81,7 +81,7 @@ def through_lens(image: Image, size: int, rng: np.random.Generator, strength: fl
     supersampling = image.shape[0] / size
     kind = rng.random()
     if kind < 0.45:
-        blur = supersampling * abs(rng.normal(0, 0.5 * strength)) * size / 128
+        blur = supersampling * abs(rng.normal(0, 0.4 * strength)) * size / 128
         image = cv2.GaussianBlur(image, (0, 0), max(0.3, blur))
     elif kind < 0.58:
         image = _shake(image, rng, supersampling * strength * size / 128)

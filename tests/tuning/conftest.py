@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import onnx
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -24,6 +23,7 @@ from retrieval.index import build_index
 from tests import evaluation_world as world
 from tests.lightning_modules.conftest import SIZE as SHAPE_SIZE
 from tests.lightning_modules.conftest import rows as shape_rows
+from tracking.store import open_store
 
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -112,9 +112,22 @@ def reranked_world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
+@pytest.fixture(scope="session")
+def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tracking database as it is made, which takes seconds."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in OUTSIDE:
+            patch.delenv(name, raising=False)
+        root = tmp_path_factory.mktemp("store")
+        open_store(root)
+    return root / "mlruns/mlflow.db"
+
+
 @pytest.fixture
-def reranked(reranked_world: Path, tmp_path: Path) -> Path:
+def reranked(reranked_world: Path, empty_store: Path, tmp_path: Path) -> Path:
     """A project of one's own on the data of `reranked_world`."""
+    (tmp_path / "mlruns").mkdir()
+    shutil.copy(empty_store, tmp_path / "mlruns")
     for name in ("data", "models"):
         (tmp_path / name).symlink_to(reranked_world / name)
     (tmp_path / "params.yaml").write_text((reranked_world / "params.yaml").read_text())
@@ -137,13 +150,10 @@ def shapes_world(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def shapes(shapes_world: Path, tmp_path: Path) -> Path:
+def shapes(shapes_world: Path, empty_store: Path, tmp_path: Path) -> Path:
     """A project of one's own on the catalogue of `shapes_world`."""
+    (tmp_path / "mlruns").mkdir()
+    shutil.copy(empty_store, tmp_path / "mlruns")
     (tmp_path / "data").symlink_to(shapes_world / "data")
     (tmp_path / "params.yaml").write_text((shapes_world / "params.yaml").read_text())
     return tmp_path
-
-
-@pytest.fixture
-def rng() -> Callable[[int], np.random.Generator]:
-    return np.random.default_rng

@@ -155,7 +155,7 @@ def test_metrics_are_checked(reranked):
         parse_metric(params, "hit@3")
 
 
-def test_the_fix_is_named_when_something_is_missing(reranked, tmp_path):
+def test_the_fix_is_named_when_something_is_missing(reranked):
     params = load_params(reranked / "params.yaml")
     with pytest.raises(TuneError, match=r"models/bundles/siamese.*make repro"):
         RerankTask(params, reranked, "siamese")

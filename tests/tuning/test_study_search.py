@@ -26,7 +26,7 @@ HERE = Path(__file__).parent
 def run(root: Path, total: int, task: ToyTask | None = None, url: str | None = None) -> optuna.Study:
     task = task or ToyTask()
     study = open_study(task, open_storage(url, root))
-    search(study, task, total, FileLock(root / "lock"), lambda trial: None)
+    search(study, task, total, FileLock(root / "lock"), lambda _: None)
     return study
 
 
@@ -102,7 +102,7 @@ def test_the_sampler_finds_the_top(tmp_path):
 
 def test_of_equals_the_one_that_changes_least_is_best(tmp_path):
     task = ToyTask()
-    task.value = lambda point: 1.0
+    task.value = lambda _: 1.0
     task.anchors = task.anchors[:1]
     study = run(tmp_path, 6, task)
     assert best_trial(study, task).number == 0

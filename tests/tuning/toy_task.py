@@ -24,6 +24,7 @@ class ToyTask:
         self.name, self.metric, self.seed, self.pruner = name, "val/toy", 3, None
         self.space = {"x": FloatDistribution(0.0, 1.0), "kind": CategoricalDistribution(["a", "b"])}
         self.anchors = [{"x": 0.25, "kind": "a"}, {"x": 0.0, "kind": "a"}]
+        self.anchor_names = ["params.yaml", "off"]
         self.measured: list[dict[str, Any]] = []
         self.raises: BaseException | None = None
 
@@ -50,7 +51,7 @@ class ToyTask:
 def main(root: Path, total: int) -> None:
     task = ToyTask()
     study = open_study(task, open_storage(None, root))
-    search(study, task, total, FileLock(root / "lock"), lambda trial: None)
+    search(study, task, total, FileLock(root / "lock"), lambda _: None)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,143 @@
+"""The command: both studies from params.yaml to params.yaml, and their copy in MLflow."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from params import load_params
+from stages import tune
+from tracking.store import open_store
+from tuning.job import Job, make_task, run_study
+from tuning.study import best_trial, missing_anchors, open_storage, open_study
+from tuning.task import TuneError
+from tuning.tracker import EXPERIMENT, PARENT_TAG, STUDY_TAG
+
+RERANK = ["rerank", "--method", "histogram", "--metric", "mrr"]
+DEAD = "http://127.0.0.1:1"
+
+
+def runs(root: Path):
+    store = open_store(root)
+    found = list(store.client.search_runs([store.experiment(EXPERIMENT)], max_results=1000))
+    children = [run for run in found if PARENT_TAG in run.data.tags]
+    return store, [run for run in found if run not in children], children
+
+
+def test_a_rerank_study_writes_what_it_found_and_shows_it_in_mlflow(reranked, capsys):
+    assert tune.main([*RERANK, "--trials", "70"], reranked) == 0
+    shown = capsys.readouterr().out
+    text = (reranked / "params.yaml").read_text()
+    assert "+  enabled: true" in shown
+    assert "--write" in shown
+    assert load_params(reranked / "params.yaml").rerank.enabled is False
+
+    assert tune.main([*RERANK, "--trials", "70", "--write"], reranked) == 0
+    shown = capsys.readouterr().out
+    assert ": 70 trials\n" in shown
+    assert shown.endswith("params.yaml is written; now: dvc repro\n")
+    assert (reranked / "params.yaml").read_text().count("#") == text.count("#")
+    block = load_params(reranked / "params.yaml").rerank
+    task = make_task(Job("rerank", reranked, 70, method="histogram", metric="mrr"))
+    study = open_study(task, open_storage(None, reranked))
+    best = best_trial(study, task)
+    assert best.value > task.value(task.anchors[1])
+    assert task.value(task.anchors[0]) == best.value  # the file says the best now
+    assert list(missing_anchors(study, task)) == []
+    assert block.enabled
+
+    store, parents, children = runs(reranked)
+    (parent,) = parents
+    assert parent.info.status == "FINISHED"
+    assert parent.data.tags[STUDY_TAG] == study.study_name
+    assert parent.data.metrics["best"] == best.value
+    pictures = {path.name for path in (store.root / parent.info.artifact_uri).iterdir()}
+    assert pictures == {f"{n}.png" for n in ("history", "slice", "importance", "parallel_coordinate", "contour")}
+    assert 50 <= len(children) <= 52
+    assert {child.data.tags[PARENT_TAG] for child in children} == {parent.info.run_id}
+    values = {int(child.data.tags["optuna.trial"]): child.data.metrics["value"] for child in children}
+    assert values == {number: study.trials[number].value for number in values}
+    assert {0, 1, best.number} <= set(values)
+
+
+def test_more_trials_continue_the_study_and_its_run(reranked, capsys):
+    assert tune.main([*RERANK, "--trials", "4"], reranked) == 0
+    assert tune.main([*RERANK, "--trials", "9"], reranked) == 0
+    assert ": 9 trials, 5 of them now" in capsys.readouterr().out
+    _, parents, children = runs(reranked)
+    assert len(parents) == 1
+    assert len(children) == 9
+
+
+def test_a_dead_tracker_warns_and_a_later_call_makes_the_runs(reranked, monkeypatch, caplog):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", DEAD)
+    assert tune.main([*RERANK, "--trials", "5"], reranked) == 0
+    assert "goes on without it" in caplog.text
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")
+    assert tune.main([*RERANK, "--trials", "5"], reranked) == 0
+    _, parents, children = runs(reranked)
+    assert (len(parents), len(children)) == (1, 5)
+
+
+def test_what_cannot_start_is_refused_with_the_fix(tmp_path, reranked, capsys):
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    (empty / "params.yaml").write_text((reranked / "params.yaml").read_text())
+    assert tune.main(["margin"], empty) == 1
+    assert "make repro" in capsys.readouterr().err
+    assert tune.main(["rerank"], empty) == 1
+    assert "make repro" in capsys.readouterr().err
+    assert tune.main(["rerank", "--trials", "0"], reranked) == 1
+    assert "--trials is 0" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_workers_share_a_rerank_study(reranked, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", DEAD)
+    url = f"sqlite:///{reranked}/optuna.db"
+    outcome = run_study(Job("rerank", reranked, 41, workers=2, storage=url, method="histogram"))
+    assert outcome.after == 41
+    assert len({tuple(trial.params.values()) for trial in outcome.study.trials}) == 41
+    assert not (reranked / "mlruns/optuna.log").exists()
+
+
+@pytest.mark.slow
+def test_a_margin_study_survives_a_kill_and_ctrl_c(shapes):
+    command = [sys.executable, "-m", "stages.tune", "margin", "--trials", "3", "--epochs", "15"]
+    environment = {**os.environ, "PYTHONPATH": str(Path.cwd()), "MLFLOW_TRACKING_URI": DEAD}
+
+    def stop_after_epochs(count: int, how: signal.Signals) -> int:
+        process = subprocess.Popen(command, cwd=shapes, env=environment, stderr=subprocess.PIPE, text=True)
+        for _ in range(count):
+            while "epoch" not in process.stderr.readline():
+                assert process.poll() is None
+        process.send_signal(how)
+        process.communicate(timeout=60)
+        return process.returncode
+
+    assert stop_after_epochs(2, signal.SIGKILL) == -signal.SIGKILL
+    assert stop_after_epochs(2, signal.SIGINT) == 130
+    time.sleep(0.1)
+    outcome = run_study(Job("margin", shapes, 2, epochs=15))
+    states = [trial.state.name for trial in outcome.study.trials]
+    assert states.count("FAIL") == 2
+    assert states.count("COMPLETE") + states.count("PRUNED") == 2
+    assert outcome.anchors["params.yaml"].value is not None
+    assert not list((shapes / ".scratch/tune").iterdir())
+    _, (parent,), children = runs(shapes)
+    assert len(children) == 2
+    store = open_store(shapes)
+    curve = store.client.get_metric_history(children[0].info.run_id, "val/score")
+    assert len(curve) >= 2
+    assert parent.info.status == "FINISHED"
+
+
+def test_a_storage_that_is_not_there_is_refused(reranked):
+    with pytest.raises(TuneError, match="not a database URL"):
+        open_storage("somewhere", reranked)
