@@ -15,6 +15,7 @@ PACKAGES = (
     "sources",
     "stages",
     "tracking",
+    "tuning",
     "validation",
 )
 

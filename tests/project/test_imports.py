@@ -19,6 +19,7 @@ ALLOWED = {
     "lightning_modules": {"figures", "params", "retrieval"},
     "tracking": {"retrieval"},
     "serving": {"retrieval"},
+    "tuning": {"lightning_modules", "params", "retrieval", "tracking"},
     "stages": set(PACKAGES),
 }
 
