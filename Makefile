@@ -18,10 +18,10 @@ repro: $(READY) ## run the pipeline (dvc repro), from the catalogue to a champio
 	dvc repro
 
 test: $(READY) ## run every test, a whole small pipeline included
-	python -m pytest
+	python -m pytest -n 2 --dist loadfile
 
 test-fast: $(READY) ## run the tests that end within two minutes
-	python -m pytest -m "not slow and not realdata"
+	python -m pytest -n 2 --dist loadfile -m "not slow and not realdata"
 
 ui: $(READY) ## open the MLflow UI on mlruns/ (http://127.0.0.1:5000)
 	python -m stages.ui

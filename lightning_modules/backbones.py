@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 import torchvision
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from params.training import Backbone as BackboneParams
 
@@ -74,13 +75,23 @@ class ResidualBlock(nn.Module):
         return torch.relu(y + self.shortcut(x))
 
 
+class WithoutLight(nn.Module):
+    """(B, 3, S, S) -> (B, 6, S, S): the image, and beside it the image with each channel at mean 0 and deviation 1.
+
+    The second copy is the same under any white balance and exposure, the first keeps the true colours.
+    """
+
+    def forward(self, images: Tensor) -> Tensor:
+        return torch.cat([images, F.instance_norm(images, eps=1e-3)], dim=1)
+
+
 def _projection(inputs: int, outputs: int, stride: int) -> nn.Module:
     return nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))
 
 
 def _small(width: int) -> nn.Module:
     """A residual net for the CPU: stem of stride 2, four stages of one block, widths w, 2w, 4w, 8w, total stride 16."""
-    stem = nn.Sequential(nn.Conv2d(3, width, 5, 2, 2, bias=False), nn.BatchNorm2d(width), nn.ReLU())
+    stem = nn.Sequential(WithoutLight(), nn.Conv2d(6, width, 5, 2, 2, bias=False), nn.BatchNorm2d(width), nn.ReLU())
     stages = [ResidualBlock(width, width, 2)]
     stages += [ResidualBlock(width * 2**i, width * 2 ** (i + 1), 2 if i < 2 else 1) for i in range(3)]
     return nn.Sequential(stem, *stages)

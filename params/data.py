@@ -21,9 +21,8 @@ class Embedded(Block):
     sketches: bool = Field(description="also draw a flat (domain sketch) of every val and test item")
     twin_share: float = Field(ge=0.0, le=0.9, description="share of items that differ from another in one attribute")
     shared_print_share: float = Field(ge=0.0, le=0.9, description="share of items that wear another item's print")
-    difficulty: float = Field(
-        ge=0.0, le=2.0, description="strength of the consumer photos' disturbances; 1 is the default"
-    )
+    difficulty: float = Field(ge=0.0, le=2.0, description="strength of pose, viewpoint, folds, cover, blur and noise")
+    lighting: float = Field(ge=0.0, le=2.0, description="strength of shadows, white balance, exposure and contrast")
     val_share: float = Field(gt=0.0, lt=0.5)
     test_share: float = Field(gt=0.0, lt=0.5)
 

@@ -80,7 +80,7 @@ def item_rows(params: Embedded, seed: int, number: int) -> Iterator[Row]:
         _, encoded = cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
         yield _row(item, f"shop-{view}", "shop", view, encoded.tobytes(), box)
     for shot in range(params.consumer_photos):
-        data, box = consumer_photo(item.garment, shot, params.size, params.difficulty, seed, number)
+        data, box = consumer_photo(item.garment, shot, params.size, params.difficulty, params.lighting, seed, number)
         yield _row(item, f"consumer-{shot}", "consumer", None, data, box)
     if params.sketches and item.split != "train":
         yield _row(item, "flat", "sketch", "flat", flat(item.garment, params.size, seed, number), None)

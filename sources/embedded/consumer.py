@@ -34,9 +34,14 @@ class Setting:
 
 
 def consumer_photo(
-    garment: Garment, shot: int, size: int, difficulty: float, seed: int, number: int
+    garment: Garment, shot: int, size: int, difficulty: float, lighting: float, seed: int, number: int
 ) -> tuple[bytes, Box | None]:
-    """One photo as JPEG bytes, with the tight box of the garment's visible cloth."""
+    """One photo as JPEG bytes, with the tight box of the garment's visible cloth.
+
+    Args:
+        difficulty: strength of pose, viewpoint, folds, cover, blur and noise; 1 is hard.
+        lighting: strength of shadows, white balance, exposure and contrast; 1 is hard.
+    """
     rng = stream(seed, number, f"consumer-{shot}")
     side = size * SUPERSAMPLING
     setting = _setting(garment, rng, difficulty)
@@ -47,7 +52,7 @@ def consumer_photo(
     look = camera.sample_view(rng, frame.width, side, difficulty, turn)
     ground = (floor_scene if setting.kind == "laid" else upright_scene)(rng, side)
     image, owned = _compose(ground, look, canvas, setting)
-    image = camera.light(camera.through_lens(image, size, rng, difficulty), rng, difficulty)
+    image = camera.light(camera.through_lens(image, size, rng, difficulty), rng, lighting)
     image = camera.noisy(image, rng, difficulty)
     quality = camera.jpeg_quality(rng, difficulty)
     _, encoded = cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])

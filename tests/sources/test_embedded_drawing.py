@@ -112,7 +112,7 @@ def test_difficulty_zero_leaves_the_light_alone():
     def middles(difficulty: float) -> np.ndarray:
         found = []
         for shot in range(8):
-            data, box = consumer_photo(garment, shot, 64, difficulty, 1, 2)
+            data, box = consumer_photo(garment, shot, 64, difficulty, difficulty, 1, 2)
             image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)[..., ::-1]
             x, y = (box[0] + box[2]) // 2, (box[1] + box[3]) // 2
             found.append(image[y - 2 : y + 3, x - 2 : x + 3].reshape(-1, 3).mean(axis=0))

@@ -22,6 +22,7 @@ PARAMS = Embedded(
     twin_share=0.3,
     shared_print_share=0.2,
     difficulty=1.0,
+    lighting=1.0,
     val_share=0.2,
     test_share=0.2,
 )
