@@ -157,10 +157,12 @@ def test_the_champion_answers_a_photo_and_a_sketch(whole: tuple[Path, str]):
 import base64
 import mlflow, pandas as pd
 from retrieval.catalog import Catalog
+from retrieval.images import crop, decode_image, encode_png
 catalog = Catalog.open("data/catalog")
 model = mlflow.pyfunc.load_model("models:/fashion-retriever@champion")
 def ask(row, mode):
-    image = base64.b64encode(next(catalog.images([row]))).decode()
+    photo = crop(decode_image(next(catalog.images([row]))), catalog.column("bbox")[row])
+    image = base64.b64encode(encode_png(photo)).decode()
     return model.predict(pd.DataFrame({"image": [image]}), params={"k": 5, "mode": mode, "filters": "{}"})
 photo = int(catalog.select(split="test", domain="shop", role="gallery")[0])
 sketch = int(catalog.select(split="test", domain="sketch")[0])
