@@ -13,11 +13,13 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from lightning_modules.samplers import EpochSampler
+from params.training import Labels
 from retrieval.catalog import Catalog, Rows
 from retrieval.images import decode_image, prepare_image
 
 Batch = dict[str, Tensor]
 EVAL_BATCH = 256
+ALL_LABELS = Labels(labelled_share=1.0, unlabelled="train")
 
 
 class DataError(ValueError):
@@ -102,6 +104,16 @@ def to_float(images: Tensor) -> Tensor:
     return images.float().div_(255)
 
 
+def labelled_rows(catalog: Catalog, train: Rows, share: float, seed: int) -> Rows:
+    """The rows of a seeded choice of items: `share` of the training items, at least two."""
+    if share >= 1:
+        return train
+    of_row = catalog.column("item_id")[train].astype(str)
+    items = np.unique(of_row)
+    chosen = np.random.default_rng([seed, len(items)]).permutation(items)[: max(2, round(share * len(items)))]
+    return train[np.isin(of_row, chosen)]
+
+
 class RetrievalData(pl.LightningDataModule):
     """Training images in the sampler's order; val queries and gallery in one unshuffled set.
 
@@ -109,18 +121,31 @@ class RetrievalData(pl.LightningDataModule):
         train: images of the train split.
         val: query and gallery images of the val split.
         val_is_query: (len(val),) whether an image is a query.
+        categories: number of categories in the catalogue.
+        unlabelled: uint8 (U, 3, S, S), images that semi-supervised methods may see without labels; where the catalogue
+            has none, the training images.
     """
 
-    def __init__(self, train: ImageSet, val: ImageSet, val_is_query: npt.NDArray[np.bool_], categories: int) -> None:
+    def __init__(
+        self,
+        train: ImageSet,
+        val: ImageSet,
+        val_is_query: npt.NDArray[np.bool_],
+        categories: int,
+        unlabelled: Tensor | None = None,
+    ) -> None:
         super().__init__()
         self.train = train
+        self.unlabelled = train.images if unlabelled is None else unlabelled
         self.val = val
         self.val_is_query = val_is_query
         self.categories = categories
         self._sampler: EpochSampler | None = None
 
     @classmethod
-    def from_catalog(cls, catalog: Catalog, domains: list[str], size: int) -> RetrievalData:
+    def from_catalog(
+        cls, catalog: Catalog, domains: list[str], size: int, labels: Labels = ALL_LABELS, seed: int = 0
+    ) -> RetrievalData:
         """Raises DataError when a split that training needs is empty."""
         train = catalog.select(split="train", domain=domains)
         val = catalog.select(split="val", domain=domains, role=["query", "gallery"])
@@ -131,7 +156,14 @@ class RetrievalData(pl.LightningDataModule):
                 )
         is_query = catalog.column("role")[val] == "query"
         categories = len(set(catalog.column("category")))
-        return cls(load_images(catalog, train, size), load_images(catalog, val, size), is_query, categories)
+        labelled = labelled_rows(catalog, train, labels.labelled_share, seed)
+        rest = np.setdiff1d(train, labelled)
+        if labels.unlabelled == "gallery":
+            rest = np.union1d(rest, catalog.select(split="test", domain=domains, role="gallery"))
+        unlabelled = load_images(catalog, rest, size).images if len(rest) else None
+        return cls(
+            load_images(catalog, labelled, size), load_images(catalog, val, size), is_query, categories, unlabelled
+        )
 
     def use_sampler(self, sampler: EpochSampler) -> None:
         self._sampler = sampler

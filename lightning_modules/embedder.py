@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -39,12 +41,26 @@ class MaxPoolProject(nn.Module):
         return projected
 
 
-class Embedder(nn.Module):
-    """Backbone, head and L2 norm.
+class RetrievalNet(nn.Module):
+    """A net that is exported, indexed and searched: a backbone and what stands on it.
 
     Attributes:
-        dim: length of the embedding.
+        backbone: gives the feature maps.
+        dim: numbers that `forward` gives per image.
+        kind: what the index keeps of them: the numbers themselves (`dense`), their signs (`binary`), or the nearest
+            codewords of their sub-vectors (`pq`; such a net has `codebooks`, (M, K, dim / M)).
+        metric: `cosine`, `hamming` or `l2`, what the index compares by.
     """
+
+    backbone: Backbone
+    dim: int
+    kind: Literal["dense", "binary", "pq"] = "dense"
+    metric: Literal["cosine", "hamming", "l2"] = "cosine"
+    codebooks: Tensor
+
+
+class Embedder(RetrievalNet):
+    """Backbone, head and L2 norm; `dim` is the length of the embedding."""
 
     def __init__(self, backbone: Backbone, head: GlobalAveragePool | MaxPoolProject) -> None:
         super().__init__()

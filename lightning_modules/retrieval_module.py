@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from lightning_modules.augment import augment
 from lightning_modules.data import Batch, RetrievalData, to_float
-from lightning_modules.embedder import Embedder
+from lightning_modules.distributed import gather, gather_with_gradient
+from lightning_modules.embedder import RetrievalNet
 from lightning_modules.samplers import EpochSampler
 from lightning_modules.schedule import optimiser_with_schedule
 from lightning_modules.validation import primary_pair, retrieval_scores
@@ -27,10 +28,10 @@ class RetrievalModule(pl.LightningModule):
     Attributes:
         net: what is exported.
         data: what it trains and is validated on.
-        val_embeddings: (len(data.val), D) of the newest validation.
+        val_embeddings: (len(data.val), D) of the newest validation, as the index keeps them.
     """
 
-    def __init__(self, net: Embedder, shared: TrainEmbedder, fit: Fit, data: RetrievalData) -> None:
+    def __init__(self, net: RetrievalNet, shared: TrainEmbedder, fit: Fit, data: RetrievalData) -> None:
         super().__init__()
         self.net = net
         self.val_embeddings = np.zeros((0, 0), dtype=np.float32)
@@ -52,8 +53,24 @@ class RetrievalModule(pl.LightningModule):
         inside = {id(parameter) for parameter in self.net.backbone.parameters()}
         return [parameter for parameter in self.parameters() if id(parameter) not in inside]
 
+    def stored(self, embeddings: Tensor) -> Tensor:
+        """What the index keeps of (B, D) embeddings, as vectors to compare with: all of them, unless a method codes."""
+        return embeddings
+
+    def asked(self, embeddings: Tensor) -> Tensor:
+        """What a query is compared as, (B, D); by default the embedding itself."""
+        return embeddings
+
+    def across_ranks(self, embeddings: Tensor, batch: Batch) -> tuple[Tensor, Batch]:
+        """Embeddings (with gradient) and labels of the batches of all ranks, in rank order; `images` stay out.
+
+        A loss that compares images within a batch sees the global batch by it. On one process nothing changes.
+        """
+        labels = {name: gather(value) for name, value in batch.items() if name != "images"}
+        return gather_with_gradient(embeddings), labels
+
     def forward(self, images: Tensor) -> Tensor:
-        """(B, 3, S, S) in [0, 1] -> (B, D) of length 1."""
+        """(B, 3, S, S) in [0, 1] -> (B, D)."""
         embeddings: Tensor = self.net(images)
         return embeddings
 
@@ -77,10 +94,11 @@ class RetrievalModule(pl.LightningModule):
         self._collected.append(self(to_float(batch["images"])).float().cpu())
 
     def on_validation_epoch_end(self) -> None:
-        self.val_embeddings = torch.cat(self._collected).numpy()
+        embeddings = torch.cat(self._collected)
+        queries, self.val_embeddings = self.asked(embeddings).numpy(), self.stored(embeddings).numpy()
         if len(self.val_embeddings) < len(self.data.val):  # Lightning's sanity check runs a few batches only
             return
-        scores = retrieval_scores(self.val_embeddings, self.data)
+        scores = retrieval_scores(queries, self.val_embeddings, self.data)
         for name, value in scores.items():
             self.log(f"val/{name}", value)
         self.log(MONITOR, scores[f"{primary_pair(self.data)}/map_at_r"], prog_bar=True)

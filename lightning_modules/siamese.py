@@ -54,7 +54,7 @@ class Siamese(RetrievalModule):
             )
 
     def loss(self, images: Tensor, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-        embeddings = self(images)
+        embeddings, batch = self.across_ranks(self(images), batch)
         distances = triplet.pairwise_distances(embeddings, embeddings)
         same = batch["items"].unsqueeze(0) == batch["items"].unsqueeze(1)
         crossing = batch["shop"].unsqueeze(0) != batch["shop"].unsqueeze(1)

@@ -30,6 +30,7 @@ class Base(Block):
     threads: int = Field(ge=1, le=256)
     accelerator: Literal["auto", "cpu", "gpu", "mps"]
     precision: Literal["32-true", "bf16-mixed", "16-mixed"]
+    protocol: Literal["instance", "category", "cifar10_a", "cifar10_c"]
 
 
 class Params(Block):

@@ -47,8 +47,19 @@ class Fit(Block):
     validate_every: int = Field(ge=1, le=1000, description="epochs between two validations")
 
 
+class Labels(Block):
+    """Which training images show their labels; the semi-supervised methods also learn from those that do not."""
+
+    labelled_share: float = Field(gt=0.0, le=1.0, description="share of the training items whose labels are used")
+    unlabelled: Literal["train", "gallery"] = Field(
+        description="the other training images, or with them the test gallery without its labels, as GPQ's protocol does"
+    )
+
+
 class TrainEmbedder(Block):
     """What all learned retrievers share."""
+
+    labels: Labels
 
     backbone: Backbone
     augment: Augment

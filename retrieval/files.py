@@ -1,11 +1,15 @@
-"""Files that are whole or absent: JSON with a fixed byte order, and content hashes."""
+"""Files that are whole or absent: JSON with a fixed byte order, arrays, and content hashes."""
 
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 
 
 def write_json(path: str | Path, value: Any) -> None:
@@ -20,6 +24,13 @@ def write_json(path: str | Path, value: Any) -> None:
 
 def read_json(path: str | Path) -> Any:
     return json.loads(Path(path).read_text(encoding="utf-8"))
+
+
+def write_array(path: str | Path, values: npt.NDArray[Any]) -> None:
+    """Writes one array as a .npy file under a temporary name and renames it."""
+    buffer = io.BytesIO()
+    np.save(buffer, np.ascontiguousarray(values), allow_pickle=False)
+    write_bytes(path, buffer.getvalue())
 
 
 def write_bytes(path: str | Path, data: bytes) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +19,36 @@ from retrieval.ranking import NO_ROW, Keys, label_blind_keys
 
 Names = npt.NDArray[np.object_]
 
+@dataclass(frozen=True)
+class Protocol:
+    """What counts as a right answer, who is searched, and over how many results average precision is taken.
+
+    Attributes:
+        name: as in `base.protocol`.
+        relevance: a result is right when it shares the query's `item` or its `category`.
+        gallery: `split` (the queries' own split, role gallery) or `train` (the images that were trained on).
+        depth: results that average precision looks at; None for the whole gallery.
+        normaliser: what the sum of precisions is divided by (see `retrieval.metrics.average_precision`).
+    """
+
+    name: str
+    relevance: Literal["item", "category"]
+    gallery: Literal["split", "train"]
+    depth: int | None
+    normaliser: Literal["retrievable", "hits"]
+
+
+PROTOCOLS = {
+    protocol.name: protocol
+    for protocol in (
+        Protocol("instance", "item", "split", None, "retrievable"),
+        Protocol("category", "category", "train", None, "retrievable"),
+        # 1,000 queries, 5,000 labelled, 54,000 unlabelled images that are also the gallery; mAP@all (GPQ).
+        Protocol("cifar10_a", "category", "split", None, "retrievable"),
+        # 10,000 queries, 50,000 training images that are also the gallery; mAP@1000 by the hits found (SPQ).
+        Protocol("cifar10_c", "category", "train", 1000, "hits"),
+    )
+}
 PROTOCOL = "instance"
 GALLERY_DOMAIN = "shop"
 # A sketch that was traced from a photo is named after it, and that photo is no answer to it.

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 from params import Params, load_params
 from retrieval.encoder import describe_histogram
-from retrieval.files import write_json
+from retrieval.files import write_array, write_json
 from stages.folders import fresh_folder
 from tracking.runs import StageRun, stage_run
 
 if TYPE_CHECKING:
-    from lightning_modules.embedder import Embedder
+    from lightning_modules.embedder import RetrievalNet
     from lightning_modules.retrieval_module import RetrievalModule
 
 
@@ -59,7 +59,10 @@ def train(source: ModuleType, params: Params, method: str, root: Path, target: P
     from retrieval.catalog import Catalog
 
     catalog = Catalog.open(root / "data/catalog")
-    data = RetrievalData.from_catalog(catalog, list(params.train_embedder.domains), params.base.image_size)
+    shared = params.train_embedder
+    data = RetrievalData.from_catalog(
+        catalog, list(shared.domains), params.base.image_size, shared.labels, params.base.seed
+    )
     module = source.build(params, data)
     key = run.key or params_key(settings(params, method))
     with open_scratch(root, f"train_embedder-{method}", key) as scratch:
@@ -88,8 +91,12 @@ def fit_module(module: RetrievalModule, params: Params, method: str, scratch: Pa
     fit_and_record(module, module.data, plan, params.base, scratch, run)
 
 
-def export(net: Embedder, size: int, target: Path) -> float:
-    """Writes encoder.onnx and encoder.json; returns the largest difference between PyTorch and ONNX Runtime."""
+def export(net: RetrievalNet, size: int, target: Path) -> float:
+    """Writes encoder.onnx, encoder.json and, for `pq`, codebooks.npy.
+
+    Returns:
+        The largest difference between PyTorch and ONNX Runtime.
+    """
     import torch
 
     from lightning_modules.export import export_onnx
@@ -99,10 +106,12 @@ def export(net: Embedder, size: int, target: Path) -> float:
         "kind": "onnx",
         "file": "encoder.onnx",
         "size": size,
-        "head": "dense",
+        "head": net.kind,
         "dim": net.dim,
-        "metric": "cosine",
+        "metric": net.metric,
     }
+    if net.kind == "pq":
+        write_array(target / "codebooks.npy", net.codebooks.detach().cpu().numpy())
     write_json(target / "encoder.json", description)
     return difference
 

@@ -159,7 +159,8 @@ class MarginTask:
         if self._data is None:
             catalog = Catalog.open(self._root / "data/catalog")
             domains: list[str] = list(self._params.train_embedder.domains)
-            self._data = RetrievalData.from_catalog(catalog, domains, self._params.base.image_size)
+            shared, base = self._params.train_embedder, self._params.base
+            self._data = RetrievalData.from_catalog(catalog, domains, base.image_size, shared.labels, base.seed)
         return self._data
 
 
