@@ -4,7 +4,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v p
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 READY := .venv/.ready
 
-.PHONY: help repro test test-fast ui tune serve lint lock clean
+.PHONY: help repro test test-fast ui plots tune serve lint lock clean
 
 help: ## list these targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -25,6 +25,9 @@ test-fast: $(READY) ## run the tests that end within two minutes
 
 ui: $(READY) ## open the MLflow UI on mlruns/ (http://127.0.0.1:5000)
 	python -m stages.ui
+
+plots: $(READY) ## write the page of `dvc plots show` with its charts, for a browser without a network
+	python -m stages.plots
 
 tune: $(READY) ## search the triplet margin and the re-rank weights with Optuna
 	python -m stages.tune

@@ -42,11 +42,10 @@ def retrieval_sheet(
     pictures = list(run.queries.take(chosen).images())
     generated: Sequence[Uint8Image | None] = generate(pictures) if generate else [None] * len(pictures)
     photos = _photos(gallery, np.unique(run.top[chosen]))
-    rows = []
+    rows, labels = [], run.queries.labels(gallery.protocol)
     for position, picture, made in zip(chosen, pictures, generated, strict=True):
-        item = run.queries.item_ids[position]
         results = [
-            Result(photos[row], bool(gallery.item_ids[row] == item), str(gallery.categories[row]))
+            Result(photos[row], bool(gallery.labels[row] == labels[position]), str(gallery.categories[row]))
             for row in run.top[position].tolist()
             if row != NO_ROW
         ]

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from lightning_modules.distributed import own_part, world_size
 from params.training import Augment
 
 LUMA = (0.299, 0.587, 0.114)
@@ -21,25 +22,25 @@ RGB_TO_YIQ = ((0.299, 0.587, 0.114), (0.596, -0.274, -0.322), (0.211, -0.523, 0.
 
 def augment(images: Tensor, params: Augment) -> Tensor:
     """One random view of each image; (B, 3, S, S) in [0, 1] in and out."""
-    views = _geometry(images, params)
-    views = _colours(views, params)
-    return _erase(views, params.erase)
+    views = geometry(images, params)
+    views = colours(views, params)
+    return erase(views, params.erase)
 
 
-def _uniform(batch: Tensor, low: float, high: float) -> Tensor:
-    """(B,) draws, one per image."""
-    return torch.rand(len(batch), device=batch.device) * (high - low) + low
+def uniform(batch: Tensor, low: float, high: float) -> Tensor:
+    """(B,) draws, one per image; with several processes, this one's part of the draws for the global batch."""
+    return own_part(torch.rand(len(batch) * world_size(), device=batch.device)) * (high - low) + low
 
 
-def _geometry(images: Tensor, params: Augment) -> Tensor:
+def geometry(images: Tensor, params: Augment) -> Tensor:
     """Crop, rotation and flip in one resampling; what lies outside is filled with the nearest pixel."""
     if params.crop_scale == 1 and params.rotate == 0 and params.flip == 0:
         return images
-    angle = _uniform(images, -params.rotate, params.rotate) * (math.pi / 180)
-    side = _uniform(images, params.crop_scale, 1.0).sqrt()
-    aspect = torch.exp(_uniform(images, -0.15, 0.15)) if params.crop_scale < 1 else torch.ones_like(side)
-    flip = torch.where(_uniform(images, 0, 1) < params.flip, -1.0, 1.0)
-    shift_x, shift_y = _uniform(images, -1, 1) * (1 - side), _uniform(images, -1, 1) * (1 - side)
+    angle = uniform(images, -params.rotate, params.rotate) * (math.pi / 180)
+    side = uniform(images, params.crop_scale, 1.0).sqrt()
+    aspect = torch.exp(uniform(images, -0.15, 0.15)) if params.crop_scale < 1 else torch.ones_like(side)
+    flip = torch.where(uniform(images, 0, 1) < params.flip, -1.0, 1.0)
+    shift_x, shift_y = uniform(images, -1, 1) * (1 - side), uniform(images, -1, 1) * (1 - side)
     cos, sin = torch.cos(angle) * side, torch.sin(angle) * side
     rows = [flip * cos * aspect, -sin / aspect, shift_x, flip * sin * aspect, cos / aspect, shift_y]
     theta = torch.stack(rows, dim=1).view(-1, 2, 3)  # shape: (batch, 2, 3)
@@ -47,24 +48,27 @@ def _geometry(images: Tensor, params: Augment) -> Tensor:
     return F.grid_sample(images, grid, padding_mode="border", align_corners=False)
 
 
-def _colours(images: Tensor, params: Augment) -> Tensor:
+def colours(images: Tensor, params: Augment) -> Tensor:
+    """Brightness, contrast, saturation and hue, each image by factors of its own."""
+
     def factor(strength: float) -> Tensor:
-        return _uniform(images, 1 - strength, 1 + strength).view(-1, 1, 1, 1)
+        return uniform(images, 1 - strength, 1 + strength).view(-1, 1, 1, 1)
 
     if params.brightness:
         images = images * factor(params.brightness)
     if params.contrast:
-        grey = _luma(images).mean(dim=(2, 3), keepdim=True)
+        grey = luma(images).mean(dim=(2, 3), keepdim=True)
         images = grey + (images - grey) * factor(params.contrast)
     if params.saturation:
-        grey = _luma(images)
+        grey = luma(images)
         images = grey + (images - grey) * factor(params.saturation)
     if params.hue:
-        images = _rotate_hue(images, _uniform(images, -params.hue, params.hue) * (2 * math.pi))
+        images = _rotate_hue(images, uniform(images, -params.hue, params.hue) * (2 * math.pi))
     return images.clamp(0, 1)
 
 
-def _luma(images: Tensor) -> Tensor:
+def luma(images: Tensor) -> Tensor:
+    """(B, 3, S, S) -> (B, 1, S, S), the grey image."""
     weights = images.new_tensor(LUMA).view(1, 3, 1, 1)
     return (images * weights).sum(dim=1, keepdim=True)
 
@@ -79,18 +83,18 @@ def _rotate_hue(images: Tensor, angle: Tensor) -> Tensor:
     return torch.einsum("bij,bjhw->bihw", matrix, images)
 
 
-def _erase(images: Tensor, probability: float) -> Tensor:
+def erase(images: Tensor, probability: float) -> Tensor:
     """Paints a rectangle of 5 to 20 % of the area in the image's mean colour (Zhong et al. 2020, random erasing)."""
     if probability == 0:
         return images
     size = images.shape[-1]
-    area = _uniform(images, 0.05, 0.2)
-    aspect = torch.exp(_uniform(images, -0.7, 0.7))
+    area = uniform(images, 0.05, 0.2)
+    aspect = torch.exp(uniform(images, -0.7, 0.7))
     height, width = (area * aspect).sqrt() * size, (area / aspect).sqrt() * size
-    top, left = _uniform(images, 0, 1) * (size - height), _uniform(images, 0, 1) * (size - width)
+    top, left = uniform(images, 0, 1) * (size - height), uniform(images, 0, 1) * (size - width)
     steps = torch.arange(size, device=images.device, dtype=images.dtype).view(1, -1)
     inside_y = (steps >= top.view(-1, 1)) & (steps < (top + height).view(-1, 1))
     inside_x = (steps >= left.view(-1, 1)) & (steps < (left + width).view(-1, 1))
-    chosen = (_uniform(images, 0, 1) < probability).view(-1, 1, 1, 1)
+    chosen = (uniform(images, 0, 1) < probability).view(-1, 1, 1, 1)
     mask = chosen & inside_y[:, None, :, None] & inside_x[:, None, None, :]
     return torch.where(mask, images.mean(dim=(2, 3), keepdim=True), images)

@@ -29,10 +29,12 @@ class Backbone(nn.Module):
 
     Attributes:
         channels: number of channels of the feature map.
+        compute_dtype: computes in this dtype where it is set, whatever stands around it; the map is float32 either way.
     """
 
     mean: Tensor
     std: Tensor
+    compute_dtype: torch.dtype | None = None
 
     def __init__(self, features: nn.Module, channels: int, freeze_bn: bool) -> None:
         super().__init__()
@@ -41,11 +43,21 @@ class Backbone(nn.Module):
         self._freeze_bn = freeze_bn
         self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(IMAGENET_STD).view(1, 3, 1, 1), persistent=False)
+        self.train()  # Lightning does not call it before it trains
+
+    def normalise(self, images: Tensor) -> Tensor:
+        """By the mean and standard deviation of ImageNet."""
+        return (images - self.mean) / self.std
 
     def forward(self, images: Tensor) -> Tensor:
         """(B, 3, S, S) in [0, 1] -> (B, channels, h, w)."""
-        features: Tensor = self.features((images - self.mean) / self.std)
-        return features
+        normalised = self.normalise(images)
+        if self.compute_dtype is None:
+            features: Tensor = self.features(normalised)
+            return features
+        with torch.autocast(images.device.type, dtype=self.compute_dtype):
+            wide: Tensor = self.features(normalised).float()
+            return wide
 
     def train(self, mode: bool = True) -> Backbone:
         """As `nn.Module.train`; frozen batch norms keep their running statistics."""

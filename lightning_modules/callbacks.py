@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 import time
 from collections.abc import Callable
@@ -13,6 +14,7 @@ from PIL import Image
 from pytorch_lightning.callbacks import Callback, EarlyStopping, TQDMProgressBar
 
 History = dict[str, list[list[float]]]
+LOGGER = logging.getLogger(__name__)
 FIRST_COLUMNS = ("train/loss", "val/score")
 
 
@@ -73,7 +75,7 @@ class Throughput(Callback):
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        self._images += len(batch["images"])
+        self._images += len(batch["images"]) * trainer.world_size
         self._seconds = time.perf_counter() - self._start
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -96,8 +98,35 @@ class ContactSheets(Callback):
         epoch = trainer.current_epoch
         if trainer.sanity_checking or (epoch % self._every and epoch + 1 < (trainer.max_epochs or 0)):
             return
+        if not trainer.is_global_zero:
+            return
         self._folder.mkdir(parents=True, exist_ok=True)
         self._draw().save(self._folder / f"epoch-{epoch:03d}.png")
+
+
+class CollapseWarning(Callback):
+    """Warns once when the embeddings of a whole epoch point nearly the same way.
+
+    Reads what triplet methods log: `mean_cosine`, `embedding_std`, `active_triplets`.
+    """
+
+    def __init__(self, name: str, largest_cosine: float = 0.98) -> None:
+        self._name = name
+        self._largest = largest_cosine
+        self._warned = False
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        names = ("mean_cosine", "embedding_std", "active_triplets")
+        cosine, spread, active = (float(trainer.callback_metrics.get(f"train/{name}", 0.0)) for name in names)
+        if self._warned or cosine <= self._largest or not trainer.is_global_zero:
+            return
+        self._warned = True
+        LOGGER.warning(
+            "%s: the embedding collapses: over epoch %d the mean cosine between images is %.3f (warned above %.2f), the "
+            "embedding std %.4f, the share of active triplets %.2f. Set %s.centre to true, choose negatives that are less "
+            "hard (semi_hard or random), or lower %s.fit.learning_rate.",
+            self._name, trainer.current_epoch + 1, cosine, self._largest, spread, active, self._name, self._name,
+        )  # fmt: skip
 
 
 class EpochLines(Callback):
@@ -108,6 +137,8 @@ class EpochLines(Callback):
         self._throughput = throughput
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if not trainer.is_global_zero:
+            return
         figures = {
             name.split("/")[-1]: float(trainer.callback_metrics[name])
             for name in FIRST_COLUMNS

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -12,14 +12,16 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from lightning_modules.samplers import EpochSampler
+from lightning_modules.samplers import EpochSampler, OwnShare
 from params.training import Labels
 from retrieval.catalog import Catalog, Rows
 from retrieval.images import decode_image, prepare_image
+from retrieval.protocol import GALLERY_DOMAIN, INSTANCE, Protocol
 
 Batch = dict[str, Tensor]
 EVAL_BATCH = 256
 ALL_LABELS = Labels(labelled_share=1.0, unlabelled="train")
+GALLERY_SAMPLE = 2000  # images that stand for the train split where a protocol searches it: a validation is to be quick
 
 
 class DataError(ValueError):
@@ -32,7 +34,7 @@ class ImageSet:
 
     Attributes:
         images: uint8 tensor of shape (N, 3, S, S).
-        items: item number, counted over this set.
+        items: number of the item, counted over this set; where a protocol asks for the category only, that is the item.
         categories: category number, counted over the whole catalogue.
         domains: `shop`, `consumer` or `sketch`.
         image_ids: ids in the catalogue.
@@ -114,12 +116,32 @@ def labelled_rows(catalog: Catalog, train: Rows, share: float, seed: int) -> Row
     return train[np.isin(of_row, chosen)]
 
 
+def val_rows(catalog: Catalog, domains: list[str], protocol: Protocol, seed: int) -> tuple[Rows, npt.NDArray[np.bool_]]:
+    """The rows that a validation during training looks at, ascending, and which of them are queries."""
+    queries = catalog.select(split="val", domain=domains, role="query")
+    if protocol.gallery == "split":
+        gallery = catalog.select(split="val", domain=domains, role="gallery")
+    else:
+        gallery = catalog.select(split="train", domain=GALLERY_DOMAIN)
+        if len(gallery) > GALLERY_SAMPLE:
+            gallery = np.random.default_rng([seed, len(gallery)]).choice(gallery, GALLERY_SAMPLE, replace=False)
+    rows = np.union1d(queries, gallery)
+    return rows, np.isin(rows, queries)
+
+
+def labels_that_count(images: ImageSet, protocol: Protocol) -> ImageSet:
+    """`images` with the categories as items where a protocol asks for no more: so losses, samplers and scores obey it."""
+    return images if protocol.relevance == "item" else replace(images, items=images.categories)
+
+
 class RetrievalData(pl.LightningDataModule):
     """Training images in the sampler's order; val queries and gallery in one unshuffled set.
 
     Attributes:
         train: images of the train split.
-        val: query and gallery images of the val split.
+        protocol: what is right, and who is searched.
+        val: query images of the val split, and the gallery that they search: the val split's own, or `GALLERY_SAMPLE`
+            images of the train split, drawn by the seed.
         val_is_query: (len(val),) whether an image is a query.
         categories: number of categories in the catalogue.
         unlabelled: uint8 (U, 3, S, S), images that semi-supervised methods may see without labels; where the catalogue
@@ -133,8 +155,10 @@ class RetrievalData(pl.LightningDataModule):
         val_is_query: npt.NDArray[np.bool_],
         categories: int,
         unlabelled: Tensor | None = None,
+        protocol: Protocol = INSTANCE,
     ) -> None:
         super().__init__()
+        self.protocol = protocol
         self.train = train
         self.unlabelled = train.images if unlabelled is None else unlabelled
         self.val = val
@@ -144,26 +168,30 @@ class RetrievalData(pl.LightningDataModule):
 
     @classmethod
     def from_catalog(
-        cls, catalog: Catalog, domains: list[str], size: int, labels: Labels = ALL_LABELS, seed: int = 0
+        cls,
+        catalog: Catalog,
+        domains: list[str],
+        size: int,
+        labels: Labels = ALL_LABELS,
+        seed: int = 0,
+        protocol: Protocol = INSTANCE,
     ) -> RetrievalData:
         """Raises DataError when a split that training needs is empty."""
         train = catalog.select(split="train", domain=domains)
-        val = catalog.select(split="val", domain=domains, role=["query", "gallery"])
-        for name, rows in (("train", train), ("val", val)):
+        val, is_query = val_rows(catalog, domains, protocol, seed)
+        for name, rows in (("train", train), ("val query", val[is_query]), ("val gallery", val[~is_query])):
             if not len(rows):
                 raise DataError(
                     f"{catalog.folder} has no {name} images in the domains {domains}; check train_embedder.domains"
                 )
-        is_query = catalog.column("role")[val] == "query"
         categories = len(set(catalog.column("category")))
         labelled = labelled_rows(catalog, train, labels.labelled_share, seed)
         rest = np.setdiff1d(train, labelled)
         if labels.unlabelled == "gallery":
             rest = np.union1d(rest, catalog.select(split="test", domain=domains, role="gallery"))
         unlabelled = load_images(catalog, rest, size).images if len(rest) else None
-        return cls(
-            load_images(catalog, labelled, size), load_images(catalog, val, size), is_query, categories, unlabelled
-        )
+        train_set, val_set = (labels_that_count(load_images(catalog, rows, size), protocol) for rows in (labelled, val))
+        return cls(train_set, val_set, is_query, categories, unlabelled, protocol)
 
     def use_sampler(self, sampler: EpochSampler) -> None:
         self._sampler = sampler
@@ -184,7 +212,7 @@ def batches(dataset: Dataset[Batch], order: EpochSampler | int) -> DataLoader[Ba
     """
     if isinstance(order, int):
         return DataLoader(dataset, batch_size=order, collate_fn=_as_it_is)
-    return DataLoader(dataset, batch_sampler=order, collate_fn=_as_it_is)
+    return DataLoader(dataset, batch_sampler=OwnShare(order), collate_fn=_as_it_is)
 
 
 def _as_it_is(batch: Any) -> Any:

@@ -18,12 +18,32 @@ def is_spread() -> bool:
     return dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
 
 
+def world_size() -> int:
+    """Number of processes that train together; 1 without any."""
+    return dist.get_world_size() if is_spread() else 1
+
+
+def rank() -> int:
+    """Number of this process among them; 0 without any."""
+    return dist.get_rank() if is_spread() else 0
+
+
+def own_part(values: Tensor) -> Tensor:
+    """This process's rows of something made for the global batch; (W * B, ...) -> (B, ...).
+
+    What is drawn at random for the global batch, by the seed that all ranks share, and cut by this is what one process
+    would have drawn.
+    """
+    size = len(values) // world_size()
+    return values[rank() * size : (rank() + 1) * size]
+
+
 def gather_with_gradient(values: Tensor) -> Tensor:
     """(B, ...) of every rank -> (W * B, ...), in rank order; the gradient flows back to each rank's part.
 
     Every rank must hold the same number of rows.
     """
-    return torch.cat(all_gather(values)) if is_spread() else values
+    return torch.cat(all_gather(values)) if is_spread() else values  # type: ignore[no-untyped-call]
 
 
 def gather(values: Tensor) -> Tensor:

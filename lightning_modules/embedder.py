@@ -48,7 +48,7 @@ class RetrievalNet(nn.Module):
         backbone: gives the feature maps.
         dim: numbers that `forward` gives per image.
         kind: what the index keeps of them: the numbers themselves (`dense`), their signs (`binary`), or the nearest
-            codewords of their sub-vectors (`pq`; such a net has `codebooks`, (M, K, dim / M)).
+            codewords of their sub-vectors (`pq`; such a net has `codebooks`).
         metric: `cosine`, `hamming` or `l2`, what the index compares by.
     """
 
@@ -56,7 +56,11 @@ class RetrievalNet(nn.Module):
     dim: int
     kind: Literal["dense", "binary", "pq"] = "dense"
     metric: Literal["cosine", "hamming", "l2"] = "cosine"
-    codebooks: Tensor
+
+    @property
+    def codebooks(self) -> Tensor:
+        """(M, K, dim / M), exactly what the index holds; a net of another kind than `pq` raises TypeError."""
+        raise TypeError(f"a {self.kind} net has no codebooks")
 
 
 class Embedder(RetrievalNet):
@@ -71,7 +75,7 @@ class Embedder(RetrievalNet):
     def pooled(self, images: Tensor) -> Tensor:
         """(B, 3, S, S) in [0, 1] -> (B, dim), not normalised."""
         pooled: Tensor = self.head(self.backbone(images))
-        return pooled.float()
+        return pooled
 
     def forward(self, images: Tensor) -> Tensor:
         """(B, 3, S, S) in [0, 1] -> (B, dim) of length 1."""

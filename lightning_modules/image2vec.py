@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lightning_modules.data import Batch, RetrievalData
-from lightning_modules.embedder import average_pool_net
+from lightning_modules.embedder import Embedder, average_pool_net
 from lightning_modules.retrieval_module import RetrievalModule
 from lightning_modules.samplers import EpochSampler, ShuffledBatches
 from params import Params
@@ -27,6 +27,8 @@ def build(params: Params, data: RetrievalData) -> Image2vec:
 class Image2vec(RetrievalModule):
     """Backbone, global average pool; a linear category classifier during training only."""
 
+    net: Embedder
+
     def __init__(self, shared: TrainEmbedder, method: Image2vecParams, data: RetrievalData) -> None:
         super().__init__(average_pool_net(shared.backbone), shared, method.fit, data)
         self.classify = nn.Linear(self.net.dim, data.categories)
@@ -36,7 +38,7 @@ class Image2vec(RetrievalModule):
         return ShuffledBatches(len(self.data.train), self._method.batch_size, seed)
 
     def loss(self, images: Tensor, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-        logits = self.classify(self.net.pooled(images)).float()
+        logits = self.classify(self.net.pooled(images))
         loss = F.cross_entropy(logits, batch["categories"], label_smoothing=self._method.label_smoothing)
         with torch.no_grad():
             accuracy = (logits.argmax(1) == batch["categories"]).float().mean()

@@ -67,11 +67,14 @@ class UNet(nn.Module):
 
 
 class PatchDiscriminator(nn.Sequential):
-    """Judges overlapping patches of a (sketch, photo) pair as real or made; (B, 6, S, S) -> (B, 1, h, w) logits."""
+    """Judges overlapping patches as real or made; (B, inputs, S, S) -> (B, 1, h, w) logits.
 
-    def __init__(self, channels: int, layers: int) -> None:
+    It sees a sketch and a photo side by side (6 channels), or an image alone (3).
+    """
+
+    def __init__(self, channels: int, layers: int, inputs: int = 6) -> None:
         widths = [channels * min(2**i, 8) for i in range(layers + 1)]
-        blocks: list[nn.Module] = [nn.Conv2d(6, widths[0], 4, 2, 1), nn.LeakyReLU(LEAK)]
+        blocks: list[nn.Module] = [nn.Conv2d(inputs, widths[0], 4, 2, 1), nn.LeakyReLU(LEAK)]
         for i in range(layers):
             stride = 2 if i + 1 < layers else 1
             blocks += [nn.Conv2d(widths[i], widths[i + 1], 4, stride, 1, bias=False), nn.BatchNorm2d(widths[i + 1])]
@@ -96,11 +99,12 @@ def build_networks(params: TrainGan) -> tuple[UNet, PatchDiscriminator]:
     generator = UNet(params.generator_channels, params.depth, params.dropout)
     discriminator = PatchDiscriminator(params.discriminator_channels, params.discriminator_layers)
     for net in (generator, discriminator):
-        net.apply(_initialise)
+        net.apply(initialise)
     return generator, discriminator
 
 
-def _initialise(module: nn.Module) -> None:
+def initialise(module: nn.Module) -> None:
+    """Weights of one layer from N(0, 0.02), those of a batch norm from N(1, 0.02)."""
     if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
         nn.init.normal_(module.weight, 0.0, 0.02)
     elif isinstance(module, nn.BatchNorm2d):

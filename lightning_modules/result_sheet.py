@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from PIL import Image
+from torch import Tensor
 
 from figures.contact_sheet import QueryRow, Result, contact_sheet
 from lightning_modules.data import ImageSet
@@ -14,20 +15,27 @@ ROWS, RESULTS = 8, 8
 
 
 def draw_results(module: RetrievalModule, title: str) -> Image.Image:
-    """A few val queries, evenly spread, with their nearest gallery photos under the newest validation."""
+    """A few val queries, evenly spread, with their nearest gallery photos under the newest validation; beside a
+    query stands what the method makes of it (`RetrievalModule.generated`), if it does.
+    """
     data = module.data
     queries, gallery = np.flatnonzero(data.val_is_query), np.flatnonzero(~data.val_is_query)
     chosen = queries[np.linspace(0, len(queries) - 1, min(ROWS, len(queries))).astype(int)]
     embeddings = module.val_embeddings
     order = rank_gallery(embeddings[chosen], embeddings[gallery], min(RESULTS, len(gallery)))
-    rows = [_row(data.val, int(query), gallery[ranked].tolist()) for query, ranked in zip(chosen, order, strict=True)]
+    made = module.generated(data.val.images[chosen])
+    pictures = [None] * len(chosen) if made is None else [_picture(image) for image in made]
+    rows = [
+        _row(data.val, int(query), gallery[ranked].tolist(), picture)
+        for query, ranked, picture in zip(chosen, order, pictures, strict=True)
+    ]
     return contact_sheet(rows, title)
 
 
-def _row(images: ImageSet, query: int, ranked: list[int]) -> QueryRow:
-    results = [Result(_picture(images, row), images.items[row] == images.items[query]) for row in ranked]
-    return QueryRow(_picture(images, query), str(images.item_ids[query]), results)
+def _row(images: ImageSet, query: int, ranked: list[int], generated: np.ndarray | None) -> QueryRow:
+    results = [Result(_picture(images.images[row]), images.items[row] == images.items[query]) for row in ranked]
+    return QueryRow(_picture(images.images[query]), str(images.item_ids[query]), results, generated)
 
 
-def _picture(images: ImageSet, row: int) -> np.ndarray:
-    return images.images[row].permute(1, 2, 0).numpy()
+def _picture(image: Tensor) -> np.ndarray:
+    return image.permute(1, 2, 0).numpy()

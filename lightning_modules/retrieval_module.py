@@ -12,18 +12,22 @@ from torch import Tensor, nn
 
 from lightning_modules.augment import augment
 from lightning_modules.data import Batch, RetrievalData, to_float
-from lightning_modules.distributed import gather, gather_with_gradient
+from lightning_modules.distributed import gather, gather_with_gradient, is_spread
 from lightning_modules.embedder import RetrievalNet
 from lightning_modules.samplers import EpochSampler
 from lightning_modules.schedule import optimiser_with_schedule
-from lightning_modules.validation import primary_pair, retrieval_scores
+from lightning_modules.validation import decisive_score, retrieval_scores
 from params.training import Fit, TrainEmbedder
 
 MONITOR = "val/score"
+HALF = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
 
 
 class RetrievalModule(pl.LightningModule):
     """Base of the methods; a method gives its net and adds its loss and its sampler.
+
+    Under a mixed `base.precision` the backbone alone computes in half precision. Heads, distances and losses stay in
+    float32: squared distances of near embeddings and softmax over many classes lose their meaning in 8 or 11 bits.
 
     Attributes:
         net: what is exported.
@@ -39,6 +43,21 @@ class RetrievalModule(pl.LightningModule):
         self._fit = fit
         self.data = data
         self._collected: list[Tensor] = []
+
+    def on_fit_start(self) -> None:
+        self.net.backbone.compute_dtype = HALF.get(str(self.trainer.precision))
+
+    def on_fit_end(self) -> None:
+        self.net.backbone.compute_dtype = None  # what is exported is float32
+
+    def full_precision(self) -> torch.autocast:
+        """Takes Lightning's autocast back from everything but the backbone."""
+        return torch.autocast(self.device.type, enabled=False)
+
+    def half_precision(self) -> torch.autocast:
+        """What the backbone computes in, for other convolutions of a method; float32 without a mixed precision."""
+        half = self.net.backbone.compute_dtype
+        return torch.autocast(self.device.type, dtype=half, enabled=half is not None)
 
     @abstractmethod
     def loss(self, images: Tensor, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
@@ -61,6 +80,10 @@ class RetrievalModule(pl.LightningModule):
         """What a query is compared as, (B, D); by default the embedding itself."""
         return embeddings
 
+    def generated(self, images: Tensor) -> Tensor | None:
+        """What the method makes of uint8 images (B, 3, S, S), to be shown beside them; None where it makes nothing."""
+        return None
+
     def across_ranks(self, embeddings: Tensor, batch: Batch) -> tuple[Tensor, Batch]:
         """Embeddings (with gradient) and labels of the batches of all ranks, in rank order; `images` stay out.
 
@@ -76,22 +99,32 @@ class RetrievalModule(pl.LightningModule):
 
     def view(self, images: Tensor) -> Tensor:
         """An augmented float view of uint8 images."""
-        view = augment(to_float(images), self._shared.augment)
+        return self.laid_out(augment(to_float(images), self._shared.augment))
+
+    def laid_out(self, view: Tensor) -> Tensor:
+        """The same images in the memory layout that the params ask for."""
         return view.contiguous(memory_format=torch.channels_last) if self._shared.backbone.channels_last else view
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        loss, figures = self.loss(self.view(batch["images"]), batch)
-        size = len(batch["images"])
-        self.log("train/loss", loss, on_step=False, on_epoch=True, batch_size=size, prog_bar=True)
-        for name, value in figures.items():
-            self.log(f"train/{name}", value, on_step=False, on_epoch=True, batch_size=size)
+        with self.full_precision():
+            loss, figures = self.loss(self.view(batch["images"]), batch)
+        self.log_figures({"loss": loss, **figures}, len(batch["images"]))
         return loss
+
+    def log_figures(self, figures: dict[str, Tensor], size: int) -> None:
+        """Logs figures of a batch of `size` images; the record shows their mean over the epoch, and over all ranks."""
+        for name, value in figures.items():
+            self.log(
+                f"train/{name}", value, on_step=False, on_epoch=True, batch_size=size, sync_dist=is_spread(),
+                prog_bar=name == "loss",
+            )  # fmt: skip
 
     def on_validation_epoch_start(self) -> None:
         self._collected = []
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        self._collected.append(self(to_float(batch["images"])).float().cpu())
+        with self.full_precision():
+            self._collected.append(self(to_float(batch["images"])).float().cpu())
 
     def on_validation_epoch_end(self) -> None:
         embeddings = torch.cat(self._collected)
@@ -101,8 +134,10 @@ class RetrievalModule(pl.LightningModule):
         scores = retrieval_scores(queries, self.val_embeddings, self.data)
         for name, value in scores.items():
             self.log(f"val/{name}", value)
-        self.log(MONITOR, scores[f"{primary_pair(self.data)}/map_at_r"], prog_bar=True)
+        self.log(MONITOR, scores[decisive_score(self.data)], prog_bar=True)
+
+    def steps_per_epoch(self) -> int:
+        return max(1, int(self.trainer.estimated_stepping_batches) // self._fit.epochs)
 
     def configure_optimizers(self) -> Any:
-        steps = max(1, int(self.trainer.estimated_stepping_batches) // self._fit.epochs)
-        return optimiser_with_schedule(self.net.backbone, self.heads(), self._fit, steps)
+        return optimiser_with_schedule(self.net.backbone, self.heads(), self._fit, self.steps_per_epoch())

@@ -5,6 +5,7 @@ Lightning calls `set_epoch`; a killed and resumed training therefore sees the sa
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Iterator
 from itertools import pairwise
 
@@ -12,27 +13,57 @@ import numpy as np
 import numpy.typing as npt
 from torch.utils.data import Sampler
 
+from lightning_modules.distributed import rank, world_size
+
 
 class EpochSampler(Sampler[list[int]]):
     """Base: batches of row numbers, drawn anew for every epoch.
 
-    Lightning calls `set_epoch` on a loader's `sampler` and on the `sampler` inside a batch sampler; this class is given to
-    the loader as a batch sampler and forwards itself as `sampler` to be found.
+    Lightning calls `set_epoch` on a loader's `sampler` and on the `sampler` inside a batch sampler; `OwnShare`, which the
+    loader gets as its batch sampler, holds one of these as `sampler`.
     """
 
     def __init__(self, seed: int) -> None:
         self._seed = seed
         self._epoch = 0
 
-    @property
-    def sampler(self) -> EpochSampler:
-        return self
+    @abstractmethod
+    def __len__(self) -> int:
+        """Batches per epoch."""
 
     def set_epoch(self, epoch: int) -> None:
         self._epoch = epoch
 
     def generator(self) -> np.random.Generator:
         return np.random.default_rng([self._seed, self._epoch])
+
+
+class OwnShare(Sampler[list[int]]):
+    """This process's equal part of every batch of `whole`, which is drawn alike by all processes that train together.
+
+    Rank r of W takes the r-th piece, so that gathering in rank order gives back the batch. A batch that does not divide
+    by W is filled up with its own first rows: every rank needs as many rows as the others, and none may go unseen.
+    """
+
+    def __init__(self, whole: EpochSampler) -> None:
+        self._whole = whole
+
+    @property
+    def sampler(self) -> EpochSampler:
+        """Where Lightning finds `set_epoch`."""
+        return self._whole
+
+    def __len__(self) -> int:
+        return len(self._whole)
+
+    def __iter__(self) -> Iterator[list[int]]:
+        for batch in self._whole:
+            yield _piece(batch, rank(), world_size())
+
+
+def _piece(batch: list[int], rank: int, world: int) -> list[int]:
+    each = -(-len(batch) // world)
+    return [batch[place % len(batch)] for place in range(rank * each, (rank + 1) * each)]
 
 
 class ShuffledBatches(EpochSampler):
@@ -112,3 +143,14 @@ class ItemBatches(EpochSampler):
                     [group, generator.choice(others if enough else rows, lacking, replace=not enough)]
                 )
             yield group
+
+
+def rows_in_turn(rows: int, count: int, turn: int, seed: int) -> npt.NDArray[np.int64]:
+    """The `turn`-th batch of `count` rows out of an endless row of shuffles of 0 ... rows - 1: every row comes in its turn.
+
+    Nothing but the arguments decides, so a resumed training goes on where it was.
+    """
+    first, last = turn * count // rows, ((turn + 1) * count - 1) // rows
+    shuffles = [np.random.default_rng([seed, number]).permutation(rows) for number in range(first, last + 1)]
+    start = turn * count - first * rows
+    return np.concatenate(shuffles)[start : start + count]

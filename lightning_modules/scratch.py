@@ -27,6 +27,11 @@ def params_key(params: Mapping[str, Any]) -> str:
     return "params-" + hashlib.sha256(json.dumps(params, sort_keys=True, default=str).encode()).hexdigest()[:32]
 
 
+def scratch_folder(root: Path, name: str, key: str) -> Path:
+    """Where `open_scratch` puts a training; for processes that train along with the one that opened it."""
+    return root / SCRATCH / name / key
+
+
 @contextmanager
 def open_scratch(root: Path, name: str, key: str) -> Iterator[Path]:
     """The folder of one training, locked while the block runs; deleted when the block ends without an error.
@@ -36,7 +41,8 @@ def open_scratch(root: Path, name: str, key: str) -> Iterator[Path]:
     Raises:
         ScratchBusyError: when another live process (say, an orphan of a killed `dvc repro`) holds the lock.
     """
-    parent = root / SCRATCH / name
+    folder = scratch_folder(root, name, key)
+    parent = folder.parent
     parent.mkdir(parents=True, exist_ok=True)
     with (parent / "lock").open("w") as lock:
         try:
@@ -46,7 +52,6 @@ def open_scratch(root: Path, name: str, key: str) -> Iterator[Path]:
         for other in parent.iterdir():
             if other.is_dir() and other.name != key:
                 shutil.rmtree(other)
-        folder = parent / key
         folder.mkdir(exist_ok=True)
         yield folder
         shutil.rmtree(folder)

@@ -7,7 +7,8 @@ for batch-hard, Schroff et al. 2015 for semi-hard negatives.
 Net: backbone -> global max pool -> fully connected -> L2 norm.
 Loss: L(a, p, n) = max(0, m + d(a, p) - d(a, n)), d Euclidean.
 
-Positives cross the domains (consumer <-> shop) where the item has both in the batch. Deviations from the sources: AdamW in
+Positives cross the domains (consumer <-> shop) where the item has both in the batch, or are all pairs of an item
+(`siamese.positives`). Deviations from the sources: AdamW in
 place of SGD; all anchor-positive pairs of a P x K batch make triplets (as Schroff et al. do) rather than one per item,
 because a batch of nine triplets learns little on a CPU; and `centre` batch-normalises the vectors before the L2 norm,
 which the papers' pretrained nets did not need.
@@ -21,6 +22,7 @@ from torch import Tensor
 
 from lightning_modules import triplet
 from lightning_modules.data import Batch, RetrievalData
+from lightning_modules.distributed import gather_with_gradient, own_part
 from lightning_modules.embedder import max_pool_net
 from lightning_modules.negatives import adjacent_pool, nearest_pool
 from lightning_modules.retrieval_module import RetrievalModule
@@ -55,55 +57,27 @@ class Siamese(RetrievalModule):
 
     def loss(self, images: Tensor, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         embeddings, batch = self.across_ranks(self(images), batch)
+        items, method = batch["items"], self._method
         distances = triplet.pairwise_distances(embeddings, embeddings)
-        same = batch["items"].unsqueeze(0) == batch["items"].unsqueeze(1)
-        crossing = batch["shop"].unsqueeze(0) != batch["shop"].unsqueeze(1)
-        positives = triplet.allowed_positives(same, crossing)
-        if self._method.negatives == "batch_hard":
-            positives = triplet.hardest_positives(distances, positives)
-        anchors, others = positives.nonzero(as_tuple=True)
+        anchors, others = triplet.anchors_and_positives(
+            distances, items, batch["shop"], method.positives, method.negatives
+        )
         positive = distances[anchors, others]
-        negative = self._negatives(embeddings, distances[anchors], ~same[anchors], positive, anchors, batch)
-        losses = triplet.triplet_losses(positive, negative, self._method.margin)
-        return losses.mean(), _collapse_figures(embeddings, losses)
-
-    def _negatives(
-        self, embeddings: Tensor, distances: Tensor, other: Tensor, positive: Tensor, anchors: Tensor, batch: Batch
-    ) -> Tensor:
-        """Distance to the negative of each anchor-positive pair; (pairs,).
-
-        Args:
-            distances: (pairs, B) from each pair's anchor to the batch.
-            other: (pairs, B) which images show another item.
-            positive: (pairs,) distance to the positive.
-            anchors: (pairs,) row of the anchor in the batch.
-        """
-        match self._method.negatives:
-            case "batch_hard":
-                return triplet.batch_hard_negatives(distances, other)
-            case "semi_hard":
-                return triplet.semi_hard_negatives(distances, other, positive)
-            case "random":
-                return triplet.random_negatives(distances, other)
-            case _:
-                return self._third_stream(embeddings, batch["rows"])[anchors]
+        if method.negatives == "adjacent" or method.negatives == "nearest":
+            negative = self._third_stream(embeddings, batch["rows"])[anchors]
+        else:
+            other_item = items[anchors, None] != items
+            negative = triplet.in_batch_negatives(method.negatives, distances[anchors], other_item, positive)
+        losses = triplet.triplet_losses(positive, negative, method.margin)
+        return losses.mean(), triplet.collapse_figures(embeddings, losses)
 
     def _third_stream(self, embeddings: Tensor, rows: Tensor) -> Tensor:
-        """One image of each anchor's pool, drawn at random, through the same net."""
+        """Distance of each anchor to one image of its pool, drawn at random, through the same net; (B,).
+
+        With several processes the draw is for the global batch, and each embeds its own part.
+        """
         pool = torch.from_numpy(self._pool)[rows.cpu()]
-        chosen = pool.gather(1, torch.randint(pool.shape[1], (len(pool), 1))).squeeze(1)
-        negatives: Tensor = self(self.view(self.data.train.images[chosen].to(embeddings.device)))
+        chosen = own_part(pool.gather(1, torch.randint(pool.shape[1], (len(pool), 1))).squeeze(1))
+        negatives = gather_with_gradient(self(self.view(self.data.train.images[chosen].to(embeddings.device))))
         distances: Tensor = (embeddings - negatives).square().sum(1).clamp_min(1e-12).sqrt()
         return distances
-
-
-def _collapse_figures(embeddings: Tensor, losses: Tensor) -> dict[str, Tensor]:
-    """Mean cosine of the batch near 1, a small spread or no active triplets tell a collapsed embedding."""
-    with torch.no_grad():
-        count = len(embeddings)
-        cosine = ((embeddings @ embeddings.T).sum() - count) / (count * (count - 1))
-        return {
-            "mean_cosine": cosine,
-            "embedding_std": embeddings.std(dim=0).mean(),
-            "active_triplets": (losses > 0).float().mean(),
-        }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import shutil
 import sys
 import warnings
@@ -13,11 +14,14 @@ from typing import Any, Literal, Protocol
 
 import pytorch_lightning as pl
 import torch
+import torch.distributed as dist
 from PIL import Image
 from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.loggers import MLFlowLogger
+from pytorch_lightning.strategies import DDPStrategy
 
 from lightning_modules.callbacks import (
+    CollapseWarning,
     ContactSheets,
     EpochAxis,
     History,
@@ -27,6 +31,7 @@ from lightning_modules.callbacks import (
     progress,
 )
 from lightning_modules.determinism import SeedEveryBatch
+from lightning_modules.distributed import is_spread
 from params.loader import Base
 
 RESUME = "resume"
@@ -82,7 +87,6 @@ def fit(
     trainer = pl.Trainer(
         max_epochs=plan.epochs,
         accelerator=base.accelerator,
-        devices=1,
         precision=base.precision,
         accumulate_grad_batches=plan.accumulate,
         check_val_every_n_epoch=plan.validate_every,
@@ -101,13 +105,31 @@ def fit(
         enable_progress_bar=sys.stderr.isatty(),
         log_every_n_steps=1,
         default_root_dir=str(scratch),
+        **_processes(),
     )
     last = scratch / f"{RESUME}.ckpt"
     trainer.fit(module, datamodule=data, ckpt_path=str(last) if last.is_file() else None, weights_only=True)
     if best.best_model_path:
         state = torch.load(best.best_model_path, map_location="cpu", weights_only=True)["state_dict"]
         module.load_state_dict(state)
+    if is_spread():
+        dist.barrier()  # the first process deletes the checkpoints once it has what it needs
     return history.history
+
+
+def _processes() -> dict[str, Any]:
+    """The Trainer's arguments for the processes that `torchrun` started together; one process without it.
+
+    Our samplers cut each global batch into the ranks' parts themselves, so Lightning must not wrap them. Every rank scores
+    the whole of val, so that all agree on when to stop.
+    """
+    world = int(os.environ.get("WORLD_SIZE", "1"))
+    if world == 1:
+        return {"devices": 1}
+    local = int(os.environ.get("LOCAL_WORLD_SIZE", world))
+    # A GAN's step reaches the parameters of one of its two nets only.
+    strategy = DDPStrategy(find_unused_parameters=True)
+    return {"devices": local, "num_nodes": world // local, "strategy": strategy, "use_distributed_sampler": False}
 
 
 class Recorder(Protocol):
@@ -132,7 +154,7 @@ def fit_and_record(
 
 def _monitoring(plan: Plan, scratch: Path) -> list[pl.Callback]:
     throughput = Throughput()
-    callbacks: list[pl.Callback] = [throughput, progress(plan.name, throughput)]
+    callbacks: list[pl.Callback] = [throughput, progress(plan.name, throughput), CollapseWarning(plan.name)]
     callbacks.append(
         ResumableEarlyStopping(plan.monitor, patience=plan.patience, mode=plan.mode, check_on_train_epoch_end=False)
     )
@@ -159,3 +181,4 @@ def _hush() -> None:
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")
     warnings.filterwarnings("ignore", message=".*`isinstance\\(treespec, LeafSpec\\)`.*")
     warnings.filterwarnings("ignore", message=".*exists and is not empty.*")
+    warnings.filterwarnings("ignore", message=".*in eval mode at the start of training.*")  # frozen parts are

@@ -1,4 +1,4 @@
-"""The triplet loss on Euclidean distance, and the ways to choose its negatives inside a batch.
+"""The triplet loss, and the ways to choose its positives and negatives inside a batch.
 
 Loss (Schroff et al. 2015; Gajic & Baldrich 2018): L(a, p, n) = max(0, m + d(a, p) - d(a, n)).
 """
@@ -8,12 +8,19 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from params.training import InBatchNegatives, Positives
+
 FAR = 1e9
+
+
+def squared_distances(a: Tensor, b: Tensor) -> Tensor:
+    """Squared Euclidean distances, (A, D) and (B, D) -> (A, B); rounding may leave a tiny negative number for 0."""
+    return a.square().sum(1, keepdim=True) + b.square().sum(1) - 2 * a @ b.T
 
 
 def pairwise_distances(a: Tensor, b: Tensor) -> Tensor:
     """Euclidean distances, (A, D) and (B, D) -> (A, B); differentiable at 0 (the gradient there is 0)."""
-    squared = a.square().sum(1, keepdim=True) + b.square().sum(1) - 2 * a @ b.T
+    squared = squared_distances(a, b)
     positive = squared > 0
     return torch.where(positive, torch.where(positive, squared, 1.0).sqrt(), 0.0)
 
@@ -36,6 +43,44 @@ def allowed_positives(same_item: Tensor, crossing: Tensor) -> Tensor:
     pairs = same_item & ~torch.eye(len(same_item), dtype=torch.bool, device=same_item.device)
     across = pairs & crossing
     return torch.where(across.any(dim=1, keepdim=True), across, pairs)
+
+
+def anchors_and_positives(
+    distances: Tensor, items: Tensor, shop: Tensor, positives: Positives, negatives: str
+) -> tuple[Tensor, Tensor]:
+    """Rows of the anchor and of the positive of every triplet; two (pairs,) tensors.
+
+    Args:
+        distances: (B, B) between the images of a batch.
+        items: (B,) item numbers.
+        shop: (B,) bool, whether an image is of the domain shop.
+        positives: `crossing` pairs an anchor with images of the other domain where the batch has such of its item;
+            `all` pairs it with every other image of its item.
+        negatives: `batch_hard` leaves each anchor its farthest positive only.
+    """
+    same_item, crossing = items.unsqueeze(0) == items.unsqueeze(1), shop.unsqueeze(0) != shop.unsqueeze(1)
+    pairs = allowed_positives(same_item, crossing if positives == "crossing" else torch.ones_like(crossing))
+    if negatives == "batch_hard":
+        pairs = hardest_positives(distances, pairs)
+    anchors, others = pairs.nonzero(as_tuple=True)
+    return anchors, others
+
+
+def in_batch_negatives(strategy: InBatchNegatives, distances: Tensor, other_item: Tensor, positive: Tensor) -> Tensor:
+    """Distance to the negative of each pair of anchor and positive; (pairs,).
+
+    Args:
+        distances: (pairs, B) from each pair's anchor to the batch.
+        other_item: (pairs, B) bool, which images show another item.
+        positive: (pairs,) distance to the positive.
+    """
+    match strategy:
+        case "batch_hard":
+            return batch_hard_negatives(distances, other_item)
+        case "semi_hard":
+            return semi_hard_negatives(distances, other_item, positive)
+        case "random":
+            return random_negatives(distances, other_item)
 
 
 def hardest_positives(distances: Tensor, positives: Tensor) -> Tensor:
@@ -61,3 +106,24 @@ def random_negatives(distances: Tensor, other_item: Tensor) -> Tensor:
     """A random image of another item; (N, B) -> (N,)."""
     chosen = torch.multinomial(other_item.float(), 1)
     return distances.gather(1, chosen).squeeze(1)
+
+
+def collapse_figures(embeddings: Tensor, losses: Tensor) -> dict[str, Tensor]:
+    """What tells a collapsed embedding: mean cosine of the batch near 1, a spread near 0, no or only active triplets.
+
+    Args:
+        embeddings: (B, D).
+        losses: (triplets,).
+
+    Returns:
+        `mean_cosine` over the pairs of the batch, `embedding_std` (mean over dimensions), `active_triplets` (share).
+    """
+    with torch.no_grad():
+        count = len(embeddings)
+        unit = torch.nn.functional.normalize(embeddings, dim=1)
+        cosine = ((unit @ unit.T).sum() - count) / (count * (count - 1))
+        return {
+            "mean_cosine": cosine,
+            "embedding_std": embeddings.std(dim=0).mean(),
+            "active_triplets": (losses > 0).float().mean(),
+        }

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from params.block import Block
+from params.class_sets import Cifar10, FashionMnist, Idx
+from params.deepfashion import Deepfashion2, DeepfashionAttributes, DeepfashionC2s, DeepfashionInshop
 
 Share = Field(ge=0.0, le=1.0)
+Split = Literal["train", "val", "test"]
+Domain = Literal["shop", "consumer", "sketch"]
+TableColumn = Literal[
+    "path", "image_id", "item_id", "domain", "split", "role", "category", "view", "attributes", "bbox"
+]
 
 
 class Embedded(Block):
@@ -32,32 +39,89 @@ class Folder(Block):
 
     table: str
     images: str = Field(description="folder that the table's `path` column is relative to")
-    val_share: float = Field(ge=0.0, lt=0.5, description="share of items for val where the table has no split column")
-    test_share: float = Field(ge=0.0, lt=0.5)
+    columns: dict[TableColumn, str | list[str] | None] = Field(
+        description="where the table has other names than ours: a column of the table, a pattern such as "
+        "`images/{id}.jpg` with columns in braces, a list of columns (attributes only), or null to leave ours out"
+    )
+    splits: dict[str, Split] = Field(description="what the table's words for splits mean, e.g. `validation: val`")
+    domains: dict[str, Domain] = Field(description="what the table's words for domains mean, e.g. `street: consumer`")
+    roles: Literal["by_item", "queries"] = Field(
+        description="rows of val and test without a role: one shop photo per item is the gallery, or all are queries"
+    )
+    share: float = Field(gt=0.0, le=1.0, description="part of the items that is read, chosen by a hash; 1 for all")
+    val_share: float = Field(ge=0.0, lt=0.5, description="share of items for val where the table names no val rows")
+    test_share: float = Field(ge=0.0, lt=0.5, description="share of items for test where the table names no test rows")
+
+    @field_validator("columns")
+    @classmethod
+    def only_attributes_are_many(cls, columns: dict[str, Any]) -> dict[str, Any]:
+        for name, source in columns.items():
+            if isinstance(source, list) and (name != "attributes" or not source):
+                raise ValueError(f"{name} cannot be the list {source}; only attributes take one or more columns")
+            if source is None and name in ("path", "item_id"):
+                raise ValueError(f"{name} cannot be null, every row needs it")
+        return columns
 
 
-class DeepfashionInshop(Block):
-    """DeepFashion In-shop Clothes Retrieval, the official split."""
+class Parquet(Block):
+    """A catalogue in our own format: Parquet shards of `retrieval.catalog.SCHEMA`."""
 
-    root: str
-    val_share: float = Field(gt=0.0, lt=0.5, description="share of the official train items held out as val")
-    high_resolution: bool
+    path: str = Field(min_length=1, description="a folder or a file, local or a URL such as s3://bucket/catalogue")
+    storage_options: dict[str, str | int | bool] = Field(
+        description="given to fsspec, e.g. `anon: true`; credentials belong into the environment"
+    )
 
 
 class Ingest(Block):
-    source: Literal["embedded", "folder", "deepfashion_inshop"]
+    source: Literal[
+        "embedded",
+        "folder",
+        "parquet",
+        "fashion_mnist",
+        "cifar10",
+        "idx",
+        "deepfashion_inshop",
+        "deepfashion_c2s",
+        "deepfashion_attributes",
+        "deepfashion2",
+    ]
     shard_rows: int = Field(ge=1, le=100_000)
     embedded: Embedded
     folder: Folder
+    parquet: Parquet
+    fashion_mnist: FashionMnist
+    cifar10: Cifar10
+    idx: Idx
     deepfashion_inshop: DeepfashionInshop
+    deepfashion_c2s: DeepfashionC2s
+    deepfashion_attributes: DeepfashionAttributes
+    deepfashion2: Deepfashion2
 
 
 class Validate(Block):
     max_quarantine_share: float = Field(ge=0.0, le=1.0)
     min_side: int = Field(ge=1, le=4096)
     max_side: int = Field(ge=32, le=65_536)
-    max_megapixels: float = Field(gt=0.0, le=1000.0)
+    max_megapixels: float = Field(gt=0.0, le=50.0, description="no more than the later stages decode")
     near_duplicate_bits: int = Field(ge=0, le=16, description="Hamming radius of the 64-bit perceptual hash")
+    near_duplicate_difference: float = Field(
+        ge=0.0, le=1.0, description="largest difference of the thumbnails of a near copy, relative to their contrast"
+    )
+    max_near_duplicate_share: float = Field(ge=0.0, le=1.0, description="of the photos, like one of another item")
+    max_single_image_share: float = Field(ge=0.0, le=1.0, description="of the training photos, their item's only one")
+    min_categories: int = Field(ge=1, le=100_000)
+    max_categories: int = Field(ge=1, le=100_000)
+    max_item_attributes: int = Field(ge=0, le=100_000, description="different attributes of one item")
+    max_constant_attribute_share: float = Field(
+        ge=0.0, le=1.0, description="of the attributes, held by all or none of the training items"
+    )
+    max_prevalence_shift: float = Field(
+        ge=0.0, le=1.0, description="of an attribute between train and another split, beyond three standard errors"
+    )
+    max_category_drift: float = Field(
+        ge=0.0, le=1.0, description="total variation distance of a split from train, beyond what chance gives"
+    )
+    disabled: list[str] = Field(description="names of rules that are not applied")
 
 
 class Sketch(Block):

@@ -10,12 +10,26 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from params.block import Block
+from params.class_sets import Cifar10, ClassSet
 from params.data import Ingest, Sketch, Validate
+from params.hashing import Dhd, Sgh
+from params.quantization import Gpq, Spq
 from params.retrieval import Evaluate, Index, Register, Rerank
-from params.training import Histogram, Image2vec, Siamese, TrainClassifier, TrainEmbedder, TrainGan, Untrained
+from params.training import (
+    Histogram,
+    Image2vec,
+    Siamese,
+    TrainClassifier,
+    TrainEmbedder,
+    TrainGan,
+    TripletGan,
+    Untrained,
+)
 
 LARGEST_REPORTED_K = 50
-Method = Literal["histogram", "untrained", "image2vec", "siamese"]
+# The average precision that each protocol reports, as in retrieval.protocol.
+AVERAGE_PRECISION = {"instance": "map@r", "category": "map@all", "cifar10_a": "map@all", "cifar10_c": "map@1000"}
+Method = Literal["histogram", "untrained", "image2vec", "siamese", "triplet_gan", "sgh", "dhd", "gpq", "spq"]
 
 
 class ParamsError(ValueError):
@@ -47,6 +61,11 @@ class Params(Block):
     untrained: Untrained
     image2vec: Image2vec
     siamese: Siamese
+    triplet_gan: TripletGan
+    sgh: Sgh
+    dhd: Dhd
+    gpq: Gpq
+    spq: Spq
     train_classifier: TrainClassifier
     index: Index
     rerank: Rerank
@@ -70,10 +89,33 @@ class Params(Block):
             raise ValueError(
                 f"evaluate.depth is {self.evaluate.depth}, must be at least rerank.depth ({self.rerank.depth})"
             )
+        metric = self.register_.select_by.rpartition("/")[2]
+        reported = AVERAGE_PRECISION[self.base.protocol]
+        if metric.startswith("map@") and metric != reported:
+            raise ValueError(
+                f"register.select_by names {metric}, but base.protocol {self.base.protocol} reports {reported}"
+            )
         if 2**self.train_gan.depth > self.train_gan.size:
             raise ValueError(f"train_gan.depth is {self.train_gan.depth}: 2**depth exceeds train_gan.size")
+        if self.triplet_gan.adversarial_weight and 3 * 2**self.triplet_gan.discriminator_layers > self.base.image_size:
+            raise ValueError(
+                f"triplet_gan.discriminator_layers is {self.triplet_gan.discriminator_layers}: too many for images of "
+                f"base.image_size {self.base.image_size}, which must be at least 3 * 2**layers"
+            )
         if self.ingest.embedded.val_share + self.ingest.embedded.test_share >= 0.9:
             raise ValueError("ingest.embedded.val_share + test_share must stay below 0.9")
+        return self
+
+    @model_validator(mode="after")
+    def source_fits_protocol(self) -> Self:
+        source = self.ingest.source
+        block = getattr(self.ingest, source)
+        if isinstance(block, ClassSet) and self.base.protocol not in block.fitting_protocols:
+            split = f" with split {block.split}" if isinstance(block, Cifar10) else ""
+            fitting = " or ".join(block.fitting_protocols)
+            raise ValueError(
+                f"base.protocol is {self.base.protocol}, which does not fit ingest.source {source}{split}: use {fitting}"
+            )
         return self
 
 

@@ -10,15 +10,22 @@ from params.block import Block
 
 
 class Index(Block):
-    """The FAISS index of dense retrievers."""
+    """The FAISS index: floats of dense retrievers, codes of the others; `ivf_lists` and `ivf_probes` serve both."""
 
-    kind: Literal["flat", "hnsw", "ivfpq"]
+    kind: Literal["flat", "hnsw", "ivfpq"] = Field(description="of dense retrievers; hnsw and ivfpq are approximate")
     hnsw_links: int = Field(ge=4, le=128)
     hnsw_ef_search: int = Field(ge=1, le=10_000)
     ivf_lists: int = Field(ge=1, le=65_536)
     ivf_probes: int = Field(ge=1, le=65_536)
     pq_subspaces: int = Field(ge=1, le=256)
     pq_bits: Literal[4, 8]
+    codes: Literal["flat", "ivf"] = Field(description="of coding retrievers: compare all codes, or those of some lists")
+    binary_comparison: Literal["asymmetric", "symmetric"] = Field(
+        description="bits with the query's real numbers (inner product), or with its bits (Hamming distance)"
+    )
+    pq_comparison: Literal["asymmetric", "symmetric"] = Field(
+        description="codewords with the query's real numbers, or with its own codewords (squared distance)"
+    )
     thumbnail: int = Field(ge=16, le=512, description="side of the thumbnails in the bundle, pixels")
 
 
@@ -34,7 +41,11 @@ class Rerank(Block):
 
 
 class Evaluate(Block):
-    depth: int = Field(ge=1, le=100_000, description="length of the ranked lists that metrics see")
+    depth: int = Field(
+        ge=1,
+        le=100_000,
+        description="length of the ranked lists; where base.protocol counts categories, the protocol's own length counts",
+    )
     bootstrap: int = Field(ge=10, le=100_000, description="resamples of the query items")
     chunk: int = Field(ge=1, le=65_536, description="queries searched at a time")
     gallery_queries: int = Field(ge=1, le=200, description="queries drawn in each retrieval contact sheet")
@@ -46,7 +57,7 @@ class Register(Block):
 
     model_name: str = Field(min_length=1, max_length=100, pattern=r"^[A-Za-z0-9._-]+$")
     select_by: str = Field(
-        pattern=r"^(consumer|shop|sketch)->shop/(hit@(1|5|10|20|50)|precision@5|map@r|mrr)$",
+        pattern=r"^(consumer|shop|sketch)->shop/(hit@(1|5|10|20|50)|precision@5|map@(r|all|1000)|mrr)$",
         description="`PAIR/METRIC` on val, e.g. `consumer->shop/hit@1`",
     )
     floor: float = Field(ge=0.0, le=1.0, description="lowest value of that metric on val that may become champion")

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from params.block import Block
 
 BackboneName = Literal["small", "resnet18", "resnet50", "mobilenet_v2", "mobilenet_v3_small", "squeezenet1_1", "vgg16"]
+TorchvisionName = Literal["resnet18", "resnet50", "mobilenet_v2", "mobilenet_v3_small", "squeezenet1_1", "vgg16"]
+InBatchNegatives = Literal["random", "batch_hard", "semi_hard"]
 NegativeStrategy = Literal["random", "adjacent", "nearest", "batch_hard", "semi_hard"]
+Positives = Literal["crossing", "all"]
+AdversarialLoss = Literal["bce", "hinge"]
 
 
 class Backbone(Block):
@@ -31,6 +35,16 @@ class Augment(Block):
     saturation: float = Field(ge=0.0, le=1.0)
     hue: float = Field(ge=0.0, le=0.5)
     erase: float = Field(ge=0.0, le=1.0, description="probability that a random rectangle is painted over")
+
+
+class StrongAugment(Augment):
+    """Random views whose changes each happen with a probability; the strengths are those of `Augment`."""
+
+    crop: float = Field(ge=0.0, le=1.0, description="probability of the random crop and rotation")
+    jitter: float = Field(ge=0.0, le=1.0, description="probability of the colour changes")
+    grey: float = Field(ge=0.0, le=1.0, description="probability that the view loses its colours")
+    blur: float = Field(ge=0.0, le=1.0, description="probability of a Gaussian blur")
+    blur_sigma: float = Field(ge=0.1, le=100.0, description="largest standard deviation of the blur, pixels")
 
 
 class Fit(Block):
@@ -92,6 +106,7 @@ class Siamese(Block):
     embedding_dim: int = Field(ge=2, le=4096)
     centre: bool = Field(description="batch-normalise the vector before its L2 norm; needed without pretrained weights")
     margin: float = Field(gt=0.0, le=2.0)
+    positives: Positives = Field(description="pairs of two domains where an item has such, or all pairs of an item")
     negatives: NegativeStrategy
     nearest_pool: int = Field(ge=1, le=1000, description="size of the pool of closest non-relevant gallery images")
     nearest_same_category: bool
@@ -100,6 +115,51 @@ class Siamese(Block):
     images_per_item: int = Field(ge=2, le=64)
     accumulate: int = Field(ge=1, le=1024, description="batches whose gradients are added before a step")
     fit: Fit
+
+
+class TripletGan(Block):
+    """CBIR-GAN, a reconstruction; a term of weight 0 is left out, with the nets that only it needs."""
+
+    embedding_dim: int = Field(ge=2, le=4096)
+    centre: bool = Field(description="batch-normalise the vector before its L2 norm; needed without pretrained weights")
+    normalise: bool = Field(description="whether triplet loss and decoder see vectors of length 1, as search does")
+    margin: float = Field(gt=0.0, le=100.0, description="between squared distances; those of unit vectors reach 4")
+    positives: Positives
+    negatives: InBatchNegatives
+    items_per_batch: int = Field(ge=2, le=1024)
+    images_per_item: int = Field(ge=2, le=64)
+    unlabelled_per_batch: int = Field(
+        ge=0, le=65_536, description="images without labels that join a batch for reconstruction and adversary"
+    )
+    triplet_weight: float = Field(ge=0.0, le=10_000.0)
+    reconstruction_weight: float = Field(ge=0.0, le=10_000.0)
+    perceptual_weight: float = Field(ge=0.0, le=10_000.0)
+    adversarial_weight: float = Field(ge=0.0, le=10_000.0)
+    adversarial_loss: AdversarialLoss
+    perceptual_net: TorchvisionName = Field(
+        description="frozen net of the perceptual loss, unless its weights are none"
+    )
+    perceptual_weights: str = Field(
+        description="`none` (a frozen random net), `imagenet` (torchvision download), or a path to a state dict"
+    )
+    decoder_channels: int = Field(ge=4, le=256)
+    discriminator_channels: int = Field(ge=4, le=256)
+    discriminator_layers: int = Field(ge=1, le=5)
+    discriminator_rate: float = Field(gt=0.0, le=1.0, description="learning rate of the discriminator (Adam)")
+    discriminator_beta1: float = Field(ge=0.0, lt=1.0)
+    fit: Fit
+
+    @model_validator(mode="after")
+    def something_to_learn(self) -> Self:
+        weights = (
+            self.triplet_weight,
+            self.reconstruction_weight,
+            self.perceptual_weight,
+            self.adversarial_weight,
+        )
+        if not any(weights):
+            raise ValueError("all four weights are 0: nothing would be learnt; raise one of them")
+        return self
 
 
 class TrainClassifier(Block):

@@ -12,8 +12,10 @@ import numpy.typing as npt
 
 from retrieval.images import Uint8Image
 from retrieval.metrics import REPORTED_K, PerQuery, first_hit_rank, metric_table
-from retrieval.protocol import Gallery, Queries, count_relevant, item_codes, own_rows
+from retrieval.protocol import Gallery, Queries
+from retrieval.protocol import Protocol as EvaluationProtocol
 from retrieval.ranking import NO_ROW, RankedLists, drop_rows, relevance_of
+from retrieval.relevance import count_relevant, label_codes, own_rows
 from retrieval.results import NO_RERANK, RunResult
 
 Vectors = npt.NDArray[np.float32]
@@ -21,6 +23,7 @@ Rows = npt.NDArray[np.int64]
 T = TypeVar("T")
 
 PICTURED = 10
+CELLS = 2_000_000  # results held at a time, whatever the length of the lists: some 100 MB with what is made of them
 
 
 class Search(Protocol):
@@ -41,7 +44,7 @@ class QueryPath:
     """How a query becomes a vector, and what the vector is compared with.
 
     Attributes:
-        name: `encoder`, `gan`, `direct` or `edges`.
+        name: `encoder`, `gan`, `direct`, `edges`, or `encoder-` and the comparison of codes that the bundle does not use.
         pictures: from the queries to the pictures that are looked at, e.g. photos painted from sketches.
         vectors: from those pictures to vectors (n, D).
         search: among the gallery's vectors of the same kind.
@@ -60,18 +63,26 @@ def same_pictures(images: Sequence[Uint8Image]) -> Sequence[Uint8Image]:
 
 @dataclass(frozen=True)
 class Judge:
-    """The right answers of a set of queries: item codes, the rows that are the query itself, and counts."""
+    """The right answers of a set of queries under a protocol: codes of items or categories, the rows that are the query
+    itself, and counts."""
 
     query_codes: Rows
     gallery_codes: Rows
     own: Rows
     n_relevant: Rows
+    protocol: EvaluationProtocol
 
     @classmethod
     def of(cls, queries: Queries, gallery: Gallery) -> Judge:
-        query_codes, gallery_codes = item_codes(queries, gallery)
+        query_codes, gallery_codes = label_codes(queries, gallery)
         own = own_rows(queries, gallery)
-        return cls(query_codes, gallery_codes, own, count_relevant(query_codes, gallery_codes, own))
+        n_relevant = count_relevant(query_codes, gallery_codes, own)
+        return cls(query_codes, gallery_codes, own, n_relevant, gallery.protocol)
+
+    def take(self, chosen: Rows) -> Judge:
+        """The same gallery, some of the queries."""
+        queries = (self.query_codes[chosen], self.gallery_codes, self.own[chosen], self.n_relevant[chosen])
+        return Judge(*queries, self.protocol)
 
     @property
     def gallery_sizes(self) -> Rows:
@@ -89,7 +100,9 @@ class Tally:
 
     def add(self, ranked: RankedLists, judge: Judge, chunk: slice) -> None:
         relevance = relevance_of(ranked, judge.query_codes[chunk], judge.gallery_codes)
-        for name, values in metric_table(relevance, judge.n_relevant[chunk], REPORTED_K).items():
+        average, normaliser = judge.protocol.average_precision, judge.protocol.normaliser
+        found = metric_table(relevance, judge.n_relevant[chunk], REPORTED_K, average, normaliser)
+        for name, values in found.items():
             self.metrics.setdefault(name, []).append(values)
         self.ranks.append(first_hit_rank(relevance))
         missing = max(0, PICTURED - ranked.rows.shape[1])
@@ -109,8 +122,9 @@ def answer(
     """Searches every query that has a right answer, and measures the lists as found and after each of `reorders`.
 
     Args:
-        depth: length of the lists, at least every reported k.
-        chunk: queries held at a time.
+        depth: length of the lists where items count, at least every reported k; where categories do, the protocol says
+            how long they are.
+        chunk: queries held at a time, fewer when their lists are long.
         reorders: name -> re-ranker; each is measured on its own, beside the run without one.
 
     Returns:
@@ -120,16 +134,14 @@ def answer(
     matched = np.flatnonzero(everyone.n_relevant > 0)
     if len(matched) == 0:
         return []
-    kept = queries.take(matched)
-    judge = Judge(
-        everyone.query_codes[matched], everyone.gallery_codes, everyone.own[matched], everyone.n_relevant[matched]
-    )
+    kept, judge = queries.take(matched), everyone.take(matched)
+    depth = gallery.protocol.list_depth(depth, len(gallery))
     tallies = {name: Tally() for name in (NO_RERANK, *reorders)}
     start = 0
-    for images in batches(kept.images(), chunk):
+    for images in batches(kept.images(), queries_at_a_time(chunk, depth)):
         part = slice(start, start + len(images))
         pictures = path.pictures(images)
-        ranked = _ranked(path, pictures, judge.own[part], gallery, depth)
+        ranked = ranked_lists(path.search, path.vectors(pictures), judge.own[part], len(gallery), depth)
         tallies[NO_RERANK].add(ranked, judge, part)
         for name, reorder in reorders.items():
             tallies[name].add(reorder(pictures, ranked), judge, part)
@@ -152,10 +164,16 @@ def in_gallery_order(gallery: Gallery, describe: Callable[[Sequence[Uint8Image]]
     return [said[place] for place in np.argsort(order).tolist()]
 
 
-def _ranked(path: QueryPath, pictures: Sequence[Uint8Image], own: Rows, gallery: Gallery, depth: int) -> RankedLists:
+def queries_at_a_time(chunk: int, depth: int) -> int:
+    """At most `chunk`, and fewer where lists are so long that more would not fit in memory."""
+    return max(1, min(chunk, CELLS // max(depth, 1)))
+
+
+def ranked_lists(search: Search, vectors: Vectors, own: Rows, gallery: int, depth: int) -> RankedLists:
+    """What a gallery of so many images answers to `vectors` (Q, D), without the rows `own` (Q, n) that are the query."""
     # The query itself may take up places, so that many more are asked for and cut off after its removal.
-    wanted = min(depth + own.shape[1], len(gallery))
-    return drop_rows(path.search(path.vectors(pictures), wanted), own).cut(depth)
+    wanted = min(depth + own.shape[1], gallery)
+    return drop_rows(search(vectors, wanted), own).cut(depth)
 
 
 def _result(

@@ -92,7 +92,9 @@ class Bundle:
 
     def _open_index(self) -> VectorIndex:
         block = self.manifest.index
-        index = load_index(self.folder / block.file, metric=block.metric)
+        head = self.manifest.encoder.head
+        file = self.folder / block.file
+        index = load_index(file, metric=block.metric, head=head, dim=block.dim, comparison=block.comparison)
         index.threads = self.threads
         if (index.kind, len(index), index.dim) != (block.kind, block.rows, block.dim):
             raise BundleError(

@@ -53,7 +53,7 @@ def write_bundle(
         folder: where the bundle will stand; an existing one is replaced at the end.
         method: the retriever's name.
         encoder_folder, generator_folder, classifier_folder: folders of the trained models; None for no such part.
-        index: over the encoder's vectors of the gallery, row for row with `gallery_table`.
+        index: over the encoder's vectors of the gallery, row for row with `gallery_table`; learned codebooks are in it.
         gallery_table: `GALLERY_SCHEMA`, in ascending order of image_id.
         rerank: the keys of `RerankBlock`.
         image_size: side of the prepared images, pixels; must be the encoder's.
@@ -124,4 +124,5 @@ def _index_block(index: VectorIndex) -> IndexBlock:
         metric=index.metric,
         bytes_per_vector=index.nbytes,
         parameters=index.parameters,
+        comparison=index.comparison,
     )

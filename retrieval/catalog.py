@@ -32,6 +32,8 @@ SCHEMA = pa.schema(
         pa.field("view", pa.string()),
         pa.field("attributes", pa.list_(pa.string()), nullable=False),
         pa.field("bbox", pa.list_(pa.int32())),
+        pa.field("landmarks", pa.list_(pa.int32())),
+        pa.field("also_gallery_of", pa.string()),
         pa.field("image", pa.binary(), nullable=False),
         pa.field("width", pa.int32()),
         pa.field("height", pa.int32()),
@@ -39,6 +41,17 @@ SCHEMA = pa.schema(
         pa.field("phash", pa.string()),
     ]
 )
+"""Columns that need explaining:
+
+- `landmarks`: x, y, visibility, x, y, visibility, ... in pixels of the image, as many triples as the garment has points;
+  visibility is 0 visible, 1 occluded, 2 cut off (x and y then mean nothing).
+- `also_gallery_of`: another split whose gallery this photo stands in too, as a distractor. The item stays in its own
+  split; the photo only makes the other split's search harder.
+"""
+ADDED_COLUMNS = ("landmarks", "also_gallery_of")
+"""Shards that were written before these columns existed are read as if they held nulls there."""
+SHARD_BYTES = 64 * 2**20
+"""Bounds what a reader or writer holds, however large the photos are."""
 METADATA_COLUMNS = tuple(name for name in SCHEMA.names if name != "image")
 
 Row = Mapping[str, Any]
@@ -56,7 +69,7 @@ class CatalogWriter:
 
     Args:
         folder: where the catalogue will stand; an existing one is replaced at the end.
-        shard_rows: images per Parquet file.
+        shard_rows: images per Parquet file, at most; a file ends earlier when its images reach `SHARD_BYTES`.
         schema: columns of the shards; `SCHEMA` plus any extra columns of the caller.
 
     Raises:
@@ -70,6 +83,7 @@ class CatalogWriter:
         self._shard_rows = shard_rows
         self._partial = self.folder.with_name(f".{self.folder.name}.partial")
         self._pending: list[Row] = []
+        self._pending_bytes = 0
         self._shards = 0
 
     def __enter__(self) -> Self:
@@ -80,7 +94,8 @@ class CatalogWriter:
     def write(self, row: Row) -> None:
         """Adds one image; columns that are left out are stored as null."""
         self._pending.append(row)
-        if len(self._pending) >= self._shard_rows:
+        self._pending_bytes += len(row.get("image") or b"")
+        if len(self._pending) >= self._shard_rows or self._pending_bytes >= SHARD_BYTES:
             self._flush()
 
     def write_all(self, rows: Iterable[Row]) -> None:
@@ -104,7 +119,7 @@ class CatalogWriter:
         pq.write_table(table, self._partial / f"part-{self._shards:05d}.parquet", compression="zstd")
         self.rows_written += len(self._pending)
         self._shards += 1
-        self._pending = []
+        self._pending, self._pending_bytes = [], 0
 
     def _to_table(self, rows: Sequence[Row]) -> pa.Table:
         for row in rows:
@@ -186,7 +201,11 @@ class Catalog:
 
 def _read_metadata(shard: Path) -> pa.Table:
     schema = pq.read_schema(shard)
-    missing = sorted(set(SCHEMA.names) - set(schema.names))
+    missing = sorted(set(SCHEMA.names) - set(schema.names) - set(ADDED_COLUMNS))
     if missing:
         raise CatalogError(f"{shard} lacks the columns {missing}; it is not a catalogue shard")
-    return pq.read_table(shard, columns=[name for name in schema.names if name != "image"])
+    table = pq.read_table(shard, columns=[name for name in schema.names if name != "image"])
+    for name in ADDED_COLUMNS:
+        if name not in schema.names:
+            table = table.append_column(SCHEMA.field(name), pa.nulls(len(table), SCHEMA.field(name).type))
+    return table.select([*METADATA_COLUMNS, *(name for name in schema.names if name not in SCHEMA.names)])

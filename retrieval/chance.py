@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from retrieval.metrics import REPORTED_K, Counts, PerQuery
+from retrieval.metrics import REPORTED_K, Counts, Normaliser, PerQuery, ap_depth
 
 
 def chance_hit_at_k(gallery_size: Counts, n_relevant: Counts, k: int) -> PerQuery:
@@ -60,14 +60,52 @@ def chance_average_precision_at_r(gallery_size: Counts, n_relevant: Counts) -> P
     return np.asarray((harmonic + others * (relevant - harmonic)) / np.maximum(size, 1))
 
 
+def chance_average_precision(
+    gallery_size: Counts, n_relevant: Counts, depth: int | None = None, normaliser: Normaliser = "retrievable"
+) -> PerQuery:
+    """Expected `metrics.average_precision` of a random order over the first `depth` results (all when None).
+
+    With D = min(depth, N), rank i is relevant with probability R/N, and then precision@i expects
+    (1 + (i-1)(R-1)/(N-1)) / i. Summed over i <= D: (R/N) * (H + (R-1)/(N-1) * (D-H)) with H the harmonic number of D,
+    which `retrievable` divides by min(R, D). Divided by the number h of `hits`: given h, any h of the D ranks are as likely
+    as others, so that AP expects (H + (h-1)/(D-1) * (D-H)) / D for h > 0; with E[h] = D R/N and P(h > 0) from the
+    hypergeometric law this gives (P H + (D R/N - P)/(D-1) * (D-H)) / D.
+
+    >>> chance_average_precision(np.array([2]), np.array([1])).tolist()
+    [0.75]
+    >>> chance_average_precision(np.array([2]), np.array([1]), 1, "hits").tolist()
+    [0.5]
+    """
+    size, relevant = np.maximum(np.asarray(gallery_size, dtype=np.float64), 1), np.asarray(n_relevant, dtype=np.float64)
+    seen = size if depth is None else np.minimum(size, depth)
+    longest = int(seen.max(initial=1))
+    harmonic = np.cumsum(1.0 / np.arange(1, longest + 1))[seen.astype(np.int64) - 1]
+    if normaliser == "retrievable":
+        others = (relevant - 1) / np.maximum(size - 1, 1)
+        total = relevant / size * (harmonic + others * (seen - harmonic))
+        return np.asarray(total / np.maximum(np.minimum(relevant, seen), 1))
+    some = _per_distinct(chance_hit_at_k, gallery_size, n_relevant, longest)
+    more = (seen * relevant / size - some) / np.maximum(seen - 1, 1)
+    return np.asarray((some * harmonic + more * (seen - harmonic)) / seen)
+
+
 def chance_table(
-    gallery_size: Counts, n_relevant: Counts, depth: int, reported_k: Sequence[int] = REPORTED_K
+    gallery_size: Counts,
+    n_relevant: Counts,
+    depth: int,
+    reported_k: Sequence[int] = REPORTED_K,
+    average: str = "map@r",
+    normaliser: Normaliser = "retrievable",
 ) -> dict[str, float]:
     """Chance level of every metric of `metrics.metric_table`, averaged over the queries."""
+    if average == "map@r":
+        precision = chance_average_precision_at_r(gallery_size, n_relevant)
+    else:
+        precision = chance_average_precision(gallery_size, n_relevant, ap_depth(average), normaliser)
     levels = {f"hit@{k}": chance_hit_at_k(gallery_size, n_relevant, k) for k in reported_k} | {
         "precision@5": chance_precision(gallery_size, n_relevant, 5),
-        "map@r": chance_average_precision_at_r(gallery_size, n_relevant),
-        "mrr": _distinct_reciprocal_rank(gallery_size, n_relevant, depth),
+        average: precision,
+        "mrr": _per_distinct(chance_reciprocal_rank, gallery_size, n_relevant, depth),
     }
     return {name: float(values.mean()) for name, values in levels.items()}
 
@@ -80,8 +118,10 @@ def _misses(gallery_size: Counts, n_relevant: Counts, depth: int) -> PerQuery:
     return np.asarray(np.where(drawn < size, misses, 1.0))
 
 
-def _distinct_reciprocal_rank(gallery_size: Counts, n_relevant: Counts, depth: int) -> PerQuery:
-    """As `chance_reciprocal_rank`, computed once per distinct (N, R) so that no queries x depth matrix stands."""
+def _per_distinct(
+    level: Callable[[Counts, Counts, int], PerQuery], gallery_size: Counts, n_relevant: Counts, depth: int
+) -> PerQuery:
+    """`level(N, R, depth)`, computed once per distinct (N, R) so that no queries x depth matrix stands."""
     pairs, inverse = np.unique(np.stack([gallery_size, n_relevant], axis=1), axis=0, return_inverse=True)
-    values = [chance_reciprocal_rank(pair[:1], pair[1:], depth)[0] for pair in pairs]
+    values = [level(pair[:1], pair[1:], depth)[0] for pair in pairs]
     return np.asarray(values)[inverse.reshape(-1)]

@@ -16,11 +16,13 @@ from retrieval.vector_index import (
     Keys,
     Rows,
     Scores,
-    VectorIndexError,
     Vectors,
+    check_depth,
     check_rows,
+    check_subset,
     check_vectors,
     faiss_threads,
+    tie_keys,
 )
 
 EF_CONSTRUCTION = 100
@@ -35,6 +37,8 @@ class FaissIndex(ABC):
     """
 
     kind: str
+    head = "dense"
+    comparison = None
 
     def __init__(self, index: Any, metric: str) -> None:
         self.metric = metric
@@ -65,11 +69,10 @@ class FaissIndex(ABC):
     def search(
         self, queries: Vectors, k: int, rows: Rows | None = None, *, tiebreak: Keys | None = None
     ) -> tuple[Scores, Rows]:
-        if k < 1:
-            raise VectorIndexError(f"k = {k}, must be at least 1")
+        check_depth(k)
         prepared = check_vectors(queries, self.dim, "queries")
         prepared = normalise(prepared) if self.metric == "cosine" else prepared
-        keys = self._keys(tiebreak)
+        keys = tie_keys(tiebreak, len(self))
         with faiss_threads(self.threads):
             if rows is None:
                 return self._search_all(prepared, k, keys)
@@ -79,13 +82,6 @@ class FaissIndex(ABC):
 
     def save(self, path: str | Path) -> None:
         write_bytes(path, faiss.serialize_index(self._index).tobytes())
-
-    def _keys(self, tiebreak: Keys | None) -> Keys:
-        if tiebreak is None:
-            return np.arange(len(self), dtype=np.uint64)
-        if tiebreak.shape != (len(self),):
-            raise VectorIndexError(f"tiebreak has the shape {tiebreak.shape}, the index has {len(self)} rows")
-        return tiebreak
 
     def _search_candidates(self, queries: Vectors, k: int, keys: Keys, options: Any) -> tuple[Scores, Rows]:
         """FAISS proposes a few more than k; they are scored against the stored vectors and ordered."""
@@ -186,15 +182,3 @@ def stored_floats(index: Any) -> Vectors:
     """A view of the floats in a flat FAISS index; it must not outlive the index."""
     stored: Vectors = faiss.rev_swig_ptr(index.get_xb(), index.ntotal * index.d).reshape(index.ntotal, index.d)
     return stored
-
-
-def check_subset(rows: Rows, count: int) -> Rows:
-    """`rows` when they are distinct, exist, and are at least one.
-
-    Raises:
-        VectorIndexError: otherwise.
-    """
-    checked = check_rows(rows, count)
-    if not checked.size:
-        raise VectorIndexError("a subset needs at least one row")
-    return checked

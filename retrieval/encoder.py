@@ -11,14 +11,12 @@ import numpy.typing as npt
 
 from retrieval.description import parse_description
 from retrieval.files import read_json
+from retrieval.heads import HEADS
 from retrieval.histogram import HistogramEncoder
 from retrieval.images import Batch
 from retrieval.onnx_session import ModelError, OnnxGraph
 
 Vectors = npt.NDArray[np.float32]
-
-HEADS = ("dense",)
-METRICS = ("cosine", "l2")
 
 
 class Encoder(Protocol):
@@ -27,7 +25,7 @@ class Encoder(Protocol):
     Attributes:
         dim: numbers per vector.
         size: side of the square images it takes, pixels.
-        metric: `cosine` or `l2`, the similarity that its vectors are made for.
+        metric: the similarity that its vectors are made for, one of `retrieval.heads.HEADS`.
     """
 
     dim: int
@@ -47,7 +45,7 @@ class OnnxEncoder:
         size: side of the images, pixels.
         threads: threads of ONNX Runtime.
         dim: numbers per vector; taken from the graph when None.
-        metric: `cosine` or `l2`.
+        metric: `cosine`, `l2` or `hamming`.
 
     Raises:
         ModelError: when the graph is damaged or its output has another width than `dim`.
@@ -139,8 +137,9 @@ def parse_encoder(values: Any, source: str) -> EncoderDescription:
     described = parse_description(DESCRIPTIONS[kind], values, source, ModelError)
     if described.head not in HEADS:
         raise ModelError(f"{source}: head = {described.head!r}, must be one of {list(HEADS)}")
-    if described.metric not in METRICS:
-        raise ModelError(f"{source}: metric = {described.metric!r}, must be one of {list(METRICS)}")
+    if described.metric not in HEADS[described.head]:
+        allowed = f"of head {described.head!r} must be one of {list(HEADS[described.head])}"
+        raise ModelError(f"{source}: metric = {described.metric!r}, {allowed}")
     return described
 
 

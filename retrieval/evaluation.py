@@ -1,10 +1,11 @@
 """Evaluation of an exported bundle on a split: what was measured is what is served.
 
-Every pair of domains whose queries exist is measured. Photo queries go through the encoder. Sketch queries take three
-paths, always side by side: `gan` (generator, then encoder), `direct` (straight into the encoder) and `edges` (the drawing
-against edge maps of the gallery, which needs no learning at all). Where the bundle has an attribute classifier, each path
-through the encoder is measured before and after re-ranking; the query's attributes are predicted, never read from its
-label.
+Every pair of domains whose queries exist is measured. Photo queries go through the encoder; where the index holds codes,
+they are compared in both ways, the bundle's own (`encoder`) and the other (`encoder-symmetric`, `encoder-asymmetric`).
+Sketch queries take three paths, always side by side: `gan` (generator, then encoder), `direct` (straight into the encoder)
+and `edges` (the drawing against edge maps of the gallery, which needs no learning at all). Where the bundle has an
+attribute classifier, each path that is served is measured before and after re-ranking; the query's attributes are
+predicted, never read from its label.
 """
 
 from __future__ import annotations
@@ -17,12 +18,14 @@ from PIL import Image
 
 from retrieval.answering import QueryPath, Reorder, Search, Vectors, answer, in_gallery_order, same_pictures
 from retrieval.catalog import Catalog
+from retrieval.code_index import CodeIndex
 from retrieval.edge_descriptor import EdgeDescriptor
 from retrieval.edges import edge_map
+from retrieval.heads import other_comparison
 from retrieval.images import Uint8Image, prepare_image
-from retrieval.index import build_index
+from retrieval.index import build_alike, build_index
 from retrieval.metrics import REPORTED_K
-from retrieval.protocol import PAIRS, Gallery, Pair, ProtocolError, open_gallery, open_queries
+from retrieval.protocol import INSTANCE, PAIRS, Gallery, Pair, Protocol, ProtocolError, open_gallery, open_queries
 from retrieval.ranking import RankedLists
 from retrieval.rerank import AttributeReranker
 from retrieval.results import RunResult, SplitResult
@@ -30,6 +33,7 @@ from retrieval.retriever import Retriever
 from retrieval.vector_index import VectorIndex
 
 ATTRIBUTES = "attributes"
+SERVED_PATHS = ("encoder", "gan", "direct")
 Describe = Callable[[Sequence[Uint8Image]], Vectors]
 
 
@@ -38,12 +42,13 @@ class EvaluationSettings:
     """How to measure.
 
     Attributes:
-        depth: length of the ranked lists, at least every reported k.
+        depth: length of the ranked lists, at least every reported k; a protocol of categories sets its own.
         resamples: bootstrap resamples of the query items.
         chunk: queries held at a time.
         seed: of the bootstrap.
         edges: method of `retrieval.edges.edge_map`.
         edge_size: side of the photos that edge maps are made of, pixels.
+        protocol: what is right, and who is searched.
     """
 
     depth: int
@@ -52,6 +57,7 @@ class EvaluationSettings:
     seed: int
     edges: str
     edge_size: int
+    protocol: Protocol = INSTANCE
 
     def __post_init__(self) -> None:
         if self.depth < max(REPORTED_K):
@@ -86,14 +92,14 @@ def evaluate_split(
     Raises:
         ProtocolError: when the split has no gallery or no query with an answer, or the bundle lacks gallery photos.
     """
-    gallery = open_gallery(catalog, split)
+    gallery = open_gallery(catalog, split, settings.protocol)
     source = _fresh(retriever, gallery, settings.chunk) if reencode_gallery else _stored(retriever, gallery)
     runs: list[RunResult] = []
     for pair in pairs:
         queries = open_queries(sketches if pair.query_domain == "sketch" and sketches else catalog, split, pair)
         for path in _paths(pair, retriever, source, settings) if len(queries) else ():
-            # Edge maps have no part in the product, so that there is nothing to re-rank.
-            reorders = {} if path.name == "edges" else source.reorders
+            # Edge maps and the comparison that is not configured have no part in the product: nothing to re-rank.
+            reorders = source.reorders if path.name in SERVED_PATHS else {}
             chosen = {"depth": settings.depth, "chunk": settings.chunk}
             runs += answer(pair.name, path, queries, gallery, reorders=reorders, **chosen)
     if not runs:
@@ -103,10 +109,10 @@ def evaluate_split(
 
 @dataclass(frozen=True)
 class Source:
-    """The gallery of a split, ready to be searched and re-ranked; rows are the gallery's."""
+    """The gallery of a split, ready to be searched (see `_searches`) and re-ranked; rows are the gallery's."""
 
     gallery: Gallery
-    search: Search
+    searches: dict[str, Search]
     reorders: dict[str, Reorder]
 
 
@@ -123,23 +129,33 @@ def _stored(retriever: Retriever, gallery: Gallery) -> Source:
     index = retriever.index.subset(rows)
     index.threads = retriever.index.threads
     if not retriever.nets.has_classifier:
-        return Source(gallery, _search(index, gallery), {})
+        return Source(gallery, _searches(index, gallery), {})
     attributes = retriever.gallery_attributes()
-    return Source(gallery, _search(index, gallery), _reorders(retriever, [attributes[row] for row in rows]))
+    return Source(gallery, _searches(index, gallery), _reorders(retriever, [attributes[row] for row in rows]))
 
 
 def _fresh(retriever: Retriever, gallery: Gallery, chunk: int) -> Source:
     """Vectors and attributes made now from the gallery's photos."""
-    index = build_index(_gallery_vectors(gallery, retriever.encode_photos, chunk), metric=retriever.index.metric)
+    index = build_alike(_gallery_vectors(gallery, retriever.encode_photos, chunk), retriever.index)
     index.threads = retriever.index.threads
     if not retriever.nets.has_classifier:
-        return Source(gallery, _search(index, gallery), {})
+        return Source(gallery, _searches(index, gallery), {})
     attributes: Sequence[Collection[str]]
     if retriever.bundle.manifest.rerank.gallery_attributes == "predicted":
         attributes = in_gallery_order(gallery, retriever.predict_attributes, chunk)
     else:
         attributes = gallery.catalog.column("attributes")[gallery.rows].tolist()
-    return Source(gallery, _search(index, gallery), _reorders(retriever, attributes))
+    return Source(gallery, _searches(index, gallery), _reorders(retriever, attributes))
+
+
+def _searches(index: VectorIndex, gallery: Gallery) -> dict[str, Search]:
+    """Names of paths -> searches: `encoder` as the bundle does it; of codes also by the other comparison, e.g.
+    `encoder-asymmetric`."""
+    searches = {"encoder": _search(index, gallery)}
+    if isinstance(index, CodeIndex):
+        other = other_comparison(index.comparison)
+        searches[f"encoder-{other}"] = _search(index.compared(other), gallery)
+    return searches
 
 
 def _search(index: VectorIndex, gallery: Gallery) -> Search:
@@ -166,12 +182,13 @@ def _reorders(retriever: Retriever, attributes: Sequence[Collection[str]]) -> di
 def _paths(pair: Pair, retriever: Retriever, source: Source, settings: EvaluationSettings) -> list[QueryPath]:
     encode = retriever.encode_photos
     if pair.query_domain != "sketch":
-        return [QueryPath("encoder", same_pictures, encode, source.search)]
-    direct = QueryPath("direct", same_pictures, encode, source.search)
+        return [QueryPath(name, same_pictures, encode, search) for name, search in source.searches.items()]
+    search = source.searches["encoder"]
+    direct = QueryPath("direct", same_pictures, encode, search)
     edges = _edge_path(source.gallery, settings)
     if not retriever.nets.has_generator:
         return [direct, edges]
-    return [QueryPath("gan", retriever.generate, encode, source.search), direct, edges]
+    return [QueryPath("gan", retriever.generate, encode, search), direct, edges]
 
 
 def _edge_path(gallery: Gallery, settings: EvaluationSettings) -> QueryPath:

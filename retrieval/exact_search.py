@@ -8,6 +8,7 @@ therefore scored again, one by one in float64, and equal scores are ordered by t
 from __future__ import annotations
 
 import math
+from itertools import repeat
 
 import faiss
 import numpy as np
@@ -64,12 +65,12 @@ def search_exact(queries: Vectors, vectors: Vectors, k: int, keys: Keys, metric:
     width = min(len(vectors), k + SPARE)
     if width == 0 or len(queries) == 0:
         return scores, rows
-    distances, candidates = faiss.knn(queries, vectors, width, metric=faiss.METRIC_L2)
-    for number, query in enumerate(queries):
-        found = candidates[number][candidates[number] >= 0]
-        near = similarity(query, vectors[found], metric)
-        if width < len(vectors) and not _is_settled(query, float(distances[number, -1]), near, k, metric):
-            found, near = np.arange(len(vectors)), _all_scores(query, vectors, metric)
+    whole = np.arange(len(vectors))
+    # Where every vector is a candidate, FAISS would only sort what is sorted again here, and slowly.
+    proposed = zip(*faiss.knn(queries, vectors, width), strict=True) if width < len(vectors) else repeat(None)
+    for number, (query, proposal) in enumerate(zip(queries, proposed, strict=False)):
+        settled = None if proposal is None else _settled(query, vectors, *proposal, k, metric)
+        near, found = settled or (_all_scores(query, vectors, metric), whole)
         chosen = best_first(near, keys[found], k)
         scores[number, : len(chosen)], rows[number, : len(chosen)] = near[chosen], found[chosen]
     return scores, rows
@@ -78,6 +79,15 @@ def search_exact(queries: Vectors, vectors: Vectors, k: int, keys: Keys, metric:
 def empty_result(queries: int, k: int) -> tuple[Scores, Rows]:
     """Scores of -inf and rows of -1, both (queries, k)."""
     return np.full((queries, k), -np.inf, dtype=np.float32), np.full((queries, k), -1, dtype=np.int64)
+
+
+def _settled(
+    query: Vectors, vectors: Vectors, distances: Scores, candidates: Rows, k: int, metric: str
+) -> tuple[Scores, Rows] | None:
+    """Scores and rows of FAISS's candidates; None when one that it did not propose could be among the best `k`."""
+    found = candidates[candidates >= 0]
+    near = similarity(query, vectors[found], metric)
+    return (near, found) if _is_settled(query, float(distances[-1]), near, k, metric) else None
 
 
 def _is_settled(query: Vectors, farthest: float, near: Scores, k: int, metric: str) -> bool:

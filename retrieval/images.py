@@ -14,12 +14,31 @@ Uint8Image = npt.NDArray[np.uint8]  # (H, W, 3) RGB
 Batch = npt.NDArray[np.float32]  # (B, 3, S, S) in [0, 1]
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF")
+# Every colour mode that Pillow gives for these formats; `to_rgb` says what becomes of each.
+MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "I;16", "I")
 ORIENTATION_TAG = 0x0112
 WHITE = (255, 255, 255)
+PNG_BIT_DEPTH = 24  # place of the bit depth in a PNG file: 8 bytes of signature, then the IHDR chunk
 
 
 class ImageError(ValueError):
     """Bytes that are not a picture we accept, or an array that is not a picture; the message names value and limit."""
+
+
+class DamagedImageError(ImageError):
+    """The file begins as a picture and breaks off or makes no sense further on."""
+
+
+class OversizedImageError(ImageError):
+    """The file, or the picture that its header promises, is over a limit."""
+
+
+class AnimatedImageError(ImageError):
+    """The file holds more than one picture."""
+
+
+class ColourModeError(ImageError):
+    """The picture's colours are stored in a way that `to_rgb` does not know."""
 
 
 @dataclass(frozen=True)
@@ -38,10 +57,26 @@ class DecodeLimits:
 DEFAULT_LIMITS = DecodeLimits()
 
 
+@dataclass(frozen=True)
+class Decoded:
+    """A picture and how its file stored it.
+
+    Attributes:
+        pixels: uint8 (H, W, 3), upright.
+        mode: Pillow's name of the colour mode in the file.
+        orientation: the EXIF orientation tag: 1 to 8 where the file follows the standard, None where there is none.
+    """
+
+    pixels: Uint8Image
+    mode: str
+    orientation: object
+
+
 def decode_image(data: bytes, limits: DecodeLimits = DEFAULT_LIMITS) -> Uint8Image:
     """Decodes a photo to upright RGB.
 
-    The EXIF orientation is applied; grey, palette, CMYK and 16-bit pictures become 8-bit RGB; alpha is laid on white.
+    Training, evaluation, the index and serving all read pictures through this function: the EXIF orientation is
+    applied, then `to_rgb`.
 
     Args:
         data: a whole JPEG, PNG, WEBP, BMP or GIF file.
@@ -53,41 +88,53 @@ def decode_image(data: bytes, limits: DecodeLimits = DEFAULT_LIMITS) -> Uint8Ima
     Raises:
         ImageError: when the bytes are no such picture, are animated, truncated or over a limit.
     """
+    return read_image(data, limits).pixels
+
+
+def read_image(data: bytes, limits: DecodeLimits = DEFAULT_LIMITS) -> Decoded:
+    """`decode_image`, and what the file says about itself."""
     if not data:
         raise ImageError("the image is empty (0 bytes)")
     if len(data) > limits.max_bytes:
-        raise ImageError(f"the image has {len(data)} bytes, the limit is {limits.max_bytes}")
+        raise OversizedImageError(f"the image has {len(data)} bytes, the limit is {limits.max_bytes}")
     # A parser fed with hostile bytes raises anything (struct.error, SyntaxError, OverflowError, ...): all of it means
     # that this is not a picture, and none of it is swallowed.
     try:
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
             _check_header(image, limits)
             image.load()
-            return _to_rgb(_upright(image))
+            _scale_colour_key(image, data)
+            orientation = _orientation(image)
+            return Decoded(to_rgb(_upright(image, orientation)), image.mode, orientation)
     except ImageError:
         raise
     except UnidentifiedImageError:
         raise ImageError(f"the file is none of {', '.join(FORMATS)}") from None
     except Image.DecompressionBombError:
-        raise ImageError(f"the image has far more than the {limits.max_pixels} pixels allowed") from None
+        raise OversizedImageError(f"the image has far more than the {limits.max_pixels} pixels allowed") from None
     except Exception as error:
-        raise ImageError(f"the image is truncated or damaged: {error}") from error
+        raise DamagedImageError(f"the image is truncated or damaged: {error}") from error
 
 
 def _check_header(image: Image.Image, limits: DecodeLimits) -> None:
     width, height = image.size
     if width * height > limits.max_pixels:
-        raise ImageError(f"the image is {width} x {height} pixels, the limit is {limits.max_pixels} pixels in all")
+        raise OversizedImageError(
+            f"the image is {width} x {height} pixels, the limit is {limits.max_pixels} pixels in all"
+        )
     # MPO is what phones write: a JPEG with a depth or gain map behind it. Its first picture is the photo.
     if image.format != "MPO" and getattr(image, "n_frames", 1) > 1:
-        raise ImageError(f"the {image.format} is animated; send a still picture")
+        raise AnimatedImageError(f"the {image.format} is animated; send a still picture")
 
 
-def _upright(image: Image.Image) -> Image.Image:
+def _orientation(image: Image.Image) -> object:
     try:
-        orientation = image.getexif().get(ORIENTATION_TAG)
+        return image.getexif().get(ORIENTATION_TAG)
     except Exception:  # broken EXIF says nothing about the pixels, which are whole at this point
-        orientation = None
+        return None
+
+
+def _upright(image: Image.Image, orientation: object) -> Image.Image:
     turns = {
         2: Image.Transpose.FLIP_LEFT_RIGHT,
         3: Image.Transpose.ROTATE_180,
@@ -101,16 +148,50 @@ def _upright(image: Image.Image) -> Image.Image:
     return image if turn is None else image.transpose(turn)
 
 
-def _to_rgb(image: Image.Image) -> Uint8Image:
+def to_rgb(image: Image.Image) -> Uint8Image:
+    """The one conversion of every colour mode to 8-bit RGB.
+
+    - `L`, `1`: grey in all three channels; ink is 0, paper 255.
+    - `I;16`, `I` (16-bit grey): the high byte, which is what Pillow keeps of 16-bit colour.
+    - `LA`, `PA`, `RGBA`, a transparent palette entry or colour: laid on white.
+    - `P`: the palette's colours. `CMYK`: Pillow's conversion without a colour profile (Adobe's inverted files included).
+
+    Args:
+        image: loaded, in one of `MODES`.
+
+    Returns:
+        uint8 of shape (H, W, 3).
+
+    Raises:
+        ColourModeError: when the mode is another.
+    """
+    if image.mode not in MODES:
+        raise ColourModeError(f"the colour mode {image.mode} is none of {', '.join(MODES)}; save it as RGB")
     if image.mode.startswith("I"):
-        # Pillow keeps the high byte of 16-bit colour; the same is done here for 16-bit grey.
-        grey = np.clip(np.asarray(image).astype(np.int64), 0, 65_535) >> 8
-        return np.ascontiguousarray(np.repeat(grey.astype(np.uint8)[:, :, None], 3, axis=2))
+        return _high_bytes(image)
     if image.has_transparency_data:
         rgba = image.convert("RGBA")
         canvas = Image.new("RGBA", rgba.size, (*WHITE, 255))
         return np.array(Image.alpha_composite(canvas, rgba).convert("RGB"), dtype=np.uint8)
     return np.array(image.convert("RGB"), dtype=np.uint8)
+
+
+def _high_bytes(image: Image.Image) -> Uint8Image:
+    values = np.clip(np.asarray(image).astype(np.int64), 0, 65_535)
+    grey = np.where(values == image.info.get("transparency", -1), 255, values >> 8).astype(np.uint8)
+    return np.ascontiguousarray(np.repeat(grey[:, :, None], 3, axis=2))
+
+
+def _scale_colour_key(image: Image.Image, data: bytes) -> None:
+    """Brings a PNG's transparent colour to the 8 bits of the decoded pixels; Pillow leaves it at the file's bit depth."""
+    key = image.info.get("transparency")
+    if image.format != "PNG" or isinstance(key, bytes) or key is None:
+        return
+    depth = data[PNG_BIT_DEPTH]
+    if image.mode == "RGB" and depth == 16:
+        image.info["transparency"] = tuple(value >> 8 for value in key)
+    elif image.mode == "L" and depth < 8:
+        image.info["transparency"] = key * 255 // (2**depth - 1)
 
 
 def prepare_image(image: Uint8Image, size: int, bbox: Sequence[int] | None = None) -> Uint8Image:

@@ -7,10 +7,11 @@ from typing import Any, Self
 
 import numpy as np
 
-from retrieval.dense_index import FaissIndex, check_subset
+from retrieval.dense_index import FaissIndex
 from retrieval.exact_search import normalise
 from retrieval.files import write_bytes
-from retrieval.vector_index import FAISS, Keys, Rows, Scores, VectorIndexError, Vectors, faiss_threads
+from retrieval.inverted_lists import ROW_BYTES, keep_rows
+from retrieval.vector_index import FAISS, Keys, Rows, Scores, VectorIndexError, Vectors, check_subset, faiss_threads
 
 
 class IvfPqIndex(FaissIndex):
@@ -55,7 +56,7 @@ class IvfPqIndex(FaissIndex):
 
     @property
     def nbytes(self) -> int:
-        return int(self._index.code_size) + 8
+        return int(self._index.code_size) + ROW_BYTES
 
     @property
     def parameters(self) -> dict[str, int]:
@@ -71,15 +72,9 @@ class IvfPqIndex(FaissIndex):
     def subset(self, rows: Rows) -> Self:
         """The codes of `rows` under the same trained quantisers."""
         chosen = check_subset(rows, len(self))
-        place = np.full(len(self), -1, dtype=np.int64)
-        place[chosen] = np.arange(len(chosen))
         index = FAISS.clone_index(self._index)
         index.reset()
-        for number in range(self._index.nlist):
-            ids, codes = self._list(number)
-            kept = place[ids] >= 0
-            _append(index, number, place[ids][kept], codes[kept])
-        index.ntotal = len(chosen)
+        keep_rows(self._index, index, chosen)
         return type(self)(index, self.metric)
 
     def save(self, path: str | Path) -> None:
@@ -92,24 +87,9 @@ class IvfPqIndex(FaissIndex):
         self._index.set_direct_map_type(FAISS.DirectMap.NoMap)
         self._index.set_direct_map_type(FAISS.DirectMap.Array)
 
-    def _list(self, number: int) -> tuple[Rows, Any]:
-        """Row numbers (n,) and codes (n, code_size) of one inverted list."""
-        lists = self._index.invlists
-        size, width = lists.list_size(number), self._index.code_size
-        if size == 0:
-            return np.empty(0, dtype=np.int64), np.empty((0, width), dtype=np.uint8)
-        ids = FAISS.rev_swig_ptr(lists.get_ids(number), size).copy()
-        return ids, FAISS.rev_swig_ptr(lists.get_codes(number), size * width).reshape(size, width).copy()
-
     def _search_all(self, queries: Vectors, k: int, keys: Keys) -> tuple[Scores, Rows]:
         options = FAISS.SearchParametersIVF(nprobe=self._index.nprobe)
         return self._search_candidates(queries, k, keys, options)
-
-
-def _append(index: Any, number: int, ids: Rows, codes: Any) -> None:
-    if len(ids):
-        ids, codes = np.ascontiguousarray(ids), np.ascontiguousarray(codes)
-        index.invlists.add_entries(number, len(ids), FAISS.swig_ptr(ids), FAISS.swig_ptr(codes))
 
 
 def _check_settings(vectors: Vectors, lists: int, probes: int, subspaces: int, bits: int) -> None:

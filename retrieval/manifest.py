@@ -13,6 +13,7 @@ from retrieval.classifier import ClassifierDescription
 from retrieval.description import parse_description
 from retrieval.encoder import EncoderDescription, OnnxDescription, parse_encoder
 from retrieval.generator import GeneratorDescription
+from retrieval.heads import COMPARISONS
 from retrieval.rerank import OVERLAPS
 
 SCHEMA_VERSION = 1
@@ -53,7 +54,7 @@ class EncoderBlock:
 
 @dataclass(frozen=True)
 class IndexBlock:
-    """The index: what it is, and how many vectors of what width it holds."""
+    """The index: what it is, how many vectors of what width it holds, and how queries are compared with codes."""
 
     kind: str
     file: str
@@ -62,6 +63,7 @@ class IndexBlock:
     metric: str
     bytes_per_vector: int
     parameters: dict[str, int]
+    comparison: str | None = None
 
 
 @dataclass(frozen=True)
@@ -118,7 +120,8 @@ class Manifest:
     def to_json(self) -> dict[str, Any]:
         """The JSON object; `from_json` of it gives an equal manifest."""
         values: dict[str, Any] = json.loads(json.dumps(asdict(self)))
-        values["encoder"] = {key: value for key, value in values["encoder"].items() if value is not None}
+        for part in ("encoder", "index"):
+            values[part] = {key: value for key, value in values[part].items() if value is not None}
         if self.stage_keys is None:
             del values["stage_keys"]
         return values
@@ -152,6 +155,9 @@ class Manifest:
                 f"{MANIFEST_FILE}: the index holds {self.index.dim} numbers ({self.index.metric}), "
                 f"the encoder gives {self.encoder.dim} ({self.encoder.metric})"
             )
+        if self.index.comparison not in ((None,) if self.encoder.head == "dense" else COMPARISONS):
+            found = f"index: comparison = {self.index.comparison!r}"
+            raise BundleError(f"{MANIFEST_FILE}: {found} does not fit an encoder with head {self.encoder.head!r}")
         if self.index.rows != self.items.rows:
             raise BundleError(f"{MANIFEST_FILE}: {self.index.rows} rows in the index, {self.items.rows} in the items")
         if self.rerank.overlap not in OVERLAPS:

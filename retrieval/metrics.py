@@ -8,7 +8,7 @@ negative score cannot be dropped. The worked examples share one list: hits at ra
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Literal
 
 import numpy as np
@@ -17,6 +17,8 @@ import numpy.typing as npt
 Relevance = npt.NDArray[np.bool_]
 Counts = npt.NDArray[np.int64]
 PerQuery = npt.NDArray[np.float64]
+
+Normaliser = Literal["retrievable", "hits"]
 
 REPORTED_K = (1, 5, 10, 20, 50)
 
@@ -66,7 +68,7 @@ def average_precision_at_r(relevance: Relevance, n_relevant: Counts) -> PerQuery
 
 
 def average_precision(
-    relevance: Relevance, n_relevant: Counts, normaliser: Literal["retrievable", "hits"] = "retrievable"
+    relevance: Relevance, n_relevant: Counts, normaliser: Normaliser = "retrievable"
 ) -> PerQuery:
     """AP over the whole list (map@all when the list is the whole gallery), with the normaliser named.
 
@@ -109,16 +111,56 @@ def reciprocal_rank(relevance: Relevance) -> PerQuery:
     return np.where(ranks > 0, 1.0 / np.maximum(ranks, 1), 0.0)
 
 
+def named_average_precision(
+    name: str, relevance: Relevance, n_relevant: Counts, normaliser: Normaliser = "retrievable"
+) -> PerQuery:
+    """The average precision called `map@r`, `map@all` (the lists hold the whole gallery) or, say, `map@1000`.
+
+    >>> ranked = np.array([[True, False, False, True, False]])
+    >>> [named_average_precision(name, ranked, np.array([3])).round(4).tolist() for name in ("map@all", "map@3")]
+    [[0.5], [0.3333]]
+    """
+    if name == "map@r":
+        return average_precision_at_r(relevance, n_relevant)
+    depth = ap_depth(name)
+    return average_precision(relevance if depth is None else relevance[:, :depth], n_relevant, normaliser)
+
+
+def ap_depth(name: str) -> int | None:
+    """The results that an average precision of that name looks at; None for all.
+
+    >>> ap_depth("map@1000"), ap_depth("map@all")
+    (1000, None)
+    """
+    depth = name.removeprefix("map@")
+    if depth != "all" and not (name.startswith("map@") and depth.isdecimal()):
+        raise ValueError(f"{name!r} is not an average precision; known: map@r, map@all and map@DEPTH")
+    return None if depth == "all" else int(depth)
+
+
 def metric_table(
-    relevance: Relevance, n_relevant: Counts, reported_k: Sequence[int] = REPORTED_K
+    relevance: Relevance,
+    n_relevant: Counts,
+    reported_k: Sequence[int] = REPORTED_K,
+    average: str = "map@r",
+    normaliser: Normaliser = "retrievable",
 ) -> dict[str, PerQuery]:
-    """Every reported metric by name: hit@k for each k, precision@5, map@r, mrr."""
+    """Every reported metric by name: hit@k for each k, precision@5, the average precision called `average`, mrr."""
     hits = {f"hit@{k}": hit_at_k(relevance, k) for k in reported_k}
     return hits | {
         "precision@5": precision_at_k(relevance, 5),
-        "map@r": average_precision_at_r(relevance, n_relevant),
+        average: named_average_precision(average, relevance, n_relevant, normaliser),
         "mrr": reciprocal_rank(relevance),
     }
+
+
+def headline_metrics(names: Iterable[str]) -> tuple[str, ...]:
+    """Those of a report that have room in a short table: hit@1, hit@5 and its average precision.
+
+    >>> headline_metrics(["hit@1", "hit@5", "hit@10", "precision@5", "map@all", "mrr"])
+    ('hit@1', 'hit@5', 'map@all')
+    """
+    return ("hit@1", "hit@5", *(name for name in names if name.startswith("map@")))
 
 
 def _precision_at_hits(relevance: Relevance) -> PerQuery:

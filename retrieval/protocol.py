@@ -1,23 +1,24 @@
-"""Who asks and who answers: the pairs of domains, and the queries and the gallery of a split.
+"""Who asks and who answers: the protocols, the pairs of domains, and the queries and the gallery of a split.
 
-The protocol is `instance`: a result is right when it shows the query's item. The gallery of a split is its shop photos
-with role `gallery`; queries are its photos (or sketches) with role `query`.
+Queries are a split's photos (or sketches) with role `query`, and shop photos answer. Which of them, and what makes an
+answer right, is what a protocol says. A query is never an answer to itself.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from retrieval.catalog import Catalog, Rows
 from retrieval.images import Uint8Image, crop, decode_image
-from retrieval.ranking import NO_ROW, Keys, label_blind_keys
+from retrieval.ranking import Keys, label_blind_keys
 
 Names = npt.NDArray[np.object_]
+
 
 @dataclass(frozen=True)
 class Protocol:
@@ -37,6 +38,23 @@ class Protocol:
     depth: int | None
     normaliser: Literal["retrievable", "hits"]
 
+    @property
+    def average_precision(self) -> str:
+        """The name of its average precision: `map@r` where items count, else `map@all` or `map@` and the depth."""
+        return "map@r" if self.relevance == "item" else f"map@{self.depth or 'all'}"
+
+    def list_depth(self, asked: int, gallery: int) -> int:
+        """Length of the ranked lists: as `asked` where items count, since R is small there (a list shorter than the
+        largest R is refused); the whole gallery or the protocol's own depth where a category has thousands of images.
+        """
+        if self.relevance == "item":
+            return asked
+        return gallery if self.depth is None else max(asked, self.depth)
+
+    def to_json(self) -> dict[str, Any]:
+        """What a report says of it."""
+        return asdict(self) | {"average_precision": self.average_precision}
+
 
 PROTOCOLS = {
     protocol.name: protocol
@@ -49,10 +67,8 @@ PROTOCOLS = {
         Protocol("cifar10_c", "category", "train", 1000, "hits"),
     )
 }
-PROTOCOL = "instance"
+INSTANCE = PROTOCOLS["instance"]
 GALLERY_DOMAIN = "shop"
-# A sketch that was traced from a photo is named after it, and that photo is no answer to it.
-SKETCH_PREFIX = "sketch-of/"
 
 
 @dataclass(frozen=True)
@@ -80,6 +96,7 @@ class Gallery:
         keys: (n,) the hashes, which also order equal scores.
         image_ids, item_ids, categories: (n,) each.
         bboxes: (n,) None or [x1, y1, x2, y2].
+        protocol: that it was opened under.
     """
 
     catalog: Catalog
@@ -89,9 +106,15 @@ class Gallery:
     item_ids: Names
     categories: Names
     bboxes: Names
+    protocol: Protocol = INSTANCE
 
     def __len__(self) -> int:
         return len(self.rows)
+
+    @property
+    def labels(self) -> Names:
+        """What a right answer shares with its query, (n,): items or categories."""
+        return self.item_ids if self.protocol.relevance == "item" else self.categories
 
     def images(self, chosen: npt.NDArray[np.int64] | None = None) -> Iterator[Uint8Image]:
         """The decoded photos (of the `chosen` rows) in order, cropped to their boxes, uint8 (H, W, 3)."""
@@ -113,6 +136,10 @@ class Queries:
     def __len__(self) -> int:
         return len(self.rows)
 
+    def labels(self, protocol: Protocol) -> Names:
+        """What a right answer shares with its query, (n,): items or categories."""
+        return self.item_ids if protocol.relevance == "item" else self.categories
+
     def take(self, chosen: npt.NDArray[np.int64]) -> Queries:
         columns = (column[chosen] for column in (self.image_ids, self.item_ids, self.categories, self.bboxes))
         return Queries(self.catalog, self.rows[chosen], *columns)
@@ -122,21 +149,43 @@ class Queries:
         return _decoded(self.catalog, self.rows, self.bboxes)
 
 
-def open_gallery(catalog: Catalog, split: str) -> Gallery:
-    """The gallery of a split.
+def open_gallery(catalog: Catalog, split: str, protocol: Protocol = INSTANCE) -> Gallery:
+    """Who answers the queries of a split: its own gallery (see `split_gallery`), or the train split's shop photos.
 
     Raises:
-        ProtocolError: when the split has no shop photo with role `gallery`.
+        ProtocolError: when there are none.
     """
-    rows = catalog.select(split=split, role="gallery", domain=GALLERY_DOMAIN)
-    if len(rows) == 0:
-        raise ProtocolError(f"split {split!r} of {catalog.folder} has no {GALLERY_DOMAIN} photos with role gallery")
+    if protocol.gallery == "split":
+        rows = split_gallery(catalog, split)
+    else:
+        rows = catalog.select(split="train", role=["train", "gallery"], domain=GALLERY_DOMAIN)
+        if not len(rows):
+            raise ProtocolError(
+                f"protocol {protocol.name!r} searches the train split, and {catalog.folder} has no {GALLERY_DOMAIN} "
+                "photos in it"
+            )
     image_ids = catalog.column("image_id")[rows]
     keys = label_blind_keys(image_ids.tolist())
     order = np.lexsort((image_ids.astype(str), keys))
     rows = rows[order]
-    columns = (catalog.column(name)[rows] for name in ("image_id", "item_id", "category", "bbox"))
-    return Gallery(catalog, rows, keys[order], *columns)
+    item_ids, categories, bboxes = (catalog.column(name)[rows] for name in ("item_id", "category", "bbox"))
+    return Gallery(catalog, rows, keys[order], image_ids[order], item_ids, categories, bboxes, protocol)
+
+
+def split_gallery(catalog: Catalog, split: str) -> Rows:
+    """Rows of the shop photos of a split with role `gallery`, and those of other splits that are its distractors.
+
+    Raises:
+        ProtocolError: when the split itself has none.
+    """
+    offered = catalog.select(role="gallery", domain=GALLERY_DOMAIN)
+    own, other = (catalog.column(name)[offered] == split for name in ("split", "also_gallery_of"))
+    if not own.any():
+        raise ProtocolError(
+            f"split {split!r} of {catalog.folder} has no {GALLERY_DOMAIN} photos with role gallery; give it some, or set "
+            "base.protocol to one that searches the train split (category, cifar10_c)"
+        )
+    return np.asarray(offered[own | other], dtype=np.int64)
 
 
 def open_queries(catalog: Catalog, split: str, pair: Pair) -> Queries:
@@ -144,31 +193,6 @@ def open_queries(catalog: Catalog, split: str, pair: Pair) -> Queries:
     rows = catalog.select(split=split, role="query", domain=pair.query_domain)
     columns = (catalog.column(name)[rows] for name in ("image_id", "item_id", "category", "bbox"))
     return Queries(catalog, rows, *columns)
-
-
-def own_rows(queries: Queries, gallery: Gallery) -> Rows:
-    """Gallery rows that are the query itself, or the photo that a sketch was traced from; (queries, 2), -1 for none."""
-    places = {image_id: row for row, image_id in enumerate(gallery.image_ids)}
-    same = [places.get(image_id, NO_ROW) for image_id in queries.image_ids]
-    traced = [places.get(image_id.removeprefix(SKETCH_PREFIX), NO_ROW) for image_id in queries.image_ids]
-    pairs = [(a, NO_ROW if a == b else b) for a, b in zip(same, traced, strict=True)]
-    return np.array(pairs, dtype=np.int64).reshape(-1, 2)
-
-
-def item_codes(queries: Queries, gallery: Gallery) -> tuple[Rows, Rows]:
-    """Integers that are equal where the items are: (queries,), (gallery,)."""
-    both = np.concatenate([queries.item_ids, gallery.item_ids]).astype(str)
-    codes = np.unique(both, return_inverse=True)[1].astype(np.int64)
-    return codes[: len(queries)], codes[len(queries) :]
-
-
-def count_relevant(query_codes: Rows, gallery_codes: Rows, own: Rows) -> Rows:
-    """How many gallery images are right for each query, its own rows not counted; (queries,)."""
-    size = int(max(query_codes.max(initial=-1), gallery_codes.max(initial=-1))) + 1
-    totals = np.bincount(gallery_codes, minlength=size)[query_codes]
-    present = own != NO_ROW
-    own_hits = present & (gallery_codes[np.where(present, own, 0)] == query_codes[:, None])
-    return np.asarray(totals - own_hits.sum(axis=1), dtype=np.int64)
 
 
 def _decoded(catalog: Catalog, rows: Rows, bboxes: Names) -> Iterator[Uint8Image]:

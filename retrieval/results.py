@@ -12,8 +12,8 @@ import pyarrow as pa
 
 from retrieval.chance import chance_table
 from retrieval.intervals import Interval, bootstrap_intervals, paired_gain
-from retrieval.metrics import Counts, PerQuery
-from retrieval.protocol import Gallery, Queries
+from retrieval.metrics import REPORTED_K, Counts, PerQuery
+from retrieval.protocol import INSTANCE, Gallery, Protocol, Queries
 
 DIGITS = 6
 NO_RERANK = "none"
@@ -25,7 +25,8 @@ class RunResult:
 
     Attributes:
         pair: e.g. `consumer->shop`.
-        path: how queries became vectors: `encoder`, or for sketches `gan`, `direct`, `edges`.
+        path: how queries became vectors: `encoder` (`encoder-symmetric`, `encoder-asymmetric` for the comparison of codes
+            that the bundle does not use), or for sketches `gan`, `direct`, `edges`.
         rerank: `none`, or what reordered the shortlist, e.g. `attributes`.
         queries: those with at least one right answer in the gallery.
         unmatched: how many queries were left out because they have none.
@@ -51,9 +52,10 @@ class RunResult:
         """`pair path`, with `+ rerank` when there is one."""
         return f"{self.pair} {self.path}" + ("" if self.rerank == NO_RERANK else f" + {self.rerank}")
 
-    def summary(self, depth: int, resamples: int, seed: int) -> dict[str, Any]:
+    def summary(self, depth: int, resamples: int, seed: int, protocol: Protocol = INSTANCE) -> dict[str, Any]:
         """Means with intervals over items, chance levels, and the same per category; JSON-able, rounded."""
-        chance = chance_table(self.gallery_sizes, self.n_relevant, depth)
+        average, normaliser = protocol.average_precision, protocol.normaliser
+        chance = chance_table(self.gallery_sizes, self.n_relevant, depth, REPORTED_K, average, normaliser)
         overall = self._estimates(np.arange(len(self.queries)), resamples, seed)
         for name, estimate in overall.items():
             estimate["chance"] = round(chance[name], DIGITS)
@@ -101,7 +103,7 @@ class RunResult:
 
 @dataclass(frozen=True)
 class SplitResult:
-    """Everything that was measured on one split, with the lists' depth and the bootstrap's settings."""
+    """Everything that was measured on one split, with the depth that was asked for and the bootstrap's settings."""
 
     split: str
     gallery: Gallery
@@ -116,11 +118,19 @@ class SplitResult:
         return found[0] if found else None
 
     def summary(self) -> dict[str, Any]:
-        """JSON-able: the gallery's size and every run's summary; a re-ranked run also has its `gain` over the plain one."""
-        gallery = {"images": len(self.gallery), "items": len(set(self.gallery.item_ids))}
+        """JSON-able: who was searched and how deep, and every run's summary; a re-ranked run also has its `gain` over the
+        plain one."""
+        protocol = self.gallery.protocol
+        depth = protocol.list_depth(self.depth, len(self.gallery))
+        gallery = {
+            "of": self.split if protocol.gallery == "split" else "train",
+            "images": len(self.gallery),
+            "items": len(set(self.gallery.item_ids)),
+            "depth": min(depth, len(self.gallery)),
+        }
         runs = []
         for run in self.runs:
-            summary = run.summary(self.depth, self.resamples, self.seed)
+            summary = run.summary(depth, self.resamples, self.seed, protocol)
             before = self.run(run.pair, run.path)
             if run.rerank != NO_RERANK and before is not None:
                 summary["gain"] = self._gain(before, run)

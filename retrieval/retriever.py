@@ -31,7 +31,7 @@ class Hit:
     Attributes:
         rank: from 1.
         image_id, item_id, category, attributes: of the gallery image, from the catalogue.
-        score: of the first search (cosine, or negative squared distance), also after re-ranking.
+        score: of the first search, also after re-ranking; higher is better (see `VectorIndex.metric`).
         shared_attributes: what query and result have in common, when re-ranking looked at it.
     """
 

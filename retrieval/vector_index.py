@@ -27,18 +27,25 @@ class VectorIndex(Protocol):
     """Vectors numbered 0, 1, ... that can be searched.
 
     Attributes:
-        kind: `flat`, `hnsw` or `ivfpq`.
-        metric: `cosine` (score = cosine) or `l2` (score = negative squared distance).
+        kind: `flat`, `hnsw` or `ivfpq` of floats; `binary_flat`, `binary_ivf`, `pq_flat` or `pq_ivf` of codes.
+        head: what it keeps, a key of `retrieval.heads.HEADS`.
+        metric: `cosine` (score = cosine), `l2` (score = negative squared distance) or `hamming` (score = negative number
+            of differing bits; the inner product of query and code when the comparison is asymmetric).
+        comparison: of codes, `asymmetric` or `symmetric`; None where floats are kept.
         dim: numbers per query.
         threads: threads that one search may use.
     """
 
     kind: str
+    head: str
     metric: str
     dim: int
     threads: int
 
     def __len__(self) -> int: ...
+
+    @property
+    def comparison(self) -> str | None: ...
 
     @property
     def nbytes(self) -> int:
@@ -115,6 +122,25 @@ def check_vectors(vectors: npt.NDArray[Any], dim: int | None, what: str) -> Vect
     return checked
 
 
+def check_depth(k: int) -> None:
+    """Refuses a `k` below 1 by a VectorIndexError."""
+    if k < 1:
+        raise VectorIndexError(f"k = {k}, must be at least 1")
+
+
+def tie_keys(tiebreak: Keys | None, count: int) -> Keys:
+    """What orders equal scores, (count,): `tiebreak`, or the row numbers when None.
+
+    Raises:
+        VectorIndexError: when there is not one key per row.
+    """
+    if tiebreak is None:
+        return np.arange(count, dtype=np.uint64)
+    if tiebreak.shape != (count,):
+        raise VectorIndexError(f"tiebreak has the shape {tiebreak.shape}, the index has {count} rows")
+    return tiebreak
+
+
 def check_rows(rows: npt.NDArray[Any], count: int) -> Rows:
     """`rows` as int64 (n,).
 
@@ -129,4 +155,16 @@ def check_rows(rows: npt.NDArray[Any], count: int) -> Rows:
         raise VectorIndexError(f"rows go from {checked.min()} to {checked.max()}, the index has 0 to {count - 1}")
     if len(np.unique(checked)) < len(checked):
         raise VectorIndexError(f"{len(checked)} rows hold only {len(np.unique(checked))} different ones")
+    return checked
+
+
+def check_subset(rows: Rows, count: int) -> Rows:
+    """`rows` when they are distinct, exist, and are at least one.
+
+    Raises:
+        VectorIndexError: otherwise.
+    """
+    checked = check_rows(rows, count)
+    if not checked.size:
+        raise VectorIndexError("a subset needs at least one row")
     return checked

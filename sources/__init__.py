@@ -29,7 +29,14 @@ def _module(name: str) -> RowSource:
 SOURCES: Mapping[str, RowSource] = {
     "embedded": _module("sources.embedded"),
     "folder": _module("sources.folder"),
+    "parquet": _module("sources.parquet"),
+    "fashion_mnist": _module("sources.fashion_mnist"),
+    "cifar10": _module("sources.cifar10"),
+    "idx": _module("sources.idx"),
     "deepfashion_inshop": _module("sources.deepfashion_inshop"),
+    "deepfashion_c2s": _module("sources.deepfashion_c2s"),
+    "deepfashion_attributes": _module("sources.deepfashion_attributes"),
+    "deepfashion2": _module("sources.deepfashion2"),
 }
 
 

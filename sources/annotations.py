@@ -5,13 +5,14 @@ Columns are separated by runs of blanks, and blanks may trail; numbers may be pa
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from sources.errors import SourceError
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Line:
     """One row of an annotation file and where it stands."""
 
@@ -42,23 +43,34 @@ class Line:
 
 
 def read_lines(path: Path, header: bool = True) -> list[Line]:
+    """`iter_lines` as a list, for files that fit into memory with ease."""
+    return list(iter_lines(path, header))
+
+
+def iter_lines(path: Path, header: bool = True) -> Iterator[Line]:
     """The rows below the count line and the header line, if the file has one; line 1 must state their number.
 
+    Rows come one at a time, so that a table of a gigabyte can be read; the number is checked after the last one.
+
     Raises:
-        SourceError: when the file is absent or line 1 disagrees with the rows.
+        SourceError: when the file is absent, is not UTF-8, or line 1 disagrees with the rows.
     """
     if not path.is_file():
         raise SourceError(f"{path} does not exist; unpack the data set's annotation files there")
+    rows = 0
     try:
-        texts = path.read_text(encoding="utf-8-sig").splitlines()
+        with path.open(encoding="utf-8-sig") as stream:
+            stated = stream.readline().strip()
+            if not stated.isdigit():
+                raise SourceError(f"{path}, line 1 must state the number of rows, it reads {stated!r}")
+            if header:
+                stream.readline()
+            for number, text in enumerate(stream, start=3 if header else 2):
+                if text.strip():
+                    rows += 1
+                    yield Line(path, number, text.rstrip("\n"))
     except UnicodeDecodeError as error:
         raise SourceError(f"{path} is not UTF-8 text: {error}") from error
-    first = 3 if header else 2
-    lines = [Line(path, number, text) for number, text in enumerate(texts, start=1) if number >= first and text.strip()]
-    stated = texts[0].strip() if texts else ""
-    if not stated.isdigit():
-        raise SourceError(f"{path}, line 1 must state the number of rows, it reads {stated!r}")
-    if int(stated) != len(lines):
-        problem = f"line 1 states {int(stated)} rows, the file holds {len(lines)}"
+    if int(stated) != rows:
+        problem = f"line 1 states {int(stated)} rows, the file holds {rows}"
         raise SourceError(f"{path}: {problem}; it is cut off or was edited: fetch it again or mend the count")
-    return lines

@@ -1,39 +1,45 @@
 """DeepFashion In-shop Clothes Retrieval (Liu et al., CVPR 2016), the official split.
 
 Below `ingest.deepfashion_inshop.root`: `Eval/list_eval_partition.txt`, the photos in `img/` (or `img_highres/`; also
-below `Img/`), and in `Anno/`, where present, boxes, the item list and attributes. Official query and gallery photos
-are `test`. The official train items lend `val_share` of themselves to `val`; there about half of an item's photos,
+below `Img/`), and in `Anno/`, where present, boxes, landmarks, the item list and attributes. Official query and gallery
+photos are `test`. The official train items lend `val_share` of themselves to `val`; there about half of an item's photos,
 front views first, are `gallery` and the rest `query`; the photo of a single-photo item is a gallery distractor.
 """
 
 from __future__ import annotations
 
-import io
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from PIL import Image
-
-from params.data import DeepfashionInshop
+from params.deepfashion import DeepfashionInshop
 from sources.annotations import Line, read_lines
-from sources.errors import SourceError, refuse
+from sources.benchmark_files import check_counts, check_items, find_photos, photo_parts
+from sources.errors import refuse
 from sources.inshop_attributes import read_attributes
+from sources.regions import LargePhoto, read_boxes, read_landmarks
 from sources.splits import position
 
 STATUSES = ("train", "query", "gallery")
 OFFICIAL_IMAGES = 52_712
-OFFICIAL_COUNTS = {"train": 25_882, "query": 14_218, "gallery": 12_612}
-OFFICIAL_ITEMS = {"train": 3_997, "test": 3_985}
-BOX_FRAME = 256
-"""Boxes refer to photos that were shrunk to fit 256 x 256 pixels and centred."""
+OFFICIAL_COUNTS = {
+    "train photos": 25_882,
+    "query photos": 14_218,
+    "gallery photos": 12_612,
+    "train items": 3_997,
+    "test items": 3_985,
+    "listed items": 7_982,
+    "attributes": 463,
+}
+PHOTO_SIDE = 256
+"""Boxes and landmarks refer to photos that were shrunk to fit 256 x 256 pixels and centred."""
 
 
 @dataclass(frozen=True)
 class Photo:
-    """One row of the partition file; `series` numbers the item's colour variants."""
+    """One row of the partition file."""
 
     name: str
     item_id: str
@@ -50,14 +56,20 @@ def rows(block: DeepfashionInshop, seed: int) -> Iterator[dict[str, Any]]:
         SourceError: before any image is read, when an annotation file is missing, cut off or contradicts itself.
     """
     root = Path(block.root)
-    photos = _carve_val(_read_partition(root / "Eval/list_eval_partition.txt"), block.val_share, seed)
-    _check_items(root / "Anno/list_item_inshop.txt", photos)
-    boxes = _read_boxes(root / "Anno/list_bbox_inshop.txt")
+    official = _read_partition(root / "Eval/list_eval_partition.txt")
+    listed_items = check_items(root / "Anno/list_item_inshop.txt", (photo.item_id for photo in official))
+    boxes = read_boxes(root / "Anno/list_bbox_inshop.txt", types=2)
+    landmarks = read_landmarks(root / "Anno/list_landmarks_inshop.txt")
     attributes = read_attributes(root / "Anno")
-    files = _find_files(root, "img_highres" if block.high_resolution else "img", photos)
+    if len(official) == OFFICIAL_IMAGES:
+        found = _counts(official) | {"listed items": listed_items, "attributes": attributes.names}
+        check_counts(f"{root}/Eval/list_eval_partition.txt", found, OFFICIAL_COUNTS)
+    photos = _carve_val(official, block.val_share, seed)
+    files = find_photos(root, "img_highres" if block.high_resolution else "img", [photo.name for photo in photos])
     for photo, file in zip(photos, files, strict=True):
         image = file.read_bytes()
-        box = boxes.get(photo.name)
+        box, points = boxes.get(photo.name), landmarks.get(photo.name)
+        large = LargePhoto.of_square(image, PHOTO_SIDE) if block.high_resolution else None
         yield {
             "image_id": photo.name,
             "item_id": photo.item_id,
@@ -67,31 +79,28 @@ def rows(block: DeepfashionInshop, seed: int) -> Iterator[dict[str, Any]]:
             "category": photo.category,
             "view": photo.view,
             "attributes": attributes.of(photo.name, photo.item_id),
-            "bbox": _to_high_resolution(box, image) if box and block.high_resolution else box,
+            "bbox": large.box(box.corners) if box and large else box and box.corners,
+            "landmarks": large.landmarks(points) if points and large else points,
             "image": image,
         }
 
 
 def _read_partition(path: Path) -> list[Photo]:
-    lines = read_lines(path)
-    photos = [_photo(line) for line in lines]
+    photos = [_photo(line) for line in read_lines(path)]
     repeated = [name for name, count in Counter(photo.name for photo in photos).items() if count > 1]
     refuse(str(path), [f"{name} is listed more than once" for name in repeated])
-    if len(photos) == OFFICIAL_IMAGES:
-        _check_official(path, photos)
     return photos
 
 
 def _photo(line: Line) -> Photo:
     """`img/WOMEN/Dresses/id_00000002/02_1_front.jpg id_00000002 train` as a Photo."""
     name, item_id, status = line.fields(3)
-    parts = PurePosixPath(name).parts
-    if len(parts) != 5 or parts[0] != "img" or ".." in parts:
-        raise line.error("holds a path that is not img/GENDER/CATEGORY/ITEM/FILE")
+    _img, _gender, category, folder, file = photo_parts(line, name, "img/GENDER/CATEGORY/ITEM/FILE")
+    if folder != item_id:
+        raise line.error(f"has the item {item_id}, but the photo lies in the folder {folder}")
     if status not in STATUSES:
         raise line.error(f"has the status {status!r}, which is none of {', '.join(STATUSES)}")
-    split = "train" if status == "train" else "test"
-    return Photo(name, item_id, split, status, parts[2], _view(parts[4]))
+    return Photo(name, item_id, "train" if status == "train" else "test", status, category, _view(file))
 
 
 def _view(file: str) -> str | None:
@@ -100,59 +109,11 @@ def _view(file: str) -> str | None:
     return next((part for part in parts[2:] if not part.isdigit()), None)
 
 
-def _check_official(path: Path, photos: Sequence[Photo]) -> None:
-    counts = dict(Counter(photo.role for photo in photos))
-    items = {split: len({photo.item_id for photo in photos if photo.split == split}) for split in OFFICIAL_ITEMS}
-    if counts != OFFICIAL_COUNTS or items != OFFICIAL_ITEMS:
-        found = f"{counts} photos and {items} items"
-        raise SourceError(
-            f"{path}: {found}, the official split has {OFFICIAL_COUNTS} and {OFFICIAL_ITEMS}; fetch it again"
-        )
-
-
-def _check_items(path: Path, photos: Sequence[Photo]) -> None:
-    if not path.is_file():
-        return
-    known = {line.fields(1)[0] for line in read_lines(path, header=False)}
-    unknown = sorted({photo.item_id for photo in photos} - known)
-    refuse(str(path), [f"item {item} of the partition file is not listed" for item in unknown])
-
-
-def _read_boxes(path: Path) -> dict[str, list[int]]:
-    if not path.is_file():
-        return {}
-    boxes = {}
-    for line in read_lines(path):
-        name, _clothes_type, _pose_type, *corners = line.fields(7)
-        boxes[name] = [line.integer(corner) for corner in corners]
-    return boxes
-
-
-def _to_high_resolution(box: Sequence[int], image: bytes) -> list[int]:
-    """The box in pixels of the large photo; the small one is the large one shrunk to fit 256 x 256 and centred.
-
-    A photo that cannot be opened keeps the box as it is: validation sets such a photo aside.
-    """
-    try:
-        with Image.open(io.BytesIO(image)) as photo:
-            width, height = photo.size
-    except (OSError, Image.DecompressionBombError):
-        return list(box)
-    scale = max(width, height) / BOX_FRAME
-    margins = ((BOX_FRAME - width / scale) / 2, (BOX_FRAME - height / scale) / 2) * 2
-    limits = (width, height, width, height)
-    scaled = (round((edge - margin) * scale) for edge, margin in zip(box, margins, strict=True))
-    return [min(max(edge, 0), limit) for edge, limit in zip(scaled, limits, strict=True)]
-
-
-def _find_files(root: Path, folder: str, photos: Sequence[Photo]) -> list[Path]:
-    bases = [base for base in (root / folder, root / "Img" / folder) if base.is_dir()]
-    if not bases:
-        raise SourceError(f"{root / folder} does not exist; unpack the photos there (also looked in {root / 'Img'})")
-    files = [bases[0].joinpath(*PurePosixPath(photo.name).parts[1:]) for photo in photos]
-    missing = [f"{file} does not exist; unpack the archive again" for file in files if not file.is_file()]
-    refuse(str(bases[0]), missing)
-    return files
+def _counts(photos: Sequence[Photo]) -> dict[str, int | None]:
+    roles = Counter(photo.role for photo in photos)
+    items = {split: len({photo.item_id for photo in photos if photo.split == split}) for split in ("train", "test")}
+    counts: dict[str, int | None] = {f"{role} photos": roles[role] for role in STATUSES}
+    return counts | {f"{split} items": count for split, count in items.items()}
 
 
 def _carve_val(photos: Sequence[Photo], share: float, seed: int) -> list[Photo]:

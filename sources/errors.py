@@ -1,4 +1,4 @@
-"""The error of every source, and a way to report many problems at once."""
+"""The error of every source, a way to report many problems at once, and the warning of what was put up with."""
 
 from __future__ import annotations
 
@@ -9,6 +9,10 @@ SHOWN = 10
 
 class SourceError(ValueError):
     """A source's files cannot be used; the message names file, place and remedy."""
+
+
+class SourceWarning(UserWarning):
+    """A source's files can be used, but something in them was passed over or mended; the message says what."""
 
 
 def refuse(what: str, problems: Sequence[str]) -> None:

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from sources.annotations import read_lines
 from sources.errors import SourceError
+from sources.label_tables import read_labels
 
 TABLE_COLUMNS = {
     "gender": "gender",
@@ -29,11 +30,16 @@ TABLE_COLUMNS = {
 
 @dataclass(frozen=True)
 class Attributes:
-    """Labels of items and labels of single photos; a photo has both."""
+    """Labels of items and labels of single photos; a photo has both.
+
+    Attributes:
+        names: how many attributes the official files know; None where they are not there.
+    """
 
     by_item: Mapping[str, list[str]] = field(default_factory=dict)
     by_photo: Mapping[str, list[str]] = field(default_factory=dict)
     colour_by_item: Mapping[str, list[str]] = field(default_factory=dict)
+    names: int | None = None
 
     def of(self, photo: str, item_id: str) -> list[str]:
         """All labels of a photo; the item's only colour stands in where the photo has none of its own."""
@@ -47,31 +53,25 @@ def read_attributes(folder: Path) -> Attributes:
     Raises:
         SourceError: when a file is malformed, or one of the two official attribute files lacks its partner.
     """
-    by_item = _read_items(folder)
+    names, by_item = _read_items(folder)
     by_photo = _read_colours(folder)
-    if not by_item and not by_photo and (folder / "attributes.csv").is_file():
+    if names is None and not by_photo and (folder / "attributes.csv").is_file():
         return Attributes(by_photo=_read_table(folder / "attributes.csv"))
-    return Attributes(by_item, by_photo, _read_descriptions(folder))
+    return Attributes(by_item, by_photo, _read_descriptions(folder), names)
 
 
 def _locate(folder: Path, name: str) -> Path | None:
     return next((path for path in (folder / name, folder / "attributes" / name) if path.is_file()), None)
 
 
-def _read_items(folder: Path) -> dict[str, list[str]]:
+def _read_items(folder: Path) -> tuple[int | None, dict[str, list[str]]]:
     names_file, items_file = _locate(folder, "list_attr_cloth.txt"), _locate(folder, "list_attr_items.txt")
     if names_file is None and items_file is None:
-        return {}
+        return None, {}
     if names_file is None or items_file is None:
         raise SourceError(f"{folder} holds only one of list_attr_cloth.txt and list_attr_items.txt; unpack both")
     names = [line.text.strip() for line in read_lines(names_file)]
-    labels = {}
-    for line in read_lines(items_file):
-        item, *values = line.fields(1 + len(names))
-        if not {"1", "-1", "0"}.issuperset(values):
-            raise line.error("holds a value other than 1, -1 and 0")
-        labels[item] = [name for name, value in zip(names, values, strict=True) if value == "1"]
-    return labels
+    return len(names), read_labels(items_file, names)
 
 
 def _read_colours(folder: Path) -> dict[str, list[str]]:

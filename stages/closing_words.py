@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from retrieval.metrics import headline_metrics
 from tracking.evaluations import Evaluation, Measure
 from tracking.gate import Verdict
 from tracking.registry import CHAMPION, Registry, Version
 
-COLUMNS = (("hit@1", "hit@1"), ("hit@5", "hit@5"), ("map@r", "mAP@R"))
 REPORTED = "test"
 
 
@@ -34,11 +34,12 @@ def closing_words(
 def leaderboard(ranking: Sequence[Evaluation], measure: Measure) -> str:
     """Methods by test figures, in order of val; a star marks the chosen one."""
     head = f"{REPORTED} split, {measure.pair}; chosen (*) by val {measure.metric}"
-    names = f"  {'method':<14}" + "".join(f"{title:>8}" for _, title in COLUMNS) + "   hit@1 95 %"
+    columns = headline_metrics(ranking[0].run(REPORTED, measure.pair)["metrics"])
+    names = f"  {'method':<14}" + "".join(f"{metric:>9}" for metric in columns) + "   hit@1 95 %"
     lines = [head, names]
     for place, evaluation in enumerate(ranking):
         found = evaluation.run(REPORTED, measure.pair)["metrics"]
-        values = "".join(f"{found[metric]['value']:>8.3f}" for metric, _ in COLUMNS)
+        values = "".join(f"{found[metric]['value']:>9.3f}" for metric in columns)
         interval = f"{found['hit@1']['low']:.3f}-{found['hit@1']['high']:.3f}"
         lines.append(f"{'*' if place == 0 else ' '} {evaluation.method:<14}{values}   {interval}")
     return "\n".join(lines)

@@ -20,7 +20,8 @@ from params import Params, load_params
 from retrieval.catalog import Catalog
 from retrieval.evaluation import evaluate_split
 from retrieval.files import write_bytes, write_json
-from retrieval.protocol import PROTOCOL
+from retrieval.metrics import headline_metrics as short_metrics
+from retrieval.protocol import PROTOCOLS
 from retrieval.results import SplitResult, headline
 from retrieval.retriever import Retriever
 from stages.folders import fresh_folder
@@ -29,8 +30,7 @@ from tracking.runs import stage_run
 
 SPLITS = ("val", "test")
 REPORTED = "test"
-HEADLINE = ("hit@1", "hit@5", "map@r")
-SHOWN = ("hit@1", "hit@5", "hit@10", "map@r", "mrr")
+LEFT_OUT = ("hit@20", "hit@50", "precision@5")  # of what is printed
 
 Results = Mapping[str, SplitResult]
 Summaries = Mapping[str, dict[str, Any]]
@@ -42,7 +42,8 @@ def main(method: str, root: Path = Path()) -> None:
         retriever = Retriever.load(root / "models/bundles" / method, threads=params.base.threads)
         results = measure(retriever, params, root)
         summaries = {split: result.summary() for split, result in results.items()}
-        write_reports(root / "reports", method, retriever.bundle.hash, results, summaries)
+        head = {"method": method, "protocol": PROTOCOLS[params.base.protocol].to_json(), "bundle": retriever.bundle.hash}
+        write_reports(root / "reports", head, results, summaries)
         for name, picture in write_plots(root / "reports/plots", method, retriever, results, summaries, params):
             write_bytes(run.artifacts / name, picture)
         for name, value in headline_metrics(summaries):
@@ -52,7 +53,7 @@ def main(method: str, root: Path = Path()) -> None:
 
 def used_params(params: Params) -> dict[str, Any]:
     """The params that decide on the numbers; those of the re-ranking come with the bundle."""
-    base = {"seed": params.base.seed, "threads": params.base.threads}
+    base = {"seed": params.base.seed, "threads": params.base.threads, "protocol": params.base.protocol}
     sketch = {"edges": params.sketch.edges, "size": params.sketch.size}
     return {"base": base, "evaluate": params.evaluate.model_dump(), "sketch": sketch}
 
@@ -65,9 +66,10 @@ def measure(retriever: Retriever, params: Params, root: Path) -> dict[str, Split
     return {split: evaluate_split(retriever, catalog, sketches, split, settings) for split in SPLITS}
 
 
-def write_reports(reports: Path, method: str, bundle_hash: str, results: Results, summaries: Summaries) -> None:
-    head = {"schema_version": 1, "method": method, "protocol": PROTOCOL, "bundle": bundle_hash}
-    write_json(reports / f"evaluation/{method}.json", head | {"splits": summaries})
+def write_reports(reports: Path, head: Mapping[str, Any], results: Results, summaries: Summaries) -> None:
+    """`head` names the method, its bundle and the protocol."""
+    method = head["method"]
+    write_json(reports / f"evaluation/{method}.json", {"schema_version": 2, **head, "splits": summaries})
     write_json(reports / f"metrics/{method}.json", short_list(summaries))
     sink = pa.BufferOutputStream()
     pq.write_table(pa.concat_tables([result.table() for result in results.values()]), sink, compression="zstd")
@@ -97,7 +99,7 @@ def short_list(summaries: Summaries) -> dict[str, dict[str, dict[str, float]]]:
     for split, summary in summaries.items():
         named = headline(summary)
         kept = named if split == REPORTED else dict(list(named.items())[:1])
-        short[split] = {run: {name: found[name] for name in HEADLINE} for run, found in kept.items()}
+        short[split] = {run: {name: found[name] for name in short_metrics(found)} for run, found in kept.items()}
     return short
 
 
@@ -111,12 +113,14 @@ def headline_metrics(summaries: Summaries) -> Iterator[tuple[str, float]]:
 
 def table(method: str, summaries: Summaries) -> str:
     """A line per run with the interval of hit@1 and the level of chance."""
-    lines = [f"{method:<38}{'queries':>8}" + "".join(f"{name:>8}" for name in SHOWN) + "   hit@1 95 %     chance"]
+    reported = next(iter(summaries.values()))["runs"][0]["metrics"]
+    shown = [name for name in reported if name not in LEFT_OUT]
+    lines = [f"{method:<38}{'queries':>8}" + "".join(f"{name:>9}" for name in shown) + "   hit@1 95 %     chance"]
     for split, summary in summaries.items():
         for run in summary["runs"]:
             name = f"{split} {run['pair']} {run['path']}" + (f" +{run['rerank']}" if run["rerank"] != "none" else "")
             found, first = run["metrics"], run["metrics"]["hit@1"]
-            values = "".join(f"{found[metric]['value']:>8.3f}" for metric in SHOWN)
+            values = "".join(f"{found[metric]['value']:>9.3f}" for metric in shown)
             interval = f"{first['low']:.3f}-{first['high']:.3f}"
             lines.append(f"{name:<38}{run['queries']:>8}{values}   {interval}  {first['chance']:>9.3f}")
     return "\n".join(lines)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,8 @@ from params import Params, load_params
 from retrieval.bundle import write_bundle
 from retrieval.catalog import Catalog, Rows
 from retrieval.classifier import AttributeClassifier
-from retrieval.encoder import load_encoder
+from retrieval.codebooks import read_codebooks
+from retrieval.encoder import describe_encoder, load_encoder
 from retrieval.images import Uint8Image, crop, decode_image, encode_jpeg, prepare_image, to_batch
 from retrieval.index import build_index
 from retrieval.items import GALLERY_SCHEMA
@@ -36,8 +37,8 @@ def main(method: str, root: Path = Path()) -> None:
             models / "bundles" / method,
             method=method,
             encoder_folder=models / method,
-            generator_folder=models / "sketch_gan",
-            classifier_folder=models / "attributes",
+            generator_folder=present(models / "sketch_gan"),
+            classifier_folder=present(models / "attributes"),
             index=index,
             gallery_table=table,
             rerank=params.rerank.model_dump(),
@@ -54,8 +55,13 @@ def used_params(params: Params) -> dict[str, Any]:
     return {"base": base, "index": params.index.model_dump(), "rerank": params.rerank.model_dump()}
 
 
+def present(folder: Path) -> Path | None:
+    """`folder`, or None where nobody trained that model: DVC always does, a benchmark of photo search need not."""
+    return folder if folder.is_dir() else None
+
+
 def gallery_rows(catalog: Catalog) -> Rows:
-    """Every shop photo but the shop queries of val and test, in order of image_id."""
+    """Every shop photo but the shop queries of val and test, so all that a protocol may search; in order of image_id."""
     rows = catalog.select(domain="shop", role=["gallery", "train"])
     return rows[np.argsort(catalog.column("image_id")[rows].astype(str), kind="stable")]
 
@@ -65,18 +71,25 @@ def describe_gallery(
 ) -> tuple[npt.NDArray[np.float32], pa.Table]:
     """Vectors (rows, D), and the gallery table with predicted attributes and thumbnails; a chunk of photos at a time."""
     encoder = load_encoder(root / "models" / method, params.base.threads)
-    classifier = AttributeClassifier(root / "models/attributes", params.base.threads)
+    labels_of = attribute_labels(present(root / "models/attributes"), params)
     records = catalog.table.take(pa.array(rows)).to_pylist()
     vectors: list[npt.NDArray[np.float32]] = []
     for start, photos in photo_chunks(catalog, rows):
         batch = to_batch([prepare_image(photo, encoder.size) for photo in photos])
         vectors.append(encoder.encode(batch))
-        labels = classifier.predict(to_batch([prepare_image(photo, classifier.size) for photo in photos]))
-        for record, photo, found in zip(records[start : start + CHUNK], photos, labels, strict=True):
+        for record, photo, found in zip(records[start : start + CHUNK], photos, labels_of(photos), strict=True):
             record["predicted_attributes"] = sorted(found)
             record["thumbnail"] = encode_jpeg(prepare_image(photo, params.index.thumbnail))
     columns = {name: [record[name] for record in records] for name in GALLERY_SCHEMA.names}
     return np.concatenate(vectors), pa.table(columns, schema=GALLERY_SCHEMA)
+
+
+def attribute_labels(folder: Path | None, params: Params) -> Callable[[list[Uint8Image]], Sequence[Collection[str]]]:
+    """From photos to the attributes that the classifier in `folder` sees in each; none without a classifier."""
+    if folder is None:
+        return lambda photos: [()] * len(photos)
+    classifier = AttributeClassifier(folder, params.base.threads)
+    return lambda photos: classifier.predict(to_batch([prepare_image(photo, classifier.size) for photo in photos]))
 
 
 def photo_chunks(catalog: Catalog, rows: Rows) -> Iterator[tuple[int, list[Uint8Image]]]:
@@ -90,8 +103,10 @@ def photo_chunks(catalog: Catalog, rows: Rows) -> Iterator[tuple[int, list[Uint8
 
 def build(vectors: npt.NDArray[np.float32], method: str, params: Params, root: Path) -> VectorIndex:
     settings = params.index.model_dump(exclude={"thumbnail"})
-    encoder = load_encoder(root / "models" / method, params.base.threads)
-    return build_index(vectors, metric=encoder.metric, **settings)
+    folder = root / "models" / method
+    described = describe_encoder(folder)
+    codebooks = read_codebooks(folder, described.dim) if described.head == "pq" else None
+    return build_index(vectors, head=described.head, metric=described.metric, codebooks=codebooks, **settings)
 
 
 if __name__ == "__main__":

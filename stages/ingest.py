@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -22,6 +23,7 @@ class Tally:
 
     def __init__(self) -> None:
         self.cells: Counter[tuple[str, str, str]] = Counter()
+        self.galleries: dict[str, Counter[str]] = {}
         self.items: set[str] = set()
         self.categories: set[str] = set()
 
@@ -30,12 +32,16 @@ class Tally:
             self.cells[row["split"], row["domain"], row["role"]] += 1
             self.items.add(row["item_id"])
             self.categories.add(row["category"])
+            if row["role"] == "gallery" and row["domain"] == "shop":
+                for split in {row["split"], row.get("also_gallery_of")} - {None}:
+                    self.galleries.setdefault(split, Counter())[row["split"]] += 1
             yield row
 
     def metrics(self) -> dict[str, int]:
-        """Counts by name: in all, and as `images/SPLIT/DOMAIN/ROLE`."""
+        """Counts by name: in all, as `images/SPLIT/DOMAIN/ROLE`, and photos that a split searches as `gallery/SPLIT`."""
         total = {"images": self.cells.total(), "items": len(self.items), "categories": len(self.categories)}
-        return total | {f"images/{'/'.join(cell)}": count for cell, count in sorted(self.cells.items())}
+        galleries = {f"gallery/{split}": photos.total() for split, photos in sorted(self.galleries.items())}
+        return total | {f"images/{'/'.join(cell)}": count for cell, count in sorted(self.cells.items())} | galleries
 
 
 def ingest(params: Params, root: Path) -> Tally:
@@ -58,16 +64,22 @@ def main(root: Path = Path()) -> None:
     source = params.ingest.source
     settings = {"seed": params.base.seed, "source": source, source: getattr(params.ingest, source).model_dump()}
     with stage_run("ingest", params=settings, root=root) as run:
+        start = time.perf_counter()
         tally = ingest(params, root)
+        speed = tally.cells.total() / (time.perf_counter() - start)
+        run.volatile("images_per_second", speed)
         for name, value in tally.metrics().items():
             run.metric(name, value)
-    print(summary(source, tally))
+    print(summary(source, tally), f"  {speed:.0f} images/s", sep="\n")
 
 
 def summary(source: str, tally: Tally) -> str:
     lines = [f"{source}: {tally.cells.total()} images, {len(tally.items)} items, {len(tally.categories)} categories"]
     for (split, domain, role), count in sorted(tally.cells.items()):
         lines.append(f"  {split:<6}{domain:<10}{role:<9}{count:>8}")
+    for split, photos in sorted(tally.galleries.items()):
+        others = "".join(f", {count} of them of {other}" for other, count in sorted(photos.items()) if other != split)
+        lines.append(f"  gallery of {split}: {photos.total()} shop photos{others}")
     return "\n".join(lines)
 
 

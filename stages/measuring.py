@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from params import Params
 from retrieval.evaluation import EvaluationSettings
+from retrieval.protocol import PROTOCOLS
 
 
 def evaluation_settings(params: Params) -> EvaluationSettings:
@@ -14,4 +15,5 @@ def evaluation_settings(params: Params) -> EvaluationSettings:
         seed=params.base.seed,
         edges=params.sketch.edges,
         edge_size=params.sketch.size,
+        protocol=PROTOCOLS[params.base.protocol],
     )

@@ -2,11 +2,14 @@
 
 A method is the module of its name in `lightning_modules/`. It offers one of `build(params, data)`, a module to train,
 `fixed_net(params)`, a net that is used as it is, or `fixed_encoder(params)`, an encoder without a net.
+
+`torchrun --standalone --nproc-per-node 2 -m stages.train_embedder METHOD` spreads each batch over two processes.
 """
 
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -17,14 +20,20 @@ from retrieval.encoder import describe_histogram
 from retrieval.files import write_array, write_json
 from stages.folders import fresh_folder
 from tracking.runs import StageRun, stage_run
+from tracking.stage_key import stage_key
 
 if TYPE_CHECKING:
+    from lightning_modules.data import RetrievalData
     from lightning_modules.embedder import RetrievalNet
     from lightning_modules.retrieval_module import RetrievalModule
+    from lightning_modules.training import Plan, Recorder
 
 
 def main(method: str, root: Path = Path()) -> None:
     params = load_params(root / "params.yaml")
+    if os.environ.get("RANK", "0") != "0":
+        train_along(params, method, root)
+        return
     folder = root / "models" / method
     with stage_run("train_embedder", method, params=settings(params, method), root=root) as run:
         source = importlib.import_module(f"lightning_modules.{method}")
@@ -54,29 +63,63 @@ def produce(source: ModuleType, params: Params, method: str, root: Path, target:
 
 def train(source: ModuleType, params: Params, method: str, root: Path, target: Path, run: StageRun) -> None:
     """Trains, resuming where a killed try stopped, and exports the best epoch."""
-    from lightning_modules.data import RetrievalData
     from lightning_modules.scratch import open_scratch, params_key
-    from retrieval.catalog import Catalog
 
-    catalog = Catalog.open(root / "data/catalog")
-    shared = params.train_embedder
-    data = RetrievalData.from_catalog(
-        catalog, list(shared.domains), params.base.image_size, shared.labels, params.base.seed
-    )
-    module = source.build(params, data)
+    module = source.build(params, load_data(params, root))
     key = run.key or params_key(settings(params, method))
     with open_scratch(root, f"train_embedder-{method}", key) as scratch:
         fit_module(module, params, method, scratch, run)
         run.volatile("onnx_parity", export(module.net, params.base.image_size, target))
 
 
-def fit_module(module: RetrievalModule, params: Params, method: str, scratch: Path, run: StageRun) -> None:
+def train_along(params: Params, method: str, root: Path) -> None:
+    """What all processes of a `torchrun` but the first do; records, files and export are left to that one."""
+    from lightning_modules.determinism import prepare_torch
+    from lightning_modules.scratch import params_key, scratch_folder
+    from lightning_modules.training import fit
+
+    source = importlib.import_module(f"lightning_modules.{method}")
+    if not hasattr(source, "build"):
+        return
+    prepare_torch(params.base.seed, params.base.threads)
+    module = source.build(params, load_data(params, root))
+    key = stage_key(f"train_embedder@{method}", root) or params_key(settings(params, method))
+    plan = prepare(module, params, method)
+    fit(module, module.data, plan, params.base, scratch_folder(root, f"train_embedder-{method}", key))
+
+
+def load_data(params: Params, root: Path) -> RetrievalData:
+    """The images that `train_embedder` and the protocol name."""
+    from lightning_modules.data import RetrievalData
+    from retrieval.catalog import Catalog
+    from retrieval.protocol import PROTOCOLS
+
+    shared, base = params.train_embedder, params.base
+    return RetrievalData.from_catalog(
+        Catalog.open(root / "data/catalog"),
+        list(shared.domains),
+        base.image_size,
+        shared.labels,
+        base.seed,
+        PROTOCOLS[base.protocol],
+    )
+
+
+def fit_module(module: RetrievalModule, params: Params, method: str, scratch: Path, run: Recorder) -> None:
+    from lightning_modules.training import fit_and_record
+
+    fit_and_record(module, module.data, prepare(module, params, method), params.base, scratch, run)
+
+
+def prepare(module: RetrievalModule, params: Params, method: str) -> Plan:
+    """Puts the method's images in its order, and says how it is to be fitted."""
     from lightning_modules.result_sheet import draw_results
     from lightning_modules.retrieval_module import MONITOR
-    from lightning_modules.training import Plan, fit_and_record
+    from lightning_modules.training import Plan
 
     own = getattr(params, method)
-    plan = Plan(
+    module.data.use_sampler(module.sampler(params.base.seed))
+    return Plan(
         name=method,
         epochs=own.fit.epochs,
         patience=own.fit.patience,
@@ -87,8 +130,6 @@ def fit_module(module: RetrievalModule, params: Params, method: str, scratch: Pa
         sheets_every=params.train_embedder.contact_sheet_every,
         draw=lambda: draw_results(module, f"{method}: val queries and what it finds"),
     )
-    module.data.use_sampler(module.sampler(params.base.seed))
-    fit_and_record(module, module.data, plan, params.base, scratch, run)
 
 
 def export(net: RetrievalNet, size: int, target: Path) -> float:

@@ -92,7 +92,8 @@ def evaluate(root: Path, method: str) -> None:
     retriever = Retriever.load(root / "models/bundles" / method)
     results = measure(retriever, load_params(root / "params.yaml"), root)
     summaries = {split: result.summary() for split, result in results.items()}
-    write_reports(root / "reports", method, retriever.bundle.hash, results, summaries)
+    head = {"method": method, "bundle": retriever.bundle.hash}
+    write_reports(root / "reports", head, results, summaries)
 
 
 class Project:

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from retrieval.metrics import headline_metrics
 from tracking.environment import experiment_name
 from tracking.evaluations import Evaluation, Measure
 from tracking.lineage import files_hash, stage_keys, stage_runs
@@ -81,14 +82,15 @@ def describe(store: Store, evaluations: Sequence[Evaluation], measure: Measure, 
     """A description in Markdown for the run's page: the leaderboard, and links to the stage runs."""
     experiment = store.experiment(STAGE_EXPERIMENT)
     runs = stage_runs(store, stage_keys(read_lock(root)))
-    rows = []
-    for evaluation in evaluations:
-        found = evaluation.run("test", measure.pair)["metrics"]
-        rows.append(
-            f"| {evaluation.method} | " + " | ".join(f"{found[m]['value']:.3f}" for m in ("hit@1", "hit@5", "map@r"))
-        )
+    found = {each.method: each.run("test", measure.pair)["metrics"] for each in evaluations}
+    columns = headline_metrics(next(iter(found.values())))
+    rows = [
+        f"| {method} | " + " | ".join(f"{metrics[name]['value']:.3f}" for name in columns)
+        for method, metrics in found.items()
+    ]
     links = [f"- [{name}](#/experiments/{experiment}/runs/{run_id})" for name, run_id in runs.items()]
-    head = [f"Test split, {measure.pair}", "", "| method | hit@1 | hit@5 | mAP@R |", "|---|---|---|---|"]
+    titles = " | ".join(["method", *columns])
+    head = [f"Test split, {measure.pair}", "", f"| {titles} |", "|---" * (len(columns) + 1) + "|"]
     return "\n".join([*head, *(f"{row} |" for row in rows), "", "Stage runs:", "", *links])
 
 

@@ -29,8 +29,10 @@ from lightning_modules.training import Plan, fit
 from params import Params
 from params.loader import parse_params
 from retrieval.catalog import Catalog
+from retrieval.protocol import PROTOCOLS
 from tuning.study import identity, this_worker
-from tuning.task import Point, Space, Tried, TuneError, differing, folder_hash, place, significant, study_name
+from tuning.task import Point, Space, Tried, TuneError, differing, folder_hash, significant, study_name
+from tuning.write_back import place
 
 STARTUP_TRIALS = 4  # before the median of others can end a trial
 SHARE_OF_EPOCHS = 3  # a third of the params' schedule by default
@@ -159,8 +161,10 @@ class MarginTask:
         if self._data is None:
             catalog = Catalog.open(self._root / "data/catalog")
             domains: list[str] = list(self._params.train_embedder.domains)
-            shared, base = self._params.train_embedder, self._params.base
-            self._data = RetrievalData.from_catalog(catalog, domains, base.image_size, shared.labels, base.seed)
+            labels, base = self._params.train_embedder.labels, self._params.base
+            self._data = RetrievalData.from_catalog(
+                catalog, domains, base.image_size, labels, base.seed, PROTOCOLS[base.protocol]
+            )
         return self._data
 
 

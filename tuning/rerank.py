@@ -17,6 +17,7 @@ from params import Params
 from params.loader import LARGEST_REPORTED_K
 from params.retrieval import Rerank
 from retrieval.catalog import Catalog
+from retrieval.protocol import PROTOCOLS
 from retrieval.rerank import OVERLAPS
 from retrieval.retriever import Retriever
 from tracking.evaluations import Measure, rank, read_evaluations
@@ -92,7 +93,14 @@ class RerankTask:
         sketches = Catalog.open(drawn) if drawn.exists() else None
         asked = self._params.evaluate
         return collect(
-            self._retriever, Catalog.open(catalogue), sketches, self.measured.pair, SPLIT, asked.depth, asked.chunk
+            self._retriever,
+            Catalog.open(catalogue),
+            sketches,
+            self.measured.pair,
+            SPLIT,
+            asked.depth,
+            asked.chunk,
+            PROTOCOLS[self._params.base.protocol],
         )
 
     def _decides(self) -> dict[str, Any]:
@@ -101,7 +109,8 @@ class RerankTask:
         asked = ["data/sketches"] if self.measured.pair.startswith("sketch") else []
         folders = {name: folder_hash(self._root / name) for name in ["data/catalog", *asked]}
         hashes = {name: entry.sha256 for name, entry in files.items()}
-        return {"files": hashes, "metric": self.metric, "depth": self._params.evaluate.depth, **folders}
+        rules = {"depth": self._params.evaluate.depth, "protocol": self._params.base.protocol}
+        return {"files": hashes, "metric": self.metric, **rules, **folders}
 
 
 def search_space(params: Params, longest: int) -> dict[str, BaseDistribution]:

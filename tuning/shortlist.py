@@ -17,8 +17,9 @@ from retrieval import metrics
 from retrieval.answering import QueryPath, Vectors, answer, same_pictures
 from retrieval.catalog import Catalog
 from retrieval.images import Uint8Image
-from retrieval.protocol import PAIRS, Gallery, item_codes, open_gallery, open_queries
+from retrieval.protocol import INSTANCE, PAIRS, Gallery, Protocol, open_gallery, open_queries
 from retrieval.ranking import NO_ROW, RankedLists, relevance_of
+from retrieval.relevance import label_codes
 from retrieval.rerank import AttributeReranker, total_scores
 from retrieval.retriever import Retriever
 from retrieval.vector_index import VectorIndex
@@ -31,14 +32,15 @@ PerQuery = Callable[[metrics.Relevance, metrics.Counts], metrics.PerQuery]
 
 @dataclass
 class Recorder:
-    """A re-ranker that changes nothing and keeps what it is shown."""
+    """A re-ranker that changes nothing and keeps the first `depth` results that it is shown."""
 
     retriever: Retriever
+    depth: int
     rows: list[npt.NDArray[np.int64]]
     attributes: list[frozenset[str]]
 
     def __call__(self, pictures: Sequence[Uint8Image], ranked: RankedLists) -> RankedLists:
-        self.rows.append(ranked.rows)
+        self.rows.append(ranked.rows[:, : self.depth])
         self.attributes += self.retriever.predict_attributes(pictures)
         return ranked
 
@@ -49,8 +51,9 @@ class Shortlists:
 
     Attributes:
         rows: (Q, k) gallery rows, -1 where a list has ended.
-        relevance: (Q, k) whether the result shows the query's item.
+        relevance: (Q, k) whether the result is right.
         n_relevant: (Q,) right answers in the whole gallery.
+        normaliser: of the protocol's average precision.
         overlaps: (gallery source, overlap kind) -> (Q, k) shared attributes, filled as they are asked for.
     """
 
@@ -59,6 +62,7 @@ class Shortlists:
     n_relevant: metrics.Counts
     query_attributes: list[frozenset[str]]
     gallery_attributes: dict[GallerySource, list[list[str]]]
+    normaliser: metrics.Normaliser
     overlaps: dict[tuple[str, str], npt.NDArray[np.float64]]
 
     def score(
@@ -71,7 +75,7 @@ class Shortlists:
         order = np.argsort(-totals, axis=1, kind="stable")
         relevance = self.relevance.copy()
         relevance[:, :width] = np.take_along_axis(self.relevance[:, :width], order, axis=1)
-        return float(per_query(metric)(relevance, self.n_relevant).mean())
+        return float(per_query(metric, self.normaliser)(relevance, self.n_relevant).mean())
 
     def _overlaps(self, source: GallerySource, kind: str) -> npt.NDArray[np.float64]:
         """Shared attributes of the whole lists; with beta = 0 a re-ranker tells them in the lists' own order."""
@@ -84,36 +88,46 @@ class Shortlists:
 
 
 def collect(
-    retriever: Retriever, catalog: Catalog, sketches: Catalog | None, pair: str, split: str, depth: int, chunk: int
+    retriever: Retriever,
+    catalog: Catalog,
+    sketches: Catalog | None,
+    pair: str,
+    split: str,
+    depth: int,
+    chunk: int,
+    protocol: Protocol = INSTANCE,
 ) -> Shortlists:
     """Searches every query of a pair in a split, as the product would: sketches by way of the generator if there is one.
 
     Args:
-        depth: length of the lists, `evaluate.depth`.
+        depth: length of the lists, `evaluate.depth`, or that of the protocol's average precision if it is longer.
         chunk: queries held at a time.
+        protocol: what is right, and who is searched.
 
     Raises:
         TuneError: when the bundle has no attribute classifier, lacks gallery photos, or the split no such query.
     """
     if not retriever.nets.has_classifier:
         raise TuneError(f"{retriever.bundle.folder} has no attribute classifier, so there is nothing to re-rank by")
-    gallery = open_gallery(catalog, split)
+    gallery = open_gallery(catalog, split, protocol)
     places = _places(retriever, gallery)
     index = retriever.index.subset(places)
     index.threads = retriever.index.threads
     asked = next(each for each in PAIRS if each.name == pair)
     queries = open_queries(sketches if asked.query_domain == "sketch" and sketches else catalog, split, asked)
-    recorder, path = Recorder(retriever, [], []), query_path(asked.query_domain, retriever, index, gallery)
+    recorder = Recorder(retriever, max(depth, protocol.depth or 0), [], [])
+    path = query_path(asked.query_domain, retriever, index, gallery)
     runs = answer(pair, path, queries, gallery, depth=depth, chunk=chunk, reorders={"record": recorder})
     if not runs:
         raise TuneError(
             f"split {split!r} of {catalog.folder} has no {pair} query with an answer; choose another --metric"
         )
     rows = np.concatenate(recorder.rows)
-    query_codes, gallery_codes = item_codes(runs[0].queries, gallery)
+    query_codes, gallery_codes = label_codes(runs[0].queries, gallery)
     relevance = relevance_of(RankedLists(rows, np.zeros(rows.shape, np.float32)), query_codes, gallery_codes)
     attributes = {source: _take(retriever.gallery_attributes(source), places) for source in SOURCES}
-    return Shortlists(rows, relevance, runs[0].n_relevant, recorder.attributes, attributes, {})
+    n_relevant = runs[0].n_relevant
+    return Shortlists(rows, relevance, n_relevant, recorder.attributes, attributes, protocol.normaliser, {})
 
 
 def query_path(domain: str, retriever: Retriever, index: VectorIndex, gallery: Gallery) -> QueryPath:
@@ -134,13 +148,20 @@ def query_path(domain: str, retriever: Retriever, index: VectorIndex, gallery: G
     )
 
 
-def per_query(metric: str) -> PerQuery:
-    """The metric of that name, e.g. `hit@1`, as a function of relevance and counts."""
+def per_query(metric: str, normaliser: metrics.Normaliser = "retrievable") -> PerQuery:
+    """The metric of that name, e.g. `hit@1`, as a function of relevance and counts.
+
+    Raises:
+        TuneError: for `map@all`, which a shortlist cannot tell.
+    """
     if metric.startswith("hit@"):
         return lambda relevance, _: metrics.hit_at_k(relevance, int(metric.removeprefix("hit@")))
+    if metric == "map@all":
+        raise TuneError("map@all needs lists of the whole gallery; choose --metric hit@1, precision@5 or mrr")
+    if metric.startswith("map@"):
+        return lambda relevance, counts: metrics.named_average_precision(metric, relevance, counts, normaliser)
     known: dict[str, PerQuery] = {
         "precision@5": lambda relevance, _: metrics.precision_at_k(relevance, 5),
-        "map@r": metrics.average_precision_at_r,
         "mrr": lambda relevance, _: metrics.reciprocal_rank(relevance),
     }
     return known[metric]

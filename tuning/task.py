@@ -14,6 +14,7 @@ from optuna.distributions import BaseDistribution, distribution_to_json
 
 from params import Params
 from retrieval.files import sha256_file
+from tuning.write_back import place
 
 Space = Mapping[str, BaseDistribution]
 Point = dict[str, Any]
@@ -93,14 +94,6 @@ def folder_hash(folder: Path) -> str:
 def significant(value: float, digits: int = DIGITS) -> float:
     """`value` with so many significant digits: 0.123456 becomes 0.1235."""
     return float(f"{value:.{digits}g}")
-
-
-def place(values: dict[str, Any], key: str) -> tuple[dict[str, Any], str]:
-    """The mapping that holds a dotted key, and the key's last part."""
-    *blocks, name = key.split(".")
-    for block in blocks:
-        values = values[block]
-    return values, name
 
 
 def differing(params: Params, settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -33,15 +33,15 @@ _INDEX_LINK = re.compile(r'href="[^"]*index\.html"')
 
 @dataclass(frozen=True)
 class IndexLine:
-    """One rule as the index page lists it; `images` counts the rows that break it."""
+    """One rule as the index page lists it; `flagged` counts the lines of its frame that break it."""
 
     suite: str
     rule: str
     severity: str
     column: str
-    why: str
+    checks: str
     passed: bool
-    images: int
+    flagged: int
 
 
 def publish(generated: Path, folder: Path, lines: Sequence[IndexLine]) -> None:
@@ -74,7 +74,7 @@ def readable(page: str, title: str) -> str:
 
 
 def _index(lines: Sequence[IndexLine]) -> str:
-    names = ("", "Rule", "Severity", "Images", "Why", "Suite", "Column")
+    names = ("", "Rule", "Severity", "Flagged", "Checks", "Suite", "Column")
     head = "".join(f"<th>{name}</th>" for name in names)
     body = "\n".join(f"<tr>{_cells(line)}</tr>" for line in lines)
     return _frame("Validation", f'<table class="table"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>')
@@ -84,7 +84,7 @@ def _cells(line: IndexLine) -> str:
     mark = f'<i class="{"fa-check-circle" if line.passed else "fa-times"}"></i>'
     suite = html.escape(line.suite)
     links = f'<a href="{suite}.html">{suite}</a> (<a href="{suite}.rules.html">rules</a>)'
-    texts = (line.rule, line.severity, str(line.images) if line.images else "", line.why)
+    texts = (line.rule, line.severity, str(line.flagged or ""), line.checks)
     escaped = (html.escape(text) for text in texts)
     return "".join(f"<td>{cell}</td>" for cell in (mark, *escaped, links, html.escape(line.column)))
 

@@ -1,7 +1,7 @@
-"""The frame that the rules look at: metadata and measurements, one line per image, indexed by row number.
+"""The frame that the rules for images look at: metadata and measurements, one line per image, indexed by row number.
 
-Columns that end in `_problem` or tell of a relation hold a text where something is wrong and None where nothing is, so
-that a rule reads "must be null" and the text becomes the row's reason.
+Columns that end in `_problem` hold a text where something is wrong and None where nothing is, so that a rule reads
+"must be null" and the text becomes the row's reason.
 """
 
 from __future__ import annotations
@@ -13,118 +13,79 @@ import numpy as np
 import pandas as pd
 
 from retrieval.catalog import ROLES, SPLITS, Catalog
-from validation.measure import Measured
-from validation.near_duplicates import unlike_twins
+from validation.labels import label_problems, labels_per_item
+from validation.measure import PROBLEMS, Measured
 
-COPIED = ("image_id", "item_id", "domain", "split", "role", "category")
-MEASURED = ("width", "height", "decode_problem", "size_problem", "sha256", "phash", "mirror_phash")
+COPIED = ("image_id", "item_id", "domain", "split", "role", "category", "also_gallery_of")
+MEASURED = ("width", "height", "mode", "orientation", "sha256", "phash", "mirror_phash")
+VISIBLE, OCCLUDED, CUT_OFF = range(3)
+UPRIGHT_TAGS = (None, *range(9))  # 0 is what some cameras write for "unknown"; nothing is turned then
 
 
-def image_frame(catalog: Catalog, measured: Sequence[Measured]) -> pd.DataFrame:
-    """What can be said of each image on its own."""
-    columns: dict[str, Any] = {name: catalog.column(name) for name in COPIED}
-    columns |= {name: pd.Series([getattr(m, name) for m in measured], dtype=object) for name in MEASURED}
+def image_frame(catalog: Catalog, measured: Sequence[Measured], attributes: pd.DataFrame) -> pd.DataFrame:
+    """What can be said of each image on its own; `attributes` of `validation.labels.attribute_table`."""
+    columns: dict[str, Any] = {name: objects(catalog.column(name)) for name in COPIED}
+    columns |= {name: objects(getattr(found, name) for found in measured) for name in MEASURED}
+    columns |= {name: objects(_problem(found, name) for found in measured) for name in PROBLEMS}
     frame = pd.DataFrame(columns)
     sides = frame[["width", "height"]].astype(float)
     frame["short_side"], frame["long_side"] = sides.min(axis=1), sides.max(axis=1)
-    frame["role_problem"] = _objects(_role_problem(s, r) for s, r in zip(frame["split"], frame["role"], strict=True))
-    boxes = zip(catalog.column("bbox"), frame["width"], frame["height"], strict=True)
-    frame["box_problem"] = _objects(_box_problem(box, width, height) for box, width, height in boxes)
+    frame["orientation_problem"] = objects(_orientation_problem(tag) for tag in frame["orientation"])
+    pairs = zip(frame["split"], frame["role"], frame["also_gallery_of"], strict=True)
+    frame[["role_problem", "distractor_problem"]] = [_place_problems(*place) for place in pairs]
+    sizes = list(zip(frame["width"], frame["height"], strict=True))
+    boxes, points = catalog.column("bbox"), catalog.column("landmarks")
+    # One photo may show several garments: what is learned from and searched for is the file with its box.
+    frame["picture"] = objects(f"{digest} {box}" for digest, box in zip(frame["sha256"], boxes, strict=True))
+    frame["box_problem"] = objects(_box_problem(box, size) for box, size in zip(boxes, sizes, strict=True))
+    frame["landmark_problem"] = objects(_landmark_problem(p, size) for p, size in zip(points, sizes, strict=True))
+    frame["label_problem"] = objects(label_problems(len(frame), attributes))
+    frame["labels"] = np.bincount(attributes["row"], minlength=len(frame))
+    frame["item_labels"] = labels_per_item(frame["item_id"].to_numpy(), attributes)
     return frame
 
 
-def _objects(values: Iterable[Any]) -> pd.Series:
+def objects(values: Iterable[Any]) -> pd.Series:
     return pd.Series(list(values), dtype=object)
 
 
-def _role_problem(split: str, role: str) -> str | None:
-    if split not in SPLITS or role not in ROLES or (role == "train") == (split == "train"):
+def _problem(found: Measured, column: str) -> str | None:
+    return found.problem[1] if found.problem is not None and found.problem[0] == column else None
+
+
+def _orientation_problem(tag: object) -> str | None:
+    return None if isinstance(tag, int | None) and tag in UPRIGHT_TAGS else f"EXIF orientation {tag!r}"
+
+
+def _place_problems(split: str, role: str, other: str | None) -> tuple[str | None, str | None]:
+    """What is wrong with the role in this split, and with the other split that the photo is a distractor of."""
+    known = split in SPLITS and role in ROLES
+    misplaced = known and (role == "train") != (split == "train")
+    stray = known and other is not None and (other not in SPLITS or other == split or role != "gallery")
+    return f"{role} in split {split}" if misplaced else None, f"{role} of {split}, also of {other}" if stray else None
+
+
+def _box_problem(box: Sequence[int] | None, size: tuple[int | None, int | None]) -> str | None:
+    width, height = size
+    if box is None or width is None or height is None or _fits(box, width, height):
         return None
-    return f"{role} in split {split}"
+    hint = ", but inside it as stored, before its EXIF turn" if _fits(box, height, width) else ""
+    return f"{list(box)} in an image of {width} x {height}{hint}"
 
 
-def _box_problem(box: Sequence[int] | None, width: int | None, height: int | None) -> str | None:
-    if box is None or width is None or height is None:
+def _fits(box: Sequence[int], width: int, height: int) -> bool:
+    return len(box) == 4 and 0 <= box[0] < box[2] <= width and 0 <= box[1] < box[3] <= height
+
+
+def _landmark_problem(points: Sequence[int] | None, size: tuple[int | None, int | None]) -> str | None:
+    width, height = size
+    if points is None or width is None or height is None:
         return None
-    inside = len(box) == 4 and 0 <= box[0] < box[2] <= width and 0 <= box[1] < box[3] <= height
-    return None if inside else f"{list(box)} in an image of {width} x {height}"
-
-
-def relation_frame(images: pd.DataFrame, near_duplicate_bits: int) -> pd.DataFrame:
-    """What can be said of the images among each other; `images` are the rows that passed every rule of their own."""
-    frame = images.copy()
-    frame["split_conflict"] = _split_conflicts(frame)
-    frame["later_copy"] = _later_copies(frame)
-    frame["gallery_problem"] = _missing_gallery(frame)
-    kept = frame["later_copy"].isna() & frame["gallery_problem"].isna()
-    frame["query_split"] = frame["split"].where(kept & (frame["role"] == "query"))
-    frame["shared_photo"] = _shared_photos(frame)
-    frame["near_item"] = _near_duplicates(frame, "item_id", near_duplicate_bits)
-    frame["near_split"] = _near_duplicates(frame, "split", near_duplicate_bits)
-    lone = (frame["split"] == "train") & (frame.groupby(["item_id", "split"])["image_id"].transform("size") == 1)
-    frame["lone_train_photo"] = _column(frame, ("the item's only photo" if only else None for only in lone))
-    return frame
-
-
-def _column(frame: pd.DataFrame, values: Iterable[Any]) -> pd.Series:
-    return pd.Series(list(values), index=frame.index, dtype=object)
-
-
-def _split_conflicts(frame: pd.DataFrame) -> pd.Series:
-    """Items with photos in more than one split."""
-    held: dict[str, set[str]] = {}
-    for item, split in zip(frame["item_id"], frame["split"], strict=True):
-        held.setdefault(item, set()).add(split)
-    texts = {
-        item: f"item {item} is in {' and '.join(sorted(splits))}" for item, splits in held.items() if len(splits) > 1
-    }
-    return _column(frame, (texts.get(item) for item in frame["item_id"]))
-
-
-def _later_copies(frame: pd.DataFrame) -> pd.Series:
-    """Copies, byte for byte, of a photo in a later split: out of train for val, out of both for test."""
-    rank = frame["split"].map(SPLITS.index)
-    ordered = frame.assign(rank=rank).sort_values("rank", ascending=False, kind="stable")
-    columns = ordered.drop_duplicates("sha256")[["sha256", "image_id", "split", "rank"]]
-    last = {digest: tuple(copy) for digest, *copy in columns.itertuples(index=False)}
-    texts = []
-    for digest, own in zip(frame["sha256"], rank, strict=True):
-        image, split, latest = last[digest]
-        texts.append(f"same bytes as {image} in {split}" if latest > own else None)
-    return _column(frame, texts)
-
-
-def _missing_gallery(frame: pd.DataFrame) -> pd.Series:
-    """Queries whose item has no shop photo in the gallery of their split, once copies are out."""
-    offered = frame[(frame["role"] == "gallery") & (frame["domain"] == "shop") & frame["later_copy"].isna()]
-    pairs = set(zip(offered["item_id"], offered["split"], strict=True))
-    asks = (frame["role"] == "query") & frame["later_copy"].isna()
-    texts = [
-        f"item {item} has no shop photo in the gallery of {split}" if asking and (item, split) not in pairs else None
-        for item, split, asking in zip(frame["item_id"], frame["split"], asks, strict=True)
-    ]
-    return _column(frame, texts)
-
-
-def _shared_photos(frame: pd.DataFrame) -> pd.Series:
-    held: dict[str, list[tuple[str, str]]] = {}
-    once = frame.drop_duplicates(["sha256", "item_id"])[["sha256", "image_id", "item_id"]]
-    for digest, image, item in once.itertuples(index=False):
-        held.setdefault(digest, []).append((image, item))
-    texts = []
-    for digest, own in zip(frame["sha256"], frame["item_id"], strict=True):
-        others = (f"same bytes as {image} of item {item}" for image, item in held[digest] if item != own)
-        texts.append(next(others, None))
-    return _column(frame, texts)
-
-
-def _near_duplicates(frame: pd.DataFrame, label: str, bits: int) -> pd.Series:
-    """Photos that look like a photo of another item, or of another split, mirrored or not."""
-    codes, mirrored = (np.array(frame[name].tolist(), dtype=np.uint64) for name in ("phash", "mirror_phash"))
-    twins, distances = unlike_twins(codes, mirrored, frame[label].tolist(), bits)
-    ids, labels = frame["image_id"].tolist(), frame[label].tolist()
-    texts = [
-        None if twin < 0 else f"{distance} bits from {ids[twin]} ({label} {labels[twin]})"
-        for twin, distance in zip(twins, distances, strict=True)
-    ]
-    return _column(frame, texts)
+    if len(points) % 3:
+        return f"{len(points)} numbers, must be triples of x, y, visibility"
+    for x, y, visibility in np.reshape(points, (-1, 3)).tolist():
+        if visibility not in (VISIBLE, OCCLUDED, CUT_OFF):
+            return f"visibility {visibility}, must be 0, 1 or 2"
+        if visibility == VISIBLE and not (0 <= x <= width and 0 <= y <= height):
+            return f"visible point ({x}, {y}) in an image of {width} x {height}"
+    return None

@@ -7,29 +7,31 @@ from typing import Any
 
 import pandas as pd
 
-from retrieval.catalog import SPLITS, Catalog
-
 LISTED_ATTRIBUTES = 1000
+DIGITS = 6
 
 
-def profile(frame: pd.DataFrame, catalog: Catalog) -> dict[str, Any]:
-    """Counts, category drift and attribute prevalence of the accepted rows; `frame` is indexed by the catalogue's rows."""
+def profile(frame: pd.DataFrame, attributes: pd.DataFrame, splits: pd.DataFrame) -> dict[str, Any]:
+    """Counts, colour modes, category drift and attribute prevalence of the accepted rows.
+
+    Args:
+        frame: of `validation.frame.image_frame`.
+        attributes: of `validation.labels.attribute_frame`.
+        splits: of `validation.labels.split_frame`.
+    """
     return {
         "images": _cells(frame),
         "items": {split: int(part["item_id"].nunique()) for split, part in frame.groupby("split")},
         "items_with_n_images": _histogram(frame),
         "categories": {name: _counts(part["split"]) for name, part in frame.groupby("category")},
-        "category_drift_from_train": category_drift(frame),
-        "attributes": _attributes(frame, catalog),
-    }
-
-
-def category_drift(frame: pd.DataFrame) -> dict[str, float]:
-    """Total variation distance between the category shares of train and those of val and test: 0 equal, 1 disjoint."""
-    shares = {split: frame.loc[frame["split"] == split, "category"].value_counts(normalize=True) for split in SPLITS}
-    return {
-        split: round(float(shares["train"].sub(shares[split], fill_value=0.0).abs().sum() / 2), 6)
-        for split in SPLITS[1:]
+        "category_drift_from_train": _by_name(splits, "split"),
+        "colour_modes": _counts(frame["mode"]),
+        "turned_by_exif": int(sum(isinstance(tag, int) and tag > 1 for tag in frame["orientation"])),
+        "attributes": {
+            "different": len(attributes),
+            "images_without": int((frame["labels"] == 0).sum()),
+            "share_of_items": _by_name(_most_common(attributes), "attribute"),
+        },
     }
 
 
@@ -47,17 +49,11 @@ def _histogram(frame: pd.DataFrame) -> dict[str, int]:
     return {str(size): int(count) for size, count in sizes.value_counts().sort_index().items()}
 
 
-def _attributes(frame: pd.DataFrame, catalog: Catalog) -> dict[str, Any]:
-    """Images per attribute, by split; the rarest are left out beyond `LISTED_ATTRIBUTES`."""
-    labels = catalog.column("attributes")
-    counts: dict[str, Counter[str]] = {}
-    for row, split in zip(frame.index, frame["split"], strict=True):
-        for label in labels[row]:
-            counts.setdefault(label, Counter())[split] += 1
-    common = sorted(counts, key=lambda label: (-counts[label].total(), label))[:LISTED_ATTRIBUTES]
-    unlabelled = sum(not labels[row] for row in frame.index)
-    return {
-        "different": len(counts),
-        "images_without": unlabelled,
-        "prevalence": {label: dict(sorted(counts[label].items())) for label in common},
-    }
+def _most_common(attributes: pd.DataFrame) -> pd.DataFrame:
+    """The rarest are left out beyond `LISTED_ATTRIBUTES`."""
+    return attributes.sort_values(["train", "attribute"], ascending=[False, True]).head(LISTED_ATTRIBUTES)
+
+
+def _by_name(frame: pd.DataFrame, name: str) -> dict[str, dict[str, float]]:
+    lines = frame.set_index(name).round(DIGITS).to_dict(orient="index")
+    return {str(key): {str(column): float(value) for column, value in line.items()} for key, line in lines.items()}

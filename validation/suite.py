@@ -15,7 +15,7 @@ from great_expectations.data_context.types.base import ProgressBarsConfig
 
 from params.data import Validate
 from validation.data_docs import IndexLine, publish
-from validation.rules import Rule
+from validation.rule import Rule
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,6 @@ class Suites:
         checkpoint = gx.Checkpoint(
             name=name,
             validation_definitions=[self._context.validation_definitions.add(definition)],
-            actions=[gx.checkpoint.UpdateDataDocsAction(name=name, site_names=["site"])],
             result_format="COMPLETE",
         )
         run = self._context.checkpoints.add(checkpoint).run(batch_parameters={"dataframe": frame})
@@ -60,6 +59,10 @@ class Suites:
         self.lines += [_index_line(name, outcome) for outcome in outcomes]
         return outcomes
 
+    def build_site(self) -> None:
+        """Renders the pages of every suite that has run: once, for each rendering does all of them."""
+        self._context.build_data_docs(site_names=["site"])
+
 
 @contextmanager
 def open_suites(docs: Path) -> Iterator[Suites]:
@@ -67,12 +70,13 @@ def open_suites(docs: Path) -> Iterator[Suites]:
     with tempfile.TemporaryDirectory() as folder:
         suites = Suites(Path(folder))
         yield suites
+        suites.build_site()
         publish(Path(folder), docs, suites.lines)
 
 
 def _index_line(suite: str, outcome: Outcome) -> IndexLine:
     rule = outcome.rule
-    return IndexLine(suite, rule.name, rule.severity, rule.column, rule.why, outcome.passed, len(outcome.rows))
+    return IndexLine(suite, rule.name, rule.severity, rule.column, rule.checks, outcome.passed, len(outcome.rows))
 
 
 def _site_config(site: Path) -> dict[str, Any]:
@@ -89,7 +93,7 @@ def _expectations(rules: Sequence[Rule], settings: Validate) -> list[Any]:
     for rule in rules:
         expectation = rule.expect(settings)
         expectation.meta = {"rule": rule.name, "severity": rule.severity}
-        expectation.notes = f"{rule.name} ({rule.severity}): {rule.why}"
+        expectation.notes = f"{rule.name} ({rule.severity}): {rule.checks}"
         expectations.append(expectation)
     return expectations
 
@@ -98,8 +102,9 @@ def _outcome(rule: Rule, result: Any) -> Outcome:
     for failure in _failures(result.exception_info or {}):
         raise RuntimeError(f"rule {rule.name} could not be evaluated: {failure}")
     rows = tuple(sorted(int(row) for row in result.result.get("unexpected_index_list") or ()))
-    observed = result.result.get("observed_value")
-    return Outcome(rule, bool(result.success), rows, None if observed is None else str(observed))
+    observed, missing = result.result.get("observed_value"), result.result.get("partial_missing_list")
+    found = f"no {', '.join(map(str, missing))}" if missing else None if observed is None else str(observed)
+    return Outcome(rule, bool(result.success), rows, found)
 
 
 def _failures(info: dict[str, Any]) -> list[str]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import csv
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -12,6 +14,8 @@ import pandas as pd
 from validation.suite import Outcome
 
 EXAMPLES = 5
+DATA_DOCS = Path("reports/data_docs")
+FLAGGED = "flagged.csv"  # in the Data Docs: every line that broke a rule
 
 
 class ValidationError(ValueError):
@@ -20,25 +24,32 @@ class ValidationError(ValueError):
 
 @dataclass(frozen=True)
 class Finding:
-    """An outcome together with the rows' ids and what was found there, ready for the report."""
+    """An outcome together with what it names and what was found there, ready for the report.
+
+    Attributes:
+        subject: column of the frame that names its lines: image_id, attribute or split.
+        flagged: (name, what was found) of each line that breaks the rule.
+    """
 
     outcome: Outcome
-    examples: tuple[tuple[str, str], ...]
+    subject: str
+    flagged: tuple[tuple[str, str], ...]
 
     @classmethod
-    def of(cls, outcome: Outcome, frame: pd.DataFrame) -> Finding:
-        shown = frame.loc[list(outcome.rows[:EXAMPLES]), ["image_id", outcome.rule.column]]
-        return cls(outcome, tuple((str(image), str(value)) for image, value in shown.itertuples(index=False)))
+    def of(cls, outcome: Outcome, frame: pd.DataFrame, subject: str = "image_id") -> Finding:
+        shown = frame.loc[list(outcome.rows), [subject, outcome.rule.column]]
+        flagged = tuple((str(name), describe(value)) for name, value in shown.itertuples(index=False))
+        return cls(outcome, subject, flagged)
 
     def report(self) -> dict[str, Any]:
         rule = self.outcome.rule
         return {
             "rule": rule.name,
             "severity": rule.severity,
-            "why": rule.why,
+            "checks": rule.checks,
             "passed": self.outcome.passed,
-            "images": len(self.outcome.rows),
-            "examples": [{"image_id": image, "found": value} for image, value in self.examples],
+            "flagged": len(self.flagged),
+            "examples": [{self.subject: name, "found": value} for name, value in self.flagged[:EXAMPLES]],
             **({} if self.outcome.observed is None else {"observed": self.outcome.observed}),
         }
 
@@ -50,12 +61,24 @@ def reasons(outcomes: Iterable[Outcome], frame: pd.DataFrame) -> dict[int, list[
         if outcome.rule.severity != "quarantine":
             continue
         for row in outcome.rows:
-            found.setdefault(row, []).append(f"{outcome.rule.name}: {_value(frame.at[row, outcome.rule.column])}")
+            found.setdefault(row, []).append(f"{outcome.rule.name}: {describe(frame.at[row, outcome.rule.column])}")
     return found
 
 
-def _value(value: Any) -> str:
+def describe(value: object) -> str:
+    """A cell of a frame as reasons and reports show it."""
     return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def write_flagged(path: Path, findings: Iterable[Finding]) -> None:
+    """Every line that broke a rule as CSV: rule, severity, subject (image_id, attribute or split), its name, what was
+    found."""
+    with path.open("w", encoding="utf-8", newline="") as stream:
+        table = csv.writer(stream, lineterminator="\n")
+        table.writerow(("rule", "severity", "subject", "name", "found"))
+        for finding in findings:
+            rule = finding.outcome.rule
+            table.writerows((rule.name, rule.severity, finding.subject, *entry) for entry in finding.flagged)
 
 
 def check_failures(findings: Sequence[Finding]) -> None:
@@ -70,11 +93,17 @@ def check_failures(findings: Sequence[Finding]) -> None:
 
 
 def _sentence(finding: Finding) -> str:
-    rule, examples = finding.outcome.rule, "; ".join(f"{image}: {value}" for image, value in finding.examples)
-    where = (
-        f"{len(finding.outcome.rows)} image(s), e.g. {examples}" if examples else f"found {finding.outcome.observed}"
+    rule, shown = finding.outcome.rule, finding.flagged[:EXAMPLES]
+    named = "; ".join(f"{name}: {found}" for name, found in shown)
+    more = (
+        f"; {len(finding.flagged) - len(shown)} more in {DATA_DOCS / FLAGGED}"
+        if len(finding.flagged) > EXAMPLES
+        else ""
     )
-    return f"{rule.name}: {rule.why}; {where}"
+    what = (
+        f"{len(finding.flagged)} {finding.subject}(s): {named}{more}" if shown else f"found {finding.outcome.observed}"
+    )
+    return f"{rule.name} demands: {rule.checks.replace('`', '')}. Broken by {what}"
 
 
 def check_share(rejected: Mapping[int, Sequence[str]], ingested: int, limit: float) -> None:
@@ -88,7 +117,7 @@ def check_share(rejected: Mapping[int, Sequence[str]], ingested: int, limit: flo
         counts = ", ".join(f"{name} {count}" for name, count in count_reasons(rejected).items())
         raise ValidationError(
             f"{len(rejected)} of {ingested} images ({share:.1%}) are in quarantine, validate.max_quarantine_share allows "
-            f"{limit:.1%}: {counts}. See data/quarantine and reports/data_docs; mend the source or raise the limit"
+            f"{limit:.1%}: {counts}. See data/quarantine and {DATA_DOCS}; mend the source or raise the limit"
         )
 
 

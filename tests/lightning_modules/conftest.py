@@ -72,8 +72,22 @@ def params() -> Params:
     values["train_classifier"] |= {"batch_size": 8, "min_positives": 2}
     values["image2vec"]["batch_size"] = 8
     values["siamese"] |= {"embedding_dim": 16, "items_per_batch": 4, "images_per_item": 4}
+    values["triplet_gan"] |= {
+        "embedding_dim": 16,
+        "items_per_batch": 4,
+        "images_per_item": 4,
+        "unlabelled_per_batch": 4,
+    }
+    values["triplet_gan"] |= {"decoder_channels": 8, "discriminator_channels": 8, "discriminator_layers": 2}
     values["train_gan"] |= {"size": 32, "depth": 5, "generator_channels": 8, "discriminator_channels": 8}
-    for block in ("image2vec", "siamese", "train_classifier"):
+    values["sgh"] |= {"bits": 32, "items_per_batch": 4, "images_per_item": 4}
+    values["dhd"] |= {"bits": 32, "batch_size": 8}
+    values["gpq"] |= {"subspaces": 8, "subspace_dim": 6, "items_per_batch": 4, "images_per_item": 4}
+    values["gpq"]["unlabelled_per_batch"] = 6
+    values["spq"] |= {"subspaces": 4, "subspace_dim": 6, "batch_size": 8}
+    for block in ("gpq", "spq"):
+        values[block]["fit"] |= {"epochs": 3, "warmup_epochs": 0, "patience": 10}
+    for block in ("image2vec", "siamese", "triplet_gan", "sgh", "dhd", "train_classifier"):
         values[block]["fit"] |= {"epochs": 3, "warmup_epochs": 0, "patience": 10}
     values["train_gan"] |= {"epochs": 3, "validate_every": 1, "batch_size": 8, "contact_sheet_every": 2}
     return parse_params(values)

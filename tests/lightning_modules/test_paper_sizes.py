@@ -1,12 +1,17 @@
 """The paper-size settings of the reference systems build and take one optimiser step."""
 
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
+import torchvision
 
-from lightning_modules import siamese
+from lightning_modules import dhd, gpq, sgh, siamese, spq, triplet_gan
 from lightning_modules.attribute_classifier import AttributeClassifier, ClassifierData
 from lightning_modules.data import ImageSet, RetrievalData
+from lightning_modules.retrieval_module import RetrievalModule
 from lightning_modules.sketch_gan import PairData, Pairs, SketchGan
 from params import Params, load_params
 from params.loader import parse_params, read_yaml
@@ -48,6 +53,93 @@ def test_siamese_resnet50_at_224():
     data.use_sampler(module.sampler(0))
     batch = next(iter(data.train_dataloader()))
     one_step(module, module.loss(module.view(batch["images"]), batch)[0])
+
+
+@pytest.mark.parametrize("bits", [16, 128])
+def test_dhd_resnet50_at_224_with_the_papers_settings(bits: int):
+    params, images = with_backbone("train_embedder", "resnet50"), image_set(4, 224)
+    strong = {"crop_scale": 0.08, "rotate": 0.0, "brightness": 0.4, "contrast": 0.8, "saturation": 0.8, "hue": 0.2}
+    chances = {"crop": 1.0, "flip": 0.5, "jitter": 0.8, "grey": 0.2, "blur": 0.5, "blur_sigma": 2.0}
+    paper = params.dhd.model_copy(
+        update={
+            "bits": bits, "labels": "category", "centre": False, "teacher_share": 0.5, "temperature": 0.2,
+            "views": params.dhd.views.model_copy(update=strong | chances),
+        }
+    )  # fmt: skip
+    data = RetrievalData(images, images, np.array([True, False] * 2), categories=100)
+    module = dhd.build(params.model_copy(update={"dhd": paper}), data)
+    assert module.proxies.shape == (100, bits)
+    batch = next(iter(with_sampler(data, module).train_dataloader()))
+    one_step(module, module.loss(module.view(batch["images"]), batch)[0])
+
+
+def test_sgh_resnet50_at_224():
+    params, images = with_backbone("train_embedder", "resnet50"), image_set(4, 224)
+    data = RetrievalData(images, images, np.array([True, False] * 2), categories=2)
+    module = sgh.build(params, data)
+    batch = next(iter(with_sampler(data, module).train_dataloader()))
+    one_step(module, module.loss(module.view(batch["images"]), batch)[0])
+
+
+def test_gpq_vgg16_at_32_with_the_papers_settings():
+    """500 labelled and 500 unlabelled images per batch, ten classes."""
+    params, images = with_backbone("train_embedder", "vgg16"), image_set(500, 32)
+    images = replace(images, categories=np.arange(500) % 10)
+    paper = params.gpq.model_copy(
+        update={
+            "subspaces": 12, "codewords": 16, "subspace_dim": 12, "labels": "category", "centre": False,
+            "items_per_batch": 10, "images_per_item": 50, "unlabelled_per_batch": 500,
+        }
+    )  # fmt: skip
+    unlabelled = torch.randint(0, 255, (700, 3, 32, 32), dtype=torch.uint8)
+    data = RetrievalData(images, images, np.array([True, False] * 250), 10, unlabelled)
+    module = gpq.build(params.model_copy(update={"gpq": paper}), data)
+    assert (paper.bits, module.net.codebooks.shape) == (48, (12, 16, 12))
+    (batch,) = with_sampler(data, module).train_dataloader()
+    assert (len(batch["images"]), len(module.unlabelled(1))) == (500, 500)
+    one_step(module, module.loss(module.view(batch["images"]), batch)[0])
+
+
+@pytest.mark.parametrize(("subspaces", "bits"), [(4, 16), (16, 64)])
+def test_spq_resnet18_at_32_with_the_papers_settings(subspaces: int, bits: int):
+    params, images = with_backbone("train_embedder", "resnet18"), image_set(256, 32)
+    strong = {"crop_scale": 0.08, "rotate": 0.0, "brightness": 0.4, "contrast": 0.4, "saturation": 0.4, "hue": 0.1}
+    chances = {"crop": 1.0, "flip": 0.5, "jitter": 0.8, "grey": 0.2, "blur": 0.5, "blur_sigma": 2.0}
+    paper = params.spq.model_copy(
+        update={
+            "subspaces": subspaces, "codewords": 16, "subspace_dim": 16, "centre": False, "quantiser_sharpness": 5.0,
+            "temperature": 0.5, "negatives": "reference", "positives": "views", "batch_size": 256,
+            "views": params.spq.views.model_copy(update=strong | chances),
+        }
+    )  # fmt: skip
+    data = RetrievalData(images, images, np.array([True, False] * 128), 1)
+    module = spq.build(params.model_copy(update={"spq": paper}), data)
+    assert (paper.bits, module.net.codebooks.shape) == (bits, (subspaces, 16, 16))
+    (batch,) = with_sampler(module.data, module).train_dataloader()
+    one_step(module, module.loss(module.view(batch["images"]), batch)[0])
+
+
+def with_sampler(data: RetrievalData, module: RetrievalModule) -> RetrievalData:
+    data.use_sampler(module.sampler(0))
+    return data
+
+
+def test_triplet_gan_resnet50_at_224_with_a_torchvision_net_as_judge(tmp_path: Path):
+    """The source names no sizes; these are those of the other systems."""
+    torch.save(torchvision.models.squeezenet1_1().state_dict(), tmp_path / "squeezenet.pth")
+    params, images = with_backbone("train_embedder", "resnet50"), image_set(4, 224)
+    changes = {"perceptual_net": "squeezenet1_1", "perceptual_weights": str(tmp_path / "squeezenet.pth")}
+    sizes = {"decoder_channels": 64, "discriminator_channels": 64}
+    method = params.triplet_gan.model_copy(update={**changes, **sizes})
+    data = RetrievalData(images, images, np.array([True, False] * 2), categories=2)
+    module = triplet_gan.build(params.model_copy(update={"triplet_gan": method}), data)
+    data.use_sampler(module.sampler(0))
+    batch = next(iter(data.train_dataloader()))
+    passed = module.passed(module.view(batch["images"]))
+    assert passed.made.shape == passed.images.shape
+    assert len(module.perceptual.maps(passed.images)) == 4
+    one_step(module.discriminator, module.verdict(passed).loss)
+    one_step(module, module.generator_loss(passed, batch)[0])
 
 
 def test_vgg16_with_463_attributes_at_224():

@@ -3,7 +3,8 @@ from itertools import chain
 import numpy as np
 import pytest
 
-from lightning_modules.samplers import ItemBatches, ShuffledBatches
+from lightning_modules import samplers
+from lightning_modules.samplers import ItemBatches, OwnShare, ShuffledBatches
 
 LABELS = np.repeat(np.arange(7), [1, 2, 3, 4, 5, 9, 6])
 
@@ -38,3 +39,29 @@ def test_item_batches_show_every_image_and_give_every_anchor_a_positive(images_p
 def test_one_item_alone_has_no_negatives():
     with pytest.raises(ValueError, match="at least 2 items"):
         ItemBatches(np.zeros(5, dtype=np.int64), 2, 2, seed=0)
+
+
+@pytest.mark.parametrize("world", [1, 2, 3])
+def test_the_ranks_share_every_batch_equally_and_together_hold_all_of_it(monkeypatch: pytest.MonkeyPatch, world: int):
+    whole = list(ItemBatches(LABELS, 3, 3, seed=2))
+    parts = []
+    for rank in range(world):
+        monkeypatch.setattr(samplers, "world_size", lambda: world)
+        monkeypatch.setattr(samplers, "rank", lambda rank=rank: rank)
+        share = OwnShare(ItemBatches(LABELS, 3, 3, seed=2))
+        parts.append(list(share))
+        assert len(parts[-1]) == len(share) == len(whole)
+    for number, batch in enumerate(whole):
+        pieces = [part[number] for part in parts]
+        assert len({len(piece) for piece in pieces}) == 1
+        joined = list(chain(*pieces))
+        assert joined[: len(batch)] == batch
+        assert set(joined[len(batch) :]) <= set(batch)
+
+
+def test_lightning_finds_the_epoch_of_a_shared_sampler():
+    order = ShuffledBatches(20, 5, seed=0)
+    share = OwnShare(order)
+    first = list(share)
+    share.sampler.set_epoch(1)
+    assert list(share) != first

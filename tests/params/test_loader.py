@@ -10,7 +10,8 @@ import pytest
 
 from params import ParamsError, load_params
 from params.block import Block
-from params.loader import Params, parse_params, read_yaml
+from params.loader import AVERAGE_PRECISION, Base, Params, parse_params, read_yaml
+from retrieval.protocol import PROTOCOLS
 
 
 @pytest.fixture
@@ -34,6 +35,7 @@ def test_the_shipped_file_is_valid():
         ("rerank", "depth", 50, "rerank.depth is 50, must exceed the largest reported k (50)"),
         ("train_gan", "size", 65, "train_gan.size = 65: Value error, must be a power of two"),
         ("train_gan", "depth", 8, "2**depth exceeds train_gan.size"),
+        ("triplet_gan", "discriminator_layers", 5, "triplet_gan.discriminator_layers is 5: too many for images of"),
     ],
 )
 def test_a_mistake_is_named(values: dict[str, Any], block: str, key: str, value: object, told: str):
@@ -50,6 +52,19 @@ def test_a_missing_key_and_an_unknown_block_are_named_together(values: dict[str,
         parse_params(values)
     assert "siamese.margin: missing" in str(error.value)
     assert "extra: unknown key" in str(error.value)
+
+
+def test_the_metric_that_selects_must_be_one_that_the_protocol_reports(values: dict[str, Any]):
+    values["base"]["protocol"], values["register"]["select_by"] = "cifar10_c", "shop->shop/map@1000"
+    parse_params(values)
+    values["base"]["protocol"] = "category"
+    with pytest.raises(ParamsError, match=r"select_by names map@1000, but base\.protocol category reports map@all"):
+        parse_params(values)
+
+
+def test_the_protocols_report_what_the_schema_believes():
+    assert {name: protocol.average_precision for name, protocol in PROTOCOLS.items()} == AVERAGE_PRECISION
+    assert set(get_args(Base.model_fields["protocol"].annotation)) == set(PROTOCOLS)
 
 
 @pytest.mark.parametrize("retrievers", [[], ["siamese", "siamese"], ["resnet"]])
@@ -99,10 +114,47 @@ def choices(kind: type[Block], values: Any, path: tuple[str, ...] = ()) -> list[
     return [(where, choice) for where, choice in found if isinstance(choice, str | int)]
 
 
+# Sources of labelled images without items, which base.protocol instance cannot measure.
+PROTOCOL_OF_SOURCE = {"fashion_mnist": "category", "idx": "category", "cifar10": "cifar10_a"}
+
+
 @pytest.mark.parametrize(("where", "choice"), choices(Params, read_yaml("params.yaml")))
 def test_every_choice_parses(values: dict[str, Any], where: tuple[str, ...], choice: object):
+    if where == ("ingest", "source"):
+        values["base"]["protocol"] = PROTOCOL_OF_SOURCE.get(str(choice), "instance")
     block = values
     for key in where[:-1]:
         block = block[key]
     block[where[-1]] = choice
     parse_params(values)
+
+
+@pytest.mark.parametrize(
+    ("source", "split", "protocol", "fits"),
+    [
+        ("cifar10", "a", "cifar10_a", True),
+        ("cifar10", "c", "cifar10_c", True),
+        ("cifar10", "c", "category", True),
+        ("cifar10", "a", "cifar10_c", False),
+        ("cifar10", "a", "category", False),
+        ("cifar10", "c", "cifar10_a", False),
+        ("cifar10", "c", "instance", False),
+        ("fashion_mnist", "a", "category", True),
+        ("fashion_mnist", "a", "instance", False),
+        ("idx", "a", "cifar10_a", False),
+        ("folder", "a", "cifar10_c", True),
+        ("embedded", "c", "instance", True),
+    ],
+)
+def test_a_source_of_classes_needs_a_protocol_of_classes(
+    values: dict[str, Any], source: str, split: str, protocol: str, fits: bool
+):
+    values["ingest"]["source"] = source
+    values["ingest"]["cifar10"]["split"] = split
+    values["base"]["protocol"] = protocol
+    if fits:
+        parse_params(values)
+        return
+    told = f"base.protocol is {protocol}, which does not fit ingest.source {source}.*: use (category|cifar10_)"
+    with pytest.raises(ParamsError, match=told):
+        parse_params(values)

@@ -14,11 +14,13 @@ import pytest
 from onnx import TensorProto, helper
 
 from retrieval.bundle import write_bundle
-from retrieval.encoder import load_encoder
+from retrieval.codebooks import read_codebooks
+from retrieval.encoder import describe_encoder, load_encoder
 from retrieval.files import write_json
 from retrieval.images import encode_jpeg, prepare_image, to_batch
 from retrieval.index import build_index
 from retrieval.items import GALLERY_SCHEMA
+from tests.coded_nets import save_coded_encoder
 
 SIZE = 16
 SKETCH_SIZE = 8
@@ -123,6 +125,7 @@ def tiny() -> SimpleNamespace:
     """The tiny nets and pictures; a fixture because test files cannot import one another."""
     return SimpleNamespace(
         encoder=save_encoder,
+        coded_encoder=save_coded_encoder,
         generator=save_generator,
         classifier=save_classifier,
         picture_of=picture_of,
@@ -157,5 +160,22 @@ def make_bundle(parts: dict[str, Any], tmp_path: Path) -> Callable[..., Path]:
 
     def make(name: str = "bundle", **changes: Any) -> Path:
         return write_bundle(tmp_path / name, **{**parts, **changes}).folder
+
+    return make
+
+
+@pytest.fixture
+def coded_parts(parts: dict[str, Any], tmp_path: Path) -> Callable[..., dict[str, Any]]:
+    """The arguments of `write_bundle` for a tiny retriever with head `binary` or `pq`; `settings` go to `build_index`."""
+
+    def make(head: str, **settings: Any) -> dict[str, Any]:
+        folder = save_coded_encoder(tmp_path / "models" / head, head, SIZE)
+        names = parts["gallery_table"].column("image_id").to_pylist()
+        batch = to_batch([prepare_image(picture_of(name), SIZE) for name in names])
+        described = describe_encoder(folder)
+        codebooks = read_codebooks(folder, described.dim) if head == "pq" else None
+        vectors = load_encoder(folder).encode(batch)
+        index = build_index(vectors, head=head, metric=described.metric, codebooks=codebooks, **settings)
+        return {**parts, "method": head, "encoder_folder": folder, "index": index}
 
     return make

@@ -9,8 +9,9 @@ import pytest
 from retrieval.catalog import Catalog, CatalogWriter
 from retrieval.evaluation import EvaluationSettings, evaluate_split
 from retrieval.images import encode_png
-from retrieval.protocol import PAIRS, ProtocolError, count_relevant, item_codes, open_gallery, open_queries, own_rows
+from retrieval.protocol import PAIRS, ProtocolError, open_gallery, open_queries
 from retrieval.ranking import label_blind_keys
+from retrieval.relevance import count_relevant, label_codes, own_rows
 from retrieval.results import headline
 from retrieval.retriever import Retriever
 from tests import evaluation_world as world
@@ -182,7 +183,7 @@ def test_a_sketch_does_not_find_the_photo_it_was_traced_from(tmp_path):
     own = own_rows(queries, gallery)
     removed = [{str(gallery.image_ids[row]) for row in rows if row >= 0} for rows in own]
     assert removed == [{"a/1"}, {"b/1"}]
-    assert count_relevant(*item_codes(queries, gallery), own).tolist() == [1, 0]
+    assert count_relevant(*label_codes(queries, gallery), own).tolist() == [1, 0]
     retriever = Retriever.load(world.write_histogram_bundle(tmp_path, catalog))
     run = evaluate_split(retriever, catalog, None, "test", SETTINGS).run("sketch->shop", "direct")
     assert (run.queries.image_ids.tolist(), run.unmatched, run.gallery_sizes.tolist()) == (["sketch-of/a/1"], 1, [2])

@@ -274,7 +274,7 @@ def test_wrong_tiebreak_is_named() -> None:
     [
         ({"kind": "lsh"}, "kind = 'lsh', must be one of"),
         ({"metric": "dot"}, "metric = 'dot', must be one of"),
-        ({"head": "binary"}, "head = 'binary', must be one of"),
+        ({"head": "ternary"}, "head = 'ternary', must be one of"),
         ({"kind": "ivfpq", "pq_subspaces": 5}, "pq_subspaces = 5 must divide the 16 numbers"),
         ({"kind": "ivfpq", "pq_bits": 8}, "100 vectors cannot train .* at least 256 are needed"),
         ({"kind": "ivfpq", "ivf_lists": 128}, "at least 128 are needed"),

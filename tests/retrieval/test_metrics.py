@@ -124,6 +124,25 @@ def test_chance_levels_are_the_mean_over_every_order_of_the_gallery(size, releva
         assert level == pytest.approx(expected[name].mean()), name
 
 
+@pytest.mark.parametrize(("average", "normaliser"), [
+    ("map@all", "retrievable"), ("map@3", "retrievable"), ("map@3", "hits"), ("map@1", "hits"), ("map@9", "hits"),
+])  # fmt: skip
+@pytest.mark.parametrize(("size", "relevant"), [(1, 1), (4, 1), (5, 2), (6, 3), (6, 6), (7, 4)])
+def test_chance_of_each_average_precision_is_the_mean_over_every_order(size, relevant, average, normaliser):
+    orders = np.array(list(itertools.combinations(range(size), relevant)))
+    relevance = np.zeros((len(orders), size), dtype=bool)
+    np.put_along_axis(relevance, orders, True, axis=1)
+    values = metrics.metric_table(relevance, np.full(len(orders), relevant), (1,), average, normaliser)[average]
+    levels = chance.chance_table(np.array([size]), np.array([relevant]), size, (1,), average, normaliser)
+    assert levels[average] == pytest.approx(values.mean())
+
+
+@pytest.mark.parametrize("name", ["map@", "map@some", "hit@1", "map@-3"])
+def test_an_average_precision_of_no_known_name_is_refused(name):
+    with pytest.raises(ValueError, match="not an average precision"):
+        metrics.named_average_precision(name, np.ones((1, 1), dtype=bool), np.array([1]))
+
+
 def test_chance_of_a_query_without_relevant_images_is_zero():
     assert chance.chance_hit_at_k(np.array([3]), np.array([0]), 5)[0] == 0.0
     assert chance.chance_average_precision_at_r(np.array([3]), np.array([0]))[0] == 0.0

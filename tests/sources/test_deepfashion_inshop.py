@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter, defaultdict
 from pathlib import Path
 from typing import Any
@@ -10,56 +9,20 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from params.data import DeepfashionInshop
+from params.deepfashion import DeepfashionInshop
 from sources import deepfashion_inshop
 from sources.deepfashion_inshop import rows
 from sources.errors import SourceError
+from tests.sources.fixtures_inshop import photo_names, write_inshop
+from tests.sources.official import official_root
 
 LUMA = Path("../shared/data/inshop_luma")
-VIEWS = ("1_front", "2_side", "3_back", "7_additional")
-
-
-def counted(path: Path, header: str | None, lines: list[str], stated: int | None = None) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    top = [str(len(lines) if stated is None else stated)] + ([] if header is None else [header])
-    path.write_text("\n".join(top + lines) + "\n", encoding="utf-8")
-
-
-def photo_names(item: int, count: int, folder: str = "WOMEN/Dresses") -> list[str]:
-    return [f"img/{folder}/id_{item:08d}/{1 + n // 4:02d}_{VIEWS[n % 4]}.jpg" for n in range(count)]
 
 
 @pytest.fixture
-def root(tmp_path: Path, make_image: Any) -> Path:
+def root(tmp_path: Path) -> Path:
     """Twelve train items of four photos, one of a single photo, two test items; every annotation file."""
-    lines, names, items = [], [], []
-    for item in range(1, 16):
-        of_item = photo_names(item, 1 if item == 13 else 4, "MEN/Pants" if item == 14 else "WOMEN/Dresses")
-        statuses = ["gallery", "query", "query", "gallery"] if item > 13 else ["train"] * 4
-        for number, (name, status) in enumerate(zip(of_item, statuses, strict=False)):
-            make_image(tmp_path / name, shade=16 * item + number, size=(256, 256))
-            lines.append(f"{name:<70} id_{item:08d} {status:<11}")
-        names += of_item
-        items.append(f"id_{item:08d}")
-    counted(tmp_path / "Eval/list_eval_partition.txt", "image_name item_id evaluation_status", lines)
-    boxes = [f"{name}  3  1  065  045  233  252" for name in names]
-    counted(tmp_path / "Anno/list_bbox_inshop.txt", "image_name clothes_type pose_type x_1 y_1 x_2 y_2", boxes)
-    counted(tmp_path / "Anno/list_item_inshop.txt", None, items)
-    write_attributes(tmp_path / "Anno", items)
-    counted(tmp_path / "Anno/list_color_cloth.txt", "image_name color", [f"{name}   Dark  navy" for name in names[:4]])
-    described = [{"item": items[1], "color": "Rust", "description": ["Soft.", "100% cotton"]}]
-    described += [{"item": items[2], "color": colour, "description": []} for colour in ("Red", "Blue")]
-    (tmp_path / "Anno/list_description_inshop.json").write_text(json.dumps(described))
-    return tmp_path
-
-
-def write_attributes(folder: Path, items: list[str]) -> None:
-    names = ["a-line", "long sleeve ", "faux  leather"]
-    counted(folder / "list_attr_cloth.txt", "attribute_name", names)
-    values = [
-        f"{item}  {'1' if number % 2 else '-1'} 1  {'0' if number else '1'} " for number, item in enumerate(items)
-    ]
-    counted(folder / "list_attr_items.txt", "item_id attribute_labels", values)
+    return write_inshop(tmp_path, train_items=13, test_items=2, size=256)
 
 
 def read(root: Path, val_share: float = 0.3, seed: int = 7, high_resolution: bool = False) -> list[dict[str, Any]]:
@@ -124,9 +87,10 @@ def test_attributes_colours_and_descriptions(root: Path) -> None:
 
 def test_attributes_in_the_folder_of_release_2(root: Path) -> None:
     before = [row["attributes"] for row in read(root)]
-    (root / "Anno/attributes").mkdir()
     for name in ("list_attr_cloth.txt", "list_attr_items.txt", "list_color_cloth.txt"):
-        (root / "Anno" / name).rename(root / "Anno/attributes" / name)
+        (root / "Anno" / name).unlink()
+    write_inshop(root, train_items=13, test_items=2, size=256, release="2.0")
+    assert not (root / "Anno/list_attr_items.txt").exists()
     assert [row["attributes"] for row in read(root)] == before
 
 
@@ -134,7 +98,7 @@ def test_without_optional_files(root: Path) -> None:
     for path in list((root / "Anno").iterdir()):
         path.unlink()
     found = read(root)
-    assert {row["bbox"] for row in found} == {None}
+    assert {row["bbox"] for row in found} == {None} == {row["landmarks"] for row in found}
     assert all(row["attributes"] == [] for row in found)
     name = photo_names(5, 1)[0]
     (root / "Anno/attributes.csv").write_text(f"image_name,color,pattern,name,style\n{name},Black,Solid|Striped,Zed,\n")
@@ -142,7 +106,17 @@ def test_without_optional_files(root: Path) -> None:
     assert labels[name] == ["colour:black", "pattern:solid", "pattern:striped"]
 
 
-def test_boxes_follow_the_large_photos(root: Path, make_image: Any) -> None:
+def test_landmarks_are_kept_as_x_y_visibility(root: Path) -> None:
+    """Six points of an upper-body, four of a lower-body, eight of a full-body garment."""
+    found = {row["image_id"]: row["landmarks"] for row in read(root)}
+    full, upper, lower = (
+        found[name] for name in (photo_names(1, 1) + photo_names(2, 1) + photo_names(14, 1, "MEN/Pants"))
+    )
+    assert [len(points) // 3 for points in (full, upper, lower)] == [8, 6, 4]
+    assert lower == [60, 40, 0, 80, 65, 1, 100, 90, 0, 0, 0, 2]
+
+
+def test_boxes_and_landmarks_follow_the_large_photos(root: Path, make_image: Any) -> None:
     for path in root.glob("img/**/*.jpg"):
         make_image(root / "img_highres" / path.relative_to(root / "img"), size=(750, 1101))
     row = read(root, high_resolution=True)[0]
@@ -150,6 +124,9 @@ def test_boxes_follow_the_large_photos(root: Path, make_image: Any) -> None:
     left = (1101 - 750) / 2
     expected = [round(65 * scale - left), round(45 * scale), round(233 * scale - left), round(252 * scale)]
     assert row["bbox"] == [max(expected[0], 0), expected[1], min(expected[2], 750), expected[3]]
+    points = [(round(x * scale - left), round(y * scale)) for x, y in ((60, 40), (80, 65), (100, 90))]
+    assert row["landmarks"][:9] == [*points[0], 0, *points[1], 1, *points[2], 0]
+    assert row["landmarks"][-3:] == [0, 0, 2]
     assert row["image"] == (root / row["image_id"].replace("img/", "img_highres/", 1)).read_bytes()
 
 
@@ -178,6 +155,10 @@ PARTITION = "Eval/list_eval_partition.txt"
         (PARTITION, "01_2_side.jpg", "01_1_front.jpg", r"01_1_front.jpg is listed more than once"),
         ("Anno/list_bbox_inshop.txt", "  065  ", "  O65  ", r"line 3 holds 'O65' where a whole number"),
         ("Anno/list_bbox_inshop.txt", "  065  ", "  ", r"line 3 has 6 columns, expected 7"),
+        (PARTITION, "id_00000001/01_1", "id_00000011/01_1", r"line 3 has the item id_00000001, but the photo lies in"),
+        ("Anno/list_landmarks_inshop.txt", "jpg 3 1 ", "jpg 1 1 ", r"line 3 has 27 columns, expected 21 \(6 landmarks"),
+        ("Anno/list_landmarks_inshop.txt", "jpg 3 1 ", "jpg 4 1 ", r"line 3 has a clothes type other than 1, 2, 3"),
+        ("Anno/list_landmarks_inshop.txt", "jpg 3 1 0 ", "jpg 3 1 3 ", r"line 3 holds a visibility other than"),
         ("Anno/list_item_inshop.txt", "id_00000004", "id_00000099", r"item id_00000004 .* is not listed"),
         ("Anno/list_attr_items.txt", "id_00000001  -1 1", "id_00000001  -1", r"line 3 has 3 columns, expected 4"),
         ("Anno/list_attr_items.txt", "id_00000001  -1 1", "id_00000001  -1 2", r"line 3 holds a value other than"),
@@ -207,13 +188,28 @@ def test_missing_files_are_named(root: Path) -> None:
         read(root)
 
 
+OURS = {
+    "train photos": 49,
+    "query photos": 4,
+    "gallery photos": 4,
+    "train items": 13,
+    "test items": 2,
+    "listed items": 15,
+    "attributes": 3,
+}
+
+
 def test_official_counts_are_asserted(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(deepfashion_inshop, "OFFICIAL_IMAGES", 57)
-    with pytest.raises(SourceError, match=r"'train': 49.* the official split has \{'train': 25882"):
+    with pytest.raises(SourceError, match=r"7 problem") as caught:
         read(root)
-    monkeypatch.setattr(deepfashion_inshop, "OFFICIAL_COUNTS", {"train": 49, "query": 4, "gallery": 4})
-    monkeypatch.setattr(deepfashion_inshop, "OFFICIAL_ITEMS", {"train": 13, "test": 2})
+    assert "train photos: 49, the official release has 25882" in str(caught.value)
+    assert "attributes: 3, the official release has 463" in str(caught.value)
+    monkeypatch.setattr(deepfashion_inshop, "OFFICIAL_COUNTS", OURS)
     assert len(read(root)) == 57
+    monkeypatch.setattr(deepfashion_inshop, "OFFICIAL_COUNTS", OURS | {"test items": 3})
+    with pytest.raises(SourceError, match=r"1 problem.*\n  test items: 2, the official release has 3"):
+        read(root)
 
 
 @pytest.mark.realdata
@@ -234,3 +230,19 @@ def test_luma_stand_in() -> None:
     assert {row["view"] for row in found} == {"front", "back", "side", "full", "additional"}
     with Image.open(LUMA / first["image_id"]) as photo:
         assert photo.size == (256, 256)
+
+
+@pytest.mark.realdata
+@pytest.mark.skipif(official_root("inshop") is None, reason="$CROQUIS_DEEPFASHION/inshop is not there")
+def test_the_official_release() -> None:
+    """The source itself asserts the official counts; here what it makes of them."""
+    splits: dict[str, Counter[str]] = defaultdict(Counter)
+    items = defaultdict(set)
+    for row in rows(DeepfashionInshop(root=str(official_root("inshop")), val_share=0.2, high_resolution=False), 7):
+        splits[row["split"]][row["role"]] += 1
+        items[row["split"]].add(row["item_id"])
+    assert splits["test"] == {"query": 14_218, "gallery": 12_612}
+    assert splits["train"].total() + splits["val"].total() == 25_882
+    assert len(items["test"]) == 3_985
+    assert len(items["train"] | items["val"]) == 3_997
+    assert not items["train"] & items["val"]

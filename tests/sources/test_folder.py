@@ -32,9 +32,19 @@ def write_csv(images: Path, lines: list[dict[str, str]], encoding: str = "utf-8"
     return path
 
 
-def read(table: Path, images: Path, val_share: float = 0.0, test_share: float = 0.0) -> list[dict[str, Any]]:
-    block = Folder(table=str(table), images=str(images), val_share=val_share, test_share=test_share)
-    return list(rows(block, seed=3))
+def read(table: Path, images: Path, **settings: Any) -> list[dict[str, Any]]:
+    values: dict[str, Any] = {
+        "table": str(table),
+        "images": str(images),
+        "columns": {},
+        "splits": {},
+        "domains": {},
+        "roles": "by_item",
+        "share": 1.0,
+        "val_share": 0.0,
+        "test_share": 0.0,
+    }
+    return list(rows(Folder(**(values | settings)), seed=3))
 
 
 def test_only_the_required_columns(images: Path) -> None:

@@ -10,8 +10,10 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+from params.loader import read_yaml
 from retrieval.catalog import Catalog
 from retrieval.intervals import bootstrap_interval
+from retrieval.protocol import PROTOCOLS
 from stages import evaluate
 from tests import evaluation_world as world
 
@@ -148,3 +150,22 @@ def test_a_catalogue_without_sketches_is_measured_on_photos(project, tmp_path):
     head = json.loads((tmp_path / "reports/metrics/histogram.json").read_text())
     assert set(head["test"]) == {"consumer->shop", "shop->shop"}
     assert Catalog.open(tmp_path / "data/catalog").select(domain="sketch").size == 0
+
+
+@pytest.mark.parametrize(("name", "average"), [("category", "map@all"), ("cifar10_c", "map@1000")])
+@pytest.mark.usefixtures("run_stage")
+def test_another_protocol_is_named_with_all_its_rules(project, tmp_path, capsys, name, average):
+    for folder in ("models", "data/catalog"):
+        shutil.copytree(project / folder, tmp_path / folder)
+    values = read_yaml(project / "params.yaml")
+    values["base"]["protocol"] = name
+    (tmp_path / "params.yaml").write_text(json.dumps(values))
+    evaluate.main("histogram", tmp_path)
+    report = json.loads((tmp_path / "reports/evaluation/histogram.json").read_text())
+    assert report["protocol"] == PROTOCOLS[name].to_json()
+    gallery = report["splits"]["test"]["gallery"]
+    assert (gallery["of"], gallery["images"]) == ("train", 9)
+    assert average in report["splits"]["test"]["runs"][0]["metrics"]
+    head = json.loads((tmp_path / "reports/metrics/histogram.json").read_text())
+    assert set(head["test"]["consumer->shop"]) == {"hit@1", "hit@5", average}
+    assert average in capsys.readouterr().out.splitlines()[0].split()

@@ -51,6 +51,14 @@ def test_the_run_that_a_user_gets_counts(evaluation: Evaluation) -> None:
     assert evaluation.value("val", SKETCH, reranked=True) == 0.2, "there is no re-ranked run of sketches"
 
 
+def test_codes_count_by_the_comparison_that_is_served(tmp_path: Path) -> None:
+    runs = (run("consumer->shop", "encoder-asymmetric", "none", 0.9), run("consumer->shop", "encoder", "none", 0.4))
+    write(tmp_path, "dhd", *runs)
+    evaluation = Evaluation.read(tmp_path / "dhd.json")
+    assert evaluation.value("val", HIT) == evaluation.value("val", HIT, reranked=True) == 0.4
+    assert dict(evaluation.figures())["val/consumer->shop/encoder-asymmetric/hit@1"] == 0.9
+
+
 def test_a_pair_without_queries_names_those_that_exist(evaluation: Evaluation) -> None:
     with pytest.raises(
         EvaluationError, match=r"no queries 'shop->shop' \(it has \['consumer->shop', 'sketch->shop'\]\)"

@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from ruamel.yaml import YAML
 
 from params import ParamsError, load_params
-from tuning.write_back import changed_text, write_back
+from tuning.write_back import changed_text, place, write_back
 
 SHIPPED = Path("params.yaml").read_text()
 
@@ -63,3 +64,19 @@ def test_what_the_schema_refuses_is_not_written(tmp_path, key, value):
 def test_an_unknown_key_is_an_error():
     with pytest.raises(KeyError):
         changed_text(SHIPPED, {"siamese.margins": 0.3})
+
+
+def test_lists_and_mappings_change_in_their_line_and_null_stays_spelt():
+    settings = {"retrievers": ["siamese"], "validate.disabled": ["whole_file"], "ingest.folder.splits": {"dev": "val"}}
+    text = changed_text(SHIPPED, settings)
+    assert "    test: null\n" in changed_text(text, {"ingest.idx.test": None})
+    changed = lines_that_differ(SHIPPED, text)
+    assert len(changed) == 3
+    assert [new.partition("#")[2] for _, new in changed] == [old.partition("#")[2] for old, _ in changed]
+    back = {key: lookup(SHIPPED, key) for key in settings}
+    assert changed_text(text, back) == SHIPPED
+
+
+def lookup(text: str, key: str) -> object:
+    target, name = place(YAML(typ="safe", pure=True).load(text), key)
+    return target[name]

@@ -1,7 +1,8 @@
-"""The registry of rules is consistent, and a rule that cannot be evaluated is an error, not a pass."""
+"""The registry of rules is consistent and documented, and a rule that cannot be evaluated is an error, not a pass."""
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import get_args
 
@@ -9,15 +10,32 @@ import pandas as pd
 import pytest
 
 from params import load_params
-from validation.rules import IMAGE_RULES, RELATION_RULES, Severity
+from params.data import Validate
+from validation.rule import Severity
+from validation.rules import ALL_RULES, IMAGE_RULES, table
 from validation.suite import open_suites
+
+DOCUMENTED = Path("docs/data.md")
+ROW = re.compile(r"^\| `(\w+)` \| (\w+) \| (.+?) \|$", re.MULTILINE)
 
 
 def test_names_are_unique_and_severities_known() -> None:
-    rules = IMAGE_RULES + RELATION_RULES
-    assert len({rule.name for rule in rules}) == len(rules)
-    assert {rule.severity for rule in rules} == set(get_args(Severity))
-    assert all(rule.why for rule in rules)
+    assert len({rule.name for rule in ALL_RULES}) == len(ALL_RULES)
+    assert {rule.severity for rule in ALL_RULES} == set(get_args(Severity)) == {"quarantine", "fail"}
+
+
+def test_every_threshold_is_named_by_the_rule_that_uses_it() -> None:
+    """But for the share of the stage itself, what is measured with, and the switch."""
+    elsewhere = {"max_quarantine_share", "near_duplicate_bits", "near_duplicate_difference", "disabled"}
+    named = {name for rule in ALL_RULES for name in re.findall(r"`validate\.(\w+)`", rule.checks)}
+    assert named == set(Validate.model_fields) - elsewhere
+
+
+def test_the_table_in_the_docs_is_the_code() -> None:
+    """`python -m validation.rules` prints it."""
+    assert len(ROW.findall(table())) == len(ALL_RULES)
+    section = DOCUMENTED.read_text(encoding="utf-8").split("## Validation")[1].split("\n## ")[0]
+    assert ROW.findall(section) == [(rule.name, rule.severity, rule.checks) for rule in ALL_RULES]
 
 
 def test_a_rule_without_its_column_is_an_error(tmp_path: Path) -> None:

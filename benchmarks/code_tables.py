@@ -1,0 +1,97 @@
+"""The tables of benchmarks.hashing: learned codes, the baselines on the same features, and both comparisons."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from benchmarks.command import Values
+from benchmarks.results import by_name
+from benchmarks.spread import paired, spread
+from benchmarks.tables import caption, mean_of, table
+
+REFERENCE = "image2vec"
+
+Cells = Mapping[int, Values]  # by seed
+Figures = dict[int, float]
+
+
+def codes_table(report: Mapping[str, Values]) -> str:
+    """One table per average precision: mean and 95 % interval over seeds, by bits."""
+    grid = by_method(report["cells"])
+    some = next(iter(report["cells"].values()))
+    names = list(next(iter(some["codes"].values())))
+    chance = some["splits"]["test"]["metrics"][names[0]]["chance"]
+    blocks = [caption(report), f"`*`: the interval of the difference excludes 0. Chance: {names[0]} {chance:.3f}."]
+    for name in names:
+        blocks += [f"**{name}**, test", codes_of(grid, name)]
+    return "\n\n".join(blocks)
+
+
+def comparisons_table(report: Mapping[str, Values]) -> str:
+    """The learned codes by symmetric and asymmetric comparison."""
+    grid = by_method(report["cells"])
+    metric = next(iter(next(iter(next(iter(report["cells"].values()))["codes"].values()))))
+    bits = sorted({each for cells in grid.values() for each in cells})
+    rows = []
+    for method in sorted(method for method in grid if method != REFERENCE):
+        for comparison in ("symmetric", "asymmetric"):
+            cells = [text(figures(grid[method].get(each, {}), ("codes", comparison, metric))) for each in bits]
+            rows.append([method, comparison, *cells])
+    return "\n\n".join([caption(report), table(["codes", "comparison", *(f"{each} bits" for each in bits)], rows)])
+
+
+def codes_of(grid: Mapping[str, Mapping[int, Cells]], metric: str) -> str:
+    bits = sorted({each for cells in grid.values() for each in cells})
+    rows: list[list[str]] = []
+    for method in sorted(grid, key=lambda name: (name == REFERENCE, name)):
+        own = grid[method]
+        names = sorted({name for cells in own.values() for cell in cells.values() for name in cell["baselines"]})
+        if method == REFERENCE:
+            rows.append([f"{method}, floats", f"{method} net", *row(own, bits, ("codes", "floats", metric))])
+        else:
+            rows.append([f"**{method}**", "its own", *row(own, bits, served(metric))])
+        rows += [[name, f"{method} net", *row(own, bits, ("baselines", name, metric))] for name in names]
+        if method != REFERENCE and names:
+            gains = [verdict(own.get(each, {}), names, metric) for each in bits]
+            rows.append([f"{method} above the best", f"{method} net", *gains])
+    return table(["codes", "features", *(f"{each} bits" for each in bits)], rows)
+
+
+def verdict(cells: Cells, baselines: Sequence[str], metric: str) -> str:
+    """What the learned codes are worth beyond the baseline that is best on the same features, paired by seed."""
+    found = {name: figures(cells, ("baselines", name, metric)) for name in baselines}
+    found = {name: values for name, values in found.items() if values}
+    if not found:
+        return ""
+    best = max(found, key=lambda name: mean_of(found[name]))
+    gain = paired(found[best], figures(cells, served(metric)))
+    return "" if gain is None else f"{gain:+}{' *' if gain.excludes_zero else ''} ({best})"
+
+
+def served(metric: str) -> tuple[str, str, str]:
+    """Where a cell keeps the figure of the comparison that its bundle uses."""
+    return ("codes", "", metric)
+
+
+def row(cells: Mapping[int, Cells], bits: Sequence[int], place: tuple[str, str, str]) -> list[str]:
+    return [text(figures(cells.get(each, {}), place)) for each in bits]
+
+
+def figures(cells: Cells, place: tuple[str, str, str]) -> Figures:
+    """seed -> the figure at that place of its cell; an empty second name is the bundle's own comparison."""
+    block, name, metric = place
+    found = {seed: cell[block].get(name or cell["comparison"], {}) for seed, cell in cells.items()}
+    return {seed: values[metric] for seed, values in found.items() if metric in values}
+
+
+def text(values: Figures) -> str:
+    return str(spread(list(values.values()))) if values else ""
+
+
+def by_method(cells: dict[str, Values]) -> dict[str, dict[int, Cells]]:
+    """method -> bits -> seed -> cell."""
+    grid: dict[str, dict[int, Cells]] = {}
+    for name, found in by_name(cells).items():
+        method, _, bits = name.partition("@")
+        grid.setdefault(method, {})[int(bits)] = found
+    return grid

@@ -1,0 +1,115 @@
+"""Baselines on the features of a trained net: the pooled map of its backbone, which is what code layers stand on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from benchmarks.baselines import fit_baseline
+from lightning_modules.backbones import Backbone, build_backbone
+from lightning_modules.data import EVAL_BATCH, load_images, to_float
+from params import Params
+from retrieval.answering import Judge, Search, queries_at_a_time, ranked_lists
+from retrieval.catalog import Catalog, Rows
+from retrieval.metrics import named_average_precision
+from retrieval.protocol import PAIRS, Gallery, Protocol, Queries, open_gallery, open_queries
+from retrieval.ranking import RankedLists, relevance_of
+from retrieval.vector_index import VectorIndex
+
+Vectors = npt.NDArray[np.float32]
+
+DIGITS = 6
+CHUNK = 64
+SHOP = next(pair for pair in PAIRS if pair.query_domain == "shop")
+
+
+@dataclass(frozen=True)
+class Features:
+    """Pooled features of the images that a baseline sees.
+
+    Attributes:
+        gallery, queries: of the test split, whose features are `database` and `asked`.
+        learnt_from: (n, C), every image but the queries that training may see: the train split and the gallery.
+        names: the average precisions to report.
+    """
+
+    gallery: Gallery
+    queries: Queries
+    database: Vectors
+    asked: Vectors
+    learnt_from: Vectors
+    names: Sequence[str]
+
+    @classmethod
+    def of(cls, catalog: Catalog, protocol: Protocol, names: Sequence[str], backbone: Backbone, size: int) -> Features:
+        gallery, queries = open_gallery(catalog, "test", protocol), open_queries(catalog, "test", SHOP)
+        train = catalog.select(split="train")
+        rest = np.setdiff1d(train, gallery.rows)
+        database = pooled(backbone, catalog, gallery.rows, size)
+        learnt_from = np.concatenate([database, pooled(backbone, catalog, rest, size)]) if len(rest) else database
+        return cls(gallery, queries, database, pooled(backbone, catalog, queries.rows, size), learnt_from, names)
+
+
+def pooled(backbone: Backbone, catalog: Catalog, rows: Rows, size: int) -> Vectors:
+    """The mean over the backbone's feature map of each image; (len(rows), channels)."""
+    order = np.argsort(rows, kind="stable")  # shards are read once when rows ascend
+    images = load_images(catalog, rows[order], size).images
+    with torch.inference_mode():
+        parts = [
+            backbone(to_float(images[start : start + EVAL_BATCH])).mean(dim=(2, 3)).numpy()
+            for start in range(0, len(images), EVAL_BATCH)
+        ]
+    features = np.empty((len(rows), backbone.channels), dtype=np.float32)
+    features[order] = np.concatenate(parts)
+    return features
+
+
+def load_backbone(params: Params, path: Path) -> Backbone:
+    """The backbone whose weights `torch.save` wrote to `path`, ready to be asked."""
+    backbone = build_backbone(params.train_embedder.backbone.model_copy(update={"weights": "none"}))
+    backbone.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
+    return backbone.eval()
+
+
+def baseline_figures(features: Features, name: str, bits: int, seed: int) -> dict[str, float]:
+    """The average precisions of a baseline, searched in the way that is its own."""
+    baseline = fit_baseline(name, features.learnt_from, bits, seed)
+    index = baseline.build(features.database)
+    return list_figures(search_of(index, features.gallery), baseline.queries(features.asked), features)
+
+
+def search_of(index: VectorIndex, gallery: Gallery) -> Search:
+    def search(vectors: Vectors, depth: int) -> RankedLists:
+        scores, rows = index.search(vectors, depth, tiebreak=gallery.keys)
+        return RankedLists(rows, scores)
+
+    return search
+
+
+def list_figures(search: Search, asked: Vectors, features: Features) -> dict[str, float]:
+    """Means over the queries with an answer, by the rules of `retrieval.answering`, for vectors that are there already."""
+    gallery, judge = features.gallery, Judge.of(features.queries, features.gallery)
+    matched = np.flatnonzero(judge.n_relevant > 0)
+    judge, asked = judge.take(matched), asked[matched]
+    depth = gallery.protocol.list_depth(max_depth(features.names), len(gallery))
+    step = queries_at_a_time(CHUNK, depth)
+    found: dict[str, list[npt.NDArray[np.float64]]] = {name: [] for name in features.names}
+    for start in range(0, len(asked), step):
+        part = slice(start, start + step)
+        ranked = ranked_lists(search, asked[part], judge.own[part], len(gallery), depth)
+        relevance = relevance_of(ranked, judge.query_codes[part], judge.gallery_codes)
+        for name in features.names:
+            values = named_average_precision(name, relevance, judge.n_relevant[part], gallery.protocol.normaliser)
+            found[name].append(values)
+    return {name: round(float(np.concatenate(parts).mean()), DIGITS) for name, parts in found.items()}
+
+
+def max_depth(names: Sequence[str]) -> int:
+    """The longest list that one of these average precisions looks at; `map@all` sees to itself."""
+    depths = [int(name.removeprefix("map@")) for name in names if name != "map@all"]
+    return max(depths, default=1)

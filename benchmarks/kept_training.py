@@ -1,0 +1,58 @@
+"""Trains a method as the stage `train_embedder` does, and keeps the backbone's weights beside the exported net."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from benchmarks.runner import Cell
+from lightning_modules.determinism import prepare_torch
+from lightning_modules.retrieval_module import MONITOR
+from lightning_modules.scratch import open_scratch
+from retrieval.files import read_json, write_json
+from stages import train_embedder
+from stages.folders import fresh_folder
+
+BACKBONE, CURVES = "backbone.pt", "curves.json"
+
+
+class Curves:
+    """Takes the place of a stage's run: keeps the curves, tells no tracker."""
+
+    def __init__(self, artifacts: Path) -> None:
+        self.artifacts = artifacts
+        self.curves: dict[str, list[tuple[int, float]]] = {}
+
+    def history(self, name: str, points: Iterable[tuple[int, float]]) -> None:
+        self.curves[name] = list(points)
+
+    def logger_arguments(self) -> dict[str, Any] | None:
+        return None
+
+
+def train_and_keep(cell: Cell) -> None:
+    """Writes models/METHOD with encoder, backbone.pt and curves.json; resumes where a killed try stopped."""
+    params, method = cell.params, cell.method
+    prepare_torch(params.base.seed, params.base.threads)
+    source = importlib.import_module(f"lightning_modules.{method}")
+    module = source.build(params, train_embedder.load_data(params, cell.folder))
+    run = Curves(cell.folder / "artifacts")
+    with (
+        fresh_folder(cell.folder / "models" / method) as target,
+        open_scratch(cell.folder, f"train_embedder-{method}", cell.key) as scratch,
+    ):
+        train_embedder.fit_module(module, params, method, scratch, run)
+        train_embedder.export(module.net, params.base.image_size, target)
+        torch.save(module.net.backbone.state_dict(), target / BACKBONE)
+        write_json(target / CURVES, run.curves)
+
+
+def val_scores(cell: Cell) -> dict[str, float | int]:
+    """The val score of the exported epoch and of the last one, and how many epochs ran."""
+    curves = read_json(cell.folder / "models" / cell.method / CURVES)
+    scores = [value for _, value in curves[MONITOR]]
+    return {"best": max(scores), "last": scores[-1], "epochs": len(curves["train/loss"])}

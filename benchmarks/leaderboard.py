@@ -1,0 +1,91 @@
+"""All methods on one set over several seeds: `python -m benchmarks.leaderboard --set embedded`.
+
+Writes reports/benchmarks/leaderboard-SET.json; with --render, the tables of docs/methods.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping
+from pathlib import Path
+from statistics import fmean
+
+from benchmarks.command import METHODS, PROJECT, Options, Values, add_options, chosen, make_values, options_of
+from benchmarks.real_sets import real_set
+from benchmarks.results import Results, by_name
+from benchmarks.runner import Cell, open_cell, open_data, prepare_environment, run_cells, train_and_measure
+from benchmarks.spread import spread
+from benchmarks.tables import caption, mean_of, metric_values, one_seed, table
+from retrieval.metrics import headline_metrics
+
+SETS = ("embedded", "inshop_luma", "c2s_grocery")
+# Its sketches ask nothing here, and the pictures of the others stay the same without them.
+EMBEDDED = {"ingest": {"source": "embedded", "embedded": {"sketches": False}}}
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.leaderboard", description=__doc__)
+    parser.add_argument("--set", choices=SETS, default="embedded")
+    parser.add_argument("--methods", default=",".join(METHODS), help="comma-separated (default: all)")
+    parser.add_argument("--shared", type=Path, default=PROJECT.parent / "shared/data", help="folder of the real sets")
+    parser.add_argument("--share", type=float, default=1.0, help="part of the items of a real set that is kept")
+    add_options(parser, seeds="7,8,9")
+    given = parser.parse_args(arguments)
+    options = options_of(given)
+    if options.render:
+        from benchmarks.render import render
+
+        render(options)
+    else:
+        measure_all(given, options)
+
+
+def measure_all(given: argparse.Namespace, options: Options) -> None:
+    methods = chosen(given.methods, METHODS, "--methods")
+    prepare_environment(options.scratch)
+    real = given.set != "embedded"
+    overrides = real_set(given.set, given.shared, options.scratch / "sets", given.share) if real else EMBEDDED
+
+    def cell_of(method: str, seed: int) -> Cell:
+        values = make_values(options, seed, overrides)
+        return open_cell(values, method, open_data(values, options.scratch), options.scratch)
+
+    head = options.head(set=given.set, share=given.share)
+    results = Results(options.reports / f"leaderboard-{given.set}.json", head, options.scratch)
+    run_cells(options.seeds, methods, results, options.fresh, cell_of, train_and_measure)
+    print(leaderboard({"settings": head, "cells": results.cells}))
+
+
+def leaderboard(report: Mapping[str, Values]) -> str:
+    """The table of a report, best on val first: figures of test, mean and 95 % interval over seeds."""
+    of_method = by_name(report["cells"])
+    cells = list(report["cells"].values())
+    names = headline_metrics(cells[0]["splits"]["test"]["metrics"])
+    order = sorted(of_method, key=lambda method: -mean_of(metric_values(of_method[method], "val", "hit@1")))
+    head = ["method", *names, "hit@1, one seed", "val hit@1", "bytes/image", "queries/s", "train s", "epochs", "seeds"]
+    lines = [row(method, of_method[method], names) for method in order]
+    chance = [f"{fmean(cell['splits']['test']['metrics'][name]['chance'] for cell in cells):.3f}" for name in names]
+    padding = [""] * (len(head) - len(names) - 1)
+    return "\n\n".join([caption(report), table(head, [*lines, ["chance", *chance, *padding]])])
+
+
+def row(method: str, cells: Mapping[int, Values], names: tuple[str, ...]) -> list[str]:
+    figures = [str(spread(list(metric_values(cells, "test", name).values()))) for name in names]
+    val = spread(list(metric_values(cells, "val", "hit@1").values()))
+    found = list(cells.values())
+    seconds = [cell["train_seconds"] for cell in found if cell["train_seconds"] is not None]
+    return [
+        method,
+        *figures,
+        one_seed(found, "hit@1"),
+        str(val),
+        f"{found[0]['bytes_per_image']:,}",
+        f"{1000 / fmean(cell['query_ms'] for cell in found):.0f}",
+        f"{fmean(seconds):.0f}" if seconds else "",
+        f"{fmean(cell['epochs'] for cell in found):.0f}",
+        str(len(found)),
+    ]
+
+
+if __name__ == "__main__":
+    main()

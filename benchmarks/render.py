@@ -1,0 +1,57 @@
+"""Writes the tables of docs/methods.md from the reports that are there, and from nothing else.
+
+A table stands between `<!-- table: NAME -->` and `<!-- /table -->`; what is between them is replaced.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+
+from benchmarks import ablation, hashing, leaderboard, negatives, variants
+from benchmarks.code_tables import codes_table, comparisons_table
+from benchmarks.command import BenchmarkError, Options, Values
+from retrieval.files import read_json, write_bytes
+
+MARKER = re.compile(r"(<!-- table: (?P<name>[\w-]+) -->\n)(?P<old>.*?)(<!-- /table -->)", re.DOTALL)
+
+Table = Callable[[Mapping[str, Values]], str]
+# Name of a table -> report, how it is made of it, and the command that makes the report.
+TABLES: dict[str, tuple[str, Table, str]] = {
+    **{
+        f"leaderboard-{name}": (f"leaderboard-{name}", leaderboard.leaderboard, f"leaderboard --set {name}")
+        for name in leaderboard.SETS
+    },
+    **{
+        f"{kind}-{name}": (f"hashing-{name}", made, f"hashing --protocols {name}")
+        for name in hashing.PROTOCOLS
+        for kind, made in (("hashing", codes_table), ("comparisons", comparisons_table))
+    },
+    "negatives": ("negatives", partial(variants.comparison, variants=negatives.VARIANTS), "negatives"),
+    "ablation": ("ablation", partial(variants.comparison, variants=ablation.variants()), "ablation"),
+}
+
+
+def render(options: Options) -> None:
+    page = options.docs.read_text(encoding="utf-8")
+    names = [found["name"] for found in MARKER.finditer(page)]
+    text = MARKER.sub(lambda found: f"{found[1]}\n{section(found['name'], options.reports)}\n\n{found[4]}", page)
+    write_bytes(options.docs, text.encode())
+    print(f"wrote {len(names)} tables into {options.docs}")
+
+
+def section(name: str, reports: Path) -> str:
+    """The text between two markers.
+
+    Raises:
+        BenchmarkError: on a name that no benchmark makes.
+    """
+    if name not in TABLES:
+        raise BenchmarkError(f"there is no table {name!r}; known: {', '.join(TABLES)}")
+    report, make, command = TABLES[name]
+    path = reports / f"{report}.json"
+    if not path.is_file():
+        return f"Not measured yet: `python -m benchmarks.{command}`."
+    return make(read_json(path))

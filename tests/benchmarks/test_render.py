@@ -1,0 +1,128 @@
+"""Tables come from reports alone."""
+
+from __future__ import annotations
+
+import argparse
+
+import pytest
+
+from benchmarks.code_tables import codes_table, comparisons_table
+from benchmarks.command import BenchmarkError, add_options, options_of
+from benchmarks.leaderboard import leaderboard
+from benchmarks.render import TABLES, render
+from benchmarks.spread import spread
+from benchmarks.variants import comparison
+from retrieval.files import write_json
+
+HEAD = {"epochs_scale": 1.0, "changes": {}, "share": 1.0}
+
+
+def measured(value, seed=1, **more):
+    """A cell whose every figure is `value`."""
+    estimate = {"value": value, "low": value - 0.1, "high": value + 0.1, "chance": 0.01}
+    metrics = dict.fromkeys(("hit@1", "hit@5", "hit@10", "map@r", "mrr"), estimate)
+    split = {"gallery": {"images": 100}, "queries": 50, "items": 20, "metrics": metrics}
+    cell = {"key": "k", "seed": seed, "commit": "abc", "train_seconds": 10.0, "epochs": 5, "bytes_per_image": 512}
+    return cell | {"query_ms": 4.0, "pair": "consumer->shop", "splits": {"val": split, "test": split}} | more
+
+
+def rows_of(text):
+    lines = [line[2:-2].split(" | ") for line in text.splitlines() if line.startswith("| ")]
+    return {line[0].strip(): [cell.strip() for cell in line[1:]] for line in lines[2:]}
+
+
+def test_the_leaderboard_is_in_order_of_val_with_means_over_seeds():
+    cells = {f"low/{seed}": measured(0.2 + seed / 100, seed) for seed in (1, 2, 3)}
+    cells |= {f"high/{seed}": measured(0.6, seed, train_seconds=None) for seed in (1, 2, 3)}
+    text = leaderboard({"settings": HEAD, "cells": cells})
+    rows = rows_of(text)
+    assert list(rows) == ["high", "low", "chance"]
+    assert rows["low"][0] == str(spread([0.21, 0.22, 0.23]))
+    assert rows["low"][3:] == ["± 0.100", str(spread([0.21, 0.22, 0.23])), "512", "250", "10", "5", "3"]
+    assert rows["high"][6] == "250"
+    assert rows["high"][7] == ""
+    assert "consumer->shop; 50 queries; 100 gallery images; seeds 1, 2, 3; code abc." in text
+
+
+def test_a_caption_tells_what_was_changed():
+    head = HEAD | {"epochs_scale": 0.1, "changes": {"base": {"image_size": 32}}, "share": 0.5}
+    text = leaderboard({"settings": head, "cells": {"low/1": measured(0.2)}})
+    assert "epochs x 0.1; share 0.5; `base.image_size: 32`" in text
+
+
+def test_variants_are_compared_with_the_first_by_seed():
+    cells = {f"random/{seed}": measured(0.1 * seed, seed) for seed in (1, 2, 3)}
+    cells |= {f"hard/{seed}": measured(0.1 * seed + 0.2, seed) for seed in (1, 2, 3)}
+    cells |= {f"worse/{seed}": measured(0.2, seed) for seed in (1, 2, 3)}
+    rows = rows_of(
+        comparison({"settings": HEAD, "cells": cells}, {"random": {}, "hard": {}, "worse": {}, "absent": {}})
+    )
+    assert list(rows) == ["random", "hard", "worse"]
+    assert rows["random"][3] == ""
+    assert rows["hard"][3] == "+0.200 ± 0.000 *"
+    assert not rows["worse"][3].endswith("*")
+
+
+def coded(value, baselines, comparison="symmetric", seed=1):
+    other = {"symmetric": "asymmetric", "asymmetric": "symmetric"}.get(comparison)
+    codes = {comparison: {"map@1000": value}} | ({other: {"map@1000": value + 0.05}} if other else {})
+    cell = measured(value, seed, codes=codes, comparison=None if comparison == "floats" else comparison)
+    cell["splits"]["test"]["metrics"]["map@1000"] = {"chance": 0.1}
+    return cell | {"baselines": {name: {"map@1000": each} for name, each in baselines.items()}}
+
+
+def test_learned_codes_are_set_against_the_best_baseline_on_the_same_net():
+    cells = {f"dhd@16/{seed}": coded(0.5 + seed / 100, {"lsh": 0.3, "itq": 0.4}, seed=seed) for seed in (1, 2, 3)}
+    cells |= {f"dhd@32/{seed}": coded(0.3, {"lsh": 0.6, "itq": 0.4}, seed=seed) for seed in (1, 2, 3)}
+    cells |= {f"image2vec@16/{seed}": coded(0.7, {"lsh": 0.2}, "floats", seed) for seed in (1, 2, 3)}
+    rows = rows_of(codes_table({"settings": HEAD, "cells": cells}))
+    gain = spread([0.11, 0.12, 0.13])
+    assert rows["**dhd**"] == ["its own", str(spread([0.51, 0.52, 0.53])), "0.300 ± 0.000"]
+    assert rows["dhd above the best"] == ["dhd net", f"{gain:+} * (itq)", "-0.300 ± 0.000 * (lsh)"]
+    assert rows["image2vec, floats"] == ["image2vec net", "0.700 ± 0.000", ""]
+    compared = comparisons_table({"settings": HEAD, "cells": cells})
+    assert "| dhd | asymmetric | 0.570 ±" in compared
+    assert "image2vec" not in compared
+
+
+def options(tmp_path):
+    parser = argparse.ArgumentParser()
+    add_options(parser, seeds="1")
+    return options_of(parser.parse_args(["--docs", str(tmp_path / "page.md"), "--reports", str(tmp_path / "reports")]))
+
+
+def test_only_what_is_between_the_markers_is_replaced(tmp_path):
+    page = "# Methods\n\n<!-- table: negatives -->\nold\n<!-- /table -->\n\ntext\n\n"
+    page += "<!-- table: ablation -->\n<!-- /table -->\n"
+    (tmp_path / "page.md").write_text(page)
+    cells = {f"random/{seed}": measured(0.5, seed) for seed in (1, 2)}
+    write_json(tmp_path / "reports/negatives.json", {"settings": HEAD, "cells": cells})
+    render(options(tmp_path))
+    first = (tmp_path / "page.md").read_text()
+    assert "old" not in first
+    assert "| random | 0.500 ± 0.000" in first
+    assert "Not measured yet: `python -m benchmarks.ablation`." in first
+    assert first.startswith("# Methods\n\n<!-- table: negatives -->\n")
+    assert "\n\ntext\n\n" in first
+    render(options(tmp_path))
+    assert (tmp_path / "page.md").read_text() == first
+
+
+def test_a_table_that_no_benchmark_makes_is_refused(tmp_path):
+    (tmp_path / "page.md").write_text("<!-- table: gains -->\n<!-- /table -->\n")
+    with pytest.raises(BenchmarkError, match="there is no table 'gains'"):
+        render(options(tmp_path))
+
+
+def test_the_page_of_methods_has_every_table_and_is_up_to_date(tmp_path):
+    """What stands in the page is what the reports in git say."""
+    from benchmarks.command import PROJECT
+
+    page = (PROJECT / "docs/methods.md").read_text()
+    for name in TABLES:
+        assert page.count(f"<!-- table: {name} -->") == 1
+    (tmp_path / "page.md").write_text(page)
+    parser = argparse.ArgumentParser()
+    add_options(parser, seeds="1")
+    render(options_of(parser.parse_args(["--docs", str(tmp_path / "page.md")])))
+    assert (tmp_path / "page.md").read_text() == page, "run python -m benchmarks.leaderboard --render"

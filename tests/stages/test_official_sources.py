@@ -1,0 +1,62 @@
+"""The official data sets, as the fixtures write them, through ingest and validate: what comes out is ready to train on."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lightning_modules.data import RetrievalData
+from retrieval.catalog import Catalog
+from retrieval.protocol import PROTOCOLS
+from stages import ingest, validate
+from tests.sources.fixtures_attributes import write_attributes
+from tests.sources.fixtures_c2s import consumer_name, write_c2s
+from tests.sources.fixtures_deepfashion2 import write_deepfashion2
+from tests.sources.fixtures_inshop import write_inshop
+
+pytestmark = pytest.mark.filterwarnings("ignore::sources.errors.SourceWarning")
+
+WRITERS: dict[str, tuple[Callable[[Path], Path], dict[str, Any], dict[str, Any]]] = {
+    "deepfashion_inshop": (write_inshop, {"val_share": 0.3}, {}),
+    "deepfashion_c2s": (write_c2s, {"gallery": "val+test"}, {}),
+    "deepfashion_attributes": (write_attributes, {}, {"base__protocol": "category"}),
+    "deepfashion2": (write_deepfashion2, {"val_share": 0.3}, {}),
+}
+
+
+@pytest.fixture(params=sorted(WRITERS))
+def source(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+def test_a_small_release_passes_and_can_be_trained_on(
+    source: str, project: Any, fake_run: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write, block, others = WRITERS[source]
+    settings = {f"ingest__{source}__{key}": value for key, value in block.items()}
+    settings[f"ingest__{source}__root"] = str(write(tmp_path / "release"))
+    root = project(ingest__source=source, **settings, **others)
+    fake_run(ingest)
+    fake_run(validate)
+    ingest.main(root)
+    printed = capsys.readouterr().out
+    validate.main(root)
+    report = json.loads((root / "reports/validation.json").read_text())
+    degenerate = [consumer_name(1, 3)] if source == "deepfashion_c2s" else []
+    assert Catalog.open(root / "data/quarantine").column("image_id").tolist() == degenerate
+    assert report["accepted"] + len(degenerate) == report["ingested"]
+    catalog = Catalog.open(root / "data/catalog")
+    protocol = PROTOCOLS[others.get("base__protocol", "instance")]
+    data = RetrievalData.from_catalog(catalog, ["shop", "consumer"], 16, protocol=protocol)
+    items = {split: set(catalog.column("item_id")[catalog.select(split=split)]) for split in ("train", "val", "test")}
+    assert len(items["train"]) >= 8
+    assert len(items["val"]) >= 4
+    assert len(items["test"]) >= 4
+    assert len(data.train) == len(catalog.select(split="train"))
+    if source == "deepfashion_c2s":
+        assert "gallery of test: 20 shop photos, 10 of them of val" in printed
+        assert "gallery of val: 10 shop photos\n" in printed + "\n"
