@@ -59,8 +59,8 @@ class Centre(nn.Module):
         self._factor = subspace_dim**-0.5
 
     def forward(self, features: Tensor) -> Tensor:
-        centred: Tensor = self.norm(features)
-        return centred * self._factor
+        centred: Tensor = self.norm(features) * self._factor
+        return centred
 
 
 class SpqNet(PqNet):

@@ -67,9 +67,7 @@ def average_precision_at_r(relevance: Relevance, n_relevant: Counts) -> PerQuery
     return np.asarray((_precision_at_hits(relevance) * within).sum(axis=1) / np.maximum(counts, 1))
 
 
-def average_precision(
-    relevance: Relevance, n_relevant: Counts, normaliser: Normaliser = "retrievable"
-) -> PerQuery:
+def average_precision(relevance: Relevance, n_relevant: Counts, normaliser: Normaliser = "retrievable") -> PerQuery:
     """AP over the whole list (map@all when the list is the whole gallery), with the normaliser named.
 
     The sum of precision@i over the relevant ranks i is divided by `retrievable` = min(R, depth), the most that the list

@@ -42,7 +42,11 @@ def main(method: str, root: Path = Path()) -> None:
         retriever = Retriever.load(root / "models/bundles" / method, threads=params.base.threads)
         results = measure(retriever, params, root)
         summaries = {split: result.summary() for split, result in results.items()}
-        head = {"method": method, "protocol": PROTOCOLS[params.base.protocol].to_json(), "bundle": retriever.bundle.hash}
+        head = {
+            "method": method,
+            "protocol": PROTOCOLS[params.base.protocol].to_json(),
+            "bundle": retriever.bundle.hash,
+        }
         write_reports(root / "reports", head, results, summaries)
         for name, picture in write_plots(root / "reports/plots", method, retriever, results, summaries, params):
             write_bytes(run.artifacts / name, picture)

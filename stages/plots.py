@@ -18,6 +18,7 @@ import vl_convert
 from retrieval.files import write_bytes
 
 FOLDER, LIBRARIES = Path("dvc_plots"), "vega.js"
+OFFER = "window.vegaEmbed = vegaEmbed;"
 VEGA_LITE = "5.8"  # the schema of DVC's templates is version 5
 FROM_NETWORK = re.compile(r"(?:\s*<script[^>]*src=\"https://cdn\.jsdelivr\.net/npm/vega[^\"]*\"[^>]*></script>)+")
 
@@ -34,7 +35,7 @@ def main(root: Path = Path()) -> Path:
     )
     if done.returncode or not page.is_file():
         raise PlotsError(f"`dvc plots show` failed; run `dvc repro` first\n{done.stderr.strip()}")
-    write_bytes(page.with_name(LIBRARIES), vl_convert.javascript_bundle(vl_version=VEGA_LITE).encode())
+    write_bytes(page.with_name(LIBRARIES), vl_convert.javascript_bundle(OFFER, vl_version=VEGA_LITE).encode())
     write_bytes(page, with_local_libraries(page.read_text(encoding="utf-8")).encode())
     return page
 

@@ -193,7 +193,7 @@ def test_the_whole_loss(placed: gpq.Gpq, params: Params, monkeypatch: pytest.Mon
     assert {name: float(figures[name]) for name in terms} == pytest.approx(terms)
     weighted = method.classification_weight * terms["classification"] + method.entropy_weight * terms["entropy"]
     assert (method.classification_weight, method.entropy_weight) == (0.1, 0.1)
-    assert float(loss) == pytest.approx(terms["n_pair"] + weighted)
+    assert loss.item() == pytest.approx(terms["n_pair"] + weighted)
     loss.backward()
     plain = unlabelled.detach().requires_grad_()
     entropy_loss(prototype_logits(plain, books(PROTOTYPES), 4.0)).backward()

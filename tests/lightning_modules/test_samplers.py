@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from lightning_modules import samplers
-from lightning_modules.samplers import ItemBatches, OwnShare, ShuffledBatches
+from lightning_modules.samplers import ItemBatches, OwnShare, ShuffledBatches, rows_in_turn
 
 LABELS = np.repeat(np.arange(7), [1, 2, 3, 4, 5, 9, 6])
 
@@ -65,3 +65,18 @@ def test_lightning_finds_the_epoch_of_a_shared_sampler():
     first = list(share)
     share.sampler.set_epoch(1)
     assert list(share) != first
+
+
+@pytest.mark.parametrize(("rows", "count"), [(10, 3), (7, 7), (5, 12), (1, 4)])
+def test_rows_in_turn_bring_every_row_before_any_comes_again(rows: int, count: int):
+    drawn = np.concatenate([rows_in_turn(rows, count, turn, seed=3) for turn in range(9)])
+    assert len(drawn) == 9 * count
+    for start in range(0, len(drawn) - rows + 1, rows):
+        assert sorted(drawn[start : start + rows]) == list(range(rows))
+
+
+def test_rows_in_turn_hang_on_nothing_but_their_arguments():
+    late = rows_in_turn(50, 20, 7, seed=1)
+    assert np.array_equal(late, rows_in_turn(50, 20, 7, seed=1))
+    assert not np.array_equal(late, rows_in_turn(50, 20, 7, seed=2))
+    assert not np.array_equal(rows_in_turn(50, 50, 0, seed=1), rows_in_turn(50, 50, 1, seed=1))
