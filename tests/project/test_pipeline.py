@@ -18,19 +18,25 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
+from params import load_params
+
 pytestmark = pytest.mark.slow
 
 ROOT = Path.cwd()
-METHODS = ["histogram", "untrained", "image2vec", "siamese"]
+METHODS = load_params().retrievers
 SMALL: dict[str, Any] = {
     "base": {"image_size": 32, "threads": 1},
-    "retrievers": METHODS,
     "ingest": {"embedded": {"items": 48, "size": 64, "consumer_photos": 2}},
     "sketch": {"size": 64},
     "train_gan": {"size": 32, "depth": 4, "generator_channels": 8, "discriminator_channels": 8, "epochs": 4},
     "train_embedder": {"backbone": {"width": 8}},
     "image2vec": {"fit": {"epochs": 2}},
     "siamese": {"embedding_dim": 16, "fit": {"epochs": 5}},
+    "triplet_gan": {"embedding_dim": 16, "decoder_channels": 4, "discriminator_channels": 4, "fit": {"epochs": 1}},
+    "sgh": {"bits": 16, "fit": {"epochs": 1}},
+    "dhd": {"bits": 16, "fit": {"epochs": 1}},
+    "gpq": {"subspaces": 4, "subspace_dim": 4, "fit": {"epochs": 1}},
+    "spq": {"subspaces": 4, "subspace_dim": 4, "fit": {"epochs": 1}},
     "train_classifier": {"min_positives": 5, "backbone": {"width": 8}, "fit": {"epochs": 2}},
     "evaluate": {"bootstrap": 100, "gallery_queries": 3, "projection": "pca"},
     "register": {"floor": 0.0},
