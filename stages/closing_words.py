@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
+from retrieval.intervals import Interval
 from retrieval.metrics import headline_metrics
 from tracking.evaluations import Evaluation, Measure
 from tracking.gate import Verdict
@@ -14,16 +15,17 @@ REPORTED = "test"
 
 def closing_words(
     ranking: Sequence[Evaluation],
+    above: Mapping[str, Interval],
     measure: Measure,
     registry: Registry,
     version: Version,
     verdict: Verdict,
     outcome: str,
 ) -> str:
-    """The whole text; `ranking` is best on val first."""
+    """The whole text; `ranking` is best on val first, `above` says how far methods are above the floor on test."""
     return "\n\n".join(
         [
-            leaderboard(ranking, measure),
+            leaderboard(ranking, above, measure),
             "\n".join([f"{version}: {outcome}", *(f"  {line}" for line in verdict.summary().splitlines())]),
             champion_line(registry),
             next_commands(outcome),
@@ -31,17 +33,22 @@ def closing_words(
     )
 
 
-def leaderboard(ranking: Sequence[Evaluation], measure: Measure) -> str:
-    """Methods by test figures, in order of val; a star marks the chosen one."""
+def leaderboard(ranking: Sequence[Evaluation], above: Mapping[str, Interval], measure: Measure) -> str:
+    """Methods by test figures, in order of val; a star marks the chosen one.
+
+    The last column is the gain in what methods are chosen by, with its 95 % interval over the same queries.
+    """
     head = f"{REPORTED} split, {measure.pair}; chosen (*) by val {measure.metric}"
     columns = headline_metrics(ranking[0].run(REPORTED, measure.pair)["metrics"])
-    names = f"  {'method':<14}" + "".join(f"{metric:>9}" for metric in columns) + "   hit@1 95 %"
+    names = f"  {'method':<14}" + "".join(f"{metric:>9}" for metric in columns) + "   hit@1 95 %    above histogram"
     lines = [head, names]
     for place, evaluation in enumerate(ranking):
         found = evaluation.run(REPORTED, measure.pair)["metrics"]
         values = "".join(f"{found[metric]['value']:>9.3f}" for metric in columns)
         interval = f"{found['hit@1']['low']:.3f}-{found['hit@1']['high']:.3f}"
-        lines.append(f"{'*' if place == 0 else ' '} {evaluation.method:<14}{values}   {interval}")
+        line = f"{'*' if place == 0 else ' '} {evaluation.method:<14}{values}   {interval}"
+        gain = above.get(evaluation.method)
+        lines.append(line if gain is None else f"{line}   {gain.value:+.3f} ({gain.low:+.3f} to {gain.high:+.3f})")
     return "\n".join(lines)
 
 

@@ -11,18 +11,20 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from params import Params, load_params
 from retrieval.bundle import Bundle
 from retrieval.files import write_json
-from stages.closing_words import closing_words
+from retrieval.intervals import Interval
+from stages.closing_words import REPORTED, closing_words
 from stages.gate_scores import score_bundle
 from stages.query_latency import query_latencies
 from tracking.environment import quiet
-from tracking.evaluations import Evaluation, EvaluationError, Measure, query_scores, rank, read_evaluations
+from tracking.evaluations import Evaluation, EvaluationError, Measure, gains, rank, read_evaluations
 from tracking.gate import Policy, Reason, Scores, Verdict, decide
 from tracking.lineage import version_tags
 from tracking.pipeline_run import PipelineRun, describe, result_key
@@ -35,7 +37,8 @@ logger = logging.getLogger(__name__)
 
 SELECTED_ON = "val"
 REPORT = "reports/registration.json"
-LEARNS_NOTHING = ("histogram", "untrained")
+FLOOR = "histogram"
+LEARNS_NOTHING = (FLOOR, "untrained")
 
 FIRST, AGAIN, CHALLENGER, REFUSED = "first champion", "is the champion", "challenger", "refused"
 
@@ -55,10 +58,15 @@ class Choice:
 
     def scores(self) -> Scores:
         """Its results on val, query by query, as `evaluate` stored them."""
-        import pyarrow.parquet as pq
+        return self.best.scores(SELECTED_ON, self.measure, self.reranked)
 
-        path = self.best.path.with_name(f"{self.best.method}.queries.parquet")
-        return query_scores(pq.read_table(path), SELECTED_ON, self.measure, self.reranked, str(path))
+    @cached_property
+    def above_floor(self) -> dict[str, Interval]:
+        """How far each method is above the floor on test; empty where the floor is not among `retrievers`."""
+        floor = next((each for each in self.ranking if each.method == FLOOR), None)
+        if floor is None:
+            return {}
+        return gains(floor, (each for each in self.ranking if each is not floor), REPORTED, self.measure)
 
 
 @dataclass(frozen=True)
@@ -93,7 +101,8 @@ def main(root: Path = Path()) -> None:
         run.metric(str(choice.measure), choice.best.value(SELECTED_ON, choice.measure, choice.reranked))
         run.tag("method", choice.best.method)
         run.tag("outcome", outcome)
-    print(closing_words(choice.ranking, choice.measure, registry, version, judgement.verdict, outcome))
+    verdict = judgement.verdict
+    print(closing_words(choice.ranking, choice.above_floor, choice.measure, registry, version, verdict, outcome))
 
 
 def choose(params: Params, root: Path) -> Choice:
@@ -184,6 +193,10 @@ def report(choice: Choice, judgement: Judgement, outcome: str) -> dict[str, Any]
         "bundle": choice.bundle.hash,
         "selected_by": f"{SELECTED_ON} {choice.measure}",
         "values": values,
+        "above_floor": {
+            method: {name: round(value, 6) for name, value in asdict(gain).items()}
+            for method, gain in choice.above_floor.items()
+        },
         "champion": judgement.champion.bundle_hash if judgement.champion else None,
         "outcome": outcome,
         "reasons": [reason.to_json() for reason in steady],

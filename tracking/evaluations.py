@@ -10,8 +10,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from retrieval.files import read_json
+from retrieval.intervals import Interval, paired_gain
 from tracking.gate import Scores
 
 NO_RERANK = "none"
@@ -70,6 +72,11 @@ class Evaluation:
     def value(self, split: str, measure: Measure, reranked: bool = False) -> float:
         return float(self.run(split, measure.pair, reranked)["metrics"][measure.metric]["value"])
 
+    def scores(self, split: str, measure: Measure, reranked: bool = False) -> Scores:
+        """The results query by query, as `evaluate` stored them beside the report."""
+        path = self.path.with_name(f"{self.method}.queries.parquet")
+        return query_scores(pq.read_table(path), split, measure, reranked, str(path))
+
     def figures(self) -> Iterator[tuple[str, float]]:
         """Every mean by a name such as `test/consumer->shop/encoder/hit@1`."""
         for split, summary in self.splits.items():
@@ -87,6 +94,20 @@ def read_evaluations(folder: Path, methods: Iterable[str]) -> list[Evaluation]:
 def rank(evaluations: Sequence[Evaluation], split: str, measure: Measure, reranked: bool) -> list[Evaluation]:
     """Best first; equals in the order they came in."""
     return sorted(evaluations, key=lambda evaluation: -evaluation.value(split, measure, reranked))
+
+
+def gains(base: Evaluation, others: Iterable[Evaluation], split: str, measure: Measure) -> dict[str, Interval]:
+    """By method: how far its mean is above that of `base` on the same queries, with the paired 95 % interval over items.
+
+    The paired interval is the one to judge by: two methods meet the same easy and hard queries, which their own intervals
+    count twice.
+    """
+    first = base.scores(split, measure).ordered()
+    found = {}
+    for other in others:
+        second = other.scores(split, measure).ordered()
+        found[other.method] = paired_gain(first.values, second.values, second.items).interval
+    return found
 
 
 def query_scores(table: pa.Table, split: str, measure: Measure, reranked: bool, source: str) -> Scores:

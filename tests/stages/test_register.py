@@ -37,6 +37,13 @@ def test_the_first_passing_candidate_becomes_champion_and_it_says_so(
     written = capsys.readouterr().out
     assert "test split, shop->shop; chosen (*) by val map@r" in written
     assert "\n* siamese" in written
+    gain = fresh.report["above_floor"]["siamese"]
+    assert gain["low"] <= gain["value"] <= gain["high"]
+    assert f"{gain['value']:+.3f} ({gain['low']:+.3f} to {gain['high']:+.3f})" in written
+    both = [read_json(fresh.root / f"reports/evaluation/{method}.json") for method in ("histogram", "siamese")]
+    means = [report["splits"]["test"]["runs"] for report in both]
+    floor, best = (next(r for r in runs if r["pair"] == "shop->shop")["metrics"]["map@r"]["value"] for runs in means)
+    assert gain["value"] == pytest.approx(best - floor, abs=1e-5)
     assert "first champion" in written
     assert "no champion yet, so there is nothing to beat" in written
     assert "python -m stages.promote --dry-run" in written
@@ -75,6 +82,10 @@ def test_registering_again_changes_nothing(project: Project) -> None:
     assert len(project.pipeline_runs()) == runs
     assert project.report["outcome"] == "is the champion"
     assert project.registry.holder(CHAMPION).tags["gate.promote"] == "true"  # type: ignore[union-attr]
+
+
+def test_without_a_floor_among_the_methods_nothing_is_compared_to_it(project: Project) -> None:
+    assert project.report["above_floor"] == {}
 
 
 def test_a_candidate_below_the_floor_gets_no_alias(fresh: Project, capsys: pytest.CaptureFixture[str]) -> None:

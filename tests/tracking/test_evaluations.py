@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from retrieval.files import write_json
-from tracking.evaluations import Evaluation, EvaluationError, Measure, query_scores, rank, read_evaluations
+from tracking.evaluations import Evaluation, EvaluationError, Measure, gains, query_scores, rank, read_evaluations
 
 HIT = Measure("consumer->shop", "hit@1")
 SKETCH = Measure("sketch->shop", "hit@1")
@@ -103,6 +104,20 @@ def test_results_query_by_query() -> None:
     assert query_scores(table, "val", HIT, True, "table").queries.tolist() == ["q1"]
     with pytest.raises(EvaluationError, match="table has no metric 'mrr'"):
         query_scores(table, "val", Measure("consumer->shop", "mrr"), False, "table")
+
+
+def test_gains_are_paired_by_query_whatever_the_order(tmp_path: Path) -> None:
+    """The second is better by 0.5 on every query: no interval is narrower, though each method's own is wide."""
+    columns = ["split", "pair", "path", "rerank", "query_id", "item_id", "category", "hit@1"]
+    rows = [("test", "consumer->shop", "encoder", "none", f"q{n}", f"i{n}", "coat", n % 2 / 2) for n in range(20)]
+    for method, more, order in (("histogram", 0.0, 1), ("siamese", 0.5, -1)):
+        write(tmp_path, method, run("consumer->shop", "encoder", "none", 0.25 + more))
+        moved = [(*row[:-1], row[-1] + more) for row in rows[::order]]
+        table = pa.table(dict(zip(columns, zip(*moved, strict=True), strict=True)))
+        pq.write_table(table, tmp_path / f"{method}.queries.parquet")
+    floor, best = read_evaluations(tmp_path, ["histogram", "siamese"])
+    found = gains(floor, [best], "test", HIT)["siamese"]
+    assert (found.value, found.low, found.high) == (0.5, 0.5, 0.5)
 
 
 def test_measures_are_parsed() -> None:

@@ -16,7 +16,7 @@ from validation.rules import ALL_RULES, IMAGE_RULES, table
 from validation.suite import open_suites
 
 DOCUMENTED = Path("docs/data.md")
-ROW = re.compile(r"^\| `(\w+)` \| (\w+) \| (.+?) \|$", re.MULTILINE)
+ROW = re.compile(r"^\| `(\w+)` \| (quarantine|fail) \| (.+?) \|$", re.MULTILINE)
 
 
 def test_names_are_unique_and_severities_known() -> None:
