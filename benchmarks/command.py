@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
@@ -67,6 +67,22 @@ def add_options(parser: argparse.ArgumentParser, seeds: str) -> None:
     parser.add_argument("--docs", type=Path, default=PROJECT / "docs/methods.md", help="the page with the tables")
     parser.add_argument("--render", action="store_true", help="only write the tables of all reports into the page")
     parser.add_argument("--fresh", action="store_true", help="measure again what has been measured")
+
+
+def run_command(
+    parser: argparse.ArgumentParser,
+    arguments: list[str] | None,
+    measure: Callable[[argparse.Namespace, Options], None],
+) -> None:
+    """Reads the command line, then measures, or only writes the tables."""
+    given = parser.parse_args(arguments)
+    options = options_of(given)
+    if options.render:
+        from benchmarks.render import render
+
+        render(options)
+    else:
+        measure(given, options)
 
 
 def options_of(arguments: argparse.Namespace) -> Options:

@@ -26,7 +26,7 @@ from benchmarks.command import (
     chosen,
     listed,
     make_values,
-    options_of,
+    run_command,
 )
 from benchmarks.real_sets import merged
 from benchmarks.results import Results
@@ -70,14 +70,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--baselines", default=",".join(BASELINES))
     parser.add_argument("--scale", type=float, default=1.0, help="part of the pick that is used, proportions kept")
     add_options(parser, seeds="1,2,3")
-    given = parser.parse_args(arguments)
-    options = options_of(given)
-    if options.render:
-        from benchmarks.render import render
-
-        render(options)
-    else:
-        measure_all(given, options)
+    run_command(parser, arguments, measure_all)
 
 
 def measure_all(given: argparse.Namespace, options: Options) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from statistics import fmean
 
-from benchmarks.command import METHODS, PROJECT, Options, Values, add_options, chosen, make_values, options_of
+from benchmarks.command import METHODS, PROJECT, Options, Values, add_options, chosen, make_values, run_command
 from benchmarks.real_sets import real_set
 from benchmarks.results import Results, by_name
 from benchmarks.runner import Cell, open_cell, open_data, prepare_environment, run_cells, train_and_measure
@@ -30,14 +30,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--shared", type=Path, default=PROJECT.parent / "shared/data", help="folder of the real sets")
     parser.add_argument("--share", type=float, default=1.0, help="part of the items of a real set that is kept")
     add_options(parser, seeds="7,8,9")
-    given = parser.parse_args(arguments)
-    options = options_of(given)
-    if options.render:
-        from benchmarks.render import render
-
-        render(options)
-    else:
-        measure_all(given, options)
+    run_command(parser, arguments, measure_all)
 
 
 def measure_all(given: argparse.Namespace, options: Options) -> None:

@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Mapping
 from statistics import fmean
 
-from benchmarks.command import BenchmarkError, Options, Values, add_options, chosen, make_values, options_of
+from benchmarks.command import BenchmarkError, Options, Values, add_options, chosen, make_values, run_command
 from benchmarks.leaderboard import EMBEDDED
 from benchmarks.real_sets import merged
 from benchmarks.results import Results, by_name
@@ -22,15 +22,12 @@ def run(name: str, doc: str | None, method: str, variants: Variants, arguments: 
     parser = argparse.ArgumentParser(prog=f"python -m benchmarks.{name}", description=doc)
     parser.add_argument("--variants", default=",".join(variants), help="comma-separated (default: all)")
     add_options(parser, seeds="7,8,9,10,11")
-    given = parser.parse_args(arguments)
-    options = options_of(given)
-    names = chosen(given.variants, tuple(variants), "--variants")
-    if options.render:
-        from benchmarks.render import render
 
-        render(options)
-    else:
+    def measure(given: argparse.Namespace, options: Options) -> None:
+        names = chosen(given.variants, tuple(variants), "--variants")
         measure_all(name, method, {each: variants[each] for each in names}, options)
+
+    run_command(parser, arguments, measure)
 
 
 def measure_all(name: str, method: str, variants: Variants, options: Options) -> None:

@@ -10,10 +10,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from params.data import Folder
 from retrieval.catalog import Catalog, CatalogWriter
 from sources.errors import SourceError
-from sources.folder import rows
+from tests.sources.folder_table import read_folder
 
 
 @pytest.fixture
@@ -32,24 +31,9 @@ def write_csv(images: Path, lines: list[dict[str, str]], encoding: str = "utf-8"
     return path
 
 
-def read(table: Path, images: Path, **settings: Any) -> list[dict[str, Any]]:
-    values: dict[str, Any] = {
-        "table": str(table),
-        "images": str(images),
-        "columns": {},
-        "splits": {},
-        "domains": {},
-        "roles": "by_item",
-        "share": 1.0,
-        "val_share": 0.0,
-        "test_share": 0.0,
-    }
-    return list(rows(Folder(**(values | settings)), seed=3))
-
-
 def test_only_the_required_columns(images: Path) -> None:
     lines = [{"path": "a/1.png", "item_id": "a"}, {"path": "c.png", "item_id": "c"}]
-    first, second = read(write_csv(images, lines), images)
+    first, second = read_folder(write_csv(images, lines), images)
     assert first == {
         "image_id": "a/1.png",
         "item_id": "a",
@@ -79,7 +63,7 @@ def test_every_column_is_used_and_others_are_ignored(images: Path, tmp_path: Pat
         "attributes": "wool| colour:dark red |wool|",
         "bbox": "1 2 7 8",
     }
-    (row,) = read(write_csv(images, [line], encoding="utf-8-sig"), images)
+    (row,) = read_folder(write_csv(images, [line], encoding="utf-8-sig"), images)
     assert row["attributes"] == ["wool", "colour:dark red"]
     assert row["bbox"] == [1, 2, 7, 8]
     assert {name: row[name] for name in ("image_id", "domain", "split", "role", "category", "view")} == {
@@ -106,7 +90,7 @@ def test_parquet_with_lists_numbers_and_nan(images: Path) -> None:
         "view": [float("nan"), float("nan")],
     }
     pq.write_table(pa.table(columns), table)
-    first, second = read(table, images)
+    first, second = read_folder(table, images)
     assert (first["item_id"], first["attributes"], first["bbox"], first["view"]) == (
         "17",
         ["x", "y"],
@@ -124,7 +108,7 @@ def test_default_roles(images: Path) -> None:
         {"path": "b/2.png", "item_id": "b", "domain": "", "split": ""},
         {"path": "c.png", "item_id": "c", "domain": "consumer", "split": "train"},
     ]
-    found = {row["image_id"]: (row["split"], row["role"]) for row in read(write_csv(images, lines), images)}
+    found = {row["image_id"]: (row["split"], row["role"]) for row in read_folder(write_csv(images, lines), images)}
     assert found == {
         "a/1.png": ("test", "gallery"),
         "a/2.png": ("test", "query"),
@@ -140,14 +124,14 @@ def test_default_splits_hold_items_together_and_stay_put(images: Path, make_imag
         for photo in range(2):
             make_image(images / f"many/{item}_{photo}.png", shade=item)
             lines.append({"path": f"many/{item}_{photo}.png", "item_id": str(item)})
-    all_rows = read(write_csv(images, lines), images, val_share=0.2, test_share=0.3)
+    all_rows = read_folder(write_csv(images, lines), images, val_share=0.2, test_share=0.3)
     splits = {row["item_id"]: row["split"] for row in all_rows}
     assert all(row["split"] == splits[row["item_id"]] for row in all_rows)
     counts = {name: list(splits.values()).count(name) for name in ("train", "val", "test")}
     assert 75 < counts["train"] < 125
     assert 22 < counts["val"] < 60
     assert 40 < counts["test"] < 80
-    fewer = read(write_csv(images, lines[:100]), images, val_share=0.2, test_share=0.3)
+    fewer = read_folder(write_csv(images, lines[:100]), images, val_share=0.2, test_share=0.3)
     assert all(row["split"] == splits[row["item_id"]] for row in fewer)
 
 
@@ -171,14 +155,14 @@ def test_faults_name_row_and_column(images: Path, change: dict[str, str], messag
     good = {"item_id": "a", "domain": "shop", "split": "train", "role": "train", "bbox": ""}
     table = write_csv(images, [{"path": "a/1.png", **good}, {"path": "a/2.png", **good, **change}])
     with pytest.raises(SourceError, match=message) as caught:
-        read(table, images)
+        read_folder(table, images)
     assert str(table) in str(caught.value)
 
 
 def test_all_faults_are_counted(images: Path) -> None:
     table = write_csv(images, [{"path": f"gone{number}.png", "item_id": "a"} for number in range(13)])
     with pytest.raises(SourceError, match=r"has 13 problem\(s\)(?s:.*)and 3 more"):
-        read(table, images)
+        read_folder(table, images)
 
 
 @pytest.mark.parametrize(
@@ -196,17 +180,17 @@ def test_faults_of_the_table(images: Path, text: str, message: str) -> None:
     table = images.parent / "table.csv"
     table.write_text(text)
     with pytest.raises(SourceError, match=message):
-        read(table, images)
+        read_folder(table, images)
 
 
 def test_absent_or_unreadable_table(images: Path) -> None:
     with pytest.raises(SourceError, match=r"does not exist; mend ingest\.folder\.table"):
-        read(images / "none.csv", images)
+        read_folder(images / "none.csv", images)
     other = images / "table.xlsx"
     other.write_bytes(b"x")
     with pytest.raises(SourceError, match=r"must end in \.csv or \.parquet"):
-        read(other, images)
+        read_folder(other, images)
     broken = images / "table.parquet"
     broken.write_bytes(b"x")
     with pytest.raises(SourceError, match="is not a Parquet table"):
-        read(broken, images)
+        read_folder(broken, images)

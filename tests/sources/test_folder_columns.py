@@ -8,10 +8,9 @@ from typing import Any
 
 import pytest
 
-from params.data import Folder
 from params.loader import ParamsError, parse_params, read_yaml
 from sources.errors import SourceError
-from sources.folder import rows
+from tests.sources.folder_table import read_folder
 
 SHOP = ["id,gender,articleType,baseColour,phase", "7,Women,Dress,Navy Blue,training", "8,Men|Boys,Shirt,,evaluation"]
 NAMES = {
@@ -33,18 +32,7 @@ def folder(tmp_path: Path, make_image: Any) -> Path:
 
 def read(folder: Path, lines: list[str], **settings: Any) -> list[dict[str, Any]]:
     (folder / "table.csv").write_text("\n".join(lines) + "\n")
-    values: dict[str, Any] = {
-        "table": str(folder / "table.csv"),
-        "images": str(folder),
-        "columns": {},
-        "splits": {},
-        "domains": {},
-        "roles": "by_item",
-        "share": 1.0,
-        "val_share": 0.0,
-        "test_share": 0.0,
-    }
-    return list(rows(Folder(**(values | settings)), seed=3))
+    return read_folder(folder / "table.csv", folder, **settings)
 
 
 def many(count: int, split: str = "") -> list[str]:

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import io
+import json
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
 from params.loader import read_yaml
+from retrieval.catalog import Catalog, CatalogWriter
 from retrieval.files import write_json
+from stages import validate
 
 
 class FakeRun:
@@ -119,3 +122,34 @@ def project(tmp_path: Path) -> Callable[..., Path]:
         return tmp_path
 
     return make
+
+
+class Outcome(NamedTuple):
+    """What the stage left behind: its folder, its report, and the reasons of the rows that it took out, by image_id."""
+
+    root: Path
+    report: dict[str, Any]
+    reasons: dict[str, str]
+
+    def catalogue(self) -> dict[str, bytes]:
+        return {path.name: path.read_bytes() for path in sorted((self.root / "data/catalog").iterdir())}
+
+    def rule(self, name: str) -> dict[str, Any]:
+        return next(rule for rule in self.report["rules"] if rule["rule"] == name)
+
+
+@pytest.fixture
+def run_stage(project: Any, fake_run: Any) -> Callable[..., Outcome]:
+    """Runs the validate stage on rows; keyword arguments `block__key=value` change params.yaml."""
+
+    def run(rows: list[dict[str, Any]], **changes: Any) -> Outcome:
+        root = project(**{"validate__max_quarantine_share": 1.0, "validate__max_megapixels": 1, **changes})
+        with CatalogWriter(root / "data/raw", 7) as writer:
+            writer.write_all(rows)
+        fake_run(validate)
+        validate.main(root)
+        bad = Catalog.open(root / "data/quarantine")
+        reasons = dict(zip(bad.column("image_id"), bad.column("reason"), strict=True))
+        return Outcome(root, json.loads((root / "reports/validation.json").read_text()), reasons)
+
+    return run

@@ -5,36 +5,17 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
-import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from PIL import Image
 
-from retrieval.catalog import Catalog, CatalogWriter
-from stages import validate
+from retrieval.catalog import Catalog
 from validation.rules import ALL_RULES, SUITES, RuleError
 from validation.verdict import ValidationError
 
 Rows = list[dict[str, Any]]
-Outcome = tuple[Path, dict[str, Any], dict[str, str]]
-
-
-@pytest.fixture
-def run_stage(project: Any, fake_run: Any) -> Callable[..., Outcome]:
-    def run(rows: Rows, **changes: Any) -> Outcome:
-        root = project(**{"validate__max_quarantine_share": 1.0, "validate__max_megapixels": 1, **changes})
-        with CatalogWriter(root / "data/raw", 7) as writer:
-            writer.write_all(rows)
-        fake_run(validate)
-        validate.main(root)
-        bad = Catalog.open(root / "data/quarantine")
-        reasons = dict(zip(bad.column("image_id"), bad.column("reason"), strict=True))
-        return root, json.loads((root / "reports/validation.json").read_text()), reasons
-
-    return run
 
 
 def test_a_sound_catalogue_passes_whole(run_stage: Any, catalogue_rows: Rows) -> None:
