@@ -11,6 +11,7 @@ from pathlib import Path
 from statistics import fmean
 
 from benchmarks.command import METHODS, PROJECT, Options, Values, add_options, chosen, make_values, run_command
+from benchmarks.pretrained import pretrained
 from benchmarks.real_sets import real_set
 from benchmarks.results import Results, by_name
 from benchmarks.runner import Cell, open_cell, open_data, prepare_environment, run_cells, train_and_measure
@@ -36,11 +37,13 @@ def main(arguments: list[str] | None = None) -> None:
 def measure_all(given: argparse.Namespace, options: Options) -> None:
     methods = chosen(given.methods, METHODS, "--methods")
     prepare_environment(options.scratch)
-    real = given.set != "embedded"
-    overrides = real_set(given.set, given.shared, options.scratch / "sets", given.share) if real else EMBEDDED
+    overrides = [EMBEDDED]
+    if given.set != "embedded":
+        data = real_set(given.set, given.shared, options.scratch / "sets", given.share)
+        overrides = [data, pretrained(given.set, given.shared)]
 
     def cell_of(method: str, seed: int) -> Cell:
-        values = make_values(options, seed, overrides)
+        values = make_values(options, seed, *overrides)
         return open_cell(values, method, open_data(values, options.scratch), options.scratch)
 
     head = options.head(set=given.set, share=given.share)

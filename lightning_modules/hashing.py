@@ -56,7 +56,7 @@ class HashNet(RetrievalNet):
     def forward(self, images: Tensor) -> Tensor:
         """(B, 3, S, S) in [0, 1] -> (B, bits) in (-1, 1); the code is the sign."""
         codes: Tensor = self.layer(self.pool(self.backbone(images)))
-        return codes.float()
+        return codes
 
 
 def hash_net(params: BackboneParams, bits: int, centre: bool) -> HashNet:

@@ -38,6 +38,8 @@ CASES: dict[str, tuple[str, ...]] = {
     "siamese-nearest": ("siamese", 'siamese.negatives="nearest"'),
     "triplets": ("triplet_gan", *WITHOUT_GAN),
     "triplet_gan": ("triplet_gan",),
+    "sgh": ("sgh",),
+    "dhd": ("dhd",),
     "gpq": ("gpq",),
     "spq-views": ("spq", 'spq.positives="views"', 'spq.negatives="paper"'),
     "spq-items": ("spq", 'spq.positives="item"', 'spq.negatives="reference"'),
