@@ -32,6 +32,7 @@ from lightning_modules.callbacks import (
 )
 from lightning_modules.determinism import SeedEveryBatch
 from lightning_modules.distributed import is_spread
+from lightning_modules.precision import resolve_precision
 from params.loader import Base
 
 RESUME = "resume"
@@ -87,7 +88,7 @@ def fit(
     trainer = pl.Trainer(
         max_epochs=plan.epochs,
         accelerator=base.accelerator,
-        precision=base.precision,
+        precision=resolve_precision(base.precision, base.accelerator),
         accumulate_grad_batches=plan.accumulate,
         check_val_every_n_epoch=plan.validate_every,
         num_sanity_val_steps=0,

@@ -43,7 +43,7 @@ class Base(Block):
     image_size: int = Field(ge=16, le=1024, description="side of the square images that the nets see, pixels")
     threads: int = Field(ge=1, le=256)
     accelerator: Literal["auto", "cpu", "gpu", "mps"]
-    precision: Literal["32-true", "bf16-mixed", "16-mixed"]
+    precision: Literal["auto", "32-true", "bf16-mixed", "16-mixed"]
     protocol: Literal["instance", "category", "cifar10_a", "cifar10_c"]
 
 

@@ -65,7 +65,7 @@ def catalog(tmp_path_factory: pytest.TempPathFactory) -> Catalog:
 def params() -> Params:
     """The shipped params with tiny nets and few epochs."""
     values = read_yaml("params.yaml")
-    values["base"] |= {"image_size": SIZE, "threads": 1, "accelerator": "cpu"}
+    values["base"] |= {"image_size": SIZE, "threads": 1, "accelerator": "cpu", "precision": "32-true"}
     values["train_embedder"]["backbone"]["width"] = 8
     values["train_embedder"]["contact_sheet_every"] = 2
     values["train_classifier"]["backbone"]["width"] = 8

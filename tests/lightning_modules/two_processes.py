@@ -81,7 +81,7 @@ def image_set() -> ImageSet:
 def tiny_params(changes: Sequence[str]) -> Params:
     """Frozen batch norm everywhere: a plain one would see its own rank's part of the batch only."""
     values = read_yaml("params.yaml")
-    values["base"] |= {"image_size": SIZE, "threads": 1, "accelerator": "cpu"}
+    values["base"] |= {"image_size": SIZE, "threads": 1, "accelerator": "cpu", "precision": "32-true"}
     values["train_embedder"]["backbone"] |= {"width": 8, "freeze_bn": True}
     values["image2vec"]["batch_size"] = 8
     for method in ("siamese", "triplet_gan"):

@@ -1,0 +1,28 @@
+"""Which precision `base.precision: auto` stands for on this machine."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+CPU_BF16 = ("avx512_bf16", "amx_bf16", "bf16")  # names in torch.cpu.get_capabilities, x86 and Arm
+
+
+def resolve_precision(precision: str, accelerator: str) -> Any:
+    """Lightning's name of a precision; `auto` is bf16-mixed where the device computes in bfloat16 by itself, else 32-true.
+
+    Where bfloat16 is emulated it is slower than float32; benchmarks/precision.py measures what it saves.
+    """
+    if precision != "auto":
+        return precision
+    return "bf16-mixed" if _has_bf16(accelerator) else "32-true"
+
+
+def _has_bf16(accelerator: str) -> bool:
+    if accelerator != "cpu" and torch.cuda.is_available():
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    if accelerator != "cpu" and torch.backends.mps.is_available():
+        return False
+    capabilities = torch.cpu.get_capabilities()
+    return any(capabilities.get(name, False) for name in CPU_BF16)

@@ -1,0 +1,42 @@
+"""What `base.precision: auto` stands for."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from lightning_modules.precision import resolve_precision
+
+
+@pytest.fixture
+def on_cpu(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    return monkeypatch
+
+
+@pytest.mark.parametrize("name", ["avx512_bf16", "amx_bf16", "bf16"])
+def test_auto_is_half_where_the_cpu_has_bfloat16(on_cpu: pytest.MonkeyPatch, name: str):
+    on_cpu.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_f": True, name: True})
+    assert resolve_precision("auto", "auto") == "bf16-mixed"
+    on_cpu.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_f": True, name: False})
+    assert resolve_precision("auto", "auto") == "32-true"
+
+
+@pytest.mark.parametrize("native", [True, False])
+def test_auto_asks_the_gpu_unless_the_cpu_is_named(monkeypatch: pytest.MonkeyPatch, native: bool):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: native and not including_emulation)
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": not native})
+    assert (
+        resolve_precision("auto", "gpu") == resolve_precision("auto", "auto") == ("bf16-mixed" if native else "32-true")
+    )
+    assert resolve_precision("auto", "cpu") == ("32-true" if native else "bf16-mixed")
+
+
+def test_a_named_precision_is_taken_as_it_is():
+    assert [resolve_precision(name, "auto") for name in ("32-true", "16-mixed")] == ["32-true", "16-mixed"]
+
+
+def test_this_machine_can_say_what_it_has():
+    assert "architecture" in torch.cpu.get_capabilities()
