@@ -41,10 +41,6 @@ class ColourModeError(ImageError):
     """The picture's colours are stored in a way that `to_rgb` does not know."""
 
 
-class CropError(ImageError):
-    """A crop box that is none, or that holds no pixel of its picture."""
-
-
 @dataclass(frozen=True)
 class DecodeLimits:
     """What is refused before a pixel is decoded.
@@ -227,17 +223,17 @@ def crop(image: Uint8Image, bbox: Sequence[int] | None) -> Uint8Image:
     """The part of (H, W, 3) inside x1, y1, x2, y2, clipped to the image.
 
     Raises:
-        CropError: when `bbox` is not four numbers or holds no pixel of the image.
+        ImageError: when `bbox` is not four numbers or holds no pixel of the image.
     """
     if bbox is None:
         return image
     if len(bbox) != 4:
-        raise CropError(f"bbox has {len(bbox)} numbers, must be x1, y1, x2, y2: {list(bbox)}")
+        raise ImageError(f"bbox has {len(bbox)} numbers, must be x1, y1, x2, y2: {list(bbox)}")
     height, width = image.shape[:2]
     x1, x2 = (min(max(int(value), 0), width) for value in (bbox[0], bbox[2]))
     y1, y2 = (min(max(int(value), 0), height) for value in (bbox[1], bbox[3]))
     if x1 >= x2 or y1 >= y2:
-        raise CropError(f"bbox {list(bbox)} holds no pixel of the {width} x {height} image")
+        raise ImageError(f"bbox {list(bbox)} holds no pixel of the {width} x {height} image")
     return np.ascontiguousarray(image[y1:y2, x1:x2])
 
 

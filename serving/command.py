@@ -33,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     try:
         settings = settings_of(options)
-        app = create_app(sources_of(options, settings.limits), settings)
+        app = create_app(sources_of(options), settings)
     except SettingsError as error:
         parser().error(str(error))
     except SourceError as error:
@@ -50,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     socket = config.bind_socket()
     host, port = socket.getsockname()[:2]
-    models = ", ".join(f"{label} {model.identity}" for label, model in app.state.fleet.models().items())
+    models = ", ".join(f"{label} = {model.identity}" for label, model in app.state.fleet.models().items())
     print(f"serving {models} on http://{host}:{port}  (Ctrl-C ends it)", flush=True)
     uvicorn.Server(config).run(sockets=[socket])
 
@@ -93,24 +93,24 @@ def settings_of(options: argparse.Namespace) -> Settings:
     )
 
 
-def sources_of(options: argparse.Namespace, limits: Limits) -> dict[str, ModelSource]:
+def sources_of(options: argparse.Namespace) -> dict[str, ModelSource]:
     """Label -> source, `champion` first.
 
     Raises:
         SettingsError: when two models have one label.
         SourceError: when a URI is wrong or the registry cannot be reached.
     """
-    first = _registry(options.model, limits) if options.model else BundleSource(options.bundle, limits.decode)
+    first = _registry(options.model) if options.model else BundleSource(options.bundle)
     named: list[tuple[str, ModelSource]] = [(DEFAULT_LABEL, first)]
-    named += [(uri.replace("@", "/").rpartition("/")[2], _registry(uri, limits)) for uri in options.also]
-    named += [(folder.resolve().name, BundleSource(folder, limits.decode)) for folder in options.also_bundle]
+    named += [(uri.replace("@", "/").rpartition("/")[2], _registry(uri)) for uri in options.also]
+    named += [(folder.resolve().name, BundleSource(folder)) for folder in options.also_bundle]
     labels = [label for label, _ in named]
     if len(set(labels)) < len(labels):
         raise SettingsError(f"the models have the labels {labels}, each must be there once")
     return dict(named)
 
 
-def _registry(uri: str, limits: Limits) -> ModelSource:
+def _registry(uri: str) -> ModelSource:
     from serving.registry_source import RegistrySource  # MLflow is imported only where it is used
 
-    return RegistrySource.open(uri, limits.decode)
+    return RegistrySource.open(uri)

@@ -8,7 +8,6 @@ from functools import cached_property
 from pathlib import Path
 
 from retrieval.bundle import Bundle
-from retrieval.images import DecodeLimits
 from retrieval.items import COLOUR
 from retrieval.query import MODES, QueryError
 from retrieval.retriever import Retriever
@@ -95,7 +94,6 @@ class LoadedModel:
 
 def load_model(
     folder: Path,
-    limits: DecodeLimits,
     *,
     name: str | None = None,
     version: str = LOCAL,
@@ -107,7 +105,7 @@ def load_model(
         BundleError: when a file is missing, changed or unexpected.
     """
     bundle = Bundle.load(folder.resolve())
-    model = LoadedModel(Retriever(bundle, limits), name or bundle.manifest.method, version, metrics or {})
+    model = LoadedModel(Retriever(bundle), name or bundle.manifest.method, version, metrics or {})
     model.prepare()
     return model
 

@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from retrieval.images import FORMATS as IMAGE_FORMATS
-from retrieval.images import CropError, ImageError, OversizedImageError
+from retrieval.images import ImageError, OversizedImageError
 from retrieval.query import QueryError
 
 logger = logging.getLogger(__name__)
@@ -76,10 +76,7 @@ def of_query(error: QueryError) -> Problem:
 
 
 def of_image(error: ImageError) -> Problem:
-    """413 for a picture over a limit, 415 for a file of another kind, 422 for one that is broken; 422 for a bad crop box."""
-    if isinstance(error, CropError):
-        limit = "x1,y1,x2,y2 with x1 < x2 and y1 < y2, in pixels of the upright picture"
-        return Problem(422, "invalid-field", str(error), field="crop", limit=limit)
+    """413 for a picture over a limit, 415 for a file of another kind, 422 for one that is broken."""
     if isinstance(error, OversizedImageError):
         return Problem(413, "image-too-large", str(error), field="image", limit="see limits at /version")
     still = f"a whole still picture: {', '.join(IMAGE_FORMATS)}"

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from retrieval.images import DecodeLimits
 from serving.loaded import LoadedModel, load_model
 from serving.sources import SourceError
 from tracking.registry import Registry, RegistryError, Version
@@ -24,16 +23,14 @@ class RegistrySource:
         registry: the versions of NAME.
         alias: None when a number is given.
         number: None when an alias is given.
-        limits: of the pictures that the model decodes.
     """
 
     registry: Registry
     alias: str | None
     number: int | None
-    limits: DecodeLimits
 
     @classmethod
-    def open(cls, uri: str, limits: DecodeLimits, root: Path | None = None) -> Self:
+    def open(cls, uri: str, root: Path | None = None) -> Self:
         """Reads the URI and opens the tracking store of the project in `root` (of the current folder by default).
 
         Raises:
@@ -47,7 +44,7 @@ class RegistrySource:
             registry = Registry(open_store(root), parts["name"])
         except TrackingError as error:
             raise SourceError(str(error)) from error
-        return cls(registry, parts["alias"], int(number) if number else None, limits)
+        return cls(registry, parts["alias"], int(number) if number else None)
 
     def current(self) -> str:
         """The version's number."""
@@ -59,7 +56,6 @@ class RegistrySource:
             folder = self.registry.bundle_folder(version.number)
             model = load_model(
                 folder,
-                self.limits,
                 name=self.registry.model,
                 version=str(version.number),
                 metrics=self.registry.metrics(version.number),

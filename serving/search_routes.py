@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response
 
+from retrieval.hits import Stopwatch
+from retrieval.images import ImageError, Uint8Image, crop, decode_image
 from serving.access import Gatekeeper
 from serving.answers import ProblemBody, SearchAnswer
 from serving.body import FORM, JSON, search_request
 from serving.fleet import DEFAULT_LABEL, Fleet
 from serving.meter import Meter
-from serving.problems import MEDIA_TYPE
+from serving.problems import MEDIA_TYPE, Problem
 from serving.results import search_answer
 from serving.search_request import DEFAULT_K, SearchRequest
 from serving.settings import Limits
@@ -36,15 +39,13 @@ def search_router(fleet: Fleet, queue: WorkQueue, gatekeeper: Gatekeeper, meter:
         chosen = fleet.get(model)
 
         def answer(asked: SearchRequest) -> bytes:
+            watch = Stopwatch()
+            picture = decode_query(asked, limits)
+            watch.lap("decode")
             found = chosen.retriever.answer(
-                asked.image,
-                asked.k,
-                asked.mode,
-                asked.filters,
-                asked.rerank,
-                asked.bbox,
-                describe=asked.describe,
+                picture, asked.k, asked.mode, asked.filters, asked.rerank, describe=asked.describe
             )
+            found = replace(found, seconds=found.seconds | watch.seconds)
             meter.add_steps(found.seconds)
             if found.hits:
                 meter.scores.labels(model).observe(max(hit.score for hit in found.hits))
@@ -55,6 +56,21 @@ def search_router(fleet: Fleet, queue: WorkQueue, gatekeeper: Gatekeeper, meter:
         return Response(body, media_type=JSON)
 
     return router
+
+
+def decode_query(asked: SearchRequest, limits: Limits) -> Uint8Image:
+    """The picture inside its crop box, uint8 (H, W, 3).
+
+    Raises:
+        ImageError: when the file is no picture that we accept.
+        Problem: when the crop box holds no pixel of it.
+    """
+    image = decode_image(asked.image, limits.decode)
+    try:
+        return crop(image, asked.bbox)
+    except ImageError as error:
+        limit = "x1 < x2 and y1 < y2, in pixels of the upright picture"
+        raise Problem(422, "invalid-field", str(error), field="crop", limit=limit) from None
 
 
 ERRORS = {

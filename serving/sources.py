@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Protocol
 
 from retrieval.files import read_json
-from retrieval.images import DecodeLimits
 from retrieval.manifest import MANIFEST_FILE, Manifest
 from serving.loaded import LoadedModel, load_model
 
@@ -30,15 +29,9 @@ class ModelSource(Protocol):
 
 @dataclass(frozen=True)
 class BundleSource:
-    """A folder, read without MLflow.
-
-    Attributes:
-        folder: of a bundle.
-        limits: of the pictures that its model decodes.
-    """
+    """The folder of a bundle, read without MLflow."""
 
     folder: Path
-    limits: DecodeLimits
 
     def current(self) -> str:
         """The bundle's hash."""
@@ -50,7 +43,7 @@ class BundleSource:
 
     def load(self) -> tuple[str, LoadedModel]:
         try:
-            model = load_model(self.folder, self.limits)
+            model = load_model(self.folder)
         except (ValueError, OSError) as error:
             raise SourceError(str(error)) from error
         return model.identity.bundle, model
