@@ -9,13 +9,13 @@ from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response
 
 from retrieval.hits import Stopwatch
-from retrieval.images import ImageError, Uint8Image, crop, decode_image
 from serving.access import Gatekeeper
 from serving.answers import ProblemBody, SearchAnswer
 from serving.body import FORM, JSON, search_request
+from serving.decoding import Decoder
 from serving.fleet import DEFAULT_LABEL, Fleet
 from serving.meter import Meter
-from serving.problems import MEDIA_TYPE, Problem
+from serving.problems import MEDIA_TYPE
 from serving.results import search_answer
 from serving.search_request import DEFAULT_K, SearchRequest
 from serving.settings import Limits
@@ -26,6 +26,7 @@ PROBLEM: dict[str, Any] = {"content": {MEDIA_TYPE: {"schema": ProblemBody.model_
 
 def search_router(fleet: Fleet, queue: WorkQueue, gatekeeper: Gatekeeper, meter: Meter, limits: Limits) -> APIRouter:
     router = APIRouter(tags=["search"])
+    decoder = Decoder(limits)
 
     @router.post(
         "/search",
@@ -40,7 +41,7 @@ def search_router(fleet: Fleet, queue: WorkQueue, gatekeeper: Gatekeeper, meter:
 
         def answer(asked: SearchRequest) -> bytes:
             watch = Stopwatch()
-            picture = decode_query(asked, limits)
+            picture = decoder.query(asked)
             watch.lap("decode")
             found = chosen.retriever.answer(
                 picture, asked.k, asked.mode, asked.filters, asked.rerank, describe=asked.describe
@@ -56,21 +57,6 @@ def search_router(fleet: Fleet, queue: WorkQueue, gatekeeper: Gatekeeper, meter:
         return Response(body, media_type=JSON)
 
     return router
-
-
-def decode_query(asked: SearchRequest, limits: Limits) -> Uint8Image:
-    """The picture inside its crop box, uint8 (H, W, 3).
-
-    Raises:
-        ImageError: when the file is no picture that we accept.
-        Problem: when the crop box holds no pixel of it.
-    """
-    image = decode_image(asked.image, limits.decode)
-    try:
-        return crop(image, asked.bbox)
-    except ImageError as error:
-        limit = "x1 < x2 and y1 < y2, in pixels of the upright picture"
-        raise Problem(422, "invalid-field", str(error), field="crop", limit=limit) from None
 
 
 ERRORS = {
