@@ -16,7 +16,7 @@ from serving.guard import Guard
 from serving.meter import Meter
 from serving.operations_routes import operations_router
 from serving.page_files import page_router
-from serving.problems import install_handlers
+from serving.problems import IN_OPENAPI, install_handlers
 from serving.search_routes import search_router
 from serving.settings import Settings
 from serving.sources import ModelSource
@@ -51,7 +51,17 @@ def create_app(sources: Mapping[str, ModelSource], settings: Settings) -> FastAP
         queue.close()
 
     # FastAPI's pages of documentation load scripts from elsewhere; openapi.json needs none.
-    app = FastAPI(title="Croquis", description=DESCRIPTION, docs_url=None, redoc_url=None, lifespan=lifespan)
+    app = FastAPI(
+        title="Croquis",
+        description=DESCRIPTION,
+        docs_url=None,
+        redoc_url=None,
+        lifespan=lifespan,
+        responses={
+            "4XX": {"description": "A problem.", **IN_OPENAPI},
+            "5XX": {"description": "A fault.", **IN_OPENAPI},
+        },
+    )
     app.state.ready = False
     app.state.fleet, app.state.meter = fleet, meter
     install_handlers(app)

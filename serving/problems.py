@@ -6,6 +6,7 @@ import json
 import logging
 from collections.abc import Mapping
 from http import HTTPStatus
+from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -15,12 +16,14 @@ from starlette.responses import Response
 from retrieval.images import FORMATS as IMAGE_FORMATS
 from retrieval.images import ImageError, OversizedImageError
 from retrieval.query import QueryError
+from serving.answers import ProblemBody
 
 logger = logging.getLogger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
 TYPE_PREFIX = "urn:croquis:problem:"
 LONGEST_DETAIL = 500
+IN_OPENAPI: dict[str, Any] = {"content": {MEDIA_TYPE: {"schema": ProblemBody.model_json_schema()}}}
 
 
 class Problem(Exception):  # noqa: N818 the RFC's word

@@ -10,18 +10,16 @@ from starlette.responses import Response
 
 from retrieval.hits import Stopwatch
 from serving.access import Gatekeeper
-from serving.answers import ProblemBody, SearchAnswer
+from serving.answers import SearchAnswer
 from serving.body import FORM, JSON, search_request
 from serving.decoding import Decoder
 from serving.fleet import DEFAULT_LABEL, Fleet
 from serving.meter import Meter
-from serving.problems import MEDIA_TYPE
+from serving.problems import IN_OPENAPI
 from serving.results import search_answer
 from serving.search_request import DEFAULT_K, SearchRequest
 from serving.settings import Limits
 from serving.work_queue import WorkQueue
-
-PROBLEM: dict[str, Any] = {"content": {MEDIA_TYPE: {"schema": ProblemBody.model_json_schema()}}}
 
 
 def search_router(fleet: Fleet, queue: WorkQueue, gatekeeper: Gatekeeper, meter: Meter, limits: Limits) -> APIRouter:
@@ -33,7 +31,7 @@ def search_router(fleet: Fleet, queue: WorkQueue, gatekeeper: Gatekeeper, meter:
         summary="Products most like a photo or a drawing",
         response_model=SearchAnswer,
         openapi_extra={"requestBody": request_body(limits)},
-        responses={status: {"description": words, **PROBLEM} for status, words in ERRORS.items()},
+        responses={status: {"description": words, **IN_OPENAPI} for status, words in ERRORS.items()},
         dependencies=[Depends(gatekeeper.client)],
     )
     async def search(request: Request, model: str = DEFAULT_LABEL) -> Response:
