@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 import time
 from pathlib import Path
@@ -9,11 +10,12 @@ from pathlib import Path
 import httpx
 import numpy as np
 import pytest
+import uvicorn
 from PIL import Image
 
 from retrieval.retriever import Retriever
 from serving.client import Client
-from serving.command import main
+from serving.command import listening_socket, main
 from tests.registry_world import MODEL, OUTSIDE, begun_project
 from tests.serving.conftest import as_file, photo
 from tests.serving.server_process import server_process
@@ -73,6 +75,12 @@ def test_a_request_that_has_begun_is_answered_before_the_end(bundle: Path, tmp_p
         for thread in threads:
             thread.join()
     assert answers == [2] * 6
+
+
+def test_answers_are_sent_at_once() -> None:
+    with listening_socket(uvicorn.Config("serving.app", port=0)) as listener:
+        with socket.create_connection(listener.getsockname()), listener.accept()[0] as connection:
+            assert connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
 def test_options_that_cannot_be_used_end_with_a_reason(
