@@ -75,14 +75,16 @@ def parser() -> argparse.ArgumentParser:
 
 
 def bare_work(bundle: Path, photos: Sequence[bytes]) -> dict[str, float]:
-    """Medians in milliseconds of decode, ONNX and FAISS in this process, one query at a time, and of their sum."""
+    """Milliseconds of one query at a time in this process: medians of each step and of their sum; the mean of CPU time."""
     retriever = Retriever.load(bundle)
     retriever.warm_up()
+    begun = time.process_time()
     answers = [retriever.answer(photo, K, describe=True) for _ in range(BARE_REPEATS) for photo in photos]
+    cpu = (time.process_time() - begun) * 1000 / len(answers)
     steps = {f"{step}_ms": [a.seconds[step] * 1000 for a in answers] for step in answers[0].seconds}
     medians = {step: round(float(np.median(values)), 3) for step, values in steps.items()}
     sums = np.sum(list(steps.values()), axis=0)
-    return medians | {"sum_ms": round(float(np.median(sums)), 3)}
+    return medians | {"sum_ms": round(float(np.median(sums)), 3), "cpu_ms": round(cpu, 3)}
 
 
 def measure_server(options: argparse.Namespace, photos: Sequence[bytes]) -> dict[str, Any]:
@@ -91,12 +93,12 @@ def measure_server(options: argparse.Namespace, photos: Sequence[bytes]) -> dict
     for clients in map(int, options.clients.split(",")):
         with tempfile.TemporaryDirectory() as folder, serving(Path(folder), options.bundle) as server:
             requests = [form_request(photo) for photo in photos]
-            begun = time.perf_counter()
             swaps: list[bool] = []
+            before = server.cpu_seconds()
             meanwhile = server.swapping(options, swaps) if options.swap else None
             load = run_load(server.port, requests, clients, options.seconds, meanwhile)
-            found[f"{clients} clients"] = load.summary() | {"swaps": sum(swaps)}
-            print(f"{clients} clients: {time.perf_counter() - begun:.0f} s", file=sys.stderr)
+            cpu = (server.cpu_seconds() - before) * 1000 / len(load.seconds)
+            found[f"{clients} clients"] = load.summary() | {"cpu_ms": round(cpu, 3), "swaps": sum(swaps)}
     return found
 
 
@@ -112,8 +114,13 @@ def measure_mlflow(options: argparse.Namespace, photos: Sequence[bytes]) -> dict
 class Serving:
     """A server on a link that may be pointed to another bundle."""
 
-    def __init__(self, link: Path, port: int, token: str) -> None:
-        self.link, self.port, self._token = link, port, token
+    def __init__(self, link: Path, pid: int, port: int, token: str) -> None:
+        self.link, self.port, self._pid, self._token = link, port, pid, token
+
+    def cpu_seconds(self) -> float:
+        """Of the server so far, all its threads together: contention with the clients does not lengthen it much."""
+        ticks = Path(f"/proc/{self._pid}/stat").read_text().rpartition(")")[2].split()[11:13]
+        return sum(map(int, ticks)) / os.sysconf("SC_CLK_TCK")
 
     def swapping(self, options: argparse.Namespace, swaps: list[bool]) -> Any:
         """Work beside the load: to the other bundle and back, evenly over the time."""
@@ -154,7 +161,7 @@ def serving(folder: Path, bundle: Path) -> Iterator[Serving]:
     ) as process:
         try:
             line = process.stdout.readline() if process.stdout else ""
-            yield Serving(link, int(re.findall(r"http://127\.0\.0\.1:(\d+)", line)[0]), token)
+            yield Serving(link, process.pid, int(re.findall(r"http://127\.0\.0\.1:(\d+)", line)[0]), token)
         finally:
             process.terminate()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -58,7 +59,7 @@ class RegistrySource:
                 folder,
                 name=self.registry.model,
                 version=str(version.number),
-                metrics=self.registry.metrics(version.number),
+                metrics=own_metrics(self.registry.metrics(version.number), version.method),
             )
         except (RegistryError, ValueError, OSError) as error:
             raise SourceError(f"{version} of {self.registry.model} cannot be loaded: {error}") from error
@@ -76,3 +77,9 @@ class RegistrySource:
                 f"{self.registry.model} has no {self.alias}: run `make repro`, or name a version (models:/NAME/NUMBER)"
             )
         return found
+
+
+def own_metrics(metrics: Mapping[str, float], method: str) -> dict[str, float]:
+    """Of a pipeline run's metrics, `METHOD/SPLIT/PAIR/PATH/METRIC`, those of one method on the test split, by the rest."""
+    prefix = f"{method}/test/"
+    return {name.removeprefix(prefix): value for name, value in sorted(metrics.items()) if name.startswith(prefix)}

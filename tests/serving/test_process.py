@@ -78,9 +78,12 @@ def test_a_request_that_has_begun_is_answered_before_the_end(bundle: Path, tmp_p
 
 
 def test_answers_are_sent_at_once() -> None:
-    with listening_socket(uvicorn.Config("serving.app", port=0)) as listener:
-        with socket.create_connection(listener.getsockname()), listener.accept()[0] as connection:
-            assert connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+    with (
+        listening_socket(uvicorn.Config("serving.app", port=0)) as listener,
+        socket.create_connection(listener.getsockname()),
+        listener.accept()[0] as connection,
+    ):
+        assert connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
 def test_options_that_cannot_be_used_end_with_a_reason(

@@ -45,7 +45,12 @@ def test_promotion_and_rollback_reach_the_server(project: Project) -> None:
         assert served(client) == ("1", one.bundle_hash)
         (info,) = client.get("/version").json()["models"]
         assert (info["name"], info["version"]) == (MODEL, "1")
-        assert info["metrics"] == registry.metrics(1) != {}
+        logged = registry.metrics(1)
+        assert (
+            info["metrics"]["consumer_to_shop/encoder/hit_at_1"]
+            == logged["siamese/test/consumer_to_shop/encoder/hit_at_1"]
+        )
+        assert {f"siamese/test/{name}" for name in info["metrics"]} <= set(logged)
         promote(registry, 2)
         assert served(client) == ("1", one.bundle_hash)
         (swap,) = client.post("/admin/reload", headers=ADMIN).json()
