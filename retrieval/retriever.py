@@ -91,11 +91,8 @@ class Retriever:
         *,
         describe: bool = False,
     ) -> Answer:
-        """`search`, with what was looked at on the way and the time of each step.
-
-        Args:
-            describe: predict the query's attributes also when it is not re-ranked; nothing where there is no classifier.
-        """
+        """`search`, with what was looked at on the way and the time of each step; `describe` predicts the query's attributes
+        also when it is not re-ranked, where there is a classifier."""
         check_k(k)
         check_mode(mode)
         reranked = self._wants_rerank(rerank)

@@ -10,18 +10,16 @@ It needs httpx and pydantic, and none of what the server needs.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from types import TracebackType
-from typing import Self
+from typing import Self, Unpack
 
 import httpx
 
+from serving import client_wire as wire
 from serving.answers import FilterValues, Item, SearchAnswer, Version
-from serving.client_wire import Filters, ServerError, content, headers, item_path, parsed, present, search_form
+from serving.client_wire import Call, ItemOptions, SearchOptions, ServerError, SimilarOptions, content, parsed
 
 __all__ = ["AsyncClient", "Client", "ServerError"]
-
-PICTURE = "picture"  # the server judges by the bytes, not by the name
 
 
 class Client:
@@ -41,66 +39,35 @@ class Client:
         timeout: float = 30.0,
         transport: httpx.BaseTransport | None = None,
     ) -> None:
-        self._http = httpx.Client(
-            base_url=base_url, headers=headers(api_key), timeout=timeout, transport=transport, trust_env=False
-        )
+        self._http = httpx.Client(**wire.connection(base_url, api_key, timeout), transport=transport)
 
-    def search(
-        self,
-        image: bytes,
-        k: int | None = None,
-        mode: str | None = None,
-        filters: Filters | None = None,
-        rerank: bool | None = None,
-        crop: Sequence[float] | None = None,
-        *,
-        timings: bool | None = None,
-        generated: bool | None = None,
-        describe: bool | None = None,
-        model: str | None = None,
-    ) -> SearchAnswer:
-        """Products most like a picture; what is None is left to the server.
+    def search(self, image: bytes, **options: Unpack[SearchOptions]) -> SearchAnswer:
+        """Products most like a picture, a JPEG, PNG, WEBP, BMP or GIF file; see `SearchOptions`."""
+        return parsed(self._send(wire.search_call(image, options)), SearchAnswer)
 
-        Args:
-            image: a JPEG, PNG, WEBP, BMP or GIF file.
-            k: 1 to 100 results.
-            mode: `photo`, `sketch` or `sketch-direct`.
-            filters: `category`, `attributes`, `colour` and `domain`; a word or a list of words each.
-            rerank: by shared attributes.
-            crop: x1, y1, x2, y2 in pixels of the upright picture.
-            timings, generated: ask for them in the answer.
-            describe: whether the query's attributes are predicted.
-            model: the label of a model.
-        """
-        flags = {"timings": timings, "generated": generated, "describe": describe}
-        form = search_form(k, mode, filters, rerank, crop, flags)
-        files, params = {"image": (PICTURE, image)}, present(model=model)
-        return parsed(self._http.post("/search", data=form, files=files, params=params), SearchAnswer)
-
-    def similar(
-        self, item_id: str, k: int | None = None, image_id: str | None = None, model: str | None = None
-    ) -> SearchAnswer:
-        """Images of other products most like one of this product's, its first one by default."""
-        params = present(k=k, image_id=image_id, model=model)
-        return parsed(self._http.get(item_path("similar", item_id), params=params), SearchAnswer)
+    def similar(self, item_id: str, **options: Unpack[SimilarOptions]) -> SearchAnswer:
+        """Images of other products most like one of this product's."""
+        return parsed(self._send(wire.item_call("similar", item_id, options)), SearchAnswer)
 
     def item(self, item_id: str, model: str | None = None) -> Item:
-        return parsed(self._http.get(item_path("items", item_id), params=present(model=model)), Item)
+        return parsed(self._send(wire.item_call("items", item_id, {"model": model})), Item)
 
-    def item_image(self, item_id: str, image_id: str | None = None, model: str | None = None) -> bytes:
-        """A JPEG; of the first image by default."""
-        params = present(image_id=image_id, model=model)
-        return content(self._http.get(item_path("items", item_id, "/image"), params=params))
+    def item_image(self, item_id: str, **options: Unpack[ItemOptions]) -> bytes:
+        """A JPEG."""
+        return content(self._send(wire.item_call("items", item_id, options, "/image")))
 
     def filters(self, model: str | None = None) -> FilterValues:
         """What can be filtered by."""
-        return parsed(self._http.get("/catalogue/filters", params=present(model=model)), FilterValues)
+        return parsed(self._send(wire.filters_call(model)), FilterValues)
 
     def version(self) -> Version:
-        return parsed(self._http.get("/version"), Version)
+        return parsed(self._send(wire.VERSION_CALL), Version)
 
     def close(self) -> None:
         self._http.close()
+
+    def _send(self, call: Call) -> httpx.Response:
+        return self._http.request(**call.arguments)
 
     def __enter__(self) -> Self:
         return self
@@ -121,54 +88,35 @@ class AsyncClient:
         timeout: float = 30.0,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
-        self._http = httpx.AsyncClient(
-            base_url=base_url, headers=headers(api_key), timeout=timeout, transport=transport, trust_env=False
-        )
+        self._http = httpx.AsyncClient(**wire.connection(base_url, api_key, timeout), transport=transport)
 
-    async def search(
-        self,
-        image: bytes,
-        k: int | None = None,
-        mode: str | None = None,
-        filters: Filters | None = None,
-        rerank: bool | None = None,
-        crop: Sequence[float] | None = None,
-        *,
-        timings: bool | None = None,
-        generated: bool | None = None,
-        describe: bool | None = None,
-        model: str | None = None,
-    ) -> SearchAnswer:
+    async def search(self, image: bytes, **options: Unpack[SearchOptions]) -> SearchAnswer:
         """See `Client.search`."""
-        flags = {"timings": timings, "generated": generated, "describe": describe}
-        form = search_form(k, mode, filters, rerank, crop, flags)
-        files, params = {"image": (PICTURE, image)}, present(model=model)
-        return parsed(await self._http.post("/search", data=form, files=files, params=params), SearchAnswer)
+        return parsed(await self._send(wire.search_call(image, options)), SearchAnswer)
 
-    async def similar(
-        self, item_id: str, k: int | None = None, image_id: str | None = None, model: str | None = None
-    ) -> SearchAnswer:
+    async def similar(self, item_id: str, **options: Unpack[SimilarOptions]) -> SearchAnswer:
         """See `Client.similar`."""
-        params = present(k=k, image_id=image_id, model=model)
-        return parsed(await self._http.get(item_path("similar", item_id), params=params), SearchAnswer)
+        return parsed(await self._send(wire.item_call("similar", item_id, options)), SearchAnswer)
 
     async def item(self, item_id: str, model: str | None = None) -> Item:
-        return parsed(await self._http.get(item_path("items", item_id), params=present(model=model)), Item)
+        return parsed(await self._send(wire.item_call("items", item_id, {"model": model})), Item)
 
-    async def item_image(self, item_id: str, image_id: str | None = None, model: str | None = None) -> bytes:
+    async def item_image(self, item_id: str, **options: Unpack[ItemOptions]) -> bytes:
         """See `Client.item_image`."""
-        params = present(image_id=image_id, model=model)
-        return content(await self._http.get(item_path("items", item_id, "/image"), params=params))
+        return content(await self._send(wire.item_call("items", item_id, options, "/image")))
 
     async def filters(self, model: str | None = None) -> FilterValues:
         """See `Client.filters`."""
-        return parsed(await self._http.get("/catalogue/filters", params=present(model=model)), FilterValues)
+        return parsed(await self._send(wire.filters_call(model)), FilterValues)
 
     async def version(self) -> Version:
-        return parsed(await self._http.get("/version"), Version)
+        return parsed(await self._send(wire.VERSION_CALL), Version)
 
     async def close(self) -> None:
         await self._http.aclose()
+
+    async def _send(self, call: Call) -> httpx.Response:
+        return await self._http.request(**call.arguments)
 
     async def __aenter__(self) -> Self:
         return self

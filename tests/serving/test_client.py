@@ -71,7 +71,7 @@ def test_both_clients_get_the_same(address: str) -> None:
                 client.search(photo(), k=3),
                 client.similar("item-red-0", k=3),
                 client.item("item-red-0"),
-                client.item_image("item-red-0", "red-01"),
+                client.item_image("item-red-0", image_id="red-01"),
                 client.filters(),
                 client.version(),
             )
@@ -81,7 +81,7 @@ def test_both_clients_get_the_same(address: str) -> None:
             client.search(photo(), k=3),
             client.similar("item-red-0", k=3),
             client.item("item-red-0"),
-            client.item_image("item-red-0", "red-01"),
+            client.item_image("item-red-0", image_id="red-01"),
             client.filters(),
             client.version(),
         ]
@@ -92,7 +92,7 @@ def test_ids_may_hold_any_character(address: str, odd_bundle: Path) -> None:
     with Client(address, KEY) as client:
         item = client.item(ODD, model="odd")
         assert (item.item_id, item.images[0].image_id) == (ODD, f"!{ODD}/front")
-        assert client.item_image(ODD, item.images[0].image_id, model="odd") == retriever.items.thumbnail(0)
+        assert client.item_image(ODD, image_id=item.images[0].image_id, model="odd") == retriever.items.thumbnail(0)
         assert len(client.similar(ODD, k=2, image_id=item.images[0].image_id, model="odd").results) == 2
         found = client.search(photo("blue-00"), k=1, model="odd").results[0]
     assert found.item_id == ODD

@@ -59,10 +59,10 @@ def test_the_three_agree(root: Path, tmp_path: Path) -> None:
     ):
         for query in asked:
             picture, box = query["row"]["image"], query["row"]["bbox"]
-            evaluated = client.search(picture, EVERYTHING, crop=box).results
+            evaluated = client.search(picture, k=EVERYTHING, crop=box).results
             assert rank_of_first_hit(evaluated, query, galleries[query["split"]]) == query["rank"]
 
-            ours = client.search(picture, EVERYTHING).results  # MLflow's model takes no crop box
+            ours = client.search(picture, k=EVERYTHING).results  # MLflow's model takes no crop box
             record = {"image": base64.b64encode(picture).decode()}
             status, answer = post(mlflow, {"dataframe_records": [record], "params": {"k": EVERYTHING}})
             assert status == 200, answer
