@@ -10,6 +10,7 @@ from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
 from serving.access import KEY_HEADER, Gatekeeper
+from serving.api_page import api_page_router
 from serving.catalogue_routes import catalogue_router
 from serving.fleet import Fleet
 from serving.guard import Guard
@@ -50,7 +51,7 @@ def create_app(sources: Mapping[str, ModelSource], settings: Settings) -> FastAP
             watcher.cancel()
         queue.close()
 
-    # FastAPI's pages of documentation load scripts from elsewhere; openapi.json needs none.
+    # FastAPI's own pages of documentation load scripts from elsewhere.
     app = FastAPI(
         title="Croquis",
         description=DESCRIPTION,
@@ -68,6 +69,7 @@ def create_app(sources: Mapping[str, ModelSource], settings: Settings) -> FastAP
     app.include_router(search_router(fleet, queue, gatekeeper, meter, settings.limits))
     app.include_router(catalogue_router(fleet, gatekeeper, settings.limits))
     app.include_router(operations_router(fleet, gatekeeper, meter, settings.limits))
+    app.include_router(api_page_router(app))
     app.include_router(page_router(settings.page))
     if settings.access.origins:
         app.add_middleware(

@@ -54,6 +54,22 @@ def test_health_and_version(client: TestClient, bundle: Path) -> None:
     assert version["limits"]["k"] == 100
 
 
+def test_the_api_is_documented_without_scripts(client: TestClient) -> None:
+    document = client.get("/openapi.json").json()
+    page = client.get("/docs")
+    assert page.headers["content-security-policy"].startswith("default-src 'none'")
+    for path, methods in document["paths"].items():
+        for method in methods:
+            assert f"<code>{method.upper()} {path}</code>" in page.text
+    for field in document["paths"]["/search"]["post"]["requestBody"]["content"]["multipart/form-data"]["schema"][
+        "properties"
+    ]:
+        assert f">{field}<td>" in page.text
+    assert ">k<td>optional<td>integer from 1 to 100, by default 20" in page.text
+    assert "<script" not in page.text
+    assert "//" not in page.text  # nothing from elsewhere
+
+
 def test_modes_are_those_that_a_model_has(serve: Serve, tmp_path: Path) -> None:
     without = write_tiny_bundle(tmp_path / "without", generator_folder=None)
     assert serve(champion=without).get("/version").json()["modes"] == ["photo", "sketch-direct"]

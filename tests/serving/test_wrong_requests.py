@@ -181,7 +181,6 @@ def test_sizes_are_limited_before_anything_is_read(serve: Serve) -> None:
 def test_routes_and_methods_that_are_not_there(client: TestClient) -> None:
     check_problem(client.get("/nothing"), 404, None, "Not Found")
     check_problem(client.get("/search"), 405, None, "Method Not Allowed")
-    check_problem(client.get("/docs"), 404, None, "Not Found")
 
 
 def test_a_fault_of_ours_does_not_show_its_inside(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
