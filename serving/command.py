@@ -19,6 +19,7 @@ from pathlib import Path
 import uvicorn
 
 from serving.app import create_app
+from serving.decoding import give_memory_back
 from serving.fleet import DEFAULT_LABEL
 from serving.settings import PAGE, Limits, Settings, SettingsError, access_from_environment
 from serving.sources import BundleSource, ModelSource, SourceError
@@ -31,6 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         SystemExit: 2 for wrong arguments, 1 when a model cannot be loaded or the port is taken, with the reason on stderr.
     """
     options = parser().parse_args(arguments)
+    give_memory_back()
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     try:
         settings = settings_of(options)

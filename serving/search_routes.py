@@ -39,11 +39,11 @@ def search_router(fleet: Fleet, queue: WorkQueue, gatekeeper: Gatekeeper, meter:
 
         def answer(asked: SearchRequest) -> bytes:
             watch = Stopwatch()
-            picture = decoder.query(asked)
-            watch.lap("decode")
-            found = chosen.retriever.answer(
-                picture, asked.k, asked.mode, asked.filters, asked.rerank, describe=asked.describe
-            )
+            with decoder.query(asked) as picture:
+                watch.lap("decode")
+                found = chosen.retriever.answer(
+                    picture, asked.k, asked.mode, asked.filters, asked.rerank, describe=asked.describe
+                )
             found = replace(found, seconds=found.seconds | watch.seconds)
             meter.add_steps(found.seconds)
             if found.hits:

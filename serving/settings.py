@@ -33,7 +33,7 @@ class Limits:
     """
 
     image_bytes: int = 10_000_000
-    pixels: int = 16_000_000
+    pixels: int = 12_500_000
     k: int = 100
     waiting_bytes: int = 96_000_000
     body_seconds: float = 30.0
