@@ -33,6 +33,7 @@ GALLERY_SCHEMA = pa.schema(
         pa.field("thumbnail", pa.binary(), nullable=False),
     ]
 )
+COLOUR = "colour:"  # how the attributes of the catalogue's colour group begin
 ROW_GROUP = 512  # rows that are read to show one thumbnail
 SHOWN = 30  # known values that an error lists
 
@@ -74,6 +75,7 @@ class Items:
         table: every column but the thumbnails.
         keys: (rows,) uint64, the label-blind order of equal scores.
         categories, domains, attributes: the known values, sorted.
+        colours: those of `attributes` that are in the colour group, without its name.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -87,6 +89,7 @@ class Items:
         self.domains, self._domain_codes = _encode(self.table.column("domain"))
         self._attribute_rows = _invert(self.table.column("attributes"))
         self.attributes = tuple(sorted(self._attribute_rows))
+        self.colours = tuple(name.removeprefix(COLOUR) for name in self.attributes if name.startswith(COLOUR))
         self._file_lock = threading.Lock()
         self._thumbnails = lru_cache(maxsize=16)(self._read_thumbnails)
 
@@ -125,10 +128,18 @@ class Items:
             keep &= np.isin(self._domain_codes, _codes("domain", filters.domain, self.domains))
         _codes("attributes", filters.attributes, self.attributes)
         for name in filters.attributes:
-            has = np.zeros(len(self), dtype=np.bool_)
-            has[self._attribute_rows[name]] = True
-            keep &= has
+            keep &= self._carries([name])
+        if filters.colour:
+            _codes("colour", filters.colour, self.colours)
+            keep &= self._carries([COLOUR + name for name in filters.colour])
         return np.flatnonzero(keep).astype(np.int64)
+
+    def _carries(self, attributes: Sequence[str]) -> npt.NDArray[np.bool_]:
+        """Whether each row has at least one of `attributes`."""
+        has = np.zeros(len(self), dtype=np.bool_)
+        for name in attributes:
+            has[self._attribute_rows[name]] = True
+        return has
 
     def _read_thumbnails(self, group: int) -> list[bytes]:
         with self._file_lock, pq.ParquetFile(self._path) as file:

@@ -36,11 +36,13 @@ class Filters:
     Attributes:
         category: any of these; all when empty.
         attributes: all of these, as the catalogue has them (not as predicted).
+        colour: any of these, without the group: `red` stands for the catalogue's attribute `colour:red`.
         domain: any of these; all when empty.
     """
 
     category: tuple[str, ...] = ()
     attributes: tuple[str, ...] = ()
+    colour: tuple[str, ...] = ()
     domain: tuple[str, ...] = ()
 
     @classmethod
@@ -60,7 +62,7 @@ class Filters:
 
     @property
     def empty(self) -> bool:
-        return not (self.category or self.attributes or self.domain)
+        return not (self.category or self.attributes or self.colour or self.domain)
 
 
 def _words(field: str, value: Any) -> tuple[str, ...]:

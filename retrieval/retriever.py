@@ -3,50 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from retrieval.bundle import Bundle
+from retrieval.hits import Answer, Hit, Stopwatch
 from retrieval.images import DEFAULT_LIMITS, DecodeLimits, Uint8Image, check_image, crop, decode_image
 from retrieval.lazy import Lazy
 from retrieval.nets import Nets
 from retrieval.query import Filters, Mode, QueryError, check_k, check_mode
 from retrieval.rerank import AttributeReranker
 
-__all__ = ["Filters", "Hit", "QueryError", "Retriever"]
+__all__ = ["Answer", "Filters", "Hit", "QueryError", "Retriever"]
 
 Vectors = npt.NDArray[np.float32]
 Scores = npt.NDArray[np.float32]
 Rows = npt.NDArray[np.int64]
-
-
-@dataclass(frozen=True)
-class Hit:
-    """One result.
-
-    Attributes:
-        rank: from 1.
-        image_id, item_id, category, attributes: of the gallery image, from the catalogue.
-        score: of the first search, also after re-ranking; higher is better (see `VectorIndex.metric`).
-        shared_attributes: what query and result have in common, when re-ranking looked at it.
-    """
-
-    rank: int
-    image_id: str
-    item_id: str
-    category: str
-    attributes: tuple[str, ...]
-    score: float
-    shared_attributes: tuple[str, ...]
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
-        values = asdict(self)
-        return {key: list(value) if isinstance(value, tuple) else value for key, value in values.items()}
 
 
 class Retriever:
@@ -103,21 +78,44 @@ class Retriever:
             QueryError: naming the field, its value and what is allowed.
             ImageError: when the query is not a picture that we accept.
         """
+        return self.answer(query, k, mode, filters, rerank, bbox).hits
+
+    def answer(
+        self,
+        query: bytes | Uint8Image,
+        k: int = 10,
+        mode: Mode = "photo",
+        filters: Filters | None = None,
+        rerank: bool | None = None,
+        bbox: Sequence[int] | None = None,
+        *,
+        describe: bool = False,
+    ) -> Answer:
+        """`search`, with what was looked at on the way and the time of each step; `describe` predicts the query's attributes
+        also when it is not re-ranked, where there is a classifier."""
         check_k(k)
         check_mode(mode)
         reranked = self._wants_rerank(rerank)
-        rows = None if filters is None or filters.empty else self.items.select(filters)
+        watch = Stopwatch()
+        rows = self._allowed_rows(filters)
+        watch.lap("search")
         image = decode_image(query, self._limits) if isinstance(query, bytes) else check_image(query)
         cropped = crop(image, bbox)
+        watch.lap("decode")
         picture = self.generate([cropped])[0] if mode == "sketch" else cropped
+        vectors = self.encode_photos([picture])
+        watch.lap("encode")
         depth = max(k, self.bundle.manifest.rerank.depth) if reranked else k
-        scores, found = self.search_vectors(self.encode_photos([picture]), depth, rows)
-        if not reranked:
-            return self._hits(scores[0], found[0])
-        attributes = self.predict_attributes([picture])
-        reranking = self._reranker.get().rerank(found, attributes)
-        ordered = np.take_along_axis(scores, reranking.order, axis=1)
-        return self._hits(ordered[0, :k], reranking.rows[0, :k], attributes[0])
+        scores, found = self.search_vectors(vectors, depth, rows)
+        watch.lap("search")
+        described = reranked or (describe and self.nets.has_classifier)
+        attributes = self.predict_attributes([picture])[0] if described else None
+        if reranked and attributes is not None:
+            reranking = self._reranker.get().rerank(found, [attributes])
+            scores, found = np.take_along_axis(scores, reranking.order, axis=1), reranking.rows
+        hits = self._hits(scores[0, :k], found[0, :k], attributes if reranked else None)
+        watch.lap("rerank")
+        return Answer(hits, picture, attributes, watch.seconds)
 
     def similar(self, image_id: str, k: int = 10, filters: Filters | None = None) -> list[Hit]:
         """The gallery images most like one of them, itself left out by its id.
@@ -127,8 +125,8 @@ class Retriever:
         """
         check_k(k)
         row = self.items.row(image_id)
-        rows = None if filters is None or filters.empty else self.items.select(filters)
-        scores, found = self.search_vectors(self.index.vectors(np.array([row], dtype=np.int64)), k + 1, rows)
+        vector = self.index.vectors(np.array([row], dtype=np.int64))
+        scores, found = self.search_vectors(vector, k + 1, self._allowed_rows(filters))
         others = found[0] != row
         return self._hits(scores[0][others][:k], found[0][others][:k])
 
@@ -173,6 +171,9 @@ class Retriever:
             raise QueryError("rerank", asked, "needs an attribute classifier, which this bundle lacks")
         default = self.bundle.manifest.rerank.enabled and self.nets.has_classifier
         return default if asked is None else asked
+
+    def _allowed_rows(self, filters: Filters | None) -> Rows | None:
+        return None if filters is None or filters.empty else self.items.select(filters)
 
     def _make_reranker(self) -> AttributeReranker:
         block = self.bundle.manifest.rerank

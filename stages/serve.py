@@ -1,46 +1,29 @@
-"""Serves a registered model over HTTP: `make serve`, or `python -m stages.serve --model URI --port 8000`.
+"""Serves the champion: `make serve`, which is `python -m serving --model models:/NAME@champion` with params.yaml's NAME.
 
-The alias is resolved once, at the start: a server keeps its version until it is started anew.
+Every option of `python -m serving` may follow; `--model` or `--bundle` puts another model in the champion's place.
 """
 
 from __future__ import annotations
 
-import argparse
-import os
 import sys
+from collections.abc import Sequence
 
 from params import load_params
-from tracking.environment import quiet
-from tracking.registry import CHAMPION, Registry
-from tracking.store import open_store
+from serving.command import main as serve
+from tracking.registry import CHAMPION
+
+OWN_MODEL = ("--model", "--bundle")
 
 
-def main(arguments: list[str] | None = None) -> None:
-    asked = argparse.ArgumentParser(prog="python -m stages.serve", description=__doc__)
-    asked.add_argument("--model", help="an MLflow model URI; the champion by default")
-    asked.add_argument("--port", type=int, default=8000)
-    asked.add_argument("--host", default="127.0.0.1")
-    options = asked.parse_args(arguments)
-    quiet()
-    store = open_store()
-    uri = options.model or champion_uri(Registry(store, load_params().register_.model_name))
-    print(f"serving {uri}: POST http://{options.host}:{options.port}/invocations  (Ctrl-C ends it)", flush=True)
-    os.environ["MLFLOW_TRACKING_URI"] = store.uri
-    os.chdir(store.root)  # artifact locations are relative to it
-    server = [sys.executable, "-m", "mlflow", "models", "serve", "-m", uri, "--env-manager", "local"]
-    os.execv(sys.executable, [*server, "--host", options.host, "--port", str(options.port)])
+def main(arguments: Sequence[str] | None = None) -> None:
+    asked = list(sys.argv[1:] if arguments is None else arguments)
+    named = any(argument.partition("=")[0] in OWN_MODEL for argument in asked)
+    serve(asked if named else ["--model", champion_uri(), *asked])
 
 
-def champion_uri(registry: Registry) -> str:
-    """The champion's URI by version number.
-
-    Raises:
-        SystemExit: when there is no champion, saying how to get one.
-    """
-    champion = registry.holder(CHAMPION)
-    if champion is None:
-        raise SystemExit(f"{registry.model} has no champion: run `make repro`, or name a model with --model")
-    return f"models:/{registry.model}/{champion.number}"
+def champion_uri() -> str:
+    """The alias that the registry's model of this project serves by."""
+    return f"models:/{load_params().register_.model_name}@{CHAMPION}"
 
 
 if __name__ == "__main__":

@@ -102,6 +102,17 @@ class Registry:
         if alias in self.aliases():
             self.store.client.delete_registered_model_alias(self.model, alias)
 
+    def metrics(self, number: int) -> dict[str, float]:
+        """What the run behind a version measured; empty when the run is gone."""
+        from mlflow.exceptions import MlflowException
+
+        found = self.store.client.get_model_version(self.model, str(number))
+        try:
+            run = self.store.client.get_run(str(found.run_id))
+        except MlflowException:
+            return {}
+        return {str(name): float(value) for name, value in run.data.metrics.items()}
+
     def bundle_folder(self, number: int) -> Path:
         """A local folder with the bundle of a version; downloaded when the store is a server."""
         from mlflow.artifacts import download_artifacts

@@ -18,7 +18,7 @@ ALLOWED = {
     "figures": {"retrieval"},
     "lightning_modules": {"figures", "params", "retrieval"},
     "tracking": {"retrieval"},
-    "serving": {"retrieval"},
+    "serving": {"retrieval", "tracking"},
     "tuning": {"lightning_modules", "params", "retrieval", "tracking"},
     "stages": set(PACKAGES),
 }

@@ -121,6 +121,38 @@ def test_filtered_recall_is_one_for_every_index(
     assert sorted(ids(found)) == [f"green-{number:02d}" for number in range(12)]
 
 
+def test_colours_are_any_of_and_stand_for_their_attributes(retriever: Retriever, tiny: SimpleNamespace) -> None:
+    image = tiny.picture_of("red-00")
+    found = retriever.search(image, k=36, filters=Filters(colour=("red", "blue"), category=("coat",)))
+    assert sorted(ids(found)) == sorted(f"{colour}-{n:02d}" for colour in ("red", "blue") for n in range(1, 12, 2))
+    one = retriever.search(image, k=36, filters=Filters(colour=("blue",)))
+    assert one == retriever.search(image, k=36, filters=Filters(attributes=("colour:blue",)))
+
+
+@pytest.mark.parametrize("rerank", [False, True])
+@pytest.mark.parametrize("mode", ["photo", "sketch"])
+def test_an_answer_says_what_was_looked_at(
+    retriever: Retriever, tiny: SimpleNamespace, mode: Any, rerank: bool
+) -> None:
+    image = tiny.picture_of("green-00")
+    answer = retriever.answer(image, k=5, mode=mode, rerank=rerank, bbox=[0, 0, 32, 16], describe=True)
+    assert answer.hits == retriever.search(image, k=5, mode=mode, rerank=rerank, bbox=[0, 0, 32, 16])
+    np.testing.assert_array_equal(
+        answer.picture, image[:16] if mode == "photo" else retriever.generate([image[:16]])[0]
+    )
+    assert answer.attributes == retriever.predict_attributes([answer.picture])[0]
+    assert set(answer.seconds) == {"decode", "encode", "search", "rerank"}
+    assert all(seconds >= 0 for seconds in answer.seconds.values())
+
+
+def test_attributes_are_predicted_only_when_asked(
+    retriever: Retriever, make_bundle: Make, tiny: SimpleNamespace
+) -> None:
+    assert retriever.answer(tiny.picture_of("green-00")).attributes is None
+    without = Retriever.load(make_bundle("without", classifier_folder=None))
+    assert without.answer(tiny.picture_of("green-00"), describe=True).attributes is None
+
+
 def test_similar_leaves_out_the_image_itself(retriever: Retriever, tiny: SimpleNamespace) -> None:
     found = retriever.similar("green-05", k=35)
     assert "green-05" not in ids(found)
@@ -204,6 +236,7 @@ def test_thumbnails_are_those_of_the_gallery(retriever: Retriever, tiny: SimpleN
         ({"filters": Filters(category=("hat",))}, "filters.category", "'hat' is not known; known: coat, dress"),
         ({"filters": Filters(attributes=("colour:pink",))}, "filters.attributes", "known: colour:blue, colour:green"),
         ({"filters": Filters(domain=("street",))}, "filters.domain", "known: shop"),
+        ({"filters": Filters(colour=("pink",))}, "filters.colour", "'pink' is not known; known: blue, green, red"),
     ],
 )
 def test_wrong_requests_name_field_value_and_limit(
@@ -229,7 +262,7 @@ def test_bytes_that_are_no_picture_are_refused(retriever: Retriever) -> None:
 @pytest.mark.parametrize(
     ("values", "words"),
     [
-        ({"colour": "red"}, "filters = 'colour' is not a filter; known: category, attributes, domain"),
+        ({"price": "low"}, "filters = 'price' is not a filter; known: category, attributes, colour, domain"),
         ({"category": 3}, "filters.category = 3 must be a word or a list of words"),
         ({"attributes": ["a", 1]}, "filters.attributes"),
         ({"attributes": ["a"] * 101}, "filters.attributes = 101 values are too many, at most 100"),

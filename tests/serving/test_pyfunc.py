@@ -4,14 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import os
-import signal
-import socket
-import subprocess
-import sys
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -24,7 +16,8 @@ from mlflow.exceptions import MlflowException
 from retrieval.retriever import Retriever
 from serving.packaging import requirements
 from serving.smoke import SmokeError, smoke_load
-from tests.registry_world import MODEL, OUTSIDE, REPOSITORY, begun_project, clear_environment
+from tests.registry_world import MODEL, REPOSITORY, begun_project, clear_environment
+from tests.serving.mlflow_process import mlflow_serving, post
 from tracking.store import open_store
 
 URI = f"models:/{MODEL}@champion"
@@ -168,45 +161,8 @@ def test_the_smoke_test_passes_and_names_what_fails(
 
 @pytest.fixture
 def server(root: Path) -> Iterator[str]:
-    """`mlflow models serve` on the champion, as the documentation says it."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    environment = {name: value for name, value in os.environ.items() if name not in OUTSIDE}
-    environment |= {"MLFLOW_TRACKING_URI": "sqlite:///mlruns/mlflow.db", "MLFLOW_DISABLE_TELEMETRY": "true"}
-    environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
-    command = ["mlflow", "models", "serve", "-m", URI, "--env-manager", "local", "--host", "127.0.0.1", "-p", str(port)]
-    process = subprocess.Popen(command, cwd=root, env=environment, start_new_session=True, stderr=subprocess.PIPE)
-    address = f"http://127.0.0.1:{port}"
-    try:
-        wait_until_up(process, address)
+    with mlflow_serving(root, URI) as address:
         yield address
-    finally:
-        os.killpg(process.pid, signal.SIGTERM)
-        process.wait(timeout=30)
-
-
-def wait_until_up(process: subprocess.Popen[bytes], address: str) -> None:
-    for _ in range(240):
-        try:
-            urllib.request.urlopen(f"{address}/ping", timeout=5).close()
-            return
-        except OSError:
-            if process.poll() is not None:
-                break
-            time.sleep(0.25)
-    pytest.fail("the server did not start")
-
-
-def post(address: str, request: dict[str, Any]) -> tuple[int, Any]:
-    body = urllib.request.Request(
-        f"{address}/invocations", json.dumps(request).encode(), {"Content-Type": "application/json"}
-    )
-    try:
-        with urllib.request.urlopen(body, timeout=30) as response:
-            return response.status, json.load(response)
-    except urllib.error.HTTPError as error:
-        return error.code, json.load(error)
 
 
 @pytest.mark.slow

@@ -1,0 +1,6 @@
+"""`python -m serving`."""
+
+from serving.command import main
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,132 @@
+"""The bodies of the API's answers, as the server writes them and the client reads them."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict
+
+
+class _Body(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+
+class ModelName(_Body):
+    """Which model answered: `version` is the registry's number, `local` for a bundle from no registry."""
+
+    name: str
+    version: str
+    bundle: str
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.version} (bundle {self.bundle[:12]})"
+
+
+class Result(_Body):
+    """One gallery image; `shared_attributes` are those of `attributes` that the classifier also sees in the query."""
+
+    rank: int
+    item_id: str
+    image_id: str
+    score: float
+    category: str
+    attributes: list[str]
+    shared_attributes: list[str]
+    image: str
+
+
+class Timings(_Body):
+    """Milliseconds: `encode_ms` with the sketch generator, `rerank_ms` with the classifier and the reading of the items."""
+
+    decode_ms: float
+    encode_ms: float
+    search_ms: float
+    rerank_ms: float
+
+
+class SearchAnswer(_Body):
+    """Results, best first. `generated` is a data URL of what the generator painted, on request."""
+
+    model: ModelName
+    mode: str
+    results: list[Result]
+    query_attributes: list[str]
+    generated: str | None = None
+    timings: Timings | None = None
+
+
+class ItemImage(_Body):
+    image_id: str
+    url: str
+
+
+class Item(_Body):
+    """A product with its gallery images."""
+
+    item_id: str
+    category: str
+    attributes: list[str]
+    images: list[ItemImage]
+
+
+class Count(_Body):
+    """A value that a filter takes, and how many gallery images have it."""
+
+    name: str
+    count: int
+
+
+class FilterValues(_Body):
+    """What can be filtered by; colours are the attributes of the colour group, without its name."""
+
+    category: list[Count]
+    attributes: list[Count]
+    colour: list[Count]
+
+
+class ModelInfo(_Body):
+    """A loaded model; `label` picks it: `POST /search?model=LABEL`."""
+
+    label: str
+    name: str
+    version: str
+    bundle: str
+    method: str
+    metrics: dict[str, float]
+
+
+class LimitValues(_Body):
+    k: int
+    image_bytes: int
+    pixels: int
+    formats: list[str]
+
+
+class Version(_Body):
+    """What runs here."""
+
+    models: list[ModelInfo]
+    modes: list[str]
+    limits: LimitValues
+
+
+class Swap(_Body):
+    """What a reload did to one label."""
+
+    label: str
+    before: ModelName
+    after: ModelName
+    changed: bool
+
+
+class Status(_Body):
+    status: str
+
+
+class ProblemBody(_Body):
+    """RFC 9457."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    field: str | None = None
+    limit: str | None = None

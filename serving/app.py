@@ -1,0 +1,82 @@
+"""The web application: models, limits and page in, an ASGI app out."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Mapping
+
+from fastapi import FastAPI
+from starlette.middleware.cors import CORSMiddleware
+
+from serving.access import KEY_HEADER, Gatekeeper
+from serving.api_page import api_page_router
+from serving.catalogue_routes import catalogue_router
+from serving.fleet import Fleet
+from serving.guard import Guard
+from serving.meter import Meter
+from serving.operations_routes import operations_router
+from serving.page_files import page_router
+from serving.problems import IN_OPENAPI, install_handlers
+from serving.search_routes import search_router
+from serving.settings import Settings
+from serving.sources import ModelSource
+from serving.work_queue import WorkQueue
+
+DESCRIPTION = "Photos, drawings and filters in; ranked products out. Errors are problem details (RFC 9457)."
+
+
+def create_app(sources: Mapping[str, ModelSource], settings: Settings) -> FastAPI:
+    """Loads every model, so that the app is ready when this returns.
+
+    Args:
+        sources: label -> where its model comes from; `champion` answers when a request names none.
+        settings: everything else.
+
+    Raises:
+        SourceError: when a model cannot be loaded.
+    """
+    meter = Meter()
+    fleet = Fleet(sources, meter)
+    queue = WorkQueue(settings.workers, settings.queue, settings.limits.waiting_bytes, meter)
+    gatekeeper = Gatekeeper(settings.access, meter)
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        watcher = asyncio.create_task(fleet.watch(settings.watch_seconds)) if settings.watch_seconds else None
+        app.state.ready = True
+        yield
+        app.state.ready = False
+        if watcher is not None:
+            watcher.cancel()
+        queue.close()
+
+    # FastAPI's own pages of documentation load scripts from elsewhere.
+    app = FastAPI(
+        title="Croquis",
+        description=DESCRIPTION,
+        docs_url=None,
+        redoc_url=None,
+        lifespan=lifespan,
+        responses={
+            "4XX": {"description": "A problem.", **IN_OPENAPI},
+            "5XX": {"description": "A fault.", **IN_OPENAPI},
+        },
+    )
+    app.state.ready = False
+    app.state.fleet, app.state.meter = fleet, meter
+    install_handlers(app)
+    app.include_router(search_router(fleet, queue, gatekeeper, meter, settings.limits))
+    app.include_router(catalogue_router(fleet, gatekeeper, settings.limits))
+    app.include_router(operations_router(fleet, gatekeeper, meter, settings.limits))
+    app.include_router(api_page_router(app))
+    app.include_router(page_router(settings.page))
+    if settings.access.origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=settings.access.origins,
+            allow_methods=["GET", "POST"],
+            allow_headers=[KEY_HEADER, "content-type"],
+        )
+    app.add_middleware(Guard, meter=meter)
+    return app

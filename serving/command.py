@@ -1,0 +1,129 @@
+"""`python -m serving`: loads and warms up, then listens.
+
+    python -m serving --model models:/fashion-retriever@champion --port 8000
+    python -m serving --bundle models/bundles/siamese
+
+API keys and the admin token come from the environment: CROQUIS_API_KEYS ("name=key,name=key"), CROQUIS_ADMIN_TOKEN.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import socket
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import uvicorn
+
+from serving.app import create_app
+from serving.decoding import give_memory_back
+from serving.fleet import DEFAULT_LABEL
+from serving.settings import PAGE, Limits, Settings, SettingsError, access_from_environment
+from serving.sources import BundleSource, ModelSource, SourceError
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Serves until a signal ends it: requests that have begun are answered first.
+
+    Raises:
+        SystemExit: 2 for wrong arguments, 1 when a model cannot be loaded or the port is taken, with the reason on stderr.
+    """
+    options = parser().parse_args(arguments)
+    give_memory_back()
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    try:
+        settings = settings_of(options)
+        app = create_app(sources_of(options), settings)
+    except SettingsError as error:
+        parser().error(str(error))
+    except SourceError as error:
+        sys.exit(f"error: {error}")
+    config = uvicorn.Config(
+        app,
+        host=options.host,
+        port=options.port,
+        access_log=False,  # ours leaves out query strings
+        log_level="warning",
+        server_header=False,
+        timeout_graceful_shutdown=options.grace,
+        backlog=2048,
+    )
+    listener = listening_socket(config)
+    host, port = listener.getsockname()[:2]
+    models = ", ".join(f"{label} = {model.identity}" for label, model in app.state.fleet.models().items())
+    print(f"serving {models} on http://{host}:{port}  (Ctrl-C ends it)", flush=True)
+    uvicorn.Server(config).run(sockets=[listener])
+
+
+def listening_socket(config: uvicorn.Config) -> socket.socket:
+    """Where clients may connect from now on; they are answered as soon as the server runs."""
+    listener = config.bind_socket()
+    # Connections inherit it. asyncio sets it only where a socket was made with TCP's number, which uvicorn's is not; without
+    # it each answer on a kept connection waits 40 ms for an acknowledgement.
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    listener.listen(config.backlog)
+    return listener
+
+
+def parser() -> argparse.ArgumentParser:
+    asked = argparse.ArgumentParser(
+        prog="python -m serving", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    model = asked.add_mutually_exclusive_group(required=True)
+    model.add_argument("--model", metavar="URI", help="models:/NAME@ALIAS or models:/NAME/NUMBER of the registry")
+    model.add_argument("--bundle", metavar="FOLDER", type=Path, help="a bundle folder; MLflow is not used at all")
+    add = asked.add_argument
+    add("--also", metavar="URI", action="append", default=[], help="one more model; its label is the alias or number")
+    add(
+        "--also-bundle", metavar="FOLDER", action="append", default=[], type=Path, help="its label is the folder's name"
+    )
+    add("--host", default="127.0.0.1")
+    add("--port", type=int, default=8000, help="0 for any free one")
+    add("--workers", type=int, default=os.cpu_count() or 1, help="queries worked on at a time")
+    add("--queue", type=int, default=Settings().queue, help="queries that may wait; more are answered 429")
+    add("--watch", type=float, default=0.0, metavar="SECONDS", help="look models up anew this often; 0: never")
+    add("--rate", type=float, default=0.0, help="requests per second of one client; 0: any number")
+    add("--burst", type=int, default=20, help="requests that a client may send at once after a pause")
+    add("--cors", metavar="ORIGIN", action="append", default=[], help="a web origin that browsers may call from")
+    add("--max-image-bytes", type=int, default=Limits().image_bytes)
+    add("--max-pixels", type=int, default=Limits().pixels)
+    add("--page", metavar="FOLDER", type=Path, default=PAGE, help="files of the web page")
+    add("--grace", type=int, default=30, metavar="SECONDS", help="for requests that run when the server is ended")
+    return asked
+
+
+def settings_of(options: argparse.Namespace) -> Settings:
+    return Settings(
+        workers=options.workers,
+        queue=options.queue,
+        watch_seconds=options.watch,
+        page=options.page,
+        limits=Limits(image_bytes=options.max_image_bytes, pixels=options.max_pixels),
+        access=access_from_environment(os.environ, options.rate, options.burst, options.cors),
+    )
+
+
+def sources_of(options: argparse.Namespace) -> dict[str, ModelSource]:
+    """Label -> source, `champion` first.
+
+    Raises:
+        SettingsError: when two models have one label.
+        SourceError: when a URI is wrong or the registry cannot be reached.
+    """
+    first = _registry(options.model) if options.model else BundleSource(options.bundle)
+    named: list[tuple[str, ModelSource]] = [(DEFAULT_LABEL, first)]
+    named += [(uri.replace("@", "/").rpartition("/")[2], _registry(uri)) for uri in options.also]
+    named += [(folder.resolve().name, BundleSource(folder)) for folder in options.also_bundle]
+    labels = [label for label, _ in named]
+    if len(set(labels)) < len(labels):
+        raise SettingsError(f"the models have the labels {labels}, each must be there once")
+    return dict(named)
+
+
+def _registry(uri: str) -> ModelSource:
+    from serving.registry_source import RegistrySource  # MLflow is imported only where it is used
+
+    return RegistrySource.open(uri)

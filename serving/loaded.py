@@ -1,0 +1,114 @@
+"""A model that answers: a verified, warmed-up bundle under the name and version that it goes by."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+from retrieval.bundle import Bundle
+from retrieval.items import COLOUR
+from retrieval.query import MODES, QueryError
+from retrieval.retriever import Retriever
+from serving.answers import Count, FilterValues, ModelInfo, ModelName
+
+LOCAL = "local"
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """What `load_model` gives; nothing in it changes, so that requests may keep it while another takes its place.
+
+    Attributes:
+        retriever: safe to use from several threads.
+        name, version: in the registry; the method and `local` for a bundle from none.
+        metrics: as they were evaluated; empty for a bundle from no registry.
+    """
+
+    retriever: Retriever
+    name: str
+    version: str
+    metrics: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def identity(self) -> ModelName:
+        return ModelName(name=self.name, version=self.version, bundle=self.retriever.bundle.hash)
+
+    @property
+    def modes(self) -> list[str]:
+        return [mode for mode in MODES if mode != "sketch" or self.retriever.nets.has_generator]
+
+    def info(self, label: str) -> ModelInfo:
+        method = self.retriever.bundle.manifest.method
+        return ModelInfo(label=label, **self.identity.model_dump(), method=method, metrics=self.metrics)
+
+    @cached_property
+    def filter_values(self) -> FilterValues:
+        """Values with the number of gallery images that have them."""
+        table = self.retriever.items.table
+        categories = Counter(table.column("category").to_pylist())
+        names = Counter(name for names in table.column("attributes").to_pylist() for name in set(names))
+        colours = {name.removeprefix(COLOUR): count for name, count in names.items() if name.startswith(COLOUR)}
+        others = {name: count for name, count in names.items() if not name.startswith(COLOUR)}
+        return FilterValues(category=_counts(categories), attributes=_counts(others), colour=_counts(colours))
+
+    @cached_property
+    def _rows(self) -> dict[str, list[int]]:
+        rows: dict[str, list[int]] = {}
+        for row, item_id in enumerate(self.retriever.items.table.column("item_id").to_pylist()):
+            rows.setdefault(item_id, []).append(row)
+        return rows
+
+    def rows_of(self, item_id: str) -> list[int]:
+        """The gallery rows of a product, at least one.
+
+        Raises:
+            QueryError: when the gallery has no such product.
+        """
+        if item_id not in self._rows:
+            raise QueryError("item_id", item_id, f"is not among the {len(self._rows)} items of the gallery")
+        return self._rows[item_id]
+
+    def row_of(self, item_id: str, image_id: str | None) -> int:
+        """The row of one image of a product, its first one when `image_id` is None.
+
+        Raises:
+            QueryError: when the product is unknown or has no such image.
+        """
+        rows = self.rows_of(item_id)
+        if image_id is None:
+            return rows[0]
+        ids = self.retriever.items.image_ids
+        found = [row for row in rows if ids[row] == image_id]
+        if not found:
+            raise QueryError("image_id", image_id, f"is none of the {len(rows)} images of {item_id!r}")
+        return found[0]
+
+    def prepare(self) -> None:
+        """Does now what the first requests would wait for."""
+        self.retriever.bundle.open_all()
+        self.retriever.warm_up()
+        _ = self.filter_values, self._rows
+
+
+def load_model(
+    folder: Path,
+    *,
+    name: str | None = None,
+    version: str = LOCAL,
+    metrics: dict[str, float] | None = None,
+) -> LoadedModel:
+    """Verifies, opens and warms up the bundle in `folder`.
+
+    Raises:
+        BundleError: when a file is missing, changed or unexpected.
+    """
+    bundle = Bundle.load(folder.resolve())
+    model = LoadedModel(Retriever(bundle), name or bundle.manifest.method, version, metrics or {})
+    model.prepare()
+    return model
+
+
+def _counts(counted: Counter[str] | dict[str, int]) -> list[Count]:
+    return [Count(name=name, count=counted[name]) for name in sorted(counted)]

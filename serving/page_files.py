@@ -1,0 +1,78 @@
+"""The web page: its files are read once, at the start, so that no request ever names a path."""
+
+from __future__ import annotations
+
+import hashlib
+import mimetypes
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from serving.problems import Problem
+
+INDEX = "index.html"
+NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*\.(css|html|ico|js|json|png|svg|webp|woff2)")
+CSP = "; ".join(
+    (
+        "default-src 'none'",
+        "script-src 'self'",
+        "style-src 'self'",
+        "img-src 'self' data: blob:",
+        "font-src 'self'",
+        "connect-src 'self'",
+        "manifest-src 'self'",
+        "base-uri 'none'",
+        "form-action 'none'",
+        "frame-ancestors 'none'",
+    )
+)
+
+
+@dataclass(frozen=True)
+class PageFile:
+    content: bytes
+    media_type: str
+    etag: str
+
+
+def read_page(folder: Path) -> dict[str, PageFile]:
+    """The page's files by name; folders and other kinds of files are left out."""
+    if not folder.is_dir():
+        return {}
+    return {path.name: _read(path) for path in sorted(folder.iterdir()) if NAME.fullmatch(path.name) and path.is_file()}
+
+
+def page_router(folder: Path) -> APIRouter:
+    """`GET /` and `GET /page/NAME`."""
+    files = read_page(folder)
+    router = APIRouter(include_in_schema=False)
+
+    @router.get("/")
+    async def index(request: Request) -> Response:
+        return _answer(files, INDEX, request)
+
+    @router.get("/page/{name}")
+    async def file(name: str, request: Request) -> Response:
+        return _answer(files, name, request)
+
+    return router
+
+
+def _answer(files: dict[str, PageFile], name: str, request: Request) -> Response:
+    if name not in files:
+        raise Problem(404, "not-found", "the page has no such file")
+    file = files[name]
+    # Files keep their names when they change, so that a browser asks each time whether its copy is still good.
+    headers = {"Content-Security-Policy": CSP, "ETag": file.etag, "Cache-Control": "no-cache"}
+    if request.headers.get("if-none-match") == file.etag:
+        return Response(status_code=304, headers=headers)
+    return Response(file.content, headers=headers, media_type=file.media_type)
+
+
+def _read(path: Path) -> PageFile:
+    content = path.read_bytes()
+    media_type = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
+    return PageFile(content, media_type, f'"{hashlib.sha256(content).hexdigest()[:16]}"')
