@@ -8,8 +8,6 @@ import signal
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,6 +17,7 @@ from toy_task import ToyTask
 
 from stages import tune
 from tests.postgres import PASSWORD, free_port, postgres
+from tests.servers import answer
 from tuning.search import search
 from tuning.study import open_storage, open_study
 from tuning.task import TuneError
@@ -125,18 +124,3 @@ def test_optuna_dashboard_shows_it(storage: tuple[str, str]) -> None:
     finally:
         dashboard.terminate()
         dashboard.wait()
-
-
-def answer(url: str, server: subprocess.Popen[bytes]) -> bytes:
-    """What the server says, once it has started."""
-    deadline = time.monotonic() + 120
-    while True:
-        assert server.poll() is None, "the server ended"
-        try:
-            with urllib.request.urlopen(url, timeout=10) as response:
-                return bytes(response.read())
-        except urllib.error.HTTPError:
-            raise
-        except OSError:
-            assert time.monotonic() < deadline, "the server did not start"
-            time.sleep(0.2)
