@@ -63,6 +63,8 @@ def draw_front(study: optuna.Study, metric: str, path: Path) -> None:
     best: list[tuple[float, float, str]] = []
     for trial in front(study):
         if not best or trial.values[0] > best[-1][1]:
+            if best and best[-1][0] == trial.values[1]:
+                best.pop()
             best.append((trial.values[1], trial.values[0], str(trial.params["method"])))
     figure, axes = plt.subplots(figsize=(9, 5.5))
     shown = axes.scatter(size, quality, c=latency, cmap="viridis_r", s=28, alpha=0.85)
