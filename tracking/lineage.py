@@ -37,7 +37,7 @@ class Lineage:
         commit: git commit that HEAD was at.
         dirty: whether files differed from it, other than what the pipeline writes.
         lock_hash, data_hash: of dvc.lock without `register`, and of the catalogue in it.
-        stage_keys, stage_runs: by DVC's stage name.
+        stage_keys, stage_runs: by DVC's stage name, of the stages that led to the version; other methods' are left out.
         environment: SHA-256 of requirements.lock.
         missing: tags that the version lacks.
     """
@@ -53,13 +53,19 @@ class Lineage:
 
     @classmethod
     def of(cls, tags: Mapping[str, str]) -> Lineage:
+        method = tags.get("method", "")
+
+        def led_here(facts: str) -> dict[str, str]:
+            found = json.loads(facts)
+            return {name: fact for name, fact in found.items() if "@" not in name or name.endswith(f"@{method}")}
+
         return cls(
             commit=tags.get(COMMIT, ""),
             dirty=tags.get(DIRTY) == "true",
             lock_hash=tags.get(LOCK_HASH, ""),
             data_hash=tags.get(DATA_HASH, ""),
-            stage_keys=json.loads(tags.get(STAGE_KEYS, "{}")),
-            stage_runs=json.loads(tags.get(STAGE_RUNS, "{}")),
+            stage_keys=led_here(tags.get(STAGE_KEYS, "{}")),
+            stage_runs=led_here(tags.get(STAGE_RUNS, "{}")),
             environment=tags.get(ENVIRONMENT, ""),
             missing=tuple(name for name in COMPLETE if tags.get(name, "") in ("", "{}")),
         )

@@ -223,13 +223,14 @@ def promoted_share(items: int, gain: float, trials: int) -> float:
 
 
 def test_the_simulated_retrievers_disagree_as_much_as_real_ones() -> None:
-    """Pairs of the nine methods' retrievers disagree on 28-46 % of 318 val queries, standard error 0.030-0.047."""
+    """Any two of seven learned methods on the embedded catalogue disagree on 28-46 % of its 318 val queries."""
     first, second = simulate(4000, 3, 0.0, np.random.default_rng(0))
     assert 0.28 <= np.mean(first.values != second.values) <= 0.46
 
 
-def test_three_points_are_found_nine_times_in_ten_from_1300_items_on() -> None:
-    assert promoted_share(1300, 0.03, 100) >= 0.9
+@pytest.mark.slow
+def test_three_points_are_found_nine_times_in_ten_from_1500_items_on() -> None:
+    assert promoted_share(1500, 0.03, 150) >= 0.9
 
 
 def test_at_the_embedded_catalogues_query_counts_three_points_are_mostly_not_found_and_ten_are() -> None:
