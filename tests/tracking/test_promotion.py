@@ -108,6 +108,11 @@ def test_champion_and_previous_cannot_be_deleted(registry: Registry) -> None:
     assert [version.number for version in registry.versions()] == [1, 2]
 
 
+OPEN_REGISTRY = (
+    "import sys, itertools; from pathlib import Path; from tracking.store import open_store\n"
+    "from tracking.registry import Registry, RegistryError; from tracking.promotion import promote\n"
+    "registry = Registry(open_store(Path(sys.argv[1])), sys.argv[2])\n"
+)
 CALLS = ["set_registered_model_tag", "set_registered_model_alias", "delete_registered_model_tag"]
 
 
@@ -157,12 +162,8 @@ def die_after(steps: int, registry: Registry, patch: pytest.MonkeyPatch) -> None
 @pytest.mark.slow
 def test_ten_processes_leave_one_consistent_champion(registry: Registry) -> None:
     promote(registry, 1)
-    code = (
-        "import sys; from pathlib import Path; from tracking.store import open_store\n"
-        "from tracking.registry import Registry, RegistryError; from tracking.promotion import promote\n"
-        "registry = Registry(open_store(Path(sys.argv[1])), sys.argv[2])\n"
-        "try: print(promote(registry, int(sys.argv[3])))\n"
-        "except RegistryError as error: print('refused', error)\n"
+    code = OPEN_REGISTRY + (
+        "try: print(promote(registry, int(sys.argv[3])))\nexcept RegistryError as error: print('refused', error)\n"
     )
     arguments = [str(registry.store.root), registry.model]
     started = [
@@ -193,10 +194,7 @@ def test_ten_processes_leave_one_consistent_champion(registry: Registry) -> None
 @pytest.mark.slow
 def test_processes_killed_at_any_moment_leave_a_champion_and_nothing_half_done(registry: Registry) -> None:
     promote(registry, 1)
-    code = (
-        "import sys, itertools; from pathlib import Path; from tracking.store import open_store\n"
-        "from tracking.registry import Registry, RegistryError; from tracking.promotion import promote\n"
-        "registry = Registry(open_store(Path(sys.argv[1])), sys.argv[2])\n"
+    code = OPEN_REGISTRY + (
         "for number in itertools.cycle((2, 3)):\n"
         "    try: print(promote(registry, number), flush=True)\n"
         "    except RegistryError: pass\n"
