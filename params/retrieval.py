@@ -64,4 +64,7 @@ class Register(Block):
     min_gain: float = Field(ge=0.0, le=1.0, description="gain over the champion that the bootstrap must be sure of")
     confidence: float = Field(gt=0.5, lt=1.0)
     max_category_drop: float = Field(ge=0.0, le=1.0)
+    max_mode_drop: float = Field(ge=0.0, le=1.0, description="of photo, shop photo, sketch by generator, plain sketch")
     max_latency_ratio: float = Field(gt=0.0, le=1000.0)
+    max_bytes_per_image: int = Field(ge=1, le=1_000_000, description="of the index, for each photo in it")
+    max_model_megabytes: float = Field(gt=0.0, le=1_000_000.0, description="of encoder, generator and classifier")

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from retrieval.intervals import Interval
 from retrieval.metrics import headline_metrics
 from tracking.evaluations import Evaluation, Measure
-from tracking.gate import Verdict
 from tracking.registry import CHAMPION, Registry, Version
+from tracking.verdict import Verdict
 
 REPORTED = "test"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from params import Params
@@ -10,8 +11,8 @@ from retrieval.catalog import Catalog
 from retrieval.evaluation import evaluate_split
 from retrieval.retriever import Retriever
 from stages.measuring import evaluation_settings
-from tracking.evaluations import Measure, query_scores
-from tracking.gate import Scores
+from tracking.evaluations import Measure, mode_scores, query_scores
+from tracking.verdict import Scores, Size
 
 
 def score_bundle(bundle: Bundle, split: str, measure: Measure, params: Params, root: Path) -> Scores:
@@ -27,4 +28,13 @@ def score_bundle(bundle: Bundle, split: str, measure: Measure, params: Params, r
     settings = evaluation_settings(params)
     table = evaluate_split(Retriever(bundle), catalog, sketches, split, settings, reencode_gallery=True).table()
     reranked = bundle.manifest.rerank.enabled
-    return query_scores(table, split, measure, reranked, f"bundle {bundle.hash[:12]} ({bundle.manifest.method})")
+    chosen = query_scores(table, split, measure, reranked, f"bundle {bundle.hash[:12]} ({bundle.manifest.method})")
+    return replace(chosen, modes=mode_scores(table, split, measure.metric, reranked), size=serving_size(bundle))
+
+
+def serving_size(bundle: Bundle) -> Size:
+    """Of the index per photo, and of all files but the index and the gallery, whose sizes go by the catalogue's."""
+    manifest = bundle.manifest
+    by_catalogue = (manifest.index.file, manifest.items.file)
+    nets = sum(entry.bytes for name, entry in manifest.files.items() if name not in by_catalogue)
+    return Size(manifest.index.bytes_per_vector, nets)

@@ -1,9 +1,10 @@
-"""Command `promote`: look at, carry out or take back a change of champion.
+"""Command `promote`: look at, carry out or take back a change of champion; delete what nobody needs.
 
 python -m stages.promote --dry-run               what would change, and the gate's verdict
 python -m stages.promote --apply                 the challenger becomes champion
 python -m stages.promote --apply --version 3     that version becomes champion
 python -m stages.promote --rollback              champion and previous champion change places
+python -m stages.promote --delete 2              removes a version that is neither
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from collections.abc import Sequence
 from params import ParamsError, load_params
 from retrieval.bundle import Bundle, BundleError
 from tracking.environment import project_root, quiet
-from tracking.promotion import Change, plan_promotion, plan_rollback, promote, rollback
+from tracking.promotion import Change, delete, plan_promotion, plan_rollback, promote, rollback
 from tracking.registry import CHALLENGER, CHAMPION, PREVIOUS, Registry, RegistryError, Version
 from tracking.store import TrackingError, open_store
 
@@ -24,6 +25,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Returns 0 when done, 1 when refused; the reason and the fix go to stderr."""
     quiet()
     asked = _parser().parse_args(arguments)
+    if asked.version is not None and asked.delete is not None:
+        return _refuse("--delete names its version itself: leave --version out")
     if asked.version is not None and asked.rollback:
         return _refuse("--rollback goes to the previous champion; to go to another version use --apply --version")
     from serving.smoke import SmokeError
@@ -41,6 +44,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _carry_out(asked: argparse.Namespace, registry: Registry) -> str:
     if asked.dry_run:
         return dry_run(registry, asked.version)
+    if asked.delete is not None:
+        delete(registry, asked.delete)
+        return f"version {asked.delete} of {registry.model} is deleted; `dvc repro` of its commit makes it again"
     if asked.rollback:
         _smoke(registry, plan_rollback(registry).champion)
         return _done(rollback(registry), registry)
@@ -129,6 +135,7 @@ def _parser() -> argparse.ArgumentParser:
     what.add_argument("--dry-run", action="store_true", help="show what would change, change nothing")
     what.add_argument("--apply", action="store_true", help="make the challenger, or --version, the champion")
     what.add_argument("--rollback", action="store_true", help="exchange champion and previous champion")
+    what.add_argument("--delete", type=int, metavar="N", help="delete a version that is neither champion nor previous")
     parser.add_argument("--version", type=int, metavar="N", help="a version of the registered model")
     parser.add_argument("--force", action="store_true", help="apply although the gate says no")
     return parser

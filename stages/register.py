@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -20,27 +20,25 @@ from params import Params, load_params
 from retrieval.bundle import Bundle
 from retrieval.files import write_json
 from retrieval.intervals import Interval
+from stages.card import publish_card
 from stages.closing_words import REPORTED, closing_words
-from stages.gate_scores import score_bundle
-from stages.query_latency import query_latencies
+from stages.judging import AGAIN, FIRST, REPORT, SELECTED_ON, Judgement, judge
 from tracking.environment import quiet
 from tracking.evaluations import Evaluation, EvaluationError, Measure, gains, rank, read_evaluations
-from tracking.gate import Policy, Reason, Scores, Verdict, decide
 from tracking.lineage import version_tags
 from tracking.pipeline_run import PipelineRun, describe, result_key
 from tracking.promotion import challenge, first_champion
-from tracking.registry import CHAMPION, Registry, Version
+from tracking.registry import Registry, Version
 from tracking.runs import stage_run
 from tracking.store import Store, open_store
+from tracking.verdict import Scores
 
 logger = logging.getLogger(__name__)
 
-SELECTED_ON = "val"
-REPORT = "reports/registration.json"
 FLOOR = "histogram"
 LEARNS_NOTHING = (FLOOR, "untrained")
 
-FIRST, AGAIN, CHALLENGER, REFUSED = "first champion", "is the champion", "challenger", "refused"
+CHALLENGER, REFUSED = "challenger", "refused"
 
 
 @dataclass(frozen=True)
@@ -69,21 +67,6 @@ class Choice:
         return gains(floor, (each for each in self.ranking if each is not floor), REPORTED, self.measure)
 
 
-@dataclass(frozen=True)
-class Judgement:
-    """A verdict, and the champion that it was made against."""
-
-    verdict: Verdict
-    champion: Version | None
-
-    def tags(self) -> dict[str, str]:
-        return {
-            "gate.promote": str(self.verdict.promote).lower(),
-            "gate.against": self.champion.bundle_hash if self.champion else "",
-            "gate.reasons": self.verdict.summary(),
-        }
-
-
 def main(root: Path = Path()) -> None:
     quiet()
     root = root.resolve()  # MLflow's calls are made in the store's folder
@@ -94,9 +77,10 @@ def main(root: Path = Path()) -> None:
     with stage_run("register", params=params.register_.model_dump(), root=root) as run:
         result = begin_result(store, choice, params, root)
         version = register_version(registry, choice, result.run_id, root)
-        judgement = judge(registry, choice, version, params, root)
+        judgement = judge(registry, choice.bundle, choice.scores(), version, params, root)
         outcome = act(registry, version, judgement)
         write_json(root / REPORT, report(choice, judgement, outcome))
+        publish_card(registry, version.number, choice.bundle, choice.best, params, root)
         finish_result(result, registry, choice, version, judgement, outcome, root)
         run.metric(str(choice.measure), choice.best.value(SELECTED_ON, choice.measure, choice.reranked))
         run.tag("method", choice.best.method)
@@ -138,37 +122,6 @@ def register_version(registry: Registry, choice: Choice, run_id: str, root: Path
     tags = version_tags(registry.store, root)
     bundle = choice.bundle
     return registry.register(bundle.hash, bundle.manifest.method, tags, lambda: log_retriever(bundle, run_id, root))
-
-
-def judge(registry: Registry, choice: Choice, version: Version, params: Params, root: Path) -> Judgement:
-    """The gate's verdict on the chosen bundle against the champion, both on the same val queries."""
-    policy, champion = make_policy(params), registry.holder(CHAMPION)
-    if champion is None:
-        return Judgement(decide(choice.scores(), None, policy), None)
-    if champion.number == version.number:
-        same = Reason("incumbent", True, "this bundle is the champion, so there is nothing to decide", {})
-        return Judgement(Verdict(True, (same,)), champion)
-    incumbent = Bundle.load(registry.bundle_folder(champion.number), threads=params.base.threads)
-    bundles = [choice.bundle, incumbent]
-    latencies = query_latencies(bundles, SELECTED_ON, choice.measure.pair, root)
-    ours, theirs = (
-        replace(score_bundle(bundle, SELECTED_ON, choice.measure, params, root), latency_ms=latency)
-        for bundle, latency in zip(bundles, latencies, strict=True)
-    )
-    return Judgement(decide(ours, theirs, policy), champion)
-
-
-def make_policy(params: Params) -> Policy:
-    gate = params.register_
-    return Policy(
-        metric=f"{SELECTED_ON} {gate.select_by}",
-        floor=gate.floor,
-        min_gain=gate.min_gain,
-        confidence=gate.confidence,
-        max_category_drop=gate.max_category_drop,
-        max_latency_ratio=gate.max_latency_ratio,
-        seed=params.base.seed,
-    )
 
 
 def act(registry: Registry, version: Version, judgement: Judgement) -> str:

@@ -13,12 +13,16 @@ if there is none and it was one, else as challenger. Earlier versions belong to 
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from params import Params, ParamsError, load_params
 from retrieval.bundle import BundleError
 from retrieval.files import read_json
-from stages.register import AGAIN, CHALLENGER, FIRST, REPORT, Choice, begin_result, choose, register_version
+from stages.card import publish_card
+from stages.judging import AGAIN, FIRST, REPORT, verdict_tags
+from stages.register import CHALLENGER, REFUSED, Choice, begin_result, choose, register_version
 from tracking.environment import project_root, quiet
 from tracking.evaluations import EvaluationError
 from tracking.pipeline_run import describe
@@ -27,6 +31,7 @@ from tracking.registry import CHAMPION, Registry, RegistryError
 from tracking.restore import restore_stages
 from tracking.stage_key import read_lock
 from tracking.store import Store, TrackingError, open_store
+from tracking.verdict import Reason, Verdict
 
 
 def main(root: Path | None = None) -> int:
@@ -54,13 +59,19 @@ def restore_registration(store: Store, root: Path) -> list[str]:
         raise EvaluationError(
             f"{REPORT} is about bundle {report['bundle'][:12]}, not {choice.bundle.hash[:12]}: dvc repro"
         )
-    return [*_restore_version(store, choice, params, root), *_restore_alias(store, choice, report["outcome"], params)]
+    return [
+        *_restore_version(store, choice, params, report, root),
+        *_restore_alias(store, choice, report["outcome"], params),
+    ]
 
 
-def _restore_version(store: Store, choice: Choice, params: Params, root: Path) -> list[str]:
+def _restore_version(store: Store, choice: Choice, params: Params, report: Mapping[str, Any], root: Path) -> list[str]:
     registry = Registry(store, params.register_.model_name)
     result, known = begin_result(store, choice, params, root), registry.with_bundle(choice.bundle.hash)
     version = known or register_version(registry, choice, result.run_id, root)
+    if known is None:
+        registry.tag(version.number, told_verdict(report))
+        publish_card(registry, version.number, choice.bundle, choice.best, params, root)
     lines = [f"{version} of {registry.model} {'is registered' if known else 'registered from models/bundles'}"]
     if result.is_new:
         note = {"mlflow.note.content": describe(store, choice.ranking, choice.measure, root)}
@@ -68,6 +79,15 @@ def _restore_version(store: Store, choice: Choice, params: Params, root: Path) -
         result.close(root, choice.ranking, {**own, **note, "croquis.restored": "true"})
         lines.append("pipeline run restored from reports/")
     return lines
+
+
+def told_verdict(report: Mapping[str, Any]) -> dict[str, str]:
+    """The gate's verdict as reports/registration.json tells it, which is all but the latency."""
+    if report["outcome"] == AGAIN:  # the verdict that made it champion stands in an earlier report
+        return {}
+    reasons = [Reason(each["rule"], each["passed"], each["text"], each["figures"]) for each in report["reasons"]]
+    verdict = Verdict(report["outcome"] != REFUSED, tuple(reasons))
+    return verdict_tags(verdict, report["champion"])
 
 
 def _restore_alias(store: Store, choice: Choice, outcome: str, params: Params) -> list[str]:

@@ -4,6 +4,7 @@ python -m stages.tune                            both studies, one after the oth
 python -m stages.tune margin --trials 20         siamese's triplet margin, by short trainings
 python -m stages.tune rerank --trials 3000       the re-ranking's weights, without training
 python -m stages.tune rerank --write             and put the best into params.yaml
+python -m stages.tune tradeoff --trials 80       quality against bytes per image and latency: the Pareto front
 
 A study goes on where an earlier call of it ended; --trials counts the trials of all calls together.
 """
@@ -27,6 +28,7 @@ from tuning.write_back import write_back
 
 TRIALS: dict[Kind, int] = {"margin": 12, "rerank": 1000}
 KINDS: tuple[Kind, ...] = ("margin", "rerank")
+TRADEOFF, TRADEOFF_TRIALS = "tradeoff", 60
 INTERRUPTED = 130
 
 
@@ -40,6 +42,9 @@ def main(arguments: Sequence[str] | None = None, root: Path | None = None) -> in
     kinds: Sequence[Kind] = [asked.study] if asked.study else KINDS
     try:
         changed = False
+        if asked.study == TRADEOFF:
+            print(tradeoff(asked, root))
+            return 0
         for kind in kinds:
             changed = tune(_job(asked, kind, root), asked.write) or changed
     except (TuneError, ParamsError, BundleError, CatalogError, EvaluationError) as error:
@@ -51,6 +56,20 @@ def main(arguments: Sequence[str] | None = None, root: Path | None = None) -> in
     if changed:
         print(closing_words(asked.write))
     return 0
+
+
+def tradeoff(asked: argparse.Namespace, root: Path) -> str:
+    """Runs the study of three objectives; returns its Pareto front as a table.
+
+    Raises:
+        TuneError: for options that it cannot follow.
+    """
+    from tuning.tradeoff_run import run_tradeoff
+
+    if asked.write or asked.workers != 1:
+        raise TuneError("tradeoff has no single best to --write, and --workers would time each other: leave them out")
+    trials = TRADEOFF_TRIALS if asked.trials is None else asked.trials
+    return run_tradeoff(root, trials, asked.storage, asked.metric)
 
 
 def tune(job: Job, write: bool) -> bool:
@@ -92,7 +111,7 @@ def _job(asked: argparse.Namespace, kind: Kind, root: Path) -> Job:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m stages.tune", description="Search params with Optuna, on val.")
-    parser.add_argument("study", nargs="?", choices=KINDS, help="one study; both by default")
+    parser.add_argument("study", nargs="?", choices=(*KINDS, TRADEOFF), help="one study; by default margin and rerank")
     parser.add_argument("--trials", type=int, metavar="N", help=f"of the study in all; by default {TRIALS}")
     parser.add_argument("--workers", type=int, default=1, metavar="K", help="processes on the study")
     parser.add_argument("--storage", metavar="URL", help="an Optuna RDB URL; by default mlruns/optuna.log")
@@ -103,7 +122,7 @@ def _parser() -> argparse.ArgumentParser:
         help="margin: search learning_rate, negatives, embedding_dim too, separated by commas",
     )  # fmt: skip
     parser.add_argument("--method", help="rerank: whose bundle; by default the best on val")
-    parser.add_argument("--metric", help="rerank: hit@5, map@r, ... by default register.select_by")
+    parser.add_argument("--metric", help="rerank, tradeoff: hit@5, map@r, ... by default register.select_by")
     return parser
 
 

@@ -23,6 +23,7 @@ from retrieval.items import GALLERY_SCHEMA
 from retrieval.retriever import Retriever
 from stages import register
 from stages.evaluate import measure, write_reports
+from stages.judging import REPORT
 from tests import evaluation_world as world
 from tracking.registry import Registry
 from tracking.store import PIPELINE_EXPERIMENT, open_store
@@ -108,7 +109,7 @@ class Project:
 
     @property
     def report(self) -> dict[str, Any]:
-        return read_json(self.root / register.REPORT)  # type: ignore[no-any-return]
+        return read_json(self.root / REPORT)  # type: ignore[no-any-return]
 
     def pipeline_runs(self) -> list[Any]:
         store = open_store(self.root)
@@ -121,7 +122,7 @@ class Project:
 
     def offer_a_challenger(self) -> None:
         """Registers a better retriever. Six items prove little: a low confidence lets a real gain through."""
-        self.offer(SEES_COLOURS, select_by="shop->shop/map@r", confidence=0.6, max_category_drop=1.0)
+        self.offer(SEES_COLOURS, select_by="shop->shop/map@r", confidence=0.6, max_category_drop=1.0, max_mode_drop=1.0)
         register.main(self.root)
 
 

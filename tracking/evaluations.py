@@ -14,11 +14,12 @@ import pyarrow.parquet as pq
 
 from retrieval.files import read_json
 from retrieval.intervals import Interval, paired_gain
-from tracking.gate import Scores
+from tracking.verdict import Scores
 
 NO_RERANK = "none"
 # What a user gets: a photo goes through the encoder; a sketch through the generator where there is one.
 PATHS = ("encoder", "gan", "direct")
+KEY = ("pair", "path", "rerank")
 
 
 class EvaluationError(ValueError):
@@ -120,14 +121,29 @@ def query_scores(table: pa.Table, split: str, measure: Measure, reranked: bool, 
     Raises:
         EvaluationError: when the table has no such queries or metric.
     """
-    rows = table.filter(pc.and_(pc.equal(table["split"], split), pc.equal(table["pair"], measure.pair)))
-    keys = list(zip(*(rows[name].to_pylist() for name in ("pair", "path", "rerank")), strict=True))
-    _, path, rerank = keys[_served(keys, measure.pair, reranked, source)]
+    rows = table.filter(pc.equal(table["split"], split))
+    keys = list(zip(*(rows[name].to_pylist() for name in KEY), strict=True))
     if measure.metric not in rows.column_names:
         raise EvaluationError(f"{source} has no metric {measure.metric!r}; it has {rows.column_names}")
-    rows = rows.filter(pc.and_(pc.equal(rows["path"], path), pc.equal(rows["rerank"], rerank)))
+    return _scores(rows, keys[_served(keys, measure.pair, reranked, source)], measure.metric)
+
+
+def mode_scores(table: pa.Table, split: str, metric: str, reranked: bool) -> dict[str, Scores]:
+    """By `PAIR PATH`: the results of every way of asking that is served, re-ranked where that is done."""
+    rows = table.filter(pc.equal(table["split"], split))
+    keys = sorted(set(zip(*(rows[name].to_pylist() for name in KEY), strict=True)))
+    found: dict[str, Scores] = {}
+    for pair, path, rerank in sorted(keys, key=lambda key: (key[2] != NO_RERANK) != reranked):
+        if path in PATHS:
+            found.setdefault(f"{pair} {path}", _scores(rows, (pair, path, rerank), metric))
+    return dict(sorted(found.items()))
+
+
+def _scores(rows: pa.Table, key: tuple[str, str, str], metric: str) -> Scores:
+    for name, value in zip(KEY, key, strict=True):
+        rows = rows.filter(pc.equal(rows[name], value))
     queries, items, categories = (np.array(rows[name].to_pylist()) for name in ("query_id", "item_id", "category"))
-    return Scores(queries, items, categories, rows[measure.metric].to_numpy().astype(np.float64))
+    return Scores(queries, items, categories, rows[metric].to_numpy().astype(np.float64))
 
 
 def _served(keys: Sequence[tuple[str, str, str]], pair: str, reranked: bool, source: str) -> int:

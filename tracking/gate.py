@@ -3,123 +3,50 @@
 Rules, each with a reason in words and numbers:
 
 - floor: the candidate's mean of the selecting metric reaches `floor`;
+- size: its index takes at most `max_bytes_per_image` a photo, its nets at most `max_model_megabytes`;
 - gain: the one-sided bootstrap bound of the paired gain, at `confidence`, exceeds `min_gain`. Items are resampled, and a
   drawn item brings all its queries (Field and Welsh 2007), so that an equal candidate passes at most about one time in
   1 / (1 - confidence);
 - category: no category loses more than `max_category_drop`, unless the loss may be chance: the error that `confidence`
   allows is shared between the categories (Bonferroni), or small categories would refuse everything;
+- mode: no way of asking that the champion serves (photo, shop photo, sketch with and without the generator) loses more than
+  `max_mode_drop`, by the same test, or is missing;
 - latency: the candidate needs at most `max_latency_ratio` times as long for a query.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from statistics import NormalDist
 
 import numpy as np
-import numpy.typing as npt
 
 from retrieval.intervals import resampled_means
+from tracking.verdict import Absence, GateError, Labels, Policy, Reason, Scores, Values, Verdict
 
-Values = npt.NDArray[np.float64]
-Labels = npt.NDArray[np.str_]
-
-
-class GateError(ValueError):
-    """The two retrievers cannot be compared."""
+POWER = 0.9
+Pairs = Mapping[str, tuple[Values, Labels]]
 
 
-@dataclass(frozen=True)
-class Scores:
-    """Results of one retriever on N queries of one split and domain pair.
-
-    Attributes:
-        queries: (N,) ids of the queries.
-        items: (N,) the item of each query, the unit that is resampled.
-        categories: (N,) the category of each query.
-        values: (N,) the selecting metric of each query, in [0, 1].
-        latency_ms: median time of one query, or None when it was not measured.
-    """
-
-    queries: Labels
-    items: Labels
-    categories: Labels
-    values: Values
-    latency_ms: float | None = None
-
-    @property
-    def mean(self) -> float:
-        return float(self.values.mean())
-
-    def ordered(self) -> Scores:
-        """The same results in order of query id."""
-        order = np.argsort(self.queries, kind="stable")
-        return Scores(
-            self.queries[order], self.items[order], self.categories[order], self.values[order], self.latency_ms
-        )  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Policy:
-    """The rules' limits; `metric` only names what `values` are, in the reasons."""
-
-    metric: str
-    floor: float
-    min_gain: float
-    confidence: float
-    max_category_drop: float
-    max_latency_ratio: float
-    resamples: int = 10_000
-    seed: int = 0
-
-
-@dataclass(frozen=True)
-class Reason:
-    """One rule's answer. `figures` are the numbers in `text`; `volatile` ones differ from run to run."""
-
-    rule: str
-    passed: bool
-    text: str
-    figures: Mapping[str, float]
-    volatile: bool = False
-
-    def to_json(self) -> dict[str, Any]:
-        figures = {name: round(value, 6) for name, value in self.figures.items()}
-        return {"rule": self.rule, "passed": self.passed, "text": self.text, "figures": figures}
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """`promote`: every rule passed."""
-
-    promote: bool
-    reasons: tuple[Reason, ...]
-
-    def summary(self) -> str:
-        """One line per rule."""
-        return "\n".join(
-            f"{'ok  ' if reason.passed else 'FAIL'} {reason.rule}: {reason.text}" for reason in self.reasons
-        )
-
-
-def decide(candidate: Scores, champion: Scores | None, policy: Policy) -> Verdict:
+def decide(candidate: Scores, champion: Scores | None, policy: Policy, absence: Absence | None = None) -> Verdict:
     """Whether `candidate` may become champion, and why.
 
-    Without a champion only the floor counts, and a reason says that there was nobody to beat.
+    Without a champion only the floor and the size count, and a reason, `absence`, says why there is nobody to beat.
 
     Raises:
         GateError: when the two were not scored on the same queries, naming the difference.
     """
-    floor = _floor(candidate, policy)
+    own = (_floor(candidate, policy), _size(candidate, policy))
     if champion is None:
-        return _verdict(floor, Reason("incumbent", True, "no champion yet, so there is nothing to beat", {}))
+        absence = absence or Absence()
+        return _verdict(*own, Reason("incumbent", absence.passed, absence.text, {}))
     candidate, champion = candidate.ordered(), champion.ordered()
     _check_same_queries(candidate, champion)
     return _verdict(
-        floor,
+        *own,
         _gain(candidate, champion, policy),
         _categories(candidate, champion, policy),
+        _modes(candidate, champion, policy),
         _latency(candidate, champion, policy),
     )
 
@@ -148,36 +75,71 @@ def _floor(candidate: Scores, policy: Policy) -> Reason:
 
 def _gain(candidate: Scores, champion: Scores, policy: Policy) -> Reason:
     difference = candidate.values - champion.values
-    bound = _lower_bound(difference, candidate.items, policy.confidence, policy)
+    bound, error = _lower_bound(difference, candidate.items, policy.confidence, policy)
     passed = bound > policy.min_gain
+    # What has to be there for the bound to exceed min_gain nine times in ten (one-sided z-test).
+    detectable = policy.min_gain + (_z(policy.confidence) + _z(POWER)) * error
     text = (
         f"{policy.metric} {champion.mean:.3f} -> {candidate.mean:.3f}, gain {difference.mean():+.3f} over "
         f"{len(difference)} queries of {len(np.unique(candidate.items))} items; with {policy.confidence:.0%} confidence "
         f"it is above {bound:+.3f}, and it must be above {policy.min_gain:+.3f}"
     )
+    if not passed and np.isfinite(bound):
+        text += f"; with so many queries a true gain passes nine times in ten from about {detectable:+.3f} on"
     return Reason("gain", passed, text, {"gain": float(difference.mean()), "bound": bound, "min_gain": policy.min_gain})
+
+
+def _size(candidate: Scores, policy: Policy) -> Reason:
+    if candidate.size is None:
+        return Reason("size", True, "not looked at", {})
+    each, nets = candidate.size.bytes_per_image, candidate.size.model_bytes / 1e6
+    passed = each <= policy.max_bytes_per_image and nets <= policy.max_model_megabytes
+    text = (
+        f"the index takes {each} bytes a photo, limit {policy.max_bytes_per_image}; "
+        f"the nets take {nets:.1f} MB, limit {policy.max_model_megabytes:g}"
+    )
+    return Reason("size", passed, text, {"bytes_per_image": float(each), "model_megabytes": nets})
 
 
 def _categories(candidate: Scores, champion: Scores, policy: Policy) -> Reason:
     drops = champion.values - candidate.values
     groups = {str(name): candidate.categories == name for name in np.unique(candidate.categories)}
-    means = {name: float(drops[rows].mean()) for name, rows in groups.items()}
-    allowed_chance = (1.0 - policy.confidence) / len(groups)
-    large = [name for name, drop in means.items() if drop > policy.max_category_drop]
-    chance = {name: _chance_of_loss(drops[groups[name]], candidate.items[groups[name]], policy) for name in large}
+    losses = {name: (drops[rows], candidate.items[rows]) for name, rows in groups.items()}
+    return _no_collapse("category", losses, policy.max_category_drop, policy)
+
+
+def _modes(candidate: Scores, champion: Scores, policy: Policy) -> Reason:
+    if not champion.modes:
+        return Reason("mode", True, "only one way of asking was measured", {})
+    missing = sorted(set(champion.modes) - set(candidate.modes))
+    if missing:
+        return Reason("mode", False, f"the champion answers {', '.join(missing)}, the candidate does not", {})
+    losses = {}
+    for name, theirs in champion.modes.items():
+        ours, theirs = candidate.modes[name].ordered(), theirs.ordered()
+        _check_same_queries(ours, theirs)
+        losses[name] = (theirs.values - ours.values, ours.items)
+    return _no_collapse("mode", losses, policy.max_mode_drop, policy)
+
+
+def _no_collapse(rule: str, losses: Pairs, limit: float, policy: Policy) -> Reason:
+    """Whether no group loses more than `limit` beyond chance; `losses`: name -> loss and item of each query."""
+    means = {name: float(drops.mean()) for name, (drops, _) in losses.items()}
+    allowed_chance = (1.0 - policy.confidence) / len(losses)
+    large = [name for name, drop in means.items() if drop > limit]
+    chance = {name: _chance_of_loss(*losses[name], policy) for name in large}
     collapsed = [name for name in large if chance[name] <= allowed_chance]
     worst = max(means, key=lambda name: means[name])
-    limit = f"; limit {policy.max_category_drop:.3f}"
-    text = f"largest loss is {means[worst]:+.3f} in {worst!r}{limit}"
+    text = f"largest loss is {means[worst]:+.3f} in {worst!r}; limit {limit:.3f}"
     if collapsed:
-        text = ", ".join(f"{name!r} loses {means[name]:.3f}" for name in collapsed) + limit
+        text = ", ".join(f"{name!r} loses {means[name]:.3f}" for name in collapsed) + f"; limit {limit:.3f}"
     elif large:
-        text += f", but with {int(groups[worst].sum())} queries that may be chance (p = {chance[worst]:.3f})"
-    return Reason("category", not collapsed, text, {"largest_loss": means[worst], "limit": policy.max_category_drop})
+        text += f", but with {len(losses[worst][0])} queries that may be chance (p = {chance[worst]:.3f})"
+    return Reason(rule, not collapsed, text, {"largest_loss": means[worst], "limit": limit})
 
 
 def _chance_of_loss(drops: Values, items: Labels, policy: Policy) -> float:
-    """Probability of a mean loss at least this large if both were equally good in this category.
+    """Probability of a mean loss at least this large if both were equally good in this group.
 
     Sign-flip test over items, exact for few of them (Fisher 1935): between equals, an item's sum of differences is as likely
     negative as positive. A bootstrap of ten items would call chance a collapse four times too often.
@@ -199,15 +161,21 @@ def _latency(candidate: Scores, champion: Scores, policy: Policy) -> Reason:
     return Reason("latency", ratio <= policy.max_latency_ratio, text, {"ratio": ratio}, volatile=True)
 
 
-def _lower_bound(difference: Values, items: Labels, confidence: float, policy: Policy) -> float:
-    """One-sided percentile bound of the mean, spread by sqrt(n / (n - 1)), which small samples of n items lack.
+def _lower_bound(difference: Values, items: Labels, confidence: float, policy: Policy) -> tuple[float, float]:
+    """One-sided percentile bound of the mean, and its standard error; both spread by sqrt(n / (n - 1)), which small
+    samples of n items lack.
 
     One item carries no evidence about others: its bound is minus infinity.
     """
     n_items = len(np.unique(items))
     if n_items < 2:
-        return float("-inf")
+        return float("-inf"), float("inf")
     means = resampled_means(difference[:, None], items, policy.resamples, policy.seed)[:, 0]
-    quantile = float(np.quantile(means, 1.0 - confidence))
+    spread = float(np.sqrt(n_items / (n_items - 1)))
     centre = float(difference.mean())
-    return centre + (quantile - centre) * float(np.sqrt(n_items / (n_items - 1)))
+    bound = centre + (float(np.quantile(means, 1.0 - confidence)) - centre) * spread
+    return bound, float(means.std()) * spread
+
+
+def _z(probability: float) -> float:
+    return NormalDist().inv_cdf(probability)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 # What the pipeline itself writes into git does not make a tree dirty.
 WRITTEN_BY_PIPELINE = ("dvc.lock", "reports")
@@ -36,6 +38,12 @@ def commit_of(root: Path, path: str) -> str | None:
     if _git(root, "status", "--porcelain", "--", path) != "":
         return None
     return _git(root, "log", "-1", "--format=%H", "--", path) or None
+
+
+def committed_json(root: Path, path: str) -> Any:
+    """The JSON file as it stands in HEAD; None outside git, and when HEAD has no such file."""
+    text = _git(root, "show", f"HEAD:./{path}")
+    return None if text is None else json.loads(text)
 
 
 def _git(root: Path, *arguments: str) -> str | None:

@@ -10,10 +10,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from retrieval.files import write_json
 from retrieval.metrics import headline_metrics
 from tracking.environment import experiment_name
 from tracking.evaluations import Evaluation, Measure
-from tracking.lineage import files_hash, stage_keys, stage_runs
+from tracking.lineage import PACKAGES, files_hash, installed, stage_keys, stage_runs
 from tracking.projection import FINISHED, KEY_TAG, STAGE_TAG, Projection, runs_with_key
 from tracking.record import flatten
 from tracking.stage_key import read_lock
@@ -21,6 +22,8 @@ from tracking.store import PIPELINE_EXPERIMENT, STAGE_EXPERIMENT, Store, Trackin
 
 PIPELINE = "pipeline"
 SHOWN_FOLDERS = ("plots", "evaluation")
+# What `rebuild` goes back by; the commit's own dvc.lock and params.yaml may be older than the version.
+LOCK, PARAMS, ENVIRONMENT = "dvc.lock", "params.yaml", "environment.json"
 
 
 def result_key(root: Path, evaluations: Sequence[Evaluation], params: Mapping[str, Any]) -> str:
@@ -99,6 +102,7 @@ def _collect(root: Path, folder: Path) -> None:
     for name in SHOWN_FOLDERS:
         if (root / "reports" / name).is_dir():
             shutil.copytree(root / "reports" / name, folder / name)
-    for path in (root / "dvc.lock", root / "reports/registration.json", root / "params.yaml"):
-        if path.is_file():
-            shutil.copyfile(path, folder / path.name)
+    for name in (LOCK, PARAMS, PACKAGES, "reports/registration.json"):
+        if (root / name).is_file():
+            shutil.copyfile(root / name, folder / Path(name).name)
+    write_json(folder / ENVIRONMENT, installed())

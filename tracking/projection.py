@@ -41,18 +41,21 @@ class Projection:
     def start(self, name: str, tags: Mapping[str, str], params: Mapping[str, Any], key: str | None = None) -> None:
         """Resumes the unfinished run of the same stage key that a killed process left, or begins a new run."""
 
+        own = {name: str(value)[:LONGEST_TAG] for name, value in {**tags, PROCESS_TAG: _this_process()}.items()}
+
         def begin(store: Store) -> str:
             experiment_id = store.experiment(self.experiment)
             left = _left_behind(store, experiment_id, key) if key else None
             if left is not None:
                 store.client.update_run(left, status=RUNNING)
                 return left
-            run = store.client.create_run(experiment_id, run_name=name)
+            # The tags come in the same call: a kill must not leave a run that nobody finds again.
+            run = store.client.create_run(experiment_id, run_name=name, tags=own)
             return str(run.info.run_id)
 
         self.run_id = self._try(begin)
         if self.run_id is not None:
-            self.tags({**tags, PROCESS_TAG: _this_process()})
+            self.tags(own)
             self.params(params)
 
     def tags(self, tags: Mapping[str, str]) -> None:

@@ -85,11 +85,12 @@ def challenge(registry: Registry, number: int) -> None:
 
 
 def first_champion(registry: Registry, number: int) -> bool:
-    """Makes a version champion only if there is none; True if it did."""
+    """Makes a version champion only if there is none; True if it is champion now, also by a change that a kill cut short."""
     with registry.store.lock(LOCK):
         repair(registry)
-        if registry.holder(CHAMPION) is not None:
-            return False
+        champion = registry.holder(CHAMPION)
+        if champion is not None:
+            return champion.number == number
         _apply(registry, plan_promotion(registry, number))
         return True
 

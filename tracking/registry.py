@@ -25,12 +25,13 @@ class RegistryError(RuntimeError):
 
 @dataclass(frozen=True)
 class Version:
-    """A registered retriever."""
+    """A registered retriever; `run_id`: the pipeline run that made it."""
 
     number: int
     bundle_hash: str
     method: str
     tags: Mapping[str, str]
+    run_id: str = ""
 
     def __str__(self) -> str:
         return f"version {self.number} ({self.method}, bundle {self.bundle_hash[:12]})"
@@ -70,6 +71,23 @@ class Registry:
         aliases = self.store.client.get_registered_model(self.model).aliases
         return {str(alias): int(number) for alias, number in aliases.items()}
 
+    def named(self, text: str) -> Version:
+        """The version that `MODEL@ALIAS` or `MODEL/NUMBER` means.
+
+        Raises:
+            RegistryError: for another model, and when there is no such alias or number.
+        """
+        model, separator, rest = text.partition("@") if "@" in text else text.partition("/")
+        if model != self.model or not rest:
+            raise RegistryError(f"{text!r} is not {self.model}@ALIAS or {self.model}/NUMBER (register.model_name)")
+        if separator == "/":
+            return self.version(int(rest) if rest.isdigit() else 0)
+        found = self.holder(rest)
+        if found is None:
+            held = ", ".join(self.aliases()) or "none; `dvc repro` makes a champion"
+            raise RegistryError(f"{self.model} has no alias {rest!r}; it has: {held}")
+        return found
+
     def holder(self, alias: str) -> Version | None:
         """The version that an alias points to."""
         number = self.aliases().get(alias)
@@ -94,6 +112,10 @@ class Registry:
     def tag(self, number: int, tags: Mapping[str, str]) -> None:
         for name, value in _short(tags).items():
             self.store.client.set_model_version_tag(self.model, str(number), name, value)
+
+    def describe(self, number: int, text: str) -> None:
+        """The Markdown on the version's page."""
+        self.store.client.update_model_version(self.model, str(number), text)
 
     def set_alias(self, alias: str, number: int) -> None:
         self.store.client.set_registered_model_alias(self.model, alias, str(number))
@@ -129,7 +151,9 @@ class Registry:
 
 def _version(found: ModelVersion) -> Version:
     tags: dict[str, Any] = found.tags or {}
-    return Version(int(found.version), tags.get(BUNDLE_TAG, ""), tags.get(METHOD_TAG, "unknown"), tags)
+    return Version(
+        int(found.version), tags.get(BUNDLE_TAG, ""), tags.get(METHOD_TAG, "unknown"), tags, found.run_id or ""
+    )
 
 
 def _short(tags: Mapping[str, str]) -> dict[str, str]:

@@ -110,7 +110,7 @@ def collect(
     if not retriever.nets.has_classifier:
         raise TuneError(f"{retriever.bundle.folder} has no attribute classifier, so there is nothing to re-rank by")
     gallery = open_gallery(catalog, split, protocol)
-    places = _places(retriever, gallery)
+    places = gallery_places(retriever, gallery)
     index = retriever.index.subset(places)
     index.threads = retriever.index.threads
     asked = next(each for each in PAIRS if each.name == pair)
@@ -167,7 +167,7 @@ def per_query(metric: str, normaliser: metrics.Normaliser = "retrievable") -> Pe
     return known[metric]
 
 
-def _places(retriever: Retriever, gallery: Gallery) -> npt.NDArray[np.int64]:
+def gallery_places(retriever: Retriever, gallery: Gallery) -> npt.NDArray[np.int64]:
     """The bundle's rows of the gallery's photos."""
     known = {image_id: row for row, image_id in enumerate(retriever.items.image_ids)}
     missing = [image_id for image_id in gallery.image_ids if image_id not in known]

@@ -35,6 +35,9 @@ def test_the_shipped_file_is_valid():
         ("rerank", "depth", 50, "rerank.depth is 50, must exceed the largest reported k (50)"),
         ("train_gan", "size", 65, "train_gan.size = 65: Value error, must be a power of two"),
         ("train_gan", "depth", 8, "2**depth exceeds train_gan.size"),
+        ("register", "max_mode_drop", 1.5, "register.max_mode_drop = 1.5: Input should be less than or equal to 1"),
+        ("register", "max_bytes_per_image", 0, "register.max_bytes_per_image = 0: Input should be greater than or"),
+        ("register", "max_model_megabytes", 0.0, "register.max_model_megabytes = 0.0: Input should be greater than 0"),
         ("triplet_gan", "discriminator_layers", 5, "triplet_gan.discriminator_layers is 5: too many for images of"),
     ],
 )

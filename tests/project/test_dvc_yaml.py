@@ -90,7 +90,7 @@ def test_every_param_that_a_stage_reads_is_declared(stage: str):
 
 def test_register_depends_on_what_decides():
     deps = STAGES["register"]["deps"]
-    assert {f"tracking/{name}.py" for name in ("evaluations", "gate", "promotion")} <= set(deps)
+    assert {f"tracking/{name}.py" for name in ("evaluations", "gate", "promotion", "verdict")} <= set(deps)
 
 
 def test_every_stage_has_a_module_a_block_or_a_reason():

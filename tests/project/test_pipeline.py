@@ -13,73 +13,15 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-from ruamel.yaml import YAML
 
 from params import load_params
+from tests.project.small_project import clone, dvc, environment
 
 pytestmark = pytest.mark.slow
 
-ROOT = Path.cwd()
 METHODS = load_params().retrievers
-SMALL: dict[str, Any] = {
-    "base": {"image_size": 32, "threads": 1},
-    "ingest": {"embedded": {"items": 48, "size": 64, "consumer_photos": 2}},
-    "sketch": {"size": 64},
-    "train_gan": {"size": 32, "depth": 4, "generator_channels": 8, "discriminator_channels": 8, "epochs": 4},
-    "train_embedder": {"backbone": {"width": 8}},
-    "image2vec": {"fit": {"epochs": 2}},
-    "siamese": {"embedding_dim": 16, "fit": {"epochs": 5}},
-    "triplet_gan": {"embedding_dim": 16, "decoder_channels": 4, "discriminator_channels": 4, "fit": {"epochs": 1}},
-    "sgh": {"bits": 16, "fit": {"epochs": 1}},
-    "dhd": {"bits": 16, "fit": {"epochs": 1}},
-    "gpq": {"subspaces": 4, "subspace_dim": 4, "fit": {"epochs": 1}},
-    "spq": {"subspaces": 4, "subspace_dim": 4, "fit": {"epochs": 1}},
-    "train_classifier": {"min_positives": 5, "backbone": {"width": 8}, "fit": {"epochs": 2}},
-    "evaluate": {"bootstrap": 100, "gallery_queries": 3, "projection": "pca"},
-    "register": {"floor": 0.0},
-}
-
-
-def clone(folder: Path) -> Path:
-    """The working tree as git would hand it over, committed, with the small profile in params.yaml."""
-    listed = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
-    names = subprocess.run(listed, cwd=ROOT, check=True, capture_output=True, text=True).stdout
-    for name in names.split("\0"):
-        if name and (ROOT / name).is_file() and not name.startswith(("reports/", "dvc.lock")):
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(ROOT / name, folder / name)
-    yaml = YAML()
-    params = yaml.load((folder / "params.yaml").read_text())
-    _merge(params, SMALL)
-    with (folder / "params.yaml").open("w") as stream:
-        yaml.dump(params, stream)
-    person = ["-c", "user.name=test", "-c", "user.email=test@localhost"]
-    for command in (["init", "-q"], ["add", "-A"], [*person, "commit", "-qm", "small profile"]):
-        subprocess.run(["git", *command], cwd=folder, check=True)
-    return folder
-
-
-def _merge(target: Any, changes: dict[str, Any]) -> None:
-    for key, value in changes.items():
-        if isinstance(value, dict):
-            _merge(target[key], value)
-        else:
-            target[key] = value
-
-
-def environment() -> dict[str, str]:
-    kept = {k: v for k, v in os.environ.items() if not k.startswith(("DVC_", "MLFLOW_"))}
-    return kept | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
-
-
-def dvc(folder: Path, *arguments: str) -> str:
-    command = [sys.executable, "-m", "dvc", *arguments]
-    done = subprocess.run(command, cwd=folder, env=environment(), capture_output=True, text=True)
-    assert done.returncode == 0, f"{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
-    return done.stdout + done.stderr
 
 
 def kill_while_training(folder: Path, target: str, scratch: str) -> None:

@@ -25,7 +25,7 @@ def test_a_better_candidate_becomes_challenger_then_champion_and_back(
     project.offer_a_challenger()
     assert "python -m stages.promote --apply" in capsys.readouterr().out
     assert project.registry.aliases() == {CHAMPION: 1, CHALLENGER: 2}
-    assert [reason["rule"] for reason in project.report["reasons"]] == ["floor", "gain", "category"]
+    assert [reason["rule"] for reason in project.report["reasons"]] == ["floor", "size", "gain", "category", "mode"]
     assert "latency" in project.registry.version(2).tags["gate.reasons"]
 
     assert promote.main(["--dry-run"]) == 0
@@ -36,6 +36,20 @@ def test_a_better_candidate_becomes_challenger_then_champion_and_back(
     assert project.registry.aliases() == {CHAMPION: 2, PREVIOUS: 1}
     assert promote.main(["--rollback"]) == 0
     assert project.registry.aliases() == {CHAMPION: 1, PREVIOUS: 2}
+
+
+def test_champion_and_previous_are_not_deleted_and_others_are(
+    project: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
+    project.offer_a_challenger()
+    assert promote.main(["--apply"]) == 0
+    for number, alias in ((2, "champion"), (1, "previous")):
+        assert promote.main(["--delete", str(number)]) == 1
+        assert f"version {number} of test-retriever is {alias}" in capsys.readouterr().err
+    assert [version.number for version in project.registry.versions()] == [1, 2]
+    project.registry.drop_alias(PREVIOUS)
+    assert promote.main(["--delete", "1"]) == 0
+    assert [version.number for version in project.registry.versions()] == [2]
 
 
 def test_a_worse_candidate_is_refused_and_stays_refused(project: Project, capsys: pytest.CaptureFixture[str]) -> None:
@@ -75,6 +89,9 @@ def test_a_verdict_against_another_champion_is_not_used(project: Project, capsys
         (["--apply", "--version", "1"], "is the champion already"),
         (["--rollback"], "there is nothing to roll back to"),
         (["--rollback", "--version", "1"], "use --apply --version"),
+        (["--delete", "1"], "version 1 of test-retriever is champion; promote another one first"),
+        (["--delete", "9"], "has no version 9; it has: 1"),
+        (["--delete", "1", "--version", "1"], "leave --version out"),
     ],
 )
 def test_nonsense_is_refused_with_a_fix(

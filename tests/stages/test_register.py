@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
+from mlflow import MlflowClient
 
 from retrieval.bundle import Bundle
 from retrieval.files import read_json
 from stages import register
+from stages.judging import REPORT
 from tests import registry_world as world
 from tests.registry_world import MODEL, Project, begun_project, copied, empty_project
 from tracking.evaluations import EvaluationError
@@ -70,8 +74,8 @@ def test_the_report_holds_nothing_that_differs_from_run_to_run(
     other = copied(empty_project(tmp_path_factory), tmp_path / "other", monkeypatch)
     for project in (fresh, other):
         register.main(project.root)
-    content = (fresh.root / register.REPORT).read_bytes()
-    assert (other.root / register.REPORT).read_bytes() == content
+    content = (fresh.root / REPORT).read_bytes()
+    assert (other.root / REPORT).read_bytes() == content
     assert str(tmp_path).encode() not in content
 
 
@@ -101,7 +105,7 @@ def test_a_dead_tracking_server_fails_and_is_named(fresh: Project, monkeypatch: 
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
     with pytest.raises(TrackingError, match=r"http://127\.0\.0\.1:9"):
         register.main(fresh.root)
-    assert not (fresh.root / register.REPORT).exists()
+    assert not (fresh.root / REPORT).exists()
 
 
 def test_an_evaluation_of_another_bundle_is_refused(fresh: Project) -> None:
@@ -119,9 +123,136 @@ def test_a_throw_away_copy_registers_in_the_main_repository(
     monkeypatch.setenv("DVC_ROOT", str(main))
     monkeypatch.setenv("DVC_EXP_NAME", "wide-margin")
     register.main()
-    assert (fresh.root / register.REPORT).is_file()
+    assert (fresh.root / REPORT).is_file()
     assert not list((fresh.root / "mlruns").glob("artifacts/models/*"))
     champion = Project(main).registry.holder(CHAMPION)
     assert champion is not None
     assert champion.tags["dvc.experiment"] == "wide-margin"
     assert Bundle.load(Project(main).registry.bundle_folder(champion.number)).hash == champion.bundle_hash
+
+
+def commit_the_report(project: Project) -> None:
+    (project.root / ".gitignore").write_text("/mlruns/\n/data/\n/models/\n")
+    person = ["-c", "user.name=test", "-c", "user.email=test@localhost"]
+    for command in (["init", "-q"], ["add", "."], [*person, "commit", "-qm", "results"]):
+        subprocess.run(["git", *command], cwd=project.root, check=True)
+
+
+def test_a_store_that_does_not_know_the_champion_is_not_taken_for_a_new_one(
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commit_the_report(project)
+    champion = project.report["bundle"]
+    project.offer(world.SEES_COLOURS)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/other/mlruns/mlflow.db")
+    register.main(project.root)
+    assert project.report["outcome"] == "refused"
+    incumbent = next(reason for reason in project.report["reasons"] if reason["rule"] == "incumbent")
+    assert (
+        f"knows the champion {champion[:12]}, this tracking store does not: correct MLFLOW_TRACKING"
+        in incumbent["text"]
+    )
+    assert project.registry.aliases() == {}
+    tags = [project.registry.version(1).tags, project.pipeline_runs()[0].data.tags]
+    assert [tag["gate.promote"] for tag in tags] == ["false", "false"]
+    assert all(incumbent["text"] in tag["gate.reasons"] for tag in tags)
+
+
+def test_the_new_store_of_a_fresh_clone_gets_a_first_champion(project: Project) -> None:
+    commit_the_report(project)
+    project.offer(world.SEES_COLOURS)
+    shutil.rmtree(project.root / "mlruns")
+    register.main(project.root)
+    assert project.report["outcome"] == "first champion"
+    assert project.report["reasons"][-1]["text"] == "no champion yet, so there is nothing to beat"
+
+
+def test_a_champion_that_lost_its_alias_is_not_replaced_by_accident(project: Project) -> None:
+    commit_the_report(project)
+    project.registry.drop_alias(CHAMPION)
+    project.offer(world.SEES_COLOURS)
+    register.main(project.root)
+    assert project.report["outcome"] == "refused"
+    assert "whose version is here without its alias" in project.report["reasons"][-1]["text"]
+
+
+def test_other_versions_without_a_champion_are_counted(project: Project) -> None:
+    project.registry.drop_alias(CHAMPION)
+    project.offer(world.SEES_COLOURS)
+    register.main(project.root)
+    assert project.report["outcome"] == "first champion"
+    assert "has 1 other versions but no champion" in project.report["reasons"][-1]["text"]
+
+
+def test_the_card_is_on_the_version_and_in_its_run(project: Project) -> None:
+    champion = project.registry.holder(CHAMPION)
+    assert champion is not None
+    run = project.pipeline_runs()[0]
+    assert champion.run_id == run.info.run_id
+    card = (project.root / run.info.artifact_uri / "model_card.md").read_text()
+    shown = project.registry.store.client.get_model_version(MODEL, "1").description
+    assert shown.startswith(f"# {champion}\n")
+    assert "ok   floor: val consumer->shop/hit@1 is" in card
+    values = read_json(project.root / "reports/evaluation/siamese.json")["splits"]["test"]["runs"]
+    for estimate in (run["metrics"]["hit@1"] for run in values):
+        assert f"{estimate['value']:.3f} ({estimate['low']:.3f}-{estimate['high']:.3f})" in card
+    for name, entry in Bundle.load(project.root / "models/bundles/siamese").manifest.files.items():
+        assert f"- `{name}`: {entry.bytes / 1e6:.2f} MB" in card
+
+
+CALLS = (
+    "create_run", "log_batch", "create_registered_model", "_create_model_version", "set_model_version_tag",
+    "set_registered_model_tag", "set_registered_model_alias", "delete_registered_model_tag", "update_model_version",
+    "set_terminated",
+)  # fmt: skip
+
+
+class Killed(BaseException):
+    """Stands for kill -9: nothing in the code under test catches it."""
+
+
+def die_after(steps: int, patch: pytest.MonkeyPatch) -> list[str]:
+    """Every client dies at its next write once `steps` were made; returns the writes that were made."""
+    done: list[str] = []
+
+    def counted(name: str) -> Any:
+        original = getattr(MlflowClient, name)
+
+        def call(self: MlflowClient, *arguments: Any, **more: Any) -> Any:
+            if len(done) == steps:
+                raise Killed
+            done.append(name)
+            return original(self, *arguments, **more)
+
+        return call
+
+    for name in CALLS:
+        patch.setattr(MlflowClient, name, counted(name))
+    return done
+
+
+@pytest.mark.slow
+def test_registering_killed_between_any_two_steps_is_finished_by_the_next_call(
+    tmp_path_factory: pytest.TempPathFactory, tmp_path: Path
+) -> None:
+    steps, finished = 0, False
+    while not finished:
+        with pytest.MonkeyPatch.context() as patch:
+            project = copied(empty_project(tmp_path_factory), tmp_path / str(steps), patch)
+            with pytest.MonkeyPatch.context() as kill:
+                done = die_after(steps, kill)
+                try:
+                    register.main(project.root)
+                    finished = True
+                except Killed:
+                    aliases = project.registry.aliases()
+                    assert aliases in ({}, {CHAMPION: 1})
+            register.main(project.root)
+            assert project.registry.aliases() == {CHAMPION: 1}
+            assert [version.bundle_hash for version in project.registry.versions()] == [project.report["bundle"]]
+            assert project.registry.version(1).tags["gate.promote"] == "true"
+            assert [run.info.status for run in project.pipeline_runs()] == ["FINISHED"]
+            assert project.registry.store.client.get_model_version(MODEL, "1").description.startswith("# version 1")
+        shutil.rmtree(tmp_path / str(steps))
+        steps += 1
+    assert set(done) == set(CALLS)

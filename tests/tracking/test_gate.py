@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tracking.gate import GateError, Policy, Reason, Scores, Verdict, decide
+from tracking.gate import decide
+from tracking.verdict import Absence, GateError, Policy, Reason, Scores, Size, Verdict
 
 POLICY = Policy(
     metric="consumer->shop/hit@1",
@@ -17,7 +18,10 @@ POLICY = Policy(
     min_gain=0.0,
     confidence=0.95,
     max_category_drop=0.15,
+    max_mode_drop=0.15,
     max_latency_ratio=2.0,
+    max_bytes_per_image=8192,
+    max_model_megabytes=1000.0,
     resamples=1000,
 )
 
@@ -116,6 +120,52 @@ def test_a_small_categorys_chance_loss_is_not_a_collapse() -> None:
     assert "may be chance" in reason(verdict, "category").text
 
 
+@pytest.mark.parametrize(
+    ("size", "words"),
+    [
+        (Size(8193, 1), "the index takes 8193 bytes a photo, limit 8192; the nets take 0.0 MB, limit 1000"),
+        (Size(8, 1_000_000_001), "the nets take 1000.0 MB, limit 1000"),
+    ],
+)
+def test_a_large_candidate_is_refused_also_as_the_first(size: Size, words: str) -> None:
+    better = scores([1, 1] * 40)
+    assert decide(replace(better, size=Size(8192, 1_000_000_000)), None, POLICY).promote
+    for champion in (None, scores([1, 0] * 40)):
+        verdict = decide(replace(better, size=size), champion, POLICY)
+        assert [r.rule for r in verdict.reasons if not r.passed] == ["size"]
+        assert words in reason(verdict, "size").text
+
+
+def with_modes(base: Scores, **modes: Scores) -> Scores:
+    return replace(base, modes={"photo": base, **modes})
+
+
+def test_a_collapsed_way_of_asking_is_refused_and_named() -> None:
+    champion, candidate = scores([1, 0] * 40), scores([1, 1] * 40)
+    verdict = decide(
+        with_modes(candidate, sketch=scores([0] * 60)), with_modes(champion, sketch=scores([1] * 60)), POLICY
+    )
+    assert [r.rule for r in verdict.reasons if not r.passed] == ["mode"]
+    assert reason(verdict, "mode").text == "'sketch' loses 1.000; limit 0.150"
+    chance = decide(with_modes(candidate, sketch=scores([0] * 3)), with_modes(champion, sketch=scores([1] * 3)), POLICY)
+    assert chance.promote
+    assert "may be chance" in reason(chance, "mode").text
+
+
+def test_a_way_of_asking_that_the_candidate_lacks_is_named() -> None:
+    champion, candidate = scores([1, 0] * 40), scores([1, 1] * 40)
+    verdict = decide(with_modes(candidate), with_modes(champion, sketch=scores([0] * 9)), POLICY)
+    assert [r.rule for r in verdict.reasons if not r.passed] == ["mode"]
+    assert reason(verdict, "mode").text == "the champion answers sketch, the candidate does not"
+    assert decide(with_modes(candidate, sketch=scores([0] * 9)), with_modes(champion), POLICY).promote
+
+
+def test_a_champion_that_should_be_there_is_a_refusal_in_words() -> None:
+    verdict = decide(scores([1, 1]), None, POLICY, Absence("this store does not know the champion", passed=False))
+    assert not verdict.promote
+    assert reason(verdict, "incumbent").text == "this store does not know the champion"
+
+
 def test_a_slow_candidate_is_refused() -> None:
     candidate, champion = scores([1, 1] * 40, latency_ms=9.0), scores([1, 0] * 40, latency_ms=4.0)
     verdict = decide(candidate, champion, POLICY)
@@ -136,7 +186,7 @@ def test_the_verdict_is_repeatable_and_can_be_written() -> None:
     first, second = decide(candidate, champion, POLICY), decide(candidate, champion, POLICY)
     assert first == second
     assert [r.to_json() for r in first.reasons] == [r.to_json() for r in second.reasons]
-    assert len(first.summary().splitlines()) == 4
+    assert len(first.summary().splitlines()) == 6
 
 
 @settings(max_examples=40, deadline=None)
@@ -166,7 +216,28 @@ def test_equals_are_promoted_at_most_at_the_configured_rate(items: int, per_item
     assert promoted / trials <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / trials)
 
 
-def test_a_true_gain_is_promoted() -> None:
-    generator, trials = np.random.default_rng(2), 100
-    promoted = sum(decide(b, a, POLICY).promote for a, b in (simulate(240, 3, 0.08, generator) for _ in range(trials)))
-    assert promoted / trials >= 0.9
+def promoted_share(items: int, gain: float, trials: int) -> float:
+    generator = np.random.default_rng(2)
+    pairs = (simulate(items, 3, gain, generator) for _ in range(trials))
+    return sum(decide(b, a, POLICY).promote for a, b in pairs) / trials
+
+
+def test_the_simulated_retrievers_disagree_as_much_as_real_ones() -> None:
+    """Any two of seven learned methods on the embedded catalogue disagree on 28-46 % of its 318 val queries."""
+    first, second = simulate(4000, 3, 0.0, np.random.default_rng(0))
+    assert 0.28 <= np.mean(first.values != second.values) <= 0.46
+
+
+@pytest.mark.slow
+def test_three_points_are_found_nine_times_in_ten_from_1500_items_on() -> None:
+    assert promoted_share(1500, 0.03, 150) >= 0.9
+
+
+def test_at_the_embedded_catalogues_query_counts_three_points_are_mostly_not_found_and_ten_are() -> None:
+    """106 val items of 3 photos: the standard error of a gain is three points itself. The reason says so."""
+    assert 0.1 <= promoted_share(106, 0.03, 200) <= 0.4
+    assert promoted_share(106, 0.11, 100) >= 0.9
+    first, second = simulate(106, 3, 0.03, np.random.default_rng(8))
+    refused = reason(decide(second, first, POLICY), "gain")
+    assert not refused.passed
+    assert 0.08 <= float(refused.text.rpartition("from about +")[2].split()[0]) <= 0.13

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from tracking import promotion
@@ -106,6 +108,11 @@ def test_champion_and_previous_cannot_be_deleted(registry: Registry) -> None:
     assert [version.number for version in registry.versions()] == [1, 2]
 
 
+OPEN_REGISTRY = (
+    "import sys, itertools; from pathlib import Path; from tracking.store import open_store\n"
+    "from tracking.registry import Registry, RegistryError; from tracking.promotion import promote\n"
+    "registry = Registry(open_store(Path(sys.argv[1])), sys.argv[2])\n"
+)
 CALLS = ["set_registered_model_tag", "set_registered_model_alias", "delete_registered_model_tag"]
 
 
@@ -155,12 +162,8 @@ def die_after(steps: int, registry: Registry, patch: pytest.MonkeyPatch) -> None
 @pytest.mark.slow
 def test_ten_processes_leave_one_consistent_champion(registry: Registry) -> None:
     promote(registry, 1)
-    code = (
-        "import sys; from pathlib import Path; from tracking.store import open_store\n"
-        "from tracking.registry import Registry, RegistryError; from tracking.promotion import promote\n"
-        "registry = Registry(open_store(Path(sys.argv[1])), sys.argv[2])\n"
-        "try: print(promote(registry, int(sys.argv[3])))\n"
-        "except RegistryError as error: print('refused', error)\n"
+    code = OPEN_REGISTRY + (
+        "try: print(promote(registry, int(sys.argv[3])))\nexcept RegistryError as error: print('refused', error)\n"
     )
     arguments = [str(registry.store.root), registry.model]
     started = [
@@ -177,8 +180,40 @@ def test_ten_processes_leave_one_consistent_champion(registry: Registry) -> None
     aliases = registry.aliases()
     assert {aliases[CHAMPION], aliases[PREVIOUS]} <= {1, 2, 3}
     assert aliases[CHAMPION] != aliases[PREVIOUS]
+    changes = [line for process in started if (line := process.communicate()[0].decode()).startswith("champion:")]
+    assert len(changes) >= 2
+    # Versions 2 and 3 took turns: the last change came from the other one.
+    assert {aliases[CHAMPION], aliases[PREVIOUS]} == {2, 3}
+    taken = [int(change.split("-> version ")[1].split()[0]) for change in changes]
+    left = [int(change.split("champion: version ")[1].split()[0]) for change in changes]
+    assert sorted([1, *taken]) == sorted([*left, aliases[CHAMPION]])  # one unbroken chain of champions
     assert CHALLENGER not in aliases
     assert not repair(registry)
+
+
+@pytest.mark.slow
+def test_processes_killed_at_any_moment_leave_a_champion_and_nothing_half_done(registry: Registry) -> None:
+    promote(registry, 1)
+    code = OPEN_REGISTRY + (
+        "for number in itertools.cycle((2, 3)):\n"
+        "    try: print(promote(registry, number), flush=True)\n"
+        "    except RegistryError: pass\n"
+    )
+    command = [sys.executable, "-c", code, str(registry.store.root), registry.model]
+    chance = np.random.default_rng(0)
+    for _ in range(8):
+        worker = subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.PIPE)
+        assert worker.stdout is not None
+        worker.stdout.readline()
+        time.sleep(float(chance.uniform(0.0, 0.15)))
+        worker.kill()
+        worker.wait()
+        assert registry.aliases()[CHAMPION] in (2, 3)
+        promote(registry, 1)
+        aliases = registry.aliases()
+        assert aliases[CHAMPION] == 1
+        assert aliases[PREVIOUS] in (2, 3)
+        assert NOTE_TAG not in registry.store.client.get_registered_model(registry.model).tags
 
 
 def test_module_says_what_it_applies(registry: Registry) -> None:

@@ -48,11 +48,11 @@ class ToyTask:
         return {key: value for key, value in self.settings(point).items() if value not in self.anchors[0].values()}
 
 
-def main(root: Path, total: int) -> None:
+def main(root: Path, total: int, url: str | None = None) -> None:
     task = ToyTask()
-    study = open_study(task, open_storage(None, root))
+    study = open_study(task, open_storage(url, root))
     search(study, task, total, FileLock(root / "lock"), lambda _: None)
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), int(sys.argv[2]))
+    main(Path(sys.argv[1]), int(sys.argv[2]), *sys.argv[3:])

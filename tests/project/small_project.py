@@ -1,0 +1,88 @@
+"""A clone of this repository with a small profile in params.yaml, and DVC and Python run in it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+
+ROOT = Path.cwd()
+SMALL: dict[str, Any] = {
+    "base": {"image_size": 32, "threads": 1},
+    "ingest": {"embedded": {"items": 48, "size": 64, "consumer_photos": 2}},
+    "sketch": {"size": 64},
+    "train_gan": {"size": 32, "depth": 4, "generator_channels": 8, "discriminator_channels": 8, "epochs": 4},
+    "train_embedder": {"backbone": {"width": 8}},
+    "image2vec": {"fit": {"epochs": 2}},
+    "siamese": {"embedding_dim": 16, "fit": {"epochs": 5}},
+    "triplet_gan": {"embedding_dim": 16, "decoder_channels": 4, "discriminator_channels": 4, "fit": {"epochs": 1}},
+    "sgh": {"bits": 16, "fit": {"epochs": 1}},
+    "dhd": {"bits": 16, "fit": {"epochs": 1}},
+    "gpq": {"subspaces": 4, "subspace_dim": 4, "fit": {"epochs": 1}},
+    "spq": {"subspaces": 4, "subspace_dim": 4, "fit": {"epochs": 1}},
+    "train_classifier": {"min_positives": 5, "backbone": {"width": 8}, "fit": {"epochs": 2}},
+    "evaluate": {"bootstrap": 100, "gallery_queries": 3, "projection": "pca"},
+    "register": {"floor": 0.0},
+}
+
+
+def clone(folder: Path, changes: dict[str, Any] | None = None) -> Path:
+    """The working tree as git would hand it over, committed, with the small profile and `changes` in params.yaml."""
+    listed = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
+    names = subprocess.run(listed, cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    for name in names.split("\0"):
+        if name and (ROOT / name).is_file() and not name.startswith(("reports/", "dvc.lock")):
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(ROOT / name, folder / name)
+    yaml = YAML()
+    params = yaml.load((folder / "params.yaml").read_text())
+    _merge(params, SMALL)
+    _merge(params, changes or {})
+    with (folder / "params.yaml").open("w") as stream:
+        yaml.dump(params, stream)
+    person = ["-c", "user.name=test", "-c", "user.email=test@localhost"]
+    for command in (["init", "-q"], ["add", "-A"], [*person, "commit", "-qm", "small profile"]):
+        git(folder, *command)
+    return folder
+
+
+def git(folder: Path, *arguments: str) -> str:
+    done = subprocess.run(["git", *arguments], cwd=folder, check=True, capture_output=True, text=True)
+    return done.stdout.strip()
+
+
+def commit(folder: Path, message: str) -> str:
+    """Commits everything and returns the commit."""
+    git(folder, "add", "-A")
+    git(folder, "-c", "user.name=test", "-c", "user.email=test@localhost", "commit", "-qm", message)
+    return git(folder, "rev-parse", "HEAD")
+
+
+def _merge(target: Any, changes: dict[str, Any]) -> None:
+    for key, value in changes.items():
+        if isinstance(value, dict):
+            _merge(target[key], value)
+        else:
+            target[key] = value
+
+
+def environment() -> dict[str, str]:
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("DVC_", "MLFLOW_"))}
+    return kept | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+
+
+def dvc(folder: Path, *arguments: str) -> str:
+    return module(folder, "dvc", *arguments)
+
+
+def module(folder: Path, name: str, *arguments: str, code: int = 0) -> str:
+    """What `python -m NAME` wrote; the test fails when it ends with another code."""
+    command = [sys.executable, "-m", name, *arguments]
+    done = subprocess.run(command, cwd=folder, env=environment(), capture_output=True, text=True)
+    assert done.returncode == code, f"{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
+    return done.stdout + done.stderr

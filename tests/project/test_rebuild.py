@@ -1,0 +1,162 @@
+"""A champion of a small pipeline, made again in scratch clones; and its runs, brought to a fresh clone by a DVC remote."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from stages import lineage, rebuild
+from tests.project.small_project import clone, commit, dvc, git, module
+from tests.registry_world import clear_environment
+from tracking.lineage import COMPLETE
+from tracking.registry import Registry
+from tracking.store import PIPELINE_EXPERIMENT, STAGE_EXPERIMENT, Store, open_store
+
+pytestmark = pytest.mark.slow
+
+MODEL = "fashion-retriever"
+CHAMPION = f"{MODEL}@champion"
+METHOD = "siamese"
+TO_MLFLOW_ONLY = {"images_per_second", "onnx_parity", "epoch_seconds", "learning_rate"}
+
+
+@pytest.fixture(autouse=True)
+def own_store(monkeypatch: pytest.MonkeyPatch) -> None:
+    clear_environment(monkeypatch)
+
+
+@pytest.fixture
+def say(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    """`say(rebuild, folder, "MODEL@champion", code=2)`: what the command wrote; it must end with that code."""
+
+    def run(command: ModuleType, folder: Path, *arguments: str, code: int = 0) -> str:
+        found = command.main(arguments, folder)
+        written = capsys.readouterr()
+        assert found == code, written.err
+        return written.out + written.err
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def champion(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, str]]:
+    """A project after `dvc repro` and a later commit, a DVC remote beside it; and the commit that the champion is of."""
+    folder = clone(tmp_path_factory.mktemp("rebuilt"), {"retrievers": [METHOD], METHOD: {"fit": {"epochs": 2}}})
+    dvc(folder, "repro", "-q")
+    made_at = git(folder, "rev-parse", "HEAD")
+    (folder / "params.yaml").write_text((folder / "params.yaml").read_text().replace("margin: 0.2\n", "margin: 0.4\n"))
+    dvc(folder, "remote", "add", "-q", "-d", "team", f"../{folder.name}-remote")
+    commit(folder, "results, and another margin")
+    dvc(folder, "push", "-q")
+    yield folder, made_at
+    shutil.rmtree(folder)
+
+
+def test_a_version_knows_where_it_comes_from_and_what_came_from_there(
+    champion: tuple[Path, str], say: Callable[..., str]
+) -> None:
+    folder, made_at = champion
+    version = Registry(open_store(folder), MODEL).named(CHAMPION)
+    assert {name for name in COMPLETE if name in version.tags} == set(COMPLETE)
+    assert version.tags["git.commit"] == made_at
+    said = say(lineage, folder, CHAMPION)
+    keys, runs = json.loads(version.tags["dvc.stage_keys"]), json.loads(version.tags["stage_runs"])
+    assert set(keys) == set(runs) > {"ingest", f"train_embedder@{METHOD}", f"evaluate@{METHOD}"}
+    for fact in (made_at, version.tags["data.hash"], version.tags["environment.lock_hash"], *runs.values()):
+        assert fact in said
+    for name in (made_at[:7], version.bundle_hash, runs["ingest"], keys[f"index@{METHOD}"], version.tags["data.hash"]):
+        assert say(lineage, folder, name).strip() == str(version)
+    assert "no version of fashion-retriever came from" in say(lineage, folder, "0" * 40, code=1)
+
+
+def test_it_is_restored_from_the_cache_and_from_the_remote(
+    champion: tuple[Path, str], say: Callable[..., str], tmp_path: Path
+) -> None:
+    folder, made_at = champion
+    before = git(folder, "status", "--porcelain")
+    said = say(rebuild, folder, CHAMPION, "--keep", str(tmp_path / "kept"))
+    assert "restored from DVC's cache" in said
+    assert "byte-identical: bundle hash" in said
+    assert git(tmp_path / "kept", "rev-parse", "HEAD") == made_at
+    assert "margin: 0.2\n" in (tmp_path / "kept/params.yaml").read_text()
+    cache = folder / ".dvc/cache"
+    cache.rename(tmp_path / "cache")
+    try:
+        said = say(rebuild, folder, f"{MODEL}/1")
+        assert "restored from DVC's remote" in said
+        assert "byte-identical" in said
+    finally:
+        shutil.rmtree(cache, ignore_errors=True)
+        (tmp_path / "cache").rename(cache)
+    assert git(folder, "status", "--porcelain") == before
+
+
+def test_it_is_computed_again_to_the_same_bytes_and_the_cache_stays(
+    champion: tuple[Path, str], say: Callable[..., str]
+) -> None:
+    folder, _ = champion
+    cached = sorted(path for path in (folder / ".dvc/cache").rglob("*") if path.is_file())
+    said = say(rebuild, folder, CHAMPION, "--compute", "models")
+    assert "trained and packed again on the restored data" in said
+    assert "byte-identical: bundle hash" in said
+    assert sorted(path for path in (folder / ".dvc/cache").rglob("*") if path.is_file()) == cached
+
+
+def test_what_cannot_be_rebuilt_is_refused_with_the_fix(
+    champion: tuple[Path, str], say: Callable[..., str], tmp_path: Path
+) -> None:
+    folder, made_at = champion
+    assert "has no alias 'challenger'; it has: champion" in module(
+        folder, "stages.rebuild", f"{MODEL}@challenger", code=1
+    )
+    assert "is not fashion-retriever@ALIAS" in say(rebuild, folder, "other@champion", code=1)
+    (tmp_path / "used").mkdir()
+    (tmp_path / "used/file").write_text("mine")
+    assert "is not empty" in say(rebuild, folder, CHAMPION, "--keep", str(tmp_path / "used"), code=1)
+    registry = Registry(open_store(folder), MODEL)
+    try:
+        registry.tag(1, {"git.commit": "0" * 40})
+        assert "commit 000000000000 is not in" in say(rebuild, folder, CHAMPION, code=1)
+    finally:
+        registry.tag(1, {"git.commit": made_at})
+
+
+def test_a_fresh_clone_has_the_whole_ui_after_pull_and_sync(champion: tuple[Path, str], tmp_path: Path) -> None:
+    folder, _ = champion
+    fresh = tmp_path / "fresh"
+    git(folder, "clone", "-q", str(folder), str(fresh))
+    dvc(fresh, "remote", "modify", "--local", "team", "url", str(folder.with_name(f"{folder.name}-remote")))
+    git(fresh, "checkout", "-q", "HEAD", "--", ".")
+    dvc(fresh, "pull", "-q")
+    said = module(fresh, "stages.sync")
+    assert "is champion again" in said
+    before, after = open_store(folder), open_store(fresh)
+    lived, restored = contents(before), contents(after)
+    for name, (params, metrics, files) in restored.items():
+        assert (params, files) == (lived[name][0], lived[name][2])
+        kept = {metric: value for metric, value in lived[name][1].items() if metric in metrics}
+        assert metrics == pytest.approx(kept, abs=1e-6)  # records are rounded
+        assert {metric.partition("/")[0] for metric in lived[name][1] if metric not in metrics} <= TO_MLFLOW_ONLY
+    assert len(restored) == 9
+    old, new = (Registry(store, MODEL).named(CHAMPION) for store in (before, after))
+    assert old.bundle_hash == new.bundle_hash
+    assert old.tags["dvc.lock_hash"] == new.tags["dvc.lock_hash"]
+    assert (
+        "margin: 0.4\n" in (fresh / "params.yaml").read_text()
+    )  # what was committed, not what the version was made by
+    assert len(after.client.search_runs([after.experiment(PIPELINE_EXPERIMENT)])) == 1
+
+
+def contents(store: Store) -> dict[str, tuple[dict[str, str], dict[str, float], dict[str, bytes]]]:
+    """By stage: params, metrics and the bytes of the artifacts of its run."""
+    found = {}
+    for run in store.client.search_runs([store.experiment(STAGE_EXPERIMENT)]):
+        folder = store.root / run.info.artifact_uri
+        files = {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+        found[run.data.tags["dvc.stage"]] = (run.data.params, run.data.metrics, files)
+    return found
