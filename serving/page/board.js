@@ -43,7 +43,7 @@ export class Board {
       const cards = column.node.querySelectorAll(".card");
       answers[side].results.forEach(({ image_id }, i) => {
         const rank = ranks[1 - side].get(image_id);
-        cards[i].querySelector(".facts").append(el("p", { class: "other" }, rank ? `other side: ${rank}` : "only here"));
+        cards[i].querySelector(".facts").append(el("p", { class: rank ? "other both" : "other" }, rank ? `other side: ${rank}` : "only here"));
       });
     });
     const words = `${common.length} of ${Math.max(...ranks.map((side) => side.size))} results on both sides`;

@@ -12,8 +12,8 @@ export const attributeWords = (name) => {
   return colour ? [swatch(colour), spoken(name)] : [spoken(name)];
 };
 
-/** @param result of the API  @param {{open: (result) => void, like: (result) => void}} actions */
-export function card(result, actions) {
+/** @param result of the API  @param {number} decimals of its score  @param {{open: (result) => void, like: (result) => void}} actions */
+export function card(result, decimals, actions) {
   const name = plainWord(result.category);
   const image = el("img", { src: result.image, alt: "", loading: "lazy", width: 160, height: 160 });
   return el("li", { class: "card", "data-item": result.item_id },
@@ -22,7 +22,7 @@ export function card(result, actions) {
       "aria-label": `Rank ${result.rank}: ${name} ${result.item_id}, show the product`,
     }, image, el("span", { class: "rank", "aria-hidden": "true" }, result.rank)),
     el("div", { class: "facts" },
-      el("p", { class: "name" }, el("span", {}, name), el("span", { class: "score", title: "score" }, el("span", { class: "unseen" }, "score "), result.score.toFixed(3))),
+      el("p", { class: "name" }, el("span", {}, name), el("span", { class: "score", title: "score" }, el("span", { class: "unseen" }, "score "), result.score.toFixed(decimals))),
       el("p", { class: "id", title: result.image_id }, result.item_id),
       shared(result.shared_attributes)),
     button("More like this", () => actions.like(result), { class: "more", "aria-label": `More like ${name} ${result.item_id}` }));

@@ -3,7 +3,7 @@
 import { announce, button, el } from "./dom.js";
 import { attributeWords, card } from "./cards.js";
 import { keepKey } from "./api.js";
-import { counted, spoken } from "./words.js";
+import { counted, decimalsOf, spoken } from "./words.js";
 
 const GHOSTS = 8;
 const FEW = 6; // attributes that are shown without being asked for
@@ -60,6 +60,7 @@ export class Column {
 
   #show(answer) {
     const { results, model, timings } = answer;
+    const decimals = decimalsOf(results.map(({ score }) => score));
     const version = model.version === "local" ? "" : ` version ${model.version}`;
     const steps = timings && Object.entries(timings).map(([name, ms]) => `${name.replace("_ms", "")} ${ms.toFixed(1)} ms`).join(", ");
     const total = timings && Object.values(timings).reduce((sum, ms) => sum + ms, 0);
@@ -68,7 +69,7 @@ export class Column {
     this.node.replaceChildren(
       this.#head(meta(by, time || ""), this.#painted(answer), this.#seen(answer)),
       results.length
-        ? el("ol", { class: "grid", "aria-label": "Products, best first" }, ...results.map((result) => card(result, this.actions)))
+        ? el("ol", { class: "grid", "aria-label": "Products, best first" }, ...results.map((result) => card(result, decimals, this.actions)))
         : el("div", { class: "empty" }, el("h2", {}, "Nothing passes the filters"), el("p", {}, "Take one away, and the search goes on.")));
   }
 

@@ -1,5 +1,8 @@
 // Outlines to start a drawing from: polylines in a square of 512, left half first; `mirrored` adds the right half.
 
+const LONGEST_CUT = 14; // of a corner
+const ROUNDS = 3;
+
 const mirrored = (line) => [...line, ...line.toReversed().map(([x, y]) => [512 - x, y])];
 
 const neck = [[200, 92], [212, 122], [236, 140], [256, 144], [276, 140], [300, 122], [312, 92]];
@@ -34,3 +37,16 @@ export const OUTLINES = {
     [[296, 156], [332, 386]],
   ],
 };
+
+/** A line with its corners cut again and again, as a hand would draw it. */
+export function rounded(line, rounds = ROUNDS) {
+  if (rounds === 0) return line;
+  const inner = line.slice(1, -1).flatMap((at, i) => [towards(at, line[i]), towards(at, line[i + 2])]);
+  return rounded([line[0], ...inner, line.at(-1)], rounds - 1);
+}
+
+function towards([x, y], [tx, ty]) {
+  const length = Math.hypot(tx - x, ty - y);
+  const share = Math.min(0.25, LONGEST_CUT / length);
+  return [x + (tx - x) * share, y + (ty - y) * share];
+}

@@ -1,7 +1,7 @@
 // The sketch pad: pen, eraser, width, undo, redo, clear; mouse, touch, stylus (with pressure) and keyboard.
 
 import { announce, byId, button, clamp } from "./dom.js";
-import { OUTLINES } from "./outlines.js";
+import { OUTLINES, rounded } from "./outlines.js";
 import { SIDE, clear, paint, render } from "./strokes.js";
 
 const STEP = 12; // of the nib, units of the drawing
@@ -64,7 +64,7 @@ export class SketchPad {
   start(lines) {
     this.#undone = [];
     this.#strokes = lines.map((line) => ({
-      points: line.map(([x, y]) => ({ x, y, pressure: 0.5 })), width: OUTLINE_WIDTH, erase: false,
+      points: rounded(line).map(([x, y]) => ({ x, y, pressure: 0.5 })), width: OUTLINE_WIDTH, erase: false,
     }));
     this.#redraw();
   }

@@ -13,13 +13,13 @@ export function split(attribute) {
   return at < 0 ? ["", attribute] : [attribute.slice(0, at), attribute.slice(at + 1)];
 }
 
-const plain = (word) => word.replaceAll(/[-_]/g, " ");
+export const plainWord = (word) => word.replaceAll("_", " ");
 
 /** `sleeve:long` reads "long sleeve", `closure:none` "no closure"; a colour is its own name. */
 export function spoken(attribute) {
   const [group, value] = split(attribute);
-  if (group !== "" && value === "none") return `no ${plain(group)}`;
-  return group === "" || group === "colour" ? plain(value) : `${plain(value)} ${plain(group)}`;
+  if (group !== "" && value === "none") return `no ${plainWord(group)}`;
+  return group === "" || group === "colour" ? plainWord(value) : `${plainWord(value)} ${plainWord(group)}`;
 }
 
 /** The CSS colour that a colour attribute names, or null. */
@@ -30,7 +30,8 @@ export function colourOf(attribute) {
   return CSS.supports("color", value) ? value : null;
 }
 
-export const plainWord = plain;
-
 /** "1 result", "2 results". */
 export const counted = (number, noun) => `${number} ${noun}${number === 1 ? "" : "s"}`;
+
+/** The decimals that a list of scores is shown with: none for distances of codes, which are whole numbers. */
+export const decimalsOf = (scores) => (scores.every(Number.isInteger) ? 0 : 3);
