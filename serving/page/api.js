@@ -60,6 +60,9 @@ export function search(query, side, k, filters, signal) {
 export const similar = (query, side, k, signal) =>
   call(withQuery(`/similar/${encodeURIComponent(query.item)}`, { k, image_id: query.imageId, model: side.model }), { signal });
 
+export const imageUrl = (id, imageId, model) =>
+  withQuery(`/items/${encodeURIComponent(id)}/image`, { image_id: imageId, model });
+
 export const item = (id, model) => call(withQuery(`/items/${encodeURIComponent(id)}`, { model }));
 export const filterValues = () => call("/catalogue/filters");
 export const version = () => call("/version");

@@ -15,7 +15,7 @@ export class Column {
   #timer = 0;
   #tries = 0;
 
-  /** @param {(signal: AbortSignal) => Promise<object>} ask  @param actions open, like, filter, offers
+  /** @param {(signal: AbortSignal) => Promise<object>} ask  @param actions open, like, filter, offers; keyed once there is a key
    * @param {Column|undefined} before whose cards stay in sight until there is an answer */
   constructor(title, ask, actions, before) {
     Object.assign(this, { title, ask, actions });
@@ -126,6 +126,7 @@ export class Column {
     const send = (event) => {
       event.preventDefault();
       keepKey(field.value);
+      this.actions.keyed();
       this.run();
     };
     return el("form", { on: { submit: send } }, field, el("button", { class: "primary" }, "Use this key"));

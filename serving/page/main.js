@@ -64,6 +64,7 @@ async function refresh() {
     like,
     open: (result) => openItem(result, new URL(result.image, location).searchParams.get("model"), { like, ...filtering }),
     answered: showPainted,
+    keyed: loadFilters,
     ...filtering,
   });
 }
@@ -95,7 +96,7 @@ function showBar(liked) {
 }
 
 function likeHead({ item, imageId }) {
-  const source = `/items/${encodeURIComponent(item)}/image${imageId ? `?${new URLSearchParams({ image_id: imageId })}` : ""}`;
+  const source = api.imageUrl(item, imageId, sides.chosen[0].model);
   return [
     el("div", { class: "like" }, el("img", { src: source, alt: "" }), `Like ${item}`),
     button("Back to my search", () => {
@@ -105,12 +106,16 @@ function likeHead({ item, imageId }) {
   ];
 }
 
+function loadFilters() {
+  return api.filterValues().then((values) => filters.show(values), (problem) => filters.fail(problem));
+}
+
 async function start() {
   startTheme();
   byId("options").open = matchMedia("(min-width: 56rem)").matches;
   addEventListener("popstate", refresh);
   refresh();
-  api.filterValues().then((values) => filters.show(values), (problem) => filters.fail(problem));
+  loadFilters();
   const version = await api.version().catch(() => null);
   if (!version) return;
   sides.show(version);

@@ -16,7 +16,7 @@ from tests.serving.browser.fake_server import World, start
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-PATIENCE_MS = 15_000
+PATIENCE_MS = 60_000
 
 
 @pytest.fixture(scope="session")
@@ -84,7 +84,7 @@ def show(page: Any, photo: Path) -> None:
 
 def settled(page: Any, world: World, searches: int) -> None:
     """Waits until the server has had so many searches and the last results are shown."""
-    for _ in range(150):
+    for _ in range(PATIENCE_MS // 100):
         if len(world.asked) >= searches and not page.locator(".column[aria-busy]").count():
             break
         page.wait_for_timeout(100)

@@ -176,13 +176,22 @@ def test_a_busy_server_is_asked_again_when_it_said(page: Any, world: World, two_
 
 
 def test_a_server_that_wants_a_key_is_given_one(page: Any, world: World, two_colours: Path) -> None:
-    world.trouble = lambda number: (401, {"title": "Unauthorized", "detail": "send a key"}, {}) if number == 1 else None
+    def lock(route: Any) -> None:
+        if route.request.headers.get("x-api-key") == "secret":
+            route.continue_()
+        else:
+            route.fulfill(status=401, content_type="application/problem+json", body='{"title": "Unauthorized"}')
+
+    page.route("**/search**", lock)
+    page.route("**/catalogue/filters", lock)
+    page.reload()
+    page.get_by_text("The filters cannot be read: Unauthorized.").wait_for(state="attached")
     page.set_input_files("#file", two_colours)
     page.get_by_label("API key").fill("secret")
-    with page.expect_request("**/search**") as sent:
-        page.get_by_role("button", name="Use this key").click()
-    assert sent.value.headers["x-api-key"] == "secret"
+    page.get_by_role("button", name="Use this key").click()
     page.locator(".card").first.wait_for()
+    page.locator("#filter-body input").first.wait_for(state="attached")
+    assert len(world.asked) == 1
 
 
 def test_a_server_that_is_gone_is_said_to_be(page: Any, two_colours: Path) -> None:
