@@ -1,0 +1,68 @@
+// The server's API; every failure is a Problem.
+
+const KEY = "croquis-api-key";
+
+export class Problem extends Error {
+  /** @param {{status: number, title: string, detail?: string, field?: string, limit?: string, retryAfter?: number}} words */
+  constructor(words) {
+    super(words.title);
+    Object.assign(this, { detail: "", field: null, limit: null, retryAfter: null }, words);
+  }
+}
+
+export function keepKey(key) {
+  sessionStorage.setItem(KEY, key);
+}
+
+async function call(path, options = {}) {
+  const key = sessionStorage.getItem(KEY);
+  let response;
+  try {
+    response = await fetch(path, { ...options, headers: key ? { "X-API-Key": key } : {} });
+    if (response.ok) return await response.json();
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    throw new Problem({ status: 0, title: "The server cannot be reached", detail: "Check the connection, then try again." });
+  }
+  throw await problemOf(response);
+}
+
+async function problemOf(response) {
+  const body = await response.json().catch(() => null);
+  const wait = Number.parseInt(response.headers.get("Retry-After") ?? "", 10);
+  return new Problem({
+    title: response.statusText || `Error ${response.status}`,
+    ...(body !== null && typeof body === "object" ? body : { detail: "The server gave no reason." }),
+    status: response.status,
+    retryAfter: response.status === 429 || response.status === 503 ? Math.max(1, wait || 2) : null,
+  });
+}
+
+const withQuery = (path, values) => {
+  const given = Object.entries(values).filter(([, value]) => value !== null && value !== undefined);
+  return given.length ? `${path}?${new URLSearchParams(given)}` : path;
+};
+
+/** @param {{image: Blob, name: string, crop: number[]|null}} query  @param {object} side model, mode, rerank (null: the bundle's) */
+export function search(query, side, k, filters, signal) {
+  const form = new FormData();
+  form.append("image", query.image, query.name);
+  form.append("k", k);
+  form.append("mode", side.mode);
+  form.append("timings", "true");
+  if (side.mode === "sketch") form.append("generated", "true");
+  if (Object.values(filters).some((values) => values.length)) form.append("filters", JSON.stringify(filters));
+  if (side.rerank !== null) form.append("rerank", side.rerank);
+  if (query.crop) form.append("crop", query.crop.join(","));
+  return call(withQuery("/search", { model: side.model }), { method: "POST", body: form, signal });
+}
+
+export const similar = (query, side, k, signal) =>
+  call(withQuery(`/similar/${encodeURIComponent(query.item)}`, { k, image_id: query.imageId, model: side.model }), { signal });
+
+export const imageUrl = (id, imageId, model) =>
+  withQuery(`/items/${encodeURIComponent(id)}/image`, { image_id: imageId, model });
+
+export const item = (id, model) => call(withQuery(`/items/${encodeURIComponent(id)}`, { model }));
+export const filterValues = () => call("/catalogue/filters");
+export const version = () => call("/version");

@@ -1,0 +1,37 @@
+// One result as a card.
+
+import { button, el } from "./dom.js";
+import { swatch } from "./filters.js";
+import { colourOf, plainWord, spoken } from "./words.js";
+
+const MOST_SHARED = 4; // attributes shown on a card; the dialog has them all
+
+/** An attribute's words, with a dot where it names a colour. */
+export const attributeWords = (name) => {
+  const colour = colourOf(name);
+  return colour ? [swatch(colour), spoken(name)] : [spoken(name)];
+};
+
+/** @param result of the API  @param {number} decimals of its score  @param {{open: (result) => void, like: (result) => void}} actions */
+export function card(result, decimals, actions) {
+  const name = plainWord(result.category);
+  const image = el("img", { src: result.image, alt: "", loading: "lazy", width: 160, height: 160 });
+  return el("li", { class: "card", "data-item": result.item_id },
+    el("button", {
+      type: "button", class: "picture", on: { click: () => actions.open(result) },
+      "aria-label": `Rank ${result.rank}: ${name} ${result.item_id}, show the product`,
+    }, image, el("span", { class: "rank", "aria-hidden": "true" }, result.rank)),
+    el("div", { class: "facts" },
+      el("p", { class: "name" }, el("span", {}, name), el("span", { class: "score", title: "score" }, el("span", { class: "unseen" }, "score "), result.score.toFixed(decimals))),
+      el("p", { class: "id", title: result.image_id }, result.item_id),
+      shared(result.shared_attributes)),
+    button("More like this", () => actions.like(result), { class: "more", "aria-label": `More like ${name} ${result.item_id}` }));
+}
+
+function shared(attributes) {
+  if (!attributes.length) return null;
+  const rest = attributes.length - MOST_SHARED;
+  return el("ul", { class: "shared", "aria-label": "Shared attributes" },
+    ...attributes.slice(0, MOST_SHARED).map((name) => el("li", {}, ...attributeWords(name))),
+    rest > 0 && el("li", { title: attributes.slice(MOST_SHARED).map(spoken).join(", ") }, `+${rest}`));
+}

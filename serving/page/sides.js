@@ -1,0 +1,96 @@
+// Which model answers, and how; with a second one to compare.
+
+import { byId, el } from "./dom.js";
+
+const MODES = { sketch: "through the generator", "sketch-direct": "directly, as lines" };
+const RERANK = { "": "as the model was built", true: "by attributes", false: "off" };
+
+export class Sides {
+  /** @param {() => void} changed */
+  constructor(changed) {
+    this.changed = changed;
+    this.kind = "photo";
+    byId("options").addEventListener("change", (event) => this.#onChange(event));
+  }
+
+  /** @param version the answer of /version */
+  show(version) {
+    this.models = version.models;
+    this.modes = version.modes;
+    byId("side-a").replaceChildren(this.#fields("a", "First"));
+    byId("side-b").replaceChildren(this.#fields("b", "Second"));
+    byId("compare").disabled = false;
+    this.for(this.kind);
+  }
+
+  /** Shows what applies to a `photo`, a `sketch` or `similar` products. */
+  for(kind) {
+    this.kind = kind;
+    document.querySelectorAll("[data-for]").forEach((field) => {
+      field.hidden = !field.dataset.for.split(" ").includes(kind);
+    });
+  }
+
+  get comparing() {
+    return byId("compare").checked;
+  }
+
+  get k() {
+    return Number(byId("k").value);
+  }
+
+  /** One or two of {model: label or null, mode, rerank: "true", "false" or null}. */
+  get chosen() {
+    return this.comparing ? [this.#read("a"), this.#read("b")] : [this.#read("a")];
+  }
+
+  /** "siamese, through the generator": what tells a side from the other. */
+  title(side) {
+    const words = [this.models.find((model) => model.label === side.model).method];
+    if (this.kind === "sketch") words.push(MODES[side.mode]);
+    if (side.rerank !== null) words.push(`re-ranked: ${RERANK[side.rerank]}`);
+    return words.join(", ");
+  }
+
+  #read(side) {
+    const value = (name) => byId(`${name}-${side}`)?.value ?? "";
+    const mode = this.kind === "sketch" ? value("mode") || "sketch" : "photo";
+    return { model: value("model") || null, mode, rerank: value("rerank") || null };
+  }
+
+  #onChange(event) {
+    if (event.target.id === "compare") {
+      byId("side-b").hidden = !this.comparing;
+      document.querySelectorAll(".side legend").forEach((legend) => { legend.hidden = !this.comparing; });
+      if (this.comparing) this.#differ();
+    }
+    this.changed();
+  }
+
+  /** The second side starts as something else than the first. */
+  #differ() {
+    const other = (name) => {
+      const taken = byId(`${name}-a`).value;
+      return [...byId(`${name}-b`).options].map((option) => option.value).find((value) => value !== "" && value !== taken);
+    };
+    const same = ["model", "mode", "rerank"].every((name) => byId(`${name}-a`).value === byId(`${name}-b`).value);
+    if (!same) return;
+    const name = this.models.length > 1 ? "model" : this.kind === "sketch" && this.modes.length > 2 ? "mode" : "rerank";
+    byId(`${name}-b`).value = other(name);
+  }
+
+  #fields(side, title) {
+    const modes = this.modes.filter((mode) => mode in MODES).map((mode) => [mode, MODES[mode]]);
+    return el("fieldset", { class: "side" }, el("legend", { hidden: !this.comparing }, title),
+      select(`model-${side}`, "Model", this.models.map((model) => [model.label, modelWords(model)]), "photo sketch similar"),
+      select(`mode-${side}`, "Drawing", modes, "sketch"),
+      select(`rerank-${side}`, "Re-ranking", Object.entries(RERANK), "photo sketch"));
+  }
+}
+
+const modelWords = ({ label, method, version }) => `${label}: ${method}${version === "local" ? "" : ` ${version}`}`;
+
+function select(id, title, options, kinds) {
+  return el("label", { class: "field", for: id, "data-for": kinds }, el("span", {}, title),
+    el("select", { id }, ...options.map(([value, words]) => el("option", { value }, words))));
+}
