@@ -180,6 +180,7 @@ def test_a_lost_registry_is_made_again_once(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
+    clear_environment(monkeypatch)
     begun = begun_project(tmp_path_factory)
     before = Project(begun).registry.holder(CHAMPION)
     shutil.copytree(begun, tmp_path / "clone", ignore=shutil.ignore_patterns("mlruns"))
