@@ -109,7 +109,7 @@ def test_workers_share_a_rerank_study(reranked, monkeypatch):
 
 @pytest.mark.slow
 def test_a_margin_study_survives_a_kill_and_ctrl_c(shapes):
-    command = [sys.executable, "-m", "stages.tune", "margin", "--trials", "3", "--epochs", "15"]
+    command = [sys.executable, "-m", "stages.tune", "margin", "--trials", "3", "--epochs", "60"]
     environment = {**os.environ, "PYTHONPATH": str(Path.cwd()), "MLFLOW_TRACKING_URI": DEAD}
 
     def stop_after_epochs(count: int, how: signal.Signals) -> int:
@@ -124,7 +124,7 @@ def test_a_margin_study_survives_a_kill_and_ctrl_c(shapes):
     assert stop_after_epochs(2, signal.SIGKILL) == -signal.SIGKILL
     assert stop_after_epochs(2, signal.SIGINT) == 130
     time.sleep(0.1)
-    outcome = run_study(Job("margin", shapes, 2, epochs=15))
+    outcome = run_study(Job("margin", shapes, 2, epochs=60))
     states = [trial.state.name for trial in outcome.study.trials]
     assert states.count("FAIL") == 2
     assert states.count("COMPLETE") + states.count("PRUNED") == 2
