@@ -58,7 +58,28 @@ CIFAR: Values = {
     "base": {"image_size": 32},
     "train_embedder": {"domains": ["shop"], "labels": {"labelled_share": 1.0, "unlabelled": "gallery"}},
     "register": {"select_by": "shop->shop/hit@1"},
+    # No label here: two views of one photo are a pair, as in SPQ's paper, whose views these are (the blur for 32 px).
+    "spq": {
+        "positives": "views",
+        "temperature": 0.5,
+        "views": {
+            "crop_scale": 0.08,
+            "rotate": 0,
+            "flip": 0.5,
+            "crop": 1.0,
+            "erase": 0.0,
+            "brightness": 0.4,
+            "contrast": 0.4,
+            "saturation": 0.4,
+            "hue": 0.1,
+            "jitter": 0.8,
+            "grey": 0.2,
+            "blur": 0.5,
+            "blur_sigma": 2.0,
+        },
+    },
 }
+EPOCHS = {"cifar10_a": 60, "cifar10_c": 12}  # of every method; the labelled images of a are a sixth of c's
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -91,7 +112,8 @@ def cell_of(
 ) -> Cell:
     """The workspace of METHOD@BITS; image2vec has one for all bits, since only its baselines have any."""
     method, bits = method_and_bits(name)
-    values = make_values(options, seed, CIFAR, {"base": {"protocol": protocol}})
+    length = {"epochs": EPOCHS[protocol], "patience": EPOCHS[protocol]}
+    values = make_values(options, seed, CIFAR, {"base": {"protocol": protocol}, method: {"fit": length}})
     values = merged(values, {method: code_settings(method, bits, values)})
     data = open_data(
         merged(values, {"base": {"seed": 0}}),  # who is in which part does not depend on the seed

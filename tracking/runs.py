@@ -40,9 +40,8 @@ class StageRun:
         return self._projection.run_id
 
     def metric(self, name: str, value: float, step: int = 0) -> None:
-        """Reports a figure that the same inputs always give."""
+        """Reports a figure that the same inputs always give; MLflow gets all of them at the end, in one call."""
         self._record.add(name, [(step, value)])
-        self._projection.metrics([(name, step, value)])
 
     def history(self, name: str, points: Iterable[tuple[int, float]]) -> None:
         """Reports a curve that Lightning's logger has sent already; MLflow gets it only if it has no point of it."""
@@ -71,7 +70,8 @@ class StageRun:
         self._projection.finish(FINISHED)
 
     def abandon(self, status: str) -> None:
-        """Ends the MLflow run without a record; what was drawn until now is kept as evidence."""
+        """Ends the MLflow run without a record; what was measured and drawn until now is kept as evidence."""
+        self._projection.fill_in(self._record.metrics)
         self._projection.upload(self.artifacts)
         self._projection.finish(status)
 
