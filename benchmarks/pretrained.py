@@ -33,7 +33,7 @@ class Learning:
 
 
 LEARNING = {
-    "inshop_luma": Learning(128, 32, 10, 0.002, 0.1),
+    "inshop_luma": Learning(160, 32, 5, 0.0007, 0.2),
     "c2s_grocery": Learning(96, 64, 6, 0.002, 0.1),
 }
 
@@ -68,6 +68,7 @@ def fit_of(learning: Learning) -> Values:
         "patience": learning.epochs,
         "learning_rate": learning.learning_rate,
         "backbone_rate": learning.backbone_rate,
+        "validate_every": 1,
     }
 
 
