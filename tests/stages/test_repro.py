@@ -1,0 +1,106 @@
+"""`make repro`: stages that do not need each other run at the same time, and DVC finds everything done afterwards."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from stages import repro
+from stages.repro import Plan
+
+PARAMS = Path.cwd() / "params.yaml"
+DVC = [sys.executable, "-m", "dvc"]
+# `left` and `right` end only when they meet.
+PIPELINE = """\
+stages:
+  source:
+    cmd: cp number.txt source.txt
+    deps: [number.txt]
+    outs: [source.txt]
+  left:
+    cmd: sh meet.sh .left .right && cp source.txt left.txt
+    deps: [source.txt]
+    outs: [left.txt]
+  right:
+    cmd: sh meet.sh .right .left && cp source.txt right.txt
+    deps: [source.txt]
+    outs: [right.txt]
+  sum:
+    cmd: cat left.txt right.txt > sum.txt; echo the sum is made
+    deps: [left.txt, right.txt]
+    outs: [sum.txt]
+"""
+MEET = 'touch "$1"; for i in $(seq 200); do test -e "$2" && exit 0; sleep 0.1; done; exit 1'
+ORDER = ["source", "left", "right", "sum"]
+NEEDS = {
+    "source": frozenset(),
+    "left": frozenset({"source"}),
+    "right": frozenset({"source"}),
+    "sum": frozenset({"left", "right"}),
+}
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    monkeypatch.setenv("DVC_NO_ANALYTICS", "1")
+    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}:{os.environ['PATH']}")
+    for command in (["git", "init", "-q"], [*DVC, "init", "-q"]):
+        subprocess.run(command, cwd=tmp_path, check=True)
+    shutil.copyfile(PARAMS, tmp_path / "params.yaml")
+    (tmp_path / "dvc.yaml").write_text(PIPELINE)
+    (tmp_path / "meet.sh").write_text(MEET)
+    (tmp_path / "number.txt").write_text("1\n")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.slow
+def test_branches_run_at_the_same_time_and_nothing_is_left_to_do(project, capfd):
+    assert repro.main(["--jobs", "2"]) == 0
+    assert (project / "sum.txt").read_text() == "1\n1\n"
+    said = capfd.readouterr().out
+    assert "[left] done after" in said
+    assert "[right] done after" in said
+    assert "\nthe sum is made\n" in said  # alone, so without a name before it
+    assert subprocess.run([*DVC, "status", "-q"], cwd=project, check=False).returncode == 0
+    (project / "number.txt").write_text("2\n")
+    assert repro.main(["--jobs", "2"]) == 0
+    assert (project / "sum.txt").read_text() == "2\n2\n"
+    capfd.readouterr()
+    assert repro.main(["--jobs", "2"]) == 0
+    said = capfd.readouterr().out
+    assert "done after" not in said
+    assert "up to date" in said
+
+
+@pytest.mark.slow
+def test_after_a_failure_nothing_more_is_started(project, capfd):
+    (project / "dvc.yaml").write_text(PIPELINE.replace("&& cp source.txt left.txt", "&& cp no-such-file left.txt"))
+    assert repro.main(["--jobs", "2"]) == 1
+    said = capfd.readouterr()
+    assert "[left] ended with status" in said.out
+    assert "no-such-file" in said.out
+    assert "failed: left" in said.err
+    assert (project / "right.txt").exists()  # it had begun, and is kept
+    assert not (project / "sum.txt").exists()
+    (project / "dvc.yaml").write_text(PIPELINE)
+    assert repro.main(["--jobs", "2"]) == 0
+    assert (project / "sum.txt").exists()
+
+
+def test_a_plan_holds_what_changed_and_what_hangs_on_it():
+    assert Plan.of(ORDER, NEEDS, ["left"]).needs == {"left": frozenset(), "sum": frozenset({"left"})}
+    assert list(Plan.of(ORDER, NEEDS, ["source"]).needs) == ORDER
+    assert Plan.of(reversed(ORDER), NEEDS, ["source"]).needs.keys() == set(ORDER)
+    assert Plan.of(ORDER, NEEDS, []).needs == {}
+
+
+def test_a_number_of_jobs_below_one_is_refused(capsys):
+    with pytest.raises(SystemExit):
+        repro.main(["--jobs", "0"])
+    assert "--jobs is 0, must be at least 1" in capsys.readouterr().err
