@@ -1,5 +1,5 @@
 """The whole pipeline on a small profile, in clones of their own: a champion at the end, nothing to do the second time,
-the same bytes from another clone that was killed twice on the way, and answers from the registered model."""
+the same bytes from another clone that ran one stage at a time and was killed twice, and answers from the registered model."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from params import load_params
-from tests.project.small_project import clone, dvc, environment
+from tests.project.small_project import clone, dvc, environment, module
 
 pytestmark = pytest.mark.slow
 
@@ -59,7 +59,7 @@ def digests(folder: Path) -> dict[str, str]:
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, str]]:
     folder = clone(tmp_path_factory.mktemp("whole"))
-    yield folder, dvc(folder, "repro")
+    yield folder, module(folder, "stages.repro", "--jobs", "2")
     shutil.rmtree(folder)
 
 
