@@ -1,5 +1,5 @@
 """The whole pipeline on a small profile, in clones of their own: a champion at the end, nothing to do the second time,
-the same bytes from another clone that ran one stage at a time and was killed twice, and answers from the registered model."""
+the same bytes from another clone that ran stage after stage and was killed twice, and answers of the registered model."""
 
 from __future__ import annotations
 
