@@ -76,12 +76,14 @@ class Settings:
         queue: queries that may wait for a worker; one more is answered 429.
         watch_seconds: how often the models are looked up anew, 0 for never.
         page: folder of the web page.
+        changes: folder where changes of the catalogue are kept; None when it cannot be changed.
     """
 
     workers: int = field(default_factory=lambda: os.cpu_count() or 1)
     queue: int = 128
     watch_seconds: float = 0.0
     page: Path = PAGE
+    changes: Path | None = None
     limits: Limits = Limits()
     access: Access = field(default_factory=Access)
 
