@@ -7,7 +7,7 @@ from typing import Any
 
 from fastapi import APIRouter, Depends, Request, Response
 
-from retrieval.product import MOST_ATTRIBUTES, MOST_PICTURES, check_item_id
+from retrieval.product import LONGEST_ID, LONGEST_WORD, MOST_ATTRIBUTES, MOST_PICTURES, check_item_id
 from serving.access import Gatekeeper
 from serving.answers import ItemChange, ItemImage
 from serving.body import request_fields
@@ -57,7 +57,7 @@ def change_router(
     @router.post(
         "/items",
         status_code=201,
-        openapi_extra={"requestBody": item_body(limits, item_id={"type": "string"})},
+        openapi_extra={"requestBody": item_body(limits, item_id=text(LONGEST_ID))},
         responses=ERRORS,
     )
     async def add_item(request: Request, response: Response) -> ItemChange:
@@ -102,10 +102,10 @@ def answer_of(asked: ItemRequest, version: int) -> ItemChange:
 
 def item_body(limits: Limits, **more: Any) -> dict[str, Any]:
     """The body in OpenAPI's words; `more` are further fields, which are needed."""
-    words = {"type": "array", "items": {"type": "string"}, "maxItems": MOST_ATTRIBUTES}
+    words = {"type": "array", "items": text(LONGEST_WORD), "maxItems": MOST_ATTRIBUTES}
     several = {"minItems": 1, "maxItems": MOST_PICTURES}
     size = f"all together at most {limits.body_bytes} bytes"
-    common = {"category": {"type": "string"}, "version": {"type": "integer", "minimum": 1}, **more}
+    common = {"category": text(LONGEST_WORD), "version": {"type": "integer", "minimum": 1}, **more}
     as_form = {
         "image": {"type": "array", "items": {"type": "string", "format": "binary"}, "description": size, **several},
         "attributes": {"type": "string", "description": "JSON text", "examples": ['["colour:red", "sleeve:long"]']},
@@ -121,3 +121,7 @@ def item_body(limits: Limits, **more: Any) -> dict[str, Any]:
         "crop": {"type": "array", "items": {"type": "number"}, "minItems": 4, "maxItems": 4},
     }
     return body_schema(as_form, as_json, common, ["image", "category", *more])
+
+
+def text(longest: int) -> dict[str, Any]:
+    return {"type": "string", "minLength": 1, "maxLength": longest}
