@@ -43,7 +43,7 @@ def create_app(sources: Mapping[str, ModelSource], settings: Settings) -> FastAP
     """
     meter = Meter()
     log = None if settings.changes is None else ChangeLog(settings.changes)
-    fleet = Fleet(sources, meter, log)
+    fleet = Fleet(sources, meter, log, settings.batch)
     decoder = Decoder(settings.limits)
     live = None if log is None else LiveCatalogue(fleet, log, decoder)
     queue = WorkQueue(settings.workers, settings.queue, settings.limits.waiting_bytes, meter)

@@ -83,7 +83,12 @@ def parser() -> argparse.ArgumentParser:
     )
     add("--host", default="127.0.0.1")
     add("--port", type=int, default=8000, help="0 for any free one")
-    add("--workers", type=int, default=os.cpu_count() or 1, help="queries worked on at a time")
+    add(
+        "--workers",
+        type=int,
+        help="queries worked on at a time; the CPUs by default, as many as --batch where that is more",
+    )
+    add("--batch", type=int, default=1, metavar="N", help="queries that one run of a net may answer")
     add("--queue", type=int, default=Settings().queue, help="queries that may wait; more are answered 429")
     add("--watch", type=float, default=0.0, metavar="SECONDS", help="look models up anew this often; 0: never")
     add("--changes", metavar="FOLDER", type=Path, help="keep changes of the catalogue here, and allow them")
@@ -99,7 +104,8 @@ def parser() -> argparse.ArgumentParser:
 
 def settings_of(options: argparse.Namespace) -> Settings:
     return Settings(
-        workers=options.workers,
+        workers=max(os.cpu_count() or 1, options.batch) if options.workers is None else options.workers,
+        batch=options.batch,
         queue=options.queue,
         watch_seconds=options.watch,
         page=options.page,

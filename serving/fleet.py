@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from retrieval.changed_gallery import ChangedGallery, Entry
 from retrieval.images import ImageError
 from serving.answers import Swap
+from serving.batching import batched
 from serving.change_log import ChangeLog
 from serving.loaded import LoadedModel
 from serving.meter import Meter
@@ -44,15 +45,19 @@ class Fleet:
         sources: where the models come from.
         meter: is told of models and reloads.
         log: changes of the catalogue, which every model's gallery is brought up to.
+        batch: queries that one run of a net may answer.
 
     Attributes:
         changing: whoever writes to `log` holds it until the change is published.
     """
 
-    def __init__(self, sources: Mapping[str, ModelSource], meter: Meter, log: ChangeLog | None = None) -> None:
+    def __init__(
+        self, sources: Mapping[str, ModelSource], meter: Meter, log: ChangeLog | None = None, batch: int = 1
+    ) -> None:
         self._sources = dict(sources)
         self._meter = meter
         self._log = log
+        self._batch = batch
         self._loading = threading.Lock()
         self.changing = threading.Lock()
         self._loaded = {label: self._load(label)[0] for label in self._sources}
@@ -109,7 +114,8 @@ class Fleet:
 
     def _load(self, label: str) -> tuple[_Loaded, int]:
         """What the source holds after the changes so far; see `_caught_up`."""
-        identity, model = self._sources[label].load()
+        identity, single = self._sources[label].load()
+        model = batched(single, self._batch)
         return self._caught_up(_Loaded(identity, model, ChangedGallery(model.retriever)), 0)
 
     def _caught_up(self, loaded: _Loaded, sequence: int) -> tuple[_Loaded, int]:
