@@ -86,7 +86,7 @@ def parser() -> argparse.ArgumentParser:
     add(
         "--workers",
         type=int,
-        help="queries worked on at a time; the CPUs by default, as many as --batch where that is more",
+        help="queries worked on at a time (default: CPUs, or --batch if more)",
     )
     add("--batch", type=int, default=1, metavar="N", help="queries that one run of a net may answer")
     add("--queue", type=int, default=Settings().queue, help="queries that may wait; more are answered 429")

@@ -77,15 +77,14 @@ def test_a_batched_model_answers_like_a_single_one(bundle: Path, retriever: Retr
     model = batched(load_model(bundle), 4)
     ids = [row["image_id"] for row in gallery_rows()]
 
-    def ask(image_id: str) -> list[tuple[str, float, tuple[str, ...]]]:
+    def ask(searched: Retriever, image_id: str) -> list[tuple[str, float, tuple[str, ...]]]:
         mode = ("photo", "sketch")[len(image_id) % 2]
-        hits = model.retriever.search(picture_of(image_id), k=5, mode=mode, rerank=True)
+        hits = searched.search(picture_of(image_id), k=5, mode=mode, rerank=True)
         return [(hit.image_id, round(hit.score, 6), hit.shared_attributes) for hit in hits]
 
     with ThreadPoolExecutor(8) as pool:
-        together = list(pool.map(ask, ids))
-    model = load_model(bundle)
-    assert together == [ask(image_id) for image_id in ids]
+        together = list(pool.map(lambda image_id: ask(model.retriever, image_id), ids))
+    assert together == [ask(retriever, image_id) for image_id in ids]
 
 
 def test_the_server_takes_the_option(serve: Serve) -> None:
