@@ -39,10 +39,15 @@ def settings(folder: Path, **changes: Any) -> Settings:
     return Settings(**({"workers": 2, "changes": folder, "access": Access(admin_token=TOKEN)} | changes))
 
 
+@pytest.fixture(scope="module")
+def other(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle that is not the champion's."""
+    return write_tiny_bundle(tmp_path_factory.mktemp("other") / "bundle", classifier_folder=None)
+
+
 @pytest.fixture
-def client(serve: Serve, tmp_path: Path) -> TestClient:
+def client(serve: Serve, other: Path, tmp_path: Path) -> TestClient:
     """Of a server with two different models."""
-    other = write_tiny_bundle(tmp_path / "other", classifier_folder=None)
     return serve(settings(tmp_path / "changes"), other=other)
 
 
@@ -191,8 +196,8 @@ def test_changes_need_the_token_and_a_folder(serve: Serve, tmp_path: Path) -> No
     assert len(found(client, photo())) == 36
 
 
-def test_changes_outlive_the_server_and_reach_a_new_bundle(bundle: Path, tmp_path: Path) -> None:
-    served, other = tmp_path / "served", write_tiny_bundle(tmp_path / "other", classifier_folder=None)
+def test_changes_outlive_the_server_and_reach_a_new_bundle(bundle: Path, other: Path, tmp_path: Path) -> None:
+    served = tmp_path / "served"
     shutil.copytree(bundle, served)
 
     def started() -> TestClient:
@@ -223,11 +228,10 @@ def test_changes_outlive_the_server_and_reach_a_new_bundle(bundle: Path, tmp_pat
 
 
 def test_a_change_during_a_reload_is_in_the_new_model(
-    bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    bundle: Path, other: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     served = tmp_path / "served"
     shutil.copytree(bundle, served)
-    other = write_tiny_bundle(tmp_path / "other", classifier_folder=None)
     source = BundleSource(served)
     app = create_app({"champion": source}, settings(tmp_path / "changes"))
     load = BundleSource.load

@@ -20,7 +20,7 @@ from tests.serving.test_operations import ADMIN, TOKEN
 
 schemathesis = pytest.importorskip("schemathesis", reason="schemathesis is not installed")
 
-EXAMPLES = 12  # of requests that fit the document, and as many that do not, for each operation
+EXAMPLES = 10  # of requests that fit the document, and as many that do not, for each operation
 OPERATIONS = [
     "DELETE /items/{item_id}",
     "GET /catalogue/filters",
