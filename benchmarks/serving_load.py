@@ -70,6 +70,7 @@ def parser() -> argparse.ArgumentParser:
     asked.add_argument("--catalog", type=Path, default=Path("data/catalog"))
     asked.add_argument("--clients", default="1,64", help="comma-separated numbers of clients (default %(default)s)")
     asked.add_argument("--seconds", type=float, default=60.0)
+    asked.add_argument("--batch", type=int, default=1, help="the server's --batch (default %(default)s)")
     asked.add_argument("--report", type=Path, default=REPORT)
     return asked
 
@@ -91,7 +92,7 @@ def measure_server(options: argparse.Namespace, photos: Sequence[bytes]) -> dict
     """Summaries by number of clients."""
     found: dict[str, Any] = {}
     for clients in map(int, options.clients.split(",")):
-        with tempfile.TemporaryDirectory() as folder, serving(Path(folder), options.bundle) as server:
+        with tempfile.TemporaryDirectory() as folder, serving(Path(folder), options.bundle, options.batch) as server:
             requests = [form_request(photo) for photo in photos]
             swaps: list[bool] = []
             before = server.cpu_seconds()
@@ -151,10 +152,10 @@ def point(link: Path, bundle: Path) -> None:
 
 
 @contextlib.contextmanager
-def serving(folder: Path, bundle: Path) -> Iterator[Serving]:
+def serving(folder: Path, bundle: Path, batch: int) -> Iterator[Serving]:
     link, token = folder / "bundle", secrets.token_hex()
     point(link, bundle)
-    command = [sys.executable, "-m", "serving", "--bundle", str(link), "--port", "0"]
+    command = [sys.executable, "-m", "serving", "--bundle", str(link), "--port", "0", "--batch", str(batch)]
     environment = {**os.environ, "CROQUIS_ADMIN_TOKEN": token}
     with subprocess.Popen(
         command, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL

@@ -105,7 +105,7 @@ class Bundle:
 
     def _open_items(self) -> Items:
         block = self.manifest.items
-        items = Items(self.folder / block.file)
+        items = Items.open(self.folder / block.file)
         if len(items) != block.rows:
             raise BundleError(f"{block.file} has {len(items)} rows, the manifest says {block.rows}")
         return items

@@ -1,10 +1,8 @@
-"""The gallery of a bundle: who the rows of the index are, which of them pass a filter, and their thumbnails."""
+"""The gallery of a bundle: who the rows of the index are, and which of them pass a filter."""
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Sequence
-from functools import lru_cache
+from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -14,8 +12,11 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from retrieval.columns import encode, invert
+from retrieval.lazy import Lazy
 from retrieval.query import Filters, QueryError
-from retrieval.ranking import label_blind_keys
+from retrieval.ranking import Keys, label_blind_keys
+from retrieval.thumbnails import ROW_GROUP, ThumbnailFile
 
 Rows = npt.NDArray[np.int64]
 
@@ -34,7 +35,6 @@ GALLERY_SCHEMA = pa.schema(
     ]
 )
 COLOUR = "colour:"  # how the attributes of the catalogue's colour group begin
-ROW_GROUP = 512  # rows that are read to show one thumbnail
 SHOWN = 30  # known values that an error lists
 
 
@@ -69,29 +69,51 @@ def write_gallery(path: Path, table: pa.Table) -> None:
 
 
 class Items:
-    """The gallery's metadata in memory; thumbnails are read when asked for. Safe to use from several threads.
+    """The gallery's metadata in memory. Safe to use from several threads.
+
+    Args:
+        table: every column of `GALLERY_SCHEMA` but the thumbnails.
+        thumbnail: the JPEG of a row.
+        keys: `label_blind_keys` of the image ids, where they are known.
 
     Attributes:
-        table: every column but the thumbnails.
+        table: as above.
+        places: image id -> row.
         keys: (rows,) uint64, the label-blind order of equal scores.
         categories, domains, attributes: the known values, sorted.
         colours: those of `attributes` that are in the colour group, without its name.
     """
 
-    def __init__(self, path: str | Path) -> None:
-        self._path = Path(path)
-        columns = [name for name in GALLERY_SCHEMA.names if name != "thumbnail"]
-        self.table = pq.read_table(self._path, columns=columns)
-        self.image_ids: list[str] = self.table.column("image_id").to_pylist()
-        self.keys = label_blind_keys(self.image_ids)
-        self._rows = {image_id: row for row, image_id in enumerate(self.image_ids)}
-        self.categories, self._category_codes = _encode(self.table.column("category"))
-        self.domains, self._domain_codes = _encode(self.table.column("domain"))
-        self._attribute_rows = _invert(self.table.column("attributes"))
+    def __init__(self, table: pa.Table, thumbnail: Callable[[int], bytes], keys: Keys | None = None) -> None:
+        self.table = table
+        self.thumbnail = thumbnail
+        self.image_ids: list[str] = table.column("image_id").to_pylist()
+        self.keys = label_blind_keys(self.image_ids) if keys is None else keys
+        self.places = {image_id: row for row, image_id in enumerate(self.image_ids)}
+        self.categories, self._category_codes = encode(table.column("category").combine_chunks())
+        self.domains, self._domain_codes = encode(table.column("domain").combine_chunks())
+        self._attribute_rows = invert(table.column("attributes").combine_chunks())
         self.attributes = tuple(sorted(self._attribute_rows))
         self.colours = tuple(name.removeprefix(COLOUR) for name in self.attributes if name.startswith(COLOUR))
-        self._file_lock = threading.Lock()
-        self._thumbnails = lru_cache(maxsize=16)(self._read_thumbnails)
+        self._by_item = Lazy(self._group_by_item)
+
+    @classmethod
+    def open(cls, path: str | Path) -> Items:
+        """The gallery in a file that `write_gallery` wrote; its thumbnails stay there."""
+        columns = [name for name in GALLERY_SCHEMA.names if name != "thumbnail"]
+        return cls(pq.read_table(path, columns=columns), ThumbnailFile(path))
+
+    def changed(self, kept: Rows, added: pa.Table) -> Items:
+        """The rows `kept` of this gallery, and after them those of `added` (`GALLERY_SCHEMA`)."""
+        table = pa.concat_tables([self.table.take(pa.array(kept)), added.drop_columns("thumbnail")])
+        keys = np.concatenate([self.keys[kept], label_blind_keys(added.column("image_id").to_pylist())])
+        pictures = added.column("thumbnail").to_pylist()
+
+        def thumbnail(row: int) -> bytes:
+            picture: bytes = self.thumbnail(int(kept[row])) if row < len(kept) else pictures[row - len(kept)]
+            return picture
+
+        return Items(table, thumbnail, keys)
 
     def __len__(self) -> int:
         return len(self.image_ids)
@@ -102,18 +124,37 @@ class Items:
         Raises:
             QueryError: when the gallery has no such image.
         """
-        if image_id not in self._rows:
+        if image_id not in self.places:
             raise QueryError("image_id", image_id, f"is not among the {len(self)} gallery images")
-        return self._rows[image_id]
+        return self.places[image_id]
+
+    @property
+    def rows_by_item(self) -> Mapping[str, list[int]]:
+        """The rows of each product, at least one."""
+        return self._by_item.get()
+
+    def rows_of(self, item_id: str) -> list[int]:
+        """The rows of a product.
+
+        Raises:
+            QueryError: when the gallery has no such product.
+        """
+        if item_id not in self.rows_by_item:
+            raise QueryError("item_id", item_id, f"is not among the {len(self.rows_by_item)} items of the gallery")
+        return self.rows_by_item[item_id]
+
+    def category_counts(self) -> dict[str, int]:
+        """How many images each category has."""
+        return dict(zip(self.categories, np.bincount(self._category_codes).tolist(), strict=True))
+
+    def attribute_counts(self) -> dict[str, int]:
+        """How many images carry each attribute."""
+        return {name: len(np.unique(self._attribute_rows[name])) for name in self.attributes}
 
     def records(self, rows: Sequence[int]) -> list[dict[str, Any]]:
         """The given rows of `table` as dicts, in that order."""
         records: list[dict[str, Any]] = self.table.take(pa.array(rows, type=pa.int64())).to_pylist()
         return records
-
-    def thumbnail(self, row: int) -> bytes:
-        """The JPEG of a row."""
-        return self._thumbnails(row // ROW_GROUP)[row % ROW_GROUP]
 
     def select(self, filters: Filters) -> Rows:
         """Rows that pass every filter, ascending.
@@ -141,26 +182,11 @@ class Items:
             has[self._attribute_rows[name]] = True
         return has
 
-    def _read_thumbnails(self, group: int) -> list[bytes]:
-        with self._file_lock, pq.ParquetFile(self._path) as file:
-            thumbnails: list[bytes] = file.read_row_group(group, columns=["thumbnail"]).column("thumbnail").to_pylist()
-        return thumbnails
-
-
-def _encode(column: pa.ChunkedArray) -> tuple[tuple[str, ...], Rows]:
-    names, codes = np.unique(np.asarray(column.to_pylist(), dtype=np.str_), return_inverse=True)
-    return tuple(names.tolist()), codes.astype(np.int64)
-
-
-def _invert(column: pa.ChunkedArray) -> dict[str, Rows]:
-    """The rows that carry each attribute."""
-    lists = column.to_pylist()
-    names = np.array([name for one in lists for name in one], dtype=np.str_)
-    rows = np.repeat(np.arange(len(lists), dtype=np.int64), [len(one) for one in lists])
-    known, codes = np.unique(names, return_inverse=True)
-    order = np.argsort(codes, kind="stable")
-    parts = np.split(rows[order], np.cumsum(np.bincount(codes, minlength=len(known)))[:-1])
-    return dict(zip(known.tolist(), parts, strict=False))
+    def _group_by_item(self) -> dict[str, list[int]]:
+        rows: dict[str, list[int]] = {}
+        for row, item_id in enumerate(self.table.column("item_id").to_pylist()):
+            rows.setdefault(item_id, []).append(row)
+        return rows
 
 
 def _codes(field: str, wanted: Sequence[str], known: Sequence[str]) -> list[int]:

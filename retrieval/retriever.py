@@ -110,7 +110,7 @@ class Retriever:
         watch.lap("search")
         described = reranked or (describe and self.nets.has_classifier)
         attributes = self.predict_attributes([picture])[0] if described else None
-        if reranked and attributes is not None:
+        if reranked and attributes is not None and len(self.items):
             reranking = self._reranker.get().rerank(found, [attributes])
             scores, found = np.take_along_axis(scores, reranking.order, axis=1), reranking.rows
         hits = self._hits(scores[0, :k], found[0, :k], attributes if reranked else None)

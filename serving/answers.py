@@ -67,6 +67,14 @@ class Item(_Body):
     images: list[ItemImage]
 
 
+class ItemChange(_Body):
+    """A product that was added, replaced or deleted; `version` counts its changes. `images` are those that it has now."""
+
+    item_id: str
+    version: int
+    images: list[ItemImage]
+
+
 class Count(_Body):
     """A value that a filter takes, and how many gallery images have it."""
 

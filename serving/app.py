@@ -12,8 +12,12 @@ from starlette.middleware.cors import CORSMiddleware
 from serving.access import KEY_HEADER, Gatekeeper
 from serving.api_page import api_page_router
 from serving.catalogue_routes import catalogue_router
+from serving.change_log import ChangeLog
+from serving.change_routes import change_router
+from serving.decoding import Decoder
 from serving.fleet import Fleet
 from serving.guard import Guard
+from serving.live_catalogue import LiveCatalogue
 from serving.meter import Meter
 from serving.operations_routes import operations_router
 from serving.page_files import page_router
@@ -35,9 +39,13 @@ def create_app(sources: Mapping[str, ModelSource], settings: Settings) -> FastAP
 
     Raises:
         SourceError: when a model cannot be loaded.
+        ChangeLogError: when the changes of the catalogue cannot be read.
     """
     meter = Meter()
-    fleet = Fleet(sources, meter)
+    log = None if settings.changes is None else ChangeLog(settings.changes)
+    fleet = Fleet(sources, meter, log, settings.batch)
+    decoder = Decoder(settings.limits)
+    live = None if log is None else LiveCatalogue(fleet, log, decoder)
     queue = WorkQueue(settings.workers, settings.queue, settings.limits.waiting_bytes, meter)
     gatekeeper = Gatekeeper(settings.access, meter)
 
@@ -50,6 +58,8 @@ def create_app(sources: Mapping[str, ModelSource], settings: Settings) -> FastAP
         if watcher is not None:
             watcher.cancel()
         queue.close()
+        if log is not None:
+            log.close()
 
     # FastAPI's own pages of documentation load scripts from elsewhere.
     app = FastAPI(
@@ -66,8 +76,9 @@ def create_app(sources: Mapping[str, ModelSource], settings: Settings) -> FastAP
     app.state.ready = False
     app.state.fleet, app.state.meter = fleet, meter
     install_handlers(app)
-    app.include_router(search_router(fleet, queue, gatekeeper, meter, settings.limits))
+    app.include_router(search_router(fleet, queue, gatekeeper, meter, settings.limits, decoder))
     app.include_router(catalogue_router(fleet, gatekeeper, settings.limits))
+    app.include_router(change_router(live, queue, gatekeeper, meter, settings.limits))
     app.include_router(operations_router(fleet, gatekeeper, meter, settings.limits))
     app.include_router(api_page_router(app))
     app.include_router(page_router(settings.page))

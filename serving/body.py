@@ -1,4 +1,4 @@
-"""Reads the body of a search, at most as large as allowed and no longer than allowed, into its fields."""
+"""Reads the body of a request, at most as large as allowed and no longer than allowed, into its fields."""
 
 from __future__ import annotations
 
@@ -12,11 +12,13 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 
 from serving.problems import Problem, invalid_field
-from serving.search_request import FIELDS, SearchRequest, read_json
+from serving.search_request import SearchRequest, read_json
 from serving.settings import MULTIPART_OVERHEAD, Limits
 from serving.work_queue import WorkQueue
 
 JSON, FORM = "application/json", "multipart/form-data"
+MOST_FIELDS = 20  # more than any request has
+PICTURE = "image"
 
 
 @contextlib.asynccontextmanager
@@ -24,17 +26,33 @@ async def search_request(request: Request, limits: Limits, queue: WorkQueue) -> 
     """The checked request; the room for its body is held for the length of the block.
 
     Raises:
-        Problem: 408 when the body does not come, 411 or 413 by its length, 415 for another media type, 422 for a field,
-            429 when too many bodies are held already.
+        Problem: 422 for a field, and those of `request_fields`.
+    """
+    async with request_fields(request, limits, queue) as fields:
+        yield SearchRequest.from_fields(fields, limits)
+
+
+@contextlib.asynccontextmanager
+async def request_fields(
+    request: Request, limits: Limits, queue: WorkQueue, most_pictures: int = 1
+) -> AsyncIterator[dict[str, Any]]:
+    """The fields of the body; the room for it is held for the length of the block.
+
+    Args:
+        most_pictures: how often the file `image` may come in a form; where more than one may come, it is a list.
+
+    Raises:
+        Problem: 408 when the body does not come, 411 or 413 by its length, 415 for another media type, 422 when it makes
+            no sense, 429 when too many bodies are held already.
     """
     size = body_size(request, limits)
     with queue.hold(size):
         try:
             async with asyncio.timeout(limits.body_seconds):
-                fields = await read_fields(request, size)
+                fields = await read_fields(request, size, most_pictures)
         except TimeoutError:
             raise Problem(408, "too-slow", f"the body took longer than {limits.body_seconds} s") from None
-        yield SearchRequest.from_fields(fields, limits)
+        yield fields
 
 
 def body_size(request: Request, limits: Limits) -> int:
@@ -53,7 +71,7 @@ def body_size(request: Request, limits: Limits) -> int:
     return int(stated)
 
 
-async def read_fields(request: Request, most: int) -> dict[str, Any]:
+async def read_fields(request: Request, most: int, most_pictures: int = 1) -> dict[str, Any]:
     """The fields of a JSON object or of a form.
 
     Raises:
@@ -67,18 +85,18 @@ async def read_fields(request: Request, most: int) -> dict[str, Any]:
             raise invalid_field("body", type(values).__name__, "must be a JSON object")
         return values
     if media == FORM:
-        return await _form_fields(request, most)
+        return await _form_fields(request, most, most_pictures)
     raise Problem(
         415, "unsupported-media-type", f"send {FORM} or {JSON}", field="content-type", limit=f"{FORM} or {JSON}"
     )
 
 
-async def _form_fields(request: Request, most: int) -> dict[str, Any]:
+async def _form_fields(request: Request, most: int, most_pictures: int) -> dict[str, Any]:
     parser = MultiPartParser(
         request.headers,
         _limited(request, most),
-        max_files=1,
-        max_fields=len(FIELDS),
+        max_files=most_pictures,
+        max_fields=MOST_FIELDS,
         max_part_size=MULTIPART_OVERHEAD,
     )
     parser.spool_max_size = most  # nothing is written to disk; the body's size is limited
@@ -89,17 +107,21 @@ async def _form_fields(request: Request, most: int) -> dict[str, Any]:
     except (KeyError, ValueError, AssertionError):  # of a header that the parser does not foresee
         raise invalid_field("body", "form", "is no multipart/form-data") from None
     try:
-        return await _each_once(form)
+        return await _named(form, most_pictures > 1)
     finally:
         await form.close()
 
 
-async def _each_once(form: FormData) -> dict[str, Any]:
-    fields: dict[str, Any] = {}
+async def _named(form: FormData, several_pictures: bool) -> dict[str, Any]:
+    fields: dict[str, Any] = {PICTURE: []} if several_pictures else {}
     for name, value in form.multi_items():
-        if name in fields:
+        content = await value.read() if isinstance(value, UploadFile) else value
+        if several_pictures and name == PICTURE:
+            fields[PICTURE].append(content)
+        elif name in fields:
             raise invalid_field(name[:60], "...", "was sent twice")
-        fields[name] = await value.read() if isinstance(value, UploadFile) else value
+        else:
+            fields[name] = content
     return fields
 
 

@@ -16,8 +16,17 @@ from typing import Self, Unpack
 import httpx
 
 from serving import client_wire as wire
-from serving.answers import FilterValues, Item, SearchAnswer, Version
-from serving.client_wire import Call, ItemOptions, SearchOptions, ServerError, SimilarOptions, content, parsed
+from serving.answers import FilterValues, Item, ItemChange, SearchAnswer, Version
+from serving.client_wire import (
+    Call,
+    ChangeOptions,
+    ItemOptions,
+    SearchOptions,
+    ServerError,
+    SimilarOptions,
+    content,
+    parsed,
+)
 
 __all__ = ["AsyncClient", "Client", "ServerError"]
 
@@ -30,6 +39,7 @@ class Client:
         api_key: where the server asks for one.
         timeout: seconds.
         transport: another way to send, for tests.
+        admin_token: to change the catalogue.
     """
 
     def __init__(
@@ -38,7 +48,9 @@ class Client:
         api_key: str | None = None,
         timeout: float = 30.0,
         transport: httpx.BaseTransport | None = None,
+        admin_token: str | None = None,
     ) -> None:
+        self._token = admin_token
         self._http = httpx.Client(**wire.connection(base_url, api_key, timeout), transport=transport)
 
     def search(self, image: bytes, **options: Unpack[SearchOptions]) -> SearchAnswer:
@@ -59,6 +71,18 @@ class Client:
     def filters(self, model: str | None = None) -> FilterValues:
         """What can be filtered by."""
         return parsed(self._send(wire.filters_call(model)), FilterValues)
+
+    def put_item(self, item_id: str, *images: bytes, **options: Unpack[ChangeOptions]) -> ItemChange:
+        """Adds a product, or replaces all of one; it is on the server's disk and searchable when this returns."""
+        return parsed(self._send(wire.put_call(item_id, images, options, self._token)), ItemChange)
+
+    def add_item(self, item_id: str, *images: bytes, **options: Unpack[ChangeOptions]) -> ItemChange:
+        """Adds a product that is not there yet."""
+        return parsed(self._send(wire.put_call(item_id, images, options, self._token, only_new=True)), ItemChange)
+
+    def delete_item(self, item_id: str, version: int | None = None) -> ItemChange:
+        """Takes a product out; no search finds it when this returns."""
+        return parsed(self._send(wire.delete_call(item_id, version, self._token)), ItemChange)
 
     def version(self) -> Version:
         return parsed(self._send(wire.VERSION_CALL), Version)
@@ -87,7 +111,9 @@ class AsyncClient:
         api_key: str | None = None,
         timeout: float = 30.0,
         transport: httpx.AsyncBaseTransport | None = None,
+        admin_token: str | None = None,
     ) -> None:
+        self._token = admin_token
         self._http = httpx.AsyncClient(**wire.connection(base_url, api_key, timeout), transport=transport)
 
     async def search(self, image: bytes, **options: Unpack[SearchOptions]) -> SearchAnswer:
@@ -108,6 +134,18 @@ class AsyncClient:
     async def filters(self, model: str | None = None) -> FilterValues:
         """See `Client.filters`."""
         return parsed(await self._send(wire.filters_call(model)), FilterValues)
+
+    async def put_item(self, item_id: str, *images: bytes, **options: Unpack[ChangeOptions]) -> ItemChange:
+        """See `Client.put_item`."""
+        return parsed(await self._send(wire.put_call(item_id, images, options, self._token)), ItemChange)
+
+    async def add_item(self, item_id: str, *images: bytes, **options: Unpack[ChangeOptions]) -> ItemChange:
+        """See `Client.add_item`."""
+        return parsed(await self._send(wire.put_call(item_id, images, options, self._token, only_new=True)), ItemChange)
+
+    async def delete_item(self, item_id: str, version: int | None = None) -> ItemChange:
+        """See `Client.delete_item`."""
+        return parsed(await self._send(wire.delete_call(item_id, version, self._token)), ItemChange)
 
     async def version(self) -> Version:
         return parsed(await self._send(wire.VERSION_CALL), Version)

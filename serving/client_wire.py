@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypedDict, TypeVar
+from typing import Any, Required, TypedDict, TypeVar
 from urllib.parse import quote
 
 import httpx
@@ -57,6 +57,22 @@ class SearchOptions(TypedDict, total=False):
     model: str | None
 
 
+class ChangeOptions(TypedDict, total=False):
+    """What a product is.
+
+    Attributes:
+        category: needed.
+        attributes: words such as `colour:red`.
+        crop: of a single picture, as in `SearchOptions`.
+        version: of the product, more than the one that is there; by default the server counts.
+    """
+
+    category: Required[str]
+    attributes: Sequence[str]
+    crop: Sequence[float] | None
+    version: int | None
+
+
 class ItemOptions(TypedDict, total=False):
     """Which of an item's images (its first by default) and which model (the champion by default)."""
 
@@ -78,24 +94,34 @@ class Call:
     url: str
     params: dict[str, Any] = field(default_factory=dict)
     data: dict[str, str] | None = None
-    files: dict[str, tuple[str, bytes]] | None = None
+    files: list[tuple[str, tuple[str, bytes]]] | None = None
+    headers: dict[str, str] = field(default_factory=dict)
 
     @property
     def arguments(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in ("method", "url", "params", "data", "files")}
+        return {name: getattr(self, name) for name in ("method", "url", "params", "data", "files", "headers")}
 
 
 def search_call(image: bytes, options: SearchOptions) -> Call:
     given = _present(options)
     params = _present({"model": given.pop("model", None)})
-    if "crop" in given:
-        given["crop"] = ",".join(str(number) for number in given["crop"])
-    form = {name: value if isinstance(value, str) else json.dumps(value) for name, value in given.items()}
-    return Call("POST", "/search", params, form, {"image": (PICTURE, image)})
+    return Call("POST", "/search", params, _form(given), _files([image]))
+
+
+def put_call(
+    item_id: str, images: Sequence[bytes], options: ChangeOptions, token: str | None, *, only_new: bool = False
+) -> Call:
+    method, url = ("POST", "/items") if only_new else ("PUT", _item_url(item_id))
+    form = _form(_present(options) | ({"item_id": item_id} if only_new else {}))
+    return Call(method, url, data=form, files=_files(images), headers=_bearer(token))
+
+
+def delete_call(item_id: str, version: int | None, token: str | None) -> Call:
+    return Call("DELETE", _item_url(item_id), _present({"version": version}), headers=_bearer(token))
 
 
 def item_call(prefix: str, item_id: str, options: ItemOptions, suffix: str = "") -> Call:
-    return Call("GET", f"/{prefix}/{quote(item_id, safe='')}{suffix}", _present(options))
+    return Call("GET", _item_url(item_id, prefix) + suffix, _present(options))
 
 
 def filters_call(model: str | None) -> Call:
@@ -109,6 +135,23 @@ def connection(base_url: str, api_key: str | None, timeout: float) -> dict[str, 
     """Settings of httpx's clients. Proxies of the environment are not used."""
     headers = {} if api_key is None else {"X-API-Key": api_key}
     return {"base_url": base_url, "headers": headers, "timeout": timeout, "trust_env": False}
+
+
+def _item_url(item_id: str, prefix: str = "items") -> str:
+    return f"/{prefix}/{quote(item_id, safe='')}"
+
+
+def _bearer(token: str | None) -> dict[str, str]:
+    return {} if token is None else {"Authorization": f"Bearer {token}"}
+
+
+def _files(images: Sequence[bytes]) -> list[tuple[str, tuple[str, bytes]]]:
+    return [("image", (PICTURE, image)) for image in images]
+
+
+def _form(given: dict[str, Any]) -> dict[str, str]:
+    crop = {"crop": ",".join(map(str, given["crop"]))} if "crop" in given else {}
+    return {name: value if isinstance(value, str) else json.dumps(value) for name, value in (given | crop).items()}
 
 
 def _present(options: Mapping[str, Any]) -> dict[str, Any]:

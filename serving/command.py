@@ -19,6 +19,7 @@ from pathlib import Path
 import uvicorn
 
 from serving.app import create_app
+from serving.change_log import ChangeLogError
 from serving.decoding import give_memory_back
 from serving.fleet import DEFAULT_LABEL
 from serving.settings import PAGE, Limits, Settings, SettingsError, access_from_environment
@@ -39,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         app = create_app(sources_of(options), settings)
     except SettingsError as error:
         parser().error(str(error))
-    except SourceError as error:
+    except (SourceError, ChangeLogError) as error:
         sys.exit(f"error: {error}")
     config = uvicorn.Config(
         app,
@@ -82,9 +83,15 @@ def parser() -> argparse.ArgumentParser:
     )
     add("--host", default="127.0.0.1")
     add("--port", type=int, default=8000, help="0 for any free one")
-    add("--workers", type=int, default=os.cpu_count() or 1, help="queries worked on at a time")
+    add(
+        "--workers",
+        type=int,
+        help="queries worked on at a time (default: CPUs, or --batch if more)",
+    )
+    add("--batch", type=int, default=1, metavar="N", help="queries that one run of a net may answer")
     add("--queue", type=int, default=Settings().queue, help="queries that may wait; more are answered 429")
     add("--watch", type=float, default=0.0, metavar="SECONDS", help="look models up anew this often; 0: never")
+    add("--changes", metavar="FOLDER", type=Path, help="keep changes of the catalogue here, and allow them")
     add("--rate", type=float, default=0.0, help="requests per second of one client; 0: any number")
     add("--burst", type=int, default=20, help="requests that a client may send at once after a pause")
     add("--cors", metavar="ORIGIN", action="append", default=[], help="a web origin that browsers may call from")
@@ -97,10 +104,12 @@ def parser() -> argparse.ArgumentParser:
 
 def settings_of(options: argparse.Namespace) -> Settings:
     return Settings(
-        workers=options.workers,
+        workers=max(os.cpu_count() or 1, options.batch) if options.workers is None else options.workers,
+        batch=options.batch,
         queue=options.queue,
         watch_seconds=options.watch,
         page=options.page,
+        changes=options.changes,
         limits=Limits(image_bytes=options.max_image_bytes, pixels=options.max_pixels),
         access=access_from_environment(os.environ, options.rate, options.burst, options.cors),
     )

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 
 from retrieval.images import DecodeLimits, ImageError, OversizedImageError, Uint8Image, crop, decode_image
 from serving.problems import Problem
-from serving.search_request import SearchRequest
 from serving.settings import Limits
 
 SMALL_PIXELS = 2_000_000  # some 60 MB while it is decoded
@@ -30,8 +29,8 @@ class Decoder:
         self._large = threading.Lock()
 
     @contextlib.contextmanager
-    def query(self, asked: SearchRequest) -> Iterator[Uint8Image]:
-        """The picture inside its crop box, uint8 (H, W, 3), for the length of the block.
+    def picture(self, data: bytes, bbox: tuple[int, int, int, int] | None) -> Iterator[Uint8Image]:
+        """What is inside the crop box of a picture file, uint8 (H, W, 3), for the length of the block.
 
         Raises:
             ImageError: when the file is no picture that we accept.
@@ -39,11 +38,11 @@ class Decoder:
         """
         with contextlib.ExitStack() as stack:
             try:
-                image = decode_image(asked.image, self._small)  # looks at the header first
+                image = decode_image(data, self._small)  # looks at the header first
             except OversizedImageError:
                 stack.enter_context(self._large)
-                image = decode_image(asked.image, self._limits)
-            yield _inside(image, asked.bbox)
+                image = decode_image(data, self._limits)
+            yield _inside(image, bbox)
 
 
 def give_memory_back() -> None:

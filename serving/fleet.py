@@ -6,9 +6,13 @@ import asyncio
 import logging
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from retrieval.changed_gallery import ChangedGallery, Entry
+from retrieval.images import ImageError
 from serving.answers import Swap
+from serving.batching import batched
+from serving.change_log import ChangeLog
 from serving.loaded import LoadedModel
 from serving.meter import Meter
 from serving.problems import invalid_field
@@ -21,24 +25,42 @@ DEFAULT_LABEL = "champion"
 
 @dataclass(frozen=True)
 class _Loaded:
-    """A model and what its source called it."""
+    """A model with its gallery as it is now, and what its source called it."""
 
     identity: str
     model: LoadedModel
+    gallery: ChangedGallery
+
+    def over(self, gallery: ChangedGallery) -> _Loaded:
+        return _Loaded(self.identity, replace(self.model, retriever=gallery.retriever), gallery)
 
 
 class Fleet:
     """Label -> model; loaded by the constructor, in the order of `sources`.
 
-    A request takes its model once, at its start, and keeps it to its end; `reload` puts another one in its place, which
-    only later requests see.
+    A request takes its model once, at its start, and keeps it to its end; `reload` and `publish` put another one in its
+    place, which only later requests see.
+
+    Args:
+        sources: where the models come from.
+        meter: is told of models and reloads.
+        log: changes of the catalogue, which every model's gallery is brought up to.
+        batch: queries that one run of a net may answer.
+
+    Attributes:
+        changing: whoever writes to `log` holds it until the change is published.
     """
 
-    def __init__(self, sources: Mapping[str, ModelSource], meter: Meter) -> None:
+    def __init__(
+        self, sources: Mapping[str, ModelSource], meter: Meter, log: ChangeLog | None = None, batch: int = 1
+    ) -> None:
         self._sources = dict(sources)
         self._meter = meter
+        self._log = log
+        self._batch = batch
         self._loading = threading.Lock()
-        self._loaded = {label: _Loaded(*source.load()) for label, source in self._sources.items()}
+        self.changing = threading.Lock()
+        self._loaded = {label: self._load(label)[0] for label in self._sources}
         meter.set_models(self.models())
 
     def models(self) -> dict[str, LoadedModel]:
@@ -54,6 +76,13 @@ class Fleet:
             raise invalid_field("model", label, f"is not loaded; loaded: {', '.join(self._loaded)}")
         return self._loaded[label].model
 
+    def galleries(self) -> dict[str, ChangedGallery]:
+        return {label: loaded.gallery for label, loaded in self._loaded.items()}
+
+    def publish(self, galleries: Mapping[str, ChangedGallery]) -> None:
+        """Lets later requests search in these galleries; hold `changing` since you took the ones that they come from."""
+        self._loaded |= {label: self._loaded[label].over(gallery) for label, gallery in galleries.items()}
+
     def reload(self) -> list[Swap]:
         """Loads what the sources hold now, where it is another model; nothing changes for a label whose source fails.
 
@@ -66,19 +95,42 @@ class Fleet:
             return [self._reload_one(label) for label in self._sources]
 
     def _reload_one(self, label: str) -> Swap:
-        source, before = self._sources[label], self._loaded[label]
+        before = self._loaded[label]
         try:
-            if source.current() != before.identity:
-                self._loaded[label] = _Loaded(*source.load())
+            changed = self._sources[label].current() != before.identity
+            if changed:
+                fresh, sequence = self._load(label)
+                with self.changing:
+                    self._loaded[label], _ = self._caught_up(fresh, sequence)
         except SourceError:
             self._meter.reloads.labels("failed").inc()
             raise
         after = self._loaded[label]
-        if after is not before:
+        if changed:
             self._meter.reloads.labels("swapped").inc()
             self._meter.set_models(self.models())
             logger.info("%s: %s -> %s", label, before.model.identity, after.model.identity)
-        return Swap(label=label, before=before.model.identity, after=after.model.identity, changed=after is not before)
+        return Swap(label=label, before=before.model.identity, after=after.model.identity, changed=changed)
+
+    def _load(self, label: str) -> tuple[_Loaded, int]:
+        """What the source holds after the changes so far; see `_caught_up`."""
+        identity, single = self._sources[label].load()
+        model = batched(single, self._batch)
+        return self._caught_up(_Loaded(identity, model, ChangedGallery(model.retriever)), 0)
+
+    def _caught_up(self, loaded: _Loaded, sequence: int) -> tuple[_Loaded, int]:
+        """`loaded` after the changes that are later than `sequence`, and the sequence after which others may have come."""
+        if self._log is None:
+            return loaded, sequence
+        entries: dict[str, Entry | None] = {}
+        reached = self._log.sequence
+        for change in self._log.since(sequence):
+            try:
+                described = None if change.product is None else loaded.gallery.describe(change.product)
+            except ImageError as error:
+                raise SourceError(f"{change.item_id!r} of the changed catalogue cannot be encoded: {error}") from error
+            entries[change.item_id] = described
+        return (loaded.over(loaded.gallery.changed(entries)) if entries else loaded), reached
 
     async def watch(self, seconds: float) -> None:
         """Reloads every so often, for ever; a source that fails is tried again."""

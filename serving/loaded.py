@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -46,29 +45,13 @@ class LoadedModel:
     @cached_property
     def filter_values(self) -> FilterValues:
         """Values with the number of gallery images that have them."""
-        table = self.retriever.items.table
-        categories = Counter(table.column("category").to_pylist())
-        names = Counter(name for names in table.column("attributes").to_pylist() for name in set(names))
+        items = self.retriever.items
+        names = items.attribute_counts()
         colours = {name.removeprefix(COLOUR): count for name, count in names.items() if name.startswith(COLOUR)}
         others = {name: count for name, count in names.items() if not name.startswith(COLOUR)}
-        return FilterValues(category=_counts(categories), attributes=_counts(others), colour=_counts(colours))
-
-    @cached_property
-    def _rows(self) -> dict[str, list[int]]:
-        rows: dict[str, list[int]] = {}
-        for row, item_id in enumerate(self.retriever.items.table.column("item_id").to_pylist()):
-            rows.setdefault(item_id, []).append(row)
-        return rows
-
-    def rows_of(self, item_id: str) -> list[int]:
-        """The gallery rows of a product, at least one.
-
-        Raises:
-            QueryError: when the gallery has no such product.
-        """
-        if item_id not in self._rows:
-            raise QueryError("item_id", item_id, f"is not among the {len(self._rows)} items of the gallery")
-        return self._rows[item_id]
+        return FilterValues(
+            category=_counts(items.category_counts()), attributes=_counts(others), colour=_counts(colours)
+        )
 
     def row_of(self, item_id: str, image_id: str | None) -> int:
         """The row of one image of a product, its first one when `image_id` is None.
@@ -76,7 +59,7 @@ class LoadedModel:
         Raises:
             QueryError: when the product is unknown or has no such image.
         """
-        rows = self.rows_of(item_id)
+        rows = self.retriever.items.rows_of(item_id)
         if image_id is None:
             return rows[0]
         ids = self.retriever.items.image_ids
@@ -89,7 +72,7 @@ class LoadedModel:
         """Does now what the first requests would wait for."""
         self.retriever.bundle.open_all()
         self.retriever.warm_up()
-        _ = self.filter_values, self._rows
+        _ = self.filter_values, self.retriever.items.rows_by_item
 
 
 def load_model(
@@ -110,5 +93,5 @@ def load_model(
     return model
 
 
-def _counts(counted: Counter[str] | dict[str, int]) -> list[Count]:
+def _counts(counted: dict[str, int]) -> list[Count]:
     return [Count(name=name, count=counted[name]) for name in sorted(counted)]

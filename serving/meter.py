@@ -35,6 +35,7 @@ class Meter:
             "croquis_best_score", "Best score of a search.", ["model"], buckets=SCORES, registry=own
         )
         self.reloads = Counter("croquis_reloads", "Changes of a served model.", ["outcome"], registry=own)
+        self.changes = Counter("croquis_catalogue_changes", "Changes of the catalogue.", ["kind"], registry=own)
         self._models = Gauge(
             "croquis_model_info", "1 for each loaded model.", ["label", "name", "version", "bundle"], registry=own
         )

@@ -17,6 +17,7 @@ from retrieval.images import FORMATS as IMAGE_FORMATS
 from retrieval.images import ImageError, OversizedImageError
 from retrieval.query import QueryError
 from serving.answers import ProblemBody
+from serving.change_log import ChangeLogError
 
 logger = logging.getLogger(__name__)
 
@@ -102,6 +103,11 @@ def install_handlers(app: FastAPI) -> None:
     @app.exception_handler(ImageError)
     async def image(_: Request, error: ImageError) -> Response:
         return of_image(error).response()
+
+    @app.exception_handler(ChangeLogError)
+    async def not_kept(request: Request, error: ChangeLogError) -> Response:
+        logger.error("%s %s was not kept: %s", request.method, request.url.path, error)
+        return Problem(507, "not-kept", "the change could not be kept on disk; nothing has changed").response()
 
     @app.exception_handler(RequestValidationError)
     async def validation(_: Request, error: RequestValidationError) -> Response:

@@ -54,7 +54,7 @@ def search_answer(model: LoadedModel, label: str, asked: SearchRequest, answer: 
 def similar_answer(model: LoadedModel, label: str, row: int, k: int) -> SearchAnswer:
     """The images of other products most like the one in `row`; the attributes shared are the catalogue's."""
     (record,) = model.retriever.items.records([row])
-    own = model.rows_of(record["item_id"])
+    own = model.retriever.items.rows_of(record["item_id"])
     hits = model.retriever.similar(record["image_id"], k + len(own) - 1)
     others = [hit for hit in hits if hit.item_id != record["item_id"]][:k]
     return SearchAnswer(
@@ -67,7 +67,7 @@ def similar_answer(model: LoadedModel, label: str, row: int, k: int) -> SearchAn
 
 def item_answer(model: LoadedModel, label: str, item_id: str) -> Item:
     """A product; category and attributes are those of its first image."""
-    rows = model.rows_of(item_id)
+    rows = model.retriever.items.rows_of(item_id)
     first = model.retriever.items.records(rows[:1])[0]
     ids = [model.retriever.items.image_ids[row] for row in rows]
     return Item(

@@ -11,20 +11,22 @@ from starlette.responses import Response
 from retrieval.hits import Stopwatch
 from serving.access import Gatekeeper
 from serving.answers import SearchAnswer
-from serving.body import FORM, JSON, search_request
+from serving.body import JSON, search_request
 from serving.decoding import Decoder
 from serving.fleet import DEFAULT_LABEL, Fleet
 from serving.meter import Meter
 from serving.problems import IN_OPENAPI
+from serving.request_schema import body_schema
 from serving.results import search_answer
 from serving.search_request import DEFAULT_K, SearchRequest
 from serving.settings import Limits
 from serving.work_queue import WorkQueue
 
 
-def search_router(fleet: Fleet, queue: WorkQueue, gatekeeper: Gatekeeper, meter: Meter, limits: Limits) -> APIRouter:
+def search_router(
+    fleet: Fleet, queue: WorkQueue, gatekeeper: Gatekeeper, meter: Meter, limits: Limits, decoder: Decoder
+) -> APIRouter:
     router = APIRouter(tags=["search"])
-    decoder = Decoder(limits)
 
     @router.post(
         "/search",
@@ -39,7 +41,7 @@ def search_router(fleet: Fleet, queue: WorkQueue, gatekeeper: Gatekeeper, meter:
 
         def answer(asked: SearchRequest) -> bytes:
             watch = Stopwatch()
-            with decoder.query(asked) as picture:
+            with decoder.picture(asked.image, asked.bbox) as picture:
                 watch.lap("decode")
                 found = chosen.retriever.answer(
                     picture, asked.k, asked.mode, asked.filters, asked.rerank, describe=asked.describe
@@ -92,17 +94,4 @@ def request_body(limits: Limits) -> dict[str, Any]:
         "filters": filters,
         "crop": {"type": "array", "items": {"type": "number"}, "minItems": 4, "maxItems": 4},
     }
-    return {
-        "required": True,
-        "content": {
-            media: {
-                "schema": {
-                    "type": "object",
-                    "properties": {**own, **common},
-                    "required": ["image"],
-                    "additionalProperties": False,
-                }
-            }
-            for media, own in ((FORM, as_form), (JSON, as_json))
-        },
-    }
+    return body_schema(as_form, as_json, common, ["image"])

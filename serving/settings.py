@@ -74,14 +74,18 @@ class Settings:
     Attributes:
         workers: queries that are worked on at a time.
         queue: queries that may wait for a worker; one more is answered 429.
+        batch: queries that one run of a net may answer; workers beyond the CPUs wait for one another to fill it.
         watch_seconds: how often the models are looked up anew, 0 for never.
         page: folder of the web page.
+        changes: folder where changes of the catalogue are kept; None when it cannot be changed.
     """
 
     workers: int = field(default_factory=lambda: os.cpu_count() or 1)
     queue: int = 128
+    batch: int = 1
     watch_seconds: float = 0.0
     page: Path = PAGE
+    changes: Path | None = None
     limits: Limits = Limits()
     access: Access = field(default_factory=Access)
 
@@ -89,6 +93,7 @@ class Settings:
         for name, value, least in (
             ("workers", self.workers, 1),
             ("queue", self.queue, 0),
+            ("batch", self.batch, 1),
             ("watch_seconds", self.watch_seconds, 0),
             ("rate", self.access.rate, 0),
             ("burst", self.access.burst, 1),

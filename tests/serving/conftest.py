@@ -22,6 +22,7 @@ from retrieval.index import build_index
 from retrieval.items import GALLERY_SCHEMA
 from retrieval.retriever import Retriever
 from serving.app import create_app
+from serving.command import listening_socket
 from serving.settings import Settings
 from serving.sources import BundleSource
 from tests.retrieval import conftest as tiny
@@ -93,7 +94,7 @@ def client(bundle: Path) -> Iterator[TestClient]:
 def listening(app: Any) -> Iterator[str]:
     """The address of `app` on a free port of this machine, served by a thread."""
     server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="error", access_log=False))
-    socket = server.config.bind_socket()
+    socket = listening_socket(server.config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [socket]}, daemon=True)
     thread.start()
     try:

@@ -3,20 +3,66 @@
 from __future__ import annotations
 
 import shutil
+import threading
+from itertools import groupby
 from pathlib import Path
+from typing import Self
 
+import httpx
 import pytest
-from starlette.testclient import TestClient
 
+from serving.answers import ModelName
 from serving.app import create_app
+from serving.client import Client
 from serving.registry_source import RegistrySource
 from serving.settings import Access, Settings
 from serving.sources import SourceError
+from stages.promote import main as promote_command
 from tests.registry_world import MODEL, Project, begun_project, copied
-from tests.serving.test_operations import ADMIN, TOKEN
-from tracking.promotion import promote, rollback
+from tests.serving.conftest import listening, photo
+from tests.serving.test_operations import ADMIN, TOKEN, wait_for
+from tracking.promotion import rollback
 
 URI = f"models:/{MODEL}@champion"
+CLIENTS = 4
+
+
+class Searching:
+    """Clients that search for as long as the block runs.
+
+    Attributes:
+        models: which model answered, in the order of the answers.
+        failures: whatever was no answer.
+    """
+
+    def __init__(self, address: str) -> None:
+        self.models: list[ModelName] = []
+        self.failures: list[Exception] = []
+        self._address, self._ended = address, threading.Event()
+        self._threads = [threading.Thread(target=self._search) for _ in range(CLIENTS)]
+
+    def until(self, version: str) -> None:
+        """Waits until a version answers."""
+        seen = len(self.models)
+        wait_for(lambda: any(model.version == version for model in self.models[seen:]) or bool(self.failures))
+
+    def _search(self) -> None:
+        with Client(self._address) as client:
+            while not self._ended.is_set():
+                try:
+                    self.models.append(client.search(photo(), k=3).model)
+                except Exception as error:
+                    self.failures.append(error)
+
+    def __enter__(self) -> Self:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        for thread in self._threads:
+            thread.join()
 
 
 @pytest.fixture
@@ -27,38 +73,40 @@ def project(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatc
     return made
 
 
-def served(client: TestClient) -> tuple[str, str]:
-    """Version and bundle that answer a search."""
-    model = client.get("/similar/test-0?k=1").json()["model"]
-    return model["version"], model["bundle"]
-
-
 @pytest.mark.slow
-def test_promotion_and_rollback_reach_the_server(project: Project) -> None:
+def test_promotion_and_rollback_reach_the_server_without_a_lost_request(project: Project) -> None:
     registry = project.registry
-    one, two = (registry.version(number) for number in (1, 2))
+    hashes = {str(number): registry.version(number).bundle_hash for number in (1, 2)}
     if registry.aliases()["champion"] == 2:
         rollback(registry)
     source = RegistrySource.open(URI, project.root)
-    app = create_app({"champion": source}, Settings(access=Access(admin_token=TOKEN)))
-    with TestClient(app) as client:
-        assert served(client) == ("1", one.bundle_hash)
-        (info,) = client.get("/version").json()["models"]
-        assert (info["name"], info["version"]) == (MODEL, "1")
+    settings = Settings(workers=2, watch_seconds=0.2, access=Access(admin_token=TOKEN))
+    with listening(create_app({"champion": source}, settings)) as address, Client(address) as client:
+        (info,) = client.version().models
+        assert (info.name, info.version, info.bundle) == (MODEL, "1", hashes["1"])
         logged = registry.metrics(1)
         assert (
-            info["metrics"]["consumer_to_shop/encoder/hit_at_1"]
+            info.metrics["consumer_to_shop/encoder/hit_at_1"]
             == logged["siamese/test/consumer_to_shop/encoder/hit_at_1"]
         )
-        assert {f"siamese/test/{name}" for name in info["metrics"]} <= set(logged)
-        promote(registry, 2)
-        assert served(client) == ("1", one.bundle_hash)
-        (swap,) = client.post("/admin/reload", headers=ADMIN).json()
-        assert (swap["before"]["version"], swap["after"]["version"]) == ("1", "2")
-        assert served(client) == ("2", two.bundle_hash)
-        rollback(registry)
-        client.post("/admin/reload", headers=ADMIN)
-        assert served(client) == ("1", one.bundle_hash)
+        assert {f"siamese/test/{name}" for name in info.metrics} <= set(logged)
+        with Searching(address) as searching:
+            searching.until("1")
+            for arguments, version in (
+                (["--apply", "--version", "2"], "2"),
+                (["--rollback"], "1"),
+                (["--rollback"], "2"),
+            ):
+                assert promote_command(arguments) == 0
+                searching.until(version)  # the watcher saw it
+                swaps = httpx.post(f"{address}/admin/reload", headers=ADMIN, timeout=60, trust_env=False).json()
+                assert [swap["changed"] for swap in swaps] == [False]
+    assert not searching.failures
+    assert {(model.version, model.bundle) for model in searching.models} == set(hashes.items())
+    order = [version for version, _ in groupby(model.version for model in searching.models)]
+    assert len(searching.models) > 40
+    assert order[0] == "1"
+    assert order[-1] == "2"
 
 
 @pytest.mark.slow

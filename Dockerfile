@@ -1,0 +1,26 @@
+# The search server on a bundle, without torch and without MLflow.
+#
+#   docker build -t croquis .
+#   docker run --rm -p 127.0.0.1:8000:8000 -v "$PWD/models/bundles/siamese:/bundle:ro" -v croquis-changes:/changes croquis
+FROM python:3.11-slim-bookworm
+
+ENV PYTHONUNBUFFERED=1 \
+    PYTHONDONTWRITEBYTECODE=1 \
+    OMP_WAIT_POLICY=passive \
+    OMP_NUM_THREADS=1
+
+WORKDIR /build
+COPY . .
+# hadolint ignore=DL3013
+RUN pip install --no-cache-dir '.[serving]' && rm -rf /build/* \
+    && useradd --uid 10001 --no-create-home --shell /usr/sbin/nologin croquis \
+    && mkdir /changes && chown croquis /changes
+
+WORKDIR /
+USER 10001
+VOLUME ["/bundle", "/changes"]
+EXPOSE 8000
+HEALTHCHECK --interval=15s --timeout=5s --start-period=30s --retries=3 \
+    CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8000/readyz', timeout=4)"]
+ENTRYPOINT ["python", "-m", "serving", "--host", "0.0.0.0", "--port", "8000"]
+CMD ["--bundle", "/bundle", "--changes", "/changes"]

@@ -1,0 +1,78 @@
+"""The Dockerfile: what a linter says of it, and that what it copies, installs and starts is what the project has."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import sysconfig
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from serving.command import parser
+
+ROOT = Path(__file__).resolve().parents[2]
+HEAVY = {"torch", "torchvision", "pytorch-lightning", "mlflow", "dvc"}
+
+
+@pytest.fixture(scope="module")
+def instructions() -> list[tuple[str, str]]:
+    """Name and arguments of each instruction, in order."""
+    text = (ROOT / "Dockerfile").read_text().replace("\\\n", " ")
+    lines = [line for line in text.splitlines() if line.strip() and not line.startswith("#")]
+    return [(name, arguments) for name, _, arguments in (line.partition(" ") for line in lines)]
+
+
+@pytest.fixture(scope="module")
+def project() -> dict[str, object]:
+    return tomllib.loads((ROOT / "pyproject.toml").read_text())
+
+
+def last(instructions: list[tuple[str, str]], name: str) -> str:
+    return [arguments for found, arguments in instructions if found == name][-1]
+
+
+def test_the_linter_finds_nothing() -> None:
+    linter = shutil.which("hadolint") or shutil.which("hadolint", path=sysconfig.get_path("scripts"))
+    if linter is None:
+        pytest.skip("hadolint is not installed")
+    done = subprocess.run([linter, "--no-color", "Dockerfile"], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout + done.stderr) == (0, "")
+
+
+def test_the_build_is_given_every_package_and_nothing_large(project: dict[str, dict]) -> None:
+    lines = (ROOT / ".dockerignore").read_text().splitlines()
+    rules = [line for line in lines if line and not line.startswith("#")]
+    assert rules[0] == "*"
+    given = {rule[1:] for rule in rules if rule.startswith("!")}
+    packages = {name.partition(".")[0] for name in project["tool"]["setuptools"]["packages"]}
+    assert given == packages | {"pyproject.toml", "README.md", "LICENSE"}  # what setuptools needs to build
+
+
+def test_what_is_installed_trains_and_tracks_nothing(
+    instructions: list[tuple[str, str]], project: dict[str, dict]
+) -> None:
+    (run,) = [arguments for name, arguments in instructions if name == "RUN"]
+    (extra,) = re.findall(r"pip install [^&]*'\.\[(.+?)\]'", run)
+    described = project["project"]
+    needed = [*described["dependencies"], *described["optional-dependencies"][extra]]
+    assert not HEAVY & {re.split(r"[<>=!\[]", line)[0] for line in needed}
+
+
+def test_it_runs_as_nobody_special_and_tells_its_health(instructions: list[tuple[str, str]]) -> None:
+    assert int(last(instructions, "USER")) >= 10_000
+    assert [name for name, _ in instructions].index("USER") < [name for name, _ in instructions].index("ENTRYPOINT")
+    assert "/readyz" in last(instructions, "HEALTHCHECK")
+
+
+def test_the_start_command_is_one_that_the_server_takes(instructions: list[tuple[str, str]]) -> None:
+    entry, command = (json.loads(last(instructions, name)) for name in ("ENTRYPOINT", "CMD"))
+    assert entry[:3] == ["python", "-m", "serving"]
+    options = parser().parse_args([*entry[3:], *command])
+    volumes = json.loads(last(instructions, "VOLUME"))
+    assert [str(options.bundle), str(options.changes)] == volumes
+    assert str(options.port) == last(instructions, "EXPOSE")
+    assert f":{options.port}/readyz" in last(instructions, "HEALTHCHECK")
