@@ -16,6 +16,7 @@ from serving.problems import Problem
 from serving.settings import ADMIN_TOKEN_VARIABLE, Access
 
 KEY_HEADER = "x-api-key"
+ADMIN = "(admin)"  # in the log
 MOST_CLIENTS = 10_000  # whose use is remembered
 
 
@@ -62,6 +63,7 @@ class Gatekeeper:
             self._meter.refused.labels("admin").inc()
             headers = {"WWW-Authenticate": "Bearer"}
             raise Problem(401, "unauthorised", "send Authorization: Bearer with the admin token", headers=headers)
+        request.state.client_name = ADMIN
 
     def _named(self, key: str) -> str:
         sent = _digest(key)

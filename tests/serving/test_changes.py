@@ -16,12 +16,13 @@ import pytest
 from starlette.testclient import TestClient
 
 from retrieval.images import encode_png
+from retrieval.product import Product, ProductPicture
 from serving.app import create_app
 from serving.change_log import ChangeLog, ChangeLogError
 from serving.client import AsyncClient, Client, ServerError
 from serving.command import main
 from serving.settings import Access, Limits, Settings
-from serving.sources import BundleSource
+from serving.sources import BundleSource, SourceError
 from tests.serving.conftest import Serve, listening, photo, write_tiny_bundle
 from tests.serving.test_operations import ADMIN, TOKEN, replace_bundle
 
@@ -283,6 +284,25 @@ def test_what_cannot_be_kept_is_not_shown(client: TestClient, monkeypatch: pytes
     assert client.delete("/items/item-red-0", headers=ADMIN).status_code == 507
     assert NEW not in found(client, picture(1))
     assert "item-red-0" in found(client, photo("red-00"))
+
+
+def test_a_kept_picture_that_cannot_be_read_any_more_is_named(bundle: Path, tmp_path: Path) -> None:
+    log = ChangeLog(tmp_path)
+    log.write(NEW, 1, Product(NEW, "shirt", (), (ProductPicture.of(NEW, picture(1)[:60]),)))
+    log.close()
+    with pytest.raises(SourceError, match=r"'shop/new é' of the changed catalogue cannot be encoded: .* damaged"):
+        create_app({"champion": BundleSource(bundle)}, settings(tmp_path))
+
+
+def test_the_log_tells_changes_from_searches(client: TestClient, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level("INFO", "serving.access"):
+        put(client, NEW, picture(1))
+        found(client, picture(1))
+    entries = [json.loads(record.message) for record in caplog.records if record.name == "serving.access"]
+    assert [(entry["method"], entry["path"], entry["client"]) for entry in entries] == [
+        ("PUT", f"/items/{NEW}", "(admin)"),
+        ("POST", "/search", "testclient"),
+    ]
 
 
 @pytest.fixture
