@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 
-from benchmarks import ablation, hashing, leaderboard, negatives, variants
+from benchmarks import ablation, hashing, leaderboard, negatives, rerank, variants
 from benchmarks.code_tables import codes_table, comparisons_table
 from benchmarks.command import BenchmarkError, Options, Values
 from retrieval.files import read_json, write_bytes
@@ -30,6 +30,7 @@ TABLES: dict[str, tuple[str, Table, str]] = {
         for kind, made in (("hashing", codes_table), ("comparisons", comparisons_table))
     },
     "negatives": ("negatives", partial(variants.comparison, variants=negatives.VARIANTS), "negatives"),
+    **{f"rerank-{name}": (f"rerank-{name}", rerank.rerank_table, f"rerank --set {name}") for name in rerank.SETS},
     "ablation": ("ablation", partial(variants.comparison, variants=ablation.variants()), "ablation"),
 }
 

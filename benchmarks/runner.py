@@ -96,9 +96,13 @@ def open_data(values: Values, scratch: Path, make: Callable[[Path], None] = run_
     return folder
 
 
-def open_cell(values: Values, method: str, data: Path, scratch: Path) -> Cell:
-    """The workspace of a method on the data of `data`; its models stay from an earlier call with the same params."""
-    blocks = ("base", "train_embedder", method, "index", "evaluate")
+def open_cell(values: Values, method: str, data: Path, scratch: Path, more: Sequence[str] = ()) -> Cell:
+    """The workspace of a method on the data of `data`; its models stay from an earlier call with the same params.
+
+    Args:
+        more: blocks beyond the method's own that decide on its figures.
+    """
+    blocks = ("base", "train_embedder", method, "index", "evaluate", *more)
     key = digest({"method": method, "data": data.name, **{name: values[name] for name in blocks}})
     folder = scratch / f"cells/{method}-{key}"
     folder.mkdir(parents=True, exist_ok=True)

@@ -6,9 +6,10 @@ from typing import Any, Literal
 
 from figures.curves import category_chart, hit_chart, main_run
 from figures.embedding_map import embedding_map
+from figures.rerank_sheet import rerank_sheet
 from figures.retrieval_sheet import retrieval_sheet
 from figures.tiles import png_bytes
-from retrieval.results import SplitResult
+from retrieval.results import NO_RERANK, RunResult, SplitResult
 from retrieval.retriever import Retriever
 
 # Which runs get a contact sheet, under which name; of several with one name the first that exists.
@@ -21,7 +22,7 @@ SHEETS = (
 
 
 def gallery_sheets(method: str, retriever: Retriever, result: SplitResult, queries: int) -> dict[str, bytes]:
-    """A contact sheet for each domain that asks: `consumer`, `shop`, `sketch`."""
+    """A contact sheet for each domain that asks: `consumer`, `shop`, `sketch`; `reranked` explains the re-ranking."""
     sheets: dict[str, bytes] = {}
     for name, pair, path in SHEETS:
         run = result.run(pair, path)
@@ -30,7 +31,18 @@ def gallery_sheets(method: str, retriever: Retriever, result: SplitResult, queri
         generate = retriever.generate if path == "gan" else None
         title = f"{method}, {result.split}: {pair} ({path})"
         sheets[name] = png_bytes(retrieval_sheet(run, result.gallery, queries, title, generate))
+    reranked = first_reranked(result)
+    if reranked is not None:
+        title = f"{method}, {result.split}: {reranked.name}"
+        sheets["reranked"] = png_bytes(rerank_sheet(reranked, result.gallery, queries, title))
     return sheets
+
+
+def first_reranked(result: SplitResult) -> RunResult | None:
+    """The main pair's run after the bundle's own re-ranking; None where nothing is re-ranked."""
+    main = main_run(result)
+    same = (run for run in result.runs if (run.pair, run.path) == (main.pair, main.path))
+    return next((run for run in same if run.rerank != NO_RERANK), None)
 
 
 def overview_pictures(

@@ -41,7 +41,7 @@ def retrieval_sheet(
     chosen = chosen[np.argsort(run.queries.rows[chosen], kind="stable")]  # shards are read once when rows ascend
     pictures = list(run.queries.take(chosen).images())
     generated: Sequence[Uint8Image | None] = generate(pictures) if generate else [None] * len(pictures)
-    photos = _photos(gallery, np.unique(run.top[chosen]))
+    photos = gallery_photos(gallery, np.unique(run.top[chosen]))
     rows, labels = [], run.queries.labels(gallery.protocol)
     for position, picture, made in zip(chosen, pictures, generated, strict=True):
         results = [
@@ -55,7 +55,8 @@ def retrieval_sheet(
     return contact_sheet(rows, title)
 
 
-def _photos(gallery: Gallery, rows: Chosen) -> dict[int, Uint8Image]:
+def gallery_photos(gallery: Gallery, rows: Chosen) -> dict[int, Uint8Image]:
+    """The photos of gallery rows, by row; -1 is left out."""
     wanted = rows[rows != NO_ROW]
     wanted = wanted[np.argsort(gallery.rows[wanted], kind="stable")]
     return dict(zip(wanted.tolist(), gallery.images(wanted), strict=True))

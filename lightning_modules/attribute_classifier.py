@@ -1,8 +1,8 @@
 """Multi-label attribute classifier (Lim & Nang: VGG-16 with three fully connected layers and 463 outputs).
 
-The loss is binary cross-entropy with logits, the natural reading of the paper, with positives weighted by
-sqrt(negatives / positives) of the train split against the imbalance. An attribute is predicted where its probability passes
-a threshold that maximises F1 on val.
+The loss is cross-entropy: binary for each attribute, the natural reading of the paper, and a softmax over the values of an
+exclusive group where labels are named `group:value` and no training image has two of them. Rare ones weigh more
+(`AttributeLoss`); what is unknown of an image counts nowhere. Probabilities and thresholds are calibrated on val.
 """
 
 from __future__ import annotations
@@ -13,11 +13,12 @@ import numpy as np
 import numpy.typing as npt
 import pytorch_lightning as pl
 import torch
-from sklearn.metrics import average_precision_score, f1_score
 from torch import Tensor, nn
-from torch.nn import functional as F
 from torch.utils.data import DataLoader
 
+from lightning_modules.attribute_labels import Labels, Layout
+from lightning_modules.attribute_outputs import AttributeLoss, Outputs, target_matrix
+from lightning_modules.attribute_report import macro_average_precision
 from lightning_modules.augment import augment
 from lightning_modules.backbones import build_backbone
 from lightning_modules.data import EVAL_BATCH, Batch, ImageSet, RowDataset, batches, to_float
@@ -26,76 +27,28 @@ from lightning_modules.schedule import optimiser_with_schedule
 from params.training import TrainClassifier
 
 MONITOR = "val/macro_average_precision"
-LARGEST_WEIGHT = 10.0
-Probabilities = npt.NDArray[np.float32]
-Labels = npt.NDArray[np.bool_]
-
-
-def attribute_names(images: ImageSet, min_positives: int) -> list[str]:
-    """Attributes that at least `min_positives` images have and at least one lacks, sorted."""
-    counts: dict[str, int] = {}
-    for labels in images.attributes:
-        for label in labels:
-            counts[label] = counts.get(label, 0) + 1
-    return sorted(name for name, count in counts.items() if min_positives <= count < len(images))
-
-
-def label_matrix(images: ImageSet, names: list[str]) -> Labels:
-    """(images, attributes) bool."""
-    return np.asarray([[name in labels for name in names] for labels in map(set, images.attributes)], dtype=bool)
-
-
-def best_thresholds(probabilities: Probabilities, labels: Labels) -> npt.NDArray[np.float64]:
-    """For each attribute the threshold with the best F1; 0.5 where the split has no positive.
-
-    Candidates are the predicted probabilities themselves: sorting them once gives F1 at every cut.
-    """
-    thresholds = np.full(labels.shape[1], 0.5)
-    for column in np.flatnonzero(labels.any(axis=0)):
-        order = np.argsort(-probabilities[:, column], kind="stable")
-        hits = np.cumsum(labels[order, column])
-        f1 = 2 * hits / (np.arange(1, len(order) + 1) + hits[-1])
-        best = int(np.argmax(f1))
-        below = probabilities[order[best + 1], column] if best + 1 < len(order) else 0.0
-        thresholds[column] = (probabilities[order[best], column] + below) / 2
-    return thresholds
-
-
-def macro_average_precision(probabilities: Probabilities, labels: Labels) -> float:
-    """Mean over the attributes that have a positive of the area under the precision-recall curve."""
-    present = labels.any(axis=0)
-    return float(average_precision_score(labels[:, present], probabilities[:, present], average="macro"))
-
-
-def attribute_report(
-    probabilities: Probabilities, labels: Labels, thresholds: npt.NDArray[np.float64], names: list[str]
-) -> dict[str, float]:
-    """Macro and micro F1 at the thresholds, macro average precision, and the average precision of each attribute."""
-    predicted = probabilities >= thresholds
-    present = labels.any(axis=0)
-    report = {
-        "val/macro_average_precision": macro_average_precision(probabilities, labels),
-        "val/macro_f1": float(f1_score(labels[:, present], predicted[:, present], average="macro", zero_division=0)),
-        "val/micro_f1": float(f1_score(labels[:, present], predicted[:, present], average="micro", zero_division=0)),
-    }
-    for column in np.flatnonzero(present):
-        value = average_precision_score(labels[:, column], probabilities[:, column])
-        report[f"val/average_precision/{names[column].replace(':', '/')}"] = float(value)
-    return {name: round(value, 6) for name, value in report.items()}
 
 
 class ClassifierData(pl.LightningDataModule):
-    def __init__(self, train: ImageSet, val: ImageSet, names: list[str], batch_size: int, seed: int) -> None:
+    """Photos of train and val, with what is known of them."""
+
+    def __init__(
+        self,
+        train: ImageSet,
+        val: ImageSet,
+        labels: tuple[Labels, Labels],
+        layout: Layout,
+        batch_size: int,
+        seed: int,
+    ) -> None:
         super().__init__()
-        self.train, self.val, self.names = train, val, names
-        self.val_labels = label_matrix(val, names)
-        self.train_labels = label_matrix(train, names)
+        self.train, self.val, self.layout = train, val, layout
+        self.train_labels, self.val_labels = labels
         self._batch_size = batch_size
         self._sampler = ShuffledBatches(len(train), batch_size, seed)
 
     def train_dataloader(self) -> DataLoader[Batch]:
-        targets = torch.from_numpy(self.train_labels).float()
-        return batches(RowDataset(self.train, targets), self._sampler)
+        return batches(RowDataset(self.train, target_matrix(self.layout, self.train_labels)), self._sampler)
 
     def val_dataloader(self) -> DataLoader[Batch]:
         return batches(RowDataset(self.val), EVAL_BATCH)
@@ -104,15 +57,12 @@ class ClassifierData(pl.LightningDataModule):
 class AttributeClassifier(pl.LightningModule):
     """Backbone, global average pool, then a linear layer or the paper's three fully connected ones."""
 
-    weights: Tensor
-
     def __init__(self, params: TrainClassifier, data: ClassifierData) -> None:
         super().__init__()
         self.backbone = build_backbone(params.backbone)
-        self.head = _head(params, self.backbone.channels, len(data.names))
-        positives = torch.from_numpy(data.train_labels).float().mean(0).clamp(1e-6, 1 - 1e-6)
-        weights = ((1 - positives) / positives).sqrt().clamp(max=LARGEST_WEIGHT)
-        self.register_buffer("weights", weights, persistent=False)
+        self.head = _head(params, self.backbone.channels, len(data.layout.names))
+        self.outputs = Outputs(data.layout)
+        self.loss = AttributeLoss(data.layout, data.train_labels, params.balance)
         self.val_probabilities = np.zeros((0, 0), dtype=np.float32)
         self._params = params
         self._data = data
@@ -124,13 +74,14 @@ class AttributeClassifier(pl.LightningModule):
 
     def forward(self, images: Tensor) -> Tensor:
         """(B, 3, S, S) in [0, 1] -> (B, attributes) probabilities."""
-        return torch.sigmoid(self.logits(images))
+        probabilities: Tensor = self.outputs(self.logits(images)).exp()
+        return probabilities
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         views = augment(to_float(batch["images"]), self._params.augment)
         if self._params.backbone.channels_last:
             views = views.contiguous(memory_format=torch.channels_last)
-        loss = F.binary_cross_entropy_with_logits(self.logits(views), batch["targets"], pos_weight=self.weights)
+        loss: Tensor = self.loss(self.logits(views), batch["targets"])
         self.log("train/loss", loss, on_step=False, on_epoch=True, batch_size=len(views), prog_bar=True)
         return loss
 
@@ -146,15 +97,20 @@ class AttributeClassifier(pl.LightningModule):
         self.log(MONITOR, score, prog_bar=True)
         self.log("val/score", score)
 
-    def predict_all(self, images: ImageSet) -> Probabilities:
-        """Probabilities of all images, unaugmented; (N, attributes)."""
+    def logits_of(self, images: ImageSet) -> npt.NDArray[np.float64]:
+        """Logits of all images, unaugmented and not calibrated; (N, attributes)."""
         self.eval()
         with torch.no_grad():
             parts = [
-                self(to_float(images.images[i : i + EVAL_BATCH]).to(self.device)).cpu()
+                self.logits(to_float(images.images[i : i + EVAL_BATCH]).to(self.device)).cpu()
                 for i in range(0, len(images), EVAL_BATCH)
             ]
-        return torch.cat(parts).numpy()
+        return torch.cat(parts).double().numpy()
+
+    def calibrate(self, scale: npt.NDArray[np.float64], offset: npt.NDArray[np.float64]) -> None:
+        """Takes over a calibration (see `fit_calibration`): from now on `forward` gives its probabilities."""
+        self.outputs.scale.copy_(torch.from_numpy(scale))
+        self.outputs.offset.copy_(torch.from_numpy(offset))
 
     def configure_optimizers(self) -> Any:
         steps = max(1, int(self.trainer.estimated_stepping_batches) // self._params.fit.epochs)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from params.block import Block
 
@@ -29,15 +29,47 @@ class Index(Block):
     thumbnail: int = Field(ge=16, le=512, description="side of the thumbnails in the bundle, pixels")
 
 
-class Rerank(Block):
-    """Attribute re-ranking of a shortlist: alpha * -rank + beta * overlap."""
+RerankStep = Literal["attributes", "probability", "k_reciprocal", "alpha_qe"]
 
-    enabled: bool
+
+class KReciprocal(Block):
+    """Zhong et al. 2017, on the shortlist."""
+
+    neighbours: int = Field(ge=1, le=1000, description="k1 of the paper: photos among each other's k1 nearest")
+    expansion: int = Field(ge=1, le=1000, description="k2 of the paper: photos whose neighbour sets are averaged")
+    distance_weight: float = Field(ge=0.0, le=1.0, description="lambda: the plain distance's share")
+
+
+class AlphaQe(Block):
+    """Radenovic et al. 2019, on the shortlist."""
+
+    neighbours: int = Field(ge=1, le=1000, description="results that join the query")
+    power: float = Field(ge=0.0, le=100.0, description="alpha of the paper: results weigh cosine ** power")
+
+
+class Rerank(Block):
+    """Re-ranking of a shortlist; by attributes it is alpha * standing + beta * overlap."""
+
+    enabled: bool = Field(description="for a query that does not say")
+    steps: list[RerankStep] = Field(min_length=1, description="one after the other")
+    compare: list[RerankStep] = Field(description="further steps that `evaluate` measures, each alone")
     depth: int = Field(ge=2, le=10_000)
     alpha: float = Field(ge=0.0, le=100.0)
     beta: float = Field(ge=0.0, le=100.0)
+    standing: Literal["rank", "score"] = Field(
+        description="what alpha weighs: minus the rank (the paper), or the score in [-1, 0]"
+    )
     overlap: Literal["count", "jaccard", "idf"]
     gallery_attributes: Literal["predicted", "catalogue"]
+    k_reciprocal: KReciprocal
+    alpha_qe: AlphaQe
+
+    @field_validator("steps", "compare")
+    @classmethod
+    def no_repeats(cls, names: list[str]) -> list[str]:
+        if len(set(names)) < len(names):
+            raise ValueError("names a step twice")
+        return names
 
 
 class Evaluate(Block):

@@ -169,6 +169,9 @@ class TrainClassifier(Block):
     hidden: int = Field(ge=8, le=8192, description="width of the two hidden layers of `three_layer`")
     batch_size: int = Field(ge=2, le=4096)
     min_positives: int = Field(ge=1, le=100_000, description="attributes with fewer training images are left out")
+    balance: float = Field(
+        ge=0.0, le=1.0, description="rare classes weigh (average count / own count) ** balance; 0: as they are"
+    )
     fit: Fit
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Protocol, TypeVar
@@ -16,6 +16,8 @@ from retrieval.protocol import Gallery, Queries
 from retrieval.protocol import Protocol as EvaluationProtocol
 from retrieval.ranking import NO_ROW, RankedLists, drop_rows, relevance_of
 from retrieval.relevance import count_relevant, label_codes, own_rows
+from retrieval.rerank_chain import Moves
+from retrieval.rerank_steps import Asked
 from retrieval.results import NO_RERANK, RunResult
 
 Vectors = npt.NDArray[np.float32]
@@ -34,9 +36,17 @@ class Search(Protocol):
 
 
 class Reorder(Protocol):
-    """Reorders the head of ranked lists in the light of the pictures; rows are those of the gallery."""
+    """Reorders the head of ranked lists; rows are those of the gallery."""
 
-    def __call__(self, pictures: Sequence[Uint8Image], ranked: RankedLists) -> RankedLists: ...
+    def __call__(self, asked: Asked, ranked: RankedLists) -> Moves: ...
+
+    def explain(self, asked: Asked, moves: Moves, top: int) -> list[list[tuple[str, ...]]]:
+        """For each query and each of its first `top` results: the attributes that moved it up; none where none did."""
+        ...
+
+
+Ask = Callable[[Sequence[Uint8Image], Vectors], Asked]
+"""From the pictures that are looked at, and their vectors, to what re-rankers may know of them."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +64,11 @@ class QueryPath:
     pictures: Callable[[Sequence[Uint8Image]], Sequence[Uint8Image]]
     vectors: Callable[[Sequence[Uint8Image]], Vectors]
     search: Search
+
+
+def bare(_pictures: Sequence[Uint8Image], vectors: Vectors) -> Asked:
+    """Nothing but the vectors is known of the queries."""
+    return Asked(vectors)
 
 
 def same_pictures(images: Sequence[Uint8Image]) -> Sequence[Uint8Image]:
@@ -97,6 +112,8 @@ class Tally:
     metrics: dict[str, list[PerQuery]] = field(default_factory=dict)
     ranks: list[Rows] = field(default_factory=list)
     top: list[Rows] = field(default_factory=list)
+    before: list[Rows] = field(default_factory=list)
+    reasons: list[list[tuple[str, ...]]] = field(default_factory=list)
 
     def add(self, ranked: RankedLists, judge: Judge, chunk: slice) -> None:
         relevance = relevance_of(ranked, judge.query_codes[chunk], judge.gallery_codes)
@@ -105,8 +122,21 @@ class Tally:
         for name, values in found.items():
             self.metrics.setdefault(name, []).append(values)
         self.ranks.append(first_hit_rank(relevance))
-        missing = max(0, PICTURED - ranked.rows.shape[1])
-        self.top.append(np.pad(ranked.rows[:, :PICTURED], ((0, 0), (0, missing)), constant_values=NO_ROW))
+        self.top.append(pictured(ranked.rows))
+
+    def add_moves(self, asked: Asked, ranked: RankedLists, reorder: Reorder, judge: Judge, chunk: slice) -> None:
+        """`add` of the lists in their new order, with what moved."""
+        moves = reorder(asked, ranked)
+        scores = np.take_along_axis(ranked.scores, moves.order, axis=1)
+        self.add(RankedLists(moves.rows, scores), judge, chunk)
+        self.before.append(pictured(moves.order))
+        self.reasons += reorder.explain(asked, moves, PICTURED)
+
+
+def pictured(rows: Rows) -> Rows:
+    """The head of each list, (queries, PICTURED); -1 past its end."""
+    missing = max(0, PICTURED - rows.shape[1])
+    return np.pad(rows[:, :PICTURED], ((0, 0), (0, missing)), constant_values=NO_ROW)
 
 
 def answer(
@@ -117,7 +147,8 @@ def answer(
     *,
     depth: int,
     chunk: int,
-    reorders: dict[str, Reorder],
+    reorders: Mapping[str, Reorder],
+    ask: Ask = bare,
 ) -> list[RunResult]:
     """Searches every query that has a right answer, and measures the lists as found and after each of `reorders`.
 
@@ -126,6 +157,7 @@ def answer(
             how long they are.
         chunk: queries held at a time, fewer when their lists are long.
         reorders: name -> re-ranker; each is measured on its own, beside the run without one.
+        ask: what they may know of the queries beside their vectors.
 
     Returns:
         One result for the plain lists and one for each re-ranker; none when no query has a right answer.
@@ -141,10 +173,12 @@ def answer(
     for images in batches(kept.images(), queries_at_a_time(chunk, depth)):
         part = slice(start, start + len(images))
         pictures = path.pictures(images)
-        ranked = ranked_lists(path.search, path.vectors(pictures), judge.own[part], len(gallery), depth)
+        vectors = path.vectors(pictures)
+        ranked = ranked_lists(path.search, vectors, judge.own[part], len(gallery), depth)
         tallies[NO_RERANK].add(ranked, judge, part)
+        asked = ask(pictures, vectors)
         for name, reorder in reorders.items():
-            tallies[name].add(reorder(pictures, ranked), judge, part)
+            tallies[name].add_moves(asked, ranked, reorder, judge, part)
         start = part.stop
     unmatched = len(queries) - len(kept)
     return [_result(pair, path.name, name, kept, unmatched, judge, tally) for name, tally in tallies.items()]
@@ -190,4 +224,6 @@ def _result(
         ranks=np.concatenate(tally.ranks),
         metrics={name: np.concatenate(parts) for name, parts in tally.metrics.items()},
         top=np.concatenate(tally.top),
+        before=np.concatenate(tally.before) if tally.before else None,
+        reasons=tally.reasons,
     )

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
 from retrieval.bundle_reader import Bundle
-from retrieval.classifier import ClassifierDescription, describe_classifier
+from retrieval.classifier import describe_classifier
 from retrieval.description import parse_description
 from retrieval.encoder import OnnxDescription, describe_encoder
 from retrieval.files import sha256_file, write_json
@@ -25,9 +26,9 @@ from retrieval.manifest import (
     ItemsBlock,
     Manifest,
     Preprocess,
-    RerankBlock,
     encoder_block,
 )
+from retrieval.rerank_block import RerankBlock
 from retrieval.vector_index import VectorIndex
 
 ENCODER, GENERATOR, CLASSIFIER = "encoder.onnx", "generator.onnx", "classifier.onnx"
@@ -109,9 +110,7 @@ def _copy_models(
     if classifier is not None:
         labeller = describe_classifier(classifier)
         shutil.copyfile(Path(classifier) / labeller.file, partial / CLASSIFIER)
-        blocks["classifier"] = ClassifierDescription(
-            CLASSIFIER, labeller.size, labeller.attributes, labeller.thresholds
-        )
+        blocks["classifier"] = replace(labeller, file=CLASSIFIER)
     return blocks
 
 

@@ -20,8 +20,9 @@ from retrieval.classifier import AttributeClassifier
 from retrieval.encoder import Encoder
 from retrieval.generator import Generator
 from retrieval.images import Uint8Image, decode_image, encode_jpeg, prepare_image
-from retrieval.items import GALLERY_SCHEMA, Items
+from retrieval.items import GALLERY_SCHEMA, PROBABILITIES, Items
 from retrieval.layered_index import LayeredIndex
+from retrieval.overlap import to_bytes
 from retrieval.product import Product, ProductPicture, opened
 from retrieval.retriever import Retriever
 from retrieval.vector_index import VectorIndex
@@ -30,12 +31,13 @@ Rows = npt.NDArray[np.int64]
 Vectors = npt.NDArray[np.float32]
 Opener = Callable[[ProductPicture], AbstractContextManager[Uint8Image]]
 
+ENTRY_SCHEMA = GALLERY_SCHEMA.append(PROBABILITIES)
 PLACED = {"domain": "shop", "split": "added", "role": "gallery", "view": None}
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A product as a bundle's nets see it: `rows` of `GALLERY_SCHEMA` and `vectors` (n, D), one of each per picture."""
+    """A product as a bundle's nets see it: `rows` of `ENTRY_SCHEMA` and `vectors` (n, D), one of each per picture."""
 
     rows: pa.Table
     vectors: Vectors
@@ -71,7 +73,7 @@ class ChangedGallery:
             ImageError: when a picture cannot be decoded.
         """
         seen = [self._describe(product, picture, open_picture) for picture in product.pictures]
-        table = pa.Table.from_pylist([row for row, _ in seen], schema=GALLERY_SCHEMA)
+        table = pa.Table.from_pylist([row for row, _ in seen], schema=ENTRY_SCHEMA)
         return Entry(table, np.concatenate([vectors for _, vectors in seen]))
 
     def _describe(
@@ -80,7 +82,7 @@ class ChangedGallery:
         with open_picture(picture) as photo:
             vectors = self._base.encode_photos([photo])
             labelled = self._base.nets.has_classifier
-            predicted = self._base.predict_attributes([photo])[0] if labelled else frozenset()
+            found = self._base.nets.probabilities([photo]) if labelled else None
             thumbnail = encode_jpeg(prepare_image(photo, self._thumbnail_side))
         row: dict[str, Any] = {
             **PLACED,
@@ -88,7 +90,8 @@ class ChangedGallery:
             "item_id": product.item_id,
             "category": product.category,
             "attributes": list(product.attributes),
-            "predicted_attributes": sorted(predicted),
+            "predicted_attributes": [] if found is None else sorted(self._base.nets.classifier.decide(found)[0]),
+            PROBABILITIES.name: None if found is None else to_bytes(found)[0].tobytes(),
             "thumbnail": thumbnail,
         }
         return row, vectors
@@ -101,7 +104,7 @@ class ChangedGallery:
 
     def _rebuilt(self) -> Retriever:
         entries = [entry for entry in self._entries.values() if entry is not None]
-        added = pa.concat_tables([GALLERY_SCHEMA.empty_table(), *(entry.rows for entry in entries)])
+        added = pa.concat_tables([ENTRY_SCHEMA.empty_table(), *(entry.rows for entry in entries)])
         nothing = np.empty((0, self._base.index.dim), dtype=np.float32)
         vectors = np.concatenate([nothing, *(entry.vectors for entry in entries)])
         kept = self._kept(added.column("image_id").to_pylist())

@@ -1,7 +1,13 @@
-"""From photos to attribute labels: the exported multi-label classifier."""
+"""From photos to attribute labels: the exported multi-label classifier.
+
+The graph's probabilities are calibrated: of the photos that get 0.7 for an attribute, about seven in ten have it. An
+attribute is decided where its probability reaches its threshold; of an exclusive group (`sleeve:short`, `sleeve:long`,
+...) only the likeliest.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,12 +22,21 @@ from retrieval.onnx_session import ModelError, OnnxGraph
 
 @dataclass(frozen=True)
 class ClassifierDescription:
-    """models/attributes/classifier.json; `thresholds` are probabilities, one for each of `attributes`."""
+    """models/attributes/classifier.json.
+
+    Attributes:
+        file: the graph.
+        size: side of the images, pixels.
+        attributes: names, in the order of the graph's output; those of a group are named `GROUP:VALUE`.
+        thresholds: probabilities, one for each of `attributes`.
+        exclusive: groups of which an image has one value at most.
+    """
 
     file: str
     size: int
     attributes: tuple[str, ...]
     thresholds: tuple[float, ...]
+    exclusive: tuple[str, ...] = ()
 
 
 def describe_classifier(folder: str | Path) -> ClassifierDescription:
@@ -53,6 +68,7 @@ class AttributeClassifier:
         self.thresholds = np.asarray(self.described.thresholds, dtype=np.float32)
         if len(self.thresholds) != len(self.attributes):
             raise ModelError(f"{len(self.thresholds)} thresholds for {len(self.attributes)} attributes")
+        self._groups = [group_columns(self.attributes, group) for group in self.described.exclusive]
         path = Path(folder) / self.described.file
         self._graph = OnnxGraph(path, input_name="images", output_name="probabilities", size=self.size, threads=threads)
 
@@ -64,6 +80,34 @@ class AttributeClassifier:
         return output
 
     def predict(self, images: Batch) -> list[frozenset[str]]:
-        """The attributes of each image whose probability reaches its threshold."""
-        holds = self.probabilities(images) >= self.thresholds
+        """The attributes that each image has."""
+        return self.decide(self.probabilities(images))
+
+    def decide(self, probabilities: npt.NDArray[np.float32]) -> list[frozenset[str]]:
+        """The attributes that hold for each row of probabilities (B, A)."""
+        holds = self.holds(probabilities)
         return [frozenset(self.attributes[column] for column in np.flatnonzero(row)) for row in holds]
+
+    def holds(self, probabilities: npt.NDArray[np.float32]) -> npt.NDArray[np.bool_]:
+        """As `decide`, (B, A)."""
+        return decided(probabilities, self.thresholds, self._groups)
+
+
+def group_columns(attributes: Sequence[str], group: str) -> npt.NDArray[np.int64]:
+    """Places of the attributes named `GROUP:...`."""
+    return np.array([place for place, name in enumerate(attributes) if name.startswith(f"{group}:")], dtype=np.int64)
+
+
+def decided(
+    probabilities: npt.NDArray[np.float32],
+    thresholds: npt.NDArray[np.floating],
+    groups: Sequence[npt.NDArray[np.int64]],
+) -> npt.NDArray[np.bool_]:
+    """Which attributes hold, (B, A): those that reach their threshold, and of the columns of a group the likeliest only."""
+    holds = np.asarray(probabilities >= thresholds, dtype=np.bool_)
+    for columns in groups:
+        reached = np.where(holds[:, columns], probabilities[:, columns], -np.inf)
+        best = reached == reached.max(axis=1, keepdims=True)
+        first = best & (np.cumsum(best, axis=1) == 1)
+        holds[:, columns] &= first
+    return holds

@@ -3,14 +3,14 @@
 Every pair of domains whose queries exist is measured. Photo queries go through the encoder; where the index holds codes,
 they are compared in both ways, the bundle's own (`encoder`) and the other (`encoder-symmetric`, `encoder-asymmetric`).
 Sketch queries take three paths, always side by side: `gan` (generator, then encoder), `direct` (straight into the encoder)
-and `edges` (the drawing against edge maps of the gallery, which needs no learning at all). Where the bundle has an
-attribute classifier, each path that is served is measured before and after re-ranking; the query's attributes are
-predicted, never read from its label.
+and `edges` (the drawing against edge maps of the gallery, which needs no learning at all). Each path that is served is
+measured before and after the bundle's re-ranking, and after each of `rerank.compare`; the query's attributes are predicted,
+never read from its label, and without a classifier what needs one is left out.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,15 +24,18 @@ from retrieval.edges import edge_map
 from retrieval.heads import other_comparison
 from retrieval.images import Uint8Image, prepare_image
 from retrieval.index import build_alike, build_index
+from retrieval.known import certain_gallery, stored_gallery
 from retrieval.metrics import REPORTED_K
+from retrieval.overlap import to_bytes
 from retrieval.protocol import INSTANCE, PAIRS, Gallery, Pair, Protocol, ProtocolError, open_gallery, open_queries
 from retrieval.ranking import RankedLists
-from retrieval.rerank import AttributeReranker
+from retrieval.rerank_block import needs_classifier
+from retrieval.rerank_chain import Chain
+from retrieval.rerank_steps import Known
 from retrieval.results import RunResult, SplitResult
 from retrieval.retriever import Retriever
 from retrieval.vector_index import VectorIndex
 
-ATTRIBUTES = "attributes"
 SERVED_PATHS = ("encoder", "gan", "direct")
 Describe = Callable[[Sequence[Uint8Image]], Vectors]
 
@@ -99,9 +102,9 @@ def evaluate_split(
         queries = open_queries(sketches if pair.query_domain == "sketch" and sketches else catalog, split, pair)
         for path in _paths(pair, retriever, source, settings) if len(queries) else ():
             # Edge maps and the comparison that is not configured have no part in the product: nothing to re-rank.
-            reorders = source.reorders if path.name in SERVED_PATHS else {}
+            reorders: Mapping[str, Reorder] = source.reorders if path.name in SERVED_PATHS else {}
             chosen = {"depth": settings.depth, "chunk": settings.chunk}
-            runs += answer(pair.name, path, queries, gallery, reorders=reorders, **chosen)
+            runs += answer(pair.name, path, queries, gallery, reorders=reorders, ask=retriever.nets.asked, **chosen)
     if not runs:
         raise ProtocolError(f"split {split!r} of {catalog.folder} has no query with a right answer in its gallery")
     return SplitResult(split, gallery, runs, settings.depth, settings.resamples, settings.seed)
@@ -113,7 +116,7 @@ class Source:
 
     gallery: Gallery
     searches: dict[str, Search]
-    reorders: dict[str, Reorder]
+    reorders: Mapping[str, Reorder]
 
 
 def _stored(retriever: Retriever, gallery: Gallery) -> Source:
@@ -128,24 +131,29 @@ def _stored(retriever: Retriever, gallery: Gallery) -> Source:
     rows = np.array([places[image_id] for image_id in gallery.image_ids], dtype=np.int64)
     index = retriever.index.subset(rows)
     index.threads = retriever.index.threads
-    if not retriever.nets.has_classifier:
-        return Source(gallery, _searches(index, gallery), {})
-    attributes = retriever.gallery_attributes()
-    return Source(gallery, _searches(index, gallery), _reorders(retriever, [attributes[row] for row in rows]))
+    known = stored_gallery(retriever.bundle, index, retriever.bundle.manifest.rerank.gallery_attributes, rows)
+    return Source(gallery, _searches(index, gallery), _reorders(retriever, known))
 
 
 def _fresh(retriever: Retriever, gallery: Gallery, chunk: int) -> Source:
     """Vectors and attributes made now from the gallery's photos."""
     index = build_alike(_gallery_vectors(gallery, retriever.encode_photos, chunk), retriever.index)
     index.threads = retriever.index.threads
+    return Source(
+        gallery, _searches(index, gallery), _reorders(retriever, _known_now(retriever, gallery, index, chunk))
+    )
+
+
+def _known_now(retriever: Retriever, gallery: Gallery, index: VectorIndex, chunk: int) -> Known:
+    """What the classifier, or the present catalogue, says of the gallery's photos."""
     if not retriever.nets.has_classifier:
-        return Source(gallery, _searches(index, gallery), {})
-    attributes: Sequence[Collection[str]]
-    if retriever.bundle.manifest.rerank.gallery_attributes == "predicted":
-        attributes = in_gallery_order(gallery, retriever.predict_attributes, chunk)
-    else:
-        attributes = gallery.catalog.column("attributes")[gallery.rows].tolist()
-    return Source(gallery, _searches(index, gallery), _reorders(retriever, attributes))
+        return Known(index.vectors)
+    source, classifier = retriever.bundle.manifest.rerank.gallery_attributes, retriever.nets.classifier
+    names = classifier.attributes
+    if source == "catalogue":
+        return certain_gallery(index, names, gallery.catalog.column("attributes")[gallery.rows].tolist())
+    found = np.stack(in_gallery_order(gallery, retriever.nets.probabilities, chunk))
+    return Known(index.vectors, names, lambda: classifier.decide(found), lambda: to_bytes(found))
 
 
 def _searches(index: VectorIndex, gallery: Gallery) -> dict[str, Search]:
@@ -166,17 +174,13 @@ def _search(index: VectorIndex, gallery: Gallery) -> Search:
     return search
 
 
-def _reorders(retriever: Retriever, attributes: Sequence[Collection[str]]) -> dict[str, Reorder]:
+def _reorders(retriever: Retriever, known: Known) -> dict[str, Chain]:
     block = retriever.bundle.manifest.rerank
-    reranker = AttributeReranker(
-        attributes, depth=block.depth, alpha=block.alpha, beta=block.beta, overlap=block.overlap
-    )
-
-    def reorder(pictures: Sequence[Uint8Image], ranked: RankedLists) -> RankedLists:
-        found = reranker.rerank(ranked.rows, retriever.predict_attributes(pictures))
-        return RankedLists(found.rows, np.take_along_axis(ranked.scores, found.order, axis=1))
-
-    return {ATTRIBUTES: reorder}
+    return {
+        name: Chain(steps, block, known)
+        for name, steps in block.chains().items()
+        if retriever.nets.has_classifier or not needs_classifier(steps)
+    }
 
 
 def _paths(pair: Pair, retriever: Retriever, source: Source, settings: EvaluationSettings) -> list[QueryPath]:

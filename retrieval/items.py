@@ -14,11 +14,14 @@ import pyarrow.parquet as pq
 
 from retrieval.columns import encode, invert
 from retrieval.lazy import Lazy
+from retrieval.overlap import LEVELS
 from retrieval.query import Filters, QueryError
 from retrieval.ranking import Keys, label_blind_keys
+from retrieval.rerank import flags
 from retrieval.thumbnails import ROW_GROUP, ThumbnailFile
 
 Rows = npt.NDArray[np.int64]
+Cells = Callable[[], list[bytes | None]]
 
 GALLERY_SCHEMA = pa.schema(
     [
@@ -34,6 +37,9 @@ GALLERY_SCHEMA = pa.schema(
         pa.field("thumbnail", pa.binary(), nullable=False),
     ]
 )
+PROBABILITIES = pa.field("attribute_probabilities", pa.binary())
+"""May follow the columns of `GALLERY_SCHEMA`: for each image a byte per attribute of the bundle's classifier, in its order,
+in steps of 1 / 255 (`retrieval.overlap.to_bytes`); null where nobody looked."""
 COLOUR = "colour:"  # how the attributes of the catalogue's colour group begin
 SHOWN = 30  # known values that an error lists
 
@@ -43,15 +49,16 @@ class ItemsError(ValueError):
 
 
 def check_gallery(table: pa.Table) -> pa.Table:
-    """`table` with the columns of `GALLERY_SCHEMA` in its order.
+    """`table` with the columns of `GALLERY_SCHEMA` in its order, and `PROBABILITIES` where it has that.
 
     Raises:
         ItemsError: when a column is missing, unknown, of another type or null, or the image ids do not ascend.
     """
-    if sorted(table.column_names) != sorted(GALLERY_SCHEMA.names):
+    schema = GALLERY_SCHEMA.append(PROBABILITIES) if PROBABILITIES.name in table.column_names else GALLERY_SCHEMA
+    if sorted(table.column_names) != sorted(schema.names):
         raise ItemsError(f"the gallery has the columns {table.column_names}, needs {GALLERY_SCHEMA.names}")
     try:
-        table = table.select(GALLERY_SCHEMA.names).cast(GALLERY_SCHEMA)
+        table = table.select(schema.names).cast(schema)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, ValueError) as error:
         raise ItemsError(f"the gallery does not fit its schema: {error}") from error
     nulls = [field.name for field in GALLERY_SCHEMA if not field.nullable and table.column(field.name).null_count]
@@ -75,6 +82,7 @@ class Items:
         table: every column of `GALLERY_SCHEMA` but the thumbnails.
         thumbnail: the JPEG of a row.
         keys: `label_blind_keys` of the image ids, where they are known.
+        cells: gives the column `PROBABILITIES`, a cell for each row; asked when a re-ranking needs it.
 
     Attributes:
         table: as above.
@@ -84,9 +92,12 @@ class Items:
         colours: those of `attributes` that are in the colour group, without its name.
     """
 
-    def __init__(self, table: pa.Table, thumbnail: Callable[[int], bytes], keys: Keys | None = None) -> None:
+    def __init__(
+        self, table: pa.Table, thumbnail: Callable[[int], bytes], keys: Keys | None = None, cells: Cells | None = None
+    ) -> None:
         self.table = table
         self.thumbnail = thumbnail
+        self._cells = cells or (lambda: [None] * len(table))
         self.image_ids: list[str] = table.column("image_id").to_pylist()
         self.keys = label_blind_keys(self.image_ids) if keys is None else keys
         self.places = {image_id: row for row, image_id in enumerate(self.image_ids)}
@@ -101,11 +112,14 @@ class Items:
     def open(cls, path: str | Path) -> Items:
         """The gallery in a file that `write_gallery` wrote; its thumbnails stay there."""
         columns = [name for name in GALLERY_SCHEMA.names if name != "thumbnail"]
-        return cls(pq.read_table(path, columns=columns), ThumbnailFile(path))
+        table = pq.read_table(path, columns=columns)
+        if PROBABILITIES.name not in pq.read_schema(path).names:
+            return cls(table, ThumbnailFile(path))
+        return cls(table, ThumbnailFile(path), cells=lambda: _cells(pq.read_table(path, columns=[PROBABILITIES.name])))
 
     def changed(self, kept: Rows, added: pa.Table) -> Items:
-        """The rows `kept` of this gallery, and after them those of `added` (`GALLERY_SCHEMA`)."""
-        table = pa.concat_tables([self.table.take(pa.array(kept)), added.drop_columns("thumbnail")])
+        """The rows `kept` of this gallery, and after them those of `added` (`GALLERY_SCHEMA` and `PROBABILITIES`)."""
+        table = pa.concat_tables([self.table.take(pa.array(kept)), added.select(self.table.column_names)])
         keys = np.concatenate([self.keys[kept], label_blind_keys(added.column("image_id").to_pylist())])
         pictures = added.column("thumbnail").to_pylist()
 
@@ -113,7 +127,11 @@ class Items:
             picture: bytes = self.thumbnail(int(kept[row])) if row < len(kept) else pictures[row - len(kept)]
             return picture
 
-        return Items(table, thumbnail, keys)
+        def cells() -> list[bytes | None]:
+            before = self._cells()
+            return [*(before[row] for row in kept.tolist()), *_cells(added)]
+
+        return Items(table, thumbnail, keys, cells)
 
     def __len__(self) -> int:
         return len(self.image_ids)
@@ -156,6 +174,21 @@ class Items:
         records: list[dict[str, Any]] = self.table.take(pa.array(rows, type=pa.int64())).to_pylist()
         return records
 
+    def probabilities(self, names: Sequence[str]) -> npt.NDArray[np.uint8]:
+        """What the classifier gave each row, (rows, names) in steps of 1 / 255; 0 or 255 where only its decisions are kept.
+
+        Raises:
+            ItemsError: when an image has not one byte for each of `names`.
+        """
+        columns = {name: place for place, name in enumerate(names)}
+        held = flags(self.table.column("predicted_attributes").to_pylist(), columns).astype(np.uint8) * LEVELS
+        for row, cell in enumerate(self._cells()):
+            if cell is not None and len(cell) != len(names):
+                raise ItemsError(f"{self.image_ids[row]!r} has {len(cell)} probabilities for {len(names)} attributes")
+            if cell is not None:
+                held[row] = np.frombuffer(cell, dtype=np.uint8)
+        return held
+
     def select(self, filters: Filters) -> Rows:
         """Rows that pass every filter, ascending.
 
@@ -187,6 +220,11 @@ class Items:
         for row, item_id in enumerate(self.table.column("item_id").to_pylist()):
             rows.setdefault(item_id, []).append(row)
         return rows
+
+
+def _cells(table: pa.Table) -> list[bytes | None]:
+    cells: list[bytes | None] = table.column(PROBABILITIES.name).to_pylist()
+    return cells
 
 
 def _codes(field: str, wanted: Sequence[str], known: Sequence[str]) -> list[int]:

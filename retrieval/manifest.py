@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import PurePosixPath
 from typing import Any, Self
 
@@ -14,7 +14,9 @@ from retrieval.description import parse_description
 from retrieval.encoder import EncoderDescription, OnnxDescription, parse_encoder
 from retrieval.generator import GeneratorDescription
 from retrieval.heads import COMPARISONS
-from retrieval.rerank import OVERLAPS
+from retrieval.overlap import OVERLAPS
+from retrieval.rerank import STANDINGS
+from retrieval.rerank_block import STEPS, RerankBlock
 
 SCHEMA_VERSION = 1
 MANIFEST_FILE = "manifest.json"
@@ -75,18 +77,6 @@ class ItemsBlock:
 
 
 @dataclass(frozen=True)
-class RerankBlock:
-    """Attribute re-ranking: whether by default, and how (see `AttributeReranker`)."""
-
-    enabled: bool
-    depth: int
-    alpha: float
-    beta: float
-    overlap: str
-    gallery_attributes: str
-
-
-@dataclass(frozen=True)
 class Manifest:
     """The whole of manifest.json."""
 
@@ -122,6 +112,9 @@ class Manifest:
         values: dict[str, Any] = json.loads(json.dumps(asdict(self)))
         for part in ("encoder", "index"):
             values[part] = {key: value for key, value in values[part].items() if value is not None}
+        # What came later is told where it says something, so that older bundles keep their identity.
+        for part, block in (("rerank", self.rerank), ("classifier", self.classifier)):
+            values[part] = block and {key: value for key, value in values[part].items() if not _by_default(block, key)}
         if self.stage_keys is None:
             del values["stage_keys"]
         return values
@@ -160,11 +153,22 @@ class Manifest:
             raise BundleError(f"{MANIFEST_FILE}: {found} does not fit an encoder with head {self.encoder.head!r}")
         if self.index.rows != self.items.rows:
             raise BundleError(f"{MANIFEST_FILE}: {self.index.rows} rows in the index, {self.items.rows} in the items")
+        if unknown := sorted({*self.rerank.steps, *self.rerank.compare} - set(STEPS)):
+            raise BundleError(f"{MANIFEST_FILE}: rerank names the steps {unknown}, known are {list(STEPS)}")
+        if self.rerank.standing not in STANDINGS:
+            raise BundleError(f"{MANIFEST_FILE}: rerank.standing = {self.rerank.standing!r}, not in {STANDINGS}")
         if self.rerank.overlap not in OVERLAPS:
             raise BundleError(f"{MANIFEST_FILE}: rerank.overlap = {self.rerank.overlap!r}, must be one of {OVERLAPS}")
         if self.rerank.gallery_attributes not in GALLERY_ATTRIBUTES:
             found = self.rerank.gallery_attributes
             raise BundleError(f"{MANIFEST_FILE}: rerank.gallery_attributes = {found!r}, not in {GALLERY_ATTRIBUTES}")
+
+
+def _by_default(block: Any, key: str) -> bool:
+    """Whether a field has the default that its class gives it."""
+    field = next(field for field in fields(block) if field.name == key)
+    default = field.default if field.default_factory is MISSING else field.default_factory()
+    return bool(getattr(block, key) == default)
 
 
 def encoder_block(described: EncoderDescription, file: str) -> EncoderBlock:

@@ -8,8 +8,10 @@ import numpy as np
 import numpy.typing as npt
 
 from retrieval.bundle import Bundle
+from retrieval.classifier import AttributeClassifier
 from retrieval.images import Batch, Uint8Image, from_batch, prepare_image, to_batch
 from retrieval.query import QueryError
+from retrieval.rerank_steps import Asked
 
 Vectors = npt.NDArray[np.float32]
 
@@ -44,16 +46,33 @@ class Nets:
             photo for batch in _batches(sketches, generator.size) for photo in from_batch(generator.generate(batch))
         ]
 
-    def predict(self, images: Sequence[Uint8Image]) -> list[frozenset[str]]:
-        """The attributes that the classifier sees in each picture.
+    @property
+    def classifier(self) -> AttributeClassifier:
+        """The bundle's.
 
         Raises:
-            QueryError: when the bundle has no classifier.
+            QueryError: when it has none.
         """
         classifier = self._bundle.classifier
         if classifier is None:
             raise QueryError("rerank", True, "needs an attribute classifier, which this bundle lacks")
-        return [found for batch in _batches(images, classifier.size) for found in classifier.predict(batch)]
+        return classifier
+
+    def probabilities(self, images: Sequence[Uint8Image]) -> npt.NDArray[np.float32]:
+        """How likely each picture has each attribute of the classifier, (B, A).
+
+        Raises:
+            QueryError: when the bundle has no classifier.
+        """
+        classifier = self.classifier
+        parts = [classifier.probabilities(batch) for batch in _batches(images, classifier.size)]
+        return np.concatenate(parts) if parts else np.empty((0, len(classifier.attributes)), dtype=np.float32)
+
+    def asked(self, pictures: Sequence[Uint8Image], vectors: Vectors) -> Asked:
+        """What a re-ranking may know of queries: their vectors, and what the classifier sees when somebody wants it."""
+        if not self.has_classifier:
+            return Asked(vectors)
+        return Asked(vectors, lambda: self.probabilities(pictures), lambda found: self.classifier.decide(found))
 
 
 def _batches(images: Sequence[Uint8Image], size: int) -> Iterator[Batch]:

@@ -34,6 +34,8 @@ class RunResult:
             first right one, 0 when it is beyond the depth.
         metrics: name -> (queries,).
         top: (queries, n) rows of the gallery, best first, for the pictures; -1 past the end.
+        before: (queries, n) where those stood before the re-ranking, from 0; None without one.
+        reasons: (queries) lists of n: the attributes that moved each of them up.
     """
 
     pair: str
@@ -46,6 +48,8 @@ class RunResult:
     ranks: Counts
     metrics: Mapping[str, PerQuery]
     top: npt.NDArray[np.int64]
+    before: npt.NDArray[np.int64] | None = None
+    reasons: Sequence[Sequence[tuple[str, ...]]] = ()
 
     @property
     def name(self) -> str:

@@ -12,10 +12,13 @@ import numpy.typing as npt
 from retrieval.bundle import Bundle
 from retrieval.hits import Answer, Hit, Stopwatch
 from retrieval.images import DEFAULT_LIMITS, DecodeLimits, Uint8Image, check_image, crop, decode_image
+from retrieval.known import attribute_sets, stored_gallery
 from retrieval.lazy import Lazy
 from retrieval.nets import Nets
 from retrieval.query import Filters, Mode, QueryError, check_k, check_mode
-from retrieval.rerank import AttributeReranker
+from retrieval.ranking import RankedLists
+from retrieval.rerank_block import needs_classifier
+from retrieval.rerank_chain import Chain
 
 __all__ = ["Answer", "Filters", "Hit", "QueryError", "Retriever"]
 
@@ -40,7 +43,8 @@ class Retriever:
         self.index = bundle.index
         self.items = bundle.items
         self._limits = limits
-        self._reranker = Lazy(self._make_reranker)
+        self._chain = Lazy(self._make_chain)
+        self._attribute_sets = Lazy(self._make_attribute_sets)
 
     @classmethod
     def load(cls, path: str | Path, threads: int = 1) -> Retriever:
@@ -71,7 +75,7 @@ class Retriever:
             k: 1 to 1000.
             mode: `photo`; `sketch` (the generator paints a photo of it first); `sketch-direct` (no generator).
             filters: which gallery images may be found; the search among them is exact.
-            rerank: re-order by shared attributes; None for the bundle's own setting.
+            rerank: re-order the head of the list by the bundle's `rerank.steps`; None for the bundle's own setting.
             bbox: x1, y1, x2, y2 of the garment in pixels of the upright picture.
 
         Raises:
@@ -108,12 +112,14 @@ class Retriever:
         depth = max(k, self.bundle.manifest.rerank.depth) if reranked else k
         scores, found = self.search_vectors(vectors, depth, rows)
         watch.lap("search")
-        described = reranked or (describe and self.nets.has_classifier)
-        attributes = self.predict_attributes([picture])[0] if described else None
-        if reranked and attributes is not None and len(self.items):
-            reranking = self._reranker.get().rerank(found, [attributes])
-            scores, found = np.take_along_axis(scores, reranking.order, axis=1), reranking.rows
-        hits = self._hits(scores[0, :k], found[0, :k], attributes if reranked else None)
+        asked = self.nets.asked([picture], vectors)
+        if reranked and len(self.items):
+            moves = self._chain.get()(asked, RankedLists(found, scores))
+            scores, found = np.take_along_axis(scores, moves.order, axis=1), moves.rows
+        by_attributes = reranked and needs_classifier(self.bundle.manifest.rerank.steps)
+        described = by_attributes or (describe and self.nets.has_classifier)
+        attributes = asked.attributes[0] if described else None
+        hits = self._hits(scores[0, :k], found[0, :k], attributes if by_attributes else None)
         watch.lap("rerank")
         return Answer(hits, picture, attributes, watch.seconds)
 
@@ -152,39 +158,41 @@ class Retriever:
         Raises:
             QueryError: when the bundle has no classifier.
         """
-        return self.nets.predict(images)
+        return self.nets.classifier.decide(self.nets.probabilities(images))
 
     def gallery_attributes(self, source: Literal["predicted", "catalogue"] | None = None) -> list[list[str]]:
         """The attributes of each gallery row; None for the source that the bundle re-ranks with."""
-        chosen = source or self.bundle.manifest.rerank.gallery_attributes
-        column = "predicted_attributes" if chosen == "predicted" else "attributes"
-        attributes: list[list[str]] = self.items.table.column(column).to_pylist()
-        return attributes
+        return attribute_sets(self.bundle, source or self.bundle.manifest.rerank.gallery_attributes)
 
     def warm_up(self) -> None:
         """Opens every net and answers one blank query in each way, so that the first real one is not slow."""
         blank = np.full((self.nets.size, self.nets.size, 3), 255, dtype=np.uint8)
-        self.search(blank, k=1, mode="sketch" if self.nets.has_generator else "photo", rerank=self.nets.has_classifier)
+        self.search(blank, k=1, mode="sketch" if self.nets.has_generator else "photo", rerank=self._can_rerank())
+
+    def _can_rerank(self) -> bool:
+        return self.nets.has_classifier or not needs_classifier(self.bundle.manifest.rerank.steps)
 
     def _wants_rerank(self, asked: bool | None) -> bool:
-        if asked and not self.nets.has_classifier:
+        if asked and not self._can_rerank():
             raise QueryError("rerank", asked, "needs an attribute classifier, which this bundle lacks")
-        default = self.bundle.manifest.rerank.enabled and self.nets.has_classifier
+        default = self.bundle.manifest.rerank.enabled and self._can_rerank()
         return default if asked is None else asked
 
     def _allowed_rows(self, filters: Filters | None) -> Rows | None:
         return None if filters is None or filters.empty else self.items.select(filters)
 
-    def _make_reranker(self) -> AttributeReranker:
+    def _make_chain(self) -> Chain:
         block = self.bundle.manifest.rerank
-        return AttributeReranker(
-            self.gallery_attributes(), depth=block.depth, alpha=block.alpha, beta=block.beta, overlap=block.overlap
-        )
+        return Chain(block.steps, block, stored_gallery(self.bundle, self.index, block.gallery_attributes))
+
+    def _make_attribute_sets(self) -> list[frozenset[str]]:
+        return [frozenset(names) for names in self.gallery_attributes()]
 
     def _hits(self, scores: Scores, rows: Rows, attributes: frozenset[str] | None = None) -> list[Hit]:
         """Hits of one list; what they share with `attributes` is told where re-ranking looked at it."""
         found = rows[rows >= 0].tolist()
-        shared = [() if attributes is None else self._reranker.get().shared(attributes, row) for row in found]
+        held = None if attributes is None else self._attribute_sets.get()
+        shared = [() if held is None or attributes is None else tuple(sorted(attributes & held[row])) for row in found]
         return [
             Hit(
                 rank=rank,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +19,13 @@ from retrieval.codebooks import read_codebooks
 from retrieval.encoder import describe_encoder, load_encoder
 from retrieval.images import Uint8Image, crop, decode_image, encode_jpeg, prepare_image, to_batch
 from retrieval.index import build_index
-from retrieval.items import GALLERY_SCHEMA
+from retrieval.items import GALLERY_SCHEMA, PROBABILITIES
+from retrieval.overlap import to_bytes
 from retrieval.vector_index import VectorIndex
 from tracking.runs import stage_run
 
 CHUNK = 64
+Labels = tuple[frozenset[str], bytes | None]
 
 
 def main(method: str, root: Path = Path()) -> None:
@@ -78,18 +80,26 @@ def describe_gallery(
         batch = to_batch([prepare_image(photo, encoder.size) for photo in photos])
         vectors.append(encoder.encode(batch))
         for record, photo, found in zip(records[start : start + CHUNK], photos, labels_of(photos), strict=True):
-            record["predicted_attributes"] = sorted(found)
+            record["predicted_attributes"], record[PROBABILITIES.name] = sorted(found[0]), found[1]
             record["thumbnail"] = encode_jpeg(prepare_image(photo, params.index.thumbnail))
-    columns = {name: [record[name] for record in records] for name in GALLERY_SCHEMA.names}
-    return np.concatenate(vectors), pa.table(columns, schema=GALLERY_SCHEMA)
+    schema = GALLERY_SCHEMA.append(PROBABILITIES)
+    columns = {name: [record[name] for record in records] for name in schema.names}
+    return np.concatenate(vectors), pa.table(columns, schema=schema)
 
 
-def attribute_labels(folder: Path | None, params: Params) -> Callable[[list[Uint8Image]], Sequence[Collection[str]]]:
-    """From photos to the attributes that the classifier in `folder` sees in each; none without a classifier."""
+def attribute_labels(folder: Path | None, params: Params) -> Callable[[list[Uint8Image]], list[Labels]]:
+    """From photos to what the classifier in `folder` sees in each: its attributes, and all probabilities in bytes; nothing
+    without a classifier."""
     if folder is None:
-        return lambda photos: [()] * len(photos)
+        return lambda photos: [(frozenset[str](), None)] * len(photos)
     classifier = AttributeClassifier(folder, params.base.threads)
-    return lambda photos: classifier.predict(to_batch([prepare_image(photo, classifier.size) for photo in photos]))
+
+    def labels(photos: list[Uint8Image]) -> list[Labels]:
+        found = classifier.probabilities(to_batch([prepare_image(photo, classifier.size) for photo in photos]))
+        held = [row.tobytes() for row in to_bytes(found)]
+        return list(zip(classifier.decide(found), held, strict=True))
+
+    return labels
 
 
 def photo_chunks(catalog: Catalog, rows: Rows) -> Iterator[tuple[int, list[Uint8Image]]]:

@@ -5,9 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+import numpy.typing as npt
+
 from params import Params, load_params
 from retrieval.catalog import Catalog
-from retrieval.files import write_json
+from retrieval.files import write_bytes, write_json
 from stages.folders import fresh_folder
 from tracking.runs import StageRun, stage_run
 
@@ -15,6 +18,8 @@ if TYPE_CHECKING:
     from lightning_modules.attribute_classifier import AttributeClassifier, ClassifierData
 
 FOLDER = Path("models/attributes")
+UNKNOWN = "unknown_attributes"
+"""A column that a catalogue may have beside its schema's: attributes that are neither present nor absent, for each image."""
 
 
 def main(root: Path = Path()) -> None:
@@ -26,7 +31,7 @@ def main(root: Path = Path()) -> None:
 
 
 def train(params: Params, root: Path, target: Path, run: StageRun) -> None:
-    """Trains, resuming where a killed try stopped; exports the best epoch with thresholds chosen on val."""
+    """Trains, resuming where a killed try stopped; exports the best epoch, calibrated on val."""
     from lightning_modules.attribute_classifier import AttributeClassifier
     from lightning_modules.determinism import prepare_torch
     from lightning_modules.scratch import open_scratch, params_key
@@ -46,18 +51,33 @@ def load_data(params: Params, catalog: Catalog) -> ClassifierData:
     Raises:
         DataError: when no attribute is left to learn.
     """
-    from lightning_modules.attribute_classifier import ClassifierData, attribute_names
+    from lightning_modules.attribute_classifier import ClassifierData
+    from lightning_modules.attribute_labels import Layout, attribute_names, exclusive_groups, read_labels
     from lightning_modules.data import DataError, load_images
 
     own, size = params.train_classifier, params.base.image_size
-    train = load_images(catalog, catalog.select(split="train", domain=["shop", "consumer"]), size)
-    val = load_images(catalog, catalog.select(split="val", domain=["shop", "consumer"]), size)
-    names = attribute_names(train, own.min_positives)
+    rows = {split: catalog.select(split=split, domain=["shop", "consumer"]) for split in ("train", "val")}
+    train, val = (load_images(catalog, rows[split], size) for split in ("train", "val"))
+    held = train.attributes.tolist()
+    names = attribute_names(held, own.min_positives)
     if not names:
         raise DataError(
             f"no attribute has {own.min_positives} training images: lower train_classifier.min_positives or add attributes"
         )
-    return ClassifierData(train, val, names, own.batch_size, params.base.seed)
+    layout = Layout.of(names, exclusive_groups(held, names))
+    unknown = unknown_attributes(catalog)
+    labels = (
+        read_labels(held, unknown[rows["train"]].tolist(), names),
+        read_labels(val.attributes.tolist(), unknown[rows["val"]].tolist(), names),
+    )
+    return ClassifierData(train, val, labels, layout, own.batch_size, params.base.seed)
+
+
+def unknown_attributes(catalog: Catalog) -> npt.NDArray[np.object_]:
+    """For each row the attributes of which its source says that nobody looked; None where it says nothing."""
+    if UNKNOWN not in catalog.table.column_names:
+        return np.full(len(catalog), None, dtype=object)
+    return catalog.column(UNKNOWN)
 
 
 def fit_module(module: AttributeClassifier, data: ClassifierData, params: Params, scratch: Path, run: StageRun) -> None:
@@ -70,23 +90,54 @@ def fit_module(module: AttributeClassifier, data: ClassifierData, params: Params
 
 
 def export(module: AttributeClassifier, data: ClassifierData, size: int, target: Path, run: StageRun) -> None:
+    """Calibrates on val and writes graph and description; the figures are those of photos whose item was held out."""
     import torch
 
-    from lightning_modules.attribute_classifier import attribute_report, best_thresholds
+    from lightning_modules.attribute_calibration import calibrated, common_threshold, fit_calibration
     from lightning_modules.export import export_onnx
 
+    layout, labels, logits = data.layout, data.val_labels, module.logits_of(data.val)
+    scale, offset = fit_calibration(logits, labels, layout)
+    threshold = round(common_threshold(calibrated(logits, scale, offset, layout), labels), 6)
+    module.calibrate(scale, offset)
     difference = export_onnx(
         module, torch.rand(2, 3, size, size), target / "classifier.onnx", "images", "probabilities"
     )
     run.volatile("onnx_parity", difference)
-    probabilities = module.predict_all(data.val)
-    thresholds = best_thresholds(probabilities, data.val_labels).round(6)
     write_json(
         target / "classifier.json",
-        {"file": "classifier.onnx", "size": size, "attributes": data.names, "thresholds": thresholds.tolist()},
+        {
+            "file": "classifier.onnx",
+            "size": size,
+            "attributes": list(layout.names),
+            "thresholds": [threshold] * len(layout.names),
+            "exclusive": list(layout.exclusive),
+        },
     )
-    for name, value in attribute_report(probabilities, data.val_labels, thresholds, data.names).items():
-        run.metric(name, value)
+    report(logits, data, np.full(len(layout.names), threshold), run)
+
+
+def report(
+    logits: npt.NDArray[np.float64], data: ClassifierData, thresholds: npt.NDArray[np.float64], run: StageRun
+) -> None:
+    """Figures of all val photos and of each domain, the average precision of each attribute, and the table of all of it."""
+    from lightning_modules.attribute_calibration import calibrated, held_out
+    from lightning_modules.attribute_report import attribute_rows, figures, table_csv
+
+    names, labels = data.layout.names, data.val_labels
+    probabilities, decisions = held_out(logits, labels, data.val.item_ids.astype(str), data.layout)
+    ranking = calibrated(logits, np.ones(len(names)), np.zeros(len(names)), data.layout)
+    for name, value in figures(probabilities, decisions, labels, ranking).items():
+        run.metric(f"val/{name}", value)
+    for domain in sorted(set(data.val.domains)):
+        own = np.flatnonzero(data.val.domains == domain)
+        for name, value in figures(probabilities[own], decisions[own], labels.take(own), ranking[own]).items():
+            run.metric(f"val/{domain}/{name}", value)
+    rows = attribute_rows(names, probabilities, decisions, labels, thresholds, ranking)
+    for row in rows:
+        if row.average_precision is not None:
+            run.metric(f"val/average_precision/{row.attribute.replace(':', '/')}", row.average_precision)
+    write_bytes(run.artifacts / "attributes.csv", table_csv(rows))
 
 
 if __name__ == "__main__":

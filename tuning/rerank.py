@@ -1,8 +1,4 @@
-"""The study `rerank`: weights, depth, overlap and gallery attributes of the re-ranking, on val, without any training.
-
-Only the ratio of alpha and beta matters, so `share` = beta / (alpha + beta) is searched: 0 is no re-ranking, 0.5 trades one
-rank for one shared attribute, 1 sorts by attributes alone.
-"""
+"""The study `rerank`: the settings of the re-ranking's steps, on val, without any training."""
 
 from __future__ import annotations
 
@@ -11,18 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import optuna
-from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
 from params import Params
-from params.loader import LARGEST_REPORTED_K
-from params.retrieval import Rerank
 from retrieval.catalog import Catalog
 from retrieval.protocol import PROTOCOLS
-from retrieval.rerank import OVERLAPS
 from retrieval.retriever import Retriever
 from tracking.evaluations import Measure, rank, read_evaluations
-from tuning.shortlist import SOURCES, Shortlists, collect
-from tuning.task import Point, Space, Tried, TuneError, differing, folder_hash, significant, study_name
+from tuning.rerank_space import block_of, is_off, point_of, search_space, settings_of, switched_off, without_evidence
+from tuning.shortlist import Shortlists, collect
+from tuning.task import Point, Space, Tried, TuneError, differing, folder_hash, study_name
 
 SPLIT = "val"
 
@@ -47,9 +40,9 @@ class RerankTask:
         self.seed = params.base.seed
         self.pruner: optuna.pruners.BasePruner | None = None
         self._lists = self._collect()
-        self.space: Space = search_space(params, self._lists.rows.shape[1])
+        self.space: Space = search_space(params, self._lists.ranked.rows.shape[1])
         present = point_of(params.rerank)
-        self.anchors: Sequence[Point] = [present, {**present, "share": 0.0}]
+        self.anchors: Sequence[Point] = [present, switched_off(present)]
         self.anchor_names: Sequence[str] = ["params.yaml", "no re-ranking"]
         self.name = study_name(f"rerank-{self.method}", self._decides(), self.space)
 
@@ -57,31 +50,16 @@ class RerankTask:
         return Tried(self.value(trial.params), self.settings(trial.params), {})
 
     def value(self, point: Mapping[str, Any]) -> float:
-        alpha, beta = weights(point["share"])
-        return self._lists.score(
-            self.measured.metric,
-            alpha=alpha,
-            beta=beta,
-            depth=point["depth"],
-            overlap=point["overlap"],
-            source=point["gallery_attributes"],
-        )
+        return self._lists.score(self.measured.metric, block_of(self._params.rerank, self.settings(point)))
 
     def settings(self, point: Mapping[str, Any]) -> dict[str, Any]:
-        """The block `rerank`; where not re-ranking is best, it is switched off and its weights stay as they are."""
-        alpha, beta = weights(point["share"])
-        if beta == 0:
+        """The block `rerank`; where not re-ranking is best, it is switched off and the rest stays as it is."""
+        if is_off(point):
             return {"rerank.enabled": False}
+        found = settings_of(point, self._params.rerank.steps)
         if point == self.anchors[0]:  # as spelt: 2 and 3 are not to become 1 and 1.5
-            alpha, beta = self._params.rerank.alpha, self._params.rerank.beta
-        return {
-            "rerank.enabled": True,
-            "rerank.depth": point["depth"],
-            "rerank.alpha": alpha,
-            "rerank.beta": beta,
-            "rerank.overlap": point["overlap"],
-            "rerank.gallery_attributes": point["gallery_attributes"],
-        }
+            found |= {f"rerank.{name}": getattr(self._params.rerank, name) for name in ("alpha", "beta")}
+        return found
 
     def changes(self, point: Mapping[str, Any]) -> dict[str, Any]:
         return differing(self._params, self.settings(point))
@@ -101,50 +79,19 @@ class RerankTask:
             asked.depth,
             asked.chunk,
             PROTOCOLS[self._params.base.protocol],
+            self._params.rerank.steps,
         )
 
     def _decides(self) -> dict[str, Any]:
-        """The bundle's files count, its manifest does not: that holds the very weights that are searched."""
+        """The bundle's files count, its manifest does not: that holds the very weights that are searched. The steps do:
+        other ones are another search."""
         files = self._retriever.bundle.manifest.files
         asked = ["data/sketches"] if self.measured.pair.startswith("sketch") else []
         folders = {name: folder_hash(self._root / name) for name in ["data/catalog", *asked]}
         hashes = {name: entry.sha256 for name, entry in files.items()}
         rules = {"depth": self._params.evaluate.depth, "protocol": self._params.base.protocol}
-        return {"files": hashes, "metric": self.metric, **rules, **folders}
-
-
-def search_space(params: Params, longest: int) -> dict[str, BaseDistribution]:
-    """`longest` is the length of the lists: a greater depth would change nothing."""
-    least = LARGEST_REPORTED_K + 1
-    deepest = max(least, min(longest, params.evaluate.depth), params.rerank.depth)
-    return {
-        "share": FloatDistribution(0.0, 1.0),
-        "depth": IntDistribution(least, deepest, log=True),
-        "overlap": CategoricalDistribution(OVERLAPS),
-        "gallery_attributes": CategoricalDistribution(SOURCES),
-    }
-
-
-def weights(share: float) -> tuple[float, float]:
-    """(alpha, beta) of a share, rounded as they will stand in params.yaml; the larger ratios have beta = 1.
-
-    >>> weights(0.5), weights(0.75), weights(0.0), weights(1.0)
-    ((1.0, 1.0), (1.0, 3.0), (1.0, 0.0), (0.0, 1.0))
-    """
-    if share > 0.9:
-        return significant((1 - share) / share), 1.0
-    return 1.0, significant(share / (1 - share))
-
-
-def point_of(block: Rerank) -> Point:
-    """Where in the search space a block `rerank` lies; weights of 0 and 0 do nothing, as a share of 0."""
-    both = block.alpha + block.beta
-    return {
-        "share": block.beta / both if both else 0.0,
-        "depth": block.depth,
-        "overlap": block.overlap,
-        "gallery_attributes": block.gallery_attributes,
-    }
+        steps = without_evidence(self._params.rerank.steps)
+        return {"files": hashes, "metric": self.metric, "steps": steps, **rules, **folders}
 
 
 def parse_metric(params: Params, asked: str | None) -> Measure:

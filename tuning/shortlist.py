@@ -7,7 +7,7 @@ has the very value that the stage `evaluate` would report for its weights.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -16,11 +16,14 @@ import numpy.typing as npt
 from retrieval import metrics
 from retrieval.answering import QueryPath, Vectors, answer, same_pictures
 from retrieval.catalog import Catalog
-from retrieval.images import Uint8Image
-from retrieval.protocol import INSTANCE, PAIRS, Gallery, Protocol, open_gallery, open_queries
-from retrieval.ranking import NO_ROW, RankedLists, relevance_of
+from retrieval.known import stored_gallery
+from retrieval.protocol import INSTANCE, PAIRS, Gallery, Protocol, Queries, open_gallery, open_queries
+from retrieval.ranking import RankedLists, relevance_of
 from retrieval.relevance import label_codes
-from retrieval.rerank import AttributeReranker, total_scores
+from retrieval.rerank import Weighing
+from retrieval.rerank_block import BY_ATTRIBUTES, RerankBlock, needs_classifier
+from retrieval.rerank_chain import Moves, by_attributes, make_step, resorted
+from retrieval.rerank_steps import Asked, Known
 from retrieval.retriever import Retriever
 from retrieval.vector_index import VectorIndex
 from tuning.task import TuneError
@@ -28,21 +31,30 @@ from tuning.task import TuneError
 GallerySource = Literal["predicted", "catalogue"]
 SOURCES: tuple[GallerySource, ...] = ("predicted", "catalogue")
 PerQuery = Callable[[metrics.Relevance, metrics.Counts], metrics.PerQuery]
+Rows = npt.NDArray[np.int64]
 
 
 @dataclass
 class Recorder:
-    """A re-ranker that changes nothing and keeps the first `depth` results that it is shown."""
+    """A re-ranker that changes nothing and keeps what it is shown: the first `depth` results, and what is known of the
+    queries."""
 
-    retriever: Retriever
     depth: int
-    rows: list[npt.NDArray[np.int64]]
-    attributes: list[frozenset[str]]
+    classified: bool
+    lists: list[RankedLists] = field(default_factory=list)
+    vectors: list[Vectors] = field(default_factory=list)
+    probabilities: list[npt.NDArray[np.float32]] = field(default_factory=list)
 
-    def __call__(self, pictures: Sequence[Uint8Image], ranked: RankedLists) -> RankedLists:
-        self.rows.append(ranked.rows[:, : self.depth])
-        self.attributes += self.retriever.predict_attributes(pictures)
-        return ranked
+    def __call__(self, asked: Asked, ranked: RankedLists) -> Moves:
+        rows = ranked.rows
+        self.lists.append(ranked.cut(self.depth))
+        self.vectors.append(asked.vectors)
+        if self.classified:
+            self.probabilities.append(asked.probabilities)
+        return Moves(np.tile(np.arange(rows.shape[1], dtype=np.int64), (len(rows), 1)), rows)
+
+    def explain(self, asked: Asked, moves: Moves, top: int) -> list[list[tuple[str, ...]]]:  # noqa: ARG002
+        return [[] for _ in moves.rows]
 
 
 @dataclass
@@ -50,41 +62,64 @@ class Shortlists:
     """Ranked lists of Q queries, k deep, with what re-ranking and metrics need.
 
     Attributes:
-        rows: (Q, k) gallery rows, -1 where a list has ended.
+        ranked: (Q, k) gallery rows and scores.
         relevance: (Q, k) whether the result is right.
         n_relevant: (Q,) right answers in the whole gallery.
+        queries: who asks.
+        asked: what is known of the queries.
+        known: what is known of the gallery, by the source of its attributes.
         normaliser: of the protocol's average precision.
-        overlaps: (gallery source, overlap kind) -> (Q, k) shared attributes, filled as they are asked for.
+        overlaps: (step, gallery source, overlap kind) -> (Q, k) of the lists as found, filled as they are asked for.
     """
 
-    rows: npt.NDArray[np.int64]
+    ranked: RankedLists
     relevance: metrics.Relevance
     n_relevant: metrics.Counts
-    query_attributes: list[frozenset[str]]
-    gallery_attributes: dict[GallerySource, list[list[str]]]
+    queries: Queries
+    asked: Asked
+    known: dict[str, Known]
     normaliser: metrics.Normaliser
-    overlaps: dict[tuple[str, str], npt.NDArray[np.float64]]
+    overlaps: dict[tuple[str, str, str], npt.NDArray[np.float64]] = field(default_factory=dict)
 
-    def score(
-        self, metric: str, *, alpha: float, beta: float, depth: int, overlap: str, source: GallerySource
-    ) -> float:
-        """Mean of `metric` over the queries, re-ranked with these settings; as they are when beta is 0."""
-        width = min(depth, self.rows.shape[1])
-        found = self._overlaps(source, overlap)[:, :width]
-        totals = np.where(self.rows[:, :width] == NO_ROW, -np.inf, total_scores(found, alpha, beta))
-        order = np.argsort(-totals, axis=1, kind="stable")
+    @property
+    def items(self) -> npt.NDArray[np.str_]:
+        """(Q,) whose photo asks, for intervals."""
+        return self.queries.item_ids.astype(str)
+
+    def score(self, metric: str, block: RerankBlock) -> float:
+        """Mean of `metric` over the queries, re-ranked as `block` says; as they are where it is not enabled."""
+        return float(self.values(metric, block).mean())
+
+    def values(self, metric: str, block: RerankBlock) -> metrics.PerQuery:
+        """`metric` of each query, (Q,)."""
         relevance = self.relevance.copy()
-        relevance[:, :width] = np.take_along_axis(self.relevance[:, :width], order, axis=1)
-        return float(per_query(metric, self.normaliser)(relevance, self.n_relevant).mean())
+        if block.enabled:
+            order = self.order(block)
+            width = order.shape[1]
+            relevance[:, :width] = np.take_along_axis(self.relevance[:, :width], order, axis=1)
+        return per_query(metric, self.normaliser)(relevance, self.n_relevant)
 
-    def _overlaps(self, source: GallerySource, kind: str) -> npt.NDArray[np.float64]:
-        """Shared attributes of the whole lists; with beta = 0 a re-ranker tells them in the lists' own order."""
-        if (source, kind) not in self.overlaps:
-            reranker = AttributeReranker(
-                self.gallery_attributes[source], depth=max(2, self.rows.shape[1]), alpha=1.0, beta=0.0, overlap=kind
-            )
-            self.overlaps[source, kind] = reranker.rerank(self.rows, self.query_attributes).overlap
-        return self.overlaps[source, kind]
+    def order(self, block: RerankBlock) -> Rows:
+        """The old positions of the first `depth` results in their new order, (Q, width)."""
+        head = self.ranked.cut(block.depth)
+        order = np.tile(np.arange(head.rows.shape[1], dtype=np.int64), (len(head.rows), 1))
+        weighing = Weighing(block.alpha, block.beta, block.standing)
+        for step in block.steps:
+            if step in BY_ATTRIBUTES:
+                found = np.take_along_axis(self._overlaps(step, block)[:, : order.shape[1]], order, axis=1)
+                scores = weighing.totals(found, head.scores)
+            else:
+                scores = make_step(step, block, self.known[block.gallery_attributes]).scores(self.asked, head)
+            made, head = resorted(head, scores)
+            order = np.take_along_axis(order, made, axis=1)
+        return order
+
+    def _overlaps(self, step: str, block: RerankBlock) -> npt.NDArray[np.float64]:
+        key = (step, block.gallery_attributes, block.overlap)
+        if key not in self.overlaps:
+            made = by_attributes(step, block, self.known[block.gallery_attributes])
+            self.overlaps[key] = made.overlaps(self.asked, self.ranked.rows)
+        return self.overlaps[key]
 
 
 def collect(
@@ -96,6 +131,7 @@ def collect(
     depth: int,
     chunk: int,
     protocol: Protocol = INSTANCE,
+    steps: Sequence[str] = BY_ATTRIBUTES,
 ) -> Shortlists:
     """Searches every query of a pair in a split, as the product would: sketches by way of the generator if there is one.
 
@@ -103,11 +139,14 @@ def collect(
         depth: length of the lists, `evaluate.depth`, or that of the protocol's average precision if it is longer.
         chunk: queries held at a time.
         protocol: what is right, and who is searched.
+        steps: of the re-rankings that will be asked for.
 
     Raises:
-        TuneError: when the bundle has no attribute classifier, lacks gallery photos, or the split no such query.
+        TuneError: when the bundle lacks the attribute classifier that a step needs, or gallery photos, or the split has no
+            such query.
     """
-    if not retriever.nets.has_classifier:
+    classified = retriever.nets.has_classifier
+    if needs_classifier(steps) and not classified:
         raise TuneError(f"{retriever.bundle.folder} has no attribute classifier, so there is nothing to re-rank by")
     gallery = open_gallery(catalog, split, protocol)
     places = gallery_places(retriever, gallery)
@@ -115,19 +154,31 @@ def collect(
     index.threads = retriever.index.threads
     asked = next(each for each in PAIRS if each.name == pair)
     queries = open_queries(sketches if asked.query_domain == "sketch" and sketches else catalog, split, asked)
-    recorder = Recorder(retriever, max(depth, protocol.depth or 0), [], [])
-    path = query_path(asked.query_domain, retriever, index, gallery)
-    runs = answer(pair, path, queries, gallery, depth=depth, chunk=chunk, reorders={"record": recorder})
+    recorder = Recorder(max(depth, protocol.depth or 0), classified)
+    path, ask = query_path(asked.query_domain, retriever, index, gallery), retriever.nets.asked
+    runs = answer(pair, path, queries, gallery, depth=depth, chunk=chunk, reorders={"record": recorder}, ask=ask)
     if not runs:
         raise TuneError(
             f"split {split!r} of {catalog.folder} has no {pair} query with an answer; choose another --metric"
         )
-    rows = np.concatenate(recorder.rows)
+    rows, scores = (np.concatenate([getattr(part, name) for part in recorder.lists]) for name in ("rows", "scores"))
+    ranked = RankedLists(rows, scores)
     query_codes, gallery_codes = label_codes(runs[0].queries, gallery)
-    relevance = relevance_of(RankedLists(rows, np.zeros(rows.shape, np.float32)), query_codes, gallery_codes)
-    attributes = {source: _take(retriever.gallery_attributes(source), places) for source in SOURCES}
-    n_relevant = runs[0].n_relevant
-    return Shortlists(rows, relevance, n_relevant, recorder.attributes, attributes, protocol.normaliser, {})
+    relevance = relevance_of(ranked, query_codes, gallery_codes)
+    known: dict[str, Known] = {source: stored_gallery(retriever.bundle, index, source, places) for source in SOURCES}
+    queries, n_relevant = runs[0].queries, runs[0].n_relevant
+    return Shortlists(
+        ranked, relevance, n_relevant, queries, remembered(retriever, recorder), known, protocol.normaliser
+    )
+
+
+def remembered(retriever: Retriever, recorder: Recorder) -> Asked:
+    """All queries in one."""
+    vectors = np.concatenate(recorder.vectors)
+    if not recorder.classified:
+        return Asked(vectors)
+    found = np.concatenate(recorder.probabilities)
+    return Asked(vectors, lambda: found, retriever.nets.classifier.decide)
 
 
 def query_path(domain: str, retriever: Retriever, index: VectorIndex, gallery: Gallery) -> QueryPath:
@@ -177,7 +228,3 @@ def gallery_places(retriever: Retriever, gallery: Gallery) -> npt.NDArray[np.int
             "catalogue; run `dvc repro index`"
         )
     return np.array([known[image_id] for image_id in gallery.image_ids], dtype=np.int64)
-
-
-def _take(values: list[list[str]], rows: npt.NDArray[np.int64]) -> list[list[str]]:
-    return [values[row] for row in rows.tolist()]

@@ -10,6 +10,8 @@ import torchvision
 
 from lightning_modules import dhd, gpq, sgh, siamese, spq, triplet_gan
 from lightning_modules.attribute_classifier import AttributeClassifier, ClassifierData
+from lightning_modules.attribute_labels import Layout, read_labels
+from lightning_modules.attribute_outputs import target_matrix
 from lightning_modules.data import ImageSet, RetrievalData
 from lightning_modules.retrieval_module import RetrievalModule
 from lightning_modules.sketch_gan import PairData, Pairs, SketchGan
@@ -145,11 +147,13 @@ def test_triplet_gan_resnet50_at_224_with_a_torchvision_net_as_judge(tmp_path: P
 def test_vgg16_with_463_attributes_at_224():
     params, images = with_backbone("train_classifier", "vgg16"), image_set(2, 224)
     chosen = params.train_classifier.model_copy(update={"head": "three_layer", "hidden": 4096})
-    data = ClassifierData(images, images, [f"a{i}" for i in range(463)], 2, 0)
+    layout = Layout.of([f"a{i}" for i in range(463)], [])
+    labels = read_labels([["a0"], ["a1", "a462"]], [None, ["a7"]], layout.names)
+    data = ClassifierData(images, images, (labels, labels), layout, 2, 0)
     module = AttributeClassifier(chosen, data)
     logits = module.logits(images.images.float() / 255)
     assert logits.shape == (2, 463)
-    one_step(module, torch.nn.functional.binary_cross_entropy_with_logits(logits, torch.zeros_like(logits)))
+    one_step(module, module.loss(logits, target_matrix(layout, labels)))
 
 
 def test_pix2pix_at_256():

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from lightning_modules import attribute_classifier, sketch_gan
+from lightning_modules.attribute_labels import Layout, attribute_names, read_labels
 from lightning_modules.data import RetrievalData
 from lightning_modules.determinism import prepare_torch
 from lightning_modules.embedder import max_pool_net
@@ -68,8 +69,10 @@ def test_a_retriever_trains_in_bf16(params: Params, data: RetrievalData, tmp_pat
 
 def test_the_classifier_trains_in_bf16(params: Params, data: RetrievalData, tmp_path: Path):
     prepare_torch(0, 1)
-    names = attribute_classifier.attribute_names(data.train, 2)
-    own = attribute_classifier.ClassifierData(data.train, data.val, names, 8, 0)
+    names = attribute_names(data.train.attributes.tolist(), 2)
+    sets = (data.train, data.val)
+    labels = [read_labels(each.attributes.tolist(), [None] * len(each), names) for each in sets]
+    own = attribute_classifier.ClassifierData(*sets, tuple(labels), Layout.of(names, ["shape"]), 8, 0)
     module = attribute_classifier.AttributeClassifier(params.train_classifier, own)
     convolutions = dtypes_of(module, nn.Conv2d)
     history = fit(

@@ -188,7 +188,7 @@ def classifier_step(root: Path, params: Params) -> None:
     assert [layer.out_features for layer in module.head if hasattr(layer, "out_features")] == [
         4096,
         4096,
-        len(data.names),
+        len(data.layout.names),
     ]
     one_step(module, data, module.backbone)
 

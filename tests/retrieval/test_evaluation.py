@@ -6,6 +6,8 @@ from math import comb
 import numpy as np
 import pytest
 
+from figures.evaluation_pictures import first_reranked
+from figures.rerank_sheet import rerank_sheet
 from retrieval.catalog import Catalog, CatalogWriter
 from retrieval.evaluation import EvaluationSettings, evaluate_split
 from retrieval.images import encode_png
@@ -275,6 +277,32 @@ class TestGeneratorAndReranking:
         assert summary["gain"]["mrr"]["value"] == pytest.approx(expected, abs=1e-6)
         assert summary["gain"]["mrr"]["probability"] < 0.05
         assert "consumer->shop+attributes" in headline(result.summary())
+
+    def test_a_move_is_told_with_its_reason(self, measured):
+        """Green results came up, from behind red ones, because they are green."""
+        result = measured[False]
+        plain, run = result.run("consumer->shop", "encoder"), result.run("consumer->shop", "encoder", "attributes")
+        assert plain.before is None
+        for query in range(len(run.top)):
+            ids = [result.gallery.image_ids[row] for row in run.top[query]]
+            assert all(name.startswith("green") for name in ids)
+            moved = list(zip(run.before[query] > np.arange(len(ids)), run.reasons[query], strict=True))
+            assert any(up for up, _ in moved)
+            assert all(reasons == ("colour:green",) for up, reasons in moved if up)
+        sheet = rerank_sheet(run, result.gallery, 3, "what moved")
+        assert sheet.size[0] > 8 * 100
+        with pytest.raises(ValueError, match="was not re-ranked"):
+            rerank_sheet(plain, result.gallery, 3, "nothing")
+
+    def test_steps_to_compare_are_measured_after_the_served_ones(self, measured, make_bundle, tmp_path):
+        assert measured, "the catalogue is there"
+        block = {**self.rerank, "gallery_attributes": "predicted", "steps": ["alpha_qe", "attributes"]}
+        bundle = make_bundle("other", rerank={**block, "compare": ["k_reciprocal", "probability"]})
+        result = evaluate_split(Retriever.load(bundle), Catalog.open(tmp_path / "data/catalog"), None, "test", SETTINGS)
+        assert [run.rerank for run in result.runs if run.pair == "consumer->shop"] == [
+            "none", "alpha_qe+attributes", "k_reciprocal", "probability",
+        ]  # fmt: skip
+        assert first_reranked(result).rerank == "alpha_qe+attributes"
 
     def test_fresh_vectors_and_attributes_rank_as_the_stored_ones(self, measured):
         # The tiny bundle's thumbnails are JPEGs of its photos, so that fresh vectors differ a little in value.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from retrieval.rerank import OVERLAPS, AttributeReranker, RerankError, inverse_frequencies
+from retrieval.overlap import OVERLAPS, RerankError, inverse_frequencies
+from retrieval.ranking import RankedLists
+from retrieval.rerank import SharedAttributes, relative_scores
+from retrieval.rerank_block import RerankBlock
+from retrieval.rerank_chain import Chain, Moves
+from retrieval.rerank_steps import Asked, Known
 
 NAMES = [f"attribute:{number}" for number in range(8)]
 GALLERY = 40
@@ -29,8 +35,37 @@ def world(seed: int, queries: int = 6, k: int = 30) -> tuple[list[set[str]], np.
     return gallery, rows, [some() | ({"attribute:unknown"} if query == 1 else set()) for query in range(queries)]
 
 
-def reranker(gallery: list[set[str]], **changes: Any) -> AttributeReranker:
-    return AttributeReranker(gallery, **{"depth": 20, "alpha": 1.0, "beta": 1.0, "overlap": "count", **changes})
+@dataclass(frozen=True)
+class Reranker:
+    """The step `attributes` over a gallery of sets."""
+
+    chain: Chain
+
+    def rerank(self, rows: np.ndarray, queries: list[set[str]], scores: np.ndarray | None = None) -> Moves:
+        asked = Asked(
+            np.zeros((len(rows), 1), np.float32),
+            lambda: np.zeros((len(rows), 1), np.float32),
+            lambda _: [frozenset(query) for query in queries],
+        )
+        return self.chain(asked, RankedLists(rows, np.zeros(rows.shape, np.float32) if scores is None else scores))
+
+
+def reranker(gallery: list[set[str]], **changes: Any) -> Reranker:
+    settings = {
+        "depth": 20,
+        "alpha": 1.0,
+        "beta": 1.0,
+        "overlap": "count",
+        "gallery_attributes": "predicted",
+        **changes,
+    }
+    known = Known(
+        lambda rows: np.zeros((len(rows), 1), np.float32),
+        (),
+        lambda: gallery,
+        lambda: np.zeros((len(gallery), 0), bool),
+    )
+    return Reranker(Chain(["attributes"], RerankBlock(enabled=True, **settings), known))
 
 
 def loop(
@@ -64,12 +99,30 @@ def test_rerank_equals_the_loop(kind: str, alpha: float, beta: float) -> None:
     assert np.array_equal(found.rows, np.take_along_axis(rows, found.order, axis=1))
 
 
-def test_overlap_is_returned_in_the_new_order() -> None:
+def test_the_overlap_is_what_is_shared_and_0_past_the_end() -> None:
     gallery, rows, queries = world(2)
-    found = reranker(gallery).rerank(rows, queries)
-    for query, line, overlaps in zip(queries, found.rows.tolist(), found.overlap.tolist(), strict=True):
-        for row, overlap in list(zip(line, overlaps, strict=True))[:20]:
-            assert overlap == (len(query & gallery[row]) if row >= 0 else 0)
+    found = SharedAttributes(gallery).overlaps(rows, queries)
+    for query, line, overlaps in zip(queries, rows.tolist(), found.tolist(), strict=True):
+        assert overlaps == [len(query & gallery[row]) if row >= 0 else 0 for row in line]
+
+
+def test_scores_keep_a_wide_lead_that_ranks_would_lose() -> None:
+    """The second shares one attribute more. By rank it wins; by score only where the lead of the first is small."""
+    gallery, rows = [{"a"}, {"a", "b"}, set()], np.array([[0, 1, 2]])
+    assert reranker(gallery, beta=1.5).rerank(rows, [{"a", "b"}]).rows.tolist() == [[1, 0, 2]]
+    by_score = reranker(gallery, alpha=10.0, beta=1.0, standing="score")
+    for second, winner in ((0.75, 0), (0.85, 1)):
+        for scale in (1.0, 40.0):  # of cosines, or of bits
+            scores = scale * np.array([[0.9, second, 0.0]], np.float32) - 7
+            assert by_score.rerank(rows, [{"a", "b"}], scores).rows[0, 0] == winner
+
+
+def test_scores_stand_between_0_and_minus_1() -> None:
+    scores = np.array([[5, 4, 1, -np.inf], [2, 2, 2, 2], [-np.inf] * 4], np.float32)
+    assert relative_scores(scores)[:2].tolist() == [[0, -0.25, -1, -1], [0, 0, 0, 0]]
+    found = reranker([{"a"}, {"a"}], standing="score", alpha=1.0, beta=0.0)
+    ended = np.full((1, 4), -1)
+    assert found.rerank(ended, [{"a"}], scores[2:]).rows.tolist() == ended.tolist()
 
 
 @settings(max_examples=60, deadline=None)
@@ -139,12 +192,6 @@ def test_the_literal_sign_of_the_paper_puts_the_worst_first() -> None:
         reranker(gallery, alpha=-2.0)
 
 
-def test_shared_attributes_explain_a_result() -> None:
-    one = reranker([{"sleeve:long", "colour:red"}, {"colour:blue"}])
-    assert one.shared({"colour:red", "sleeve:long", "neck:v"}, 0) == ("colour:red", "sleeve:long")
-    assert one.shared(set(), 0) == ()
-
-
 def test_rare_attributes_weigh_more_and_ubiquitous_ones_nothing() -> None:
     flags = np.array([[True, True], [True, False], [True, False]])
     weights = inverse_frequencies(flags)
@@ -157,6 +204,7 @@ def test_rare_attributes_weigh_more_and_ubiquitous_ones_nothing() -> None:
     [
         ({"depth": 1}, "depth = 1, must be at least 2"),
         ({"beta": float("nan")}, "beta = nan"),
+        ({"standing": "place"}, "standing = 'place', must be one of"),
         ({"overlap": "cosine"}, "overlap = 'cosine', must be one of"),
     ],
 )
@@ -167,9 +215,9 @@ def test_settings_out_of_range_are_named(changes: dict[str, Any], words: str) ->
 
 def test_rows_that_do_not_fit_are_named() -> None:
     with pytest.raises(RerankError, match=r"for 2 queries"):
-        reranker([{"a"}]).rerank(np.zeros((1, 3), np.int64), [{"a"}, {"b"}])
+        SharedAttributes([{"a"}]).overlaps(np.zeros((1, 3), np.int64), [{"a"}, {"b"}])
     with pytest.raises(RerankError, match="the gallery has 1 images"):
-        reranker([{"a"}]).rerank(np.array([[0, 1]]), [{"a"}])
+        SharedAttributes([{"a"}]).overlaps(np.array([[0, 1]]), [{"a"}])
 
 
 def test_a_gallery_without_attributes_changes_nothing() -> None:

@@ -10,10 +10,15 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
+from retrieval.classifier import AttributeClassifier
+from retrieval.files import read_json, write_json
 from retrieval.images import ImageError, encode_jpeg, encode_png, prepare_image, to_batch
 from retrieval.index import build_index
+from retrieval.items import PROBABILITIES, ItemsError
+from retrieval.overlap import to_bytes
 from retrieval.query import Filters, QueryError
 from retrieval.ranking import label_blind_keys
 from retrieval.retriever import Hit, Retriever
@@ -309,3 +314,55 @@ def test_threads_may_search_at_once(make_bundle: Make, tiny: SimpleNamespace) ->
 def test_warm_up_opens_what_there_is(make_bundle: Make) -> None:
     Retriever.load(make_bundle()).warm_up()
     Retriever.load(make_bundle("bare", generator_folder=None, classifier_folder=None)).warm_up()
+
+
+def with_probabilities(parts: dict[str, Any], chances: Any) -> pa.Table:
+    """The gallery with the probabilities (36, 3) of red, green and blue."""
+    cells = [row.tobytes() for row in to_bytes(np.asarray(chances, dtype=np.float32))]
+    return parts["gallery_table"].append_column(PROBABILITIES, pa.array(cells, PROBABILITIES.type))
+
+
+def test_the_expected_overlap_takes_the_stored_probabilities(
+    make_bundle: Make, parts: dict[str, Any], tiny: SimpleNamespace
+) -> None:
+    """What is stored says that the blue photos are red, although red is what the red ones are decided to be."""
+    names = parts["gallery_table"].column("image_id").to_pylist()
+    chances = [[1.0, 0, 0] if "blue" in name else [0.1, 0.1, 0.1] for name in names]
+    rerank = {**tiny.rerank, "depth": 36, "beta": 1000.0, "gallery_attributes": "predicted", "steps": ["probability"]}
+    image = tiny.picture_of("red-00")
+    stored = Retriever.load(make_bundle("stored", rerank=rerank, gallery_table=with_probabilities(parts, chances)))
+    assert {name.split("-")[0] for name in ids(stored.search(image, k=12, rerank=True))} == {"blue"}
+    # Without probabilities an image has what was decided, for certain.
+    decided = Retriever.load(make_bundle("decided", rerank=rerank))
+    assert {name.split("-")[0] for name in ids(decided.search(image, k=12, rerank=True))} == {"red"}
+    assert decided.items.probabilities(["colour:red", "colour:blue"])[:, 0].tolist() == [
+        255 * (name.startswith("red")) for name in names
+    ]
+
+
+def test_probabilities_of_another_classifier_are_refused(make_bundle: Make, parts: dict[str, Any]) -> None:
+    retriever = Retriever.load(make_bundle(gallery_table=with_probabilities(parts, np.zeros((36, 2)))))
+    with pytest.raises(ItemsError, match="has 2 probabilities for 3 attributes"):
+        retriever.items.probabilities(retriever.nets.classifier.attributes)
+
+
+@pytest.mark.parametrize("steps", [["k_reciprocal"], ["alpha_qe"], ["alpha_qe", "k_reciprocal"]])
+def test_steps_that_look_at_vectors_need_no_classifier(
+    make_bundle: Make, tiny: SimpleNamespace, steps: list[str]
+) -> None:
+    retriever = Retriever.load(make_bundle(rerank={**tiny.rerank, "steps": steps}, classifier_folder=None))
+    retriever.warm_up()
+    image = tiny.picture_of("green-03")
+    plain, moved = (retriever.search(image, k=20, rerank=rerank) for rerank in (False, True))
+    assert sorted(ids(plain)) == sorted(ids(moved))
+    assert all(hit.shared_attributes == () for hit in moved)
+    assert retriever.answer(image, rerank=True).attributes is None
+
+
+def test_of_an_exclusive_group_the_likeliest_value_holds(tiny: SimpleNamespace, tmp_path: Any) -> None:
+    folder = tiny.classifier(tmp_path / "attributes")
+    described = read_json(folder / "classifier.json")
+    write_json(folder / "classifier.json", {**described, "thresholds": [0.2] * 3, "exclusive": ["colour"]})
+    classifier = AttributeClassifier(folder)
+    chances = np.float32([[0.3, 0.7, 0.6], [0.1, 0.1, 0.1], [0.5, 0.5, 0.1]])
+    assert classifier.decide(chances) == [{"colour:green"}, set(), {"colour:red"}]

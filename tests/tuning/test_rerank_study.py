@@ -12,8 +12,10 @@ from conftest import write_params, write_reranked_bundle
 from params import load_params
 from retrieval.catalog import Catalog
 from retrieval.evaluation import EvaluationSettings, evaluate_split
+from retrieval.rerank_block import RerankBlock
 from retrieval.retriever import Retriever
-from tuning.rerank import RerankTask, parse_metric, point_of, weights
+from tuning.rerank import RerankTask, parse_metric
+from tuning.rerank_space import point_of, weights
 from tuning.shortlist import collect
 from tuning.task import TuneError
 
@@ -25,6 +27,14 @@ def lists(root, pair="consumer->shop", depth=100):
     retriever = Retriever.load(root / "models/bundles/histogram")
     catalogs = Catalog.open(root / "data/catalog"), Catalog.open(root / "data/sketches")
     return collect(retriever, *catalogs, pair, "val", depth, 7)
+
+
+def block(**changes):
+    plain = {"depth": 60, "alpha": 1.0, "beta": 1.0, "overlap": "count", "gallery_attributes": "predicted"}
+    return RerankBlock(enabled=True, **{**plain, **changes})
+
+
+OFF = RerankBlock(enabled=False, depth=60, alpha=1.0, beta=1.0, overlap="count", gallery_attributes="predicted")
 
 
 def evaluated(root, folder, rerank):
@@ -41,67 +51,82 @@ def evaluated(root, folder, rerank):
     {"depth": 7, "alpha": 2.0, "beta": 3.0, "overlap": "idf", "gallery_attributes": "predicted"},
     {"depth": 25, "alpha": 0.0, "beta": 1.0, "overlap": "jaccard", "gallery_attributes": "predicted"},
     {"depth": 51, "alpha": 0.05, "beta": 1.0, "overlap": "count", "gallery_attributes": "catalogue"},
+    {"steps": ["probability"], "depth": 40, "overlap": "idf", "alpha": 9.0, "standing": "score"},
+    {"steps": ["probability"], "depth": 40, "gallery_attributes": "catalogue"},
+    {"steps": ["k_reciprocal"], "depth": 30},
+    {"steps": ["alpha_qe", "attributes"], "depth": 30, "standing": "score", "alpha": 5.0},
 ])  # fmt: skip
 def test_scores_equal_those_of_the_evaluation(reranked_world, tmp_path, rerank):
-    result = evaluated(reranked_world, tmp_path, rerank)
-    source = rerank["gallery_attributes"]
-    rest = {name: value for name, value in rerank.items() if name != "gallery_attributes"}
+    result, name = evaluated(reranked_world, tmp_path, rerank), "+".join(rerank.get("steps", ["attributes"]))
+    chosen = block(**{**rerank, "steps": tuple(rerank.get("steps", ["attributes"]))})
     for pair, path in (("consumer->shop", "encoder"), ("shop->shop", "encoder"), ("sketch->shop", "direct")):
         found = lists(reranked_world, pair)
-        run, plain = result.run(pair, path, "attributes"), result.run(pair, path)
+        run, plain = result.run(pair, path, name), result.run(pair, path)
         for metric in METRICS:
-            assert found.score(metric, source=source, **rest) == run.metrics[metric].mean()
-            assert found.score(metric, source=source, **{**rest, "beta": 0.0}) == plain.metrics[metric].mean()
-    if source == "predicted":  # the comparison above must have something to compare
+            assert np.array_equal(found.values(metric, chosen), run.metrics[metric])
+            assert found.score(metric, OFF) == plain.metrics[metric].mean()
+    if chosen.gallery_attributes == "predicted":  # the comparison above must have something to compare
         assert not np.array_equal(result.run("consumer->shop", "encoder").top, run.top)
 
 
 def test_reranking_changes_the_scores_in_this_world(reranked_world):
     found = lists(reranked_world)
-    values = {
-        found.score("mrr", alpha=1.0, beta=beta, depth=60, overlap="count", source="predicted")
-        for beta in (0.0, 0.5, 3.0)
-    }
+    values = {found.score("mrr", block(beta=beta)) for beta in (0.0, 0.5, 3.0)}
     assert len(values) == 3
 
 
 def test_lists_that_end_early_stay_as_they_are(reranked_world):
     """The gallery has 60 photos, the lists could hold 100; a query that is a gallery photo itself would leave a gap."""
     found = lists(reranked_world, depth=100)
-    assert found.rows.shape == (60, 60)
-    found.rows[:, -3:] = -1
+    assert found.ranked.rows.shape == (60, 60)
+    found.ranked.rows[:, -3:] = -1
     found.relevance[:, -3:] = False
     found.overlaps.clear()
-    value = found.score("mrr", alpha=0.0, beta=1.0, depth=60, overlap="count", source="predicted")
-    assert 0 < value <= 1
+    assert 0 < found.score("mrr", block(alpha=0.0)) <= 1
 
 
 def test_trial_0_is_what_params_say_and_trial_1_switches_it_off(reranked):
     params = load_params(reranked / "params.yaml")
     task = RerankTask(params, reranked, "histogram")
-    block = params.rerank
-    assert weights(task.anchors[0]["share"]) == (1.0, pytest.approx(block.beta / block.alpha))
-    assert [task.anchors[0][name] for name in ("depth", "overlap", "gallery_attributes")] == [
-        block.depth,
-        block.overlap,
-        block.gallery_attributes,
-    ]
+    said = params.rerank
+    assert weights(task.anchors[0]["share"]) == (pytest.approx(1.0), pytest.approx(said.beta / said.alpha))
+    same = ("depth", "standing", "overlap", "gallery_attributes")
+    assert {name: task.anchors[0][name] for name in same} == {name: getattr(said, name) for name in same}
     found = lists(reranked)
-    rest = {"depth": block.depth, "overlap": block.overlap, "source": block.gallery_attributes}
-    assert task.value(task.anchors[0]) == found.score("hit@1", alpha=block.alpha, beta=block.beta, **rest)
-    assert task.value(task.anchors[1]) == found.score("hit@1", alpha=1.0, beta=0.0, **rest)
+    rest = {name: getattr(said, name) for name in same} | {"steps": tuple(said.steps)}
+    assert task.value(task.anchors[0]) == found.score("hit@1", block(alpha=said.alpha, beta=said.beta, **rest))
+    assert task.value(task.anchors[1]) == found.score("hit@1", OFF)
 
 
 def test_settings_say_what_was_measured(reranked):
     task = RerankTask(load_params(reranked / "params.yaml"), reranked, "histogram")
-    point = {"share": 0.61803, "depth": 55, "overlap": "idf", "gallery_attributes": "catalogue"}
+    same = {"depth": 55, "overlap": "idf", "gallery_attributes": "catalogue", "standing": "score"}
+    point = {"share": 0.61803, "evidence": "probability", **same}
     trial = optuna.trial.create_trial(params=point, distributions=dict(task.space), value=0.0)
     tried = task.measure(trial)
     said = {key.removeprefix("rerank."): value for key, value in tried.settings.items()}
     assert said.pop("enabled") is True
-    assert said == {"alpha": 1.0, "beta": 1.618, "depth": 55, "overlap": "idf", "gallery_attributes": "catalogue"}
-    source = said.pop("gallery_attributes")
-    assert tried.value == lists(reranked).score("hit@1", source=source, **said)
+    assert said == {"alpha": 1.0, "beta": 1.618, "steps": ["probability"], **same}
+    assert tried.value == lists(reranked).score("hit@1", block(**{**said, "steps": ("probability",)}))
+
+
+def test_steps_that_look_at_vectors_are_searched_too(reranked):
+    write_params(reranked, evaluate__depth=100, rerank__depth=60, rerank__steps=["alpha_qe", "attributes"])
+    task = RerankTask(load_params(reranked / "params.yaml"), reranked, "histogram")
+    assert {"share", "enabled", "alpha_qe.neighbours", "alpha_qe.power"} <= set(task.space)
+    assert task.settings(task.anchors[1]) == {"rerank.enabled": False}
+    assert task.value(task.anchors[1]) == lists(reranked).score("hit@1", OFF)
+    said = task.settings({**task.anchors[0], "evidence": "probability", "alpha_qe.power": 1.23456})
+    assert said["rerank.steps"] == ["alpha_qe", "probability"]
+    assert said["rerank.alpha_qe.power"] == 1.235
+    write_params(reranked, evaluate__depth=100, rerank__depth=60, rerank__steps=["k_reciprocal"])
+    task = RerankTask(load_params(reranked / "params.yaml"), reranked, "histogram", "mrr")
+    assert "share" not in task.space
+    values = {task.value({**task.anchors[0], "k_reciprocal.distance_weight": weight}) for weight in (0.0, 0.3, 1.0)}
+    assert len(values) > 1
+    write_params(reranked, evaluate__depth=100, rerank__depth=60, rerank__steps=["attributes", "probability"])
+    with pytest.raises(TuneError, match="share their weights: keep one of them"):
+        RerankTask(load_params(reranked / "params.yaml"), reranked, "histogram")
 
 
 def test_off_is_a_possible_answer_and_keeps_the_weights(reranked):
@@ -177,5 +202,5 @@ def test_a_bundle_without_a_classifier_has_nothing_to_rerank_by(reranked_world, 
 
 
 def test_point_of_no_weights_is_off(reranked):
-    block = load_params(reranked / "params.yaml").rerank.model_copy(update={"alpha": 0.0, "beta": 0.0})
-    assert point_of(block)["share"] == 0.0
+    idle = load_params(reranked / "params.yaml").rerank.model_copy(update={"alpha": 0.0, "beta": 0.0})
+    assert point_of(idle)["share"] == 0.0

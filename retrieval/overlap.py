@@ -1,0 +1,107 @@
+"""How much a result has in common with its query.
+
+Attributes come as rows of numbers: 0 or 1 where they are known or decided, a probability where they are not. The overlap
+of two rows p and g is then the *expected* number of shared attributes, sum of p * g, which for zeros and ones is the plain
+count. `jaccard` divides it by the expected number of attributes that either has; `idf` weighs each attribute by how rare
+it is in the gallery.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+Rows = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
+Holdings = npt.NDArray[np.bool_] | npt.NDArray[np.uint8]
+OverlapKind = Literal["count", "jaccard", "idf"]
+
+OVERLAPS: tuple[OverlapKind, ...] = ("count", "jaccard", "idf")
+LEVELS = 255  # of a probability that is kept in a byte
+
+
+class RerankError(ValueError):
+    """Settings or rows that cannot be re-ranked."""
+
+
+def to_bytes(probabilities: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
+    """Probabilities in steps of 1 / 255."""
+    return np.asarray(np.rint(np.clip(probabilities, 0, 1) * LEVELS), dtype=np.uint8)
+
+
+def inverse_frequencies(held: Holdings) -> Floats:
+    """log((1 + N) / (1 + images with the attribute)) for (N, A): rare attributes weigh more, one of all weighs 0.
+
+    Probabilities in bytes count by their expectation.
+    """
+    unit = 1.0 if held.dtype == np.bool_ else 1.0 / LEVELS
+    return np.asarray(np.log((1 + len(held)) / (1 + held.sum(axis=0) * unit)), dtype=np.float64)
+
+
+class Overlap:
+    """What queries have in common with the images of a gallery.
+
+    Args:
+        names: the attributes, A of them.
+        gallery: (N, A) by row, bool or probabilities in bytes (`to_bytes`).
+        kind: `count`, `jaccard` or `idf`.
+
+    Raises:
+        RerankError: when the kind is not known, or names and gallery differ in number.
+    """
+
+    def __init__(self, names: Sequence[str], gallery: Holdings, kind: str = "count") -> None:
+        if kind not in OVERLAPS:
+            raise RerankError(f"overlap = {kind!r}, must be one of {list(OVERLAPS)}")
+        if gallery.ndim != 2 or gallery.shape[1] != len(names):
+            raise RerankError(f"the gallery's attributes are {gallery.shape}, expected (images, {len(names)})")
+        self.names = tuple(names)
+        self.kind = kind
+        self._gallery = gallery
+        self._unit = 1.0 if gallery.dtype == np.bool_ else 1.0 / LEVELS
+        self._weights = inverse_frequencies(gallery) if kind == "idf" else np.ones(len(names))
+
+    def overlaps(self, rows: Rows, query: npt.NDArray[np.floating], unseen: Rows | int = 0) -> Floats:
+        """The overlap of each query with each of its results.
+
+        Args:
+            rows: (Q, k) gallery rows, -1 where a list has ended.
+            query: (Q, A), the attributes of the queries: 0 and 1, or probabilities.
+            unseen: (Q,), how many attributes each query has beyond those A; they count in the union of `jaccard`.
+
+        Returns:
+            (Q, k) float64, at least 0; 0 where a list has ended.
+
+        Raises:
+            RerankError: when the numbers of lists and queries differ, or a row is not in the gallery.
+        """
+        check_rows(rows, len(query), len(self._gallery))
+        found = np.zeros(rows.shape)
+        missing = np.broadcast_to(unseen, len(rows))
+        # One list at a time: (k, A) numbers are held, never (Q, k, A).
+        for number, (listed, asked) in enumerate(zip(rows, query.astype(np.float64), strict=True)):
+            held = self._held(listed)
+            shared = held @ (asked * self._weights)
+            if self.kind == "jaccard":
+                either = asked.sum() + missing[number] + held.sum(axis=1) - shared
+                shared = np.divide(shared, either, out=np.zeros_like(shared), where=either > 0)
+            found[number] = np.where(listed >= 0, shared, 0.0)
+        return found
+
+    def contributions(self, rows: Rows, query: npt.NDArray[np.floating]) -> Floats:
+        """What each attribute adds to the overlap of one query (A,) with some results (n,): (n, A)."""
+        return np.asarray(self._held(rows) * query * self._weights, dtype=np.float64)
+
+    def _held(self, rows: Rows) -> Floats:
+        return self._gallery[np.maximum(rows, 0)].astype(np.float64) * self._unit
+
+
+def check_rows(rows: Rows, queries: int, gallery: int) -> None:
+    """Refuses lists that are not (queries, k), and rows that a gallery of so many images does not have."""
+    if rows.ndim != 2 or len(rows) != queries:
+        raise RerankError(f"rows {rows.shape} must be (queries, k) for {queries} queries")
+    if rows.size and (rows.min() < -1 or rows.max() >= gallery):
+        raise RerankError(f"rows go from {rows.min()} to {rows.max()}, the gallery has {gallery} images")
