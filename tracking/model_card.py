@@ -95,7 +95,8 @@ def _method(facts: CardFacts) -> Iterator[str]:
     sketch = "through a generator, then the encoder" if manifest.generator else "straight into the encoder"
     yield f"- A sketch goes {sketch}."
     if manifest.classifier:
-        yield f"- Attributes are predicted; re-ranking by them is {'on' if rerank.enabled else 'off'} by default."
+        yield "- Attributes are predicted."
+    yield f"- Re-ranking ({', '.join(rerank.steps)}) is {'on' if rerank.enabled else 'off'} by default."
     yield "- Meant for: finding the same product in a catalogue like the one below. Not for people or faces."
 
 
