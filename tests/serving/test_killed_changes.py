@@ -92,7 +92,7 @@ def settle(client: Client, states: dict[str, State], unanswered: State | None) -
         if unanswered is not None and unanswered.item_id == item_id and unanswered.is_there(client):
             states[item_id] = unanswered
         else:
-            assert state.is_there(client), f"{state} was acknowledged, {client.item(item_id)} is there"
+            assert state.is_there(client), f"change {state.number} of {item_id} was acknowledged and is not there"
     for state in states.values():
         for each in state.pictures or ():
             assert client.search(each, k=1, describe=False).results[0].item_id == state.item_id
