@@ -2,8 +2,8 @@
 
 `dvc repro` runs one stage after the other. DVC's documentation on "parallel stage execution" has several `dvc repro` work on
 the branches of one pipeline at once; that is what is done here: `dvc repro --single-item STAGE` for each stage that `dvc
-status` names and those that hang on them, as soon as what it depends on is there. A plain `dvc repro` has the last word. The
-outcome is the same to the byte, whatever `--jobs` says.
+status` names and those that hang on them, as soon as what it depends on is there. What is left then, a plain `dvc repro` does.
+The outcome is the same to the byte, whatever `--jobs` says.
 """
 
 from __future__ import annotations
@@ -59,11 +59,14 @@ def main(arguments: list[str] | None = None) -> int:
     root = Path()
     threads = load_params(root / "params.yaml").base.threads
     jobs = options.jobs or max(1, min(MOST_JOBS, (os.cpu_count() or 1) // threads))
-    if jobs > 1:
-        failed = run(read_plan(root), jobs, root)
+    plan = read_plan(root)
+    if jobs > 1 and plan.needs:
+        failed = run(plan, jobs, root)
         if failed:
             print(f"failed: {', '.join(failed)}; what it said stands above", file=sys.stderr)
             return 1
+        if not read_plan(root).needs:
+            return 0
     return subprocess.call([*DVC, "repro"], cwd=root)
 
 
