@@ -2,7 +2,7 @@
 
 `dvc repro` runs one stage after the other. DVC's documentation on "parallel stage execution" has several `dvc repro` work on
 the branches of one pipeline at once; that is what is done here: `dvc repro --single-item STAGE` for each stage that `dvc
-status` names and those that hang on them, as soon as what it depends on is there. What is left then, a plain `dvc repro` does.
+status` names and those that hang on them, as soon as what it depends on is there; then a `dvc repro` does what is left.
 The outcome is the same to the byte, whatever `--jobs` says.
 """
 
