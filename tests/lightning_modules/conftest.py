@@ -86,9 +86,9 @@ def params() -> Params:
     values["gpq"]["unlabelled_per_batch"] = 6
     values["spq"] |= {"subspaces": 4, "subspace_dim": 6, "batch_size": 8}
     for block in ("gpq", "spq"):
-        values[block]["fit"] |= {"epochs": 3, "warmup_epochs": 0, "patience": 10}
+        values[block]["fit"] |= {"epochs": 3, "warmup_epochs": 0, "patience": 10, "validate_every": 1}
     for block in ("image2vec", "siamese", "triplet_gan", "sgh", "dhd", "train_classifier"):
-        values[block]["fit"] |= {"epochs": 3, "warmup_epochs": 0, "patience": 10}
+        values[block]["fit"] |= {"epochs": 3, "warmup_epochs": 0, "patience": 10, "validate_every": 1}
     values["train_gan"] |= {"epochs": 3, "validate_every": 1, "batch_size": 8, "contact_sheet_every": 2}
     return parse_params(values)
 

@@ -37,7 +37,12 @@ TINY: dict[str, Any] = {
     "ingest": {"shard_rows": 200},
     "train_embedder": {"backbone": {"name": "small", "weights": "none", "width": 8}},
     "image2vec": {"fit": {"epochs": 1}},
-    "siamese": {"embedding_dim": 16, "items_per_batch": 16, "images_per_item": 2, "fit": {"epochs": 1}},
+    "siamese": {
+        "embedding_dim": 16,
+        "items_per_batch": 16,
+        "images_per_item": 2,
+        "fit": {"epochs": 1, "validate_every": 1},
+    },
 }
 
 

@@ -192,6 +192,7 @@ def test_a_tracker_that_dies_midway_does_not_stop_a_stage(
     with stage_run("evaluate", "histogram", params={}, root=store.root) as run:
         monkeypatch.setattr(run._projection._store.client, "log_batch", refuse)
         run.metric("rows", 3)
+        run.volatile("seconds", 1.0)
         run.metric("rows", 4, step=1)
         assert run.logger_arguments() is None
     assert Record.read(run.record_folder).metrics == {"rows": [(0, 3.0), (1, 4.0)]}
