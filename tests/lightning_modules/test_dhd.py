@@ -113,9 +113,11 @@ def test_proxies_stay_float32_in_half_precision(params: Params, data: RetrievalD
     assert all(math.isfinite(value) for curve in history.values() for _, value in curve)
 
 
+@pytest.mark.slow
 def test_a_killed_training_ends_with_the_same_bytes(params: Params, data: RetrievalData, tmp_path: Path):
     resumed_equals_whole(build_of(dhd, params, data), Plan("dhd", 4, 10, MONITOR, "max"), params, tmp_path)
 
 
+@pytest.mark.slow
 def test_it_overfits_eight_items(params: Params, data: RetrievalData, tmp_path: Path):
     codes_part_eight_items(dhd, params, data, tmp_path)

@@ -8,6 +8,8 @@ from lightning_modules.embedder import max_pool_net
 from lightning_modules.export import ExportError, export_onnx
 from params import Params
 
+pytestmark = pytest.mark.slow
+
 EXAMPLE = torch.rand(2, 3, 32, 32)
 
 

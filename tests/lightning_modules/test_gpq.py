@@ -262,11 +262,13 @@ def test_prototypes_stay_float32_in_half_precision(params: Params, data: Retriev
     assert all(math.isfinite(value) for curve in history.values() for _, value in curve)
 
 
+@pytest.mark.slow
 def test_a_killed_training_ends_with_the_same_bytes(params: Params, data: RetrievalData, tmp_path: Path):
     plan = Plan("gpq", 4, 10, MONITOR, "max")
     resumed_equals_whole(build_of(gpq, params, with_unlabelled(data, 7)), plan, params, tmp_path)
 
 
+@pytest.mark.slow
 def test_it_overfits_eight_items(params: Params, data: RetrievalData, tmp_path: Path):
     """All images in every batch, so that batch norm sees in training what it sees in validation."""
     whole = params.gpq.model_copy(update={"items_per_batch": 8, "unlabelled_per_batch": 32})

@@ -78,9 +78,11 @@ def test_item_batches_hold_pairs(params: Params, data: RetrievalData):
         assert all((items == item).sum() >= 2 for item in items)
 
 
+@pytest.mark.slow
 def test_a_killed_training_ends_with_the_same_bytes(params: Params, data: RetrievalData, tmp_path: Path):
     resumed_equals_whole(build_of(sgh, params, data), Plan("sgh", 4, 10, MONITOR, "max"), params, tmp_path)
 
 
+@pytest.mark.slow
 def test_it_overfits_eight_items(params: Params, data: RetrievalData, tmp_path: Path):
     codes_part_eight_items(sgh, params, data, tmp_path)

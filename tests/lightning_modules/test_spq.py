@@ -188,6 +188,7 @@ def test_with_item_positives_the_second_view_shows_a_partner_of_another_item_tha
 
 
 @pytest.mark.parametrize("positives", ["views", "item"])
+@pytest.mark.slow
 def test_a_killed_training_ends_with_the_same_bytes(
     params: Params, data: RetrievalData, tmp_path: Path, positives: str
 ):
@@ -205,6 +206,7 @@ def test_codebooks_stay_float32_in_half_precision(params: Params, data: Retrieva
     assert all(math.isfinite(value) for curve in history.values() for _, value in curve)
 
 
+@pytest.mark.slow
 def test_it_overfits_eight_items(params: Params, data: RetrievalData, tmp_path: Path):
     chosen = with_spq(params, positives="item", temperature=0.2)
     codes_part_eight_items(spq, chosen, data, tmp_path)

@@ -20,6 +20,7 @@ from tests.lightning_modules.trainings import build_of, fitted, for_overfitting,
 
 
 @pytest.mark.parametrize("negatives", ["batch_hard", "nearest"])
+@pytest.mark.slow
 def test_a_killed_siamese_training_ends_with_the_same_bytes(
     params: Params, data: RetrievalData, tmp_path: Path, negatives: str
 ):
@@ -28,6 +29,7 @@ def test_a_killed_siamese_training_ends_with_the_same_bytes(
     resumed_equals_whole(build_of(siamese, chosen, data), plan, params, tmp_path)
 
 
+@pytest.mark.slow
 def test_a_killed_gan_training_ends_with_the_same_bytes(params: Params, tmp_path: Path):
     def build() -> tuple[pl.LightningModule, pl.LightningDataModule]:
         pairs = [
@@ -52,6 +54,7 @@ def test_early_stopping_keeps_the_best_epoch_and_stays_stopped(params: Params, d
 
 
 @pytest.mark.parametrize("method", [image2vec, siamese, triplet_gan])
+@pytest.mark.slow
 def test_each_method_overfits_eight_items(params: Params, data: RetrievalData, tmp_path: Path, method: ModuleType):
     name = method.__name__.split(".")[-1]
     prepare_torch(0, 1)

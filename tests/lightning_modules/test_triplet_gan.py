@@ -212,6 +212,7 @@ def test_the_bottleneck_has_length_1_on_request(params: Params, data: RetrievalD
 
 
 @pytest.mark.parametrize("kind", ["bce", "hinge"])
+@pytest.mark.slow
 def test_a_killed_training_ends_with_the_same_bytes(params: Params, data: RetrievalData, tmp_path: Path, kind: str):
     data = with_unlabelled(data, 9)
     chosen = changed(params, adversarial_loss=kind)

@@ -18,6 +18,8 @@ from tests import evaluation_world as world
 from tests.coded_nets import save_coded_encoder
 from tracking.evaluations import Evaluation, Measure, query_scores
 
+pytestmark = pytest.mark.slow
+
 PARAMS = Path(index.__file__).resolve().parent.parent / "params.yaml"
 METHOD = {"binary": "dhd", "pq": "spq"}
 

@@ -17,6 +17,8 @@ from retrieval.protocol import PROTOCOLS
 from stages import evaluate
 from tests import evaluation_world as world
 
+pytestmark = pytest.mark.slow
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 

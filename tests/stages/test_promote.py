@@ -12,6 +12,8 @@ from tests.registry_world import Project, begun_project, copied
 from tracking.promotion import challenge
 from tracking.registry import CHALLENGER, CHAMPION, PREVIOUS
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def project(tmp_path_factory: pytest.TempPathFactory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:

@@ -21,6 +21,8 @@ from tracking.evaluations import EvaluationError
 from tracking.registry import CHAMPION
 from tracking.store import TrackingError
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def fresh(tmp_path_factory: pytest.TempPathFactory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:

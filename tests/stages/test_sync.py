@@ -18,6 +18,8 @@ from tracking.registry import CHAMPION
 from tracking.stage_key import read_lock, stage_key_from_lock
 from tracking.store import STAGE_EXPERIMENT, Store, open_store
 
+pytestmark = pytest.mark.slow
+
 PIPELINE = """
 stages:
   train:

@@ -11,6 +11,8 @@ import pytest
 
 from tracking.stage_key import data_hash_from_lock, read_lock, signature_from_lock, stage_key, stage_key_from_lock
 
+pytestmark = pytest.mark.slow
+
 ENTRY: dict[str, Any] = {
     "cmd": "python train.py",
     "deps": [

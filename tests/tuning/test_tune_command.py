@@ -19,6 +19,8 @@ from tuning.study import best_trial, missing_anchors, open_storage, open_study
 from tuning.task import TuneError
 from tuning.tracker import EXPERIMENT, PARENT_TAG, STUDY_TAG
 
+pytestmark = pytest.mark.slow
+
 RERANK = ["rerank", "--method", "histogram", "--metric", "mrr"]
 DEAD = "http://127.0.0.1:1"
 
