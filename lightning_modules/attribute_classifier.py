@@ -22,6 +22,7 @@ from lightning_modules.attribute_report import macro_average_precision
 from lightning_modules.augment import augment
 from lightning_modules.backbones import build_backbone
 from lightning_modules.data import EVAL_BATCH, Batch, ImageSet, RowDataset, batches, to_float
+from lightning_modules.distributed import gather, gather_with_gradient
 from lightning_modules.samplers import ShuffledBatches
 from lightning_modules.schedule import optimiser_with_schedule
 from params.training import TrainClassifier
@@ -81,7 +82,7 @@ class AttributeClassifier(pl.LightningModule):
         views = augment(to_float(batch["images"]), self._params.augment)
         if self._params.backbone.channels_last:
             views = views.contiguous(memory_format=torch.channels_last)
-        loss: Tensor = self.loss(self.logits(views), batch["targets"])
+        loss: Tensor = self.loss(gather_with_gradient(self.logits(views)), gather(batch["targets"]))
         self.log("train/loss", loss, on_step=False, on_epoch=True, batch_size=len(views), prog_bar=True)
         return loss
 

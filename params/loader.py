@@ -42,6 +42,7 @@ class Base(Block):
     seed: int = Field(ge=0, le=2**31 - 1)
     image_size: int = Field(ge=16, le=1024, description="side of the square images that the nets see, pixels")
     threads: int = Field(ge=1, le=256)
+    processes: int = Field(ge=1, le=256, description="of each training, on this machine; a batch is spread over them")
     accelerator: Literal["auto", "cpu", "gpu", "mps"]
     precision: Literal["auto", "32-true", "bf16-mixed", "16-mixed"]
     protocol: Literal["instance", "category", "cifar10_a", "cifar10_c"]

@@ -49,16 +49,15 @@ class Plan:
 
 def main(arguments: list[str] | None = None) -> int:
     asked = argparse.ArgumentParser(prog="python -m stages.repro", description=__doc__)
-    asked.add_argument(
-        "--jobs", type=int, help=f"stages at a time (default: cores / base.threads, at most {MOST_JOBS})"
-    )
+    shared = "cores / (base.threads * base.processes)"
+    asked.add_argument("--jobs", type=int, help=f"stages at a time (default: {shared}, at most {MOST_JOBS})")
     options = asked.parse_args(arguments)
     if options.jobs is not None and options.jobs < 1:
         asked.error(f"--jobs is {options.jobs}, must be at least 1")
     quiet()
     root = Path()
-    threads = load_params(root / "params.yaml").base.threads
-    jobs = options.jobs or max(1, min(MOST_JOBS, (os.cpu_count() or 1) // threads))
+    base = load_params(root / "params.yaml").base
+    jobs = options.jobs or max(1, min(MOST_JOBS, (os.cpu_count() or 1) // (base.threads * base.processes)))
     plan = read_plan(root)
     if jobs > 1 and plan.needs:
         failed = run(plan, jobs, root)

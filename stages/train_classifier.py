@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -11,11 +11,13 @@ import numpy.typing as npt
 from params import Params, load_params
 from retrieval.catalog import Catalog
 from retrieval.files import write_bytes, write_json
+from stages import spread
 from stages.folders import fresh_folder
 from tracking.runs import StageRun, stage_run
 
 if TYPE_CHECKING:
     from lightning_modules.attribute_classifier import AttributeClassifier, ClassifierData
+    from lightning_modules.training import Plan
 
 FOLDER = Path("models/attributes")
 UNKNOWN = "unknown_attributes"
@@ -24,25 +26,51 @@ UNKNOWN = "unknown_attributes"
 
 def main(root: Path = Path()) -> None:
     params = load_params(root / "params.yaml")
-    settings = {"base": params.base.model_dump(), "train_classifier": params.train_classifier.model_dump()}
-    with stage_run("train_classifier", params=settings, root=root) as run, fresh_folder(root / FOLDER) as target:
+    if spread.over(params.base.processes, "stages.train_classifier", [], root):
+        return
+    if spread.following():
+        module, data = build(params, root)
+        spread.train_along("train_classifier", settings(params), params.base, root, module, data, plan(params))
+        return
+    with (
+        stage_run("train_classifier", params=settings(params), root=root) as run,
+        fresh_folder(root / FOLDER) as target,
+    ):
         train(params, root, target, run)
     print(f"attributes: wrote {FOLDER}")
 
 
+def settings(params: Params) -> dict[str, Any]:
+    """The params that decide on this classifier."""
+    return {"base": params.base.model_dump(), "train_classifier": params.train_classifier.model_dump()}
+
+
 def train(params: Params, root: Path, target: Path, run: StageRun) -> None:
     """Trains, resuming where a killed try stopped; exports the best epoch, calibrated on val."""
+    from lightning_modules.scratch import open_scratch, params_key
+    from lightning_modules.training import fit_and_record
+
+    module, data = build(params, root)
+    with open_scratch(root, "train_classifier", run.key or params_key(settings(params))) as scratch:
+        fit_and_record(module, data, plan(params), params.base, scratch, run)
+        export(module, data, params.base.image_size, target, run)
+
+
+def build(params: Params, root: Path) -> tuple[AttributeClassifier, ClassifierData]:
     from lightning_modules.attribute_classifier import AttributeClassifier
     from lightning_modules.determinism import prepare_torch
-    from lightning_modules.scratch import open_scratch, params_key
 
     prepare_torch(params.base.seed, params.base.threads)
     data = load_data(params, Catalog.open(root / "data/catalog"))
-    module = AttributeClassifier(params.train_classifier, data)
-    key = run.key or params_key(params.train_classifier.model_dump())
-    with open_scratch(root, "train_classifier", key) as scratch:
-        fit_module(module, data, params, scratch, run)
-        export(module, data, params.base.image_size, target, run)
+    return AttributeClassifier(params.train_classifier, data), data
+
+
+def plan(params: Params) -> Plan:
+    from lightning_modules.attribute_classifier import MONITOR
+    from lightning_modules.training import Plan
+
+    own = params.train_classifier.fit
+    return Plan("attributes", own.epochs, own.patience, MONITOR, "max", own.validate_every)
 
 
 def load_data(params: Params, catalog: Catalog) -> ClassifierData:
@@ -78,15 +106,6 @@ def unknown_attributes(catalog: Catalog) -> npt.NDArray[np.object_]:
     if UNKNOWN not in catalog.table.column_names:
         return np.full(len(catalog), None, dtype=object)
     return catalog.column(UNKNOWN)
-
-
-def fit_module(module: AttributeClassifier, data: ClassifierData, params: Params, scratch: Path, run: StageRun) -> None:
-    from lightning_modules.attribute_classifier import MONITOR
-    from lightning_modules.training import Plan, fit_and_record
-
-    own = params.train_classifier.fit
-    plan = Plan("attributes", own.epochs, own.patience, MONITOR, "max", own.validate_every)
-    fit_and_record(module, data, plan, params.base, scratch, run)
 
 
 def export(module: AttributeClassifier, data: ClassifierData, size: int, target: Path, run: StageRun) -> None:

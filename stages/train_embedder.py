@@ -3,13 +3,12 @@
 A method is the module of its name in `lightning_modules/`. It offers one of `build(params, data)`, a module to train,
 `fixed_net(params)`, a net that is used as it is, or `fixed_encoder(params)`, an encoder without a net.
 
-`torchrun --standalone --nproc-per-node 2 -m stages.train_embedder METHOD` spreads each batch over two processes.
+Each batch is spread over `base.processes` processes; started by `torchrun`, over those on several machines.
 """
 
 from __future__ import annotations
 
 import importlib
-import os
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -18,9 +17,10 @@ from typing import TYPE_CHECKING, Any
 from params import Params, load_params
 from retrieval.encoder import describe_histogram
 from retrieval.files import write_array, write_json
+from stages import spread
 from stages.folders import fresh_folder
+from tracking.record import dvc_name
 from tracking.runs import StageRun, stage_run
-from tracking.stage_key import stage_key
 
 if TYPE_CHECKING:
     from lightning_modules.data import RetrievalData
@@ -31,14 +31,15 @@ if TYPE_CHECKING:
 
 def main(method: str, root: Path = Path()) -> None:
     params = load_params(root / "params.yaml")
-    if os.environ.get("RANK", "0") != "0":
-        train_along(params, method, root)
+    source = importlib.import_module(f"lightning_modules.{method}")
+    if hasattr(source, "build") and spread.over(params.base.processes, "stages.train_embedder", [method], root):
         return
-    folder = root / "models" / method
-    with stage_run("train_embedder", method, params=settings(params, method), root=root) as run:
-        source = importlib.import_module(f"lightning_modules.{method}")
-        with fresh_folder(folder) as target:
-            produce(source, params, method, root, target, run)
+    if spread.following():
+        train_along(source, params, method, root)
+        return
+    folder, own = root / "models" / method, settings(params, method)
+    with stage_run("train_embedder", method, params=own, root=root) as run, fresh_folder(folder) as target:
+        produce(source, params, method, root, target, run)
     print(f"{method}: wrote {folder.relative_to(root)}")
 
 
@@ -72,20 +73,16 @@ def train(source: ModuleType, params: Params, method: str, root: Path, target: P
         run.volatile("onnx_parity", export(module.net, params.base.image_size, target))
 
 
-def train_along(params: Params, method: str, root: Path) -> None:
-    """What all processes of a `torchrun` but the first do; records, files and export are left to that one."""
+def train_along(source: ModuleType, params: Params, method: str, root: Path) -> None:
+    """What all processes but the first do."""
     from lightning_modules.determinism import prepare_torch
-    from lightning_modules.scratch import params_key, scratch_folder
-    from lightning_modules.training import fit
 
-    source = importlib.import_module(f"lightning_modules.{method}")
-    if not hasattr(source, "build"):
-        return
-    prepare_torch(params.base.seed, params.base.threads)
-    module = source.build(params, load_data(params, root))
-    key = stage_key(f"train_embedder@{method}", root) or params_key(settings(params, method))
-    plan = prepare(module, params, method)
-    fit(module, module.data, plan, params.base, scratch_folder(root, f"train_embedder-{method}", key))
+    if hasattr(source, "build"):
+        prepare_torch(params.base.seed, params.base.threads)
+        module = source.build(params, load_data(params, root))
+        plan = prepare(module, params, method)
+        stage = dvc_name("train_embedder", method)
+        spread.train_along(stage, settings(params, method), params.base, root, module, module.data, plan)
 
 
 def load_data(params: Params, root: Path) -> RetrievalData:

@@ -15,6 +15,7 @@ from optuna.trial import TrialState
 logger = logging.getLogger(__name__)
 
 MOST_DRAWN = 600  # trials in a plot; more take minutes and are black
+MOST_LINES = 150  # trials in a plot where each is a line across it
 CONTOUR_PARAMS = 3
 INCHES = {"contour": (14.0, 11.0), "slice": (15.0, 5.5), "parallel_coordinate": (13.0, 7.0)}
 PLAIN_INCHES = (9.0, 5.5)
@@ -48,16 +49,17 @@ def _plots(study: optuna.Study) -> Iterator[tuple[str, Callable[[], Any]]]:
     importance = get_param_importances(shown)
     first = list(importance)[:CONTOUR_PARAMS]
     yield "importance", lambda: plots.plot_param_importances(shown, target_name=label)
-    yield "parallel_coordinate", lambda: plots.plot_parallel_coordinate(shown, target_name=label)
+    lines = thinned(study, MOST_LINES)
+    yield "parallel_coordinate", lambda: plots.plot_parallel_coordinate(lines, target_name=label)
     yield "contour", lambda: plots.plot_contour(shown, params=first, target_name=label)
 
 
-def thinned(study: optuna.Study) -> optuna.Study:
-    """The study itself, or where it is large a copy in memory with evenly chosen trials, the best among them."""
+def thinned(study: optuna.Study, most: int = MOST_DRAWN) -> optuna.Study:
+    """The study itself, or where it has more trials a copy in memory with evenly chosen ones, the best among them."""
     trials = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-    if len(trials) <= MOST_DRAWN:
+    if len(trials) <= most:
         return study
-    chosen = {trials[i * len(trials) // MOST_DRAWN].number for i in range(MOST_DRAWN)} | {study.best_trial.number}
+    chosen = {trials[i * len(trials) // most].number for i in range(most)} | {study.best_trial.number}
     copy = optuna.create_study(direction="maximize")
     copy.add_trials([trial for trial in trials if trial.number in chosen])
     return copy

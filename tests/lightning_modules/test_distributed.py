@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -16,6 +15,8 @@ import torch
 
 from params import Params
 from retrieval.catalog import Catalog
+from stages import spread
+from stages.spread import SpreadError
 from tests.lightning_modules.two_processes import CASES
 
 pytestmark = pytest.mark.slow
@@ -24,20 +25,17 @@ WORKER = "tests/lightning_modules/two_processes.py"
 Found = dict[str, dict[str, Any]]
 
 
-def run_python(arguments: list[str], processes: int, folder: Path) -> str:
-    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
-    command = [sys.executable, *(launcher if processes > 1 else ()), *arguments]
-    environment = os.environ | {"PYTHONPATH": str(Path.cwd()), "OMP_NUM_THREADS": "1"}
-    result = subprocess.run(
-        command, env=environment, cwd=folder, capture_output=True, text=True, timeout=600, check=False
-    )
+def run_worker(arguments: list[str], processes: int) -> str:
+    start = spread.launcher(processes) if processes > 1 else [sys.executable]
+    command = [*start, WORKER, *arguments]
+    result = subprocess.run(command, env=spread.environment(), capture_output=True, text=True, timeout=600, check=False)
     assert result.returncode == 0, result.stderr[-5000:]
     return result.stderr
 
 
 def trained(folder: Path, processes: int) -> list[Found]:
     """What every rank reports of all cases."""
-    run_python([WORKER, str(folder)], processes, Path.cwd())
+    run_worker([str(folder)], processes)
     return [torch.load(folder / f"{rank}.pt", weights_only=True) for rank in range(processes)]
 
 
@@ -73,11 +71,67 @@ def test_a_gan_trains_on_two_processes(ranks: list[Found]):
     assert {f"train/discriminator_{name}" for name in ("real", "made", "accuracy")} <= set(first["history"])
 
 
+def test_a_killed_process_costs_no_more_than_its_epoch(
+    ranks: list[Found], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """kill -9 of one of two processes: both start again from the last checkpoint and end with the same weights."""
+    monkeypatch.setenv("DIES_IN_EPOCH", "1")
+    case = "siamese-nearest"
+    told = run_worker([str(tmp_path), case], 2)
+    assert "exitcode: -9" in told
+    for number, whole in enumerate(ranks):
+        again = torch.load(tmp_path / f"{number}.pt", weights_only=True)[case]
+        assert again["losses"] == whole[case]["losses"][-len(again["losses"]) :]
+        assert len(again["losses"]) < len(whole[case]["losses"])
+        assert all(torch.equal(again["weights"][name], value) for name, value in whole[case]["weights"].items())
+        assert again["history"] == whole[case]["history"]
+
+
+def workspace(folder: Path, params: Params, catalog: Catalog, epochs: int) -> Path:
+    """A folder in which `base.processes` asks for two."""
+    shutil.copytree(catalog.folder, folder / "data/catalog")
+    values = params.model_dump(by_alias=True)
+    values["base"]["processes"] = 2
+    for block in ("siamese", "train_classifier"):
+        values[block]["fit"] |= {"epochs": epochs, "patience": epochs}
+    (folder / "params.yaml").write_text(json.dumps(values))
+    return folder
+
+
+def start(*stage: str, folder: Path) -> subprocess.Popen[str]:
+    command, pipe = [sys.executable, "-m", *stage], subprocess.PIPE
+    return subprocess.Popen(
+        command, cwd=folder, env=spread.environment(), text=True, stdout=pipe, stderr=subprocess.STDOUT
+    )
+
+
 def test_the_stage_runs_on_two_processes_and_writes_once(tmp_path: Path, params: Params, catalog: Catalog):
-    shutil.copytree(catalog.folder, tmp_path / "data/catalog")
-    (tmp_path / "params.yaml").write_text(json.dumps(params.model_dump(by_alias=True)))
-    told = run_python(["-m", "stages.train_embedder", "siamese"], 2, tmp_path)
+    folder = workspace(tmp_path, params, catalog, epochs=3)
+    stage = start("stages.train_embedder", "siamese", folder=folder)
+    told = stage.communicate(timeout=600)[0]
+    assert stage.returncode == 0, told[-5000:]
     assert told.count("siamese: epoch 1/3") == 1
-    assert {"encoder.onnx", "encoder.json"} <= {path.name for path in (tmp_path / "models/siamese").iterdir()}
-    assert len(list((tmp_path / "reports/runs/train_embedder-siamese").rglob("*.png"))) > 1
-    assert [path.name for path in (tmp_path / ".scratch/train_embedder-siamese").iterdir()] == ["lock"]
+    assert {"encoder.onnx", "encoder.json"} <= {path.name for path in (folder / "models/siamese").iterdir()}
+    assert len(list((folder / "reports/runs/train_embedder-siamese").rglob("*.png"))) > 1
+    assert [path.name for path in (folder / ".scratch/train_embedder-siamese").iterdir()] == ["lock"]
+
+
+def test_the_classifier_trains_on_two_processes(tmp_path: Path, params: Params, catalog: Catalog):
+    folder = workspace(tmp_path, params, catalog, epochs=1)
+    stage = start("stages.train_classifier", folder=folder)
+    told = stage.communicate(timeout=600)[0]
+    assert stage.returncode == 0, told[-5000:]
+    assert told.count("attributes: wrote") == 1
+    assert (folder / "models/attributes/classifier.onnx").is_file()
+
+
+def test_processes_that_fail_are_an_error_of_the_stage(tmp_path: Path):
+    with pytest.raises(SpreadError, match=r"stages\.no_such on 2 processes ended with status 1"):
+        spread.over(2, "stages.no_such", [], tmp_path)
+
+
+def test_one_process_and_those_of_a_torchrun_start_no_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    assert not spread.over(1, "stages.no_such", [], tmp_path)
+    monkeypatch.setenv("RANK", "1")
+    assert not spread.over(2, "stages.no_such", [], tmp_path)
+    assert spread.following()
