@@ -4,7 +4,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v p
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 READY := .venv/.ready
 
-.PHONY: help repro test test-fast ui plots tune serve lint lock clean
+.PHONY: help repro test test-fast engines ui plots tune serve lint lock clean
 
 help: ## list these targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -22,6 +22,9 @@ test: $(READY) ## run every test, a whole small pipeline included
 
 test-fast: $(READY) ## run the tests that end within two minutes
 	python -m pytest -n 2 --dist loadfile -m "not slow and not realdata"
+
+engines: ## install what some tests drive, a PostgreSQL server and a Chromium (Debian's packages; root or sudo)
+	$(PYTHON) -m tests.engines
 
 ui: $(READY) ## open the MLflow UI on mlruns/ (http://127.0.0.1:5000)
 	python -m stages.ui

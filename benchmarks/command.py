@@ -147,7 +147,9 @@ def make_values(options: Options, seed: int, *overrides: Mapping[str, Any]) -> V
         values = merged(values, override)
     for method in METHODS:
         if "fit" in values[method]:
-            epochs = max(1, round(values[method]["fit"]["epochs"] * options.epochs_scale))
-            values = merged(values, {method: {"fit": {"epochs": epochs}}})
+            fit = values[method]["fit"]
+            epochs = max(1, round(fit["epochs"] * options.epochs_scale))
+            shorter = {"epochs": epochs, "validate_every": min(fit["validate_every"], epochs)}
+            values = merged(values, {method: {"fit": shorter}})
     parse_params(values, "the benchmark's params")
     return dict(values)

@@ -153,5 +153,8 @@ def _explain(problem: Any) -> str:
         return f"{key}: unknown key; remove it or mend its spelling"
     if problem["type"] == "missing":
         return f"{key}: missing"
-    shown = "" if problem["loc"] == () else f" = {problem['input']!r}"
+    of_a_block = problem["type"] == "value_error" and isinstance(
+        problem["input"], dict
+    )  # its message names key and value
+    shown = "" if of_a_block else f" = {problem['input']!r}"
     return f"{key}{shown}: {problem['msg']}"

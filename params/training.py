@@ -47,18 +47,32 @@ class StrongAugment(Augment):
     blur_sigma: float = Field(ge=0.1, le=100.0, description="largest standard deviation of the blur, pixels")
 
 
-class Fit(Block):
-    """How long and how fast a net learns."""
+class Schedule(Block):
+    """How long a net learns."""
 
     epochs: int = Field(ge=1, le=10_000)
+    patience: int = Field(ge=1, le=10_000, description="epochs without a better val metric before training stops")
+    validate_every: int = Field(ge=1, le=1000, description="epochs between two validations")
+
+    @model_validator(mode="after")
+    def validates_at_least_once(self) -> Self:
+        if self.validate_every > self.epochs:
+            raise ValueError(
+                f"validate_every is {self.validate_every}, must be at most epochs ({self.epochs}): "
+                "the net would never be validated, and so never kept"
+            )
+        return self
+
+
+class Fit(Schedule):
+    """How long and how fast a net learns."""
+
     learning_rate: float = Field(gt=0.0, le=1.0)
     backbone_rate: float = Field(
         ge=0.0, le=1.0, description="factor on the learning rate of the backbone; 0 freezes it"
     )
     weight_decay: float = Field(ge=0.0, le=1.0)
     warmup_epochs: int = Field(ge=0, le=1000)
-    patience: int = Field(ge=1, le=10_000, description="epochs without a better val metric before training stops")
-    validate_every: int = Field(ge=1, le=1000, description="epochs between two validations")
 
 
 class Labels(Block):
@@ -175,7 +189,7 @@ class TrainClassifier(Block):
     fit: Fit
 
 
-class TrainGan(Block):
+class TrainGan(Schedule):
     """pix2pix: U-Net generator, PatchGAN discriminator."""
 
     size: int = Field(ge=32, le=512)
@@ -187,11 +201,8 @@ class TrainGan(Block):
     l1_weight: float = Field(ge=0.0, le=10_000.0)
     adversarial_weight: float = Field(gt=0.0, le=100.0)
     batch_size: int = Field(ge=1, le=1024)
-    epochs: int = Field(ge=1, le=10_000)
     learning_rate: float = Field(gt=0.0, le=1.0)
     beta1: float = Field(ge=0.0, lt=1.0)
-    patience: int = Field(ge=1, le=10_000)
-    validate_every: int = Field(ge=1, le=1000)
     contact_sheet_every: int = Field(ge=1, le=10_000)
 
     @field_validator("size")

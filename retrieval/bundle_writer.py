@@ -11,11 +11,11 @@ from typing import Any
 import pyarrow as pa
 
 from retrieval.bundle_reader import Bundle
-from retrieval.classifier import describe_classifier
+from retrieval.classifier import AttributeClassifier
 from retrieval.description import parse_description
 from retrieval.encoder import OnnxDescription, describe_encoder
 from retrieval.files import sha256_file, write_json
-from retrieval.generator import GeneratorDescription, describe_generator
+from retrieval.generator import Generator, GeneratorDescription
 from retrieval.items import write_gallery
 from retrieval.manifest import (
     MANIFEST_FILE,
@@ -104,11 +104,11 @@ def _copy_models(
         shutil.copyfile(encoder / described.file, partial / ENCODER)
     blocks: dict[str, Any] = {"encoder": encoder_block(described, ENCODER), "generator": None, "classifier": None}
     if generator is not None:
-        painter = describe_generator(generator)
+        painter = Generator.describe(generator)
         shutil.copyfile(Path(generator) / painter.file, partial / GENERATOR)
         blocks["generator"] = GeneratorDescription(GENERATOR, painter.size)
     if classifier is not None:
-        labeller = describe_classifier(classifier)
+        labeller = AttributeClassifier.describe(classifier)
         shutil.copyfile(Path(classifier) / labeller.file, partial / CLASSIFIER)
         blocks["classifier"] = replace(labeller, file=CLASSIFIER)
     return blocks

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
-from retrieval.description import parse_description
-from retrieval.files import read_json
 from retrieval.images import Batch
-from retrieval.onnx_session import ModelError, OnnxGraph
+from retrieval.onnx_session import DescribedNet, ModelError
 
 
 @dataclass(frozen=True)
@@ -19,33 +16,13 @@ class GeneratorDescription:
     size: int
 
 
-def describe_generator(folder: str | Path) -> GeneratorDescription:
-    """Reads and checks `folder`/generator.json.
+class Generator(DescribedNet[GeneratorDescription]):
+    """Paints a photo for each sketch: input `sketches`, output `photos`."""
 
-    Raises:
-        ModelError: naming the key that is missing, unknown or of the wrong type.
-    """
-    source = Path(folder) / "generator.json"
-    if not source.is_file():
-        raise ModelError(f"{source} does not exist; run the stage that writes it (dvc repro train_gan)")
-    return parse_description(GeneratorDescription, read_json(source), str(source), ModelError)
-
-
-class Generator:
-    """Paints a photo for each sketch: input `sketches`, output `photos`.
-
-    Args:
-        folder: holds the graph, and generator.json unless `described` is given.
-
-    Raises:
-        ModelError: when the description or the graph is wrong.
-    """
-
-    def __init__(self, folder: str | Path, threads: int = 1, described: GeneratorDescription | None = None) -> None:
-        self.described = described or describe_generator(folder)
-        self.size = self.described.size
-        path = Path(folder) / self.described.file
-        self._graph = OnnxGraph(path, input_name="sketches", output_name="photos", size=self.size, threads=threads)
+    kind = GeneratorDescription
+    filename = "generator.json"
+    stage = "train_gan"
+    input_name, output_name = "sketches", "photos"
 
     def generate(self, sketches: Batch) -> Batch:
         """Maps float32 (B, 3, size, size) in [0, 1], dark lines on white, to photos of the same shape and range."""

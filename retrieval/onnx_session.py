@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import ClassVar, Generic, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 import onnxruntime as ort
+
+from retrieval.description import parse_description
+from retrieval.files import read_json
 
 Tensor = npt.NDArray[np.float32]
 
@@ -57,6 +61,60 @@ class OnnxGraph:
             )
         (output,) = self._session.run([self._output_name], {self._input_name: np.ascontiguousarray(images)})
         return np.asarray(output, dtype=np.float32)
+
+
+class Description(Protocol):
+    """What every description of a net says: the file of its graph, and the side of its images, pixels."""
+
+    @property
+    def file(self) -> str: ...
+
+    @property
+    def size(self) -> int: ...
+
+
+D = TypeVar("D", bound=Description)
+
+
+class DescribedNet(Generic[D]):
+    """A graph that a JSON file beside it describes.
+
+    Class attributes:
+        kind: the dataclass of the description.
+        filename: the JSON file's name.
+        stage: the pipeline stage that writes both.
+        input_name, output_name: of the graph.
+
+    Args:
+        folder: holds the graph, and the description unless `described` is given.
+
+    Raises:
+        ModelError: when the description or the graph is wrong.
+    """
+
+    kind: type[D]
+    filename: ClassVar[str]
+    stage: ClassVar[str]
+    input_name: ClassVar[str]
+    output_name: ClassVar[str]
+
+    def __init__(self, folder: str | Path, threads: int = 1, described: D | None = None) -> None:
+        self.described = described or self.describe(folder)
+        self.size = self.described.size
+        names = {"input_name": self.input_name, "output_name": self.output_name}
+        self._graph = OnnxGraph(Path(folder) / self.described.file, **names, size=self.size, threads=threads)
+
+    @classmethod
+    def describe(cls, folder: str | Path) -> D:
+        """Reads and checks the description in `folder`.
+
+        Raises:
+            ModelError: naming the key that is missing, unknown or of the wrong type.
+        """
+        source = Path(folder) / cls.filename
+        if not source.is_file():
+            raise ModelError(f"{source} does not exist; run the stage that writes it (dvc repro {cls.stage})")
+        return parse_description(cls.kind, read_json(source), str(source), ModelError)
 
 
 def _open(path: Path, threads: int) -> ort.InferenceSession:

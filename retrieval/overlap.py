@@ -91,9 +91,9 @@ class Overlap:
             found[number] = np.where(listed >= 0, shared, 0.0)
         return found
 
-    def contributions(self, rows: Rows, query: npt.NDArray[np.floating]) -> Floats:
-        """What each attribute adds to the overlap of one query (A,) with some results (n,): (n, A)."""
-        return np.asarray(self._held(rows) * query * self._weights, dtype=np.float64)
+    def contributions(self, rows: Rows, query: npt.NDArray[np.floating]) -> tuple[tuple[str, ...], Floats]:
+        """The names, and what each adds to the overlap of one query (A,) with some results (n,): (n, A)."""
+        return self.names, np.asarray(self._held(rows) * query * self._weights, dtype=np.float64)
 
     def _held(self, rows: Rows) -> Floats:
         return self._gallery[np.maximum(rows, 0)].astype(np.float64) * self._unit

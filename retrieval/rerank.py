@@ -103,7 +103,7 @@ class SharedAttributes:
 
     def contributions(self, rows: Rows, query_attributes: Collection[str]) -> tuple[tuple[str, ...], Floats]:
         """The names, and what each adds to the overlap of one query with the results `rows` (n,): (n, names)."""
-        return self._overlap.names, self._overlap.contributions(rows, self._query([query_attributes])[0])
+        return self._overlap.contributions(rows, self._query([query_attributes])[0])
 
     def _query(self, sets: Sequence[Collection[str]]) -> Floats:
         return flags(sets, self._columns).astype(np.float64)

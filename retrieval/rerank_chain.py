@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
+from operator import attrgetter
 
 import numpy as np
 
@@ -18,7 +19,7 @@ from retrieval.overlap import Floats, Overlap, RerankError, Rows
 from retrieval.ranking import RankedLists
 from retrieval.rerank import SharedAttributes, Weighing
 from retrieval.rerank_block import STEPS, RerankBlock
-from retrieval.rerank_steps import Asked, ByProbability, BySets, ByVectors, Known, Step
+from retrieval.rerank_steps import Asked, ByAttributes, ByVectors, Known, Step
 
 EXPLAINED = 3  # attributes that are named for a result that moved up
 NOTABLE = 0.05  # shared attributes; a smaller share in a move is not told
@@ -117,11 +118,12 @@ def make_step(step: str, block: RerankBlock, known: Known) -> Step:
     return by_attributes(step, block, known)
 
 
-def by_attributes(step: str, block: RerankBlock, known: Known) -> BySets | ByProbability:
+def by_attributes(step: str, block: RerankBlock, known: Known) -> ByAttributes:
     """`attributes` or `probability`; raises as `make_step`."""
     if known.names is None or known.attributes is None or known.holdings is None:
         raise RerankError(f"the step {step!r} needs an attribute classifier, which this bundle lacks")
     weighing = Weighing(block.alpha, block.beta, block.standing)
     if step == "attributes":
-        return BySets(SharedAttributes(known.attributes(), block.overlap), weighing)
-    return ByProbability(Overlap(known.names, known.holdings(), block.overlap), weighing)
+        return ByAttributes(SharedAttributes(known.attributes(), block.overlap), attrgetter("attributes"), weighing)
+    compared = Overlap(known.names, known.holdings(), block.overlap)
+    return ByAttributes(compared, attrgetter("probabilities"), weighing)

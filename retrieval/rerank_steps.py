@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from retrieval.overlap import Floats, Holdings, Overlap, RerankError, Rows
+from retrieval.overlap import Floats, Holdings, RerankError, Rows
 from retrieval.ranking import RankedLists
-from retrieval.rerank import SharedAttributes, Weighing
+from retrieval.rerank import Weighing
 
 Vectors = npt.NDArray[np.float32]
 Probabilities = npt.NDArray[np.float32]
@@ -76,38 +76,35 @@ class Step(Protocol):
         ...
 
 
-class BySets:
-    """`attributes`: the sets that hold, as in the paper."""
+class Comparison(Protocol):
+    """Queries against the gallery by attributes: sets that hold (`SharedAttributes`), or probabilities (`Overlap`)."""
 
-    def __init__(self, shared: SharedAttributes, weighing: Weighing) -> None:
-        self._shared, self._weighing = shared, weighing
+    def overlaps(self, rows: Rows, query: Any, /) -> Floats: ...
 
-    def scores(self, asked: Asked, ranked: RankedLists) -> Floats:
-        return self._weighing.totals(self.overlaps(asked, ranked.rows), ranked.scores)
-
-    def overlaps(self, asked: Asked, rows: Rows) -> Floats:
-        """(Q, k), 0 where a list has ended."""
-        return self._shared.overlaps(rows, asked.attributes)
-
-    def contributions(self, asked: Asked, query: int, rows: Rows) -> Contributions:
-        return self._shared.contributions(rows, asked.attributes[query])
+    def contributions(self, rows: Rows, query: Any, /) -> Contributions: ...
 
 
-class ByProbability:
-    """`probability`: the expected overlap, so that a doubtful attribute counts for as much as it is likely."""
+class ByAttributes:
+    """`attributes`, the sets that hold, as in the paper; and `probability`, the expected overlap, so that a doubtful
+    attribute counts for as much as it is likely.
 
-    def __init__(self, overlap: Overlap, weighing: Weighing) -> None:
-        self._overlap, self._weighing = overlap, weighing
+    Args:
+        comparison: of the gallery.
+        take: what it compares with, of the queries: one entry for each.
+    """
+
+    def __init__(self, comparison: Comparison, take: Callable[[Asked], Sequence[Any]], weighing: Weighing) -> None:
+        self._comparison, self._take, self._weighing = comparison, take, weighing
 
     def scores(self, asked: Asked, ranked: RankedLists) -> Floats:
         return self._weighing.totals(self.overlaps(asked, ranked.rows), ranked.scores)
 
     def overlaps(self, asked: Asked, rows: Rows) -> Floats:
         """(Q, k), 0 where a list has ended."""
-        return self._overlap.overlaps(rows, asked.probabilities)
+        return self._comparison.overlaps(rows, self._take(asked))
 
     def contributions(self, asked: Asked, query: int, rows: Rows) -> Contributions:
-        return self._overlap.names, self._overlap.contributions(rows, asked.probabilities[query])
+        return self._comparison.contributions(rows, self._take(asked)[query])
 
 
 class ByVectors:

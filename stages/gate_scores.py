@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import pyarrow.compute as pc
+
 from params import Params
 from retrieval.bundle import Bundle
 from retrieval.catalog import Catalog
@@ -30,6 +32,12 @@ def score_bundle(bundle: Bundle, split: str, measure: Measure, params: Params, r
     reranked = bundle.manifest.rerank.enabled
     chosen = query_scores(table, split, measure, reranked, f"bundle {bundle.hash[:12]} ({bundle.manifest.method})")
     return replace(chosen, modes=mode_scores(table, split, measure.metric, reranked), size=serving_size(bundle))
+
+
+def trained_on(bundle: Bundle) -> set[str]:
+    """The items of the split `train` that the bundle's gallery shows."""
+    table = bundle.items.table
+    return set(table.filter(pc.equal(table["split"], "train"))["item_id"].to_pylist())
 
 
 def serving_size(bundle: Bundle) -> Size:

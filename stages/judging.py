@@ -8,7 +8,7 @@ from pathlib import Path
 
 from params import Params
 from retrieval.bundle import Bundle
-from stages.gate_scores import score_bundle, serving_size
+from stages.gate_scores import score_bundle, serving_size, trained_on
 from stages.query_latency import query_latencies
 from tracking.evaluations import Measure
 from tracking.gate import decide
@@ -63,7 +63,7 @@ def judge(
         replace(score_bundle(each, SELECTED_ON, measure, params, root), latency_ms=latency)
         for each, latency in zip(bundles, latencies, strict=True)
     )
-    return Judgement(decide(ours, theirs, policy), champion)
+    return Judgement(decide(ours, theirs, policy, trained_on=trained_on(bundles[1])), champion)
 
 
 def absence(registry: Registry, candidate: Version, root: Path) -> Absence:

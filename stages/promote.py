@@ -57,7 +57,8 @@ def apply(registry: Registry, number: int | None = None, force: bool = False) ->
     """Promotes version `number`, by default the challenger, once the gate's verdict and a first query allow it.
 
     Raises:
-        RegistryError: when the gate refused the version, or judged it against another champion.
+        RegistryError: when the gate refused the version, judged it against another champion, or the champion changes
+            meanwhile.
         SmokeError: when it does not load or answers wrongly.
     """
     change = plan_promotion(registry, number)
@@ -65,7 +66,7 @@ def apply(registry: Registry, number: int | None = None, force: bool = False) ->
     if obstacle and not force:
         raise RegistryError(f"{obstacle}, or use --force")
     _smoke(registry, change.champion)
-    return promote(registry, change.champion.number)
+    return promote(registry, change.champion.number, change)
 
 
 def gate_obstacle(change: Change) -> str | None:

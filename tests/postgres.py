@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.engines import postgresql
+
 USER, PASSWORD = "croquis", "paper-doll"
 ACCOUNT = "postgres"  # the server refuses to run as root
 
@@ -21,10 +23,10 @@ ACCOUNT = "postgres"  # the server refuses to run as root
 def binaries() -> Path:
     """The folder of the newest installed server; skips the test where there is none."""
     pytest.importorskip("psycopg", reason="the driver psycopg is not installed: pip install 'croquis[team]'")
-    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: int(path.parts[-3]))
-    if not found:
-        pytest.skip("no PostgreSQL here: apt-get install postgresql")
-    return found[-1].parent
+    found = postgresql()
+    if found is None:
+        pytest.skip("no PostgreSQL here: make engines")
+    return found
 
 
 def free_port() -> int:

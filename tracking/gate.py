@@ -4,6 +4,8 @@ Rules, each with a reason in words and numbers:
 
 - floor: the candidate's mean of the selecting metric reaches `floor`;
 - size: its index takes at most `max_bytes_per_image` a photo, its nets at most `max_model_megabytes`;
+- data: said where the champion, made of other data, was trained on items of these queries: they are left out of all that
+  follows, for both, as its results on them would flatter it; a candidate for which no query is left is refused;
 - gain: the one-sided bootstrap bound of the paired gain, at `confidence`, exceeds `min_gain`. Items are resampled, and a
   drawn item brings all its queries (Field and Welsh 2007), so that an equal candidate passes at most about one time in
   1 / (1 - confidence);
@@ -16,7 +18,7 @@ Rules, each with a reason in words and numbers:
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from statistics import NormalDist
 
 import numpy as np
@@ -28,10 +30,19 @@ POWER = 0.9
 Pairs = Mapping[str, tuple[Values, Labels]]
 
 
-def decide(candidate: Scores, champion: Scores | None, policy: Policy, absence: Absence | None = None) -> Verdict:
+def decide(
+    candidate: Scores,
+    champion: Scores | None,
+    policy: Policy,
+    absence: Absence | None = None,
+    trained_on: Collection[str] = (),
+) -> Verdict:
     """Whether `candidate` may become champion, and why.
 
     Without a champion only the floor and the size count, and a reason, `absence`, says why there is nobody to beat.
+
+    Args:
+        trained_on: the items that the champion was trained on.
 
     Raises:
         GateError: when the two were not scored on the same queries, naming the difference.
@@ -42,6 +53,14 @@ def decide(candidate: Scores, champion: Scores | None, policy: Policy, absence: 
         return _verdict(*own, Reason("incumbent", absence.passed, absence.text, {}))
     candidate, champion = candidate.ordered(), champion.ordered()
     _check_same_queries(candidate, champion)
+    if seen := set(candidate.items.tolist()) & set(trained_on):
+        all_items, (candidate, champion) = (
+            len(np.unique(candidate.items)),
+            (candidate.without(seen), champion.without(seen)),
+        )
+        own = (*own, _data(len(seen), all_items))
+        if len(seen) == all_items:
+            return _verdict(*own)
     return _verdict(
         *own,
         _gain(candidate, champion, policy),
@@ -71,6 +90,15 @@ def _floor(candidate: Scores, policy: Policy) -> Reason:
         f"{policy.metric} is {candidate.mean:.3f}, {'at least' if passed else 'below'} the floor of {policy.floor:.3f}"
     )
     return Reason("floor", passed, text, {"value": candidate.mean, "floor": policy.floor})
+
+
+def _data(seen: int, items: int) -> Reason:
+    text = f"the champion was trained on {seen} of the {items} items of these queries"
+    if seen < items:
+        text += ", which are left out"
+    else:
+        text += ", so that nothing is left to compare the two on: judge them on data whose val items it has not seen"
+    return Reason("data", seen < items, text, {"items": float(items), "left_out": float(seen)})
 
 
 def _gain(candidate: Scores, champion: Scores, policy: Policy) -> Reason:

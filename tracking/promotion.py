@@ -60,13 +60,26 @@ def plan_rollback(registry: Registry) -> Change:
     return Change(previous, champion)
 
 
-def promote(registry: Registry, number: int | None = None) -> Change:
-    """Makes version `number`, by default the challenger, the champion; the old one becomes `previous`."""
+def promote(registry: Registry, number: int | None = None, planned: Change | None = None) -> Change:
+    """Makes version `number`, by default the challenger, the champion; the old one becomes `previous`.
+
+    Raises:
+        RegistryError: also when the champion is another one than in the `planned` change.
+    """
     with registry.store.lock(LOCK):
         repair(registry)
         change = plan_promotion(registry, number)
+        if planned is not None and _number(change.previous) != _number(planned.previous):
+            raise RegistryError(
+                f"the champion of {registry.model} has become {change.previous or 'nobody'} meanwhile, it was "
+                f"{planned.previous or 'nobody'}: look again (python -m stages.promote --dry-run)"
+            )
         _apply(registry, change)
     return change
+
+
+def _number(version: Version | None) -> int | None:
+    return version.number if version else None
 
 
 def rollback(registry: Registry) -> Change:

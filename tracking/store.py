@@ -75,8 +75,9 @@ class Store:
             return made
 
     def lock(self, name: str) -> FileLock:
-        """A lock between the processes of this machine, e.g. `with store.lock("registry"):`."""
-        folder = self.root / STORE_FOLDER
+        """A lock between the processes of this machine, e.g. `with store.lock("registry"):`; of a sqlite store between those
+        of all workspaces that use it, of a server between those of one workspace."""
+        folder = sqlite_path(self.uri).parent if self.is_local else self.root / STORE_FOLDER
         folder.mkdir(parents=True, exist_ok=True)
         return FileLock(folder / f".{name}.lock", timeout=300)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -56,6 +56,13 @@ class Scores:
         order = np.argsort(self.queries, kind="stable")
         columns = ("queries", "items", "categories", "values")
         return replace(self, **{name: getattr(self, name)[order] for name in columns})
+
+    def without(self, items: Collection[str]) -> Scores:
+        """The results of the queries that show other items; a way of asking that has no query left is left out."""
+        kept = ~np.isin(self.items, sorted(items))
+        columns = {name: getattr(self, name)[kept] for name in ("queries", "items", "categories", "values")}
+        modes = {name: scores.without(items) for name, scores in self.modes.items()}
+        return replace(self, **columns, modes={name: scores for name, scores in modes.items() if len(scores.queries)})
 
 
 @dataclass(frozen=True)

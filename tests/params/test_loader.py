@@ -48,6 +48,22 @@ def test_a_mistake_is_named(values: dict[str, Any], block: str, key: str, value:
     assert told in str(error.value)
 
 
+LEARNING = sorted(name for name, value in read_yaml("params.yaml").items() if "fit" in value or name == "train_gan")
+
+
+@pytest.mark.parametrize("block", LEARNING)
+def test_a_net_is_validated_at_least_once(values: dict[str, Any], block: str):
+    schedule = values[block].get("fit", values[block])
+    schedule |= {"epochs": 3, "validate_every": 3}
+    parse_params(values)
+    schedule["validate_every"] = 4
+    where = f"{block}.fit" if "fit" in values[block] else block
+    with pytest.raises(ParamsError) as error:
+        parse_params(values)
+    assert f"  {where}: Value error, validate_every is 4, must be at most epochs (3): the net" in str(error.value)
+    assert "learning_rate" not in str(error.value)  # the rest of the block is none of the reader's business
+
+
 def test_a_missing_key_and_an_unknown_block_are_named_together(values: dict[str, Any]):
     del values["siamese"]["margin"]
     values["extra"] = {}

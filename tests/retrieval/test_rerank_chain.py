@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from retrieval.overlap import LEVELS, Overlap, RerankError, to_bytes
 from retrieval.ranking import RankedLists
+from retrieval.rerank import SharedAttributes, Weighing
 from retrieval.rerank_block import STEPS, RerankBlock
-from retrieval.rerank_chain import Chain
+from retrieval.rerank_chain import Chain, by_attributes
 from retrieval.rerank_steps import Asked, Known
 
 NAMES = tuple(f"attribute:{number}" for number in range(6))
@@ -111,6 +112,26 @@ def test_by_score_a_step_weighs_the_scores_of_the_one_before_it() -> None:
     assert not np.array_equal(expanded, ranked.rows)
     block = replace(BLOCK, alpha=1.0, beta=1e-7, standing="score")
     assert np.array_equal(Chain(["alpha_qe", "probability"], block, known)(asked, ranked).rows, expanded)
+
+
+@pytest.mark.parametrize("kind", ["count", "jaccard", "idf"])
+def test_a_step_weighs_what_the_sets_or_the_probabilities_have_in_common(kind: str) -> None:
+    asked, known, ranked = world(5)
+    block, weighing = replace(BLOCK, overlap=kind), Weighing(BLOCK.alpha, BLOCK.beta, BLOCK.standing)
+    of_sets = SharedAttributes(known.attributes(), kind)
+    of_chances = Overlap(NAMES, known.holdings(), kind)
+    for step, overlaps, told in (
+        ("attributes", of_sets.overlaps(ranked.rows, asked.attributes), asked.attributes[2]),
+        ("probability", of_chances.overlaps(ranked.rows, asked.probabilities), asked.probabilities[2]),
+    ):
+        made = by_attributes(step, block, known)
+        assert made.overlaps(asked, ranked.rows).tobytes() == overlaps.tobytes()
+        assert made.scores(asked, ranked).tobytes() == weighing.totals(overlaps, ranked.scores).tobytes()
+        names, parts = made.contributions(asked, 2, ranked.rows[2])
+        expected = (of_sets if step == "attributes" else of_chances).contributions(ranked.rows[2], told)
+        assert (names, parts.tobytes()) == (expected[0], expected[1].tobytes())
+        if kind != "jaccard":  # its parts are of the numerator
+            assert parts.sum(axis=1) == pytest.approx(overlaps[2])
 
 
 def test_certain_probabilities_are_attribute_sets() -> None:

@@ -166,6 +166,31 @@ def test_a_champion_that_should_be_there_is_a_refusal_in_words() -> None:
     assert reason(verdict, "incumbent").text == "this store does not know the champion"
 
 
+def test_items_that_the_champion_was_trained_on_do_not_count_for_either() -> None:
+    """On the twenty items that it knows the champion is always right; on the others the candidate is far better."""
+    known = [f"i{n:05d}" for n in range(20)]
+    champion = scores([1.0] * 60 + [1.0, 0.0, 0.0] * 20, per_item=3)
+    candidate = scores([0.0] * 60 + [1.0, 1.0, 0.0] * 20, per_item=3)
+    champion, candidate = (replace(each, modes={"a": each}) for each in (champion, candidate))
+    assert not decide(candidate, champion, POLICY).promote
+    verdict = decide(candidate, champion, POLICY, trained_on=[*known, "another"])
+    assert verdict.promote, verdict.summary()
+    assert reason(verdict, "data").text == (
+        "the champion was trained on 20 of the 40 items of these queries, which are left out"
+    )
+    assert "gain +0.333 over 60 queries of 20 items" in reason(verdict, "gain").text
+    assert "largest loss is -0.333" in reason(verdict, "mode").text
+    assert reason(verdict, "floor").figures["value"] == pytest.approx(1 / 3)  # the candidate's own, on all queries
+
+
+def test_a_champion_that_was_trained_on_all_of_them_cannot_be_compared_with() -> None:
+    champion, candidate = scores([1, 0] * 10), scores([1, 1] * 10)
+    assert decide(candidate, champion, POLICY).promote
+    verdict = decide(candidate, champion, POLICY, trained_on=champion.items.tolist())
+    assert [r.rule for r in verdict.reasons if not r.passed] == ["data"]
+    assert "trained on 20 of the 20 items of these queries, so that nothing is left" in reason(verdict, "data").text
+
+
 def test_a_slow_candidate_is_refused() -> None:
     candidate, champion = scores([1, 1] * 40, latency_ms=9.0), scores([1, 0] * 40, latency_ms=4.0)
     verdict = decide(candidate, champion, POLICY)

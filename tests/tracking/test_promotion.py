@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
@@ -92,6 +93,17 @@ def test_nonsense_is_refused_with_the_fix(registry: Registry) -> None:
         rollback(registry)
 
 
+def test_a_change_that_was_planned_over_another_champion_is_not_made(registry: Registry) -> None:
+    promote(registry, 1)
+    planned = plan_promotion(registry, 3)
+    promote(registry, 2)  # somebody else, meanwhile
+    with pytest.raises(RegistryError, match=r"has become version 2 .*meanwhile, it was version 1 .*--dry-run"):
+        promote(registry, 3, planned)
+    assert registry.aliases() == {CHAMPION: 2, PREVIOUS: 1}
+    promote(registry, 3, plan_promotion(registry, 3))
+    assert registry.aliases() == {CHAMPION: 3, PREVIOUS: 2}
+
+
 def test_a_plan_changes_nothing(registry: Registry) -> None:
     promote(registry, 1)
     assert plan_promotion(registry, 2).champion.number == 2
@@ -160,17 +172,22 @@ def die_after(steps: int, registry: Registry, patch: pytest.MonkeyPatch) -> None
 
 
 @pytest.mark.slow
-def test_ten_processes_leave_one_consistent_champion(registry: Registry) -> None:
+def test_ten_processes_of_two_workspaces_leave_one_consistent_champion(registry: Registry, tmp_path: Path) -> None:
+    """Half of them work in the store's own folder, half in another one that MLFLOW_TRACKING_URI leads to the store."""
     promote(registry, 1)
     code = OPEN_REGISTRY + (
         "try: print(promote(registry, int(sys.argv[3])))\nexcept RegistryError as error: print('refused', error)\n"
     )
-    arguments = [str(registry.store.root), registry.model]
+    own, led = os.environ, os.environ | {"MLFLOW_TRACKING_URI": registry.store.uri}
     started = [
         subprocess.Popen(
-            [sys.executable, "-c", code, *arguments, str(2 + n % 2)], cwd=REPOSITORY, stdout=subprocess.PIPE
+            [sys.executable, "-c", code, str(root), registry.model, str(2 + n % 2)],
+            cwd=REPOSITORY,
+            env=environment,
+            stdout=subprocess.PIPE,
         )
-        for n in range(10)
+        for n in range(5)
+        for root, environment in ((registry.store.root, own), (tmp_path, led))
     ]
     seen = set()
     while any(process.poll() is None for process in started):
@@ -189,6 +206,7 @@ def test_ten_processes_leave_one_consistent_champion(registry: Registry) -> None
     assert sorted([1, *taken]) == sorted([*left, aliases[CHAMPION]])  # one unbroken chain of champions
     assert CHALLENGER not in aliases
     assert not repair(registry)
+    assert not list(tmp_path.iterdir())  # the lock is the store's, not the workspace's
 
 
 @pytest.mark.slow

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,21 +9,21 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.engines import BROWSERS, chromium
 from tests.serving.browser.fake_answers import COLOURS, PRODUCTS, encoded
 from tests.serving.browser.fake_server import World, start
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 PATIENCE_MS = 60_000
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
     """One per file: as long as Playwright runs, its event loop counts as running, and no other test may start one."""
-    path = next(filter(None, map(shutil.which, BROWSERS)), None)
+    path = chromium()
     if path is None:
-        pytest.skip(f"none of the browsers {', '.join(BROWSERS)} is installed")
+        pytest.skip(f"none of {', '.join(BROWSERS)} is here: make engines")
     with sync_api.sync_playwright() as playwright:
         # Without a sandbox: it cannot be had in most containers, and the page is our own.
         browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
