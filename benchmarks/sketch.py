@@ -75,7 +75,7 @@ PHOTOS = (ZERO_SHOT, "siamese", "joint")
 TASKS = {
     "shoes": Task("sketch_qmul", "shoes", HUMAN, 96, 10, 2),
     "chairs": Task("sketch_qmul", "chairs", HUMAN, 96, 10, 2),
-    "inshop_luma": Task("inshop_luma", None, PHOTOS, 96, 8, 2),
+    "inshop_luma": Task("inshop_luma", None, PHOTOS, 96, 6, 1),
     "attr_products": Task("attr_products", None, PHOTOS, 64, 5, 1),
 }
 # Of 115 and 97 test pairs; from the data's README.

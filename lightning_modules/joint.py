@@ -13,7 +13,6 @@ best mean of two mAP@R on val, that of photos and that of drawings, which there 
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -63,13 +62,13 @@ def with_drawings(photos: ImageSet, sketches: Catalog, size: int, split: str, ro
     shown = [a_photo[item] for item in drawn.item_ids]
     return ImageSet(
         images=torch.cat([photos.images, drawn.images]),
-        **{name: _both(photos, drawn, name) for name in ("domains", "image_ids", "item_ids", "attributes")},
-        **{name: np.append(getattr(photos, name), getattr(photos, name)[shown]) for name in ("items", "categories")},
+        items=np.concatenate([photos.items, photos.items[shown]]),
+        categories=np.concatenate([photos.categories, photos.categories[shown]]),
+        domains=np.concatenate([photos.domains, drawn.domains]),
+        image_ids=np.concatenate([photos.image_ids, drawn.image_ids]),
+        item_ids=np.concatenate([photos.item_ids, drawn.item_ids]),
+        attributes=np.concatenate([photos.attributes, drawn.attributes]),
     )
-
-
-def _both(photos: ImageSet, drawn: ImageSet, name: str) -> npt.NDArray[np.object_]:
-    return np.concatenate([getattr(photos, name), getattr(drawn, name)])
 
 
 class Joint(TripletTraining):

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, cast
 
 import numpy as np
+import numpy.typing as npt
 import pytorch_lightning as pl
 import torch
 from PIL import Image
@@ -15,14 +17,14 @@ from torch.utils.data import DataLoader, Dataset
 from torchmetrics.functional.image import structural_similarity_index_measure
 
 from figures.training import grid
-from lightning_modules.data import Batch, batches, load_images
+from lightning_modules.data import Batch, batches, load_images, to_float
 from lightning_modules.perceptual import perceptual_net
 from lightning_modules.pix2pix import build_networks
 from lightning_modules.samplers import ShuffledBatches
 from params.training import TrainGan
 from retrieval.catalog import Catalog
 from retrieval.drawings import crop_to_ink, photo_of
-from retrieval.images import decode_image, prepare_image
+from retrieval.images import Uint8Image, decode_image, prepare_image
 
 MONITOR = "val/l1"
 SHEET_ROWS = 8
@@ -44,6 +46,16 @@ class Pairs(Dataset[Batch]):
     def __getitems__(self, rows: list[int]) -> Batch:
         index = torch.as_tensor(rows)
         return {"images": self.photos[index], "sketches": self.sketches[index]}
+
+    def photo_pictures(self) -> list[Uint8Image]:
+        """Each photo once, however many sketches it has."""
+        different = {photo.numpy().tobytes(): photo for photo in self.photos}
+        return [photo.permute(1, 2, 0).numpy() for photo in different.values()]
+
+    def sketch_batches(self, size: int = 32) -> Iterator[npt.NDArray[np.float32]]:
+        """All sketches as a generator takes them, float32 (B, 3, S, S) in [0, 1]."""
+        for part in self.sketches.split(size):
+            yield to_float(part).numpy()
 
 
 class PairData(pl.LightningDataModule):

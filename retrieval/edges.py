@@ -20,8 +20,8 @@ def edge_map(image: npt.NDArray[np.uint8], method: str = "canny") -> EdgeMap:
     """Lines of an RGB picture (H, W, 3) as uint8 (H, W): dark on white, specks below 5 pixels removed.
 
     `canny` (Canny 1986) gives thin black lines, its thresholds taken from the picture's own gradients; `xdog` (Winnemöller,
-    Kyprianidis, Olsen 2012, "XDoG: an extended difference-of-Gaussians compendium") gives soft lines of varying width. `drawn`
-    is for pictures that are edge maps already: they lose their colours and nothing else.
+    Kyprianidis, Olsen 2012, "XDoG: an extended difference-of-Gaussians compendium") gives soft lines of varying width.
+    `drawn` is for pictures that are edge maps already: they lose their colours and nothing else.
 
     Raises:
         ValueError: for another method, type or shape.

@@ -80,7 +80,7 @@ def silhouette(edges: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
 
 
 def _contours(mask: npt.NDArray[np.bool_]) -> list[Stroke]:
-    """The outer contours of a mask, each as two open strokes (a closed one has no ends to simplify between), in its pixels."""
+    """The outer contours of a mask, in its pixels, each in two open strokes: one without ends cannot be simplified."""
     padded = np.pad(mask.astype(np.uint8), 1)
     found, _ = cv2.findContours(padded, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     strokes = []

@@ -72,11 +72,16 @@ class Person:
             jitter=hand.jitter * float(chance.uniform(0.4, 1.6)),
             drop=hand.drop,
             retrace=hand.retrace,
-            width=float(chance.uniform(*hand.line_width)),
+            width=_between(hand.line_width, chance),
             grey=int(chance.integers(0, PALEST)),
-            simplify=float(chance.uniform(*hand.simplify)),
-            detail=float(chance.uniform(*hand.detail)) * REFERENCE,
+            simplify=_between(hand.simplify, chance),
+            detail=_between(hand.detail, chance) * REFERENCE,
         )
+
+
+def _between(ends: Sequence[float], chance: np.random.Generator) -> float:
+    low, high = ends
+    return float(chance.uniform(low, high))
 
 
 def generator_for(image_id: str, seed: int) -> np.random.Generator:
@@ -98,7 +103,7 @@ def draw_by_hand(lines: Linework, size: int, hand: Hand, chance: np.random.Gener
         kept = [max(strokes, key=length)]
     kept += [stroke for stroke in kept if chance.random() < person.retrace]
     canvas = np.full((size * FINE, size * FINE), 255, dtype=np.uint8)
-    for stroke in _placed(kept, float(chance.uniform(*hand.margin)), chance):
+    for stroke in _placed(kept, _between(hand.margin, chance), chance):
         _ink(canvas, _wobble(_overshoot(stroke, chance), person.jitter, chance), person, size / REFERENCE, chance)
     return np.asarray(cv2.resize(canvas, (size, size), interpolation=cv2.INTER_AREA), dtype=np.uint8)
 

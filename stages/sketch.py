@@ -120,8 +120,8 @@ def sketch_row(photo: Mapping[str, Any], role: str, drawing: Uint8Image, number:
     """The catalogue row of a drawing: the photo's labels, the drawing's own picture."""
     image = encode_png(drawing)
     height, width = drawing.shape[:2]
-    own = {"image_id": drawing_id(photo["image_id"], number), "domain": "sketch", "role": role, "image": image}
-    own |= {"bbox": None, "landmarks": None, "also_gallery_of": None}
+    own: dict[str, Any] = {"image_id": drawing_id(photo["image_id"], number), "domain": "sketch", "role": role}
+    own |= {"image": image, "bbox": None, "landmarks": None, "also_gallery_of": None}
     size = {"width": width, "height": height, "sha256": hashlib.sha256(image).hexdigest(), "phash": None}
     return {**photo, **own, **size}
 

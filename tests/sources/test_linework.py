@@ -20,7 +20,9 @@ def garment(size: int = 128, pocket: bool = True) -> Photo:
     corners = (np.array([(40, 20), (88, 20), (104, 108), (24, 108)]) * unit).astype(np.int32)
     cv2.fillPoly(photo, [corners], (60, 90, 170))
     if pocket:
-        cv2.rectangle(photo, *[(round(x * unit), round(y * unit)) for x, y in ((54, 50), (74, 70))], (235, 225, 215), -1)
+        cv2.rectangle(
+            photo, *[(round(x * unit), round(y * unit)) for x, y in ((54, 50), (74, 70))], (235, 225, 215), -1
+        )
     return photo
 
 
