@@ -112,7 +112,7 @@ def test_the_perceptual_term_is_there_when_it_weighs(params: Params, tmp_path: P
         terms = {name: history[f"train/{name}"][0][1] for name in weights if f"train/{name}" in history}
         whole = sum(weights[name] * value for name, value in terms.items())
         assert history["train/loss"][0][1] == pytest.approx(whole, rel=1e-3)
-    frozen = [parameter for parameter in with_term._frozen.parameters()]
+    frozen = list(with_term._frozen.parameters())
     assert frozen
     assert not any(parameter.requires_grad for parameter in frozen)
 

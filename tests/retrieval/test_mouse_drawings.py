@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -56,9 +55,7 @@ def test_odd_sheets_are_answered(make_bundle: Callable[..., Path], mode: str) ->
         assert len(retriever.search(sheet, k=3, mode=mode)) == 3
 
 
-def test_where_the_drawing_is_on_the_sheet_does_not_change_what_is_painted(
-    make_bundle: Callable[..., Path], tiny: SimpleNamespace
-) -> None:
+def test_where_the_drawing_is_on_the_sheet_does_not_change_what_is_painted(make_bundle: Callable[..., Path]) -> None:
     retriever = Retriever.load(make_bundle())
     drawing = scribble(3)
     moved = np.full((drawing.shape[0] + 200, drawing.shape[1] + 300, 3), 255, dtype=np.uint8)
