@@ -199,7 +199,7 @@ def pretrained_net(cell: Cell) -> None:
 
 
 def sketch_table(report: Mapping[str, Values]) -> str:
-    """Test figures by row; of trained ones mean and 95 % interval over seeds, else the bootstrap's over items."""
+    """Test figures by row: mean and 95 % interval over seeds, or of a single one the bootstrap's over items."""
     cells, name = report["cells"], report["settings"]["set"]
     of_row = by_name(cells)
     lines = [line(row, found, of_row.get("siamese")) for row, found in of_row.items()]
@@ -215,16 +215,18 @@ def sketch_table(report: Mapping[str, Values]) -> str:
 
 
 def line(row: str, cells: Mapping[int, Values], base: Mapping[int, Values] | None) -> list[str]:
-    seconds = [f"{cell['train_seconds']:.0f}" for cell in cells.values() if cell["train_seconds"] is not None]
+    trained = [cell for cell in cells.values() if row != ZERO_SHOT]
+    seconds = [f"{cell['train_seconds']:.0f}" for cell in trained if cell["train_seconds"] is not None]
     gain = None
     if base is not None and row == "joint":
         gain = paired(metric_values(base, "test", "hit@1"), metric_values(cells, "test", "hit@1"))
     told = "" if gain is None else f"{gain:+}{' *' if gain.excludes_zero else ''}"
-    if row == ZERO_SHOT:
-        only = next(iter(cells.values()))
-        return [f"straight, {row}", *bootstrapped(only["splits"]["test"]), "", "", ""]
-    figures = [str(spread(list(metric_values(cells, "test", metric).values()))) for metric in METRICS]
-    return [f"straight, {row}", *figures, told, ", ".join(seconds), str(len(cells))]
+    figures = (
+        bootstrapped(next(iter(cells.values()))["splits"]["test"])
+        if len(cells) == 1
+        else [str(spread(list(metric_values(cells, "test", metric).values()))) for metric in METRICS]
+    )
+    return [f"straight, {row}", *figures, told, ", ".join(seconds), str(len(trained) or "")]
 
 
 def bootstrapped(summary: Values) -> list[str]:

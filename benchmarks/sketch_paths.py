@@ -12,7 +12,7 @@ Writes reports/benchmarks/sketch-embedded.json; with --render, the tables of doc
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -27,11 +27,10 @@ from params.loader import load_params
 from retrieval.answering import QueryPath, answer, same_pictures
 from retrieval.catalog import Catalog
 from retrieval.drawings import photo_of
-from retrieval.evaluation import evaluate_split
+from retrieval.evaluation import evaluate_split, search_among
 from retrieval.images import Uint8Image
 from retrieval.intervals import bootstrap_interval, paired_gain
 from retrieval.protocol import PAIRS, Gallery, Queries, open_gallery, open_queries
-from retrieval.ranking import RankedLists
 from retrieval.results import RunResult, rounded
 from retrieval.retriever import Retriever
 from stages.measuring import evaluation_settings
@@ -123,8 +122,8 @@ def losses(retrievers: dict[str, Retriever], params: Params, root: Path) -> Valu
 
 
 def queries_of(catalog: Catalog, rows: npt.NDArray[np.int64]) -> Queries:
-    columns = [catalog.column(name)[rows] for name in ("image_id", "item_id", "category")]
-    return Queries(catalog, rows, *columns, catalog.column("bbox")[rows])
+    ids, items, categories, boxes = (catalog.column(name)[rows] for name in ("image_id", "item_id", "category", "bbox"))
+    return Queries(catalog, rows, ids, items, categories, boxes)
 
 
 def without_colours(photos: Sequence[Uint8Image]) -> list[Uint8Image]:
@@ -133,19 +132,14 @@ def without_colours(photos: Sequence[Uint8Image]) -> list[Uint8Image]:
 
 def hit_at_1(retriever: Retriever, gallery: Gallery, queries: Queries, change: Change, params: Params) -> Values:
     rows = np.array([retriever.items.row(image_id) for image_id in gallery.image_ids], dtype=np.int64)
-    index = retriever.index.subset(rows)
-
-    def search(vectors: npt.NDArray[np.float32], depth: int) -> RankedLists:
-        scores, found = index.search(vectors, depth, tiebreak=gallery.keys)
-        return RankedLists(found, scores)
-
+    search = search_among(retriever.index.subset(rows), gallery)
     path = QueryPath("asked", change, retriever.encode_photos, search)
-    (run,) = answer(PAIR, path, queries, gallery, depth=params.evaluate.depth, chunk=params.evaluate.chunk)
+    (run,) = answer(PAIR, path, queries, gallery, depth=params.evaluate.depth, chunk=params.evaluate.chunk, reorders={})
     items = run.queries.item_ids.astype(str)
     return rounded(bootstrap_interval(run.metrics["hit@1"], items, params.evaluate.bootstrap, params.base.seed))
 
 
-def paths_table(report: Values) -> str:
+def paths_table(report: Mapping[str, Values]) -> str:
     """Val and test by path; the edge path is the same for every method and stands once."""
     (cell,) = report["cells"].values()
     first = next(iter(cell["splits"]["test"]))
@@ -165,7 +159,7 @@ def paths_table(report: Values) -> str:
     return "\n\n".join([caption(cell), table(head, lines)])
 
 
-def losses_table(report: Values) -> str:
+def losses_table(report: Mapping[str, Values]) -> str:
     (cell,) = report["cells"].values()
     methods = list(cell["losses"])
     labels = list(cell["losses"][methods[0]])

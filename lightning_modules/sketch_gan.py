@@ -54,8 +54,8 @@ class Pairs(Dataset[Batch]):
 
     def sketch_batches(self, size: int = 32) -> Iterator[npt.NDArray[np.float32]]:
         """All sketches as a generator takes them, float32 (B, 3, S, S) in [0, 1]."""
-        for part in self.sketches.split(size):
-            yield to_float(part).numpy()
+        for start in range(0, len(self), size):
+            yield to_float(self.sketches[start : start + size]).numpy()
 
 
 class PairData(pl.LightningDataModule):
