@@ -15,6 +15,7 @@ from params.loader import Method, parse_params, read_yaml
 
 PROJECT = Path(__file__).resolve().parents[1]
 METHODS: tuple[str, ...] = get_args(Method)
+PAGES = (PROJECT / "docs/methods.md", PROJECT / "docs/sketch.md")
 
 Values = dict[str, Any]
 
@@ -33,7 +34,7 @@ class Options:
         changes: overrides of params.yaml that the person gave.
         reports: where the figures are kept, in git.
         scratch: where workspaces are, out of git.
-        docs: the page whose tables are written.
+        docs: the pages whose tables are written.
         render: only write the tables, measure nothing.
         fresh: measure again what has been measured.
     """
@@ -43,7 +44,7 @@ class Options:
     changes: Values
     reports: Path
     scratch: Path
-    docs: Path
+    docs: tuple[Path, ...]
     render: bool
     fresh: bool
 
@@ -64,8 +65,8 @@ def add_options(parser: argparse.ArgumentParser, seeds: str) -> None:
     )
     parser.add_argument("--reports", type=Path, default=PROJECT / "reports/benchmarks", help="where figures are kept")
     parser.add_argument("--scratch", type=Path, default=PROJECT / ".scratch/benchmarks", help="where workspaces are")
-    parser.add_argument("--docs", type=Path, default=PROJECT / "docs/methods.md", help="the page with the tables")
-    parser.add_argument("--render", action="store_true", help="only write the tables of all reports into the page")
+    parser.add_argument("--docs", type=Path, nargs="+", default=PAGES, help="the pages with the tables")
+    parser.add_argument("--render", action="store_true", help="only write the tables of all reports into the pages")
     parser.add_argument("--fresh", action="store_true", help="measure again what has been measured")
 
 
@@ -97,7 +98,7 @@ def options_of(arguments: argparse.Namespace) -> Options:
         changes=changes,
         reports=arguments.reports,
         scratch=arguments.scratch.resolve(),
-        docs=arguments.docs,
+        docs=tuple(arguments.docs),
         render=arguments.render,
         fresh=arguments.fresh,
     )

@@ -18,7 +18,10 @@ from benchmarks.runner import Cell, open_cell, open_data, prepare_environment, r
 from benchmarks.spread import spread
 from benchmarks.tables import caption, mean_of, metric_values, one_seed, table
 from retrieval.metrics import headline_metrics
+from stages.sketch import LEARNS_FROM_DRAWINGS
 
+# `joint` needs drawings; benchmarks/sketch.py measures it.
+PHOTO_METHODS = tuple(method for method in METHODS if method not in LEARNS_FROM_DRAWINGS)
 SETS = ("embedded", "inshop_luma", "c2s_grocery")
 # Its sketches ask nothing here, and the pictures of the others stay the same without them.
 EMBEDDED = {"ingest": {"source": "embedded", "embedded": {"sketches": False}}}
@@ -27,7 +30,7 @@ EMBEDDED = {"ingest": {"source": "embedded", "embedded": {"sketches": False}}}
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.leaderboard", description=__doc__)
     parser.add_argument("--set", choices=SETS, default="embedded")
-    parser.add_argument("--methods", default=",".join(METHODS), help="comma-separated (default: all)")
+    parser.add_argument("--methods", default=",".join(PHOTO_METHODS), help="comma-separated (default: all)")
     parser.add_argument("--shared", type=Path, default=PROJECT.parent / "shared/data", help="folder of the real sets")
     parser.add_argument("--share", type=float, default=1.0, help="part of the items of a real set that is kept")
     add_options(parser, seeds="7,8,9")
@@ -35,7 +38,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def measure_all(given: argparse.Namespace, options: Options) -> None:
-    methods = chosen(given.methods, METHODS, "--methods")
+    methods = chosen(given.methods, PHOTO_METHODS, "--methods")
     prepare_environment(options.scratch)
     overrides = [EMBEDDED]
     if given.set != "embedded":

@@ -1,4 +1,4 @@
-"""Writes the tables of docs/methods.md from the reports that are there, and from nothing else.
+"""Writes the tables of docs/methods.md and docs/sketch.md from the reports that are there, and from nothing else.
 
 A table stands between `<!-- table: NAME -->` and `<!-- /table -->`; what is between them is replaced.
 """
@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 
-from benchmarks import ablation, hashing, leaderboard, negatives, rerank, variants
+from benchmarks import ablation, hashing, leaderboard, negatives, rerank, sketch, sketch_paths, variants
 from benchmarks.code_tables import codes_table, comparisons_table
 from benchmarks.command import BenchmarkError, Options, Values
 from retrieval.files import read_json, write_bytes
@@ -31,16 +31,20 @@ TABLES: dict[str, tuple[str, Table, str]] = {
     },
     "negatives": ("negatives", partial(variants.comparison, variants=negatives.VARIANTS), "negatives"),
     **{f"rerank-{name}": (f"rerank-{name}", rerank.rerank_table, f"rerank --set {name}") for name in rerank.SETS},
+    **{f"sketch-{name}": (f"sketch-{name}", sketch.sketch_table, f"sketch --set {name}") for name in sketch.TASKS},
+    "sketch-embedded": ("sketch-embedded", sketch_paths.paths_table, "sketch_paths"),
+    "sketch-losses": ("sketch-embedded", sketch_paths.losses_table, "sketch_paths"),
     "ablation": ("ablation", partial(variants.comparison, variants=ablation.variants()), "ablation"),
 }
 
 
 def render(options: Options) -> None:
-    page = options.docs.read_text(encoding="utf-8")
-    names = [found["name"] for found in MARKER.finditer(page)]
-    text = MARKER.sub(lambda found: f"{found[1]}\n{section(found['name'], options.reports)}\n\n{found[4]}", page)
-    write_bytes(options.docs, text.encode())
-    print(f"wrote {len(names)} tables into {options.docs}")
+    for path in options.docs:
+        page = path.read_text(encoding="utf-8")
+        names = [found["name"] for found in MARKER.finditer(page)]
+        text = MARKER.sub(lambda found: f"{found[1]}\n{section(found['name'], options.reports)}\n\n{found[4]}", page)
+        write_bytes(path, text.encode())
+        print(f"wrote {len(names)} tables into {path}")
 
 
 def section(name: str, reports: Path) -> str:

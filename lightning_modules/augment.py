@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from lightning_modules.distributed import own_part, world_size
-from params.training import Augment
+from params.training import Augment, Geometry
 
 LUMA = (0.299, 0.587, 0.114)
 # RGB -> YIQ (NTSC 1953); a hue shift is a rotation of the IQ plane.
@@ -32,7 +32,7 @@ def uniform(batch: Tensor, low: float, high: float) -> Tensor:
     return own_part(torch.rand(len(batch) * world_size(), device=batch.device)) * (high - low) + low
 
 
-def geometry(images: Tensor, params: Augment) -> Tensor:
+def geometry(images: Tensor, params: Geometry) -> Tensor:
     """Crop, rotation and flip in one resampling; what lies outside is filled with the nearest pixel."""
     if params.crop_scale == 1 and params.rotate == 0 and params.flip == 0:
         return images

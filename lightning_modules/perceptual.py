@@ -52,8 +52,11 @@ class PerceptualNet(nn.Module):
         return torch.stack(terms).mean()
 
 
-def perceptual_net(name: TorchvisionName, weights: str) -> PerceptualNet:
+def perceptual_net(name: TorchvisionName, weights: str, block: str = "triplet_gan") -> PerceptualNet:
     """A torchvision net with its ImageNet weights or those of a file, or a random one where `weights` is `none`.
+
+    Args:
+        block: of params.yaml, to be named in errors.
 
     Raises:
         BackboneError: when the file is missing or does not fit the net.
@@ -64,7 +67,7 @@ def perceptual_net(name: TorchvisionName, weights: str) -> PerceptualNet:
     try:
         return PerceptualNet(build_backbone(params))
     except BackboneError as error:
-        raise BackboneError(f"triplet_gan.perceptual_weights, read as {error}") from error
+        raise BackboneError(f"{block}.perceptual_weights, read as {error}") from error
 
 
 def random_features() -> nn.Sequential:

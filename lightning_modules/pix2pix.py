@@ -8,10 +8,14 @@ before their Image2Vec encoder to search with sketches.
 U-Net generator with skip connections whose dropout is the only noise; PatchGAN discriminator on the sketch and the photo
 side by side; the discriminator's loss is halved. Images are in [-1, 1] inside, [0, 1] outside.
 
-Deviation from the paper: dropout is off when the generator is exported, so that a query always gives the same answer.
+Deviations from the paper: dropout is off when the generator is exported, so that a query always gives the same answer; and
+the generator normalises each image by itself (Ulyanov et al. 2016), which is what the paper's batch normalisation comes to
+in its batches of one. Statistics gathered over batches do not fit a net without its dropout: photos of val came out grey.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -21,20 +25,26 @@ from params.training import TrainGan
 LEAK = 0.2
 
 
+def instance_norm(channels: int) -> nn.Module:
+    return nn.InstanceNorm2d(channels, affine=True)
+
+
 class Down(nn.Sequential):
     """Convolution of stride 2; (B, C, h, w) -> (B, C', h/2, w/2)."""
 
     def __init__(self, inputs: int, outputs: int, normalise: bool) -> None:
         layers: list[nn.Module] = [nn.LeakyReLU(LEAK), nn.Conv2d(inputs, outputs, 4, 2, 1, bias=not normalise)]
-        super().__init__(*layers, *([nn.BatchNorm2d(outputs)] if normalise else []))
+        super().__init__(*layers, *([instance_norm(outputs)] if normalise else []))
 
 
 class Up(nn.Sequential):
     """Transposed convolution of stride 2; (B, C, h, w) -> (B, C', 2h, 2w)."""
 
-    def __init__(self, inputs: int, outputs: int, dropout: float) -> None:
+    def __init__(
+        self, inputs: int, outputs: int, dropout: float, norm: Callable[[int], nn.Module] = nn.BatchNorm2d
+    ) -> None:
         layers: list[nn.Module] = [nn.ReLU(), nn.ConvTranspose2d(inputs, outputs, 4, 2, 1, bias=False)]
-        super().__init__(*layers, nn.BatchNorm2d(outputs), *([nn.Dropout(dropout)] if dropout else []))
+        super().__init__(*layers, norm(outputs), *([nn.Dropout(dropout)] if dropout else []))
 
 
 class UNet(nn.Module):
@@ -49,7 +59,12 @@ class UNet(nn.Module):
         self.first = nn.Conv2d(3, widths[0], 4, 2, 1)
         self.down = nn.ModuleList(Down(widths[i], widths[i + 1], i + 2 < depth) for i in range(depth - 1))
         self.up = nn.ModuleList(
-            Up(widths[i + 1] * (1 if i + 2 == depth else 2), widths[i], dropout if depth - 5 < i else 0.0)
+            Up(
+                widths[i + 1] * (1 if i + 2 == depth else 2),
+                widths[i],
+                dropout if depth - 5 < i else 0.0,
+                instance_norm,
+            )
             for i in reversed(range(depth - 1))
         )
         self.last = nn.Sequential(nn.ReLU(), nn.ConvTranspose2d(widths[0] * 2, 3, 4, 2, 1), nn.Tanh())
@@ -104,8 +119,8 @@ def build_networks(params: TrainGan) -> tuple[UNet, PatchDiscriminator]:
 
 
 def initialise(module: nn.Module) -> None:
-    """Weights of one layer from N(0, 0.02), those of a batch norm from N(1, 0.02)."""
+    """Weights of one layer from N(0, 0.02), those of a norm from N(1, 0.02)."""
     if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
         nn.init.normal_(module.weight, 0.0, 0.02)
-    elif isinstance(module, nn.BatchNorm2d):
+    elif isinstance(module, nn.BatchNorm2d | nn.InstanceNorm2d):
         nn.init.normal_(module.weight, 1.0, 0.02)

@@ -101,13 +101,17 @@ class RetrievalModule(pl.LightningModule):
         """An augmented float view of uint8 images."""
         return self.laid_out(augment(to_float(images), self._shared.augment))
 
+    def views(self, batch: Batch) -> Tensor:
+        """What a training step looks at: a view of each image of the batch."""
+        return self.view(batch["images"])
+
     def laid_out(self, view: Tensor) -> Tensor:
         """The same images in the memory layout that the params ask for."""
         return view.contiguous(memory_format=torch.channels_last) if self._shared.backbone.channels_last else view
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         with self.full_precision():
-            loss, figures = self.loss(self.view(batch["images"]), batch)
+            loss, figures = self.loss(self.views(batch), batch)
         self.log_figures({"loss": loss, **figures}, len(batch["images"]))
         return loss
 
@@ -134,7 +138,11 @@ class RetrievalModule(pl.LightningModule):
         scores = retrieval_scores(queries, self.val_embeddings, self.data)
         for name, value in scores.items():
             self.log(f"val/{name}", value)
-        self.log(MONITOR, scores[decisive_score(self.data)], prog_bar=True)
+        self.log(MONITOR, self.decisive(scores), prog_bar=True)
+
+    def decisive(self, scores: dict[str, float]) -> float:
+        """By what the best epoch is picked, from the scores of the val split's pairs."""
+        return scores[decisive_score(self.data)]
 
     def steps_per_epoch(self) -> int:
         return max(1, int(self.trainer.estimated_stepping_batches) // self._fit.epochs)

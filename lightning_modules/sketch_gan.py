@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, cast
 
 import numpy as np
+import numpy.typing as npt
 import pytorch_lightning as pl
 import torch
 from PIL import Image
@@ -12,14 +14,18 @@ from pytorch_lightning.core.optimizer import LightningOptimizer
 from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
+from torchmetrics.functional.image import structural_similarity_index_measure
 
 from figures.training import grid
-from lightning_modules.data import Batch, batches
+from lightning_modules.data import Batch, batches, load_images, to_float
+from lightning_modules.distributed import is_spread
+from lightning_modules.perceptual import perceptual_net
 from lightning_modules.pix2pix import build_networks
 from lightning_modules.samplers import ShuffledBatches
 from params.training import TrainGan
-from retrieval.catalog import Catalog, Rows
-from retrieval.images import decode_image, prepare_image
+from retrieval.catalog import Catalog
+from retrieval.drawings import crop_to_ink, photo_of
+from retrieval.images import Uint8Image, decode_image, prepare_image
 
 MONITOR = "val/l1"
 SHEET_ROWS = 8
@@ -42,6 +48,16 @@ class Pairs(Dataset[Batch]):
         index = torch.as_tensor(rows)
         return {"images": self.photos[index], "sketches": self.sketches[index]}
 
+    def photo_pictures(self) -> list[Uint8Image]:
+        """Each photo once, however many sketches it has."""
+        different = {photo.numpy().tobytes(): photo for photo in self.photos}
+        return [photo.permute(1, 2, 0).numpy() for photo in different.values()]
+
+    def sketch_batches(self, size: int = 32) -> Iterator[npt.NDArray[np.float32]]:
+        """All sketches as a generator takes them, float32 (B, 3, S, S) in [0, 1]."""
+        for start in range(0, len(self), size):
+            yield to_float(self.sketches[start : start + size]).numpy()
+
 
 class PairData(pl.LightningDataModule):
     """Pairs of the train split, and of the val split for the choice of the epoch."""
@@ -59,19 +75,19 @@ class PairData(pl.LightningDataModule):
         return batches(self.val, self._batch_size)
 
 
-def load_pairs(sketches: Catalog, catalog: Catalog, split: str, size: int, prefix: str = "sketch-of/") -> Pairs:
-    """The sketches of one split whose id names a photo of the catalogue, with that photo.
+def load_pairs(sketches: Catalog, catalog: Catalog, split: str, size: int) -> Pairs:
+    """The sketches of one split whose id names a photo of the catalogue, with that photo; both inside their boxes.
 
     Raises:
         PairError: when there are none, or a sketch names a photo that the catalogue lacks or that is of another split.
     """
     rows = sketches.select(split=split)
     ids = sketches.column("image_id")[rows]
-    chosen = np.asarray([i for i, name in enumerate(ids) if name.startswith(prefix)], dtype=np.int64)
+    chosen = np.asarray([i for i, name in enumerate(ids) if photo_of(name)], dtype=np.int64)
     if not len(chosen):
         raise PairError(f"{sketches.folder} has no {split} sketches of photos; run the sketch stage")
     row_of = {name: row for row, name in enumerate(catalog.column("image_id"))}
-    photo_ids = [name.removeprefix(prefix) for name in ids[chosen]]
+    photo_ids = [photo_of(name) for name in ids[chosen]]
     missing = [name for name in photo_ids if name not in row_of]
     if missing:
         raise PairError(f"{catalog.folder} lacks the photos {missing[:3]} that sketches were made of; run `dvc repro`")
@@ -81,21 +97,21 @@ def load_pairs(sketches: Catalog, catalog: Catalog, split: str, size: int, prefi
         raise PairError(
             f"sketches of the split {split} show photos of another split: {np.asarray(photo_ids)[wrong][:3]}"
         )
-    return Pairs(_load(sketches, rows[chosen], size, boxes=False), _load(catalog, photo_rows, size, boxes=True))
-
-
-def _load(catalog: Catalog, rows: Rows, size: int, boxes: bool) -> Tensor:
-    bbox = catalog.column("bbox")
-    images = [
-        prepare_image(decode_image(data), size, bbox[row] if boxes else None)
-        for row, data in zip(rows, catalog.images(rows), strict=True)
-    ]
-    return torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).contiguous()
+    drawn = [prepare_image(crop_to_ink(decode_image(data)), size) for data in sketches.images(rows[chosen])]
+    return Pairs(
+        torch.from_numpy(np.stack(drawn)).permute(0, 3, 1, 2).contiguous(),
+        load_images(catalog, photo_rows, size).images,
+    )
 
 
 def scale(images: Tensor) -> Tensor:
     """uint8 -> float in [-1, 1]."""
     return images.float().div_(127.5).sub_(1)
+
+
+def ssim(made: Tensor, photos: Tensor) -> Tensor:
+    """Structural similarity (Wang et al. 2004) of images in [-1, 1], at most 1, mean over the batch."""
+    return cast(Tensor, structural_similarity_index_measure(made, photos, data_range=(-1.0, 1.0)))
 
 
 class SketchGan(pl.LightningModule):
@@ -105,6 +121,11 @@ class SketchGan(pl.LightningModule):
         super().__init__()
         self.automatic_optimization = False
         self.generator, self.discriminator = build_networks(params)
+        self._frozen = (
+            perceptual_net(params.perceptual_net, params.perceptual_weights, "train_gan")
+            if params.perceptual_weight
+            else None
+        )
         self._params = params
         self._data = data
 
@@ -117,15 +138,20 @@ class SketchGan(pl.LightningModule):
         real_loss = self._judge(sketches, photos, real=True)
         made_loss = self._judge(sketches, made.detach(), real=False)
         self._step(for_discriminator, (real_loss + made_loss) / 2)
+        self.toggle_optimizer(for_generator)  # spares the discriminator's gradients
         fooled = self._judge(sketches, made, real=True)
-        l1 = F.l1_loss(made, photos)
-        self._step(for_generator, self._params.adversarial_weight * fooled + self._params.l1_weight * l1)
-        figures = {"discriminator_real": real_loss, "discriminator_made": made_loss, "adversarial": fooled, "l1": l1}
-        for name, value in figures.items():
-            self.log(f"train/{name}", value, on_step=False, on_epoch=True, batch_size=len(photos))
-        self.log(
-            "train/loss", l1 * self._params.l1_weight + fooled, on_step=False, on_epoch=True, batch_size=len(photos)
-        )
+        own = self._params
+        terms = {"adversarial": (own.adversarial_weight, fooled), "l1": (own.l1_weight, F.l1_loss(made, photos))}
+        if self._frozen is not None:
+            terms["perceptual"] = (own.perceptual_weight, self._frozen((photos + 1) / 2, (made + 1) / 2))
+        loss = torch.stack([weight * term for weight, term in terms.values()]).sum()
+        self._step(for_generator, loss)
+        self.untoggle_optimizer(for_generator)
+        figures = {"discriminator_real": real_loss, "discriminator_made": made_loss, "loss": loss}
+        for name, value in (figures | {name: term for name, (_, term) in terms.items()}).items():
+            self.log(
+                f"train/{name}", value, on_step=False, on_epoch=True, batch_size=len(photos), sync_dist=is_spread()
+            )
 
     def _judge(self, sketches: Tensor, photos: Tensor, real: bool) -> Tensor:
         logits = self.discriminator(torch.cat([sketches, photos], dim=1))
@@ -138,8 +164,9 @@ class SketchGan(pl.LightningModule):
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         sketches, photos = scale(batch["sketches"]), scale(batch["images"])
-        l1 = F.l1_loss(self.generator(sketches), photos)
-        self.log(MONITOR, l1, batch_size=len(photos), prog_bar=True)
+        made = self.generator(sketches)
+        self.log(MONITOR, F.l1_loss(made, photos), batch_size=len(photos), prog_bar=True)
+        self.log("val/ssim", ssim(made, photos), batch_size=len(photos))
 
     def configure_optimizers(self) -> Any:
         betas = (self._params.beta1, 0.999)

@@ -25,15 +25,15 @@ def strong_view(images: Tensor, params: StrongAugment, share: float = 1.0) -> Te
         share: factor on all probabilities in [0, 1]; below 1 the view is weaker (the paper's s_T).
     """
     cropped = geometry(images, params.model_copy(update={"flip": 0.0}))
-    views = _by_chance(images, cropped, params.crop * share)
-    views = _by_chance(views, views.flip(3), params.flip * share)
-    views = _by_chance(views, colours(views, params), params.jitter * share)
-    views = _by_chance(views, luma(views).expand_as(views), params.grey * share)
+    views = by_chance(images, cropped, params.crop * share)
+    views = by_chance(views, views.flip(3), params.flip * share)
+    views = by_chance(views, colours(views, params), params.jitter * share)
+    views = by_chance(views, luma(views).expand_as(views), params.grey * share)
     views = _blur_some(views, params.blur * share, params.blur_sigma)
     return erase(views, params.erase * share)
 
 
-def _by_chance(images: Tensor, changed: Tensor, probability: float) -> Tensor:
+def by_chance(images: Tensor, changed: Tensor, probability: float) -> Tensor:
     """Takes each image from `changed` with `probability`."""
     chosen = uniform(images, 0, 1) < probability
     return torch.where(chosen.view(-1, 1, 1, 1), changed, images)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from params.block import Block
 from params.class_sets import Cifar10, FashionMnist, Idx
@@ -124,13 +124,52 @@ class Validate(Block):
     disabled: list[str] = Field(description="names of rules that are not applied")
 
 
+class Mix(Block):
+    """How often drawings begin with each kind of lines (sources/linework.py); weights, of which the sum does not matter."""
+
+    canny: float = Field(ge=0.0, le=100.0)
+    xdog: float = Field(ge=0.0, le=100.0)
+    coarse: float = Field(ge=0.0, le=100.0)
+    silhouette: float = Field(ge=0.0, le=100.0)
+
+    @model_validator(mode="after")
+    def something_to_begin_with(self) -> Self:
+        if not any(self.model_dump().values()):
+            raise ValueError("all weights are 0: no drawing could begin; raise one of them")
+        return self
+
+
 class Sketch(Block):
-    """Edge maps of photos, made to look drawn by hand."""
+    """Photos redrawn by a simulated hand; lengths are pixels of a sheet of 128. Pairs are the ends of a range."""
 
     size: int = Field(ge=32, le=512)
-    edges: Literal["canny", "xdog"]
-    jitter: float = Field(ge=0.0, le=10.0, description="standard deviation of the stroke wobble, pixels at 128 px")
-    drop: float = Field(ge=0.0, le=0.9, description="share of stroke segments left out")
-    line_width: list[float] = Field(
-        min_length=2, max_length=2, description="lowest and highest stroke width, px at 128 px"
+    edges: Literal["canny", "xdog", "drawn"] = Field(
+        description="edge maps that drawings are compared with; `drawn`: the catalogue's shop pictures are such already"
     )
+    drawings_per_photo: int = Field(ge=1, le=50, description="of train photos; of the others one")
+    begin_with: Mix
+    jitter: float = Field(ge=0.0, le=10.0, description="standard deviation of the stroke wobble")
+    drop: float = Field(ge=0.0, le=0.9, description="share of the strokes that is left out")
+    retrace: float = Field(ge=0.0, le=1.0, description="share of the strokes that is drawn twice")
+    line_width: list[float] = Field(min_length=2, max_length=2)
+    simplify: list[float] = Field(min_length=2, max_length=2, description="how far corners may lie from the line")
+    detail: list[float] = Field(
+        min_length=2, max_length=2, description="length of the lines inside the outline, in sides of the sheet"
+    )
+    margin: list[float] = Field(
+        min_length=2, max_length=2, description="left free on the longer side, share of the sheet"
+    )
+
+    @field_validator("line_width", "simplify", "detail", "margin")
+    @classmethod
+    def ascending(cls, ends: list[float]) -> list[float]:
+        if not 0 <= ends[0] <= ends[1]:
+            raise ValueError(f"is {ends}, must be two numbers from 0 on, the lower one first")
+        return ends
+
+    @field_validator("margin")
+    @classmethod
+    def room_to_draw(cls, ends: list[float]) -> list[float]:
+        if ends[1] > 0.4:
+            raise ValueError(f"is {ends}, must leave room to draw: at most 0.4")
+        return ends

@@ -18,6 +18,7 @@ from params.retrieval import Evaluate, Index, Register, Rerank
 from params.training import (
     Histogram,
     Image2vec,
+    Joint,
     Siamese,
     TrainClassifier,
     TrainEmbedder,
@@ -29,7 +30,7 @@ from params.training import (
 LARGEST_REPORTED_K = 50
 # The average precision that each protocol reports, as in retrieval.protocol.
 AVERAGE_PRECISION = {"instance": "map@r", "category": "map@all", "cifar10_a": "map@all", "cifar10_c": "map@1000"}
-Method = Literal["histogram", "untrained", "image2vec", "siamese", "triplet_gan", "sgh", "dhd", "gpq", "spq"]
+Method = Literal["histogram", "untrained", "image2vec", "siamese", "triplet_gan", "sgh", "dhd", "gpq", "spq", "joint"]
 
 
 class ParamsError(ValueError):
@@ -67,6 +68,7 @@ class Params(Block):
     dhd: Dhd
     gpq: Gpq
     spq: Spq
+    joint: Joint
     train_classifier: TrainClassifier
     index: Index
     rerank: Rerank

@@ -24,12 +24,17 @@ class Backbone(Block):
     channels_last: bool
 
 
-class Augment(Block):
-    """Random views of a training image; every strength is 0 for none."""
+class Geometry(Block):
+    """Random places of a training image; a strength of 0 is none."""
 
     crop_scale: float = Field(gt=0.0, le=1.0, description="smallest share of the area that a random crop keeps")
     rotate: float = Field(ge=0.0, le=180.0, description="degrees either way")
     flip: float = Field(ge=0.0, le=1.0)
+
+
+class Augment(Geometry):
+    """Random views of a training image; every strength is 0 for none."""
+
     brightness: float = Field(ge=0.0, le=1.0)
     contrast: float = Field(ge=0.0, le=1.0)
     saturation: float = Field(ge=0.0, le=1.0)
@@ -131,6 +136,24 @@ class Siamese(Block):
     fit: Fit
 
 
+class DrawingViews(Geometry):
+    """Random views of a line drawing, which has no colours to change."""
+
+    thicken: float = Field(ge=0.0, le=1.0, description="probability that the lines get a pixel thicker")
+    thin: float = Field(ge=0.0, le=1.0, description="probability that the lines get paler and thinner")
+    erase: float = Field(ge=0.0, le=1.0, description="probability that a rectangle of the drawing is blank paper")
+
+
+class Joint(Siamese):
+    """siamese with drawings as a third domain."""
+
+    negatives_from: Literal["batch", "positive_domain"] = Field(
+        description="negatives of any domain, or of the positive's: shop photos where the positive is one, else the others"
+    )
+    grey: float = Field(ge=0.0, le=1.0, description="probability that a photo loses its colours, as a drawing has none")
+    drawing_views: DrawingViews
+
+
 class TripletGan(Block):
     """CBIR-GAN, a reconstruction; a term of weight 0 is left out, with the nets that only it needs."""
 
@@ -200,6 +223,11 @@ class TrainGan(Schedule):
     dropout: float = Field(ge=0.0, lt=1.0)
     l1_weight: float = Field(ge=0.0, le=10_000.0)
     adversarial_weight: float = Field(gt=0.0, le=100.0)
+    perceptual_weight: float = Field(ge=0.0, le=10_000.0, description="of a frozen net's feature maps; 0 for none")
+    perceptual_net: TorchvisionName = Field(description="the frozen net, unless its weights are none")
+    perceptual_weights: str = Field(
+        description="`none` (a frozen random net), `imagenet` (torchvision download), or a path to a state dict"
+    )
     batch_size: int = Field(ge=1, le=1024)
     learning_rate: float = Field(gt=0.0, le=1.0)
     beta1: float = Field(ge=0.0, lt=1.0)

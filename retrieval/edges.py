@@ -8,9 +8,10 @@ import numpy.typing as npt
 
 from retrieval.edge_descriptor import INK, EdgeDescriptor, EdgeMap
 
-__all__ = ["EDGE_METHODS", "EdgeDescriptor", "EdgeMap", "canny", "edge_map", "without_specks", "xdog"]
+__all__ = ["DRAWN", "EDGE_METHODS", "EdgeDescriptor", "EdgeMap", "canny", "edge_map", "without_specks", "xdog"]
 
 EDGE_METHODS = ("canny", "xdog")
+DRAWN = "drawn"  # the pictures are line drawings already
 SMALLEST_COMPONENT = 5
 LEVELLING = 0.8  # share of the local mean brightness that is taken out before XDoG
 
@@ -20,14 +21,17 @@ def edge_map(image: npt.NDArray[np.uint8], method: str = "canny") -> EdgeMap:
 
     `canny` (Canny 1986) gives thin black lines, its thresholds taken from the picture's own gradients; `xdog` (Winnemöller,
     Kyprianidis, Olsen 2012, "XDoG: an extended difference-of-Gaussians compendium") gives soft lines of varying width.
+    `drawn` is for pictures that are edge maps already: they lose their colours and nothing else.
 
     Raises:
         ValueError: for another method, type or shape.
     """
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
         raise ValueError(f"an image must be uint8 (H, W, 3), not {image.dtype} {image.shape}")
+    if method == DRAWN:
+        return np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), dtype=np.uint8)
     if method not in EDGE_METHODS:
-        raise ValueError(f"edge method {method!r} is none of {', '.join(EDGE_METHODS)}")
+        raise ValueError(f"edge method {method!r} is none of {', '.join((*EDGE_METHODS, DRAWN))}")
     return without_specks(canny(image) if method == "canny" else xdog(image))
 
 

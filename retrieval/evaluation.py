@@ -159,14 +159,16 @@ def _known_now(retriever: Retriever, gallery: Gallery, index: VectorIndex, chunk
 def _searches(index: VectorIndex, gallery: Gallery) -> dict[str, Search]:
     """Names of paths -> searches: `encoder` as the bundle does it; of codes also by the other comparison, e.g.
     `encoder-asymmetric`."""
-    searches = {"encoder": _search(index, gallery)}
+    searches = {"encoder": search_among(index, gallery)}
     if isinstance(index, CodeIndex):
         other = other_comparison(index.comparison)
-        searches[f"encoder-{other}"] = _search(index.compared(other), gallery)
+        searches[f"encoder-{other}"] = search_among(index.compared(other), gallery)
     return searches
 
 
-def _search(index: VectorIndex, gallery: Gallery) -> Search:
+def search_among(index: VectorIndex, gallery: Gallery) -> Search:
+    """The nearest of a gallery's vectors, equal scores ordered by its keys."""
+
     def search(vectors: Vectors, depth: int) -> RankedLists:
         scores, rows = index.search(vectors, depth, tiebreak=gallery.keys)
         return RankedLists(rows, scores)
@@ -206,7 +208,7 @@ def _edge_path(gallery: Gallery, settings: EvaluationSettings) -> QueryPath:
         return descriptor.describe([np.asarray(Image.fromarray(drawing).convert("L")) for drawing in drawings])
 
     index = build_index(_gallery_vectors(gallery, of_photos, settings.chunk), metric="cosine")
-    return QueryPath("edges", same_pictures, of_drawings, _search(index, gallery))
+    return QueryPath("edges", same_pictures, of_drawings, search_among(index, gallery))
 
 
 def _gallery_vectors(gallery: Gallery, describe: Describe, chunk: int) -> Vectors:

@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from retrieval.bundle import Bundle
 from retrieval.classifier import AttributeClassifier
+from retrieval.drawings import crop_to_ink
 from retrieval.images import Batch, Uint8Image, from_batch, prepare_image, to_batch
 from retrieval.query import QueryError
 from retrieval.rerank_steps import Asked
@@ -36,15 +37,16 @@ class Nets:
     def generate(self, sketches: Sequence[Uint8Image]) -> list[Uint8Image]:
         """The photo that the generator paints for each sketch (dark lines on white): uint8 (s, s, 3) each.
 
+        A sketch is looked at inside the box of its lines, as the generator learnt it.
+
         Raises:
             QueryError: when the bundle has no generator.
         """
         generator = self._bundle.generator
         if generator is None:
             raise QueryError("mode", "sketch", "needs a sketch generator, which this bundle lacks; use sketch-direct")
-        return [
-            photo for batch in _batches(sketches, generator.size) for photo in from_batch(generator.generate(batch))
-        ]
+        inside = [crop_to_ink(sketch) for sketch in sketches]
+        return [photo for batch in _batches(inside, generator.size) for photo in from_batch(generator.generate(batch))]
 
     @property
     def classifier(self) -> AttributeClassifier:

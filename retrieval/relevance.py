@@ -5,18 +5,17 @@ from __future__ import annotations
 import numpy as np
 
 from retrieval.catalog import Rows
+from retrieval.drawings import photo_of
 from retrieval.protocol import Gallery, Queries
 from retrieval.ranking import NO_ROW
 
-# A sketch that was traced from a photo is named after it, and that photo is no answer to it.
-SKETCH_PREFIX = "sketch-of/"
-
 
 def own_rows(queries: Queries, gallery: Gallery) -> Rows:
-    """Gallery rows that are the query itself, or the photo that a sketch was traced from; (queries, 2), -1 for none."""
+    """Gallery rows that are the query itself, or the photo that a sketch was traced from, which is no answer to it;
+    (queries, 2), -1 for none."""
     places = {image_id: row for row, image_id in enumerate(gallery.image_ids)}
     same = [places.get(image_id, NO_ROW) for image_id in queries.image_ids]
-    traced = [places.get(image_id.removeprefix(SKETCH_PREFIX), NO_ROW) for image_id in queries.image_ids]
+    traced = [places.get(photo_of(image_id) or image_id, NO_ROW) for image_id in queries.image_ids]
     pairs = [(a, NO_ROW if a == b else b) for a, b in zip(same, traced, strict=True)]
     return np.array(pairs, dtype=np.int64).reshape(-1, 2)
 

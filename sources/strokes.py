@@ -1,7 +1,9 @@
-"""A simulated hand: redraws an edge map as a person might, from memory of its strokes rather than of its pixels.
+"""A simulated hand: redraws the lines of a photo as a person might, from memory of its strokes rather than of its pixels.
 
-Lines become strokes; strokes are simplified and cut at sharp turns, some are left out, ends shoot past or stop short, the
-line wobbles slowly (a hand drifts, it does not tremble at every pixel), and the pressure varies along it.
+No two drawings are by the same person: how closely the hand follows, how much it shows inside the outline, how thick and
+dark its pen is and where on the sheet it draws are settled once per drawing. Then each stroke is simplified and cut at
+sharp turns, some are left out and some drawn twice, ends shoot past or stop short, the line wobbles slowly (a hand drifts,
+it does not tremble at every pixel), and the pressure varies along it.
 """
 
 from __future__ import annotations
@@ -14,28 +16,72 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from sources.skeleton import Stroke, thin, trace
+from sources.linework import REFERENCE, Linework, length
+from sources.skeleton import Stroke
 
-REFERENCE = 128
-"""Jitter, widths and the constants below are in pixels of a drawing of this side and scale with it."""
-
-SIMPLIFY = 1.0  # a stroke is redrawn from corner points that lie within this distance of it
 WOBBLE_LENGTH = 14.0  # distance along the stroke over which the hand's drift changes
 LONGEST = 70.0  # longer strokes are drawn in several goes
 OVERSHOOT = 3.0  # standard deviation of how far a stroke's end passes or misses its mark
 SPACING = 2.0  # distance between the points of the redrawn line
 SHARP_TURN = np.deg2rad(60.0)
+STRETCH = 0.06  # how far proportions may be off, as the logarithm of a factor
+TILT = np.deg2rad(3.0)
+PALEST = 110  # grey of the lightest pen, of 255
 FINE = 4  # drawn this many times larger, then averaged down
 SHIFT = 4  # fractional bits of OpenCV's coordinates
 
 
 @dataclass(frozen=True)
 class Hand:
-    """How the hand draws; see `params.data.Sketch`."""
+    """How hands draw; lengths are pixels of a sheet of 128. Pairs are the ends of a range that each drawing draws from.
+
+    Attributes:
+        jitter: standard deviation of the wobble; a drawing's own is 0.4 to 1.6 of it.
+        drop: probability that a stroke is left out.
+        retrace: probability that a stroke is drawn a second time.
+        line_width: of the pen.
+        simplify: how far the redrawn corners may lie from the line; large values make coarse outlines.
+        detail: length of the lines drawn inside the outline, in sides of the sheet; the longest come first.
+        margin: of the sheet left free on the drawing's longer side, as a share of the sheet's.
+    """
 
     jitter: float
     drop: float
+    retrace: float
     line_width: Sequence[float]
+    simplify: Sequence[float]
+    detail: Sequence[float]
+    margin: Sequence[float]
+
+
+@dataclass(frozen=True)
+class Person:
+    """What is settled once per drawing."""
+
+    jitter: float
+    drop: float
+    retrace: float
+    width: float
+    grey: int
+    simplify: float
+    detail: float
+
+    @classmethod
+    def meet(cls, hand: Hand, chance: np.random.Generator) -> Person:
+        return cls(
+            jitter=hand.jitter * float(chance.uniform(0.4, 1.6)),
+            drop=hand.drop,
+            retrace=hand.retrace,
+            width=_between(hand.line_width, chance),
+            grey=int(chance.integers(0, PALEST)),
+            simplify=_between(hand.simplify, chance),
+            detail=_between(hand.detail, chance) * REFERENCE,
+        )
+
+
+def _between(ends: Sequence[float], chance: np.random.Generator) -> float:
+    low, high = ends
+    return float(chance.uniform(low, high))
 
 
 def generator_for(image_id: str, seed: int) -> np.random.Generator:
@@ -44,39 +90,39 @@ def generator_for(image_id: str, seed: int) -> np.random.Generator:
     return np.random.default_rng(int.from_bytes(digest[:16], "big"))
 
 
-def draw_by_hand(
-    edges: npt.NDArray[np.uint8], size: int, hand: Hand, chance: np.random.Generator
-) -> npt.NDArray[np.uint8]:
-    """A line drawing uint8 (size, size), dark on white, after a square edge map uint8 (S, S), dark on white.
+def draw_by_hand(lines: Linework, size: int, hand: Hand, chance: np.random.Generator) -> npt.NDArray[np.uint8]:
+    """A line drawing uint8 (size, size), dark on white.
 
-    An edge map with lines never gives a blank sheet: should chance drop every stroke, the longest is drawn.
-
-    Raises:
-        ValueError: when the edge map is not uint8 and square.
+    Lines never give a blank sheet: should chance drop every stroke, the longest is drawn.
     """
-    if edges.dtype != np.uint8 or edges.ndim != 2 or edges.shape[0] != edges.shape[1]:
-        raise ValueError(f"an edge map must be uint8 (S, S), not {edges.dtype} {edges.shape}")
-    scale = REFERENCE / edges.shape[0]
-    traced = trace(thin(edges < REFERENCE))
-    strokes = [part for stroke in traced for part in _cut(_simplify(stroke * scale))]
-    kept = [stroke for stroke in strokes if chance.random() >= hand.drop]
+    person = Person.meet(hand, chance)
+    inner = _chosen(lines.inner, person.detail, chance)
+    strokes = [part for stroke in (*lines.outline, *inner) for part in _cut(_simplify(stroke, person.simplify))]
+    kept = [stroke for stroke in strokes if chance.random() >= person.drop]
     if strokes and not kept:
-        kept = [max(strokes, key=_length)]
+        kept = [max(strokes, key=length)]
+    kept += [stroke for stroke in kept if chance.random() < person.retrace]
     canvas = np.full((size * FINE, size * FINE), 255, dtype=np.uint8)
-    for stroke in kept:
-        _draw(
-            canvas, _wobble(_overshoot(stroke, chance), hand.jitter, chance), hand.line_width, size / REFERENCE, chance
-        )
+    for stroke in _placed(kept, _between(hand.margin, chance), chance):
+        _ink(canvas, _wobble(_overshoot(stroke, chance), person.jitter, chance), person, size / REFERENCE, chance)
     return np.asarray(cv2.resize(canvas, (size, size), interpolation=cv2.INTER_AREA), dtype=np.uint8)
 
 
-def _length(stroke: Stroke) -> float:
-    return float(np.linalg.norm(np.diff(stroke, axis=0), axis=1).sum())
+def _chosen(strokes: Sequence[Stroke], budget: float, chance: np.random.Generator) -> list[Stroke]:
+    """Strokes whose lengths add up to `budget`: long ones sooner than short ones, but not strictly so."""
+    weights = [length(stroke) * float(np.exp(chance.normal(0.0, 0.5))) for stroke in strokes]
+    chosen, used = [], 0.0
+    for number in np.argsort(weights)[::-1].tolist():
+        used += length(strokes[number])
+        if used > budget:
+            break
+        chosen.append(strokes[number])
+    return chosen
 
 
-def _simplify(stroke: Stroke) -> Stroke:
+def _simplify(stroke: Stroke, tolerance: float) -> Stroke:
     """The stroke's corner points (Ramer, Douglas, Peucker)."""
-    corners = cv2.approxPolyDP(stroke.reshape(-1, 1, 2).astype(np.float32), SIMPLIFY, closed=False)
+    corners = cv2.approxPolyDP(stroke.reshape(-1, 1, 2).astype(np.float32), tolerance, closed=False)
     return np.asarray(corners, dtype=np.float32).reshape(-1, 2)
 
 
@@ -87,14 +133,24 @@ def _cut(corners: Stroke) -> list[Stroke]:
     steps = np.diff(corners, axis=0)
     angles = np.arctan2(steps[:, 1], steps[:, 0])
     turns = np.abs((np.diff(angles) + np.pi) % (2 * np.pi) - np.pi)
-    parts, first, length = [], 0, 0.0
+    parts, first, gone = [], 0, 0.0
     for corner in range(1, len(corners)):
-        length += float(np.linalg.norm(steps[corner - 1]))
+        gone += float(np.linalg.norm(steps[corner - 1]))
         last = corner == len(corners) - 1
-        if last or turns[corner - 1] > SHARP_TURN or length > LONGEST:
+        if last or turns[corner - 1] > SHARP_TURN or gone > LONGEST:
             parts.append(corners[first : corner + 1])
-            first, length = corner, 0.0
+            first, gone = corner, 0.0
     return parts
+
+
+def _placed(strokes: Sequence[Stroke], margin: float, chance: np.random.Generator) -> list[Stroke]:
+    """The strokes shrunk to leave a margin, a little out of proportion and tilted, and put somewhere on the sheet."""
+    stretch, tilt = np.exp(chance.uniform(-STRETCH, STRETCH) / 2), chance.uniform(-TILT, TILT)
+    turn = np.array([[np.cos(tilt), -np.sin(tilt)], [np.sin(tilt), np.cos(tilt)]]) @ np.diag([stretch, 1 / stretch])
+    shift = chance.uniform(-0.5, 0.5, 2) * margin * REFERENCE
+    middle = REFERENCE / 2
+    scale = 1.0 - 2.0 * margin
+    return [((stroke - middle) * scale @ turn.T + middle + shift).astype(np.float32) for stroke in strokes]
 
 
 def _overshoot(stroke: Stroke, chance: np.random.Generator) -> Stroke:
@@ -102,8 +158,8 @@ def _overshoot(stroke: Stroke, chance: np.random.Generator) -> Stroke:
     moved = stroke.copy()
     for end, inner in ((0, 1), (-1, -2)):
         step = stroke[end] - stroke[inner]
-        length = float(np.linalg.norm(step))
-        moved[end] += step / max(length, 1e-6) * max(chance.normal(0.5, OVERSHOOT / 2), -length / 4)
+        gone = float(np.linalg.norm(step))
+        moved[end] += step / max(gone, 1e-6) * max(chance.normal(0.5, OVERSHOOT / 2), -gone / 4)
     return moved
 
 
@@ -128,16 +184,15 @@ def _smooth(
     return np.asarray(values[left] * (1 - share) + values[left + 1] * share)
 
 
-def _draw(
-    canvas: npt.NDArray[np.uint8], stroke: Stroke, widths: Sequence[float], scale: float, chance: np.random.Generator
+def _ink(
+    canvas: npt.NDArray[np.uint8], stroke: Stroke, person: Person, scale: float, chance: np.random.Generator
 ) -> None:
-    """Inks the stroke; its width is drawn between `widths` and swells and thins by up to a quarter along the way."""
-    width = chance.uniform(widths[0], widths[1])
+    """Inks the stroke with the person's pen; its width swells and thins by up to a quarter along the way."""
+    width = person.width * chance.uniform(0.85, 1.15)
     phase, waves = chance.uniform(0, 2 * np.pi), chance.uniform(0.5, 1.5)
     pressure = 1 + 0.25 * np.sin(phase + waves * np.linspace(0, 2 * np.pi, len(stroke)))
-    grey = int(chance.integers(0, 60))
     # Pixel centres: a line through x = 10 covers the pixel from 9.5 to 10.5.
     points = np.rint(((stroke + 0.5) * scale * FINE - 0.5) * 2**SHIFT).astype(np.int32)
     for start, end, press in zip(points[:-1], points[1:], pressure[1:], strict=True):
         thickness = max(1, round(width * scale * FINE * float(press)))
-        cv2.line(canvas, start.tolist(), end.tolist(), grey, thickness, cv2.LINE_AA, SHIFT)
+        cv2.line(canvas, start.tolist(), end.tolist(), person.grey, thickness, cv2.LINE_AA, SHIFT)

@@ -1,10 +1,12 @@
-"""Stage `sketch`: line drawings of photos for the generator to learn from, and the drawings that ask in val and test."""
+"""Stage `sketch`: line drawings of photos to learn from, and the drawings that the catalogue brings, which ask in val and
+test."""
 
 from __future__ import annotations
 
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -13,18 +15,23 @@ from tqdm import tqdm
 
 from params import Params, load_params
 from retrieval.catalog import Catalog, CatalogWriter
-from retrieval.edges import edge_map
-from retrieval.files import write_bytes
+from retrieval.drawings import drawing_id
+from retrieval.edges import EDGE_METHODS, edge_map
+from retrieval.files import sha256_file, write_bytes, write_json
 from retrieval.images import Uint8Image, decode_image, encode_png, prepare_image
+from sources.linework import BEGINNINGS, linework
 from sources.strokes import Hand, draw_by_hand, generator_for
+from stages.folders import fresh_folder
 from tracking.runs import stage_run
 
 CATALOG, SKETCHES = Path("data/catalog"), Path("data/sketches")
-PREFIX = "sketch-of/"
+LEARNED_FROM = Path("data/learned_from")
+LEARNS_FROM_DRAWINGS = ("joint",)
 DETAIL_VIEWS = ("detail", "additional")  # close-ups show no garment outline
-SHEET_ROWS, SHEET_COLUMNS = 6, 3
+SURROUNDINGS = 0.06  # share of the longer side of a garment's box
+SHEET_ROWS, SHEET_COLUMNS = 8, 3
 
-Triple = tuple[Uint8Image, Uint8Image, Uint8Image]  # photo, edges, drawing
+Pictures = tuple[Uint8Image, ...]  # photo, its edges in both ways, drawings
 
 
 def plan(catalog: Catalog) -> dict[int, str]:
@@ -44,7 +51,8 @@ def plan(catalog: Catalog) -> dict[int, str]:
     for split in ("val", "test"):
         if not len(catalog.select(split=split, domain="sketch")):
             roles = catalog.column("role")
-            asked = (_query_photo(rows, roles, views) for rows in of_item[split].values())
+            searches_train = not len(catalog.select(split=split, role="gallery"))
+            asked = (_query_photo(rows, roles, views, searches_train) for rows in of_item[split].values())
             drawn |= {row: "query" for row in asked if row is not None}
     return dict(sorted(drawn.items()))
 
@@ -63,80 +71,128 @@ def _outlines(rows: Sequence[int], views: Any) -> list[int]:
     return front or [row for row in rows if views[row] not in DETAIL_VIEWS][:1]
 
 
-def _query_photo(rows: Sequence[int], roles: Any, views: Any) -> int | None:
+def _query_photo(rows: Sequence[int], roles: Any, views: Any, searches_train: bool) -> int | None:
     """The photo to draw as an item's query. It will not count as an answer, so another one must be in the gallery:
-    the first gallery photo when there are two or more, else a query photo; None where the item has a single photo.
+    the first gallery photo when there are two or more, else a query photo; None where the item has a single photo. Where
+    the train split is searched, the first query photo.
     """
     gallery = [row for row in rows if roles[row] == "gallery"]
     others = [row for row in rows if roles[row] != "gallery"]
-    candidates = gallery if len(gallery) > 1 else others if gallery else []
+    if not searches_train:
+        others = others if gallery else []
+    candidates = gallery if len(gallery) > 1 else others
     return next(iter(_outlines(candidates, views)), candidates[0] if candidates else None)
 
 
-def draw(catalog: Catalog, rows: Sequence[int], params: Params) -> Iterator[tuple[int, Triple]]:
-    """Photo, edge map and drawing of each row, one at a time; all uint8 (size, size, 3)."""
+def draw(catalog: Catalog, roles: Mapping[int, str], params: Params) -> Iterator[tuple[int, Pictures]]:
+    """Photo, its edge maps and its drawings (several of a train photo, else one), a row at a time; uint8 (size, size, 3)."""
     settings = params.sketch
-    hand = Hand(settings.jitter, settings.drop, settings.line_width)
-    ids, boxes = catalog.column("image_id"), catalog.column("bbox")
+    hand = Hand(**settings.model_dump(include={field.name for field in fields(Hand)}))
+    weights = np.array([getattr(settings.begin_with, name) for name in BEGINNINGS])
+    ids, boxes, rows = catalog.column("image_id"), catalog.column("bbox"), list(roles)
     for row, data in zip(rows, catalog.images(rows), strict=True):
-        photo = prepare_image(decode_image(data), settings.size, boxes[row])
-        edges = edge_map(photo, settings.edges)
-        drawing = draw_by_hand(edges, settings.size, hand, generator_for(ids[row], params.base.seed))
-        yield row, (photo, _grey_to_rgb(edges), _grey_to_rgb(drawing))
+        image = decode_image(data)
+        photo = prepare_image(image, settings.size, with_surroundings(boxes[row], image))
+        drawings = []
+        for number in range(settings.drawings_per_photo if roles[row] == "train" else 1):
+            chance = generator_for(drawing_id(ids[row], number), params.base.seed)
+            lines = linework(photo, chance.choice(BEGINNINGS, p=weights / weights.sum()))
+            drawings.append(_grey_to_rgb(draw_by_hand(lines, settings.size, hand, chance)))
+        edges = (_grey_to_rgb(edge_map(photo, method)) for method in EDGE_METHODS)
+        yield row, (photo, *edges, *drawings)
+
+
+def with_surroundings(box: Sequence[int] | None, image: Uint8Image) -> list[int] | None:
+    """A garment's box x1, y1, x2, y2 with a little around it, for an outline to show; None for the whole image."""
+    if box is None:
+        return None
+    x1, y1, x2, y2 = (int(value) for value in box)
+    more = max(2, round(SURROUNDINGS * max(x2 - x1, y2 - y1)))
+    height, width = image.shape[:2]
+    return [max(0, x1 - more), max(0, y1 - more), min(width, x2 + more), min(height, y2 + more)]
 
 
 def _grey_to_rgb(grey: Any) -> Uint8Image:
     return np.repeat(np.asarray(grey, dtype=np.uint8)[:, :, None], 3, axis=2)
 
 
-def sketch_row(photo: Mapping[str, Any], role: str, drawing: Uint8Image) -> dict[str, Any]:
+def sketch_row(photo: Mapping[str, Any], role: str, drawing: Uint8Image, number: int = 0) -> dict[str, Any]:
     """The catalogue row of a drawing: the photo's labels, the drawing's own picture."""
     image = encode_png(drawing)
     height, width = drawing.shape[:2]
-    own = {"image_id": PREFIX + photo["image_id"], "domain": "sketch", "role": role, "image": image}
-    own |= {"bbox": None, "landmarks": None, "also_gallery_of": None}
+    own: dict[str, Any] = {"image_id": drawing_id(photo["image_id"], number), "domain": "sketch", "role": role}
+    own |= {"image": image, "bbox": None, "landmarks": None, "also_gallery_of": None}
     size = {"width": width, "height": height, "sha256": hashlib.sha256(image).hexdigest(), "phash": None}
     return {**photo, **own, **size}
 
 
-def write_sketches(catalog: Catalog, params: Params, root: Path) -> tuple[Counter[str], Uint8Image | None]:
-    """Writes `data/sketches/`; returns counts per split and role, and the contact sheet."""
+def write_sketches(catalog: Catalog, params: Params, root: Path) -> tuple[Counter[str], dict[str, Uint8Image]]:
+    """Writes `data/sketches/`; returns counts per split and role, and contact sheets by name."""
     roles = plan(catalog)
-    rows = list(roles)
-    shown = set(rows[:: max(1, len(rows) // (SHEET_ROWS * SHEET_COLUMNS))])
-    triples: list[Triple] = []
+    trained = [row for row, role in roles.items() if role == "train"]
+    shown = set(trained[:: max(1, len(trained) // SHEET_ROWS)][:SHEET_ROWS])
+    lines: list[Pictures] = []
+    beside: list[Pictures] = []
     counts: Counter[str] = Counter()
+    brought = brought_drawings(catalog)
     with CatalogWriter(root / SKETCHES, params.ingest.shard_rows) as writer:
-        for row, triple in tqdm(draw(catalog, rows, params), "sketch", len(rows), unit=" drawings", mininterval=1.0):
+        for row, pictures in tqdm(draw(catalog, roles, params), "sketch", len(roles), unit=" photos", mininterval=1.0):
             photo = catalog.table.slice(row, 1).to_pylist()[0]
-            writer.write(sketch_row(photo, roles[row], triple[2]))
-            counts[f"{photo['split']}/{roles[row]}"] += 1
+            drawings = pictures[1 + len(EDGE_METHODS) :]
+            for number, drawing in enumerate(drawings):
+                writer.write(sketch_row(photo, roles[row], drawing, number))
+                counts[f"{photo['split']}/{roles[row]}"] += 1
             if row in shown:
-                triples.append(triple)
-        for own in catalog.rows(catalog.select(split=["val", "test"], domain="sketch").tolist()):
-            writer.write({**own, "role": "query"})
-            counts[f"{own['split']}/query"] += 1
-    return counts, contact_sheet(triples)
+                lines.append(pictures)
+            if photo["item_id"] in brought and len(beside) < SHEET_ROWS * SHEET_COLUMNS:
+                beside.append((pictures[0], drawings[0], brought[photo["item_id"]](params.sketch.size)))
+        for own in catalog.rows(catalog.select(domain="sketch").tolist()):
+            role = "train" if own["split"] == "train" else "query"
+            writer.write({**own, "role": role})
+            counts[f"{own['split']}/{role}"] += 1
+    sheets = {"photo_edges_sketch": contact_sheet(lines, 1), "sketch_beside_query": contact_sheet(beside)}
+    return counts, {name: sheet for name, sheet in sheets.items() if sheet is not None}
 
 
-def contact_sheet(triples: Sequence[Triple]) -> Uint8Image | None:
-    """Photo, edges and drawing side by side, three such groups to a line; None when there is nothing to show."""
-    if not triples:
+def brought_drawings(catalog: Catalog) -> dict[str, Callable[[int], Uint8Image]]:
+    """Val item -> the drawing that the catalogue brings of it, to be opened at a size: what the hand is compared with."""
+    rows = catalog.select(split="val", domain="sketch").tolist()
+
+    def opener(row: int) -> Callable[[int], Uint8Image]:
+        return lambda size: prepare_image(decode_image(next(iter(catalog.images([row])))), size)
+
+    return {catalog.column("item_id")[row]: opener(row) for row in reversed(rows)}
+
+
+def contact_sheet(groups: Sequence[Pictures], columns: int = SHEET_COLUMNS) -> Uint8Image | None:
+    """The pictures of each group side by side, `columns` groups to a line; None when there is nothing to show."""
+    if not groups:
         return None
-    groups = [np.hstack(triple) for triple in triples[: SHEET_ROWS * SHEET_COLUMNS]]
-    groups += [np.full_like(groups[0], 255)] * (-len(groups) % SHEET_COLUMNS)
-    lines = [np.hstack(groups[start : start + SHEET_COLUMNS]) for start in range(0, len(groups), SHEET_COLUMNS)]
-    return np.vstack(lines)
+    strips = [np.hstack(group) for group in groups]
+    strips += [np.full_like(strips[0], 255)] * (-len(strips) % columns)
+    return np.vstack([np.hstack(strips[start : start + columns]) for start in range(0, len(strips), columns)])
+
+
+def write_learned_from(methods: Sequence[str], root: Path) -> None:
+    """`data/learned_from/METHOD.json`: files that a method learns from besides the photos, each with its SHA-256.
+
+    `train_embedder@METHOD` depends on its own list alone, so that new drawings retrain only who learns from drawings.
+    """
+    shards = {str(path.relative_to(root)): sha256_file(path) for path in (root / SKETCHES).glob("*.parquet")}
+    with fresh_folder(root / LEARNED_FROM) as folder:
+        for method in methods:
+            write_json(folder / f"{method}.json", shards if method in LEARNS_FROM_DRAWINGS else {})
 
 
 def main(root: Path = Path()) -> None:
     params = load_params(root / "params.yaml")
     with stage_run("sketch", params={"seed": params.base.seed, **params.sketch.model_dump()}, root=root) as run:
-        counts, sheet = write_sketches(Catalog.open(root / CATALOG), params, root)
+        counts, sheets = write_sketches(Catalog.open(root / CATALOG), params, root)
+        write_learned_from(params.retrievers, root)
         for name, count in sorted(counts.items()):
             run.metric(f"sketches/{name}", count)
-        if sheet is not None:
-            write_bytes(run.artifacts / "photo_edges_sketch.png", encode_png(sheet))
+        for name, sheet in sheets.items():
+            write_bytes(run.artifacts / f"{name}.png", encode_png(sheet))
     print(f"{counts.total()} sketches: " + ", ".join(f"{name} {count}" for name, count in sorted(counts.items())))
 
 

@@ -1,7 +1,8 @@
 """Stage `train_embedder@METHOD`: one retriever, from the catalogue to `models/METHOD/`.
 
 A method is the module of its name in `lightning_modules/`. It offers one of `build(params, data)`, a module to train,
-`fixed_net(params)`, a net that is used as it is, or `fixed_encoder(params)`, an encoder without a net.
+`fixed_net(params)`, a net that is used as it is, or `fixed_encoder(params)`, an encoder without a net. One that also offers
+`add_drawings(data, sketches, size)` learns from drawings besides the photos.
 
 Each batch is spread over `base.processes` processes; started by `torchrun`, over those on several machines.
 """
@@ -66,7 +67,7 @@ def train(source: ModuleType, params: Params, method: str, root: Path, target: P
     """Trains, resuming where a killed try stopped, and exports the best epoch."""
     from lightning_modules.scratch import open_scratch, params_key
 
-    module = source.build(params, load_data(params, root))
+    module = source.build(params, load_data(source, params, root))
     key = run.key or params_key(settings(params, method))
     with open_scratch(root, f"train_embedder-{method}", key) as scratch:
         fit_module(module, params, method, scratch, run)
@@ -79,20 +80,20 @@ def train_along(source: ModuleType, params: Params, method: str, root: Path) -> 
 
     if hasattr(source, "build"):
         prepare_torch(params.base.seed, params.base.threads)
-        module = source.build(params, load_data(params, root))
+        module = source.build(params, load_data(source, params, root))
         plan = prepare(module, params, method)
         stage = dvc_name("train_embedder", method)
         spread.train_along(stage, settings(params, method), params.base, root, module, module.data, plan)
 
 
-def load_data(params: Params, root: Path) -> RetrievalData:
-    """The images that `train_embedder` and the protocol name."""
+def load_data(source: ModuleType, params: Params, root: Path) -> RetrievalData:
+    """The images that `train_embedder` and the protocol name, and what the method adds to them."""
     from lightning_modules.data import RetrievalData
     from retrieval.catalog import Catalog
     from retrieval.protocol import PROTOCOLS
 
     shared, base = params.train_embedder, params.base
-    return RetrievalData.from_catalog(
+    data = RetrievalData.from_catalog(
         Catalog.open(root / "data/catalog"),
         list(shared.domains),
         base.image_size,
@@ -100,6 +101,9 @@ def load_data(params: Params, root: Path) -> RetrievalData:
         base.seed,
         PROTOCOLS[base.protocol],
     )
+    if hasattr(source, "add_drawings"):
+        data = source.add_drawings(data, Catalog.open(root / "data/sketches"), base.image_size)
+    return data
 
 
 def fit_module(module: RetrievalModule, params: Params, method: str, scratch: Path, run: Recorder) -> None:

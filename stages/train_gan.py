@@ -3,32 +3,54 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from params import Params, load_params
 from retrieval.catalog import Catalog
 from retrieval.files import write_json
+from stages import spread
 from stages.folders import fresh_folder
 from tracking.runs import StageRun, stage_run
 
 if TYPE_CHECKING:
     from lightning_modules.sketch_gan import PairData, SketchGan
+    from lightning_modules.training import Plan
 
-FOLDER = Path("models/sketch_gan")
+FOLDER, CLASSIFIER = Path("models/sketch_gan"), Path("models/attributes")
 
 
 def main(root: Path = Path()) -> None:
     params = load_params(root / "params.yaml")
-    settings = {"base": params.base.model_dump(), "train_gan": params.train_gan.model_dump()}
-    with stage_run("train_gan", params=settings, root=root) as run, fresh_folder(root / FOLDER) as target:
+    if spread.over(params.base.processes, "stages.train_gan", [], root):
+        return
+    if spread.following():
+        module, data = build(params, root)
+        spread.train_along("train_gan", settings(params), params.base, root, module, data, plan(params, module))
+        return
+    with stage_run("train_gan", params=settings(params), root=root) as run, fresh_folder(root / FOLDER) as target:
         train(params, root, target, run)
     print(f"sketch_gan: wrote {FOLDER}")
 
 
+def settings(params: Params) -> dict[str, Any]:
+    """The params that decide on this generator."""
+    return {"base": params.base.model_dump(), "train_gan": params.train_gan.model_dump()}
+
+
 def train(params: Params, root: Path, target: Path, run: StageRun) -> None:
     """Trains, resuming where a killed try stopped, and exports the generator of the best epoch."""
-    from lightning_modules.determinism import prepare_torch
     from lightning_modules.scratch import open_scratch, params_key
+    from lightning_modules.training import fit_and_record
+
+    module, data = build(params, root)
+    with open_scratch(root, "train_gan", run.key or params_key(settings(params))) as scratch:
+        fit_and_record(module, data, plan(params, module), params.base, scratch, run)
+        export(module, params.train_gan.size, target, run)
+    report(data, target, root / CLASSIFIER, params.base.threads, run)
+
+
+def build(params: Params, root: Path) -> tuple[SketchGan, PairData]:
+    from lightning_modules.determinism import prepare_torch
     from lightning_modules.sketch_gan import PairData, SketchGan, load_pairs
 
     prepare_torch(params.base.seed, params.base.threads)
@@ -36,19 +58,15 @@ def train(params: Params, root: Path, target: Path, run: StageRun) -> None:
     own = params.train_gan
     train_pairs, val_pairs = (load_pairs(sketches, catalog, split, own.size) for split in ("train", "val"))
     data = PairData(train_pairs, val_pairs, own.batch_size, params.base.seed)
-    module = SketchGan(own, data)
-    key = run.key or params_key({"base": params.base.model_dump(), "train_gan": params.train_gan.model_dump()})
-    with open_scratch(root, "train_gan", key) as scratch:
-        fit_module(module, data, params, scratch, run)
-        export(module, own.size, target, run)
+    return SketchGan(own, data), data
 
 
-def fit_module(module: SketchGan, data: PairData, params: Params, scratch: Path, run: StageRun) -> None:
+def plan(params: Params, module: SketchGan) -> Plan:
     from lightning_modules.sketch_gan import MONITOR
-    from lightning_modules.training import Plan, fit_and_record
+    from lightning_modules.training import Plan
 
     own = params.train_gan
-    plan = Plan(
+    return Plan(
         name="sketch_gan",
         epochs=own.epochs,
         patience=own.patience,
@@ -58,7 +76,6 @@ def fit_module(module: SketchGan, data: PairData, params: Params, scratch: Path,
         sheets_every=own.contact_sheet_every,
         draw=module.draw,
     )
-    fit_and_record(module, data, plan, params.base, scratch, run)
 
 
 def export(module: SketchGan, size: int, target: Path, run: StageRun) -> None:
@@ -71,6 +88,25 @@ def export(module: SketchGan, size: int, target: Path, run: StageRun) -> None:
     difference = export_onnx(generator, torch.rand(2, 3, size, size), target / "generator.onnx", "sketches", "photos")
     run.volatile("onnx_parity", difference)
     write_json(target / "generator.json", {"file": "generator.onnx", "size": size})
+
+
+def report(data: PairData, generator_folder: Path, classifier_folder: Path, threads: int, run: StageRun) -> None:
+    """The Frechet distance of what the exported generator makes of the val sketches to their photos, on the features of our
+    own classifier; beside it that of train photos to val photos, which is as small as it can be expected to get.
+
+    Without a classifier, as in a benchmark, nothing is reported.
+    """
+    from lightning_modules.frechet import ClassifierFeatures, frechet_distance
+    from retrieval.generator import Generator
+    from retrieval.images import from_batch
+
+    if not classifier_folder.is_dir() or len(data.val) < 2:
+        return
+    features, generator = ClassifierFeatures(classifier_folder, threads), Generator(generator_folder, threads)
+    made = [photo for batch in data.val.sketch_batches() for photo in from_batch(generator.generate(batch))]
+    photos = features.of(data.val.photo_pictures())
+    run.metric("val/frechet_classifier", frechet_distance(features.of(made), photos))
+    run.metric("val/frechet_classifier_of_photos", frechet_distance(features.of(data.train.photo_pictures()), photos))
 
 
 if __name__ == "__main__":

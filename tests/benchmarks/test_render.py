@@ -114,15 +114,17 @@ def test_a_table_that_no_benchmark_makes_is_refused(tmp_path):
         render(options(tmp_path))
 
 
-def test_the_page_of_methods_has_every_table_and_is_up_to_date(tmp_path):
-    """What stands in the page is what the reports in git say."""
-    from benchmarks.command import PROJECT
+def test_the_pages_have_every_table_and_are_up_to_date(tmp_path):
+    """What stands in the pages is what the reports in git say."""
+    from benchmarks.command import PAGES
 
-    page = (PROJECT / "docs/methods.md").read_text()
+    pages = [path.read_text() for path in PAGES]
     for name in TABLES:
-        assert page.count(f"<!-- table: {name} -->") == 1
-    (tmp_path / "page.md").write_text(page)
+        assert "".join(pages).count(f"<!-- table: {name} -->") == 1
+    copies = [tmp_path / path.name for path in PAGES]
+    for path, page in zip(copies, pages, strict=True):
+        path.write_text(page)
     parser = argparse.ArgumentParser()
     add_options(parser, seeds="1")
-    render(options_of(parser.parse_args(["--docs", str(tmp_path / "page.md")])))
-    assert (tmp_path / "page.md").read_text() == page, "run python -m benchmarks.leaderboard --render"
+    render(options_of(parser.parse_args(["--docs", *map(str, copies)])))
+    assert [path.read_text() for path in copies] == pages, "run python -m benchmarks.leaderboard --render"

@@ -12,6 +12,7 @@ from lightning_modules.data import RetrievalData
 from params import Params
 from params.loader import parse_params, read_yaml
 from retrieval.catalog import Catalog, CatalogWriter
+from retrieval.drawings import drawing_id
 
 SIZE = 32
 ITEMS_PER_SPLIT = {"train": 8, "val": 4, "test": 4}
@@ -71,7 +72,8 @@ def params() -> Params:
     values["train_classifier"]["backbone"]["width"] = 8
     values["train_classifier"] |= {"batch_size": 8, "min_positives": 2}
     values["image2vec"]["batch_size"] = 8
-    values["siamese"] |= {"embedding_dim": 16, "items_per_batch": 4, "images_per_item": 4}
+    for block in ("siamese", "joint"):
+        values[block] |= {"embedding_dim": 16, "items_per_batch": 4, "images_per_item": 4}
     values["triplet_gan"] |= {
         "embedding_dim": 16,
         "items_per_batch": 4,
@@ -87,10 +89,39 @@ def params() -> Params:
     values["spq"] |= {"subspaces": 4, "subspace_dim": 6, "batch_size": 8}
     for block in ("gpq", "spq"):
         values[block]["fit"] |= {"epochs": 3, "warmup_epochs": 0, "patience": 10, "validate_every": 1}
-    for block in ("image2vec", "siamese", "triplet_gan", "sgh", "dhd", "train_classifier"):
+    for block in ("image2vec", "siamese", "joint", "triplet_gan", "sgh", "dhd", "train_classifier"):
         values[block]["fit"] |= {"epochs": 3, "warmup_epochs": 0, "patience": 10, "validate_every": 1}
     values["train_gan"] |= {"epochs": 3, "validate_every": 1, "batch_size": 8, "contact_sheet_every": 2}
     return parse_params(values)
+
+
+def outline(item: int, number: int) -> bytes:
+    """The item's shape as a line on white paper."""
+    sheet = np.full((SIZE, SIZE, 3), 255, np.uint8)
+    x, y = (16 + np.random.default_rng([item, number]).integers(-4, 5, 2)).tolist()
+    if item % 2:
+        cv2.circle(sheet, (x, y), 9, (0, 0, 0), 1)
+    else:
+        cv2.rectangle(sheet, (x - 8, y - 8), (x + 8, y + 8), (0, 0, 0), 1)
+    return cv2.imencode(".png", sheet)[1].tobytes()
+
+
+@pytest.fixture(scope="session")
+def sketches(tmp_path_factory: pytest.TempPathFactory) -> Catalog:
+    """Two drawings of each train photo from the shop, one of each val photo, and one that asks of each val and test item."""
+    folder: Path = tmp_path_factory.mktemp("drawings") / "sketches"
+    with CatalogWriter(folder, shard_rows=10) as writer:
+        for row in rows():
+            item, number = int(row["item_id"].split("-")[1]), row["image_id"][-1]
+            if row["domain"] == "shop" and row["split"] != "test":
+                for drawing in range(2 if row["split"] == "train" else 1):
+                    role = "train" if row["split"] == "train" else "gallery"
+                    own = {"image_id": drawing_id(row["image_id"], drawing), "domain": "sketch", "role": role}
+                    writer.write({**row, **own, "image": outline(item, drawing)})
+            if row["domain"] == "shop" and row["split"] != "train" and number == "0":
+                own = {"image_id": f"{row['item_id']}/flat", "domain": "sketch", "role": "query"}
+                writer.write({**row, **own, "image": outline(item, 9)})
+    return Catalog.open(folder)
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ import torch
 from params import Params
 from retrieval.catalog import Catalog
 from stages import spread
+from stages.sketch import write_sketches
 from stages.spread import SpreadError
 from tests.lightning_modules.two_processes import CASES
 
@@ -92,8 +93,8 @@ def workspace(folder: Path, params: Params, catalog: Catalog, epochs: int) -> Pa
     shutil.copytree(catalog.folder, folder / "data/catalog")
     values = params.model_dump(by_alias=True)
     values["base"]["processes"] = 2
-    for block in ("siamese", "train_classifier"):
-        values[block]["fit"] |= {"epochs": epochs, "patience": epochs}
+    for block in (values["siamese"]["fit"], values["train_classifier"]["fit"], values["train_gan"]):
+        block |= {"epochs": epochs, "patience": epochs, "validate_every": 1}
     (folder / "params.yaml").write_text(json.dumps(values))
     return folder
 
@@ -116,13 +117,24 @@ def test_the_stage_runs_on_two_processes_and_writes_once(tmp_path: Path, params:
     assert [path.name for path in (folder / ".scratch/train_embedder-siamese").iterdir()] == ["lock"]
 
 
-def test_the_classifier_trains_on_two_processes(tmp_path: Path, params: Params, catalog: Catalog):
+@pytest.mark.parametrize(
+    ("stage", "said", "written"),
+    [
+        ("train_classifier", "attributes: wrote", "attributes/classifier.onnx"),
+        ("train_gan", "sketch_gan: wrote", "sketch_gan/generator.onnx"),
+    ],
+)
+def test_classifier_and_generator_train_on_two_processes(
+    tmp_path: Path, params: Params, catalog: Catalog, stage: str, said: str, written: str
+):
     folder = workspace(tmp_path, params, catalog, epochs=1)
-    stage = start("stages.train_classifier", folder=folder)
-    told = stage.communicate(timeout=600)[0]
-    assert stage.returncode == 0, told[-5000:]
-    assert told.count("attributes: wrote") == 1
-    assert (folder / "models/attributes/classifier.onnx").is_file()
+    if stage == "train_gan":
+        write_sketches(catalog, params, folder)
+    process = start(f"stages.{stage}", folder=folder)
+    told = process.communicate(timeout=600)[0]
+    assert process.returncode == 0, told[-5000:]
+    assert told.count(said) == 1
+    assert (folder / "models" / written).is_file()
 
 
 def test_processes_that_fail_are_an_error_of_the_stage(tmp_path: Path):

@@ -15,11 +15,12 @@ ROOT = Path.cwd()
 SMALL: dict[str, Any] = {
     "base": {"image_size": 32, "threads": 1},
     "ingest": {"embedded": {"items": 48, "size": 64, "consumer_photos": 2}},
-    "sketch": {"size": 64},
+    "sketch": {"size": 64, "drawings_per_photo": 2},
     "train_gan": {"size": 32, "depth": 4, "generator_channels": 8, "discriminator_channels": 8, "epochs": 4},
     "train_embedder": {"backbone": {"width": 8}},
     "image2vec": {"fit": {"epochs": 2}},
     "siamese": {"embedding_dim": 16, "fit": {"epochs": 5}},
+    "joint": {"embedding_dim": 16, "fit": {"epochs": 1}},
     "triplet_gan": {"embedding_dim": 16, "decoder_channels": 4, "discriminator_channels": 4, "fit": {"epochs": 1}},
     "sgh": {"bits": 16, "fit": {"epochs": 1}},
     "dhd": {"bits": 16, "fit": {"epochs": 1}},

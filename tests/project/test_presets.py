@@ -172,8 +172,9 @@ def prepared(
 def test_a_preset_trains_a_step_of_its_reference_system(prepared: tuple[str, Path, Params]):
     name, root, params = prepared
     prepare_torch(params.base.seed, 1)
-    data = train_embedder.load_data(params, root)
-    module = importlib.import_module(f"lightning_modules.{METHOD[name]}").build(params, data)
+    source = importlib.import_module(f"lightning_modules.{METHOD[name]}")
+    data = train_embedder.load_data(source, params, root)
+    module = source.build(params, data)
     data.use_sampler(module.sampler(params.base.seed))
     one_step(module, data, module.net.backbone)
     if name == "deepfashion_inshop":

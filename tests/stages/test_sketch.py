@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import io
 from collections import Counter
 from pathlib import Path
@@ -11,7 +12,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from params import load_params
 from retrieval.catalog import Catalog, CatalogWriter
+from retrieval.images import decode_image
 from stages import sketch
 
 Rows = list[dict[str, Any]]
@@ -35,9 +38,11 @@ def test_train_and_val_photos_are_drawn_and_flats_ask(project: Any, fake_run: An
     own = flats(catalogue_rows, ("val", "test"))
     drawn = run(project(), catalogue_rows + own, fake_run)
     roles = Counter(zip(drawn.column("split"), drawn.column("role"), strict=True))
-    assert roles == {("train", "train"): 6, ("val", "gallery"): 3, ("val", "query"): 3, ("test", "query"): 3}
+    assert roles == {("train", "train"): 18, ("val", "gallery"): 3, ("val", "query"): 3, ("test", "query"): 3}
     assert set(drawn.column("domain")) == {"sketch"}
     by_id = {row["image_id"]: row for row in drawn.rows()}
+    several = [by_id[f"sketch{number}-of/00/0"]["image"] for number in ("", "-2", "-3")]
+    assert len(set(several)) == 3
     assert by_id["11/0/flat"]["image"] == own[-1]["image"]
     first, photo = by_id["sketch-of/00/0"], catalogue_rows[0]
     assert {key: first[key] for key in ("item_id", "category", "view", "attributes")} == {
@@ -82,21 +87,73 @@ def test_drawings_depend_on_photo_and_seed_alone(project: Any, fake_run: Any, ca
 
     every = pictures(catalogue_rows)
     fewer = pictures([row for row in catalogue_rows if row["item_id"] != "item-00"])
-    assert fewer == {name: image for name, image in every.items() if name != "sketch-of/00/0"}
+    assert fewer == {name: image for name, image in every.items() if not name.endswith("-of/00/0")}
     assert all(image != every[name] for name, image in pictures(catalogue_rows, seed=8).items())
 
 
-@pytest.mark.parametrize("method", ["canny", "xdog"])
-def test_contact_sheet_and_counts_are_reported(
-    project: Any, fake_run: Any, catalogue_rows: Rows, method: str, capsys: pytest.CaptureFixture[str]
+def test_of_a_category_protocol_a_query_photo_is_drawn(project: Any, fake_run: Any, catalogue_rows: Rows) -> None:
+    """Where val and test have no gallery of their own, train is searched, and any photo of theirs may ask."""
+    for row in catalogue_rows:
+        if row["split"] != "train":
+            row["role"] = "query"
+    drawn = run(project(), catalogue_rows, fake_run)
+    asked = {row["item_id"] for row in drawn.rows() if row["role"] == "query"}
+    assert asked == {f"item-{number:02d}" for number in range(6, 12)}
+
+
+def test_drawings_that_the_catalogue_brings_of_train_items_join_the_training(
+    project: Any, fake_run: Any, catalogue_rows: Rows
 ) -> None:
-    root = project(sketch__edges=method, sketch__size=64)
+    own = flats(catalogue_rows, ("train", "val", "test"))
+    drawn = run(project(sketch__drawings_per_photo=1), catalogue_rows + own, fake_run)
+    train = {row["image_id"] for row in drawn.rows() if (row["split"], row["role"]) == ("train", "train")}
+    assert train == {f"sketch-of/{item:02d}/0" for item in range(6)} | {f"{item:02d}/0/flat" for item in range(6)}
+
+
+def test_who_learns_from_drawings_depends_on_them_and_nobody_else(
+    project: Any, fake_run: Any, catalogue_rows: Rows
+) -> None:
+    def lists(seed: int) -> dict[str, bytes]:
+        root = project(base__seed=seed)
+        run(root, catalogue_rows, fake_run)
+        return {path.stem: path.read_bytes() for path in (root / "data/learned_from").iterdir()}
+
+    first, second = lists(7), lists(8)
+    assert set(first) == set(load_params().retrievers)
+    assert {method for method in first if first[method] != second[method]} == {"joint"}
+    offering = {
+        method for method in first if hasattr(importlib.import_module(f"lightning_modules.{method}"), "add_drawings")
+    }
+    assert offering == set(sketch.LEARNS_FROM_DRAWINGS)
+
+
+def test_contact_sheets_and_counts_are_reported(
+    project: Any, fake_run: Any, catalogue_rows: Rows, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = project(sketch__size=64)
     with CatalogWriter(root / "data/catalog") as writer:
-        writer.write_all(catalogue_rows)
+        writer.write_all(catalogue_rows + flats(catalogue_rows, ("val", "test")))
     runs = fake_run(sketch)
     sketch.main(root)
     with Image.open(runs[0].artifacts / "photo_edges_sketch.png") as sheet:
-        assert sheet.width == 64 * 3 * 3
-    assert runs[0].metrics["sketches/train/train"] == 6
-    assert runs[0].params["edges"] == method
+        assert sheet.size == (64 * (1 + 2 + 3), 64 * 6)  # photo, two kinds of edges, three drawings; six train items
+    with Image.open(runs[0].artifacts / "sketch_beside_query.png") as sheet:
+        assert sheet.size == (64 * 3 * 3, 64)  # photo, drawing and flat of three val items
+    assert runs[0].metrics["sketches/train/train"] == 18
+    assert runs[0].params["edges"] == "canny"
     assert "sketches: " in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("beginning", ["canny", "xdog", "coarse", "silhouette"])
+def test_every_beginning_gives_drawings(project: Any, fake_run: Any, catalogue_rows: Rows, beginning: str) -> None:
+    weights = dict.fromkeys(("canny", "xdog", "coarse", "silhouette"), 0.0) | {beginning: 1.0}
+    drawn = run(project(sketch__begin_with=weights, sketch__drawings_per_photo=1), catalogue_rows, fake_run)
+    for data in drawn.images(drawn.select(split="train").tolist()):
+        assert 0.002 < (decode_image(data) < 200).mean() < 0.4
+
+
+def test_a_box_is_widened_within_the_image() -> None:
+    image = np.zeros((100, 80, 3), dtype=np.uint8)
+    assert sketch.with_surroundings([10, 20, 60, 70], image) == [7, 17, 63, 73]
+    assert sketch.with_surroundings([0, 0, 80, 100], image) == [0, 0, 80, 100]
+    assert sketch.with_surroundings(None, image) is None
