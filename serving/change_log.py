@@ -13,12 +13,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from retrieval.database import DatabaseError, DatabaseKind, open_database
 from retrieval.product import Product, ProductPicture
 
 FILE = "catalogue.sqlite"
-APPLICATION_ID = 0x43524F51  # "CROQ": no other program's database is taken for ours
-SCHEMA_VERSION = 1
-LOCK_SECONDS = 0.5
 SCHEMA = """
 create table products (
     item_id text primary key,
@@ -36,6 +34,7 @@ create table pictures (
     primary key (item_id, place)
 );
 """
+KIND = DatabaseKind("catalogue", "server", 0x43524F51, 1, SCHEMA, "give --changes another folder")  # "CROQ"
 
 
 class ChangeLogError(RuntimeError):
@@ -69,14 +68,9 @@ class ChangeLog:
         self._path = folder / FILE
         self._lock = threading.Lock()
         try:
-            folder.mkdir(parents=True, exist_ok=True)
-            self._connection = sqlite3.connect(
-                self._path, timeout=LOCK_SECONDS, isolation_level=None, check_same_thread=False
-            )
-            self._prepare()
-        except (OSError, sqlite3.Error) as error:
-            hint = "; another server may use it: give each a folder of its own" if "locked" in str(error) else ""
-            raise ChangeLogError(f"{self._path} cannot be used: {error}{hint}") from error
+            self._connection = open_database(self._path, KIND)
+        except DatabaseError as error:
+            raise ChangeLogError(str(error)) from error
 
     def write(self, item_id: str, version: int, product: Product | None) -> int:
         """Replaces what is known of a product, and returns the change's sequence; on disk when this returns.
@@ -152,22 +146,3 @@ class ChangeLog:
 
     def _last(self) -> int:
         return int(self._connection.execute("select coalesce(max(sequence), 0) from products").fetchone()[0])
-
-    def _prepare(self) -> None:
-        execute = self._connection.execute
-        execute("pragma locking_mode = exclusive")
-        execute("pragma journal_mode = wal")
-        execute("pragma synchronous = full")
-        execute("begin immediate")  # takes the lock, and keeps it until the process ends
-        known = execute("pragma application_id").fetchone()[0], execute("pragma user_version").fetchone()[0]
-        if known == (0, 0) and not execute("select count(*) from sqlite_master").fetchone()[0]:
-            for statement in filter(str.strip, SCHEMA.split(";")):
-                execute(statement)
-            execute(f"pragma application_id = {APPLICATION_ID}")
-            execute(f"pragma user_version = {SCHEMA_VERSION}")
-        elif known != (APPLICATION_ID, SCHEMA_VERSION):
-            raise ChangeLogError(
-                f"{self._path} is no catalogue of this version (application {known[0]:#x}, schema {known[1]}): "
-                f"give --changes another folder"
-            )
-        execute("commit")

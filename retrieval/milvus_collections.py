@@ -1,0 +1,108 @@
+"""The collections that a store in Milvus consists of: their fields, their index, and rows to images and back."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+from retrieval.milvus_link import KEY, MilvusLink, key_of
+from retrieval.product import LONGEST_ID, LONGEST_WORD, MOST_ATTRIBUTES
+from retrieval.vector_store import Stored, StoredImage, StoreError, StoreSpec
+
+NOTES = "_notes"  # what the name of a collection of notes ends with
+RECORD = "record"  # key of the note that holds the spec; all others are hashes
+BYTES = 4  # of one character in UTF-8, at most: Milvus counts bytes
+GRAPH = {"M": 32, "efConstruction": 100}
+IMAGE_FIELDS = ("image_id", "item_id", "version", "category", "domain", "attributes")
+
+
+def make_images(link: MilvusLink, name: str, spec: StoreSpec) -> None:
+    """Creates the empty collection of images.
+
+    Raises:
+        StoreError: when the engine lacks what the spec asks for.
+    """
+    if link.lite and spec.head == "binary":
+        raise StoreError(
+            f"milvus:{link.address} is Milvus Lite, which keeps no binary codes: use a Milvus server or a FAISS store"
+        )
+    schema = _schema(link)
+    for field, length in (("image_id", LONGEST_ID + 17), ("item_id", LONGEST_ID), ("item_key", 32)):
+        schema.add_field(field, link.types.VARCHAR, max_length=BYTES * length)
+    schema.add_field("version", link.types.INT64)
+    for field in ("category", "domain"):
+        schema.add_field(field, link.types.VARCHAR, max_length=BYTES * LONGEST_WORD)
+    words = {"element_type": link.types.VARCHAR, "max_length": BYTES * LONGEST_WORD, "max_capacity": MOST_ATTRIBUTES}
+    schema.add_field("attributes", link.types.ARRAY, **words)
+    if spec.head == "binary":
+        schema.add_field("vector", link.types.BINARY_VECTOR, dim=-(-spec.dim // 8) * 8)
+        link.make(name, schema, {"index_type": "BIN_FLAT", "metric_type": "HAMMING"})
+        return
+    schema.add_field("vector", link.types.FLOAT_VECTOR, dim=spec.dim)
+    graph = {"index_type": "HNSW", "params": GRAPH} if spec.kind == "hnsw" else {"index_type": "FLAT"}
+    # Of unit vectors the nearest are those of the highest cosine, and every score is worked out anew from the vector.
+    link.make(name, schema, {**graph, "metric_type": "L2"})
+
+
+def make_notes(link: MilvusLink, name: str, spec: StoreSpec) -> None:
+    """Creates the collection of notes with the record in it, which makes the version whole."""
+    schema = _schema(link)
+    schema.add_field("version", link.types.INT64)
+    schema.add_field("text", link.types.VARCHAR, max_length=4096)
+    schema.add_field("vector", link.types.FLOAT_VECTOR, dim=2)  # every collection must have one
+    link.make(name + NOTES, schema, {"index_type": "FLAT", "metric_type": "L2"})
+    link.write(name + NOTES, [note(RECORD, 0, json.dumps(asdict(spec)))])
+
+
+def read_spec(link: MilvusLink, name: str) -> StoreSpec:
+    """Who the vectors of a version belong to.
+
+    Raises:
+        StoreError: when there is no record.
+    """
+    rows = (
+        link.rows(name + NOTES, f'{KEY} == "{RECORD}"', ["text"]) if link.call("has_collection", name + NOTES) else []
+    )
+    if not rows:
+        raise StoreError(f"{name} in milvus:{link.address} was never finished: drop it and create the version anew")
+    return StoreSpec(**json.loads(rows[0]["text"]))
+
+
+def note(key: str, version: int, text: str) -> dict[str, Any]:
+    return {KEY: key, "version": version, "text": text, "vector": [0.0, 0.0]}
+
+
+def row_of(image: StoredImage, vector: Stored) -> dict[str, Any]:
+    """An image as a row of its collection."""
+    stored = vector.tobytes() if vector.dtype == np.uint8 else vector
+    keys = {KEY: key_of(image.image_id), "item_key": key_of(image.item_id)}
+    return {**keys, **asdict(image), "attributes": list(image.attributes), "vector": stored}
+
+
+def image_of(row: Mapping[str, Any]) -> StoredImage:
+    values = {name: row[name] for name in IMAGE_FIELDS}
+    return StoredImage(**values | {"attributes": tuple(row["attributes"])})
+
+
+def vectors_of(rows: Sequence[Mapping[str, Any]], spec: StoreSpec) -> Stored:
+    """The vectors of rows as stored, (n, ...)."""
+    if spec.head == "dense":
+        return np.array([row["vector"] for row in rows], dtype=np.float32).reshape(len(rows), spec.dim)
+    width = -(-spec.dim // 8)
+    return np.frombuffer(b"".join(map(_bytes, rows)), dtype=np.uint8).reshape(len(rows), width)
+
+
+def _bytes(row: Mapping[str, Any]) -> bytes:
+    """A search gives bytes, a query a list of one bytes."""
+    value = row["vector"]
+    return bytes(value[0] if isinstance(value, list) else value)
+
+
+def _schema(link: MilvusLink) -> Any:
+    schema = link.client.create_schema(auto_id=False, enable_dynamic_field=False)
+    schema.add_field(KEY, link.types.VARCHAR, max_length=32, is_primary=True)
+    return schema

@@ -1,0 +1,88 @@
+"""A version of a store as files that no engine owns: Parquet, from which any engine makes the same version again."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from retrieval.coding import SignCoding
+from retrieval.files import read_json, write_json
+from retrieval.stores import Stores
+from retrieval.vector_index import Vectors
+from retrieval.vector_store import Stored, StoredImage, StoreError, StoreSpec, VectorStore
+
+IMAGES, GRAVES, SPEC = "images.parquet", "graves.json", "spec.json"
+SCHEMA = pa.schema(
+    [
+        pa.field("image_id", pa.string(), nullable=False),
+        pa.field("item_id", pa.string(), nullable=False),
+        pa.field("version", pa.int64(), nullable=False),
+        pa.field("category", pa.string(), nullable=False),
+        pa.field("domain", pa.string(), nullable=False),
+        pa.field("attributes", pa.list_(pa.string()), nullable=False),
+        pa.field("vector", pa.binary(), nullable=False),
+    ]
+)
+ROWS = 4096
+
+
+def save_snapshot(store: VectorStore, folder: Path) -> int:
+    """Writes every image that is there all the while, and the deleted products; returns how many images.
+
+    The folder is whole or absent, and must not exist. What changes meanwhile may be in it or not: stop writing first.
+
+    Raises:
+        StoreError: when the folder exists.
+    """
+    if folder.exists():
+        raise StoreError(f"{folder} exists: give a new folder for the snapshot")
+    partial = folder.with_name(f".{folder.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    written = 0
+    with pq.ParquetWriter(partial / IMAGES, SCHEMA, compression="zstd") as writer:
+        for images, stored in store.scan():
+            writer.write_table(_table(images, stored))
+            written += len(images)
+    write_json(partial / GRAVES, store.graves())
+    write_json(partial / SPEC, asdict(store.spec))
+    partial.rename(folder)
+    return written
+
+
+def load_snapshot(folder: Path, stores: Stores) -> VectorStore:
+    """A new version of `stores` with what `save_snapshot` wrote; it is not published.
+
+    Raises:
+        StoreError: when the folder is no snapshot.
+    """
+    try:
+        spec, graves = StoreSpec(**read_json(folder / SPEC)), read_json(folder / GRAVES)
+    except (OSError, TypeError, json.JSONDecodeError) as error:
+        raise StoreError(f"{folder} is no snapshot of a store: {error}") from error
+    store = stores.create(spec)
+    store.bury(graves)
+    for images, vectors in _parts(folder / IMAGES, spec):
+        store.upsert(images, vectors)
+    return store
+
+
+def _table(images: list[StoredImage], stored: Stored) -> pa.Table:
+    rows = [{**asdict(image), "vector": vector.tobytes()} for image, vector in zip(images, stored, strict=True)]
+    return pa.Table.from_pylist(rows, schema=SCHEMA)
+
+
+def _parts(path: Path, spec: StoreSpec) -> Iterator[tuple[list[StoredImage], Vectors]]:
+    kind = np.uint8 if spec.head == "binary" else np.float32
+    for batch in pq.ParquetFile(path).iter_batches(ROWS):
+        rows = batch.to_pylist()
+        stored = np.stack([np.frombuffer(row.pop("vector"), dtype=kind) for row in rows])
+        images = [StoredImage(**row | {"attributes": tuple(row["attributes"])}) for row in rows]
+        yield images, SignCoding(spec.dim).decode(stored) if spec.head == "binary" else stored
