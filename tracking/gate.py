@@ -47,7 +47,7 @@ def decide(
     Raises:
         GateError: when the two were not scored on the same queries, naming the difference.
     """
-    own = (_floor(candidate, policy), _size(candidate, policy))
+    own: tuple[Reason, ...] = (_floor(candidate, policy), _size(candidate, policy))
     if champion is None:
         absence = absence or Absence()
         return _verdict(*own, Reason("incumbent", absence.passed, absence.text, {}))
