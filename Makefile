@@ -3,6 +3,8 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3.13 || command -v python3)
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 READY := .venv/.ready
+# Two workers, a file at a time, the long ones first (tests/conftest.py).
+PYTEST := python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 .PHONY: help repro test test-fast engines ui plots tune serve lint lock clean
 
@@ -18,10 +20,10 @@ repro: $(READY) ## run the pipeline (dvc repro, two stages at a time), from the 
 	python -m stages.repro
 
 test: $(READY) ## run every test, a whole small pipeline included
-	python -m pytest -n 2 --dist loadfile
+	$(PYTEST)
 
 test-fast: $(READY) ## run the tests that end within two minutes
-	python -m pytest -n 2 --dist loadfile -m "not slow and not realdata"
+	$(PYTEST) -m "not slow and not realdata"
 
 engines: ## install what some tests drive, a PostgreSQL server and a Chromium (Debian's packages; root or sudo)
 	$(PYTHON) -m tests.engines

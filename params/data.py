@@ -14,7 +14,17 @@ Share = Field(ge=0.0, le=1.0)
 Split = Literal["train", "val", "test"]
 Domain = Literal["shop", "consumer", "sketch"]
 TableColumn = Literal[
-    "path", "image_id", "item_id", "domain", "split", "role", "category", "view", "attributes", "bbox"
+    "path",
+    "image_id",
+    "item_id",
+    "domain",
+    "split",
+    "role",
+    "category",
+    "view",
+    "attributes",
+    "unknown_attributes",
+    "bbox",
 ]
 
 

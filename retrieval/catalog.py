@@ -31,6 +31,7 @@ SCHEMA = pa.schema(
         pa.field("category", pa.string(), nullable=False),
         pa.field("view", pa.string()),
         pa.field("attributes", pa.list_(pa.string()), nullable=False),
+        pa.field("unknown_attributes", pa.list_(pa.string())),
         pa.field("bbox", pa.list_(pa.int32())),
         pa.field("landmarks", pa.list_(pa.int32())),
         pa.field("also_gallery_of", pa.string()),
@@ -45,10 +46,12 @@ SCHEMA = pa.schema(
 
 - `landmarks`: x, y, visibility, x, y, visibility, ... in pixels of the image, as many triples as the garment has points;
   visibility is 0 visible, 1 occluded, 2 cut off (x and y then mean nothing).
+- `unknown_attributes`: attributes of which nobody said whether the image has them; null for none. All others that
+  `attributes` does not name are absent.
 - `also_gallery_of`: another split whose gallery this photo stands in too, as a distractor. The item stays in its own
   split; the photo only makes the other split's search harder.
 """
-ADDED_COLUMNS = ("landmarks", "also_gallery_of")
+ADDED_COLUMNS = ("landmarks", "also_gallery_of", "unknown_attributes")
 """Shards that were written before these columns existed are read as if they held nulls there."""
 SHARD_BYTES = 64 * 2**20
 """Bounds what a reader or writer holds, however large the photos are."""

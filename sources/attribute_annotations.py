@@ -28,6 +28,7 @@ class Annotations:
         splits: in the order of the partition; its keys are the images.
         categories: number of the category, counted from 1 in `category_names`.
         attributes: labels of the attributes that an image has.
+        unknown: of those of which the table says that they are unknown.
         attribute_count: attributes that the table knows.
         boxes: x1, y1, x2, y2 in pixels.
         landmarks: x, y, visibility per point.
@@ -37,6 +38,7 @@ class Annotations:
     category_names: list[str]
     categories: dict[str, int]
     attributes: dict[str, list[str]]
+    unknown: dict[str, list[str]]
     attribute_count: int
     boxes: dict[str, list[int]]
     landmarks: dict[str, list[int]]
@@ -45,11 +47,13 @@ class Annotations:
 def read_tables(folder: Path, partition: Path) -> Annotations:
     """Raises SourceError when a table is missing, cut off or malformed, naming the line."""
     names = [_attribute(line) for line in read_lines(folder / "list_attr_cloth.txt")]
+    labels = read_labels(folder / "list_attr_img.txt", names)
     return Annotations(
         splits=_read_splits(partition),
         category_names=read_category_names(folder),
         categories=dict(_category(line) for line in iter_lines(folder / "list_category_img.txt")),
-        attributes=read_labels(folder / "list_attr_img.txt", names),
+        attributes=labels.has,
+        unknown=labels.unknown,
         attribute_count=len(names),
         boxes={name: box.corners for name, box in read_boxes(folder / "list_bbox.txt", types=0).items()},
         landmarks=read_landmarks(folder / "list_landmarks.txt"),

@@ -13,16 +13,16 @@ from pathlib import Path
 
 from sources.annotations import Line, read_lines
 from sources.errors import SourceError
-from sources.label_tables import read_labels
+from sources.label_tables import LabelTable, read_labels
 
 FILES = ("list_attr_cloth.txt", "list_attr_type.txt", "list_attr_items.txt")
 
 
 @dataclass(frozen=True)
 class Attributes:
-    """Item -> its labels; `names` is how many attributes the files know, None where they are not there."""
+    """The labels of items; `names` is how many attributes the files know, None where they are not there."""
 
-    by_item: Mapping[str, list[str]] = field(default_factory=dict)
+    items: LabelTable = field(default_factory=LabelTable)
     names: int | None = None
 
 

@@ -51,6 +51,7 @@ def rows(block: DeepfashionAttributes, seed: int) -> Iterator[dict[str, Any]]:  
             "category": "Dress" if block.merge_dresses and category in DRESSES else category,
             "view": None,
             "attributes": notes.attributes[name],
+            "unknown_attributes": notes.unknown.get(name),
             "bbox": notes.boxes.get(name),
             "landmarks": notes.landmarks.get(name),
             "image": file.read_bytes(),

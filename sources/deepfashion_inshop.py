@@ -79,6 +79,7 @@ def rows(block: DeepfashionInshop, seed: int) -> Iterator[dict[str, Any]]:
             "category": photo.category,
             "view": photo.view,
             "attributes": attributes.of(photo.name, photo.item_id),
+            "unknown_attributes": attributes.items.unknown.get(photo.item_id),
             "bbox": large.box(box.corners) if box and large else box and box.corners,
             "landmarks": large.landmarks(points) if points and large else points,
             "image": image,

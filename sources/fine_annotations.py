@@ -21,7 +21,7 @@ from sources.label_tables import parse_labels, positives
 def read_split_files(folder: Path) -> Annotations:
     """Raises SourceError when a file is missing or malformed, or has not a row per image."""
     names = [_attribute(line) for line in read_lines(folder / "list_attr_cloth.txt")]
-    found = Annotations({}, read_category_names(folder), {}, {}, len(names), {}, {})
+    found = Annotations({}, read_category_names(folder), {}, {}, {}, len(names), {}, {})
     for split in SPLITS:
         _read_split(folder, split, names, found)
     return found

@@ -5,13 +5,14 @@ given. A table with other names is read by `ingest.folder.columns`, other words 
 `domains` (see `sources.columns`). An empty cell counts as missing, and what is missing gets a default:
 
 - `image_id`: the path. `domain`: `shop`. `category`: `unknown`. `view`, `bbox`: null. `attributes`: none.
+- `unknown_attributes`: null. Labels of which nobody said whether the image has them; none may stand in `attributes` too.
 - `split`: the split that another row of the item names, otherwise a seeded hash of the item (`val_share`,
   `test_share`). Where the whole table names no val (or no test) rows, train items are moved there by the same hash.
 - `role`: `train` in the train split. In val and test the first shop photo of an item, by path, is `gallery`; all
   others, consumer photos and sketches included, are `query`. With `roles: queries` all are `query`.
 
-`attributes` is a list or text with `|` between labels; `bbox` a list or the text `x1 y1 x2 y2`, pixels. Columns that
-are not used are ignored, unless they look like a misspelling of ours.
+`attributes` and `unknown_attributes` are lists or text with `|` between labels; `bbox` a list or the text `x1 y1 x2 y2`,
+pixels. Columns that are not used are ignored, unless they look like a misspelling of ours.
 """
 
 from __future__ import annotations
@@ -79,6 +80,9 @@ def _parse(cells: Mapping[str, Any], block: Folder) -> dict[str, Any]:
     path = _image_path(cells.get("path"), Path(block.images))
     if cells.get("item_id") is None:
         raise CellError("column item_id: empty; every image needs the item that it shows")
+    held, unknown = _labels(cells.get("attributes")), _labels(cells.get("unknown_attributes"))
+    if both := [label for label in unknown if label in held]:
+        raise CellError(f"column unknown_attributes: {both[0]!r} stands in attributes too; take it out of one of them")
     return {
         "path": path,
         "image_id": _text(cells.get("image_id")) or path,
@@ -88,7 +92,8 @@ def _parse(cells: Mapping[str, Any], block: Folder) -> dict[str, Any]:
         "role": _choice(cells, "role", ROLES, {}),
         "category": _text(cells.get("category")) or "unknown",
         "view": _text(cells.get("view")),
-        "attributes": _labels(cells.get("attributes")),
+        "attributes": held,
+        "unknown_attributes": unknown or None,
         "bbox": _box(cells.get("bbox")),
     }
 

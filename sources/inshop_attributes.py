@@ -16,7 +16,7 @@ from pathlib import Path
 
 from sources.annotations import read_lines
 from sources.errors import SourceError
-from sources.label_tables import read_labels
+from sources.label_tables import LabelTable, read_labels
 
 TABLE_COLUMNS = {
     "gender": "gender",
@@ -36,7 +36,7 @@ class Attributes:
         names: how many attributes the official files know; None where they are not there.
     """
 
-    by_item: Mapping[str, list[str]] = field(default_factory=dict)
+    items: LabelTable = field(default_factory=LabelTable)
     by_photo: Mapping[str, list[str]] = field(default_factory=dict)
     colour_by_item: Mapping[str, list[str]] = field(default_factory=dict)
     names: int | None = None
@@ -44,7 +44,7 @@ class Attributes:
     def of(self, photo: str, item_id: str) -> list[str]:
         """All labels of a photo; the item's only colour stands in where the photo has none of its own."""
         own = self.by_photo.get(photo) or self.colour_by_item.get(item_id, [])
-        return list(dict.fromkeys([*self.by_item.get(item_id, []), *own]))
+        return list(dict.fromkeys([*self.items.has.get(item_id, []), *own]))
 
 
 def read_attributes(folder: Path) -> Attributes:
@@ -53,21 +53,21 @@ def read_attributes(folder: Path) -> Attributes:
     Raises:
         SourceError: when a file is malformed, or one of the two official attribute files lacks its partner.
     """
-    names, by_item = _read_items(folder)
+    names, items = _read_items(folder)
     by_photo = _read_colours(folder)
     if names is None and not by_photo and (folder / "attributes.csv").is_file():
         return Attributes(by_photo=_read_table(folder / "attributes.csv"))
-    return Attributes(by_item, by_photo, _read_descriptions(folder), names)
+    return Attributes(items, by_photo, _read_descriptions(folder), names)
 
 
 def _locate(folder: Path, name: str) -> Path | None:
     return next((path for path in (folder / name, folder / "attributes" / name) if path.is_file()), None)
 
 
-def _read_items(folder: Path) -> tuple[int | None, dict[str, list[str]]]:
+def _read_items(folder: Path) -> tuple[int | None, LabelTable]:
     names_file, items_file = _locate(folder, "list_attr_cloth.txt"), _locate(folder, "list_attr_items.txt")
     if names_file is None and items_file is None:
-        return None, {}
+        return None, LabelTable()
     if names_file is None or items_file is None:
         raise SourceError(f"{folder} holds only one of list_attr_cloth.txt and list_attr_items.txt; unpack both")
     names = [line.text.strip() for line in read_lines(names_file)]

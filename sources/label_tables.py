@@ -1,12 +1,13 @@
 """Attribute tables of the DeepFashion family: a row per item or image, a column of 1, -1 or 0 per attribute.
 
 The largest holds 289,222 rows of 1,000 values. It is read line by line, each as an int8 vector, and of each only the
-names of the attributes that are there (1) are kept; absent (-1) and unknown (0) are not told apart in a catalogue.
+names of the attributes that are there (1) and of those that are unknown (0) are kept; the others are absent (-1).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -27,17 +28,43 @@ FOLLOWS[BLANK, [BLANK, DIGIT, MINUS]] = True
 FOLLOWS[DIGIT, BLANK] = FOLLOWS[MINUS, DIGIT] = True
 
 
-def read_labels(path: Path, names: Sequence[str]) -> dict[str, list[str]]:
-    """Item or image -> the names of the attributes that it has.
+@dataclass(frozen=True)
+class LabelTable:
+    """Item or image -> names of attributes.
+
+    Attributes:
+        has: those that it has; every row of the table is a key.
+        unknown: those of which the table does not say whether it has them; only rows with such are keys.
+    """
+
+    has: dict[str, list[str]] = field(default_factory=dict)
+    unknown: dict[str, list[str]] = field(default_factory=dict)
+
+
+def read_labels(path: Path, names: Sequence[str]) -> LabelTable:
+    """Reads a table of items or images.
 
     Raises:
         SourceError: naming the line that has not one value for each of `names`, or another value than 1, -1 and 0.
     """
-    return {key: positives(labels, names) for key, labels in iter_labels(path, len(names))}
+    has: dict[str, list[str]] = {}
+    unknown: dict[str, list[str]] = {}
+    alike: dict[bytes, list[str]] = {}  # many rows leave the same attributes open
+    for key, labels in iter_labels(path, len(names)):
+        has[key], pattern = positives(labels, names), labels == 0
+        if pattern.any():
+            known = alike.setdefault(np.packbits(pattern).tobytes(), named(pattern, names))
+            both = set(known) & set(has[key])  # a name may stand in two columns
+            unknown[key] = [name for name in known if name not in both] if both else known
+    return LabelTable(has, unknown)
 
 
 def positives(labels: Labels, names: Sequence[str]) -> list[str]:
-    return list(dict.fromkeys(names[place] for place in np.flatnonzero(labels == 1).tolist()))
+    return named(labels == 1, names)
+
+
+def named(chosen: npt.NDArray[np.bool_], names: Sequence[str]) -> list[str]:
+    return list(dict.fromkeys(names[place] for place in np.flatnonzero(chosen).tolist()))
 
 
 def iter_labels(path: Path, count: int) -> Iterator[tuple[str, Labels]]:

@@ -4,8 +4,9 @@ python -m stages.rebuild fashion-retriever@champion              from DVC's cach
 python -m stages.rebuild fashion-retriever/3 --compute models    trains and packs again, on the restored data
 python -m stages.rebuild fashion-retriever/3 --compute all       the whole way from the source
 
-The clone stands at the version's commit, with the dvc.lock and params.yaml that the version was made by. Nothing of this
-working tree, of the registry or of DVC's cache changes.
+The clone stands at the version's commit, with the dvc.lock and params.yaml that the version was made by, and reads your own
+files from this working tree's data/source, as they are now. Nothing of this working tree, of the registry or of DVC's
+cache changes.
 """
 
 from __future__ import annotations

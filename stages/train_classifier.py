@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from lightning_modules.training import Plan
 
 FOLDER = Path("models/attributes")
-UNKNOWN = "unknown_attributes"
-"""A column that a catalogue may have beside its schema's: attributes that are neither present nor absent, for each image."""
 
 
 def main(root: Path = Path()) -> None:
@@ -93,19 +91,12 @@ def load_data(params: Params, catalog: Catalog) -> ClassifierData:
             f"no attribute has {own.min_positives} training images: lower train_classifier.min_positives or add attributes"
         )
     layout = Layout.of(names, exclusive_groups(held, names))
-    unknown = unknown_attributes(catalog)
+    unknown = catalog.column("unknown_attributes")
     labels = (
         read_labels(held, unknown[rows["train"]].tolist(), names),
         read_labels(val.attributes.tolist(), unknown[rows["val"]].tolist(), names),
     )
     return ClassifierData(train, val, labels, layout, own.batch_size, params.base.seed)
-
-
-def unknown_attributes(catalog: Catalog) -> npt.NDArray[np.object_]:
-    """For each row the attributes of which its source says that nobody looked; None where it says nothing."""
-    if UNKNOWN not in catalog.table.column_names:
-        return np.full(len(catalog), None, dtype=object)
-    return catalog.column(UNKNOWN)
 
 
 def export(module: AttributeClassifier, data: ClassifierData, size: int, target: Path, run: StageRun) -> None:

@@ -8,6 +8,8 @@ from typing import Any
 from retrieval.bundle import Bundle
 from tracking.stage_key import stage_key_from_lock
 
+LONGEST = 60  # characters of a value that is shown
+
 
 def bundle_differences(expected: Bundle, found: Bundle) -> list[str]:
     """One line per file and manifest key that differs; empty exactly when the hashes are equal."""
@@ -24,8 +26,21 @@ def bundle_differences(expected: Bundle, found: Bundle) -> list[str]:
     described, other = (each.manifest.to_json() for each in (expected, found))
     for key in sorted({*described, *other} - {"files"}):
         if described.get(key) != other.get(key):
-            lines.append(f"manifest {key}: {described.get(key)} -> {other.get(key)}")
+            lines += [f"manifest {line}" for line in _value_differences(key, described.get(key), other.get(key))]
     return lines
+
+
+def _value_differences(name: str, before: Any, after: Any) -> list[str]:
+    """One line per value that differs in two JSON values, those of objects by their keys; long values are cut."""
+    if isinstance(before, Mapping) and isinstance(after, Mapping):
+        keys = [key for key in sorted({*before, *after}) if before.get(key) != after.get(key)]
+        return [line for key in keys for line in _value_differences(f"{name}.{key}", before.get(key), after.get(key))]
+    return [f"{name}: {_shown(before)} -> {_shown(after)}"]
+
+
+def _shown(value: Any) -> str:
+    text = str(value)
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."
 
 
 def lock_differences(expected: Mapping[str, Any], found: Mapping[str, Any]) -> list[str]:

@@ -18,6 +18,7 @@ from tracking.stage_key import read_lock
 # The clone keeps its runs to itself, and does not take itself for an experiment of the main repository.
 NOT_PASSED_ON = ("MLFLOW_", "DVC_", "GIT_DIR", "GIT_INDEX", "GIT_WORK")
 STDERR = 2
+SOURCE = "data/source"  # where sources look for a person's files, of which neither git nor DVC knows
 
 
 class CloneError(RuntimeError):
@@ -53,7 +54,7 @@ class ScratchClone:
 
 @contextmanager
 def scratch_clone(root: Path, commit: str, files: Path, keep: Path | None = None) -> Iterator[ScratchClone]:
-    """Clones `root` at `commit`; DVC in the clone reads the cache and the remotes of `root`.
+    """Clones `root` at `commit`; DVC in the clone reads the cache and the remotes of `root`, and its sources data/source.
 
     Args:
         files: folder with the version's dvc.lock and params.yaml.
@@ -76,6 +77,9 @@ def scratch_clone(root: Path, commit: str, files: Path, keep: Path | None = None
         for path in files.iterdir():
             shutil.copyfile(path, folder / path.name)
         _share_cache(root, folder)
+        if (root / SOURCE).is_dir() and not (folder / SOURCE).exists():
+            (folder / SOURCE).parent.mkdir(exist_ok=True)
+            (folder / SOURCE).symlink_to(root / SOURCE, target_is_directory=True)
         yield ScratchClone(folder)
 
 

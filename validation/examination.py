@@ -75,7 +75,7 @@ def examine(
     """
     check_disabled(settings)
     attributes = attribute_table(catalog)
-    images = image_frame(catalog, measured, attributes)
+    images = image_frame(catalog, measured, attributes, attribute_table(catalog, "unknown_attributes"))
     findings: list[Finding] = []
     with open_suites(docs) as suites:
         run = Examiner(suites, settings, protocol, findings)

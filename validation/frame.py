@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from retrieval.catalog import ROLES, SPLITS, Catalog
-from validation.labels import label_problems, labels_per_item
+from validation.labels import contradictions, label_problems, labels_per_item
 from validation.measure import PROBLEMS, Measured
 
 COPIED = ("image_id", "item_id", "domain", "split", "role", "category", "also_gallery_of")
@@ -22,8 +22,10 @@ VISIBLE, OCCLUDED, CUT_OFF = range(3)
 UPRIGHT_TAGS = (None, *range(9))  # 0 is what some cameras write for "unknown"; nothing is turned then
 
 
-def image_frame(catalog: Catalog, measured: Sequence[Measured], attributes: pd.DataFrame) -> pd.DataFrame:
-    """What can be said of each image on its own; `attributes` of `validation.labels.attribute_table`."""
+def image_frame(
+    catalog: Catalog, measured: Sequence[Measured], attributes: pd.DataFrame, unknown: pd.DataFrame
+) -> pd.DataFrame:
+    """What can be said of each image on its own; `attributes` and `unknown` of `validation.labels.attribute_table`."""
     columns: dict[str, Any] = {name: objects(catalog.column(name)) for name in COPIED}
     columns |= {name: objects(getattr(found, name) for found in measured) for name in MEASURED}
     columns |= {name: objects(_problem(found, name) for found in measured) for name in PROBLEMS}
@@ -39,7 +41,11 @@ def image_frame(catalog: Catalog, measured: Sequence[Measured], attributes: pd.D
     frame["picture"] = objects(f"{digest} {box}" for digest, box in zip(frame["sha256"], boxes, strict=True))
     frame["box_problem"] = objects(_box_problem(box, size) for box, size in zip(boxes, sizes, strict=True))
     frame["landmark_problem"] = objects(_landmark_problem(p, size) for p, size in zip(points, sizes, strict=True))
-    frame["label_problem"] = objects(label_problems(len(frame), attributes))
+    held, open_ = label_problems(len(frame), attributes), label_problems(len(frame), unknown)
+    both = contradictions(len(frame), attributes, unknown)
+    frame["label_problem"] = objects(
+        first or second or third for first, second, third in zip(held, open_, both, strict=True)
+    )
     frame["labels"] = np.bincount(attributes["row"], minlength=len(frame))
     frame["item_labels"] = labels_per_item(frame["item_id"].to_numpy(), attributes)
     return frame

@@ -20,9 +20,9 @@ STANDARD_ERRORS = 3
 Floats = npt.NDArray[np.float64]
 
 
-def attribute_table(catalog: Catalog) -> pd.DataFrame:
-    """One line per image and attribute that it has: `row` (number in the catalogue) and `attribute`."""
-    lists = catalog.table.column("attributes").combine_chunks()
+def attribute_table(catalog: Catalog, column: str = "attributes") -> pd.DataFrame:
+    """One line per image and attribute that the column lists: `row` (number in the catalogue) and `attribute`."""
+    lists = catalog.table.column(column).combine_chunks()
     flat = lists if isinstance(lists, pa.Array) else pa.concat_arrays(lists.chunks)
     values = pc.list_flatten(flat).fill_null("").dictionary_encode()
     names = np.array(values.dictionary.to_pylist(), dtype=object)
@@ -52,6 +52,16 @@ def label_problems(rows: int, attributes: pd.DataFrame) -> list[str | None]:
     blank = [name for name in attributes["attribute"].cat.categories if not name.strip()]
     for row in attributes.loc[attributes["attribute"].isin(blank), "row"]:
         problems[row] = "a blank label"
+    return problems
+
+
+def contradictions(rows: int, attributes: pd.DataFrame, unknown: pd.DataFrame) -> list[str | None]:
+    """For each of so many rows a label that the image has and of which that is called unknown."""
+    problems: list[str | None] = [None] * rows
+    if unknown.empty:
+        return problems
+    for row, label in attributes.astype(object).merge(unknown.astype(object)).itertuples(index=False):
+        problems[row] = f"label {label!r} both held and unknown"
     return problems
 
 

@@ -74,7 +74,12 @@ IMAGE_RULES = (
         "landmark_problem",
         "landmarks, where given, are triples of x, y, visibility, and visible ones lie inside the upright picture",
     ),
-    null("labels_sound", "quarantine", "label_problem", "attribute labels are neither blank nor repeated"),
+    null(
+        "labels_sound",
+        "quarantine",
+        "label_problem",
+        "attribute labels are neither blank nor repeated, nor both held and unknown",
+    ),
     between(
         "item_attributes",
         "quarantine",

@@ -3,7 +3,6 @@ import io
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 import pytest
 import torch
 
@@ -14,10 +13,11 @@ from lightning_modules.attribute_outputs import AttributeLoss, Outputs, target_m
 from lightning_modules.attribute_report import attribute_rows, calibration_error, figures, table_csv
 from lightning_modules.data import load_images
 from params import Params
+from params.loader import parse_params, read_yaml
 from retrieval import classifier as runtime
-from retrieval.catalog import SCHEMA, Catalog, CatalogWriter
+from retrieval.catalog import Catalog
 from retrieval.images import to_batch
-from stages import train_classifier
+from stages import ingest, train_classifier
 
 NAMES = ("new", "size:l", "size:m", "size:s", "warm")
 LAYOUT = Layout.of(NAMES, ["size"])
@@ -250,11 +250,34 @@ def test_the_stage_exports_calibrated_probabilities_and_decisions(
     assert (tmp_path / "attributes.csv").read_text().startswith("attribute,images,positives,threshold")
 
 
-def test_unknown_attributes_come_from_the_catalogue_where_it_tells_any(catalog: Catalog, tmp_path: Path):
-    assert set(train_classifier.unknown_attributes(catalog)) == {None}
-    schema = SCHEMA.append(pa.field(train_classifier.UNKNOWN, pa.list_(pa.string())))
-    with CatalogWriter(tmp_path / "catalog", schema=schema) as writer:
-        for number, row in enumerate(catalog.rows(range(3))):
-            writer.write(row | ({train_classifier.UNKNOWN: ["shape:round"]} if number == 1 else {}))
-    told = train_classifier.unknown_attributes(Catalog.open(tmp_path / "catalog"))
-    assert told.tolist() == [None, ["shape:round"], None]
+def test_what_a_table_calls_unknown_reaches_the_loss(catalog: Catalog, tmp_path: Path):
+    """From the column of a CSV file through the stage `ingest` into the mask."""
+    listed = [row for row in catalog.rows(range(len(catalog))) if row["domain"] == "shop" and row["split"] != "test"]
+    with (tmp_path / "table.csv").open("w", newline="") as stream:
+        table = csv.writer(stream)
+        table.writerow(["path", "item_id", "split", "role", "attributes", "unknown_attributes"])
+        for number, row in enumerate(listed):
+            (tmp_path / f"{number}.png").write_bytes(row["image"])
+            unknown = {0: "warm", 1: "shape:round|shape:square", 2: "never heard of"}.get(number, "")
+            held = (
+                "" if number == 1 else "|".join([*row["attributes"], *(["warm"] if number > 2 and number % 2 else [])])
+            )
+            table.writerow([f"{number}.png", row["item_id"], row["split"], row["role"], held, unknown])
+    values = read_yaml("params.yaml")
+    values["base"]["image_size"], values["train_classifier"]["min_positives"] = 32, 2
+    values["ingest"]["source"] = "folder"
+    values["ingest"]["folder"] |= {"table": str(tmp_path / "table.csv"), "images": str(tmp_path), "test_share": 0.0}
+    params = parse_params(values)
+    ingest.ingest(params, tmp_path)
+    data = train_classifier.load_data(params, Catalog.open(tmp_path / "data/raw"))
+    layout, labels = data.layout, data.train_labels
+    assert layout.names == ("shape:round", "shape:square", "warm")
+    assert np.argwhere(~labels.known).tolist() == [[0, 2], [1, 0], [1, 1]]
+    targets, loss = target_matrix(layout, labels), AttributeLoss(layout, labels, balance=0.0)
+    assert targets[:3].tolist() == [[1, -1], [-1, 0], [0, 0]]
+    logits = torch.zeros(len(targets), 3)
+    before = loss(logits, targets)
+    logits[0, 2] = logits[1, 0] = logits[1, 1] = 7.0
+    assert loss(logits, targets) == before
+    logits[2, 2] = 7.0
+    assert loss(logits, targets) > before

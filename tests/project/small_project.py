@@ -72,18 +72,19 @@ def _merge(target: Any, changes: dict[str, Any]) -> None:
             target[key] = value
 
 
-def environment() -> dict[str, str]:
+def environment(*programs: Path) -> dict[str, str]:
+    """Of a process in a clone; `programs`: folders to be looked through before the environment's own."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("DVC_", "MLFLOW_"))}
-    return kept | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    return kept | {"PATH": os.pathsep.join(map(str, (*programs, Path(sys.executable).parent, os.environ["PATH"])))}
 
 
 def dvc(folder: Path, *arguments: str) -> str:
     return module(folder, "dvc", *arguments)
 
 
-def module(folder: Path, name: str, *arguments: str, code: int = 0) -> str:
+def module(folder: Path, name: str, *arguments: str, code: int = 0, programs: Path | None = None) -> str:
     """What `python -m NAME` wrote; the test fails when it ends with another code."""
-    command = [sys.executable, "-m", name, *arguments]
-    done = subprocess.run(command, cwd=folder, env=environment(), capture_output=True, text=True)
+    command, surroundings = [sys.executable, "-m", name, *arguments], environment(*([programs] if programs else ()))
+    done = subprocess.run(command, cwd=folder, env=surroundings, capture_output=True, text=True)
     assert done.returncode == code, f"{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
     return done.stdout + done.stderr

@@ -1,5 +1,6 @@
 """The whole pipeline on a small profile, in clones of their own: a champion at the end, nothing to do the second time,
-the same bytes from another clone that ran stage after stage and was killed twice, and answers of the registered model."""
+the same bytes from another clone that ran stage after stage, each in a Python of its own, and was killed twice, and
+answers of the registered model."""
 
 from __future__ import annotations
 
@@ -17,6 +18,7 @@ from pathlib import Path
 import pytest
 
 from params import load_params
+from tests.project.forked_stages import forked_stages
 from tests.project.small_project import clone, dvc, environment, module
 
 pytestmark = pytest.mark.slow
@@ -59,7 +61,9 @@ def digests(folder: Path) -> dict[str, str]:
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, str]]:
     folder = clone(tmp_path_factory.mktemp("whole"))
-    yield folder, module(folder, "stages.repro", "--jobs", "2")
+    with forked_stages() as programs:
+        said = module(folder, "stages.repro", "--jobs", "2", programs=programs)
+    yield folder, said
     shutil.rmtree(folder)
 
 

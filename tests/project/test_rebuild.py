@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import shutil
 from collections.abc import Callable, Iterator
@@ -10,18 +11,25 @@ from types import ModuleType
 
 import pytest
 
+from params import load_params
+from retrieval.catalog import Catalog
+from retrieval.images import decode_image, encode_png
+from sources import embedded
 from stages import lineage, rebuild
 from tests.project.small_project import clone, commit, dvc, git, module
 from tests.registry_world import clear_environment
 from tracking.lineage import COMPLETE
 from tracking.registry import Registry
+from tracking.scratch_clone import CloneError
 from tracking.store import PIPELINE_EXPERIMENT, STAGE_EXPERIMENT, Store, open_store
 
 pytestmark = pytest.mark.slow
 
 MODEL = "fashion-retriever"
 CHAMPION = f"{MODEL}@champion"
-METHOD = "siamese"
+METHOD = "histogram"  # its bundle holds two trained nets all the same, the generator and the classifier
+MADE_WITH, LATER = "  grid: 3\n", "  grid: 2\n"
+CELLS = ("image_id", "item_id", "domain", "split", "role", "category", "view", "attributes", "bbox")
 TO_MLFLOW_ONLY = {"images_per_second", "onnx_parity", "epoch_seconds", "learning_rate"}
 
 
@@ -43,15 +51,34 @@ def say(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
     return run
 
 
+def write_source(folder: Path) -> None:
+    """Files of a person's own: the small embedded catalogue as pictures and a table, in the ignored data/source."""
+    params = load_params(folder / "params.yaml")
+    source = folder / "data/source"
+    source.mkdir(parents=True)
+    with (source / "catalogue.csv").open("w", newline="") as stream:
+        table = csv.DictWriter(stream, ["path", *CELLS])
+        table.writeheader()
+        for row in embedded.rows(params.ingest.embedded, params.base.seed, workers=0):
+            path = f"{row['image_id']}.png"
+            (source / path).parent.mkdir(exist_ok=True)
+            (source / path).write_bytes(row["image"])
+            box = {"bbox": " ".join(map(str, row["bbox"] or ())), "attributes": "|".join(row["attributes"])}
+            table.writerow({"path": path, **{name: row[name] for name in CELLS}, **box})
+
+
 @pytest.fixture(scope="module")
 def champion(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, str]]:
     """A project after `dvc repro` and a later commit, a DVC remote beside it; and the commit that the champion is of."""
-    folder = clone(tmp_path_factory.mktemp("rebuilt"), {"retrievers": [METHOD], METHOD: {"fit": {"epochs": 2}}})
+    folder = clone(tmp_path_factory.mktemp("rebuilt"), {"retrievers": [METHOD], "ingest": {"source": "folder"}})
+    write_source(folder)
     dvc(folder, "repro", "-q")
     made_at = git(folder, "rev-parse", "HEAD")
-    (folder / "params.yaml").write_text((folder / "params.yaml").read_text().replace("margin: 0.2\n", "margin: 0.4\n"))
+    params = (folder / "params.yaml").read_text()
+    assert params.count(MADE_WITH) == 1
+    (folder / "params.yaml").write_text(params.replace(MADE_WITH, LATER))
     dvc(folder, "remote", "add", "-q", "-d", "team", f"../{folder.name}-remote")
-    commit(folder, "results, and another margin")
+    commit(folder, "results, and another grid")
     dvc(folder, "push", "-q")
     yield folder, made_at
     shutil.rmtree(folder)
@@ -83,7 +110,7 @@ def test_it_is_restored_from_the_cache_and_from_the_remote(
     assert "restored from DVC's cache" in said
     assert "byte-identical: bundle hash" in said
     assert git(tmp_path / "kept", "rev-parse", "HEAD") == made_at
-    assert "margin: 0.2\n" in (tmp_path / "kept/params.yaml").read_text()
+    assert MADE_WITH in (tmp_path / "kept/params.yaml").read_text()
     cache = folder / ".dvc/cache"
     cache.rename(tmp_path / "cache")
     try:
@@ -96,15 +123,58 @@ def test_it_is_restored_from_the_cache_and_from_the_remote(
     assert git(folder, "status", "--porcelain") == before
 
 
-def test_it_is_computed_again_to_the_same_bytes_and_the_cache_stays(
+def test_it_is_computed_again_from_the_source_to_the_same_bytes_and_the_cache_stays(
     champion: tuple[Path, str], say: Callable[..., str]
 ) -> None:
     folder, _ = champion
     cached = sorted(path for path in (folder / ".dvc/cache").rglob("*") if path.is_file())
-    said = say(rebuild, folder, CHAMPION, "--compute", "models")
-    assert "trained and packed again on the restored data" in said
+    said = say(rebuild, folder, CHAMPION, "--compute", "all")
+    assert "computed again from the source" in said
     assert "byte-identical: bundle hash" in said
     assert sorted(path for path in (folder / ".dvc/cache").rglob("*") if path.is_file()) == cached
+
+
+def test_a_picture_that_was_changed_since_is_found(champion: tuple[Path, str], say: Callable[..., str]) -> None:
+    folder, _ = champion
+    catalog = Catalog.open(folder / "data/catalog")
+    photo = catalog.column("image_id")[catalog.select(split="train", domain="shop")[0]]
+    path = folder / f"data/source/{photo}.png"
+    content = path.read_bytes()
+    try:
+        path.write_bytes(encode_png(255 - decode_image(content)))
+        said = say(rebuild, folder, CHAMPION, "--compute", "all", code=2)
+    finally:
+        path.write_bytes(content)
+    assert "DIFFERS: bundle hash" in said
+    assert "gallery.parquet: " in said
+    assert "ingest made another data/raw from the same inputs" in said
+    assert "train_embedder@histogram had other inputs, and made the same" in said
+
+
+def test_models_are_computed_again_on_the_restored_data() -> None:
+    clone = Recorded()
+    assert rebuild.make_bundle(clone, "dhd", "models", remote=False) == "trained and packed again on the restored data"
+    restored, computed = clone.commands
+    assert restored == ("checkout", "data/catalog", "data/sketches")
+    assert computed[:4] == ("repro", "--force", "--no-run-cache", "--no-commit")
+    assert computed[4:] == ("--single-item", "train_gan", "train_classifier", "train_embedder@dhd", "index@dhd")
+    with pytest.raises(CloneError, match=r"has not kept data/catalog and data/sketches .*use --compute all"):
+        rebuild.make_bundle(Recorded(kept=False), "dhd", "models", remote=False)
+
+
+class Recorded:
+    """In place of a clone: notes DVC's commands; `kept`: whether DVC has what it is asked for."""
+
+    def __init__(self, kept: bool = True) -> None:
+        self.commands: list[tuple[str, ...]] = []
+        self._kept = kept
+
+    def dvc(self, *arguments: str) -> None:
+        self.commands.append(arguments)
+
+    def try_dvc(self, *arguments: str) -> bool:
+        self.commands.append(arguments)
+        return self._kept
 
 
 def test_what_cannot_be_rebuilt_is_refused_with_the_fix(
@@ -146,9 +216,7 @@ def test_a_fresh_clone_has_the_whole_ui_after_pull_and_sync(champion: tuple[Path
     old, new = (Registry(store, MODEL).named(CHAMPION) for store in (before, after))
     assert old.bundle_hash == new.bundle_hash
     assert old.tags["dvc.lock_hash"] == new.tags["dvc.lock_hash"]
-    assert (
-        "margin: 0.4\n" in (fresh / "params.yaml").read_text()
-    )  # what was committed, not what the version was made by
+    assert LATER in (fresh / "params.yaml").read_text()  # what was committed, not what the version was made by
     assert len(after.client.search_runs([after.experiment(PIPELINE_EXPERIMENT)])) == 1
 
 

@@ -166,6 +166,19 @@ def test_official_counts_are_asserted(root: Path, monkeypatch: pytest.MonkeyPatc
     assert len(read(root)) == 20
 
 
+def test_what_is_unknown_is_kept_apart_from_what_is_absent(root: Path, tmp_path: Path) -> None:
+    table = tmp_path / "labels.txt"
+    table.write_text("4\nname labels\na 1 0 -1 0\nb -1 -1 1 1\nc 0 0 0 1\nd -1 0 -1 0\n")
+    found = read_labels(table, ["x", "y", "z", "x"])
+    assert found.has == {"a": ["x"], "b": ["z", "x"], "c": ["x"], "d": []}
+    assert found.unknown == {"a": ["y"], "c": ["y", "z"], "d": ["y", "x"]}, "x stands in two columns"
+    first = next(row for row in read(root) if row["image_id"] == image_name(4))["unknown_attributes"]
+    others = [row["unknown_attributes"] for row in read(root)]
+    assert len(first) == 1
+    assert others.count(first) == len(others) // 4
+    assert others.count(None) == len(others) - len(others) // 4
+
+
 LINE = Line(Path("table.txt"), 3, "a.jpg ...")
 
 
@@ -201,8 +214,9 @@ def test_a_wide_table_is_streamed(tmp_path: Path) -> None:
     found = read_labels(path, names)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert found["img/00000000.jpg"] == [names[place] for place in np.flatnonzero(labels[0] == 1)]
-    assert sum(map(len, found.values())) == (labels == 1).sum()
+    assert found.has["img/00000000.jpg"] == [names[place] for place in np.flatnonzero(labels[0] == 1)]
+    assert sum(map(len, found.has.values())) == (labels == 1).sum()
+    assert found.unknown == {}
     assert peak < 1_200_000
 
 

@@ -43,10 +43,19 @@ def test_only_the_required_columns(images: Path) -> None:
         "category": "unknown",
         "view": None,
         "attributes": [],
+        "unknown_attributes": None,
         "bbox": None,
         "image": (images / "a/1.png").read_bytes(),
     }
     assert second["item_id"] == "c"
+
+
+def test_a_label_is_not_both_held_and_unknown(images: Path) -> None:
+    lines = [{"path": "c.png", "item_id": "c", "attributes": "wool|lined", "unknown_attributes": "hood|lined"}]
+    with pytest.raises(
+        SourceError, match=r"row 2, column unknown_attributes: 'lined' stands in attributes too; take it"
+    ):
+        read_folder(write_csv(images, lines), images)
 
 
 def test_every_column_is_used_and_others_are_ignored(images: Path, tmp_path: Path) -> None:
@@ -61,10 +70,12 @@ def test_every_column_is_used_and_others_are_ignored(images: Path, tmp_path: Pat
         "category": "coat",
         "view": "front",
         "attributes": "wool| colour:dark red |wool|",
+        "unknown_attributes": "lined| hood:no |lined",
         "bbox": "1 2 7 8",
     }
     (row,) = read_folder(write_csv(images, [line], encoding="utf-8-sig"), images)
     assert row["attributes"] == ["wool", "colour:dark red"]
+    assert row["unknown_attributes"] == ["lined", "hood:no"]
     assert row["bbox"] == [1, 2, 7, 8]
     assert {name: row[name] for name in ("image_id", "domain", "split", "role", "category", "view")} == {
         "image_id": "I",

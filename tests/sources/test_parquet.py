@@ -32,6 +32,7 @@ def build(count: int, size: int = 40) -> list[dict[str, Any]]:
             "category": "hat",
             "view": "front" if number % 2 else None,
             "attributes": ["wool", f"n:{number}"] if number % 3 else [],
+            "unknown_attributes": ["lined"] if number % 4 == 1 else None,
             "bbox": [0, 1, 2, number] if number % 2 else None,
             "image": chance.bytes(size),
         }

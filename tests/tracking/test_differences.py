@@ -34,7 +34,8 @@ def test_files_and_manifest_keys_that_differ_are_named(bundles: dict[str, Bundle
     assert (
         f"index.faiss: {expected.sha256[:12]} -> {found.sha256[:12]}, {expected.bytes} -> {found.bytes} bytes" in lines
     )
-    assert any(line.startswith("manifest encoder: ") for line in lines)
+    assert "manifest encoder.params.grid: 1 -> 4" in lines
+    assert not any(line.startswith(("manifest encoder.kind", "manifest encoder: ")) for line in lines)
     assert not any(line.startswith("gallery.parquet") for line in lines)
 
 

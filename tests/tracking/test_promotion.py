@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
-import subprocess
-import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from multiprocessing.connection import Connection
+from multiprocessing.context import BaseContext
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +18,7 @@ import pytest
 from tracking import promotion
 from tracking.promotion import NOTE_TAG, challenge, delete, first_champion, plan_promotion, promote, repair, rollback
 from tracking.registry import CHALLENGER, CHAMPION, PREVIOUS, Registry, RegistryError
-from tracking.store import Store
-
-REPOSITORY = Path(__file__).resolve().parents[2]
+from tracking.store import Store, open_store
 
 
 @pytest.fixture
@@ -120,11 +120,6 @@ def test_champion_and_previous_cannot_be_deleted(registry: Registry) -> None:
     assert [version.number for version in registry.versions()] == [1, 2]
 
 
-OPEN_REGISTRY = (
-    "import sys, itertools; from pathlib import Path; from tracking.store import open_store\n"
-    "from tracking.registry import Registry, RegistryError; from tracking.promotion import promote\n"
-    "registry = Registry(open_store(Path(sys.argv[1])), sys.argv[2])\n"
-)
 CALLS = ["set_registered_model_tag", "set_registered_model_alias", "delete_registered_model_tag"]
 
 
@@ -171,33 +166,50 @@ def die_after(steps: int, registry: Registry, patch: pytest.MonkeyPatch) -> None
         patch.setattr(client, name, counted(name))
 
 
+@pytest.fixture
+def processes() -> BaseContext:
+    """Of processes that are forks of one that has imported MLflow, which takes seconds."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["tracking.promotion", "mlflow.store.tracking.sqlalchemy_store"])
+    return context
+
+
+def promote_in_turn(root: str, uri: str | None, model: str, numbers: Iterable[int], told: Connection) -> None:
+    """Promotes one version after the other, from the workspace `root`, and tells every change."""
+    if uri is not None:
+        os.environ["MLFLOW_TRACKING_URI"] = uri
+    registry = Registry(open_store(Path(root)), model)
+    for number in numbers:
+        with suppress(RegistryError):
+            told.send(str(promote(registry, number)))
+
+
 @pytest.mark.slow
-def test_ten_processes_of_two_workspaces_leave_one_consistent_champion(registry: Registry, tmp_path: Path) -> None:
+def test_ten_processes_of_two_workspaces_leave_one_consistent_champion(
+    registry: Registry, processes: BaseContext, tmp_path: Path
+) -> None:
     """Half of them work in the store's own folder, half in another one that MLFLOW_TRACKING_URI leads to the store."""
     promote(registry, 1)
-    code = OPEN_REGISTRY + (
-        "try: print(promote(registry, int(sys.argv[3])))\nexcept RegistryError as error: print('refused', error)\n"
-    )
-    own, led = os.environ, os.environ | {"MLFLOW_TRACKING_URI": registry.store.uri}
+    hear, tell = processes.Pipe(duplex=False)
+    workspaces = ((str(registry.store.root), None), (str(tmp_path), registry.store.uri))
     started = [
-        subprocess.Popen(
-            [sys.executable, "-c", code, str(root), registry.model, str(2 + n % 2)],
-            cwd=REPOSITORY,
-            env=environment,
-            stdout=subprocess.PIPE,
-        )
+        processes.Process(target=promote_in_turn, args=(*workspace, registry.model, [2 + n % 2], tell))
         for n in range(5)
-        for root, environment in ((registry.store.root, own), (tmp_path, led))
+        for workspace in workspaces
     ]
+    for process in started:
+        process.start()
     seen = set()
-    while any(process.poll() is None for process in started):
+    while any(process.is_alive() for process in started):
         seen.add(registry.aliases().get(CHAMPION))
     assert None not in seen, "a reader saw no champion"
-    assert [process.returncode for process in started] == [0] * 10
+    assert [process.exitcode for process in started] == [0] * 10
     aliases = registry.aliases()
     assert {aliases[CHAMPION], aliases[PREVIOUS]} <= {1, 2, 3}
     assert aliases[CHAMPION] != aliases[PREVIOUS]
-    changes = [line for process in started if (line := process.communicate()[0].decode()).startswith("champion:")]
+    changes = []
+    while hear.poll():
+        changes.append(hear.recv())
     assert len(changes) >= 2
     # Versions 2 and 3 took turns: the last change came from the other one.
     assert {aliases[CHAMPION], aliases[PREVIOUS]} == {2, 3}
@@ -210,22 +222,20 @@ def test_ten_processes_of_two_workspaces_leave_one_consistent_champion(registry:
 
 
 @pytest.mark.slow
-def test_processes_killed_at_any_moment_leave_a_champion_and_nothing_half_done(registry: Registry) -> None:
+def test_processes_killed_at_any_moment_leave_a_champion_and_nothing_half_done(
+    registry: Registry, processes: BaseContext
+) -> None:
     promote(registry, 1)
-    code = OPEN_REGISTRY + (
-        "for number in itertools.cycle((2, 3)):\n"
-        "    try: print(promote(registry, number), flush=True)\n"
-        "    except RegistryError: pass\n"
-    )
-    command = [sys.executable, "-c", code, str(registry.store.root), registry.model]
     chance = np.random.default_rng(0)
     for _ in range(8):
-        worker = subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.PIPE)
-        assert worker.stdout is not None
-        worker.stdout.readline()
+        hear, tell = processes.Pipe(duplex=False)
+        arguments = (str(registry.store.root), None, registry.model, [2, 3] * 1000, tell)
+        worker = processes.Process(target=promote_in_turn, args=arguments)
+        worker.start()
+        hear.recv()
         time.sleep(float(chance.uniform(0.0, 0.15)))
         worker.kill()
-        worker.wait()
+        worker.join()
         assert registry.aliases()[CHAMPION] in (2, 3)
         promote(registry, 1)
         aliases = registry.aliases()

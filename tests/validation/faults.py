@@ -171,6 +171,11 @@ FAULTS = (
     Fault("landmark of unknown visibility", "landmarks_inside: visibility 7", changed(landmarks=[5, 5, 7])),
     Fault("blank label", "labels_sound: a blank label", changed(attributes=["sleeve:long", " "])),
     Fault("repeated label", "labels_sound: label 'fit:slim' more than once", changed(attributes=["fit:slim"] * 2)),
+    Fault(
+        "label held and unknown",
+        "labels_sound: label 'fit:slim' both held and unknown",
+        changed(attributes=["fit:slim"], unknown_attributes=["sleeve:long", "fit:slim"]),
+    ),
     Fault("too many labels", "item_attributes: 101", changed(attributes=[f"word {n}" for n in range(101)])),
     Fault("no image_id", "image_id_present: ", changed(image_id="")),
     Fault("two rows with one image_id", "image_id_unique: planted/", twice),

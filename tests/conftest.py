@@ -1,0 +1,35 @@
+"""The order of the files: with two workers a long file that starts last leaves one of them idle."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent
+# Whole pipelines, many processes, servers and browsers: the longest first.
+LONGEST = (
+    "project/test_pipeline.py",
+    "project/test_rebuild.py",
+    "tracking/test_experiments.py",
+    "tracking/test_promotion.py",
+    "stages/test_register.py",
+    "lightning_modules/test_distributed.py",
+    "serving/test_hostile_bodies.py",
+    "stages/test_two_workspaces.py",
+    "tracking/test_team_server.py",
+    "tuning/test_shared_storage.py",
+    "project/test_presets.py",
+    "lightning_modules/test_paper_sizes.py",
+)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files in the order of `LONGEST`, then those with slow tests, then the others; within a file all stays as it is.
+
+    Of use to `--dist loadfile` with `--no-loadscope-reorder` only, which hands files out in the order of the items.
+    """
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    place = {ROOT / name: number for number, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: (place.get(item.path, len(LONGEST)), item.path not in slow))
