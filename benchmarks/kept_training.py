@@ -39,7 +39,7 @@ def train_and_keep(cell: Cell) -> None:
     params, method = cell.params, cell.method
     prepare_torch(params.base.seed, params.base.threads)
     source = importlib.import_module(f"lightning_modules.{method}")
-    module = source.build(params, train_embedder.load_data(source, params, cell.folder))
+    module = source.build(params, train_embedder.load_data(params, cell.folder, source))
     run = Curves(cell.folder / "artifacts")
     with (
         fresh_folder(cell.folder / "models" / method) as target,

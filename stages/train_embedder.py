@@ -67,7 +67,7 @@ def train(source: ModuleType, params: Params, method: str, root: Path, target: P
     """Trains, resuming where a killed try stopped, and exports the best epoch."""
     from lightning_modules.scratch import open_scratch, params_key
 
-    module = source.build(params, load_data(source, params, root))
+    module = source.build(params, load_data(params, root, source))
     key = run.key or params_key(settings(params, method))
     with open_scratch(root, f"train_embedder-{method}", key) as scratch:
         fit_module(module, params, method, scratch, run)
@@ -80,14 +80,14 @@ def train_along(source: ModuleType, params: Params, method: str, root: Path) -> 
 
     if hasattr(source, "build"):
         prepare_torch(params.base.seed, params.base.threads)
-        module = source.build(params, load_data(source, params, root))
+        module = source.build(params, load_data(params, root, source))
         plan = prepare(module, params, method)
         stage = dvc_name("train_embedder", method)
         spread.train_along(stage, settings(params, method), params.base, root, module, module.data, plan)
 
 
-def load_data(source: ModuleType, params: Params, root: Path) -> RetrievalData:
-    """The images that `train_embedder` and the protocol name, and what the method adds to them."""
+def load_data(params: Params, root: Path, source: ModuleType | None = None) -> RetrievalData:
+    """The images that `train_embedder` and the protocol name, and what the method `source` adds to them."""
     from lightning_modules.data import RetrievalData
     from retrieval.catalog import Catalog
     from retrieval.protocol import PROTOCOLS
@@ -101,7 +101,7 @@ def load_data(source: ModuleType, params: Params, root: Path) -> RetrievalData:
         base.seed,
         PROTOCOLS[base.protocol],
     )
-    if hasattr(source, "add_drawings"):
+    if source is not None and hasattr(source, "add_drawings"):
         data = source.add_drawings(data, Catalog.open(root / "data/sketches"), base.image_size)
     return data
 

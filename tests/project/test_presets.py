@@ -173,7 +173,7 @@ def test_a_preset_trains_a_step_of_its_reference_system(prepared: tuple[str, Pat
     name, root, params = prepared
     prepare_torch(params.base.seed, 1)
     source = importlib.import_module(f"lightning_modules.{METHOD[name]}")
-    data = train_embedder.load_data(source, params, root)
+    data = train_embedder.load_data(params, root, source)
     module = source.build(params, data)
     data.use_sampler(module.sampler(params.base.seed))
     one_step(module, data, module.net.backbone)
