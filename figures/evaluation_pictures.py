@@ -12,21 +12,22 @@ from figures.tiles import png_bytes
 from retrieval.results import NO_RERANK, RunResult, SplitResult
 from retrieval.retriever import Retriever
 
-# Which runs get a contact sheet, under which name; of several with one name the first that exists.
+# Which runs get a contact sheet, under which name.
 SHEETS = (
     ("consumer", "consumer->shop", "encoder"),
     ("shop", "shop->shop", "encoder"),
-    ("sketch", "sketch->shop", "gan"),
-    ("sketch", "sketch->shop", "direct"),
+    ("sketch-gan", "sketch->shop", "gan"),
+    ("sketch-direct", "sketch->shop", "direct"),
+    ("sketch-edges", "sketch->shop", "edges"),
 )
 
 
 def gallery_sheets(method: str, retriever: Retriever, result: SplitResult, queries: int) -> dict[str, bytes]:
-    """A contact sheet for each domain that asks: `consumer`, `shop`, `sketch`; `reranked` explains the re-ranking."""
+    """A contact sheet for each domain that asks, and for each path of a sketch; `reranked` explains the re-ranking."""
     sheets: dict[str, bytes] = {}
     for name, pair, path in SHEETS:
         run = result.run(pair, path)
-        if run is None or name in sheets:
+        if run is None:
             continue
         generate = retriever.generate if path == "gan" else None
         title = f"{method}, {result.split}: {pair} ({path})"

@@ -57,7 +57,8 @@ def test_the_reports_the_plots_and_the_record_are_written(reports):
         "curves.png",
         "gallery/consumer.png",
         "gallery/shop.png",
-        "gallery/sketch.png",
+        "gallery/sketch-direct.png",
+        "gallery/sketch-edges.png",
         "projection.png",
     }
     assert set(reports) == {
@@ -71,7 +72,8 @@ def test_the_reports_the_plots_and_the_record_are_written(reports):
         "reports/plots/projection/histogram.png",
         "reports/plots/gallery/histogram/consumer.png",
         "reports/plots/gallery/histogram/shop.png",
-        "reports/plots/gallery/histogram/sketch.png",
+        "reports/plots/gallery/histogram/sketch-direct.png",
+        "reports/plots/gallery/histogram/sketch-edges.png",
         "reports/runs/evaluate-histogram/record.json",
         *(f"reports/runs/evaluate-histogram/artifacts/{name}" for name in pictures),
     }
