@@ -1,0 +1,1 @@
+"""Product events from a stream into a store: `python -m serving.ingest`; `python -m serving.ingest.feed` sends them."""

@@ -1,0 +1,51 @@
+"""The rules for pictures that come one by one: the verdicts of Great Expectations, without its machinery."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import great_expectations.expectations as gxe
+import pandas as pd
+import pytest
+
+from params import load_params
+from retrieval.catalog import Catalog, CatalogWriter
+from tests.stages.conftest import build_rows
+from tests.validation.faults import FAULTS
+from validation.frame import image_frame
+from validation.labels import attribute_table
+from validation.measure import measure
+from validation.rules import IMAGE_RULES
+from validation.single import image_reasons, outcome
+from validation.suite import open_suites
+from validation.verdict import reasons
+
+
+@pytest.mark.slow
+def test_every_row_has_the_reasons_that_the_stage_gives(tmp_path: Path) -> None:
+    settings = load_params().validate_.model_copy(update={"max_side": 2000})
+    sound = build_rows(4)
+    rows = [*sound, *(row for number, fault in enumerate(FAULTS) for row in fault.plant(sound, number))]
+    with CatalogWriter(tmp_path / "raw") as writer:
+        writer.write_all(rows)
+    catalog = Catalog.open(tmp_path / "raw")
+    measured = [measure(row["image"], settings.max_megapixels) for row in rows]
+    frame = image_frame(catalog, measured, attribute_table(catalog))
+    with open_suites(tmp_path / "docs") as suites:
+        expected = reasons(suites.run("images", IMAGE_RULES, frame, settings), frame)
+    assert len({found.split(":")[0] for texts in expected.values() for found in texts}) > 15  # many rules are broken
+    assert image_reasons(rows, settings) == expected
+
+
+def test_a_rule_that_is_switched_off_gives_no_reason() -> None:
+    settings = load_params().validate_
+    row = {**build_rows(4)[0], "domain": "street"}
+    assert image_reasons([row], settings) == {0: ["domain_known: street"]}
+    assert image_reasons([row], settings.model_copy(update={"disabled": ["domain_known"]})) == {}
+
+
+def test_an_expectation_that_is_not_known_is_refused() -> None:
+    rule = SimpleNamespace(column="a", expect=lambda _: gxe.ExpectColumnMeanToBeBetween(column="a", min_value=0))
+    with pytest.raises(NotImplementedError, match="ExpectColumnMeanToBeBetween is not worked out here"):
+        outcome(rule, pd.DataFrame({"a": [1]}), load_params().validate_)  # type: ignore[arg-type]
