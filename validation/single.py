@@ -37,7 +37,7 @@ def image_reasons(rows: Sequence[Mapping[str, Any]], settings: Validate) -> dict
     table = pa.Table.from_pylist([{name: row.get(name) for name in METADATA_COLUMNS} for row in rows], schema=schema)
     catalog = Catalog(Path(), table, np.array([0, len(rows)], dtype=np.int64), ())
     measured = [measure(row["image"], settings.max_megapixels) for row in rows]
-    frame = image_frame(catalog, measured, attribute_table(catalog))
+    frame = image_frame(catalog, measured, attribute_table(catalog), attribute_table(catalog, "unknown_attributes"))
     return reasons(
         [outcome(rule, frame, settings) for rule in IMAGE_RULES if rule.name not in settings.disabled], frame
     )

@@ -31,7 +31,7 @@ def test_every_row_has_the_reasons_that_the_stage_gives(tmp_path: Path) -> None:
         writer.write_all(rows)
     catalog = Catalog.open(tmp_path / "raw")
     measured = [measure(row["image"], settings.max_megapixels) for row in rows]
-    frame = image_frame(catalog, measured, attribute_table(catalog))
+    frame = image_frame(catalog, measured, attribute_table(catalog), attribute_table(catalog, "unknown_attributes"))
     with open_suites(tmp_path / "docs") as suites:
         expected = reasons(suites.run("images", IMAGE_RULES, frame, settings), frame)
     assert len({found.split(":")[0] for texts in expected.values() for found in texts}) > 15  # many rules are broken
