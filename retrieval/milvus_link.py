@@ -8,7 +8,6 @@ calls are not used with anything else).
 from __future__ import annotations
 
 import hashlib
-import threading
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,7 +22,7 @@ KEY = "key"
 
 
 class MilvusLink:
-    """One connection, shared by the stores of one address; safe to use from several threads.
+    """One connection, shared by the stores of one address; the client may be used by several threads.
 
     Args:
         address: `http://HOST:PORT` of a server, or a file whose name ends with `.db` for Milvus Lite.
@@ -44,7 +43,6 @@ class MilvusLink:
         except ImportError as error:
             raise StoreError(f"milvus:{address} needs pymilvus: pip install '.[scale]'") from error
         self.types: Any = DataType
-        self.lock = threading.RLock()
         if self.lite:
             Path(self.address).parent.mkdir(parents=True, exist_ok=True)
         try:
