@@ -20,7 +20,7 @@ SMALL: dict[str, Any] = {
     "train_embedder": {"backbone": {"width": 8}},
     "image2vec": {"fit": {"epochs": 2}},
     "siamese": {"embedding_dim": 16, "fit": {"epochs": 5}},
-    "joint": {"embedding_dim": 16, "fit": {"epochs": 1}},
+    "joint": {"embedding_dim": 16, "fit": {"epochs": 1, "validate_every": 1}},
     "triplet_gan": {"embedding_dim": 16, "decoder_channels": 4, "discriminator_channels": 4, "fit": {"epochs": 1}},
     "sgh": {"bits": 16, "fit": {"epochs": 1}},
     "dhd": {"bits": 16, "fit": {"epochs": 1}},
