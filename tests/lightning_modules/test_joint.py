@@ -130,7 +130,8 @@ def test_the_epoch_is_picked_by_photos_and_drawings_alike(params: Params, both: 
 def test_without_drawings_in_it_the_loss_is_that_of_siamese(params: Params, both: RetrievalData) -> None:
     own = params.joint.model_copy(update={"negatives_from": "batch"})
     module = joint.build(params.model_copy(update={"joint": own}), both)
-    other = Siamese(params.train_embedder, params.siamese.model_copy(update={"margin": own.margin}), both)
+    alike = {"margin": own.margin, "negatives": own.negatives}
+    other = Siamese(params.train_embedder, params.siamese.model_copy(update=alike), both)
     other.net = module.net.eval()
     rows = torch.arange(16)
     batch = {"rows": rows, "items": torch.from_numpy(both.train.items)[rows]}
