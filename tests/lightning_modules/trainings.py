@@ -67,11 +67,13 @@ def resumed_equals_whole(build: Build, plan: Plan, params: Params, folder: Path)
 
 
 def for_overfitting(params: Params, method: str, epochs: int) -> Params:
-    """No random views, and a faster learning rate."""
+    """No random views, a faster learning rate, and negatives that a handful of items does not collapse under."""
     none = {"flip": 0.0, "brightness": 0.0, "contrast": 0.0, "saturation": 0.0, "hue": 0.0, "erase": 0.0}
     still = Augment(crop_scale=1.0, rotate=0.0, **none)
     block = getattr(params, method)
     changes: dict[str, object] = {"fit": block.fit.model_copy(update={"epochs": epochs, "learning_rate": 0.005})}
+    if method == "triplet_gan":
+        changes["negatives"] = "semi_hard"
     if hasattr(block, "views"):
         changes["views"] = block.views.model_copy(update={"crop": 0.0, "jitter": 0.0, "grey": 0.0, "blur": 0.0, **none})
     shared = params.train_embedder.model_copy(update={"augment": still})

@@ -152,7 +152,7 @@ def test_versions_change_without_a_moment_without_an_answer(stores: Stores) -> N
     for version, store in (("old", first), ("new", second)):
         store.upsert([image(number, name=version) for number in range(20)], vectors(20))
     stores.publish(first.name)
-    ended, failures, seen = threading.Event(), [], set()
+    answered, ended, failures, seen = threading.Event(), threading.Event(), [], set()
 
     def ask() -> None:
         while not ended.is_set():
@@ -162,10 +162,12 @@ def test_versions_change_without_a_moment_without_an_answer(stores: Stores) -> N
                 failures.append(error)
                 return
             seen.add(tuple(answers))
+            answered.set()
 
     asking = threading.Thread(target=ask)
     asking.start()
     try:
+        assert answered.wait(120)
         for _ in range(3):
             stores.publish(second.name)
             assert (stores.current, stores.previous) == (second.name, first.name)

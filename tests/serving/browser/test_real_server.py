@@ -64,7 +64,7 @@ def test_a_photo_finds_what_the_retriever_finds(page: Any, retriever: Retriever,
 def test_a_drawing_finds_what_the_generator_made_of_it(page: Any, retriever: Retriever) -> None:
     page.get_by_role("tab", name="Sketch").click()
     with page.expect_response("**/search*") as answered:
-        drag(page, "#pad", (0.2, 0.5), (0.8, 0.5))
+        drag(page, "#pad", (0.2, 0.2), (0.8, 0.8))
     answer = answered.value.json()
     assert answer["mode"] == "sketch"
     assert shown(page) == [result["item_id"] for result in answer["results"]]
@@ -73,7 +73,7 @@ def test_a_drawing_finds_what_the_generator_made_of_it(page: Any, retriever: Ret
     with urllib.request.urlopen(painted.get_attribute("src")) as data:  # a data URL
         made = decode_image(data.read())
     assert made.shape == (8, 8, 3)
-    red, green = made[0, 0, :2]
+    red, green = made[0, 7, :2]
     assert (red, green) == (255, 51)  # the generator tints paper red
-    assert made[4, 4].sum() < made[0, 0].sum()  # the line
+    assert made[4, 4].sum() < made[0, 7].sum()  # the line, from corner to corner of its box
     assert shown(page) == [hit.item_id for hit in retriever.search(np.asarray(made), k=20)]
