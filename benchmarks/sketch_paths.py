@@ -62,7 +62,8 @@ def measure_all(given: argparse.Namespace, options: Options) -> None:
     hashes = [retriever.bundle.hash for retriever in retrievers.values()]
     key = digest({"bundles": hashes, "evaluate": params.evaluate.model_dump()})
     figures = {"splits": paths(retrievers, params, given.root), "losses": losses(retrievers, params, given.root)}
-    results.add(f"paths/{params.base.seed}", {"key": key, "seed": params.base.seed, "commit": commit(), **figures})
+    about = {"key": key, "seed": params.base.seed, "commit": commit(), "methods": methods}
+    results.add(f"paths/{params.base.seed}", {**about, **figures})
     print(paths_table({"cells": results.cells}), losses_table({"cells": results.cells}), sep="\n\n")
 
 
@@ -111,9 +112,9 @@ def losses(retrievers: dict[str, Retriever], params: Params, root: Path) -> Valu
             "front photos": (photos, same_pictures),
             "front photos without their colours": (photos, without_colours),
             "the hand's drawings of them": (drawings, same_pictures),
-            "what the generator paints of those": (drawings, retriever.generate),
+            "what the generator paints of the hand's drawings": (drawings, retriever.generate),
             "the catalogue's own drawings": (flats, same_pictures),
-            "what the generator paints of those too": (flats, retriever.generate),
+            "what the generator paints of the catalogue's own": (flats, retriever.generate),
         }
         found[name] = {
             label: hit_at_1(retriever, gallery, queries, change, params) for label, (queries, change) in asked.items()
@@ -142,10 +143,10 @@ def hit_at_1(retriever: Retriever, gallery: Gallery, queries: Queries, change: C
 def paths_table(report: Mapping[str, Values]) -> str:
     """Val and test by path; the edge path is the same for every method and stands once."""
     (cell,) = report["cells"].values()
-    first = next(iter(cell["splits"]["test"]))
+    first = cell["methods"][0]
     lines = []
-    for name, found in cell["splits"]["test"].items():
-        for path in found:
+    for name in cell["methods"]:
+        for path in cell["splits"]["test"][name]:
             if path != "edges" or name == first:
                 val, test = (cell["splits"][split][name][path] for split in ("val", "test"))
                 label = TOLD[path] if path == "edges" else f"{TOLD[path]}, {name}"
@@ -161,7 +162,7 @@ def paths_table(report: Mapping[str, Values]) -> str:
 
 def losses_table(report: Mapping[str, Values]) -> str:
     (cell,) = report["cells"].values()
-    methods = list(cell["losses"])
+    methods = cell["methods"]
     labels = list(cell["losses"][methods[0]])
     lines = [[label, *(in_words(cell["losses"][name][label]) for name in methods)] for label in labels]
     return table(["asked with", *(f"val hit@1, {name}" for name in methods)], lines)

@@ -19,6 +19,7 @@ from lightning_modules.retrieval_module import MONITOR, RetrievalModule
 from lightning_modules.training import Plan, fit
 from params import Params
 from params.loader import Base, Method
+from retrieval.catalog import Catalog
 
 TRAINED = [name for name in get_args(Method) if hasattr(importlib.import_module(f"lightning_modules.{name}"), "build")]
 
@@ -44,9 +45,12 @@ def assert_weights_are_float32_and_finite(module: nn.Module) -> None:
 
 
 @pytest.mark.parametrize("name", TRAINED)
-def test_a_retriever_trains_in_bf16(params: Params, data: RetrievalData, tmp_path: Path, name: str):
+def test_a_retriever_trains_in_bf16(params: Params, data: RetrievalData, sketches: Catalog, tmp_path: Path, name: str):
     prepare_torch(0, 1)
-    module: RetrievalModule = importlib.import_module(f"lightning_modules.{name}").build(params, data)
+    method = importlib.import_module(f"lightning_modules.{name}")
+    if hasattr(method, "add_drawings"):
+        data = method.add_drawings(data, sketches, params.base.image_size)
+    module: RetrievalModule = method.build(params, data)
     data.use_sampler(module.sampler(0))
     before = [p.detach().clone() for p in module.net.parameters()]
     convolutions, linears = dtypes_of(module.net.backbone, nn.Conv2d), dtypes_of(module.net, nn.Linear)

@@ -51,6 +51,7 @@ def test_a_table_with_other_names_patterns_and_words(folder: Path) -> None:
         "category": "Dress",
         "view": None,
         "attributes": ["gender:women", "baseColour:navy blue"],
+        "unknown_attributes": None,
         "bbox": None,
         "image": (folder / "images/7.png").read_bytes(),
     }
