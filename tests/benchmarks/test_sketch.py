@@ -85,9 +85,10 @@ def test_the_tables_of_the_embedded_catalogue() -> None:
 
     method = {"gan": path(0.02, -0.05), "direct": path(0.1, 0.0), "edges": path(0.5, 0.4)}
     other = {"gan": path(0.2, 0.1), "direct": path(0.4, 0.3), "edges": path(0.5, 0.4)}
-    splits = {split: {"siamese": method, "joint": other} for split in ("val", "test")}
-    losses = {name: {"front photos": found(0.8), "drawings": found(0.3)} for name in ("siamese", "joint")}
-    report = {"cells": {"paths/7": {"seed": 7, "commit": "abc", "splits": splits, "losses": losses}}}
+    splits = {split: {"joint": other, "siamese": method} for split in ("val", "test")}  # a report's keys are sorted
+    losses = {name: {"front photos": found(0.8), "drawings": found(0.3)} for name in ("joint", "siamese")}
+    about = {"seed": 7, "commit": "abc", "methods": ["siamese", "joint"]}
+    report = {"cells": {"paths/7": {**about, "splits": splits, "losses": losses}}}
     rows = rows_of(paths_table(report))
     assert list(rows) == [
         "sketch -> GAN -> encoder, siamese",
