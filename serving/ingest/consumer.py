@@ -60,6 +60,8 @@ class Ingest:
         done = self._again("store", lambda: self._handler.handle(bodies), stop)
         if done is not None and self._again("stream", lambda: self._settle(messages, done), stop, TRIES):
             self._meter.add(done)
+        elif not stop.is_set():  # else a later commit would pass over these
+            self._again("stream", lambda: self._stream.give_back(messages), stop)
         self._meter.under_way.set(0)
 
     def _settle(self, messages: Sequence[Message], done: Outcome) -> bool:

@@ -42,9 +42,23 @@ class KafkaStream:
             raise StreamError(f"{self._where}: {error}") from error
         faults = [fault for message in found if (fault := message.error()) is not None]
         lasting = [fault for fault in faults if fault.code() not in _PASSING]
+        messages = [Message(message.value() or b"", message) for message in found if not message.error()]
         if lasting:
+            self.give_back(messages)
             raise StreamError(f"{self._where}: {lasting[0]}")
-        return [Message(message.value() or b"", message) for message in found if not message.error()]
+        return messages
+
+    def give_back(self, messages: Sequence[Message]) -> None:
+        mine = {part.partition for part in self._consumer.assignment()}
+        starts: dict[int, int] = {}
+        for message in messages:
+            partition = message.handle.partition()
+            starts[partition] = min(starts.get(partition, message.handle.offset()), message.handle.offset())
+        try:
+            for partition in starts.keys() & mine:
+                self._consumer.seek(TopicPartition(self._topic, partition, starts[partition]))
+        except KafkaException as error:
+            raise StreamError(f"{self._where}: events could not be asked for again: {error}") from error
 
     def commit(self, messages: Sequence[Message]) -> None:
         ends: dict[int, int] = {}

@@ -53,6 +53,9 @@ class NatsStream:
 
         self._run(answered())
 
+    def give_back(self, messages: Sequence[Message]) -> None:
+        """Nothing to do: each message is acknowledged by itself, and comes again when its time is up."""
+
     def reject(self, message: Message, reason: str) -> None:
         headers = {"reason": " ".join(reason.split())[:1000]}
         self._run(self._stream.publish(f"{self._name}{DEAD}", message.body, headers=headers))

@@ -34,6 +34,10 @@ class Stream(Protocol):
         """Tells the stream that these are done; what was fetched and not committed comes again."""
         ...
 
+    def give_back(self, messages: Sequence[Message]) -> None:
+        """These will not be committed: they come again, before anything after them is committed over them."""
+        ...
+
     def reject(self, message: Message, reason: str) -> None:
         """Puts a message into the dead-letter topic; it is kept there when this returns."""
         ...

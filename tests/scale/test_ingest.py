@@ -21,7 +21,7 @@ from serving.ingest.event import ProductEvent, event_body
 from serving.ingest.feed import catalogue_events
 from serving.ingest.handler import Handler, Outcome
 from serving.ingest.meter import OUTCOMES, IngestMeter
-from serving.ingest.stream import Stream, StreamError, open_stream
+from serving.ingest.stream import Message, Stream, StreamError, open_stream
 from tests.scale.test_events import upsert
 from tests.serving.conftest import write_tiny_bundle
 
@@ -101,6 +101,32 @@ def test_what_was_not_committed_comes_again(open_it: Callable[[], Stream]) -> No
     again = open_it()
     assert sorted(fetched(again, len(BODIES))) == sorted(body for _, body in BODIES)
     again.close()
+
+
+def test_a_batch_that_was_given_up_is_not_passed_over(
+    open_it: Callable[[], Stream], retriever: Retriever, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The dead-letter topic takes nothing for as long as a batch is tried: its bad event is not lost to the next commit."""
+    monkeypatch.setattr("serving.ingest.consumer.TRIES", 2)
+    stream, meter, asked, dead = open_it(), IngestMeter(), [], []
+    stream.send([("bad", b"{"), ("b", event_body(upsert("b", 1, "blue-03")))])
+    keep = stream.reject
+
+    def reject(message: Message, reason: str) -> None:
+        asked.append(message.body)
+        if len(asked) <= 2:
+            raise StreamError("the dead-letter topic is not there")
+        keep(message, reason)
+        dead.append(message.body)
+
+    stream.reject = reject  # type: ignore[method-assign]
+    stores = open_stores(f"faiss:{tmp_path / 'store'}")
+    handler = Handler(retriever, store_of(stores, retriever, None, True, "flat"), load_params().validate_)
+    run_until(Ingest(stream, handler, meter, batch=1), meter, 2)
+    assert asked == [b"{"] * 3
+    assert dead == [b"{"]
+    stream.close()
+    stores.close()
 
 
 def test_events_go_into_the_store(open_it: Callable[[], Stream], retriever: Retriever, tmp_path: Path) -> None:
