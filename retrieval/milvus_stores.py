@@ -61,8 +61,10 @@ class MilvusStores(Stores):
         self._link.call("alter_alias" if known else "create_alias", version, alias)
 
     def _target(self, alias: str) -> str | None:
-        """The version that an alias names; asking for an alias that is not there is an error to Milvus, and logged."""
-        for version in self.versions():
-            if alias in self._link.call("list_aliases", version)["aliases"]:
-                return version
-        return None
+        """The version that an alias names, in one answer: whoever asks each version may miss an alias that moves meanwhile.
+
+        That it is there is asked before: an alias that is not there is an error to Milvus, and logged.
+        """
+        if alias not in self._link.call("list_aliases")["aliases"]:
+            return None
+        return str(self._link.call("describe_alias", alias)["collection_name"])
