@@ -15,7 +15,7 @@ from params.loader import Method, parse_params, read_yaml
 
 PROJECT = Path(__file__).resolve().parents[1]
 METHODS: tuple[str, ...] = get_args(Method)
-PAGES = (PROJECT / "docs/methods.md", PROJECT / "docs/sketch.md")
+PAGES = tuple(PROJECT / "docs" / name for name in ("methods.md", "scale.md", "sketch.md"))
 
 Values = dict[str, Any]
 

@@ -1,4 +1,4 @@
-"""Writes the tables of docs/methods.md and docs/sketch.md from the reports that are there, and from nothing else.
+"""Writes the tables of docs/methods.md, scale.md and sketch.md from the reports that are there, and from nothing else.
 
 A table stands between `<!-- table: NAME -->` and `<!-- /table -->`; what is between them is replaced.
 """
@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 
-from benchmarks import ablation, hashing, leaderboard, negatives, rerank, sketch, sketch_paths, variants
+from benchmarks import ablation, hashing, leaderboard, negatives, rerank, scale_tables, sketch, sketch_paths, variants
 from benchmarks.code_tables import codes_table, comparisons_table
 from benchmarks.command import BenchmarkError, Options, Values
 from retrieval.files import read_json, write_bytes
@@ -34,6 +34,10 @@ TABLES: dict[str, tuple[str, Table, str]] = {
     **{f"sketch-{name}": (f"sketch-{name}", sketch.sketch_table, f"sketch --set {name}") for name in sketch.TASKS},
     "sketch-embedded": ("sketch-embedded", sketch_paths.paths_table, "sketch_paths"),
     "sketch-losses": ("sketch-embedded", sketch_paths.losses_table, "sketch_paths"),
+    "scale-indexes": ("scale", scale_tables.index_table, "scale"),
+    "scale-rates": ("scale", scale_tables.rate_table, "scale"),
+    "scale-limits": ("scale", scale_tables.limit_table, "scale"),
+    "scale-capacity": ("scale", scale_tables.capacity_table, "scale"),
     "ablation": ("ablation", partial(variants.comparison, variants=ablation.variants()), "ablation"),
 }
 

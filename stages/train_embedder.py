@@ -86,7 +86,7 @@ def train_along(source: ModuleType, params: Params, method: str, root: Path) -> 
         spread.train_along(stage, settings(params, method), params.base, root, module, module.data, plan)
 
 
-def load_data(params: Params, root: Path, source: ModuleType | None = None) -> RetrievalData:
+def load_data(params: Params, root: Path, source: ModuleType) -> RetrievalData:
     """The images that `train_embedder` and the protocol name, and what the method `source` adds to them."""
     from lightning_modules.data import RetrievalData
     from retrieval.catalog import Catalog
@@ -101,7 +101,7 @@ def load_data(params: Params, root: Path, source: ModuleType | None = None) -> R
         base.seed,
         PROTOCOLS[base.protocol],
     )
-    if source is not None and hasattr(source, "add_drawings"):
+    if hasattr(source, "add_drawings"):
         data = source.add_drawings(data, Catalog.open(root / "data/sketches"), base.image_size)
     return data
 
