@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import shutil
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
@@ -16,6 +17,7 @@ from retrieval.catalog import Catalog
 from retrieval.images import decode_image, encode_png
 from sources import embedded
 from stages import lineage, rebuild
+from tests.project.forked_stages import forked_stages
 from tests.project.small_project import clone, commit, dvc, git, module
 from tests.registry_world import clear_environment
 from tracking.lineage import COMPLETE
@@ -68,11 +70,23 @@ def write_source(folder: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def champion(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, str]]:
+def programs() -> Iterator[Path]:
+    with forked_stages() as folder:
+        yield folder
+
+
+@pytest.fixture
+def quick_stages(programs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A rebuild's stages are forks, too: it puts the folder of its own Python first on their PATH."""
+    monkeypatch.setattr(sys, "executable", str(programs / "python"))
+
+
+@pytest.fixture(scope="module")
+def champion(tmp_path_factory: pytest.TempPathFactory, programs: Path) -> Iterator[tuple[Path, str]]:
     """A project after `dvc repro` and a later commit, a DVC remote beside it; and the commit that the champion is of."""
     folder = clone(tmp_path_factory.mktemp("rebuilt"), {"retrievers": [METHOD], "ingest": {"source": "folder"}})
     write_source(folder)
-    dvc(folder, "repro", "-q")
+    module(folder, "dvc", "repro", "-q", programs=programs)
     made_at = git(folder, "rev-parse", "HEAD")
     params = (folder / "params.yaml").read_text()
     assert params.count(MADE_WITH) == 1
@@ -124,7 +138,7 @@ def test_it_is_restored_from_the_cache_and_from_the_remote(
 
 
 def test_it_is_computed_again_from_the_source_to_the_same_bytes_and_the_cache_stays(
-    champion: tuple[Path, str], say: Callable[..., str]
+    champion: tuple[Path, str], say: Callable[..., str], quick_stages: None
 ) -> None:
     folder, _ = champion
     cached = sorted(path for path in (folder / ".dvc/cache").rglob("*") if path.is_file())
@@ -134,7 +148,9 @@ def test_it_is_computed_again_from_the_source_to_the_same_bytes_and_the_cache_st
     assert sorted(path for path in (folder / ".dvc/cache").rglob("*") if path.is_file()) == cached
 
 
-def test_a_picture_that_was_changed_since_is_found(champion: tuple[Path, str], say: Callable[..., str]) -> None:
+def test_a_picture_that_was_changed_since_is_found(
+    champion: tuple[Path, str], say: Callable[..., str], quick_stages: None
+) -> None:
     folder, _ = champion
     catalog = Catalog.open(folder / "data/catalog")
     photo = catalog.column("image_id")[catalog.select(split="train", domain="shop")[0]]
