@@ -1,4 +1,4 @@
-"""The order of the files: with two workers a long file that starts last leaves one of them idle."""
+"""The order of the files: a long file that starts last leaves the other workers idle."""
 
 from __future__ import annotations
 

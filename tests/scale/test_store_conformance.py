@@ -168,7 +168,7 @@ def test_versions_change_without_a_moment_without_an_answer(stores: Stores) -> N
     asking.start()
     try:
         assert answered.wait(120)
-        for _ in range(8):
+        for _ in range(4):
             stores.publish(second.name)
             assert (stores.current, stores.previous) == (second.name, first.name)
             assert stores.rollback() == first.name
