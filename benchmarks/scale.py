@@ -29,8 +29,12 @@ from retrieval.catalog import Catalog
 from retrieval.retriever import Retriever
 from stages import train_embedder
 
-PAPER = {"base": {"image_size": 224}, "train_embedder": {"backbone": {"name": "resnet50"}}}
-PHOTOS, EVENTS = 64, 1024
+PAPER = {
+    "base": {"image_size": 224},
+    "ingest": {"embedded": {"items": 48}},
+    "train_embedder": {"backbone": {"name": "resnet50"}},
+}
+PHOTOS, EVENTS = 32, 1024
 KEY = "1"  # of the way of measuring
 
 Work = Callable[[], Values]

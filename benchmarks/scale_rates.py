@@ -19,7 +19,7 @@ from serving.ingest.event import ProductEvent, event_body
 from serving.ingest.handler import Handler
 
 BATCH = 64  # events handled together, as `python -m serving.ingest` does by default
-REPEATS = 5
+REPEATS = 3
 
 
 def encoder_rates(retriever: Retriever, photos: Sequence[bytes]) -> dict[str, float]:
