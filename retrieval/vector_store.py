@@ -7,8 +7,9 @@ id, and outlives the process. What the caller sees is decided here, once: an eng
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -33,7 +34,14 @@ class StoreError(RuntimeError):
 
 @dataclass(frozen=True)
 class StoredImage:
-    """What a store knows of an image beside its vector; `version` is its product's."""
+    """What a store knows of an image beside its vector and its thumbnail.
+
+    Attributes:
+        version: of its product.
+        attributes: as its product has them.
+        predicted: those that the bundle's classifier sees, sorted.
+        probabilities: a byte for each of the classifier's attributes, as in `retrieval.items.PROBABILITIES`.
+    """
 
     image_id: str
     item_id: str
@@ -41,14 +49,21 @@ class StoredImage:
     category: str
     domain: str
     attributes: tuple[str, ...]
+    predicted: tuple[str, ...] = ()
+    probabilities: bytes | None = None
 
 
 @dataclass(frozen=True)
 class Match:
-    """An image that was found; a higher score is better, as in `VectorIndex`."""
+    """An image that was found; a higher score is better, as in `VectorIndex`.
+
+    Attributes:
+        vector: (dim,) as `StoreSpec.decoded` gives it.
+    """
 
     image: StoredImage
     score: float
+    vector: Vectors = field(compare=False, repr=False)
 
 
 @dataclass(frozen=True)
@@ -91,6 +106,12 @@ class StoreSpec:
             return SignCoding(self.dim).encode(checked)
         return normalise(checked) if self.metric == "cosine" else checked
 
+    def decoded(self, stored: Stored) -> Vectors:
+        """What an index takes for vectors (n, ...) as stored: (n, dim) float32."""
+        if not len(stored):
+            return np.empty((0, self.dim), dtype=np.float32)
+        return SignCoding(self.dim).decode(stored) if self.head == "binary" else stored
+
     def scores(self, query: Stored, stored: Stored) -> Scores:
         """Of `stored` (n, ...) for one `query`, both as stored: (n,) float32."""
         if self.head == "binary":
@@ -113,17 +134,21 @@ class VectorStore(ABC):
         self.name = name
         self.spec = spec
 
-    def upsert(self, images: Sequence[StoredImage], vectors: Vectors) -> None:
+    def upsert(
+        self, images: Sequence[StoredImage], vectors: Vectors, thumbnails: Sequence[bytes] | None = None
+    ) -> None:
         """Adds images, or replaces those of the same id; of an id that comes twice the last one counts.
 
         Args:
             vectors: (n, dim) float32 as the bundle's encoder gives them, row for row.
+            thumbnails: a JPEG each, empty where there is none; none at all when None.
         """
-        if len(images) != len(vectors):
-            raise StoreError(f"{len(images)} images came with {len(vectors)} vectors")
+        jpegs = [b""] * len(images) if thumbnails is None else thumbnails
+        if not len(images) == len(vectors) == len(jpegs):
+            raise StoreError(f"{len(images)} images came with {len(vectors)} vectors and {len(jpegs)} thumbnails")
         rows = list({image.image_id: row for row, image in enumerate(images)}.values())
         if rows:
-            self._write([images[row] for row in rows], self.spec.stored(vectors)[rows])
+            self._write([images[row] for row in rows], self.spec.stored(vectors)[rows], [jpegs[row] for row in rows])
 
     def delete(self, image_ids: Sequence[str]) -> int:
         """Takes images out, and returns how many of them were there."""
@@ -150,6 +175,18 @@ class VectorStore(ABC):
         """Those of the images that are there, by id."""
 
     @abstractmethod
+    def vectors(self, image_ids: Sequence[str]) -> dict[str, Vectors]:
+        """The vectors (dim,) of those images that are there, by id, as `StoreSpec.decoded` gives them."""
+
+    @abstractmethod
+    def thumbnails(self, image_ids: Sequence[str]) -> dict[str, bytes]:
+        """The thumbnails of those images that are there, by id; empty for an image that came without one."""
+
+    @abstractmethod
+    def words(self) -> dict[str, Counter[str]]:
+        """How many images have each `category`, and each of the `attributes`; reads something of every image."""
+
+    @abstractmethod
     def images_of(self, item_ids: Sequence[str]) -> list[StoredImage]:
         """All images of some products, newest state, whoever wrote it."""
 
@@ -174,7 +211,7 @@ class VectorStore(ABC):
         """Gives up the engine's locks and connections; nothing has to be saved."""
 
     @abstractmethod
-    def _write(self, images: Sequence[StoredImage], stored: Stored) -> None: ...
+    def _write(self, images: Sequence[StoredImage], stored: Stored, thumbnails: Sequence[bytes]) -> None: ...
 
     @abstractmethod
     def _remove(self, image_ids: Sequence[str]) -> None: ...
@@ -195,4 +232,5 @@ def ranked(spec: StoreSpec, query: Stored, images: Sequence[StoredImage], stored
     """The best `k` of some images, scored one by one, so that neither their order nor the engine matters."""
     scores = spec.scores(query, stored)
     best = best_first(scores, label_blind_keys([image.image_id for image in images]), k)
-    return [Match(images[row], float(scores[row])) for row in best.tolist()]
+    near = zip(best.tolist(), spec.decoded(stored[best]), strict=True)
+    return [Match(images[row], float(scores[row]), vector) for row, vector in near]
