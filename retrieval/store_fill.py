@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import numpy as np
+import numpy.typing as npt
+
 from retrieval.bundle import Bundle
 from retrieval.stored_items import ItemState, apply
 from retrieval.stores import Stores
@@ -29,26 +32,28 @@ def fill(stores: Stores, bundle: Bundle, kind: str = "flat") -> VectorStore:
             "(python -m serving.ingest.feed)"
         )
     store = stores.create(spec_of(bundle, kind))
-    items, vectors = bundle.items, bundle.index.vectors()
     names = () if bundle.manifest.classifier is None else bundle.manifest.classifier.attributes
-    probabilities = items.probabilities(names)
-    records = items.table.to_pylist()
-    states = []
-    for item_id, rows in items.rows_by_item.items():
-        images = [
-            StoredImage(
-                record["image_id"],
-                item_id,
-                FIRST,
-                record["category"],
-                record["domain"],
-                tuple(record["attributes"]),
-                tuple(record["predicted_attributes"]),
-                probabilities[row].tobytes() or None,
-            )
-            for row, record in ((row, records[row]) for row in rows)
-        ]
-        states.append(ItemState(item_id, FIRST, tuple(images), vectors[rows], tuple(map(items.thumbnail, rows))))
-    for start in range(0, len(states), AT_A_TIME):
-        apply(store, states[start : start + AT_A_TIME])
+    probabilities = bundle.items.probabilities(names)
+    products = list(bundle.items.rows_by_item.items())
+    for start in range(0, len(products), AT_A_TIME):
+        apply(store, [_state(bundle, *product, probabilities) for product in products[start : start + AT_A_TIME]])
     return store
+
+
+def _state(bundle: Bundle, item_id: str, rows: list[int], probabilities: npt.NDArray[np.uint8]) -> ItemState:
+    """A product of the gallery, in the rows given."""
+    images = tuple(
+        StoredImage(
+            image_id=record["image_id"],
+            item_id=item_id,
+            version=FIRST,
+            category=record["category"],
+            domain=record["domain"],
+            attributes=tuple(record["attributes"]),
+            predicted=tuple(record["predicted_attributes"]),
+            probabilities=probabilities[row].tobytes() or None,
+        )
+        for row, record in zip(rows, bundle.items.records(rows), strict=True)
+    )
+    vectors = bundle.index.vectors(np.array(rows, dtype=np.int64))
+    return ItemState(item_id, FIRST, images, vectors, tuple(map(bundle.items.thumbnail, rows)))

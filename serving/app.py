@@ -52,8 +52,13 @@ def create_app(sources: Mapping[str, ModelSource], settings: Settings) -> FastAP
     log = None if settings.changes is None else ChangeLog(settings.changes)
     stores = None if settings.store is None else open_stores(settings.store, settings.catalogue)
     placed = sources if stores is None else {label: StoredSource(source, stores) for label, source in sources.items()}
-    fleet = Fleet(placed, meter, log, settings.batch)
-    own_ingest = _own_ingest(fleet, settings, meter)
+    try:
+        fleet = Fleet(placed, meter, log, settings.batch)
+        own_ingest = _own_ingest(fleet, settings, meter)
+    except Exception:
+        if stores is not None:
+            stores.close()
+        raise
     decoder = Decoder(settings.limits)
     live = None if log is None else LiveCatalogue(fleet, log, decoder)
     queue = WorkQueue(settings.workers, settings.queue, settings.limits.waiting_bytes, meter)
@@ -113,6 +118,6 @@ def create_app(sources: Mapping[str, ModelSource], settings: Settings) -> FastAP
 def _own_ingest(fleet: Fleet, settings: Settings, meter: Meter) -> OwnIngest | None:
     if settings.ingest is None:
         return None
-    from serving.own_ingest import OwnIngest  # the rules' packages are imported only where they are used
+    from serving.own_ingest import OwnIngest  # its packages are imported only where they are used
 
     return OwnIngest(fleet, settings.ingest, meter)

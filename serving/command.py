@@ -39,6 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser().parse_args(arguments)
     give_memory_back()
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    logging.getLogger("great_expectations").setLevel(logging.WARNING)  # of --ingest: it tells what it does not register
     try:
         settings = settings_of(options)
         app = create_app(sources_of(options), settings)

@@ -11,7 +11,6 @@ from retrieval.store_gallery import StoreGallery
 from retrieval.vector_store import VectorStore
 from serving.fleet import Fleet
 from serving.ingest.consumer import Ingest
-from serving.ingest.handler import Handler
 from serving.ingest.meter import IngestMeter
 from serving.ingest.stream import Stream, StreamError, open_stream
 from serving.meter import Meter
@@ -73,6 +72,10 @@ class OwnIngest:
 
     def _consume(self, store: VectorStore) -> None:
         """Until the server ends or another version is searched."""
+        from serving.ingest.handler import (
+            Handler,  # the rules' packages need seconds, which the start need not wait for
+        )
+
         stream = self._first or self._opened(store)
         self._first = None
         try:

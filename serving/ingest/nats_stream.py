@@ -9,7 +9,6 @@ from typing import Any, TypeVar
 
 import nats
 from nats.errors import Error
-from nats.errors import TimeoutError as NothingCame
 from nats.js.api import AckPolicy, ConsumerConfig, StreamConfig
 from nats.js.errors import APIError, NotFoundError
 
@@ -112,7 +111,7 @@ class NatsStream:
             self._pull = await self._stream.pull_subscribe(self._name, durable=self._group, config=settings)
         try:
             return [Message(found.data, found) for found in await self._pull.fetch(most, timeout=wait)]
-        except NothingCame:
+        except TimeoutError:  # its own, which is one, or that of the wait under it: nothing came
             return []
 
     def _run(self, work: Coroutine[Any, Any, T]) -> T:
