@@ -12,78 +12,32 @@ published at once, and the time until the last of them is committed gives the ra
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
 import os
 import random
-import re
-import subprocess
 import sys
 import tempfile
 import time
-import urllib.request
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from benchmarks.engines import free_port, milvus_server, missing, nats_server, running
+from benchmarks.engines import milvus_server, missing, nats_server, running
 from benchmarks.ingest_kills import send
 from benchmarks.ingest_plan import drawn, upsert
+from benchmarks.ingest_processes import PATIENCE, Running, Setting, serving
 from retrieval.files import write_json
 from serving.client import Client
-from serving.ingest.command import parser
 from serving.ingest.event import event_body
 from serving.ingest.fill import main as fill
 from serving.ingest.stream import Stream, open_stream
-from serving.settings import IngestSettings
 
 REPORT = Path("reports/benchmarks/ingest_latency.json")
-PROJECT = Path(__file__).resolve().parents[1]
 K = 10
 LONGEST_GAP = 0.5  # seconds between two products, at most
 POLL = 0.005  # seconds between two searches
-PATIENCE = 120  # seconds until a process answers, or a product is found
 WARM = 3  # products that are not counted: the first call of a net or an engine is slow
-APPLIED = re.compile(rb'croquis_ingest_events_total\{outcome="applied"\} ([0-9.e+]+)')
-
-
-@dataclass(frozen=True)
-class Setting:
-    """What is measured, and with what.
-
-    Attributes:
-        products: published one by one.
-        burst: published at once.
-        batch: events that the consumer embeds together; None for its default.
-    """
-
-    bundle: Path
-    params: Path
-    products: int
-    burst: int
-    batch: int | None
-    seed: int
-
-    def batch_of(self, own_ingest: bool) -> int:
-        return self.batch or (IngestSettings("").batch if own_ingest else int(parser().get_default("batch")))
-
-
-@dataclass(frozen=True)
-class Running:
-    """A server over a store, and where its consumer counts."""
-
-    address: str
-    metrics: str
-    stream: str
-
-    @property
-    def applied(self) -> int:
-        with urllib.request.urlopen(self.metrics, timeout=PATIENCE) as answer:
-            found = APPLIED.search(answer.read())
-        return int(float(found[1])) if found else 0
 
 
 def measure(setting: Setting, store: str, own_ingest: bool, folder: Path) -> dict[str, Any]:
@@ -102,43 +56,6 @@ def measure(setting: Setting, store: str, own_ingest: bool, folder: Path) -> dic
             if setting.burst:
                 figures["rate"] = {"batch": setting.batch_of(own_ingest), **rate(setting, started)}
     return figures
-
-
-@contextlib.contextmanager
-def serving(setting: Setting, store: str, own_ingest: bool, stream: str) -> Iterator[Running]:
-    common = ["--bundle", str(setting.bundle), "--params", str(setting.params)]
-    batch = str(setting.batch_of(own_ingest))
-    own = ["--ingest", stream, "--ingest-batch", batch] if own_ingest else []
-    with (
-        process(["serving", *common, "--store", store, "--port", "0", *own], r"http://127\.0\.0\.1:\d+") as address,
-        contextlib.ExitStack() as beside,
-    ):
-        metrics = f"{address}/metrics"
-        if not own_ingest:
-            port = free_port()
-            options = ["--from", stream, "--to", store, "--batch", batch, "--metrics-port", str(port)]
-            beside.enter_context(process(["serving.ingest", *common, *options], "->"))
-            metrics = f"http://127.0.0.1:{port}/metrics"
-        yield Running(address, metrics, stream)
-
-
-@contextlib.contextmanager
-def process(arguments: Sequence[str], says: str) -> Iterator[str]:
-    """`python -m ARGUMENTS` from its first line that matches `says`, which is given, to the end of the block."""
-    environment = os.environ | {"PYTHONPATH": str(PROJECT)}
-    command = [sys.executable, "-m", *arguments]
-    with (
-        tempfile.TemporaryFile("w+") as log,
-        subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=log, text=True) as started,
-    ):
-        found = next((hit for line in started.stdout or () if (hit := re.search(says, line))), None)
-        try:
-            if found is None:
-                log.seek(0)
-                raise RuntimeError(f"python -m {arguments[0]} did not say {says!r}: {log.read()[-2000:]}")
-            yield found[0]
-        finally:
-            started.terminate()
 
 
 def latency(setting: Setting, started: Running) -> dict[str, Any]:

@@ -16,9 +16,11 @@ from serving.sources import BundleSource
 from tests.retrieval import conftest as tiny
 from tests.scale.sample import Engine
 from tests.serving.conftest import write_tiny_bundle
+from tests.serving.test_operations import wait_for
 from tests.serving.test_store import FILTERS, PROBABLE, asked, same
 
 pytestmark = pytest.mark.scale
+PATIENCE = 120  # seconds
 
 
 def test_every_engine_answers_as_the_bundles_own_index(engine: Engine, tmp_path: Path) -> None:
@@ -28,9 +30,10 @@ def test_every_engine_answers_as_the_bundles_own_index(engine: Engine, tmp_path:
     stores.publish(version)
     stores.close()
     sources = {"champion": BundleSource(folder)}
+    settings = Settings(workers=2, store=engine.uri, catalogue="served", watch_seconds=0.1)
     with (
         TestClient(create_app(sources, Settings(workers=2))) as own,
-        TestClient(create_app(sources, Settings(workers=2, store=engine.uri, catalogue="served"))) as stored,
+        TestClient(create_app(sources, settings)) as stored,
     ):
         assert stored.get("/readyz").json()["stores"] == {"champion": version}
         for filters in FILTERS:
@@ -40,3 +43,9 @@ def test_every_engine_answers_as_the_bundles_own_index(engine: Engine, tmp_path:
         for path in ("/items/item-red-0", "/catalogue/filters"):
             assert stored.get(path).json() == own.get(path).json()
         assert stored.get("/items/item-red-0/image").content == own.get("/items/item-red-0/image").content
+        held = stored.app.state.stores  # type: ignore[attr-defined]
+        second = fill(held, Bundle.load(folder)).name
+        held.publish(second)
+        wait_for(lambda: asked(stored, "/search", k=3)["model"]["store"] == second, PATIENCE)  # each search is answered
+        assert held.rollback() == version
+        wait_for(lambda: asked(stored, "/search", k=3)["model"]["store"] == version, PATIENCE)
