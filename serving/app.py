@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import importlib.util
 from collections.abc import AsyncIterator, Mapping
 from typing import TYPE_CHECKING
 
@@ -25,7 +26,7 @@ from serving.operations_routes import operations_router
 from serving.page_files import page_router
 from serving.problems import IN_OPENAPI, install_handlers
 from serving.search_routes import search_router
-from serving.settings import Settings
+from serving.settings import Settings, SettingsError
 from serving.sources import ModelSource
 from serving.stored_source import StoredSource
 from serving.work_queue import WorkQueue
@@ -33,6 +34,7 @@ from serving.work_queue import WorkQueue
 if TYPE_CHECKING:
     from serving.own_ingest import OwnIngest
 
+RULES_NEED = ("great_expectations", "pandas", "ruamel")  # of --ingest
 DESCRIPTION = "Photos, drawings and filters in; ranked products out. Errors are problem details (RFC 9457)."
 
 
@@ -47,6 +49,7 @@ def create_app(sources: Mapping[str, ModelSource], settings: Settings) -> FastAP
         SourceError: when a model cannot be loaded.
         ChangeLogError: when the changes of the catalogue cannot be read.
         StoreError: when the store cannot be opened.
+        SettingsError: when events are to be taken, and a package or the file of params is not there.
     """
     meter = Meter()
     log = None if settings.changes is None else ChangeLog(settings.changes)
@@ -118,6 +121,9 @@ def create_app(sources: Mapping[str, ModelSource], settings: Settings) -> FastAP
 def _own_ingest(fleet: Fleet, settings: Settings, meter: Meter) -> OwnIngest | None:
     if settings.ingest is None:
         return None
+    absent = [name for name in RULES_NEED if importlib.util.find_spec(name) is None]
+    if absent:
+        raise SettingsError(f"--ingest needs {', '.join(absent)}: pip install '.[scale]'")
     from serving.own_ingest import OwnIngest  # its packages are imported only where they are used
 
     return OwnIngest(fleet, settings.ingest, meter)

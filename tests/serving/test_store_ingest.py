@@ -102,7 +102,9 @@ def test_a_server_process_takes_events_without_torch(uri: str, bundle: Path, str
     stores.close()
 
 
-def test_a_stream_or_rules_that_cannot_be_used_are_refused(uri: str, bundle: Path, tmp_path: Path) -> None:
+def test_a_stream_or_rules_that_cannot_be_used_are_refused(
+    uri: str, bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     filled(uri, bundle)
     sources = {"champion": BundleSource(bundle)}
     with pytest.raises(SourceError, match="is no stream: give nats://HOST:PORT/STREAM"):
@@ -112,3 +114,6 @@ def test_a_stream_or_rules_that_cannot_be_used_are_refused(uri: str, bundle: Pat
         create_app(sources, Settings(store=uri, ingest=absent))
     with pytest.raises(SettingsError, match="ingest_batch = 0, must be at least 1"):
         IngestSettings("nats://127.0.0.1:1/products", batch=0)
+    monkeypatch.setattr("serving.app.RULES_NEED", ("pandas", "no_such_package"))
+    with pytest.raises(SettingsError, match=r"--ingest needs no_such_package: pip install '\.\[scale\]'"):
+        create_app(sources, Settings(store=uri, ingest=IngestSettings("nats://127.0.0.1:1/products")))
