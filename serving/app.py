@@ -32,7 +32,7 @@ from serving.stored_source import StoredSource
 from serving.work_queue import WorkQueue
 
 if TYPE_CHECKING:
-    from serving.own_ingest import OwnIngest
+    from serving.ingest.in_server import OwnIngest
 
 RULES_NEED = ("great_expectations", "pandas", "ruamel")  # of --ingest
 DESCRIPTION = "Photos, drawings and filters in; ranked products out. Errors are problem details (RFC 9457)."
@@ -124,6 +124,6 @@ def _own_ingest(fleet: Fleet, settings: Settings, meter: Meter) -> OwnIngest | N
     absent = [name for name in RULES_NEED if importlib.util.find_spec(name) is None]
     if absent:
         raise SettingsError(f"--ingest needs {', '.join(absent)}: pip install '.[scale]'")
-    from serving.own_ingest import OwnIngest  # its packages are imported only where they are used
+    from serving.ingest.in_server import OwnIngest  # its packages are imported only where they are used
 
     return OwnIngest(fleet, settings.ingest, meter)
