@@ -16,7 +16,7 @@ from retrieval.images import decode_image, prepare_image, to_batch
 from retrieval.index import build_index
 from retrieval.query import Filters
 from retrieval.retriever import Retriever
-from retrieval.store_fill import fill
+from retrieval.store_fill import fill, spec_of
 from retrieval.stores import open_stores
 from retrieval.vector_store import StoreError
 from serving.command import main, parser, settings_of
@@ -195,6 +195,17 @@ def test_a_new_champion_searches_its_own_version_and_so_after_a_rollback(
     assert open_stores(uri).rollback() == first
     assert serve_now(one) == (200, first)
     assert serve_now(two) == (200, second)
+
+
+def test_an_empty_version_is_served(serve: Serve, uri: str, bundle: Path) -> None:
+    stores = open_stores(uri)
+    stores.publish(stores.create(spec_of(Bundle.load(bundle))).name)
+    stores.close()
+    client = serve(Settings(store=uri))
+    for rerank in ("true", "false"):
+        assert asked(client, "/search", rerank=rerank)["results"] == []
+    assert client.get("/catalogue/filters").json() == {"category": [], "attributes": [], "colour": []}
+    assert client.get("/similar/item-red-0").status_code == 404
 
 
 def test_several_models_search_the_versions_of_their_bundles(serve: Serve, uri: str, tmp_path: Path) -> None:
