@@ -17,12 +17,12 @@ import pyarrow as pa
 
 from retrieval.bundle import Bundle
 from retrieval.classifier import AttributeClassifier
+from retrieval.described import describe, thumbnail_side
 from retrieval.encoder import Encoder
 from retrieval.generator import Generator
-from retrieval.images import Uint8Image, decode_image, encode_jpeg, prepare_image
+from retrieval.images import Uint8Image
 from retrieval.items import GALLERY_SCHEMA, PROBABILITIES, Items
 from retrieval.layered_index import LayeredIndex
-from retrieval.overlap import to_bytes
 from retrieval.product import Product, ProductPicture, opened
 from retrieval.retriever import Retriever
 from retrieval.vector_index import VectorIndex
@@ -80,27 +80,18 @@ class ChangedGallery:
         self, product: Product, picture: ProductPicture, open_picture: Opener
     ) -> tuple[dict[str, Any], Vectors]:
         with open_picture(picture) as photo:
-            vectors = self._base.encode_photos([photo])
-            labelled = self._base.nets.has_classifier
-            found = self._base.nets.probabilities([photo]) if labelled else None
-            thumbnail = encode_jpeg(prepare_image(photo, self._thumbnail_side))
+            seen = describe(self._base.nets, [photo], thumbnail_side(self._base.items))
         row: dict[str, Any] = {
             **PLACED,
             "image_id": picture.image_id,
             "item_id": product.item_id,
             "category": product.category,
             "attributes": list(product.attributes),
-            "predicted_attributes": [] if found is None else sorted(self._base.nets.classifier.decide(found)[0]),
-            PROBABILITIES.name: None if found is None else to_bytes(found)[0].tobytes(),
-            "thumbnail": thumbnail,
+            "predicted_attributes": seen.predicted[0],
+            PROBABILITIES.name: seen.probabilities[0],
+            "thumbnail": seen.thumbnails[0],
         }
-        return row, vectors
-
-    @property
-    def _thumbnail_side(self) -> int:
-        """Pixels: like the bundle's own."""
-        height, width, _ = decode_image(self._base.items.thumbnail(0)).shape
-        return int(max(height, width))
+        return row, seen.vectors
 
     def _rebuilt(self) -> Retriever:
         entries = [entry for entry in self._entries.values() if entry is not None]

@@ -26,6 +26,7 @@ class DatabaseKind:
         version: of the schema.
         schema: statements that fill a new file.
         fix: what to do where the file is something else.
+        sharing: what to do where two want to hold it.
     """
 
     name: str
@@ -34,6 +35,7 @@ class DatabaseKind:
     version: int
     schema: str
     fix: str
+    sharing: str = "give each a folder of its own"
 
 
 def open_database(path: Path, kind: DatabaseKind) -> sqlite3.Connection:
@@ -51,7 +53,7 @@ def open_database(path: Path, kind: DatabaseKind) -> sqlite3.Connection:
         _prepare(connection, path, kind)
     except sqlite3.Error as error:
         connection.close()
-        held = f"; another {kind.holder} may use it: give each a folder of its own" if "locked" in str(error) else ""
+        held = f"; another {kind.holder} may use it: {kind.sharing}" if "locked" in str(error) else ""
         raise DatabaseError(f"{path} cannot be used: {error}{held}") from error
     except DatabaseError:
         connection.close()

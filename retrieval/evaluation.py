@@ -151,7 +151,7 @@ def _known_now(retriever: Retriever, gallery: Gallery, index: VectorIndex, chunk
     source, classifier = retriever.bundle.manifest.rerank.gallery_attributes, retriever.nets.classifier
     names = classifier.attributes
     if source == "catalogue":
-        return certain_gallery(index, names, gallery.catalog.column("attributes")[gallery.rows].tolist())
+        return certain_gallery(index.vectors, names, gallery.catalog.column("attributes")[gallery.rows].tolist())
     found = np.stack(in_gallery_order(gallery, retriever.nets.probabilities, chunk))
     return Known(index.vectors, names, lambda: classifier.decide(found), lambda: to_bytes(found))
 

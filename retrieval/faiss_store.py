@@ -7,13 +7,15 @@ grown to an eighth of it both become a new index. A search goes on in the view t
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
-from retrieval.faiss_view import View, as_vectors
+from retrieval.faiss_view import View
 from retrieval.query import Filters
 from retrieval.store_file import StoreFile
+from retrieval.vector_index import Vectors
 from retrieval.vector_store import Match, Stored, StoredImage, VectorStore
 
 
@@ -40,6 +42,17 @@ class FaissStore(VectorStore):
     def get(self, image_ids: Sequence[str]) -> dict[str, StoredImage]:
         return {image.image_id: image for image in self._file.images("image_id", image_ids)}
 
+    def vectors(self, image_ids: Sequence[str]) -> dict[str, Vectors]:
+        view = self._view
+        rows = view.rows(image_ids)
+        return dict(zip(view.ids(rows), view.vectors(rows), strict=True))
+
+    def thumbnails(self, image_ids: Sequence[str]) -> dict[str, bytes]:
+        return self._file.thumbnails(image_ids)
+
+    def words(self) -> dict[str, Counter[str]]:
+        return self._file.words()
+
     def images_of(self, item_ids: Sequence[str]) -> list[StoredImage]:
         return self._file.images("item_id", item_ids)
 
@@ -62,9 +75,9 @@ class FaissStore(VectorStore):
     def _nothing(self) -> Stored:
         return self.spec.stored(np.empty((0, self.spec.dim), dtype=np.float32))
 
-    def _write(self, images: Sequence[StoredImage], stored: Stored) -> None:
+    def _write(self, images: Sequence[StoredImage], stored: Stored, thumbnails: Sequence[bytes]) -> None:
         with self._writing:
-            self._file.write(images, stored)
+            self._file.write(images, stored, thumbnails)
             self._view = self._view.changed([image.image_id for image in images], stored)
 
     def _remove(self, image_ids: Sequence[str]) -> None:
@@ -77,10 +90,15 @@ class FaissStore(VectorStore):
         if view.index is None:
             return [[] for _ in queries]
         rows = None if filters.empty else view.rows(self._file.select(filters))
-        scores, found = view.index.search(as_vectors(queries, self.spec), k, rows, tiebreak=view.keys)
-        lists = [view.ids(row[row >= 0]) for row in found]
+        scores, found = view.index.search(self.spec.decoded(queries), k, rows, tiebreak=view.keys)
+        near = [row[row >= 0] for row in found]
+        lists = [view.ids(row) for row in near]
         known = self.get(list({name for names in lists for name in names}))  # what was deleted meanwhile is missing
         return [
-            [Match(known[name], float(score)) for name, score in zip(names, near, strict=False) if name in known]
-            for names, near in zip(lists, scores, strict=True)
+            [
+                Match(known[name], float(score), vector)
+                for name, score, vector in zip(names, best, view.vectors(rows), strict=False)
+                if name in known
+            ]
+            for names, best, rows in zip(lists, scores, near, strict=True)
         ]

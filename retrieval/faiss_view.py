@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from retrieval.coding import SignCoding
 from retrieval.index import build_index
 from retrieval.layered_index import LayeredIndex
 from retrieval.ranking import label_blind_keys
@@ -58,14 +57,14 @@ class View:
         """All images at once."""
         if not ids:
             return cls(spec)
-        base = Base.build(ids, as_vectors(stored, spec), spec)
+        base = Base.build(ids, spec.decoded(stored), spec)
         return cls._layered(spec, base, np.arange(len(ids)), {})
 
     def changed(self, ids: Sequence[str], stored: Stored, removed: Iterable[str] = ()) -> View:
         """The view after images were written or removed."""
         gone = {*ids, *removed}
         added = {image_id: value for image_id, value in self.added.items() if image_id not in gone}
-        vectors = as_vectors(stored, self.spec)
+        vectors = self.spec.decoded(stored)
         added |= dict(zip(ids, zip(vectors, label_blind_keys(ids), strict=True), strict=True))
         if self.base is None:
             return self._merged(self.spec, [], np.empty((0, self.spec.dim), dtype=np.float32), added)
@@ -90,6 +89,10 @@ class View:
         rows = np.array(found, dtype=np.int64)
         return rows[rows >= 0]
 
+    def vectors(self, rows: Rows) -> Vectors:
+        """(len(rows), dim), decoded where codes are kept."""
+        return np.empty((0, self.spec.dim), dtype=np.float32) if self.index is None else self.index.vectors(rows)
+
     def ids(self, rows: Rows) -> list[str]:
         late = list(self.added)
         base = [] if self.base is None else self.base.ids
@@ -109,13 +112,6 @@ class View:
         late = np.array([key for _, key in added.values()], dtype=np.uint64)
         keys = np.concatenate([base.keys[kept], late])
         return cls(spec, base, kept, added, LayeredIndex(base.index, kept, _stacked(added, spec)), keys)
-
-
-def as_vectors(stored: Stored, spec: StoreSpec) -> Vectors:
-    """What an index takes for vectors (n, ...) as stored: (n, dim) float32."""
-    if not len(stored):
-        return np.empty((0, spec.dim), dtype=np.float32)
-    return SignCoding(spec.dim).decode(stored) if spec.head == "binary" else stored
 
 
 def _stacked(added: Added, spec: StoreSpec) -> Vectors:

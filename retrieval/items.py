@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -180,14 +180,7 @@ class Items:
         Raises:
             ItemsError: when an image has not one byte for each of `names`.
         """
-        columns = {name: place for place, name in enumerate(names)}
-        held = flags(self.table.column("predicted_attributes").to_pylist(), columns).astype(np.uint8) * LEVELS
-        for row, cell in enumerate(self._cells()):
-            if cell is not None and len(cell) != len(names):
-                raise ItemsError(f"{self.image_ids[row]!r} has {len(cell)} probabilities for {len(names)} attributes")
-            if cell is not None:
-                held[row] = np.frombuffer(cell, dtype=np.uint8)
-        return held
+        return held_probabilities(self.table.column("predicted_attributes").to_pylist(), self._cells(), names)
 
     def select(self, filters: Filters) -> Rows:
         """Rows that pass every filter, ascending.
@@ -220,6 +213,27 @@ class Items:
         for row, item_id in enumerate(self.table.column("item_id").to_pylist()):
             rows.setdefault(item_id, []).append(row)
         return rows
+
+
+def held_probabilities(
+    predicted: Sequence[Collection[str]], cells: Sequence[bytes | None], names: Sequence[str]
+) -> npt.NDArray[np.uint8]:
+    """What a classifier of the attributes `names` gave each image, (images, names) in steps of 1 / 255.
+
+    Args:
+        predicted: what it decided, which counts as 255 where there is no cell.
+        cells: a byte for each of `names`, or None.
+
+    Raises:
+        ItemsError: when an image has not one byte for each of `names`.
+    """
+    held = flags(predicted, {name: place for place, name in enumerate(names)}).astype(np.uint8) * LEVELS
+    for row, cell in enumerate(cells):
+        if cell is not None and len(cell) != len(names):
+            raise ItemsError(f"image {row} has {len(cell)} probabilities for {len(names)} attributes")
+        if cell is not None:
+            held[row] = np.frombuffer(cell, dtype=np.uint8)
+    return held
 
 
 def _cells(table: pa.Table) -> list[bytes | None]:

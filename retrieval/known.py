@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from retrieval.bundle import Bundle
 from retrieval.overlap import Holdings, Rows
 from retrieval.rerank import flags
 from retrieval.rerank_steps import Known
-from retrieval.vector_index import VectorIndex
+from retrieval.vector_index import VectorIndex, Vectors
 
 
 def attribute_sets(bundle: Bundle, source: str) -> list[list[str]]:
@@ -39,11 +39,17 @@ def stored_gallery(bundle: Bundle, index: VectorIndex, source: str, rows: Rows |
     return (
         Known(index.vectors, names, sets, probabilities)
         if source == "predicted"
-        else certain_gallery(index, names, sets())
+        else certain_gallery(index.vectors, names, sets())
     )
 
 
-def certain_gallery(index: VectorIndex, names: tuple[str, ...], sets: Sequence[Collection[str]]) -> Known:
-    """A gallery whose attributes are those of the catalogue: what it says is certain."""
+def certain_gallery(
+    vectors: Callable[[Rows], Vectors], names: tuple[str, ...], sets: Sequence[Collection[str]]
+) -> Known:
+    """A gallery whose attributes are those of the catalogue: what it says is certain.
+
+    Args:
+        vectors: gives the stored vectors of some rows.
+    """
     columns = {name: place for place, name in enumerate(names)}
-    return Known(index.vectors, names, lambda: sets, lambda: flags(sets, columns))
+    return Known(vectors, names, lambda: sets, lambda: flags(sets, columns))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -17,7 +18,9 @@ NOTES = "_notes"  # what the name of a collection of notes ends with
 RECORD = "record"  # key of the note that holds the spec; all others are hashes
 BYTES = 4  # of one character in UTF-8, at most: Milvus counts bytes
 GRAPH = {"M": 32, "efConstruction": 100}
-IMAGE_FIELDS = ("image_id", "item_id", "version", "category", "domain", "attributes")
+IMAGE_FIELDS = ("image_id", "item_id", "version", "category", "domain", "attributes", "seen")
+LAYOUT = 2  # of the collections; a version with another one must be made anew
+LONGEST_TEXT = 65_535  # bytes: Milvus keeps no longer one
 
 
 def make_images(link: MilvusLink, name: str, spec: StoreSpec) -> None:
@@ -38,6 +41,8 @@ def make_images(link: MilvusLink, name: str, spec: StoreSpec) -> None:
         schema.add_field(field, link.types.VARCHAR, max_length=BYTES * LONGEST_WORD)
     words = {"element_type": link.types.VARCHAR, "max_length": BYTES * LONGEST_WORD, "max_capacity": MOST_ATTRIBUTES}
     schema.add_field("attributes", link.types.ARRAY, **words)
+    for field in ("seen", "thumbnail"):  # JSON of what the classifier says; base64
+        schema.add_field(field, link.types.VARCHAR, max_length=LONGEST_TEXT)
     if spec.head == "binary":
         schema.add_field("vector", link.types.BINARY_VECTOR, dim=-(-spec.dim // 8) * 8)
         link.make(name, schema, {"index_type": "BIN_FLAT", "metric_type": "HAMMING"})
@@ -55,7 +60,7 @@ def make_notes(link: MilvusLink, name: str, spec: StoreSpec) -> None:
     schema.add_field("text", link.types.VARCHAR, max_length=4096)
     schema.add_field("vector", link.types.FLOAT_VECTOR, dim=2)  # every collection must have one
     link.make(name + NOTES, schema, {"index_type": "FLAT", "metric_type": "L2"})
-    link.write(name + NOTES, [note(RECORD, 0, json.dumps(asdict(spec)))])
+    link.write(name + NOTES, [note(RECORD, 0, json.dumps({"layout": LAYOUT} | asdict(spec)))])
 
 
 def read_spec(link: MilvusLink, name: str) -> StoreSpec:
@@ -69,23 +74,40 @@ def read_spec(link: MilvusLink, name: str) -> StoreSpec:
     )
     if not rows:
         raise StoreError(f"{name} in milvus:{link.address} was never finished: drop it and create the version anew")
-    return StoreSpec(**json.loads(rows[0]["text"]))
+    record = json.loads(rows[0]["text"])
+    if record.pop("layout", 1) != LAYOUT:
+        raise StoreError(f"{name} in milvus:{link.address} was made by another version of Croquis: create it anew")
+    return StoreSpec(**record)
 
 
 def note(key: str, version: int, text: str) -> dict[str, Any]:
     return {KEY: key, "version": version, "text": text, "vector": [0.0, 0.0]}
 
 
-def row_of(image: StoredImage, vector: Stored) -> dict[str, Any]:
-    """An image as a row of its collection."""
+def row_of(image: StoredImage, vector: Stored, thumbnail: bytes) -> dict[str, Any]:
+    """An image as a row of its collection.
+
+    Raises:
+        StoreError: when the thumbnail is too large.
+    """
+    picture = base64.b64encode(thumbnail).decode()
+    if len(picture) > LONGEST_TEXT:
+        raise StoreError(
+            f"the thumbnail of {image.image_id!r} has {len(thumbnail)} bytes, Milvus keeps {LONGEST_TEXT * 3 // 4}: build "
+            "the bundle with a lower index.thumbnail"
+        )
+    values = asdict(image) | {"attributes": list(image.attributes), "thumbnail": picture}
+    held = values.pop("probabilities")
+    values["seen"] = json.dumps([values.pop("predicted"), None if held is None else held.hex()], ensure_ascii=False)
     stored = vector.tobytes() if vector.dtype == np.uint8 else vector
-    keys = {KEY: key_of(image.image_id), "item_key": key_of(image.item_id)}
-    return {**keys, **asdict(image), "attributes": list(image.attributes), "vector": stored}
+    return {KEY: key_of(image.image_id), "item_key": key_of(image.item_id), **values, "vector": stored}
 
 
 def image_of(row: Mapping[str, Any]) -> StoredImage:
-    values = {name: row[name] for name in IMAGE_FIELDS}
-    return StoredImage(**values | {"attributes": tuple(row["attributes"])})
+    values = {name: row[name] for name in IMAGE_FIELDS if name != "seen"}
+    predicted, held = json.loads(row["seen"])
+    seen = {"predicted": tuple(predicted), "probabilities": None if held is None else bytes.fromhex(held)}
+    return StoredImage(**values | {"attributes": tuple(row["attributes"])} | seen)
 
 
 def vectors_of(rows: Sequence[Mapping[str, Any]], spec: StoreSpec) -> Stored:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import math
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -11,6 +13,7 @@ from retrieval.exact_search import SPARE
 from retrieval.milvus_collections import IMAGE_FIELDS, NOTES, RECORD, image_of, note, row_of, vectors_of
 from retrieval.milvus_link import AT_A_TIME, CONSISTENCY, KEY, MilvusLink, any_in, key_of, one_of
 from retrieval.query import Filters
+from retrieval.vector_index import Vectors
 from retrieval.vector_store import (
     Match,
     Stored,
@@ -61,6 +64,22 @@ class MilvusStore(VectorStore):
         rows = self._rows(KEY, [key_of(image_id) for image_id in image_ids])
         return {image.image_id: image for image in map(image_of, rows)}
 
+    def vectors(self, image_ids: Sequence[str]) -> dict[str, Vectors]:
+        rows = self._rows(KEY, [key_of(image_id) for image_id in image_ids], fields=("image_id", "vector"))
+        decoded = self.spec.decoded(vectors_of(rows, self.spec))
+        return dict(zip((row["image_id"] for row in rows), decoded, strict=True))
+
+    def thumbnails(self, image_ids: Sequence[str]) -> dict[str, bytes]:
+        rows = self._rows(KEY, [key_of(image_id) for image_id in image_ids], fields=("image_id", "thumbnail"))
+        return {row["image_id"]: base64.b64decode(row["thumbnail"]) for row in rows}
+
+    def words(self) -> dict[str, Counter[str]]:
+        counted: dict[str, Counter[str]] = {"category": Counter(), "attributes": Counter()}
+        for rows in self._parts(self.name, "", tuple(counted), self.count()):
+            counted["category"].update(row["category"] for row in rows)
+            counted["attributes"].update(name for row in rows for name in set(row["attributes"]))
+        return counted
+
     def images_of(self, item_ids: Sequence[str]) -> list[StoredImage]:
         return [image_of(row) for row in self._rows("item_key", [key_of(item_id) for item_id in item_ids])]
 
@@ -85,8 +104,9 @@ class MilvusStore(VectorStore):
     def close(self) -> None:
         """Nothing: the connection is that of all versions."""
 
-    def _write(self, images: Sequence[StoredImage], stored: Stored) -> None:
-        self._link.write(self.name, [row_of(image, vector) for image, vector in zip(images, stored, strict=True)])
+    def _write(self, images: Sequence[StoredImage], stored: Stored, thumbnails: Sequence[bytes]) -> None:
+        together = zip(images, stored, thumbnails, strict=True)
+        self._link.write(self.name, [row_of(image, vector, jpeg) for image, vector, jpeg in together])
 
     def _remove(self, image_ids: Sequence[str]) -> None:
         keys = [key_of(image_id) for image_id in image_ids]

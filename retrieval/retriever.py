@@ -10,15 +10,15 @@ import numpy as np
 import numpy.typing as npt
 
 from retrieval.bundle import Bundle
+from retrieval.gallery import BundleGallery, Gallery, Listed
 from retrieval.hits import Answer, Hit, Stopwatch
 from retrieval.images import DEFAULT_LIMITS, DecodeLimits, Uint8Image, check_image, crop, decode_image
-from retrieval.known import attribute_sets, stored_gallery
-from retrieval.lazy import Lazy
+from retrieval.items import Items
+from retrieval.known import attribute_sets
 from retrieval.nets import Nets
 from retrieval.query import Filters, Mode, QueryError, check_k, check_mode
-from retrieval.ranking import RankedLists
 from retrieval.rerank_block import needs_classifier
-from retrieval.rerank_chain import Chain
+from retrieval.vector_index import VectorIndex
 
 __all__ = ["Answer", "Filters", "Hit", "QueryError", "Retriever"]
 
@@ -33,18 +33,16 @@ class Retriever:
     Attributes:
         bundle: the verified folder.
         nets: encoder, generator and classifier, opened when first needed.
-        index: the vectors.
+        gallery: what is searched, the bundle's own images unless another one is given.
+        index: the bundle's own vectors.
         items: who they are.
     """
 
-    def __init__(self, bundle: Bundle, limits: DecodeLimits = DEFAULT_LIMITS) -> None:
+    def __init__(self, bundle: Bundle, limits: DecodeLimits = DEFAULT_LIMITS, gallery: Gallery | None = None) -> None:
         self.bundle = bundle
         self.nets = Nets(bundle)
-        self.index = bundle.index
-        self.items = bundle.items
+        self.gallery = gallery or BundleGallery(bundle)
         self._limits = limits
-        self._chain = Lazy(self._make_chain)
-        self._attribute_sets = Lazy(self._make_attribute_sets)
 
     @classmethod
     def load(cls, path: str | Path, threads: int = 1) -> Retriever:
@@ -58,6 +56,23 @@ class Retriever:
             BundleError: when a file is missing, changed or unexpected.
         """
         return cls(Bundle.load(path, threads))
+
+    def over(self, gallery: Gallery) -> Retriever:
+        """The same nets, searching other images."""
+        return Retriever(self.bundle, self._limits, gallery)
+
+    def with_nets_of(self, bundle: Bundle) -> Retriever:
+        """The same bundle in another guise, searching what is searched here."""
+        own = isinstance(self.gallery, BundleGallery)
+        return Retriever(bundle, self._limits, None if own else self.gallery)
+
+    @property
+    def index(self) -> VectorIndex:
+        return self.bundle.index
+
+    @property
+    def items(self) -> Items:
+        return self.bundle.items
 
     def search(
         self,
@@ -101,7 +116,7 @@ class Retriever:
         check_mode(mode)
         reranked = self._wants_rerank(rerank)
         watch = Stopwatch()
-        rows = self._allowed_rows(filters)
+        find = self.gallery.among(filters)
         watch.lap("search")
         image = decode_image(query, self._limits) if isinstance(query, bytes) else check_image(query)
         cropped = crop(image, bbox)
@@ -110,16 +125,17 @@ class Retriever:
         vectors = self.encode_photos([picture])
         watch.lap("encode")
         depth = max(k, self.bundle.manifest.rerank.depth) if reranked else k
-        scores, found = self.search_vectors(vectors, depth, rows)
+        listed = find(vectors, depth)
         watch.lap("search")
+        scores, found = listed.ranked.scores, listed.ranked.rows
         asked = self.nets.asked([picture], vectors)
-        if reranked and len(self.items):
-            moves = self._chain.get()(asked, RankedLists(found, scores))
+        if reranked and (found >= 0).any():
+            moves = listed.chain()(asked, listed.ranked)
             scores, found = np.take_along_axis(scores, moves.order, axis=1), moves.rows
         by_attributes = reranked and needs_classifier(self.bundle.manifest.rerank.steps)
         described = by_attributes or (describe and self.nets.has_classifier)
         attributes = asked.attributes[0] if described else None
-        hits = self._hits(scores[0, :k], found[0, :k], attributes if by_attributes else None)
+        hits = _hits(listed, scores[0, :k], found[0, :k], attributes if by_attributes else None)
         watch.lap("rerank")
         return Answer(hits, picture, attributes, watch.seconds)
 
@@ -130,14 +146,15 @@ class Retriever:
             QueryError: on an unknown image, k or filter.
         """
         check_k(k)
-        row = self.items.row(image_id)
-        vector = self.index.vectors(np.array([row], dtype=np.int64))
-        scores, found = self.search_vectors(vector, k + 1, self._allowed_rows(filters))
-        others = found[0] != row
-        return self._hits(scores[0][others][:k], found[0][others][:k])
+        listed = self.gallery.among(filters)(self.gallery.vector(image_id), k + 1)
+        rows = listed.ranked.rows[0]
+        there = rows >= 0
+        ids = [record["image_id"] for record in listed.records(rows[there].tolist())]
+        others = [place for place, name in enumerate(ids) if name != image_id][:k]
+        return _hits(listed, listed.ranked.scores[0][others], rows[others])
 
     def search_vectors(self, vectors: Vectors, k: int, rows: Rows | None = None) -> tuple[Scores, Rows]:
-        """Scores and gallery rows (Q, k) for vectors (Q, D); equal scores in label-blind order; -inf and -1 at the end."""
+        """Scores and rows (Q, k) among the bundle's own images; equal scores in label-blind order, -inf and -1 last."""
         return self.index.search(vectors, k, rows, tiebreak=self.items.keys)
 
     def encode_photos(self, images: Sequence[Uint8Image]) -> Vectors:
@@ -170,38 +187,34 @@ class Retriever:
         self.search(blank, k=1, mode="sketch" if self.nets.has_generator else "photo", rerank=self._can_rerank())
 
     def _can_rerank(self) -> bool:
-        return self.nets.has_classifier or not needs_classifier(self.bundle.manifest.rerank.steps)
+        block = self.bundle.manifest.rerank
+        if not needs_classifier(block.steps):
+            return True
+        return self.nets.has_classifier and (self.gallery.whole or block.overlap != "idf")
 
     def _wants_rerank(self, asked: bool | None) -> bool:
         if asked and not self._can_rerank():
-            raise QueryError("rerank", asked, "needs an attribute classifier, which this bundle lacks")
+            lacks = "an attribute classifier, which this bundle lacks"
+            rare = "counts of each attribute (overlap idf), which a store does not keep"
+            raise QueryError("rerank", asked, f"needs {rare if self.nets.has_classifier else lacks}")
         default = self.bundle.manifest.rerank.enabled and self._can_rerank()
         return default if asked is None else asked
 
-    def _allowed_rows(self, filters: Filters | None) -> Rows | None:
-        return None if filters is None or filters.empty else self.items.select(filters)
 
-    def _make_chain(self) -> Chain:
-        block = self.bundle.manifest.rerank
-        return Chain(block.steps, block, stored_gallery(self.bundle, self.index, block.gallery_attributes))
-
-    def _make_attribute_sets(self) -> list[frozenset[str]]:
-        return [frozenset(names) for names in self.gallery_attributes()]
-
-    def _hits(self, scores: Scores, rows: Rows, attributes: frozenset[str] | None = None) -> list[Hit]:
-        """Hits of one list; what they share with `attributes` is told where re-ranking looked at it."""
-        found = rows[rows >= 0].tolist()
-        held = None if attributes is None else self._attribute_sets.get()
-        shared = [() if held is None or attributes is None else tuple(sorted(attributes & held[row])) for row in found]
-        return [
-            Hit(
-                rank=rank,
-                image_id=record["image_id"],
-                item_id=record["item_id"],
-                category=record["category"],
-                attributes=tuple(record["attributes"]),
-                score=float(scores[rank - 1]),
-                shared_attributes=shared[rank - 1],
-            )
-            for rank, record in enumerate(self.items.records(found), start=1)
-        ]
+def _hits(listed: Listed, scores: Scores, rows: Rows, attributes: frozenset[str] | None = None) -> list[Hit]:
+    """Hits of one list; what they share with `attributes` is told where re-ranking looked at it."""
+    found = rows[rows >= 0].tolist()
+    held = None if attributes is None else listed.sets()
+    shared = [() if held is None or attributes is None else tuple(sorted(attributes & held[row])) for row in found]
+    return [
+        Hit(
+            rank=rank,
+            image_id=record["image_id"],
+            item_id=record["item_id"],
+            category=record["category"],
+            attributes=tuple(record["attributes"]),
+            score=float(scores[rank - 1]),
+            shared_attributes=shared[rank - 1],
+        )
+        for rank, record in enumerate(listed.records(found), start=1)
+    ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import threading
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -26,7 +27,10 @@ create table images (
     category text not null,
     domain text not null,
     attributes text not null,  -- JSON
-    vector blob not null
+    predicted text not null,  -- JSON
+    probabilities blob,
+    vector blob not null,
+    thumbnail blob not null
 );
 create index by_item on images (item_id);
 create table words (
@@ -38,8 +42,9 @@ create table words (
 create index by_number on words (number);
 create table graves (item_id text primary key, version integer not null);
 """
-KIND = DatabaseKind("vector store", "process", 0x43524F56, 1, SCHEMA, "give another path")  # "CROV"
-COLUMNS = "image_id, item_id, version, category, domain, attributes"
+SHARING = "one at a time; a server takes events itself (python -m serving --ingest), and a Milvus server takes several"
+KIND = DatabaseKind("vector store", "process", 0x43524F56, 2, SCHEMA, "give another path", SHARING)  # "CROV"
+COLUMNS = "image_id, item_id, version, category, domain, attributes, predicted, probabilities"
 AT_A_TIME = 500  # values in one statement
 ROWS = 4096
 
@@ -70,13 +75,14 @@ class StoreFile:
             raise StoreError(f"{path} was never finished: delete it and create the version anew")
         self.spec = StoreSpec(**json.loads(record[0]))
 
-    def write(self, images: Sequence[StoredImage], stored: Stored) -> None:
+    def write(self, images: Sequence[StoredImage], stored: Stored, thumbnails: Sequence[bytes]) -> None:
         """Replaces or adds images, all or none."""
         with self._transaction() as execute:
             self._forget([image.image_id for image in images])
-            for image, vector in zip(images, stored, strict=True):
-                values = (*_values(image), vector.tobytes())
-                number = execute(f"insert into images ({COLUMNS}, vector) values (?, ?, ?, ?, ?, ?, ?)", values)
+            for image, vector, thumbnail in zip(images, stored, thumbnails, strict=True):
+                values = (*_values(image), vector.tobytes(), thumbnail)
+                marks = ", ".join("?" * len(values))
+                number = execute(f"insert into images ({COLUMNS}, vector, thumbnail) values ({marks})", values)
                 words = {("category", image.category), ("domain", image.domain)}
                 words |= {("attributes", name) for name in image.attributes}
                 rows = [(*word, number.lastrowid) for word in words]
@@ -99,6 +105,19 @@ class StoreFile:
     def images(self, column: str, values: Sequence[str]) -> list[StoredImage]:
         """Images whose `image_id` or `item_id` is one of `values`."""
         return [_image(row) for row in self._among(f"select {COLUMNS} from images where {column} in", values)]
+
+    def thumbnails(self, image_ids: Sequence[str]) -> dict[str, bytes]:
+        return dict(self._among("select image_id, thumbnail from images where image_id in", image_ids))
+
+    def words(self) -> dict[str, Counter[str]]:
+        """How many images have each word, by `category` and `attributes`."""
+        counted: dict[str, Counter[str]] = {"category": Counter(), "attributes": Counter()}
+        with self._lock:
+            rows = self._connection.execute("select place, word, count(*) from words group by place, word").fetchall()
+        for place, word, count in rows:
+            if place in counted:
+                counted[place][word] = count
+        return counted
 
     def count(self, filters: Filters) -> int:
         query, values = _selection(filters)
@@ -168,13 +187,15 @@ class _Transaction:
 
 
 def _values(image: StoredImage) -> tuple[Any, ...]:
-    labels = json.dumps(image.attributes, ensure_ascii=False)
-    return image.image_id, image.item_id, image.version, image.category, image.domain, labels
+    labels, seen = (json.dumps(words, ensure_ascii=False) for words in (image.attributes, image.predicted))
+    known = image.image_id, image.item_id, image.version, image.category, image.domain
+    return *known, labels, seen, image.probabilities
 
 
 def _image(row: Sequence[Any]) -> StoredImage:
-    image_id, item_id, version, category, domain, attributes = row[:6]
-    return StoredImage(image_id, item_id, version, category, domain, tuple(json.loads(attributes)))
+    image_id, item_id, version, category, domain, attributes, predicted, probabilities = row[:8]
+    labels, seen = tuple(json.loads(attributes)), tuple(json.loads(predicted))
+    return StoredImage(image_id, item_id, version, category, domain, labels, seen, probabilities)
 
 
 def _selection(filters: Filters) -> tuple[str, list[str]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 
@@ -12,7 +12,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from retrieval.coding import SignCoding
 from retrieval.files import read_json, write_json
 from retrieval.stores import Stores
 from retrieval.vector_index import Vectors
@@ -27,7 +26,10 @@ SCHEMA = pa.schema(
         pa.field("category", pa.string(), nullable=False),
         pa.field("domain", pa.string(), nullable=False),
         pa.field("attributes", pa.list_(pa.string()), nullable=False),
+        pa.field("predicted", pa.list_(pa.string()), nullable=False),
+        pa.field("probabilities", pa.binary()),
         pa.field("vector", pa.binary(), nullable=False),
+        pa.field("thumbnail", pa.binary(), nullable=False),
     ]
 )
 ROWS = 4096
@@ -49,7 +51,7 @@ def save_snapshot(store: VectorStore, folder: Path) -> int:
     written = 0
     with pq.ParquetWriter(partial / IMAGES, SCHEMA, compression="zstd") as writer:
         for images, stored in store.scan():
-            writer.write_table(_table(images, stored))
+            writer.write_table(_table(images, stored, store.thumbnails([image.image_id for image in images])))
             written += len(images)
     write_json(partial / GRAVES, store.graves())
     write_json(partial / SPEC, asdict(store.spec))
@@ -69,20 +71,25 @@ def load_snapshot(folder: Path, stores: Stores) -> VectorStore:
         raise StoreError(f"{folder} is no snapshot of a store: {error}") from error
     store = stores.create(spec)
     store.bury(graves)
-    for images, vectors in _parts(folder / IMAGES, spec):
-        store.upsert(images, vectors)
+    for images, vectors, thumbnails in _parts(folder / IMAGES, spec):
+        store.upsert(images, vectors, thumbnails)
     return store
 
 
-def _table(images: list[StoredImage], stored: Stored) -> pa.Table:
-    rows = [{**asdict(image), "vector": vector.tobytes()} for image, vector in zip(images, stored, strict=True)]
+def _table(images: list[StoredImage], stored: Stored, thumbnails: Mapping[str, bytes]) -> pa.Table:
+    rows = [
+        {**asdict(image), "vector": vector.tobytes(), "thumbnail": thumbnails.get(image.image_id, b"")}
+        for image, vector in zip(images, stored, strict=True)
+    ]
     return pa.Table.from_pylist(rows, schema=SCHEMA)
 
 
-def _parts(path: Path, spec: StoreSpec) -> Iterator[tuple[list[StoredImage], Vectors]]:
+def _parts(path: Path, spec: StoreSpec) -> Iterator[tuple[list[StoredImage], Vectors, list[bytes]]]:
     kind = np.uint8 if spec.head == "binary" else np.float32
     for batch in pq.ParquetFile(path).iter_batches(ROWS):
         rows = batch.to_pylist()
         stored = np.stack([np.frombuffer(row.pop("vector"), dtype=kind) for row in rows])
-        images = [StoredImage(**row | {"attributes": tuple(row["attributes"])}) for row in rows]
-        yield images, SignCoding(spec.dim).decode(stored) if spec.head == "binary" else stored
+        thumbnails = [row.pop("thumbnail") for row in rows]
+        words = [{name: tuple(row[name]) for name in ("attributes", "predicted")} for row in rows]
+        images = [StoredImage(**row | labels) for row, labels in zip(rows, words, strict=True)]
+        yield images, spec.decoded(stored), thumbnails

@@ -23,12 +23,14 @@ class ItemState:
 
     Attributes:
         vectors: (len(images), dim), row for row.
+        thumbnails: of the images, row for row; none at all when empty.
     """
 
     item_id: str
     version: int
     images: tuple[StoredImage, ...] = ()
     vectors: Vectors | None = None
+    thumbnails: tuple[bytes, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -80,7 +82,9 @@ def apply(store: VectorStore, states: Sequence[ItemState], known: Mapping[str, K
     written = [state for state in applied if state.vectors is not None and state.images]
     images = [image for state in written for image in state.images]
     if images:
-        store.upsert(images, np.concatenate([state.vectors for state in written if state.vectors is not None]))
+        vectors = np.concatenate([state.vectors for state in written if state.vectors is not None])
+        thumbnails = [jpeg for state in written for jpeg in state.thumbnails or [b""] * len(state.images)]
+        store.upsert(images, vectors, thumbnails)
     kept = {image.image_id for image in images}
     old = store.images_of([state.item_id for state in applied])
     store.delete([image.image_id for image in old if image.image_id not in kept])

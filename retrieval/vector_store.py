@@ -7,95 +7,17 @@ id, and outlives the process. What the caller sees is decided here, once: an eng
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
-from retrieval.coding import SignCoding
-from retrieval.exact_search import best_first, normalise, similarity
-from retrieval.heads import HEADS
+from retrieval.exact_search import best_first
 from retrieval.items import COLOUR
 from retrieval.query import Filters
 from retrieval.ranking import label_blind_keys
-from retrieval.vector_index import Scores, Vectors, check_depth, check_vectors
+from retrieval.stored import KINDS, Match, Stored, StoredImage, StoreError, StoreSpec
+from retrieval.vector_index import Vectors, check_depth
 
-KINDS = ("flat", "hnsw")
-Stored = npt.NDArray[Any]
-"""(n, dim) float32 of unit length for `cosine`, as they are for `l2`; packed bits (n, ceil(dim / 8)) uint8 for `hamming`."""
-
-
-class StoreError(RuntimeError):
-    """A store cannot be opened or used; the message names it, says why and what to do."""
-
-
-@dataclass(frozen=True)
-class StoredImage:
-    """What a store knows of an image beside its vector; `version` is its product's."""
-
-    image_id: str
-    item_id: str
-    version: int
-    category: str
-    domain: str
-    attributes: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Match:
-    """An image that was found; a higher score is better, as in `VectorIndex`."""
-
-    image: StoredImage
-    score: float
-
-
-@dataclass(frozen=True)
-class StoreSpec:
-    """Whose vectors a store keeps, and how; the store carries it along, and is opened only for that bundle.
-
-    Attributes:
-        bundle: hash of the bundle whose encoder makes the vectors.
-        head: `dense` or `binary`.
-        metric: as in `retrieval.heads.HEADS`.
-        dim: numbers per vector; bits of a binary head.
-        kind: `flat` (every vector is compared) or `hnsw` (a graph; dense vectors only).
-    """
-
-    bundle: str
-    head: str
-    metric: str
-    dim: int
-    kind: str = "flat"
-
-    def __post_init__(self) -> None:
-        if self.head not in ("dense", "binary"):
-            raise StoreError(
-                f"head = {self.head!r}: a store keeps dense vectors and binary codes; product codes need the bundle's own "
-                "index (python -m serving --bundle)"
-            )
-        if self.metric not in HEADS[self.head]:
-            raise StoreError(f"metric = {self.metric!r}, must be one of {HEADS[self.head]} for the head {self.head}")
-        if self.kind not in KINDS or (self.kind == "hnsw" and self.head == "binary"):
-            raise StoreError(f"kind = {self.kind!r} of the head {self.head}: flat, or hnsw for dense vectors")
-
-    def stored(self, vectors: Vectors) -> Stored:
-        """Vectors (n, dim) of the encoder as a store keeps them.
-
-        Raises:
-            VectorIndexError: on another width or a number that is not finite.
-        """
-        checked = check_vectors(vectors, self.dim, "vectors")
-        if self.head == "binary":
-            return SignCoding(self.dim).encode(checked)
-        return normalise(checked) if self.metric == "cosine" else checked
-
-    def scores(self, query: Stored, stored: Stored) -> Scores:
-        """Of `stored` (n, ...) for one `query`, both as stored: (n,) float32."""
-        if self.head == "binary":
-            return -np.asarray(np.bitwise_count(stored ^ query).sum(axis=1), dtype=np.float32)
-        return similarity(query, stored, self.metric)
+__all__ = ["KINDS", "Match", "StoreError", "StoreSpec", "Stored", "StoredImage", "VectorStore", "conditions", "ranked"]
 
 
 class VectorStore(ABC):
@@ -113,17 +35,21 @@ class VectorStore(ABC):
         self.name = name
         self.spec = spec
 
-    def upsert(self, images: Sequence[StoredImage], vectors: Vectors) -> None:
+    def upsert(
+        self, images: Sequence[StoredImage], vectors: Vectors, thumbnails: Sequence[bytes] | None = None
+    ) -> None:
         """Adds images, or replaces those of the same id; of an id that comes twice the last one counts.
 
         Args:
             vectors: (n, dim) float32 as the bundle's encoder gives them, row for row.
+            thumbnails: a JPEG each, empty where there is none; none at all when None.
         """
-        if len(images) != len(vectors):
-            raise StoreError(f"{len(images)} images came with {len(vectors)} vectors")
+        jpegs = [b""] * len(images) if thumbnails is None else thumbnails
+        if not len(images) == len(vectors) == len(jpegs):
+            raise StoreError(f"{len(images)} images came with {len(vectors)} vectors and {len(jpegs)} thumbnails")
         rows = list({image.image_id: row for row, image in enumerate(images)}.values())
         if rows:
-            self._write([images[row] for row in rows], self.spec.stored(vectors)[rows])
+            self._write([images[row] for row in rows], self.spec.stored(vectors)[rows], [jpegs[row] for row in rows])
 
     def delete(self, image_ids: Sequence[str]) -> int:
         """Takes images out, and returns how many of them were there."""
@@ -150,6 +76,18 @@ class VectorStore(ABC):
         """Those of the images that are there, by id."""
 
     @abstractmethod
+    def vectors(self, image_ids: Sequence[str]) -> dict[str, Vectors]:
+        """The vectors (dim,) of those images that are there, by id, as `StoreSpec.decoded` gives them."""
+
+    @abstractmethod
+    def thumbnails(self, image_ids: Sequence[str]) -> dict[str, bytes]:
+        """The thumbnails of those images that are there, by id; empty for an image that came without one."""
+
+    @abstractmethod
+    def words(self) -> dict[str, Counter[str]]:
+        """How many images have each `category`, and each of the `attributes`; reads something of every image."""
+
+    @abstractmethod
     def images_of(self, item_ids: Sequence[str]) -> list[StoredImage]:
         """All images of some products, newest state, whoever wrote it."""
 
@@ -174,7 +112,7 @@ class VectorStore(ABC):
         """Gives up the engine's locks and connections; nothing has to be saved."""
 
     @abstractmethod
-    def _write(self, images: Sequence[StoredImage], stored: Stored) -> None: ...
+    def _write(self, images: Sequence[StoredImage], stored: Stored, thumbnails: Sequence[bytes]) -> None: ...
 
     @abstractmethod
     def _remove(self, image_ids: Sequence[str]) -> None: ...
@@ -195,4 +133,5 @@ def ranked(spec: StoreSpec, query: Stored, images: Sequence[StoredImage], stored
     """The best `k` of some images, scored one by one, so that neither their order nor the engine matters."""
     scores = spec.scores(query, stored)
     best = best_first(scores, label_blind_keys([image.image_id for image in images]), k)
-    return [Match(images[row], float(scores[row])) for row in best.tolist()]
+    near = zip(best.tolist(), spec.decoded(stored[best]), strict=True)
+    return [Match(images[row], float(scores[row]), vector) for row, vector in near]

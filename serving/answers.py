@@ -10,14 +10,17 @@ class _Body(BaseModel):
 
 
 class ModelName(_Body):
-    """Which model answered: `version` is the registry's number, `local` for a bundle from no registry."""
+    """Which model answered: `version` is the registry's number, `local` for a bundle from no registry; `store` is the
+    version of the store that it searches, null when it searches its own images."""
 
     name: str
     version: str
     bundle: str
+    store: str | None = None
 
     def __str__(self) -> str:
-        return f"{self.name} {self.version} (bundle {self.bundle[:12]})"
+        where = "" if self.store is None else f", store {self.store}"
+        return f"{self.name} {self.version} (bundle {self.bundle[:12]}{where})"
 
 
 class Result(_Body):
@@ -97,6 +100,7 @@ class ModelInfo(_Body):
     name: str
     version: str
     bundle: str
+    store: str | None = None
     method: str
     metrics: dict[str, float]
 
@@ -126,7 +130,10 @@ class Swap(_Body):
 
 
 class Status(_Body):
+    """`stores`: label -> version of the store that is searched; absent where none is."""
+
     status: str
+    stores: dict[str, str] | None = None
 
 
 class ProblemBody(_Body):

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import importlib.util
 from collections.abc import AsyncIterator, Mapping
+from typing import TYPE_CHECKING
 
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
+from retrieval.stores import open_stores
 from serving.access import KEY_HEADER, Gatekeeper
 from serving.api_page import api_page_router
 from serving.catalogue_routes import catalogue_router
@@ -23,10 +26,15 @@ from serving.operations_routes import operations_router
 from serving.page_files import page_router
 from serving.problems import IN_OPENAPI, install_handlers
 from serving.search_routes import search_router
-from serving.settings import Settings
+from serving.settings import Settings, SettingsError
 from serving.sources import ModelSource
+from serving.stored_source import StoredSource
 from serving.work_queue import WorkQueue
 
+if TYPE_CHECKING:
+    from serving.ingest.in_server import OwnIngest
+
+RULES_NEED = ("great_expectations", "pandas", "ruamel")  # of --ingest
 DESCRIPTION = "Photos, drawings and filters in; ranked products out. Errors are problem details (RFC 9457)."
 
 
@@ -40,10 +48,20 @@ def create_app(sources: Mapping[str, ModelSource], settings: Settings) -> FastAP
     Raises:
         SourceError: when a model cannot be loaded.
         ChangeLogError: when the changes of the catalogue cannot be read.
+        StoreError: when the store cannot be opened.
+        SettingsError: when events are to be taken, and a package or the file of params is not there.
     """
     meter = Meter()
     log = None if settings.changes is None else ChangeLog(settings.changes)
-    fleet = Fleet(sources, meter, log, settings.batch)
+    stores = None if settings.store is None else open_stores(settings.store, settings.catalogue)
+    placed = sources if stores is None else {label: StoredSource(source, stores) for label, source in sources.items()}
+    try:
+        fleet = Fleet(placed, meter, log, settings.batch)
+        own_ingest = _own_ingest(fleet, settings, meter)
+    except Exception:
+        if stores is not None:
+            stores.close()
+        raise
     decoder = Decoder(settings.limits)
     live = None if log is None else LiveCatalogue(fleet, log, decoder)
     queue = WorkQueue(settings.workers, settings.queue, settings.limits.waiting_bytes, meter)
@@ -52,14 +70,20 @@ def create_app(sources: Mapping[str, ModelSource], settings: Settings) -> FastAP
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         watcher = asyncio.create_task(fleet.watch(settings.watch_seconds)) if settings.watch_seconds else None
+        if own_ingest is not None:
+            own_ingest.start()
         app.state.ready = True
         yield
         app.state.ready = False
         if watcher is not None:
             watcher.cancel()
+        if own_ingest is not None:
+            await asyncio.to_thread(own_ingest.stop)
         queue.close()
         if log is not None:
             log.close()
+        if stores is not None:
+            stores.close()
 
     # FastAPI's own pages of documentation load scripts from elsewhere.
     app = FastAPI(
@@ -74,11 +98,12 @@ def create_app(sources: Mapping[str, ModelSource], settings: Settings) -> FastAP
         },
     )
     app.state.ready = False
-    app.state.fleet, app.state.meter = fleet, meter
+    app.state.fleet, app.state.meter, app.state.stores = fleet, meter, stores
     install_handlers(app)
     app.include_router(search_router(fleet, queue, gatekeeper, meter, settings.limits, decoder))
     app.include_router(catalogue_router(fleet, gatekeeper, settings.limits))
-    app.include_router(change_router(live, queue, gatekeeper, meter, settings.limits))
+    changes = change_router(live, queue, gatekeeper, meter, settings.limits, stored=stores is not None)
+    app.include_router(changes)
     app.include_router(operations_router(fleet, gatekeeper, meter, settings.limits))
     app.include_router(api_page_router(app))
     app.include_router(page_router(settings.page))
@@ -91,3 +116,14 @@ def create_app(sources: Mapping[str, ModelSource], settings: Settings) -> FastAP
         )
     app.add_middleware(Guard, meter=meter)
     return app
+
+
+def _own_ingest(fleet: Fleet, settings: Settings, meter: Meter) -> OwnIngest | None:
+    if settings.ingest is None:
+        return None
+    absent = [name for name in RULES_NEED if importlib.util.find_spec(name) is None]
+    if absent:
+        raise SettingsError(f"--ingest needs {', '.join(absent)}: pip install '.[scale]'")
+    from serving.ingest.in_server import OwnIngest  # its packages are imported only where they are used
+
+    return OwnIngest(fleet, settings.ingest, meter)

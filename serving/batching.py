@@ -17,7 +17,6 @@ from retrieval.bundle import Bundle
 from retrieval.classifier import AttributeClassifier
 from retrieval.encoder import Encoder
 from retrieval.generator import Generator
-from retrieval.retriever import Retriever
 from serving.loaded import LoadedModel
 
 Array = npt.NDArray[np.float32]
@@ -86,7 +85,8 @@ def batched(model: LoadedModel, most: int) -> LoadedModel:
     """`model` with joined runs where `most` is over 1."""
     if most == 1:
         return model
-    return replace(model, retriever=Retriever(BatchedBundle(model.retriever.bundle, most)))
+    joined = BatchedBundle(model.retriever.bundle, most)
+    return replace(model, retriever=model.retriever.with_nets_of(joined))
 
 
 def _joined(part: T, method: str, most: int) -> T:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
+
 from fastapi import APIRouter, Depends
 from starlette.responses import Response
 
@@ -9,7 +12,6 @@ from retrieval.query import QueryError
 from serving.access import Gatekeeper
 from serving.answers import FilterValues, Item, SearchAnswer
 from serving.fleet import DEFAULT_LABEL, Fleet
-from serving.loaded import LoadedModel
 from serving.problems import Problem
 from serving.results import item_answer, similar_answer
 from serving.search_request import DEFAULT_K, read_k
@@ -24,7 +26,7 @@ def catalogue_router(fleet: Fleet, gatekeeper: Gatekeeper, limits: Limits) -> AP
     @router.get("/catalogue/filters", dependencies=known)
     def filters(model: str = DEFAULT_LABEL) -> FilterValues:
         """Values of the filters, with the number of gallery images that have them."""
-        return fleet.get(model).filter_values
+        return fleet.get(model).filter_values()
 
     # Pictures need no key: a browser's <img> can send none, and a shop shows them to everyone.
     @router.get(
@@ -33,15 +35,16 @@ def catalogue_router(fleet: Fleet, gatekeeper: Gatekeeper, limits: Limits) -> AP
     def image(item_id: str, image_id: str | None = None, model: str = DEFAULT_LABEL) -> Response:
         """The thumbnail of one image of a product, its first one by default; a JPEG."""
         chosen = fleet.get(model)
-        thumbnail = chosen.retriever.items.thumbnail(_row(chosen, item_id, image_id))
+        with _or_not_found():
+            thumbnail = chosen.retriever.gallery.thumbnail(chosen.image_of(item_id, image_id)["image_id"])
         return Response(thumbnail, media_type="image/jpeg", headers={"Cache-Control": "private, max-age=600"})
 
     @router.get("/items/{item_id:path}", dependencies=known)
     def item(item_id: str, model: str = DEFAULT_LABEL) -> Item:
         """A product with its gallery images."""
         chosen = fleet.get(model)
-        _row(chosen, item_id, None)
-        return item_answer(chosen, model, item_id)
+        with _or_not_found():
+            return item_answer(chosen, model, item_id)
 
     @router.get("/similar/{item_id:path}", dependencies=known)
     def similar(
@@ -49,13 +52,19 @@ def catalogue_router(fleet: Fleet, gatekeeper: Gatekeeper, limits: Limits) -> AP
     ) -> SearchAnswer:
         """Images of other products most like one image of this product, its first one by default."""
         chosen = fleet.get(model)
-        return similar_answer(chosen, model, _row(chosen, item_id, image_id), read_k(k, limits.k))
+        with _or_not_found():
+            record = chosen.image_of(item_id, image_id)
+        wanted = read_k(k, limits.k)
+        with _or_not_found():  # of a store: the product may have gone meanwhile
+            return similar_answer(chosen, model, record, wanted)
 
     return router
 
 
-def _row(model: LoadedModel, item_id: str, image_id: str | None) -> int:
+@contextlib.contextmanager
+def _or_not_found() -> Iterator[None]:
+    """A product or an image that is not there is 404."""
     try:
-        return model.row_of(item_id, image_id)
+        yield
     except QueryError as error:
         raise Problem(404, "not-found", str(error), field=error.field, limit=error.limit) from None

@@ -23,13 +23,26 @@ from serving.work_queue import WorkQueue
 
 
 def change_router(
-    catalogue: LiveCatalogue | None, queue: WorkQueue, gatekeeper: Gatekeeper, meter: Meter, limits: Limits
+    catalogue: LiveCatalogue | None,
+    queue: WorkQueue,
+    gatekeeper: Gatekeeper,
+    meter: Meter,
+    limits: Limits,
+    *,
+    stored: bool = False,
 ) -> APIRouter:
-    """Without a catalogue every route says how to get one."""
+    """Without a catalogue every route says how products are changed instead.
+
+    Args:
+        stored: whether a store keeps the products.
+    """
     router = APIRouter(tags=["changes"], dependencies=[Depends(gatekeeper.admin)])
     one_at_a_time = asyncio.Lock()
 
     def kept() -> LiveCatalogue:
+        if stored:
+            words = "a store keeps the products: send an event to the stream that serving.ingest (or --ingest) reads"
+            raise Problem(403, "changes-by-events", words)
         if catalogue is None:
             raise Problem(403, "changes-off", "this server keeps no changes: start it with --changes FOLDER")
         return catalogue

@@ -2,6 +2,7 @@
 
     python -m serving --model models:/fashion-retriever@champion --port 8000
     python -m serving --bundle models/bundles/siamese
+    python -m serving --bundle models/bundles/siamese --store faiss:models/store --ingest nats://127.0.0.1:4222/products
 
 API keys and the admin token come from the environment: CROQUIS_API_KEYS ("name=key,name=key"), CROQUIS_ADMIN_TOKEN.
 """
@@ -18,12 +19,15 @@ from pathlib import Path
 
 import uvicorn
 
+from retrieval.vector_store import StoreError
 from serving.app import create_app
 from serving.change_log import ChangeLogError
 from serving.decoding import give_memory_back
 from serving.fleet import DEFAULT_LABEL
-from serving.settings import PAGE, Limits, Settings, SettingsError, access_from_environment
+from serving.settings import PAGE, IngestSettings, Limits, Settings, SettingsError, access_from_environment
 from serving.sources import BundleSource, ModelSource, SourceError
+
+WATCH_STORE = 5.0  # seconds; a version that is published is searched as soon
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -35,12 +39,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser().parse_args(arguments)
     give_memory_back()
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    logging.getLogger("great_expectations").setLevel(logging.WARNING)  # of --ingest: it tells what it does not register
     try:
         settings = settings_of(options)
         app = create_app(sources_of(options), settings)
     except SettingsError as error:
         parser().error(str(error))
-    except (SourceError, ChangeLogError) as error:
+    except (SourceError, ChangeLogError, StoreError) as error:
         sys.exit(f"error: {error}")
     config = uvicorn.Config(
         app,
@@ -90,8 +95,32 @@ def parser() -> argparse.ArgumentParser:
     )
     add("--batch", type=int, default=1, metavar="N", help="queries that one run of a net may answer")
     add("--queue", type=int, default=Settings().queue, help="queries that may wait; more are answered 429")
-    add("--watch", type=float, default=0.0, metavar="SECONDS", help="look models up anew this often; 0: never")
+    add(
+        "--watch",
+        type=float,
+        metavar="SECONDS",
+        help=f"look models and store up anew this often; 0: never (default: {WATCH_STORE:g} with --store, else 0)",
+    )
     add("--changes", metavar="FOLDER", type=Path, help="keep changes of the catalogue here, and allow them")
+    add(
+        "--store",
+        metavar="URI",
+        help="search the current version of faiss:FOLDER, milvus:FILE.db or milvus:http://HOST:PORT",
+    )
+    add("--catalogue", default=Settings().catalogue, help="name of the catalogue in the store")
+    add(
+        "--ingest",
+        metavar="URI",
+        help="take product events from nats://... or kafka://... into the store, in this process",
+    )
+    add("--ingest-images", metavar="FOLDER", type=Path, help="what paths of pictures in events are relative to")
+    add("--ingest-batch", type=int, default=IngestSettings("").batch, metavar="N", help="events embedded together")
+    add(
+        "--params",
+        type=Path,
+        default=IngestSettings("").params,
+        help="of --ingest: whose `validate` block has thresholds",
+    )
     add("--rate", type=float, default=0.0, help="requests per second of one client; 0: any number")
     add("--burst", type=int, default=20, help="requests that a client may send at once after a pause")
     add("--cors", metavar="ORIGIN", action="append", default=[], help="a web origin that browsers may call from")
@@ -107,9 +136,14 @@ def settings_of(options: argparse.Namespace) -> Settings:
         workers=max(os.cpu_count() or 1, options.batch) if options.workers is None else options.workers,
         batch=options.batch,
         queue=options.queue,
-        watch_seconds=options.watch,
+        watch_seconds=(WATCH_STORE if options.store else 0.0) if options.watch is None else options.watch,
         page=options.page,
         changes=options.changes,
+        store=options.store,
+        catalogue=options.catalogue,
+        ingest=IngestSettings(options.ingest, options.params, options.ingest_images, options.ingest_batch)
+        if options.ingest
+        else None,
         limits=Limits(image_bytes=options.max_image_bytes, pixels=options.max_pixels),
         access=access_from_environment(os.environ, options.rate, options.burst, options.cors),
     )

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 
 from retrieval.bundle import Bundle
+from retrieval.gallery import Record
 from retrieval.items import COLOUR
 from retrieval.query import MODES, QueryError
 from retrieval.retriever import Retriever
@@ -32,7 +33,9 @@ class LoadedModel:
 
     @property
     def identity(self) -> ModelName:
-        return ModelName(name=self.name, version=self.version, bundle=self.retriever.bundle.hash)
+        return ModelName(
+            name=self.name, version=self.version, bundle=self.retriever.bundle.hash, store=self.retriever.gallery.store
+        )
 
     @property
     def modes(self) -> list[str]:
@@ -42,37 +45,33 @@ class LoadedModel:
         method = self.retriever.bundle.manifest.method
         return ModelInfo(label=label, **self.identity.model_dump(), method=method, metrics=self.metrics)
 
-    @cached_property
     def filter_values(self) -> FilterValues:
         """Values with the number of gallery images that have them."""
-        items = self.retriever.items
-        names = items.attribute_counts()
+        counts = self.retriever.gallery.counts()
+        names = counts.attributes
         colours = {name.removeprefix(COLOUR): count for name, count in names.items() if name.startswith(COLOUR)}
         others = {name: count for name, count in names.items() if not name.startswith(COLOUR)}
-        return FilterValues(
-            category=_counts(items.category_counts()), attributes=_counts(others), colour=_counts(colours)
-        )
+        return FilterValues(category=_counts(counts.category), attributes=_counts(others), colour=_counts(colours))
 
-    def row_of(self, item_id: str, image_id: str | None) -> int:
-        """The row of one image of a product, its first one when `image_id` is None.
+    def image_of(self, item_id: str, image_id: str | None) -> Record:
+        """One image of a product, its first one when `image_id` is None.
 
         Raises:
             QueryError: when the product is unknown or has no such image.
         """
-        rows = self.retriever.items.rows_of(item_id)
+        images = self.retriever.gallery.images_of(item_id)
         if image_id is None:
-            return rows[0]
-        ids = self.retriever.items.image_ids
-        found = [row for row in rows if ids[row] == image_id]
+            return images[0]
+        found = [image for image in images if image["image_id"] == image_id]
         if not found:
-            raise QueryError("image_id", image_id, f"is none of the {len(rows)} images of {item_id!r}")
+            raise QueryError("image_id", image_id, f"is none of the {len(images)} images of {item_id!r}")
         return found[0]
 
     def prepare(self) -> None:
         """Does now what the first requests would wait for."""
         self.retriever.bundle.open_all()
         self.retriever.warm_up()
-        _ = self.filter_values, self.retriever.items.rows_by_item
+        _ = self.filter_values(), self.retriever.items.rows_by_item
 
 
 def load_model(
@@ -93,5 +92,5 @@ def load_model(
     return model
 
 
-def _counts(counted: dict[str, int]) -> list[Count]:
+def _counts(counted: Mapping[str, int]) -> list[Count]:
     return [Count(name=name, count=counted[name]) for name in sorted(counted)]

@@ -40,14 +40,30 @@ class Meter:
             "croquis_model_info", "1 for each loaded model.", ["label", "name", "version", "bundle"], registry=own
         )
 
+        self._stores = Gauge(
+            "croquis_store_info",
+            "1 for the version of the store that a model searches.",
+            ["label", "store"],
+            registry=own,
+        )
+        self._others: list[CollectorRegistry] = []
+
+    def join(self, other: CollectorRegistry) -> None:
+        """Shows what another part of the process counts, too."""
+        self._others.append(other)
+
     def set_models(self, models: Mapping[str, LoadedModel]) -> None:
         self._models.clear()
+        self._stores.clear()
         for label, model in models.items():
-            self._models.labels(label=label, **model.identity.model_dump()).set(1)
+            named = model.identity
+            self._models.labels(label, named.name, named.version, named.bundle).set(1)
+            if named.store is not None:
+                self._stores.labels(label, named.store).set(1)
 
     def add_steps(self, seconds: Mapping[str, float]) -> None:
         for step, value in seconds.items():
             self.steps.labels(step).observe(value)
 
     def text(self) -> bytes:
-        return generate_latest(self._registry)
+        return b"".join(generate_latest(registry) for registry in (self._registry, *self._others))

@@ -20,17 +20,22 @@ from serving.sources import SourceError
 def operations_router(fleet: Fleet, gatekeeper: Gatekeeper, meter: Meter, limits: Limits) -> APIRouter:
     router = APIRouter(tags=["operations"])
 
-    @router.get("/healthz")
+    def stores() -> dict[str, str] | None:
+        return {label: name for label, model in fleet.models().items() if (name := model.identity.store)} or None
+
+    @router.get("/healthz", response_model_exclude_none=True)
     async def healthz() -> Status:
         """Whether the process lives."""
-        return Status(status="ok")
+        return Status(status="ok", stores=stores())
 
-    @router.get("/readyz")
+    @router.get("/readyz", response_model_exclude_none=True)
     async def readyz(request: Request) -> Status:
-        """Whether the models are loaded and the server is not about to end."""
+        """Whether the models are loaded, a store that they search answers, and the server is not about to end."""
         if not request.app.state.ready:
             raise Problem(503, "not-ready", "the server is starting or ending")
-        return Status(status="ready")
+        for model in fleet.models().values():
+            await asyncio.to_thread(model.retriever.gallery.check)
+        return Status(status="ready", stores=stores())
 
     @router.get("/version")
     async def version() -> Version:

@@ -16,6 +16,7 @@ from starlette.responses import Response
 from retrieval.images import FORMATS as IMAGE_FORMATS
 from retrieval.images import ImageError, OversizedImageError
 from retrieval.query import QueryError
+from retrieval.vector_store import StoreError
 from serving.answers import ProblemBody
 from serving.change_log import ChangeLogError
 
@@ -108,6 +109,12 @@ def install_handlers(app: FastAPI) -> None:
     async def not_kept(request: Request, error: ChangeLogError) -> Response:
         logger.error("%s %s was not kept: %s", request.method, request.url.path, error)
         return Problem(507, "not-kept", "the change could not be kept on disk; nothing has changed").response()
+
+    @app.exception_handler(StoreError)
+    async def no_store(request: Request, error: StoreError) -> Response:
+        logger.error("%s %s: the store failed: %s", request.method, request.url.path, error)
+        detail = "the store that keeps the products does not answer; try again later"
+        return Problem(503, "store-unavailable", detail, headers={"Retry-After": "5"}).response()
 
     @app.exception_handler(RequestValidationError)
     async def validation(_: Request, error: RequestValidationError) -> Response:

@@ -6,6 +6,7 @@ import base64
 from collections.abc import Iterable, Sequence
 from urllib.parse import quote, urlencode
 
+from retrieval.gallery import Record
 from retrieval.hits import Answer, Hit
 from retrieval.images import encode_png
 from serving.answers import Item, ItemImage, Result, SearchAnswer, Timings
@@ -51,10 +52,9 @@ def search_answer(model: LoadedModel, label: str, asked: SearchRequest, answer: 
     )
 
 
-def similar_answer(model: LoadedModel, label: str, row: int, k: int) -> SearchAnswer:
-    """The images of other products most like the one in `row`; the attributes shared are the catalogue's."""
-    (record,) = model.retriever.items.records([row])
-    own = model.retriever.items.rows_of(record["item_id"])
+def similar_answer(model: LoadedModel, label: str, record: Record, k: int) -> SearchAnswer:
+    """The images of other products most like the one of `record`; the attributes shared are the catalogue's."""
+    own = model.retriever.gallery.images_of(record["item_id"])
     hits = model.retriever.similar(record["image_id"], k + len(own) - 1)
     others = [hit for hit in hits if hit.item_id != record["item_id"]][:k]
     return SearchAnswer(
@@ -67,12 +67,11 @@ def similar_answer(model: LoadedModel, label: str, row: int, k: int) -> SearchAn
 
 def item_answer(model: LoadedModel, label: str, item_id: str) -> Item:
     """A product; category and attributes are those of its first image."""
-    rows = model.retriever.items.rows_of(item_id)
-    first = model.retriever.items.records(rows[:1])[0]
-    ids = [model.retriever.items.image_ids[row] for row in rows]
+    images = model.retriever.gallery.images_of(item_id)
+    ids = [image["image_id"] for image in images]
     return Item(
         item_id=item_id,
-        category=first["category"],
-        attributes=first["attributes"],
+        category=images[0]["category"],
+        attributes=list(images[0]["attributes"]),
         images=[ItemImage(image_id=image_id, url=image_url(item_id, image_id, label)) for image_id in ids],
     )

@@ -68,6 +68,27 @@ class Access:
 
 
 @dataclass(frozen=True)
+class IngestSettings:
+    """Product events that the server itself takes into its store.
+
+    Attributes:
+        stream: URI of the stream.
+        params: file whose `validate` block has the rules' thresholds.
+        images: folder that paths of pictures in events are relative to; None when events carry them.
+        batch: events that are embedded and written together.
+    """
+
+    stream: str
+    params: Path = Path("params.yaml")
+    images: Path | None = None
+    batch: int = 16
+
+    def __post_init__(self) -> None:
+        if self.batch < 1:
+            raise SettingsError(f"ingest_batch = {self.batch}, must be at least 1")
+
+
+@dataclass(frozen=True)
 class Settings:
     """Everything but the models.
 
@@ -78,6 +99,9 @@ class Settings:
         watch_seconds: how often the models are looked up anew, 0 for never.
         page: folder of the web page.
         changes: folder where changes of the catalogue are kept; None when it cannot be changed.
+        store: URI of the store whose current version is searched; None for each bundle's own images.
+        catalogue: name of the catalogue in it.
+        ingest: what brings products into that store from within this process; None for nothing.
     """
 
     workers: int = field(default_factory=lambda: os.cpu_count() or 1)
@@ -86,6 +110,9 @@ class Settings:
     watch_seconds: float = 0.0
     page: Path = PAGE
     changes: Path | None = None
+    store: str | None = None
+    catalogue: str = "catalogue"
+    ingest: IngestSettings | None = None
     limits: Limits = Limits()
     access: Access = field(default_factory=Access)
 
@@ -100,6 +127,10 @@ class Settings:
         ):
             if not value >= least:
                 raise SettingsError(f"{name} = {value}, must be at least {least}")
+        if self.store and self.changes:
+            raise SettingsError("--changes keeps changes beside a bundle; products of a --store are changed by events")
+        if self.ingest and not self.store:
+            raise SettingsError("--ingest needs --store: where the products go")
 
 
 def access_from_environment(environment: Mapping[str, str], rate: float, burst: int, origins: list[str]) -> Access:

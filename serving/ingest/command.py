@@ -21,8 +21,9 @@ from prometheus_client import start_http_server
 from params import load_params
 from retrieval.bundle import BundleError
 from retrieval.retriever import Retriever
+from retrieval.store_fill import spec_of
 from retrieval.stores import Stores, open_stores
-from retrieval.vector_store import StoreError, StoreSpec, VectorStore
+from retrieval.vector_store import StoreError, VectorStore
 from serving.ingest.consumer import Ingest
 from serving.ingest.handler import Handler
 from serving.ingest.meter import OUTCOMES, IngestMeter
@@ -44,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         retriever = Retriever.load(options.bundle)
         stores = open_stores(options.to, options.catalogue)
         store = store_of(stores, retriever, options.store_version, options.create, options.kind)
-        stream = open_stream(options.source, options.group, options.redeliver)
+        stream = open_stream(options.source, options.group or store.name, options.redeliver)
         handler = Handler(retriever, store, settings, options.images)
     except (BundleError, StoreError, StreamError, ValueError) as error:
         sys.exit(f"error: {error}")
@@ -71,9 +72,7 @@ def store_of(stores: Stores, retriever: Retriever, version: str | None, create: 
         StoreError: when there is none, or it belongs to another bundle.
     """
     if create and version is None and stores.current is None:
-        encoder = retriever.bundle.manifest.encoder
-        spec = StoreSpec(retriever.bundle.hash, encoder.head, encoder.metric, encoder.dim, kind)
-        stores.publish(stores.create(spec).name)
+        stores.publish(stores.create(spec_of(retriever.bundle, kind)).name)
     return stores.open(retriever.bundle.hash, version)
 
 
@@ -93,7 +92,10 @@ def parser() -> argparse.ArgumentParser:
     add("--kind", default="flat", choices=("flat", "hnsw"), help="of a version that is made")
     add("--images", type=Path, metavar="FOLDER", help="what paths of pictures in events are relative to")
     add("--params", type=Path, default=Path("params.yaml"), help="whose `validate` block has the rules' thresholds")
-    add("--group", default="ingest", help="consumers that share the work")
+    add(
+        "--group",
+        help="consumers that share the work (default: the version's name, so that each version gets every event)",
+    )
     add("--batch", type=int, default=64, help="events that are embedded and written together")
     add("--wait", type=float, default=0.5, metavar="SECONDS", help="for the first event of a batch")
     add(

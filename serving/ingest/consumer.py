@@ -6,12 +6,14 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from retrieval.vector_store import StoreError
-from serving.ingest.handler import Handler, Outcome
 from serving.ingest.meter import IngestMeter
 from serving.ingest.stream import Message, Stream, StreamError
+
+if TYPE_CHECKING:
+    from serving.ingest.handler import Handler, Outcome
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")

@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 
 from params.data import Validate
+from retrieval.described import Described, describe, thumbnail_side
 from retrieval.images import crop, decode_image
 from retrieval.nets import AT_A_TIME
 from retrieval.product import ProductPicture
 from retrieval.retriever import Retriever
 from retrieval.stored_items import ItemState, apply, known_versions, newest
-from retrieval.vector_index import Vectors
 from retrieval.vector_store import StoredImage, StoreError, VectorStore
 from serving.ingest.event import EventError, ProductEvent, parse_event
 from validation.single import image_reasons
@@ -58,7 +58,7 @@ class Handler:
     """Applies events to a store with a bundle's encoder.
 
     Args:
-        retriever: its encoder embeds; its own gallery is not used.
+        retriever: its nets look at the pictures; of its own gallery only the size of the thumbnails is used.
         store: of that bundle.
         settings: of the rules of the stage `validate`.
         images: folder that paths in events are relative to.
@@ -77,6 +77,7 @@ class Handler:
         self._store = store
         self._settings = settings
         self._images = images
+        self._side = thumbnail_side(retriever.bundle.items)
 
     def handle(self, bodies: Sequence[bytes]) -> Outcome:
         """Applies what is good and new in a batch; in the store when this returns. The same batch may come again.
@@ -94,11 +95,9 @@ class Handler:
         fresh = [state for name, state in chosen.items() if known[name].admits(state.version, not state.images)]
         with done.step("encode"):
             wanted = [pictures[image.image_id] for state in fresh for image in state.images]
-            vectors = self._encoded(wanted)
+            seen = self._described(wanted)
         with done.step("store"):
-            ends = np.cumsum([len(state.images) for state in fresh], dtype=np.int64)[:-1]
-            parts = np.split(vectors, ends) if fresh else []
-            apply(self._store, [replace(state, vectors=part) for state, part in zip(fresh, parts, strict=True)], known)
+            apply(self._store, list(_completed(fresh, seen)), known)
         done.images = len(wanted)
         done.counts.update(applied=len(fresh), stale=len(events) - len(fresh), rejected=len(done.rejected))
         return done
@@ -120,13 +119,14 @@ class Handler:
             done.rejected.setdefault(places[number], "; ".join(faults))
         return [event for place, event in events.items() if place not in done.rejected]
 
-    def _encoded(self, pictures: Sequence[ProductPicture]) -> Vectors:
-        """Vectors (n, dim), a few decoded pictures in memory at a time."""
-        parts = [np.empty((0, self._store.spec.dim), dtype=np.float32)]
+    def _described(self, pictures: Sequence[ProductPicture]) -> list[Described]:
+        """What the nets say of the pictures, in their order; a few decoded pictures are in memory at a time."""
+        parts: list[Described] = []
         for start in range(0, len(pictures), AT_A_TIME):
             some = pictures[start : start + AT_A_TIME]
-            parts.append(self._retriever.encode_photos([crop(decode_image(p.data), p.bbox) for p in some]))
-        return np.concatenate(parts)
+            photos = [crop(decode_image(picture.data), picture.bbox) for picture in some]
+            parts.append(describe(self._retriever.nets, photos, self._side))
+        return parts
 
 
 def _state(event: ProductEvent) -> ItemState:
@@ -138,6 +138,28 @@ def _state(event: ProductEvent) -> ItemState:
         for picture in product.pictures
     ]
     return ItemState(event.item_id, event.version, tuple(images))
+
+
+def _completed(states: Sequence[ItemState], parts: Sequence[Described]) -> Iterator[ItemState]:
+    """The states with what was seen of their images, which come in the same order."""
+    seen = [
+        values
+        for part in parts
+        for values in zip(part.vectors, part.predicted, part.probabilities, part.thumbnails, strict=True)
+    ]
+    start = 0
+    for state in states:
+        own = seen[start : start + len(state.images)]
+        start += len(own)
+        if not own:
+            yield state
+            continue
+        vectors, predicted, held, thumbnails = zip(*own, strict=True)
+        images = [
+            replace(image, predicted=tuple(names), probabilities=cell)
+            for image, names, cell in zip(state.images, predicted, held, strict=True)
+        ]
+        yield replace(state, images=tuple(images), vectors=np.stack(vectors), thumbnails=tuple(thumbnails))
 
 
 def _catalogue_rows(place: int, event: ProductEvent) -> Iterator[Mapping[str, Any]]:

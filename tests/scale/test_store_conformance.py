@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import threading
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -95,6 +96,32 @@ def test_a_filter_finds_what_passes_and_nothing_else(store: VectorStore, filters
     query = vectors(1, seed=6)
     expected = nearest([GALLERY[row] for row in rows], VECTORS[rows], query[0], 7) if rows else []
     assert found(store.search(query, 7, filters)[0]) == [name for name, _ in expected]
+
+
+def test_what_the_nets_saw_comes_back_with_vector_and_thumbnail(store: VectorStore) -> None:
+    """Bytes of every value, words that expressions trip over, and an image that nobody looked at."""
+    everything = bytes(range(256))
+    seen = dataclasses.replace(image(1, name="seen"), predicted=("sleeve:long", AWKWARD), probabilities=everything)
+    plain, two = image(2, name="seen"), vectors(2, seed=11)
+    store.upsert([seen, plain], two, [everything * 100, b""])
+    names = [seen.image_id, plain.image_id]
+    assert store.get(names) == {seen.image_id: seen, plain.image_id: plain}
+    assert store.search(two[:1], 1)[0][0].image == seen
+    assert store.thumbnails([*names, "never there"]) == {names[0]: everything * 100, names[1]: b""}
+    kept = store.vectors([*names, "never there"])
+    assert set(kept) == set(names)
+    for number, name in enumerate(names):
+        unit = two[number] / np.linalg.norm(two[number])
+        np.testing.assert_allclose(kept[name], unit, atol=1e-6)
+        np.testing.assert_allclose(store.search(two[number : number + 1], 1)[0][0].vector, unit, atol=1e-6)
+    assert store.delete(names) == 2
+    assert (store.thumbnails(names), store.vectors(names)) == ({}, {})
+
+
+def test_words_are_counted(store: VectorStore) -> None:
+    words = store.words()
+    assert words["category"] == Counter(each.category for each in GALLERY)
+    assert words["attributes"] == Counter(name for each in GALLERY for name in each.attributes)
 
 
 def test_recall_under_a_filter_on_a_graph(stores: Stores) -> None:
@@ -198,8 +225,10 @@ def test_a_store_of_another_bundle_is_refused(stores: Stores, store: VectorStore
 
 def test_a_snapshot_is_the_same_from_every_engine(store: VectorStore, tmp_path_factory: pytest.TempPathFactory) -> None:
     folder = tmp_path_factory.mktemp("snapshot")
+    shown = image(1, name="shown")
+    store.upsert([shown], vectors(1, seed=12), [b"a JPEG"])
     store.bury({"buried": 9})
-    assert save_snapshot(store, folder / "saved") == IMAGES
+    assert save_snapshot(store, folder / "saved") == IMAGES + 1
     with pytest.raises(StoreError, match="exists: give a new folder"):
         save_snapshot(store, folder / "saved")
     other = open_stores(f"faiss:{folder / 'restored'}")
@@ -209,6 +238,8 @@ def test_a_snapshot_is_the_same_from_every_engine(store: VectorStore, tmp_path_f
         assert found(mine) == found(theirs)
         np.testing.assert_allclose([m.score for m in mine], [m.score for m in theirs], atol=1e-6)
     assert restored.get([GALLERY[3].image_id]) == {GALLERY[3].image_id: GALLERY[3]}
+    assert restored.thumbnails([shown.image_id]) == {shown.image_id: b"a JPEG"}
+    assert store.delete([shown.image_id]) == 1
     assert (restored.spec, restored.graves()["buried"]) == (store.spec, 9)
     other.close()
 
@@ -236,3 +267,13 @@ def test_binary_codes_are_compared_by_hamming_or_refused(engine: Engine, stores:
 def test_product_codes_are_refused(stores: Stores) -> None:
     with pytest.raises(StoreError, match="product codes need the bundle's own index"):
         stores.create(StoreSpec("ef" * 32, "pq", "l2", DIM))
+
+
+def test_a_picture_too_large_for_the_engine_is_named(engine: Engine, store: VectorStore) -> None:
+    large, vector = image(3, name="large"), vectors(1, seed=13)
+    if engine.name == "faiss":
+        store.upsert([large], vector, [b"x" * 60_000])
+        assert store.delete([large.image_id]) == 1
+        return
+    with pytest.raises(StoreError, match=r"has 60000 bytes, Milvus keeps 49151: build .* lower index\.thumbnail"):
+        store.upsert([large], vector, [b"x" * 60_000])

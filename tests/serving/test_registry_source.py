@@ -11,6 +11,9 @@ from typing import Self
 import httpx
 import pytest
 
+from retrieval.bundle import Bundle
+from retrieval.store_fill import fill
+from retrieval.stores import open_stores
 from serving.answers import ModelName
 from serving.app import create_app
 from serving.client import Client
@@ -107,6 +110,28 @@ def test_promotion_and_rollback_reach_the_server_without_a_lost_request(project:
     assert len(searching.models) > 40
     assert order[0] == "1"
     assert order[-1] == "2"
+
+
+@pytest.mark.slow
+def test_a_champion_and_the_one_before_search_their_versions_of_the_store(project: Project, tmp_path: Path) -> None:
+    registry, uri = project.registry, f"faiss:{tmp_path / 'store'}"
+    if registry.aliases()["champion"] == 2:
+        rollback(registry)
+    stores, versions = open_stores(uri), {}
+    for number in (1, 2):
+        versions[str(number)] = fill(stores, Bundle.load(registry.bundle_folder(number))).name
+        stores.publish(versions[str(number)])
+    stores.close()
+    settings = Settings(workers=2, store=uri, watch_seconds=0.2)
+    with listening(create_app({"champion": RegistrySource.open(URI, project.root)}, settings)) as address:
+        with Searching(address) as searching:
+            searching.until("1")
+            for arguments, version in ((["--apply", "--version", "2"], "2"), (["--rollback"], "1")):
+                assert promote_command(arguments) == 0
+                searching.until(version)
+        assert not searching.failures
+        assert {model.version: model.store for model in searching.models} == versions
+        assert len({(model.version, model.store) for model in searching.models}) == 2
 
 
 @pytest.mark.slow

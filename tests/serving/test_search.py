@@ -35,7 +35,8 @@ def test_ids_and_scores_are_the_retrievers(client: TestClient, retriever: Retrie
     assert scored(answer) == [(hit.image_id, hit.item_id, hit.score) for hit in hits]
     assert [result["rank"] for result in answer["results"]] == list(range(1, 8))
     assert answer["mode"] == mode
-    assert answer["model"] == {"name": "siamese", "version": "local", "bundle": retriever.bundle.hash}
+    named = {"name": "siamese", "version": "local", "bundle": retriever.bundle.hash, "store": None}
+    assert answer["model"] == named
 
 
 def test_defaults_are_twenty_photos_without_extras(client: TestClient, retriever: Retriever) -> None:
