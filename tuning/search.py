@@ -78,8 +78,8 @@ def claim(study: optuna.Study, task: Task, total: int, lock: AbstractContextMana
         with warnings.catch_warnings():  # `ask` knows nothing of `alive`
             warnings.filterwarnings("ignore", "Heartbeat of storage is supposed")
             trial = study.ask(dict(task.space))
+        sign_of_life(study, trial)  # before the signature: what is unsigned is dead after a minute
         trial.set_user_attr(WORKER, this_worker())
-        sign_of_life(study, trial)
     return trial
 
 
