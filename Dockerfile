@@ -1,4 +1,4 @@
-# The search server on a bundle, without torch and without MLflow.
+# The search server, without torch: on a bundle, and by deploy/compose.yaml also on a registry, with the ingest beside it.
 #
 #   docker build -t croquis .
 #   docker run --rm -p 127.0.0.1:8000:8000 -v "$PWD/models/bundles/siamese:/bundle:ro" -v croquis-changes:/changes croquis
@@ -9,12 +9,14 @@ ENV PYTHONUNBUFFERED=1 \
     OMP_WAIT_POLICY=passive \
     OMP_NUM_THREADS=1
 
+# Of pyproject.toml; deploy/compose.yaml adds what the registry, the ingest and the store need.
+ARG EXTRAS=serving
 WORKDIR /build
 COPY . .
 # hadolint ignore=DL3013
-RUN pip install --no-cache-dir '.[serving]' && rm -rf /build/* \
+RUN pip install --no-cache-dir ".[$EXTRAS]" && rm -rf /build/* \
     && useradd --uid 10001 --no-create-home --shell /usr/sbin/nologin croquis \
-    && mkdir /changes && chown croquis /changes
+    && mkdir /changes /backup && chown croquis /changes /backup
 
 WORKDIR /
 USER 10001

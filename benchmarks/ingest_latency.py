@@ -30,8 +30,8 @@ from benchmarks.ingest_processes import PATIENCE, Running, Setting, serving
 from retrieval.files import write_json
 from serving.client import Client
 from serving.ingest.event import event_body
-from serving.ingest.fill import main as fill
 from serving.ingest.stream import Stream, open_stream
+from serving.versions import main as versions
 
 REPORT = Path("reports/benchmarks/ingest_latency.json")
 K = 10
@@ -50,7 +50,7 @@ def measure(setting: Setting, store: str, own_ingest: bool, folder: Path) -> dic
     """
     with running(nats_server(folder)) as broker:
         stream = f"nats://127.0.0.1:{broker.port}/products"
-        fill(["--bundle", str(setting.bundle), "--to", store, "--publish"])
+        versions(["--store", store, "fill", "--bundle", str(setting.bundle), "--publish"])
         with serving(setting, store, own_ingest, stream) as started:
             figures = {"latency": latency(setting, started)}
             if setting.burst:

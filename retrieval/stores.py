@@ -50,6 +50,21 @@ class Stores(ABC):
         Raises:
             StoreError: when there is no such version, or its vectors come from another bundle.
         """
+        store = self.look_at(version)
+        found = store.spec.bundle
+        if found != bundle:
+            raise StoreError(
+                f"{store.name} in {self.uri} holds vectors of the bundle {found[:12]}, not of {bundle[:12]}: publish a "
+                "version that was made with this bundle, or use the bundle that the store names"
+            )
+        return store
+
+    def look_at(self, version: str | None = None) -> VectorStore:
+        """A version (the current one by default), whichever bundle it is of: to be counted or copied, not searched.
+
+        Raises:
+            StoreError: when there is no such version.
+        """
         named = version or self.current
         if named is None:
             raise StoreError(f"{self.uri} has no current version of {self.name!r}: create one, fill it and publish it")
@@ -57,12 +72,6 @@ class Stores(ABC):
             if named not in self.versions():
                 raise StoreError(f"{self.uri} has no version {named!r}; it has {', '.join(self.versions()) or 'none'}")
             self._open[named] = self._load(named)
-        found = self._open[named].spec.bundle
-        if found != bundle:
-            raise StoreError(
-                f"{named} in {self.uri} holds vectors of the bundle {found[:12]}, not of {bundle[:12]}: publish a version "
-                "that was made with this bundle, or use the bundle that the store names"
-            )
         return self._open[named]
 
     def publish(self, version: str) -> None:

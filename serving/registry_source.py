@@ -67,6 +67,14 @@ class RegistrySource:
             raise SourceError(f"{version} of {self.registry.model} holds another bundle, {model.identity.bundle}")
         return str(version.number), model
 
+    def bundle_folder(self) -> Path:
+        """A local folder with the bundle of the version that is meant now."""
+        version = self._version()
+        try:
+            return self.registry.bundle_folder(version.number)
+        except Exception as error:  # MLflow, SQLAlchemy and requests share no base class
+            raise SourceError(f"{version} of {self.registry.model} cannot be pulled: {error}") from error
+
     def _version(self) -> Version:
         try:
             found = self.registry.version(self.number) if self.number else self.registry.holder(str(self.alias))

@@ -23,6 +23,7 @@ from retrieval.catalog import CatalogError
 from tracking.environment import project_root, quiet
 from tracking.evaluations import EvaluationError
 from tuning.job import Job, Kind, Outcome, run_study
+from tuning.storage import HEARTBEAT, SILENCE
 from tuning.task import TuneError
 from tuning.write_back import write_back
 
@@ -104,9 +105,8 @@ def closing_words(written: bool) -> str:
 def _job(asked: argparse.Namespace, kind: Kind, root: Path) -> Job:
     own = {"epochs": asked.epochs, "also": asked.also} if kind == "margin" else {}
     other = {"method": asked.method, "metric": asked.metric} if kind == "rerank" else {}
-    return Job(
-        kind, root, TRIALS[kind] if asked.trials is None else asked.trials, asked.workers, asked.storage, **own, **other
-    )
+    trials = TRIALS[kind] if asked.trials is None else asked.trials
+    return Job(kind, root, trials, asked.workers, asked.storage, asked.heartbeat, **own, **other)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -115,6 +115,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--trials", type=int, metavar="N", help=f"of the study in all; by default {TRIALS}")
     parser.add_argument("--workers", type=int, default=1, metavar="K", help="processes on the study")
     parser.add_argument("--storage", metavar="URL", help="an Optuna RDB URL; by default mlruns/optuna.log")
+    parser.add_argument(
+        "--heartbeat", type=int, default=HEARTBEAT, metavar="SECONDS",
+        help=f"of a worker on a database: silent for {SILENCE} times as long, it is dead (default {HEARTBEAT})",
+    )  # fmt: skip
     parser.add_argument("--write", action="store_true", help="put the best into params.yaml")
     parser.add_argument("--epochs", type=int, metavar="E", help="margin: length of a trial; by default a third")
     parser.add_argument(

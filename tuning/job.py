@@ -19,7 +19,8 @@ from params import load_params
 from tracking.environment import quiet, store_root
 from tracking.projection import FAILED, KILLED
 from tuning.search import search
-from tuning.study import best_trial, bury_the_dead, done, open_storage, open_study
+from tuning.storage import HEARTBEAT, open_storage, origin, study_lock
+from tuning.study import best_trial, bury_the_dead, done, open_study
 from tuning.sweep import measure_anchors, sweep
 from tuning.task import Task, TuneError
 from tuning.tracker import StudyRun, study_run
@@ -37,6 +38,7 @@ class Job:
     Attributes:
         trials: of the study in all, earlier runs included.
         storage: an SQLAlchemy URL; None for the journal file in mlruns/.
+        heartbeat: seconds between two signs of life of a worker on a database.
         epochs, also: of `margin`.
         method, metric: of `rerank`.
     """
@@ -46,13 +48,14 @@ class Job:
     trials: int
     workers: int = 1
     storage: str | None = None
+    heartbeat: int = HEARTBEAT
     epochs: int | None = None
     also: tuple[str, ...] = ()
     method: str | None = None
     metric: str | None = None
 
     def __post_init__(self) -> None:
-        for name in ("trials", "workers", "epochs"):
+        for name in ("trials", "workers", "heartbeat", "epochs"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise TuneError(f"--{name} is {value}, must be at least 1")
@@ -91,21 +94,27 @@ def make_task(job: Job) -> Task:
 def run_study(job: Job) -> Outcome:
     """Begins or continues the study until it has `job.trials` trials; `rerank` measures its anchors in any case.
 
+    Callers on several machines share a study in a database, and each goes on until all trials are done.
+
     Raises:
         TuneError: when it cannot start, or workers keep dying.
         KeyboardInterrupt: after Ctrl-C; the study stays, and the next call goes on with it.
     """
     prepare()
     task = make_task(job)
-    study = open_study(task, open_storage(job.storage, job.root))
+    storage = open_storage(job.storage, job.root, job.heartbeat)
     with _lock(job, task):
+        study = open_study(task, storage)
+    run = study_run(job.root)
+    with study_lock(study, _lock(job, task)):
         bury_the_dead(study)
-    before, run = done(study), study_run(job.root)
-    run.open(study, task, job.root)
+        run.open(study, task, job.root)
+    before = done(study)
     start = time.perf_counter()
     try:
         if job.kind == "rerank":
-            measure_anchors(study, task)
+            with study_lock(study, _lock(job, task)):
+                measure_anchors(study, task)
         _work_until_done(job, task, study, run)
         seconds, best = time.perf_counter() - start, best_trial(study, task)
     except (KeyboardInterrupt, SystemExit):
@@ -114,7 +123,8 @@ def run_study(job: Job) -> Outcome:
     except BaseException:
         run.finish(FAILED)
         raise
-    run.close(study, best)
+    with study_lock(study, _lock(job, task)):
+        run.close(study, best)
     return Outcome(task, study, best, _anchors(study, task), before, done(study), seconds)
 
 
@@ -142,7 +152,7 @@ def _work_until_done(job: Job, task: Task, study: optuna.Study, run: StudyRun) -
 
 def _work(job: Job, task: Task, study: optuna.Study, run: StudyRun, share: int, worker: int) -> None:
     if job.kind == "rerank":
-        sweep(study, task, share, worker)
+        sweep(study, task, share, worker + origin(study, job.root), job.trials)
     else:
         search(study, task, job.trials, _lock(job, task), run.log_trial)
 
@@ -178,7 +188,7 @@ def work_alone(job: Job, share: int, worker: int, run_id: str | None) -> None:
     logging.getLogger("tuning").setLevel(logging.INFO)
     prepare()
     task = make_task(job)
-    study = open_study(task, open_storage(job.storage, job.root))
+    study = open_study(task, open_storage(job.storage, job.root, job.heartbeat))
     run = study_run(job.root)
     run.join(run_id)
     try:

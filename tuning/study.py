@@ -1,4 +1,4 @@
-"""Studies that survive kills: where they lie, how many trials they have, and what becomes of a dead worker's trial."""
+"""Studies that survive kills: how many trials they have, and what becomes of a dead worker's trial."""
 
 from __future__ import annotations
 
@@ -10,40 +10,17 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 import optuna
-from optuna.storages import BaseStorage, JournalStorage, RDBStorage
-from optuna.storages.journal import JournalFileBackend
+from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState
 
-from tracking.environment import store_root
+from tuning.storage import fail_the_silent, has_heartbeat, try_again
 from tuning.task import Point, Task, TuneError
 
-JOURNAL = Path("mlruns/optuna.log")
 WORKER = "worker"  # trial attribute: host/pid/start
-RETRY_OF = "retry_of"
 ANCHOR = "anchor"
-RETRIES = 1  # a trial that kills its worker each time must not do so for ever
 DONE = (TrialState.COMPLETE, TrialState.PRUNED)
 SILENT_SECONDS = 60  # between asking for a trial and signing it
 ABROAD = timedelta(days=1)  # after which a trial of another machine counts as dead
-
-
-def open_storage(url: str | None, root: Path) -> BaseStorage:
-    """The storage at an SQLAlchemy URL; by default a journal file, which several processes can share.
-
-    Raises:
-        TuneError: when it cannot be opened.
-    """
-    if url is None:
-        path = store_root(root) / JOURNAL
-        path.parent.mkdir(parents=True, exist_ok=True)
-        return JournalStorage(JournalFileBackend(str(path)))
-    if "://" not in url:
-        raise TuneError(f"--storage {url!r} is not a database URL, e.g. postgresql+psycopg://user@host/name")
-    try:
-        return RDBStorage(url)
-    except Exception as error:  # SQLAlchemy, its drivers and Optuna share no base class
-        reason = (str(error).strip() or repr(error)).splitlines()[0]
-        raise TuneError(f"the storage cannot be opened: {reason}. Correct --storage or leave it out") from error
 
 
 def open_study(task: Task, storage: BaseStorage) -> optuna.Study:
@@ -107,11 +84,13 @@ def sampler(task: Task, trials: int) -> optuna.samplers.BaseSampler:
 def bury_the_dead(study: optuna.Study) -> list[int]:
     """Marks the trials of dead workers as failed and lines their params up once more; returns their numbers.
 
+    A worker of this machine is dead when its process is gone; one of another when the storage has not heard of it for long.
     Call it under the study's lock: between asking for a trial and signing it, a trial looks dead.
     """
-    buried = []
+    heard = has_heartbeat(study)
+    buried = fail_the_silent(study) if heard else []
     for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-        if is_dead(trial):
+        if is_dead(trial, heard):
             give_up(study, trial)
             buried.append(trial.number)
     return buried
@@ -119,19 +98,19 @@ def bury_the_dead(study: optuna.Study) -> list[int]:
 
 def give_up(study: optuna.Study, trial: FrozenTrial) -> None:
     """Marks a trial as failed and lines its params up once more, unless it was a retry itself."""
-    study.tell(trial.number, state=TrialState.FAIL)
-    if int(trial.user_attrs.get("tries", 1)) <= RETRIES and trial.params:
-        tries = int(trial.user_attrs.get("tries", 1)) + 1
-        study.enqueue_trial(dict(trial.params), user_attrs={RETRY_OF: trial.number, "tries": tries})
+    if not study.get_trials(deepcopy=False)[trial.number].state.is_finished():  # else another machine has buried it
+        study.tell(trial.number, state=TrialState.FAIL)
+        try_again(study, trial)
 
 
-def is_dead(trial: FrozenTrial) -> bool:
+def is_dead(trial: FrozenTrial, heard: bool = False) -> bool:
+    """Whether a running trial's worker is gone; `heard`: the storage knows it of other machines' workers."""
     age = datetime.now() - trial.datetime_start if trial.datetime_start else ABROAD
     host, _, process = str(trial.user_attrs.get(WORKER, "")).partition("/")
     if not host:
         return age.total_seconds() > SILENT_SECONDS
     if host != socket.gethostname():
-        return age >= ABROAD
+        return not heard and age >= ABROAD
     return process != identity(int(process.partition("/")[0]))
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from tuning.study import ANCHOR, missing_anchors, sampler
+from tuning.study import ANCHOR, done, missing_anchors, sampler
 from tuning.task import Task
 
 BATCH = 50  # trials between two looks at what the other workers have found
@@ -25,15 +25,16 @@ def measure_anchors(study: optuna.Study, task: Task) -> None:
         _store(study, task, trial, task.measure(trial).value, anchor=True)
 
 
-def sweep(study: optuna.Study, task: Task, trials: int, worker: int = 0) -> None:
+def sweep(study: optuna.Study, task: Task, trials: int, worker: int = 0, total: int | None = None) -> None:
     """Adds `trials` measured trials to the study.
 
     Args:
         worker: number of this process among those on the study; each proposes by a seed of its own.
+        total: adds no more than the study then lacks of it, as workers on other machines add theirs.
     """
-    while trials > 0:
+    while (left := trials if total is None else min(trials, total - done(study))) > 0:
         known = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-        size = min(BATCH, trials)
+        size = min(BATCH, left)
         _sweep_batch(study, task, known, size, worker)
         trials -= size
 

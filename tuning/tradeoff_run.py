@@ -16,7 +16,8 @@ from retrieval.files import write_bytes
 from tracking.projection import FINISHED, Projection
 from tracking.store import try_store
 from tuning.job import prepare
-from tuning.study import done, open_storage
+from tuning.storage import open_storage
+from tuning.study import done
 from tuning.tracker import EXPERIMENT, STUDY_TAG
 from tuning.tradeoff import DIRECTIONS, OBJECTIVES, Tradeoff, front, measured_trials, rows
 

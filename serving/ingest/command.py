@@ -1,7 +1,8 @@
 """`python -m serving.ingest`: product events from a stream into a store, embedded by a bundle's encoder.
 
     python -m serving.ingest --from nats://127.0.0.1:4222/products --to faiss:models/store --bundle models/bundles/siamese
-    python -m serving.ingest --from kafka://kafka:9092/products --to milvus:http://milvus:19530 --bundle models/bundles/dhd
+    python -m serving.ingest --from kafka://kafka:9092/products --to milvus:http://milvus:19530 \\
+        --model models:/fashion-retriever@champion
 
 Events: serving/ingest/event.py and docs/scale.md. SIGTERM and Ctrl-C end it when the batch under way is committed.
 """
@@ -24,10 +25,12 @@ from retrieval.retriever import Retriever
 from retrieval.store_fill import spec_of
 from retrieval.stores import Stores, open_stores
 from retrieval.vector_store import StoreError, VectorStore
+from serving.bundle_options import add_bundle_options, bundle_folder
 from serving.ingest.consumer import Ingest
 from serving.ingest.handler import Handler
 from serving.ingest.meter import OUTCOMES, IngestMeter
 from serving.ingest.stream import StreamError, open_stream
+from serving.sources import SourceError
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -42,14 +45,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     meter = IngestMeter()
     try:
         settings = load_params(options.params).validate_
-        retriever = Retriever.load(options.bundle)
+        retriever = Retriever.load(bundle_folder(options))
         stores = open_stores(options.to, options.catalogue)
         store = store_of(stores, retriever, options.store_version, options.create, options.kind)
         stream = open_stream(options.source, options.group or store.name, options.redeliver)
         handler = Handler(retriever, store, settings, options.images)
-    except (BundleError, StoreError, StreamError, ValueError) as error:
+    except (BundleError, SourceError, StoreError, StreamError, ValueError) as error:
         sys.exit(f"error: {error}")
-    start_http_server(options.metrics_port, addr="127.0.0.1", registry=meter.registry)
+    start_http_server(options.metrics_port, addr=options.metrics_host, registry=meter.registry)
     print(f"{options.source} -> {store.name} in {options.to} (Ctrl-C ends it)", flush=True)
     try:
         Ingest(stream, handler, meter, options.batch, options.wait).run(stop, options.until_idle)
@@ -85,7 +88,7 @@ def parser() -> argparse.ArgumentParser:
         "--from", dest="source", required=True, metavar="URI", help="nats://HOST:PORT/STREAM or kafka://HOST:PORT/TOPIC"
     )
     add("--to", required=True, metavar="URI", help="faiss:FOLDER, milvus:FILE.db or milvus:http://HOST:PORT")
-    add("--bundle", required=True, type=Path, metavar="FOLDER", help="whose encoder embeds the pictures")
+    add_bundle_options(asked, "whose encoder embeds the pictures")
     add("--catalogue", default="catalogue", help="name of the catalogue in the store")
     add("--store-version", metavar="NAME", help="a version of it; the current one by default")
     add("--create", action="store_true", help="make and publish a version where none is current")
@@ -106,5 +109,6 @@ def parser() -> argparse.ArgumentParser:
         help="NATS: when an event that was not done comes again",
     )
     add("--until-idle", type=float, metavar="SECONDS", help="end when nothing has come for so long")
-    add("--metrics-port", type=int, default=9464, help="of http://127.0.0.1:PORT/metrics; 0 for any free one")
+    add("--metrics-port", type=int, default=9464, help="of http://HOST:PORT/metrics; 0 for any free one")
+    add("--metrics-host", metavar="HOST", default="127.0.0.1", help="where metrics may be asked for")
     return asked

@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -82,9 +83,17 @@ def dvc(folder: Path, *arguments: str) -> str:
     return module(folder, "dvc", *arguments)
 
 
-def module(folder: Path, name: str, *arguments: str, code: int = 0, programs: Path | None = None) -> str:
-    """What `python -m NAME` wrote; the test fails when it ends with another code."""
-    command, surroundings = [sys.executable, "-m", name, *arguments], environment(*([programs] if programs else ()))
+def module(
+    folder: Path,
+    name: str,
+    *arguments: str,
+    code: int = 0,
+    programs: Path | None = None,
+    variables: Mapping[str, str] | None = None,
+) -> str:
+    """What `python -m NAME` wrote with these environment variables more; the test fails when it ends with another code."""
+    command = [sys.executable, "-m", name, *arguments]
+    surroundings = environment(*([programs] if programs else ())) | dict(variables or {})
     done = subprocess.run(command, cwd=folder, env=surroundings, capture_output=True, text=True)
     assert done.returncode == code, f"{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
     return done.stdout + done.stderr

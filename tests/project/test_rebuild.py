@@ -137,8 +137,9 @@ def test_it_is_restored_from_the_cache_and_from_the_remote(
     assert git(folder, "status", "--porcelain") == before
 
 
+@pytest.mark.usefixtures("quick_stages")
 def test_it_is_computed_again_from_the_source_to_the_same_bytes_and_the_cache_stays(
-    champion: tuple[Path, str], say: Callable[..., str], quick_stages: None
+    champion: tuple[Path, str], say: Callable[..., str]
 ) -> None:
     folder, _ = champion
     cached = sorted(path for path in (folder / ".dvc/cache").rglob("*") if path.is_file())
@@ -148,9 +149,8 @@ def test_it_is_computed_again_from_the_source_to_the_same_bytes_and_the_cache_st
     assert sorted(path for path in (folder / ".dvc/cache").rglob("*") if path.is_file()) == cached
 
 
-def test_a_picture_that_was_changed_since_is_found(
-    champion: tuple[Path, str], say: Callable[..., str], quick_stages: None
-) -> None:
+@pytest.mark.usefixtures("quick_stages")
+def test_a_picture_that_was_changed_since_is_found(champion: tuple[Path, str], say: Callable[..., str]) -> None:
     folder, _ = champion
     catalog = Catalog.open(folder / "data/catalog")
     photo = catalog.column("image_id")[catalog.select(split="train", domain="shop")[0]]

@@ -19,9 +19,9 @@ from retrieval.retriever import Retriever
 from retrieval.store_fill import fill, spec_of
 from retrieval.stores import open_stores
 from retrieval.vector_store import StoreError
+from serving import versions
 from serving.command import main, parser, settings_of
 from serving.ingest.event import ProductEvent, event_body
-from serving.ingest.fill import main as fill_command
 from serving.ingest.handler import Handler
 from serving.settings import Access, Settings, SettingsError
 from tests.coded_nets import save_coded_encoder
@@ -285,11 +285,11 @@ def test_rarity_is_not_known_of_a_store(serve: Serve, uri: str, tmp_path: Path) 
 def test_a_bundles_gallery_fills_a_version(
     uri: str, bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    fill_command(["--bundle", str(bundle), "--to", uri, "--publish"])
+    versions.main(["--store", uri, "fill", "--bundle", str(bundle), "--publish"])
     assert "36 images, published" in capsys.readouterr().out
     stores = open_stores(uri)
     store = stores.open(Bundle.load(bundle).hash)
     assert (store.count(), store.count(Filters(category=("coat",)))) == (36, 18)
     stores.close()
     with pytest.raises(SystemExit, match="is not a bundle"):
-        fill_command(["--bundle", str(tmp_path), "--to", uri])
+        versions.main(["--store", uri, "fill", "--bundle", str(tmp_path)])

@@ -1,97 +1,51 @@
-"""The team's set-up of docs/registry.md: an MLflow server with users, on PostgreSQL, that hands artifacts through."""
+"""The team's set-up: MLflow's server as deploy/compose.yaml starts it, with users, on PostgreSQL."""
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
+import json
 import urllib.error
 import urllib.request
+from base64 import b64encode
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from retrieval.bundle import Bundle
-from stages import register
-from tests.postgres import free_port, postgres
-from tests.registry_world import MODEL, Project, copied, empty_project
-from tests.servers import answer
-from tracking.registry import CHAMPION
-from tracking.store import TrackingError, open_store
+from retrieval.catalog import Catalog
+from serving.bundle_options import bundle_folder
+from serving.client import Client
+from serving.versions import parser
+from tests.project.forked_stages import forked_stages
+from tests.project.small_project import clone, commit, git, module
+from tests.serving.server_process import server_process
+from tests.team_server import ADMIN, SECRET, TeamServer, team_server
+from tracking.registry import CHAMPION, PREVIOUS, Registry
+from tracking.store import STAGE_EXPERIMENT, TrackingError, open_store
 
 pytestmark = pytest.mark.slow
-
-ADMIN, SECRET = "keeper", "a-long-password"
-SETTINGS = """[mlflow]
-default_permission = MANAGE
-database_uri = {database}
-admin_username = {admin}
-admin_password = {secret}
-"""
+NAME = "fashion-retriever"
+TINY = {
+    "retrievers": ["histogram"],
+    "ingest": {"embedded": {"items": 30}},
+    "sketch": {"drawings_per_photo": 1},
+    "train_gan": {"epochs": 1},
+    "train_classifier": {"min_positives": 2, "fit": {"epochs": 1}},
+}
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
-    """The address, and the folder that only the server writes artifacts to."""
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TeamServer]:
     pytest.importorskip("flask_wtf", reason="pip install 'croquis[team]'")
-    folder, port = tmp_path_factory.mktemp("server"), free_port()
-    with postgres("mlflow", "users") as database:
-        settings = SETTINGS.format(database=f"{database}users", admin=ADMIN, secret=SECRET)
-        (folder / "users.ini").write_text(settings)
-        kept = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_")}
-        command = [
-            *(sys.executable, "-m", "mlflow", "server", "--app-name", "basic-auth", "--workers", "1"),
-            *("--backend-store-uri", f"{database}mlflow"),
-            *("--artifacts-destination", str(folder / "artifacts"), "--serve-artifacts"),
-            *("--host", "127.0.0.1", "--port", str(port)),
-        ]
-        environment = {
-            "MLFLOW_AUTH_CONFIG_PATH": str(folder / "users.ini"),
-            "MLFLOW_FLASK_SERVER_SECRET_KEY": "of-this-test",
-            "MLFLOW_DISABLE_TELEMETRY": "true",
-            "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
-        }
-        with (folder / "log").open("wb") as log:
-            started = subprocess.Popen(command, cwd=folder, env={**kept, **environment}, stdout=log, stderr=log)
-        try:
-            answer(f"http://127.0.0.1:{port}/health", started)
-            yield f"http://127.0.0.1:{port}", folder / "artifacts"
-        finally:
-            started.terminate()
-            started.wait(timeout=60)
-
-
-@pytest.fixture
-def project(
-    server: tuple[str, Path], tmp_path_factory: pytest.TempPathFactory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Project:
-    """A workspace that knows the server and a user of it, and has no store of its own."""
-    project = copied(empty_project(tmp_path_factory), tmp_path, monkeypatch)
-    (project.root / "mlruns/mlflow.db").unlink()
-    for name, value in (("URI", server[0]), ("USERNAME", ADMIN), ("PASSWORD", SECRET)):
-        monkeypatch.setenv(f"MLFLOW_TRACKING_{name}", value)
-    return project
-
-
-def test_a_champion_is_registered_over_the_server(project: Project, server: tuple[str, Path]) -> None:
-    register.main(project.root)
-    registry = project.registry
-    assert registry.aliases() == {CHAMPION: 1}
-    champion = registry.holder(CHAMPION)
-    assert champion is not None
-    assert Bundle.load(registry.bundle_folder(1)).hash == champion.bundle_hash
-    assert registry.store.client.get_model_version(MODEL, "1").description.startswith("# version 1")
-    assert list(server[1].rglob("model_card.md"))
-    assert not (project.root / "mlruns/mlflow.db").exists()
-    assert not (project.root / "mlruns/artifacts").exists()
+    with team_server(tmp_path_factory.mktemp("server")) as started:
+        yield started
 
 
 @pytest.mark.parametrize("password", [None, "wrong"])
 def test_nobody_gets_in_without_the_password(
-    server: tuple[str, Path], password: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    server: TeamServer, password: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    address = server[0]
+    address = server.address
     with pytest.raises(urllib.error.HTTPError, match="401"):
         urllib.request.urlopen(f"{address}/api/2.0/mlflow/experiments/search?max_results=1", timeout=30)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
@@ -100,3 +54,75 @@ def test_nobody_gets_in_without_the_password(
         monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", password)
     with pytest.raises(TrackingError, match=f"{address} cannot be used.*(401|[Aa]uthenticat)"):
         open_store(tmp_path)
+
+
+def test_other_hosts_reach_it_by_the_names_that_compose_allows(server: TeamServer) -> None:
+    """Not of /health, which any host may ask."""
+    port = server.address.rpartition(":")[2]
+    for host, code in ((f"mlflow:{port}", 200), ("elsewhere.example", 403)):
+        asked = f"{server.address}/api/2.0/mlflow/experiments/search?max_results=1"
+        request = urllib.request.Request(asked, headers={"Host": host})
+        request.add_header("Authorization", "Basic " + b64encode(f"{ADMIN}:{SECRET}".encode()).decode())
+        try:
+            with urllib.request.urlopen(request, timeout=30) as response:
+                found = response.status
+        except urllib.error.HTTPError as error:
+            found = error.code
+        assert found == code, host
+
+
+@pytest.fixture(scope="module")
+def pipelines(server: TeamServer, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """Two workspaces of one repository, each after `dvc repro` against the server; they share DVC's cache."""
+    first = clone(tmp_path_factory.mktemp("first"), TINY)
+    second = tmp_path_factory.mktemp("second") / "clone"
+    with forked_stages() as programs:
+        module(first, "dvc", "repro", "-q", programs=programs, variables=server.variables)
+        commit(first, "results")
+        git(first, "clone", "-q", str(first), str(second))
+        module(second, "dvc", "config", "--local", "cache.dir", str(first / ".dvc/cache"))
+        params, made_with = (second / "params.yaml").read_text(), "  grid: 3\n"
+        assert params.count(made_with) == 1
+        (second / "params.yaml").write_text(params.replace(made_with, "  grid: 2\n"))
+        commit(second, "another grid")
+        module(second, "dvc", "repro", "-q", programs=programs, variables=server.variables)
+    return first, second
+
+
+def test_a_pipeline_ends_on_the_server_and_another_workspace_promotes_over_it(
+    server: TeamServer, pipelines: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = pipelines
+    for name, value in server.variables.items():
+        monkeypatch.setenv(name, value)
+    ours, theirs = (Registry(open_store(root), NAME) for root in pipelines)
+    versions = ours.versions()
+    assert [version.number for version in versions] == [1, 2]
+    for root, version in zip(pipelines, versions, strict=True):
+        assert version.tags["git.commit"] == git(root, "rev-parse", "HEAD~1" if root == first else "HEAD")
+        assert json.loads((root / "reports/registration.json").read_text())["bundle"] == version.bundle_hash
+        assert not (root / "mlruns/mlflow.db").exists()
+        assert not (root / "mlruns/artifacts").exists()
+    store = ours.store
+    stages = {run.data.tags["dvc.stage"] for run in store.client.search_runs([store.experiment(STAGE_EXPERIMENT)])}
+    assert {"ingest", "train_gan", "evaluate@histogram"} <= stages
+    assert store.client.get_model_version(NAME, "1").description.startswith("# version 1")
+    assert len(list(server.artifacts.rglob("model_card.md"))) == 2
+
+    assert theirs.aliases()[CHAMPION] == 1
+    module(second, "stages.promote", "--apply", "--version", "2", "--force", variables=server.variables)
+    assert ours.aliases() == {CHAMPION: 2, PREVIOUS: 1}
+    named = parser().parse_args(["--store", "faiss:unused", "create", "--model", f"models:/{NAME}@{CHAMPION}"])
+    assert Bundle.load(bundle_folder(named)).hash == versions[1].bundle_hash
+
+    (tmp_path / "elsewhere").mkdir()  # neither a workspace nor a clone
+    catalog = Catalog.open(first / "data/catalog")
+    row = int(catalog.select(split="test", domain="shop", role="gallery")[0])
+    asked = ("--model", f"models:/{NAME}@{CHAMPION}")
+    with server_process(tmp_path, *asked, cwd=tmp_path / "elsewhere", **server.variables) as serving:
+        with Client(serving.address) as client:
+            answer = client.search(next(catalog.images([row])), k=3)
+        serving.end()
+    assert answer.model.version == "2"
+    assert answer.results[0].image_id == catalog.column("image_id")[row]
+    assert not serving.modules & {"torch", "dvc", "pytorch_lightning"}

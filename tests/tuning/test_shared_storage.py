@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -19,7 +20,8 @@ from stages import tune
 from tests.postgres import PASSWORD, free_port, postgres
 from tests.servers import answer
 from tuning.search import search
-from tuning.study import open_storage, open_study
+from tuning.storage import HEARTBEAT, open_storage, origin
+from tuning.study import open_study
 from tuning.task import TuneError
 
 pytestmark = pytest.mark.slow
@@ -29,7 +31,7 @@ BIN = Path(sys.executable).parent
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[str]:
-    with postgres("plain", "killed", "reranked", "shown") as url:
+    with postgres("plain", "killed", "elsewhere", "reranked", "shown") as url:
         yield url
 
 
@@ -38,8 +40,8 @@ def start(root: Path, total: int, url: str, **settings: str) -> subprocess.Popen
     return subprocess.Popen([sys.executable, HERE / "toy_task.py", root, str(total), url], env=environment)
 
 
-def run(root: Path, total: int, url: str | None):
-    study = open_study(ToyTask(), open_storage(url, root))
+def run(root: Path, total: int, url: str | None, heartbeat: int = HEARTBEAT):
+    study = open_study(ToyTask(), open_storage(url, root, heartbeat))
     search(study, ToyTask(), total, FileLock(root / "lock"), lambda _: None)
     return study
 
@@ -48,20 +50,40 @@ def states(study) -> list[str]:
     return [trial.state.name for trial in study.get_trials(deepcopy=False)]
 
 
-def test_workers_share_a_study_on_postgresql_and_it_goes_on(server: str, tmp_path: Path) -> None:
-    open_study(ToyTask(), open_storage(server + "plain", tmp_path))
-    workers = [start(tmp_path, 12, server + "plain", TOY_SECONDS="0.1") for _ in range(2)]
+def hosts(study) -> list[str]:
+    return [trial.user_attrs["worker"].partition("/")[0] for trial in study.trials]
+
+
+def workspaces(folder: Path, *names: str) -> list[Path]:
+    """Folders that share no lock file."""
+    for name in names:
+        (folder / name).mkdir()
+    return [folder / name for name in names]
+
+
+def test_workers_of_several_hosts_share_a_study_and_it_goes_on(server: str, tmp_path: Path) -> None:
+    url, roots = server + "plain", workspaces(tmp_path, "east", "west")
+    open_study(ToyTask(), open_storage(url, tmp_path))
+    workers = [start(root, 12, url, TOY_SECONDS="0.1", TOY_HOST=root.name) for root in roots]
     assert [worker.wait(timeout=120) for worker in workers] == [0, 0]
-    study = run(tmp_path, 14, server + "plain")
+    study = run(tmp_path, 14, url)
     assert states(study) == ["COMPLETE"] * 14
-    assert len({trial.user_attrs["worker"] for trial in study.trials}) == 3
+    assert [trial.params for trial in study.trials].count(ToyTask().anchors[0]) == 1
+    assert set(hosts(study)) == {"east", "west", socket.gethostname()}
+    assert len({origin(study, root) for root in roots}) == 2  # what the seeds of `rerank` begin at
     assert not (tmp_path / "mlruns/optuna.log").exists()
 
 
 def test_a_worker_killed_on_postgresql_loses_its_trial_only(server: str, tmp_path: Path) -> None:
     url, mark = server + "killed", tmp_path / "mark"
     run(tmp_path, 2, url)
-    worker = start(tmp_path, 6, url, TOY_HANG=str(mark))
+    kill_in_trial(start(tmp_path, 6, url, TOY_HANG=str(mark)), mark)
+    study = run(tmp_path, 4, url)
+    assert states(study) == ["COMPLETE", "COMPLETE", "FAIL", "COMPLETE", "COMPLETE"]
+    assert study.trials[3].params == study.trials[2].params
+
+
+def kill_in_trial(worker: subprocess.Popen[bytes], mark: Path) -> None:
     deadline = time.monotonic() + 60
     while not mark.exists():
         assert time.monotonic() < deadline
@@ -69,9 +91,19 @@ def test_a_worker_killed_on_postgresql_loses_its_trial_only(server: str, tmp_pat
         time.sleep(0.05)
     worker.send_signal(signal.SIGKILL)
     worker.wait()
-    study = run(tmp_path, 4, url)
-    assert states(study) == ["COMPLETE", "COMPLETE", "FAIL", "COMPLETE", "COMPLETE"]
+
+
+def test_the_trial_of_a_worker_killed_on_another_host_is_tried_again_here(server: str, tmp_path: Path) -> None:
+    """The host here cannot look for the process: it waits until the database has heard nothing of it for three seconds."""
+    url, mark, (there, here) = server + "elsewhere", tmp_path / "mark", workspaces(tmp_path, "there", "here")
+    run(here, 2, url, heartbeat=1)
+    worker = start(there, 3, url, TOY_HANG=str(mark), TOY_HOST="there", TOY_HEARTBEAT="1")
+    kill_in_trial(worker, mark)
+    study = run(here, 3, url, heartbeat=1)
+    assert states(study) == ["COMPLETE", "COMPLETE", "FAIL", "COMPLETE"]
+    assert hosts(study)[2:] == ["there", socket.gethostname()]
     assert study.trials[3].params == study.trials[2].params
+    assert study.trials[3].system_attrs["failed_trial"] == 2
 
 
 def test_the_command_searches_on_postgresql_with_two_workers(server: str, reranked: Path, capsys, monkeypatch) -> None:

@@ -17,7 +17,8 @@ from optuna.trial import TrialState
 from toy_task import ToyTask
 
 from tuning.search import search
-from tuning.study import best_trial, bury_the_dead, done, give_up, is_dead, open_storage, open_study, this_worker
+from tuning.storage import open_storage
+from tuning.study import best_trial, bury_the_dead, done, give_up, is_dead, open_study, this_worker
 from tuning.task import TuneError
 
 HERE = Path(__file__).parent
@@ -122,7 +123,7 @@ def test_a_killed_worker_loses_its_trial_only_and_the_trial_is_tried_again(tmp_p
     assert states(study) == ["COMPLETE", "COMPLETE", "FAIL", "COMPLETE", "COMPLETE", "COMPLETE", "COMPLETE"]
     lost, again = study.trials[2], study.trials[3]
     assert again.params == lost.params
-    assert again.user_attrs["retry_of"] == 2
+    assert again.system_attrs["failed_trial"] == 2
     assert done(study) == 6
 
 
@@ -173,6 +174,21 @@ def test_a_trial_that_kills_its_worker_each_time_is_given_up(tmp_path):
         trial = study.ask(dict(ToyTask().space))
         give_up(study, study.trials[trial.number])
     assert states(study) == ["FAIL", "FAIL"]
+
+
+def test_what_a_worker_measured_after_it_was_taken_for_dead_is_dropped(tmp_path):
+    study = open_study(ToyTask(), open_storage(f"sqlite:///{tmp_path}/optuna.db", tmp_path))
+    task, value = ToyTask(), ToyTask().value
+
+    def buried_meanwhile(point):
+        if len(task.measured) == 3:
+            give_up(study, study.trials[2])
+        return value(point)
+
+    task.value = buried_meanwhile
+    search(study, task, 4, FileLock(tmp_path / "lock"), lambda _: None)
+    assert states(study) == ["COMPLETE", "COMPLETE", "FAIL", "COMPLETE", "COMPLETE"]
+    assert study.trials[3].params == study.trials[2].params
 
 
 def test_who_is_dead(tmp_path):

@@ -6,7 +6,8 @@ import optuna
 import pytest
 from toy_task import ToyTask
 
-from tuning.study import open_storage, open_study
+from tuning.storage import open_storage
+from tuning.study import open_study
 from tuning.sweep import BEST, NEWEST, guides, measure_anchors, sweep
 
 
@@ -59,6 +60,14 @@ def test_the_same_seed_proposes_the_same_and_another_worker_something_else(tmp_p
         found[name] = [trial.params["x"] for trial in study.trials]
     assert found["a"] == found["b"]
     assert not set(found["a"]) & set(found["c"])
+
+
+def test_a_sweep_adds_no_more_than_others_have_left_to_do(study):
+    sweep(study, ToyTask(), 30)
+    sweep(study, ToyTask(), 100, total=90)
+    assert len(study.trials) == 90
+    sweep(study, ToyTask(), 100, total=80)
+    assert len(study.trials) == 90
 
 
 def test_tpe_is_shown_the_best_and_the_newest():

@@ -18,7 +18,7 @@ from stages import tune
 from stages.measuring import evaluation_settings
 from tracking.store import open_store
 from tuning.candidate import Candidate, Remembered
-from tuning.study import open_storage
+from tuning.storage import open_storage
 from tuning.tracker import EXPERIMENT
 from tuning.tradeoff import DIRECTIONS, Tradeoff, front, measured_trials, rows
 

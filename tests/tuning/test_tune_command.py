@@ -15,7 +15,8 @@ from params import load_params
 from stages import tune
 from tracking.store import open_store
 from tuning.job import Job, make_task, run_study
-from tuning.study import best_trial, missing_anchors, open_storage, open_study
+from tuning.storage import open_storage
+from tuning.study import best_trial, missing_anchors, open_study
 from tuning.task import TuneError
 from tuning.tracker import EXPERIMENT, PARENT_TAG, STUDY_TAG
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import sys
 import time
 from pathlib import Path
@@ -13,12 +14,16 @@ from filelock import FileLock
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 
 from tuning.search import search
-from tuning.study import open_storage, open_study
+from tuning.storage import open_storage
+from tuning.study import open_study
 from tuning.task import Tried
 
 
 class ToyTask:
-    """Highest at x = 0.7; TOY_HANG in the environment makes it hang, TOY_SECONDS makes it slow."""
+    """Highest at x = 0.7; TOY_HANG in the environment makes it hang, TOY_SECONDS makes it slow.
+
+    TOY_HOST gives the process that runs this file another host name, TOY_HEARTBEAT sets the seconds of its heartbeat.
+    """
 
     def __init__(self, name: str = "toy") -> None:
         self.name, self.metric, self.seed, self.pruner = name, "val/toy", 3, None
@@ -50,9 +55,11 @@ class ToyTask:
 
 def main(root: Path, total: int, url: str | None = None) -> None:
     task = ToyTask()
-    study = open_study(task, open_storage(url, root))
+    study = open_study(task, open_storage(url, root, int(os.environ.get("TOY_HEARTBEAT", "20"))))
     search(study, task, total, FileLock(root / "lock"), lambda _: None)
 
 
 if __name__ == "__main__":
+    if name := os.environ.get("TOY_HOST"):
+        socket.gethostname = lambda: name
     main(Path(sys.argv[1]), int(sys.argv[2]), *sys.argv[3:])
