@@ -10,9 +10,10 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-import onnxruntime
 import torch
 from torch import nn
+
+from retrieval.silent_runtime import onnxruntime
 
 TOLERANCE = 1e-4
 

@@ -17,10 +17,10 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import onnx
-import onnxruntime
 
 from retrieval.classifier import AttributeClassifier
 from retrieval.images import Uint8Image, prepare_image, to_batch
+from retrieval.silent_runtime import onnxruntime
 
 Features = npt.NDArray[np.float64]
 POOLING = ("ReduceMean", "GlobalAveragePool")

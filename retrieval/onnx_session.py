@@ -8,10 +8,10 @@ from typing import ClassVar, Generic, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
-import onnxruntime as ort
 
 from retrieval.description import parse_description
 from retrieval.files import read_json
+from retrieval.silent_runtime import onnxruntime as ort
 
 Tensor = npt.NDArray[np.float32]
 

@@ -6,7 +6,6 @@ import math
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
 import pytest
 import torch
 
@@ -15,6 +14,7 @@ from lightning_modules.data import RetrievalData
 from lightning_modules.export import export_onnx
 from lightning_modules.hashing import HashLayer, code_figures, hash_net, signs, similarity_loss
 from params import Params
+from retrieval.silent_runtime import onnxruntime
 
 FEATURES = torch.tensor([[1.0, 2.0, -1.0], [0.5, 0.0, 3.0]])
 CODES = torch.tensor([[0.9, -0.8], [0.1, 0.3], [-0.5, 0.0]], dtype=torch.float64)

@@ -8,7 +8,6 @@ from pathlib import Path
 from types import ModuleType
 
 import numpy as np
-import onnxruntime
 import pytest
 import torch
 from torch import Tensor
@@ -19,6 +18,7 @@ from lightning_modules.embedder import average_pool_net
 from lightning_modules.quantization import PqModule
 from lightning_modules.validation import rank_gallery
 from params import Params
+from retrieval.silent_runtime import onnxruntime
 from stages.train_embedder import export
 
 # Two sub-vectors of two numbers; three codewords in each codebook.

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from retrieval.silent_runtime import SILENT
 from serving.packaging import requirements
 from tests.evaluation_world import write_catalogue, write_histogram_bundle
 
@@ -49,7 +50,9 @@ def test_a_query_is_answered_without_torch(tmp_path: Path):
     assert "torch" not in listed
 
     ask = [python, "-c", QUESTION, bundle, tmp_path / "photo.png"]
-    clean = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    unset = ("PYTHONPATH", *SILENT)
+    clean = {name: value for name, value in os.environ.items() if name not in unset} | {"HOME": str(tmp_path / "home")}
     done = subprocess.run(ask, cwd=tmp_path / "site", env=clean, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == catalog.column("image_id")[row]
+    assert not (tmp_path / "home").exists(), "ONNX Runtime has left a device id"
