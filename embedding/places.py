@@ -63,14 +63,21 @@ class Place:
 
     @contextmanager
     def writing(self, name: str) -> Iterator[Any]:
-        """A stream that becomes the file when the block ends without an error; no other process writes to the same one."""
+        """A stream that becomes the file when the block ends without an error; no other process writes to the same one.
+
+        Who has finished everything clears away what others still write (`remove_partials`): then the file is there already.
+        """
         target = PurePosixPath(self.path, name)
         partial = str(target.with_name(f".{target.name}.{secrets.token_hex(4)}{PARTIAL}"))
         self.files.makedirs(str(target.parent), exist_ok=True)
         try:
             with self.files.open(partial, "wb") as stream:
                 yield stream
-            self.files.mv(partial, str(target))
+            try:
+                self.files.mv(partial, str(target))
+            except FileNotFoundError:
+                if not self.files.exists(str(target)):
+                    raise
         except BaseException:
             if self.files.exists(partial):
                 self.files.rm(partial)
@@ -94,7 +101,7 @@ class Place:
                 raise EmbedError(f"{name} in {self.uri} is not JSON: {error}") from error
 
     def remove_partials(self) -> None:
-        """What killed writers left behind; nobody must be writing."""
+        """What killed writers left behind; every file that somebody still writes must be there already."""
         for name in self.names():
             if PurePosixPath(name).name.startswith(".") and name.endswith(PARTIAL):
                 self.files.rm(f"{self.path}/{name}")

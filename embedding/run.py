@@ -26,12 +26,12 @@ class Embedding:
 
     Attributes:
         records: of its shards, in the order of their names.
-        before: images of shards that earlier calls had finished.
+        new: images with a vector that this call has embedded.
     """
 
     to: Place
     records: tuple[Record, ...]
-    before: int
+    new: int
 
     @property
     def embedded(self) -> int:
@@ -58,7 +58,7 @@ def embed(
 ) -> Embedding:
     """Embeds what is not embedded yet. Stopped at any moment, the same call goes on with the next shard.
 
-    Two calls at a time do no harm to each other's shards: both write the same bytes.
+    Two calls at a time do each other no harm: both write the same bytes.
 
     Args:
         bundle: whose encoder is used; the engine opens its folder anew.
@@ -77,14 +77,13 @@ def embed(
     records = finished(vectors, shards, bundle.hash)
     left = [shard for shard in shards if shard.name not in records]
     rows = {shard.name: shard.rows for shard in shards}
-    before, total = sum(rows[name] for name in records), sum(rows.values())
-    done = before
+    done, total, new = sum(rows[name] for name in records), sum(rows.values()), 0
     progress(done, total)
     for record in engine(job, left) if left else ():
         records[record.name] = record
-        done += rows[record.name]
+        done, new = done + rows[record.name], new + record.embedded
         progress(done, total)
-    whole = Embedding(vectors, tuple(records[shard.name] for shard in shards), before)
+    whole = Embedding(vectors, tuple(records[shard.name] for shard in shards), new)
     vectors.write_json(UNREADABLE, [{"image_id": image, "reason": reason} for image, reason in whole.unreadable])
     vectors.remove_partials()
     return whole

@@ -96,9 +96,8 @@ def shown_on(bar: tqdm[None]) -> Progress:
 
 def summary(whole: Embedding, bundle: Bundle, seconds: float) -> str:
     """What there is, and how fast what was new came."""
-    now = sum(record.embedded + record.left_out + len(record.unreadable) for record in whole.records) - whole.before
     left_out = f", {whole.left_out} left out by --only" if whole.left_out else ""
-    speed = f"{now} of them now, {now / seconds:.0f} a second" if now else "nothing was left to do"
+    speed = f"{whole.new} of them now, {whole.new / seconds:.0f} a second" if whole.new else "none of them now"
     encoder = bundle.manifest.encoder
     return (
         f"{bundle.manifest.method}: {whole.embedded} images in {len(whole.records)} shards of {whole.to.uri}{left_out}; "

@@ -14,8 +14,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from embedding.embedder import Job
-from embedding.places import EmbedError
+from embedding.embedder import Embedder, Job
+from embedding.places import EmbedError, open_place
 from embedding.run import embed, embed_local
 from embedding.shard_file import Record
 from embedding.shards import Shard
@@ -28,7 +28,16 @@ from retrieval.nets import AT_A_TIME
 from retrieval.retriever import Retriever
 from retrieval.stores import open_stores
 from stages.embed import main
-from tests.scale.embed_world import HEADS, by_id, contents, read_vectors, write_catalogue, write_tiny_bundle
+from tests.scale.embed_world import (
+    HEADS,
+    SHARD_ROWS,
+    SHARDS,
+    by_id,
+    contents,
+    read_vectors,
+    write_catalogue,
+    write_tiny_bundle,
+)
 
 pytestmark = pytest.mark.scale
 
@@ -112,7 +121,9 @@ def test_a_picture_alone_has_the_vector_that_it_has_in_a_shard(
             assert alone.tobytes() == np.array([vectors[place]], dtype=np.float32).tobytes()
 
 
-def test_finished_shards_are_not_embedded_again(bundles: dict[str, Bundle], catalog: Catalog, tmp_path: Path):
+def test_finished_shards_are_not_embedded_again(
+    bundles: dict[str, Bundle], catalog: Catalog, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
     stopped, whole = tmp_path / "stopped", tmp_path / "whole"
     with pytest.raises(KeyboardInterrupt):
         embed(bundles["binary"], str(catalog.folder), str(stopped), dying_after(2))  # type: ignore[arg-type]
@@ -120,6 +131,8 @@ def test_finished_shards_are_not_embedded_again(bundles: dict[str, Bundle], cata
     assert len(times) == 2
     (stopped / ".part-00003.parquet.ab12cd34.partial").write_bytes(b"what a killed process left")
     assert run(bundles["binary"], catalog.folder, stopped) == 0
+    assert f"{len(catalog)} images in {SHARDS} shards" in (said := capsys.readouterr().out)
+    assert f"{len(catalog) - 2 * SHARD_ROWS} of them now" in said
     assert run(bundles["binary"], catalog.folder, whole) == 0
     assert contents(stopped) == contents(whole)
     assert {name: (stopped / name).stat().st_mtime_ns for name in times} == times
@@ -296,3 +309,21 @@ def test_a_job_is_told_apart_from_what_lies_there(bundles: dict[str, Bundle], ca
     (tmp_path / "out/part-00001.parquet").write_bytes((tmp_path / "other/part-00001.parquet").read_bytes())
     with pytest.raises(EmbedError, match=r"part-00001\.parquet in .* is not of this bundle and this shard"):
         embed(bundles["binary"], str(catalog.folder), str(tmp_path / "out"), embed_local)
+
+
+def test_two_calls_at_a_time_do_each_other_no_harm(bundles: dict[str, Bundle], catalog: Catalog, tmp_path: Path):
+    """The second one finishes everything, and clears away, while the first one is within its second shard."""
+
+    def overtaken(job: Job, shards: Sequence[Shard]) -> Iterator[Record]:
+        embedder = Embedder(job)
+        yield embedder.embed(shards[0])
+        with open_place(job.to).writing(shards[1].name) as stream:
+            assert run(bundles["binary"], catalog.folder, tmp_path / "out") == 0
+            whole.update(contents(tmp_path / "out"))
+            stream.write(whole[shards[1].name])
+        yield from (embedder.embed(shard) for shard in shards[1:])
+
+    whole: dict[str, bytes] = {}
+    embed(bundles["binary"], str(catalog.folder), str(tmp_path / "out"), overtaken)
+    assert len(whole) == SHARDS + 2
+    assert contents(tmp_path / "out") == whole

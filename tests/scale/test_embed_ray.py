@@ -23,6 +23,7 @@ from retrieval.bundle import Bundle
 from tests.scale.embed_world import SHARDS, contents, write_catalogue, write_tiny_bundle
 
 pytestmark = [pytest.mark.scale, pytest.mark.slow, pytest.mark.usefixtures("cluster")]
+PATIENCE = 120  # seconds
 World = tuple[Path, Bundle]  # the folder of a catalogue, and a bundle
 
 
@@ -54,8 +55,18 @@ def raylet_of(node: Any) -> int:
     return int(node.all_processes["raylet"][0].process.pid)
 
 
+def actor_of(node: Any) -> int:
+    """The process of a node's actor, which may be starting still."""
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline:
+        if found := actors_of(node):
+            return found[0]
+        time.sleep(0.1)
+    raise AssertionError(f"no actor starts on {node}")
+
+
 def actors_of(node: Any) -> list[int]:
-    """Processes of a node's actors, by its raylet's children."""
+    """Among the children of its raylet."""
     found = []
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
@@ -85,6 +96,7 @@ def cluster() -> Iterator[Ray]:
         patch.setenv("RAY_AUTH_MODE", "token")
         patch.setenv("RAY_AUTH_TOKEN", os.urandom(32).hex())
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        patch.setenv("RAY_worker_niceness", "0")  # 15 by default, which on a busy machine is for ever
         started = Ray()
         try:
             with ray_session(1, started.address):
@@ -123,9 +135,9 @@ def test_killed_actors_and_nodes_change_no_byte(
     def progress(done: int, total: int) -> None:
         records.append((done, total))
         if len(records) == 2:
-            for pid in actors_of(cluster.head):
-                os.kill(pid, signal.SIGKILL)
+            os.kill(actor_of(cluster.head), signal.SIGKILL)
         if len(records) == 4:
+            assert actor_of(node)
             cluster.kill_node(node)
 
     killed = embed(bundle, str(folder), str(tmp_path / "ray"), RayEngine(2), progress=progress)
