@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 import time
 from collections import Counter, deque
 from collections.abc import Iterator, Sequence
@@ -36,6 +37,7 @@ logger = logging.getLogger(__name__)
 SPARE_CPUS = 2
 OBJECT_STORE_BYTES = 100_000_000  # nothing but records of shards goes through it
 POLL = 1.0  # seconds
+REACH = 10.0  # seconds to connect to a head
 GRACE = 120.0  # seconds beyond the patience for one call of Ray, its start included
 ADVICE = "the finished shards are kept, and the same command goes on; --engine local needs no Ray"
 
@@ -57,7 +59,7 @@ class RayEngine:
         actors: processes, one CPU each.
         patience: seconds within which a shard is finished somewhere: longer than the largest takes.
         retries: further tries of a shard whose actor ended.
-        address: of a cluster (`HOST:PORT`, `auto`); None for a Ray on this machine that ends with the run. Bundle and
+        address: HOST:PORT of a cluster's head; None for a Ray on this machine that ends with the run. Bundle and
             folders are at the same place on each of its nodes, and this project is installed there.
 
     Raises:
@@ -199,6 +201,8 @@ def ray_session(actors: int, address: str | None) -> Iterator[Any]:
     if ray.is_initialized():
         yield ray
         return
+    if address:
+        check_reach(address)
     own: dict[str, Any] = {"num_cpus": actors + SPARE_CPUS, "object_store_memory": OBJECT_STORE_BYTES}
     try:
         ray.init(
@@ -216,6 +220,21 @@ def ray_session(actors: int, address: str | None) -> Iterator[Any]:
         yield ray
     finally:
         ray.shutdown()
+
+
+def check_reach(address: str) -> None:
+    """Ray itself tries an address where nobody answers for minutes on end.
+
+    Raises:
+        EmbedError: when nobody does.
+    """
+    host, _, port = address.rpartition(":")
+    try:
+        socket.create_connection((host, int(port)), REACH).close()
+    except (OSError, ValueError, OverflowError) as error:
+        raise EmbedError(
+            f"no Ray answers at {address!r} ({error}): give HOST:PORT of a head (ray start --head), or leave --address out"
+        ) from error
 
 
 def name_of(shard: Shard | None) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import signal
+import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -43,8 +44,9 @@ class Ray:
         return self._cluster.add_node(num_cpus=1)
 
     def kill_node(self, node: Any) -> None:
-        """kill -9 of its raylet, then of what is left of it."""
-        os.kill(raylet_of(node), signal.SIGKILL)
+        """kill -9 of its raylet and of its actor, which would outlive it by a second or two; then of what is left of it."""
+        for pid in (actor_of(node), raylet_of(node)):
+            os.kill(pid, signal.SIGKILL)
         self._cluster.remove_node(node, allow_graceful=False)
 
     def stop(self) -> None:
@@ -137,7 +139,6 @@ def test_killed_actors_and_nodes_change_no_byte(
         if len(records) == 2:
             os.kill(actor_of(cluster.head), signal.SIGKILL)
         if len(records) == 4:
-            assert actor_of(node)
             cluster.kill_node(node)
 
     killed = embed(bundle, str(folder), str(tmp_path / "ray"), RayEngine(2), progress=progress)
@@ -192,3 +193,17 @@ def test_a_ray_of_our_own_has_spare_cpus_and_asks_for_a_token(monkeypatch: pytes
         assert (asked["address"], asked["num_cpus"], asked["include_dashboard"]) == ("local", 5, False)
         assert (os.environ["RAY_AUTH_MODE"], os.environ["RAY_USAGE_STATS_ENABLED"]) == ("token", "0")
     assert asked["ended"]
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:{}", "nowhere", "127.0.0.1:port", "127.0.0.1:99999"])
+def test_where_no_ray_answers_nobody_waits_for_one(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    import ray
+
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        free = server.getsockname()[1]
+    with (
+        pytest.raises(EmbedError, match=r"no Ray answers at .* leave --address out"),
+        ray_session(1, address.format(free)),
+    ):
+        pass
