@@ -8,6 +8,7 @@ from functools import cache
 from pathlib import Path
 
 PACKAGES = (
+    "embedding",
     "figures",
     "lightning_modules",
     "params",

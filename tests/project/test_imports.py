@@ -14,6 +14,7 @@ ALLOWED = {
     "params": set(),
     "retrieval": set(),
     "sources": {"params", "retrieval"},
+    "embedding": {"retrieval"},
     "validation": {"params", "retrieval"},
     "figures": {"retrieval"},
     "lightning_modules": {"figures", "params", "retrieval"},
