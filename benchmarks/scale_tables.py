@@ -135,7 +135,7 @@ def _largest(report: Mapping[str, Values], name: str) -> Values:
 
 def _machine(report: Mapping[str, Values]) -> str:
     settings = report["settings"]
-    return f"One thread of a {settings['processor']} ({settings['cores']} cores, Python {settings['python']})."
+    return f"One thread; {settings['processor']}, {settings['cores']} cores, Python {settings['python']}."
 
 
 def _short(value: float) -> str:
