@@ -18,6 +18,7 @@ from tests.engines import postgresql
 
 USER, PASSWORD = "croquis", "paper-doll"
 ACCOUNT = "postgres"  # the server refuses to run as root
+RUNUSER = shutil.which("runuser", path=f"{os.defpath}:/usr/sbin:/sbin") or "runuser"  # of root, whose PATH may lack it
 
 
 def binaries() -> Path:
@@ -60,7 +61,7 @@ def postgres(*databases: str) -> Iterator[str]:
 
 
 def _run(*command: str | Path) -> None:
-    as_account = ["runuser", "-u", ACCOUNT, "--"] if os.getuid() == 0 else []
+    as_account = [RUNUSER, "-u", ACCOUNT, "--"] if os.getuid() == 0 else []
     environment = {**os.environ, "PGPASSWORD": PASSWORD}
     # pg_ctl leaves a server behind that would hold a pipe open.
     done = subprocess.run(
