@@ -11,10 +11,9 @@ PYTEST := python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 help: ## list these targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
 
-# Not compiled beforehand: of 23,000 modules few are ever imported, and Python compiles those by itself.
 $(READY): requirements.lock
 	$(PYTHON) -m venv .venv
-	.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-compile --require-hashes -r requirements.lock
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
 	@touch $@
 
 repro: $(READY) ## run the pipeline (dvc repro, two stages at a time), from the catalogue to a champion in the registry
