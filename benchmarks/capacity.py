@@ -50,7 +50,7 @@ class Machine:
     """One kind of machine, and what it costs; the prices are assumptions, put in your own.
 
     Attributes:
-        fill: part of memory and of cores that is planned with.
+        fill: part that is planned with, of memory and of the cores that encode; cores that search are simulated.
     """
 
     cores: int = 16
@@ -132,7 +132,7 @@ def fit(growth: str, medians: dict[int, float], spread: Sequence[float]) -> Line
 def plan(
     demand: Demand, line: Line, bytes_per_image: float, query_ms: float, images_per_s: float, machine: Machine
 ) -> Need:
-    """The fewest shards and teams that hold the limit, and the machines for them.
+    """Shards, doubled until they are fast enough, teams that hold the limit, and the machines for them.
 
     Args:
         line: time of a search of one core.
