@@ -27,7 +27,7 @@ from lightning_modules.samplers import ShuffledBatches
 from lightning_modules.schedule import optimiser_with_schedule
 from params.training import TrainClassifier
 
-MONITOR = "val/macro_average_precision"
+MONITOR = "val/score"  # the macro average precision of the epoch; the stage reports that of the exported net
 
 
 class ClassifierData(pl.LightningDataModule):
@@ -96,7 +96,6 @@ class AttributeClassifier(pl.LightningModule):
         self.val_probabilities = torch.cat(self._collected).numpy()
         score = macro_average_precision(self.val_probabilities, self._data.val_labels)
         self.log(MONITOR, score, prog_bar=True)
-        self.log("val/score", score)
 
     def logits_of(self, images: ImageSet) -> npt.NDArray[np.float64]:
         """Logits of all images, unaugmented and not calibrated; (N, attributes)."""

@@ -10,7 +10,8 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 
-from tracking.registry import CHALLENGER, CHAMPION, LOCK, PREVIOUS, Registry, RegistryError, Version
+from tracking.registry import CHALLENGER, CHAMPION, PREVIOUS, Registry, RegistryError, Version
+from tracking.server_lock import Held
 
 NOTE_TAG = "croquis.transition"
 
@@ -66,15 +67,15 @@ def promote(registry: Registry, number: int | None = None, planned: Change | Non
     Raises:
         RegistryError: also when the champion is another one than in the `planned` change.
     """
-    with registry.store.lock(LOCK):
-        repair(registry)
+    with registry.lock() as held:
+        repair(registry, held)
         change = plan_promotion(registry, number)
         if planned is not None and _number(change.previous) != _number(planned.previous):
             raise RegistryError(
                 f"the champion of {registry.model} has become {change.previous or 'nobody'} meanwhile, it was "
                 f"{planned.previous or 'nobody'}: look again (python -m stages.promote --dry-run)"
             )
-        _apply(registry, change)
+        _apply(registry, change, held)
     return change
 
 
@@ -84,27 +85,27 @@ def _number(version: Version | None) -> int | None:
 
 def rollback(registry: Registry) -> Change:
     """Exchanges `champion` and `previous`; a second rollback undoes the first."""
-    with registry.store.lock(LOCK):
-        repair(registry)
+    with registry.lock() as held:
+        repair(registry, held)
         change = plan_rollback(registry)
-        _apply(registry, change)
+        _apply(registry, change, held)
     return change
 
 
 def challenge(registry: Registry, number: int) -> None:
     """Marks a version as the next to promote."""
-    with registry.store.lock(LOCK):
+    with registry.lock():
         registry.set_alias(CHALLENGER, number)
 
 
 def first_champion(registry: Registry, number: int) -> bool:
     """Makes a version champion only if there is none; True if it is champion now, also by a change that a kill cut short."""
-    with registry.store.lock(LOCK):
-        repair(registry)
+    with registry.lock() as held:
+        repair(registry, held)
         champion = registry.holder(CHAMPION)
         if champion is not None:
             return champion.number == number
-        _apply(registry, plan_promotion(registry, number))
+        _apply(registry, plan_promotion(registry, number), held)
         return True
 
 
@@ -114,38 +115,42 @@ def delete(registry: Registry, number: int) -> None:
     Raises:
         RegistryError: naming the alias that holds it.
     """
-    with registry.store.lock(LOCK):
-        repair(registry)
-        held = [alias for alias in (CHAMPION, PREVIOUS) if registry.aliases().get(alias) == number]
-        if held:
+    with registry.lock() as held:
+        repair(registry, held)
+        names = [alias for alias in (CHAMPION, PREVIOUS) if registry.aliases().get(alias) == number]
+        if names:
             raise RegistryError(
-                f"version {number} of {registry.model} is {' and '.join(held)}; promote another one first"
+                f"version {number} of {registry.model} is {' and '.join(names)}; promote another one first"
             )
         registry.version(number)
+        held()
         registry.store.client.delete_model_version(registry.model, str(number))
 
 
-def repair(registry: Registry) -> bool:
-    """Completes a change that a kill interrupted; True if there was one. The caller holds the registry's lock."""
+def repair(registry: Registry, held: Held) -> bool:
+    """Completes a change that a kill interrupted; True if there was one. The caller holds the registry's lock, `held`."""
     if not registry.exists():
         return False
     note = registry.store.client.get_registered_model(registry.model).tags.get(NOTE_TAG)
     if not note:
         return False
-    _carry_out(registry, json.loads(note))
+    _carry_out(registry, json.loads(note), held)
     return True
 
 
-def _apply(registry: Registry, change: Change) -> None:
+def _apply(registry: Registry, change: Change, held: Held) -> None:
     note = {"champion": change.champion.number, "previous": change.previous.number if change.previous else None}
+    held()
     registry.store.client.set_registered_model_tag(registry.model, NOTE_TAG, json.dumps(note, sort_keys=True))
-    _carry_out(registry, note)
+    _carry_out(registry, note, held)
 
 
-def _carry_out(registry: Registry, note: dict[str, int | None]) -> None:
+def _carry_out(registry: Registry, note: dict[str, int | None], held: Held) -> None:
     champion, previous = note["champion"], note["previous"]
+    held()
     if previous is not None:
         registry.set_alias(PREVIOUS, previous)
+    held()
     if champion is not None:
         registry.set_alias(CHAMPION, champion)
     if registry.aliases().get(CHALLENGER) == champion:

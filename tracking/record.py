@@ -57,7 +57,16 @@ class Record:
     tags: dict[str, str] = field(default_factory=dict)
 
     def add(self, name: str, points: Iterable[tuple[int, float]]) -> None:
-        self.metrics.setdefault(name, []).extend((int(step), float(value)) for step, value in points)
+        """Raises ValueError for a second point of one step: MLflow would show one of the two, whichever came last."""
+        kept = self.metrics.setdefault(name, [])
+        taken = {step for step, _ in kept}
+        for step, value in points:
+            if step in taken:
+                raise ValueError(
+                    f"the metric {name!r} has a value at step {step} already: give one of them another name"
+                )
+            taken.add(step)
+            kept.append((int(step), float(value)))
 
     def write(self, folder: Path) -> None:
         """Writes record.json in `folder`, whole or not at all."""

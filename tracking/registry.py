@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tracking.server_lock import Held, server_lock
 from tracking.store import Store
 
 if TYPE_CHECKING:
@@ -43,6 +45,20 @@ class Registry:
 
     store: Store
     model: str
+
+    @contextmanager
+    def lock(self) -> Iterator[Held]:
+        """Keeps all others from changing this registry, whatever workspace of the same store they work in.
+
+        Raises:
+            LockError: when another process does not end; also what it yields, when this one was silent for too long.
+        """
+        with self.store.lock(LOCK):
+            if self.store.registry_is_local:
+                yield lambda: None
+            else:
+                with server_lock(self.store.client, self.model) as held:
+                    yield held
 
     def exists(self) -> bool:
         return bool(self.store.client.search_registered_models(f"name = '{self.model}'"))
@@ -98,7 +114,7 @@ class Registry:
 
         The tags are set in the same call that makes the version, so that a kill leaves no version without its hash.
         """
-        with self.store.lock(LOCK):
+        with self.lock():
             found = self.with_bundle(bundle_hash)
             if found is not None:
                 return found

@@ -56,6 +56,10 @@ class Store:
     def is_local(self) -> bool:
         return self.uri.startswith("sqlite:")
 
+    @property
+    def registry_is_local(self) -> bool:
+        return registry_uri(self.uri).startswith("sqlite:")
+
     def experiment(self, name: str) -> str:
         """The id of an experiment, which is made if it does not exist."""
         if name not in self._experiments:
@@ -75,8 +79,8 @@ class Store:
             return made
 
     def lock(self, name: str) -> FileLock:
-        """A lock between the processes of this machine, e.g. `with store.lock("registry"):`; of a sqlite store between those
-        of all workspaces that use it, of a server between those of one workspace."""
+        """A lock between the processes of this machine: of a sqlite store between those of all workspaces that use it, of a
+        server between those of one workspace."""
         folder = sqlite_path(self.uri).parent if self.is_local else self.root / STORE_FOLDER
         folder.mkdir(parents=True, exist_ok=True)
         return FileLock(folder / f".{name}.lock", timeout=300)
@@ -100,7 +104,7 @@ class Store:
         with contextlib.chdir(self.root if self.is_local else Path.cwd()):
             try:
                 mlflow.set_tracking_uri(self.uri)
-                mlflow.set_registry_uri(os.environ.get("MLFLOW_REGISTRY_URI", self.uri))
+                mlflow.set_registry_uri(registry_uri(self.uri))
                 yield
             finally:
                 mlflow.set_tracking_uri(before[0])
@@ -158,6 +162,11 @@ def warn_once(message: str) -> None:
         logger.warning("%s; this stage goes on without it, `python -m stages.sync` catches up later", message)
 
 
+def registry_uri(uri: str) -> str:
+    """Where the registry of the tracking store `uri` is: `MLFLOW_REGISTRY_URI` if set, else in it."""
+    return os.environ.get("MLFLOW_REGISTRY_URI", uri)
+
+
 def sqlite_path(uri: str) -> Path:
     return Path(unquote(uri.removeprefix("sqlite:///").partition("?")[0]))
 
@@ -194,7 +203,7 @@ def make_artifacts_relative(database: Path, experiment_id: str | None = None) ->
 def _client(uri: str) -> MlflowClient:
     from mlflow import MlflowClient
 
-    return MlflowClient(tracking_uri=uri, registry_uri=os.environ.get("MLFLOW_REGISTRY_URI", uri))
+    return MlflowClient(tracking_uri=uri, registry_uri=registry_uri(uri))
 
 
 def _artifact_root(uri: str, root: Path | None) -> Path:

@@ -31,6 +31,14 @@ SMALL: dict[str, Any] = {
     "evaluate": {"bootstrap": 100, "gallery_queries": 3, "projection": "pca"},
     "register": {"floor": 0.0},
 }
+# Where it does not matter what a net has learned; even the bundle of the one retriever holds a generator and a classifier.
+TINY: dict[str, Any] = {
+    "retrievers": ["histogram"],
+    "ingest": {"embedded": {"items": 30}},
+    "sketch": {"drawings_per_photo": 1},
+    "train_gan": {"epochs": 1},
+    "train_classifier": {"min_positives": 2, "fit": {"epochs": 1}},
+}
 
 
 def clone(folder: Path, changes: dict[str, Any] | None = None) -> Path:

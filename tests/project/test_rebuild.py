@@ -18,7 +18,7 @@ from retrieval.images import decode_image, encode_png
 from sources import embedded
 from stages import lineage, rebuild
 from tests.project.forked_stages import forked_stages
-from tests.project.small_project import clone, commit, dvc, git, module
+from tests.project.small_project import TINY, clone, commit, dvc, git, module
 from tests.registry_world import clear_environment
 from tracking.lineage import COMPLETE
 from tracking.registry import Registry
@@ -29,7 +29,7 @@ pytestmark = pytest.mark.slow
 
 MODEL = "fashion-retriever"
 CHAMPION = f"{MODEL}@champion"
-METHOD = "histogram"  # its bundle holds two trained nets all the same, the generator and the classifier
+METHOD = "histogram"
 MADE_WITH, LATER = "  grid: 3\n", "  grid: 2\n"
 CELLS = ("image_id", "item_id", "domain", "split", "role", "category", "view", "attributes", "bbox")
 TO_MLFLOW_ONLY = {"images_per_second", "onnx_parity", "epoch_seconds", "learning_rate"}
@@ -84,7 +84,7 @@ def quick_stages(programs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="module")
 def champion(tmp_path_factory: pytest.TempPathFactory, programs: Path) -> Iterator[tuple[Path, str]]:
     """A project after `dvc repro` and a later commit, a DVC remote beside it; and the commit that the champion is of."""
-    folder = clone(tmp_path_factory.mktemp("rebuilt"), {"retrievers": [METHOD], "ingest": {"source": "folder"}})
+    folder = clone(tmp_path_factory.mktemp("rebuilt"), TINY | {"ingest": TINY["ingest"] | {"source": "folder"}})
     write_source(folder)
     module(folder, "dvc", "repro", "-q", programs=programs)
     made_at = git(folder, "rev-parse", "HEAD")

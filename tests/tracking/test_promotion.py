@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import os
 import time
-from collections.abc import Iterable, Iterator
-from contextlib import suppress
-from multiprocessing.connection import Connection
-from multiprocessing.context import BaseContext
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from tests.tracking.promoters import check_chain, forks, promote_in_turn
 from tracking import promotion
 from tracking.promotion import NOTE_TAG, challenge, delete, first_champion, plan_promotion, promote, repair, rollback
 from tracking.registry import CHALLENGER, CHAMPION, PREVIOUS, Registry, RegistryError
-from tracking.store import Store, open_store
+from tracking.store import Store
 
 
 @pytest.fixture
@@ -137,8 +133,8 @@ def test_a_kill_between_any_two_steps_is_repaired(
             change(registry)
     assert registry.aliases()[CHAMPION] in (before[CHAMPION], 3 if change is not rollback else 1)
     interrupted = NOTE_TAG in registry.store.client.get_registered_model(registry.model).tags
-    with registry.store.lock("test"):
-        assert repair(registry) == interrupted == (steps > 0)
+    with registry.lock() as held:
+        assert repair(registry, held) == interrupted == (steps > 0)
     done = {CHAMPION: 1, PREVIOUS: 2} if change is rollback else {CHAMPION: 3, PREVIOUS: 2}
     assert registry.aliases() == (done if interrupted else before)
     assert NOTE_TAG not in registry.store.client.get_registered_model(registry.model).tags
@@ -166,32 +162,13 @@ def die_after(steps: int, registry: Registry, patch: pytest.MonkeyPatch) -> None
         patch.setattr(client, name, counted(name))
 
 
-@pytest.fixture
-def processes() -> BaseContext:
-    """Of processes that are forks of one that has imported MLflow, which takes seconds."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["tracking.promotion", "mlflow.store.tracking.sqlalchemy_store"])
-    return context
-
-
-def promote_in_turn(root: str, uri: str | None, model: str, numbers: Iterable[int], told: Connection) -> None:
-    """Promotes one version after the other, from the workspace `root`, and tells every change."""
-    if uri is not None:
-        os.environ["MLFLOW_TRACKING_URI"] = uri
-    registry = Registry(open_store(Path(root)), model)
-    for number in numbers:
-        with suppress(RegistryError):
-            told.send(str(promote(registry, number)))
-
-
 @pytest.mark.slow
-def test_ten_processes_of_two_workspaces_leave_one_consistent_champion(
-    registry: Registry, processes: BaseContext, tmp_path: Path
-) -> None:
+def test_ten_processes_of_two_workspaces_leave_one_consistent_champion(registry: Registry, tmp_path: Path) -> None:
     """Half of them work in the store's own folder, half in another one that MLFLOW_TRACKING_URI leads to the store."""
     promote(registry, 1)
+    processes = forks()
     hear, tell = processes.Pipe(duplex=False)
-    workspaces = ((str(registry.store.root), None), (str(tmp_path), registry.store.uri))
+    workspaces = ((str(registry.store.root), {}), (str(tmp_path), {"MLFLOW_TRACKING_URI": registry.store.uri}))
     started = [
         processes.Process(target=promote_in_turn, args=(*workspace, registry.model, [2 + n % 2], tell))
         for n in range(5)
@@ -207,29 +184,22 @@ def test_ten_processes_of_two_workspaces_leave_one_consistent_champion(
     aliases = registry.aliases()
     assert {aliases[CHAMPION], aliases[PREVIOUS]} <= {1, 2, 3}
     assert aliases[CHAMPION] != aliases[PREVIOUS]
-    changes = []
-    while hear.poll():
-        changes.append(hear.recv())
-    assert len(changes) >= 2
     # Versions 2 and 3 took turns: the last change came from the other one.
     assert {aliases[CHAMPION], aliases[PREVIOUS]} == {2, 3}
-    taken = [int(change.split("-> version ")[1].split()[0]) for change in changes]
-    left = [int(change.split("champion: version ")[1].split()[0]) for change in changes]
-    assert sorted([1, *taken]) == sorted([*left, aliases[CHAMPION]])  # one unbroken chain of champions
+    check_chain(hear, 1, aliases[CHAMPION])
     assert CHALLENGER not in aliases
-    assert not repair(registry)
+    with registry.lock() as held:
+        assert not repair(registry, held)
     assert not list(tmp_path.iterdir())  # the lock is the store's, not the workspace's
 
 
 @pytest.mark.slow
-def test_processes_killed_at_any_moment_leave_a_champion_and_nothing_half_done(
-    registry: Registry, processes: BaseContext
-) -> None:
+def test_processes_killed_at_any_moment_leave_a_champion_and_nothing_half_done(registry: Registry) -> None:
     promote(registry, 1)
-    chance = np.random.default_rng(0)
+    processes, chance = forks(), np.random.default_rng(0)
     for _ in range(8):
         hear, tell = processes.Pipe(duplex=False)
-        arguments = (str(registry.store.root), None, registry.model, [2, 3] * 1000, tell)
+        arguments = (str(registry.store.root), {}, registry.model, [2, 3] * 1000, tell)
         worker = processes.Process(target=promote_in_turn, args=arguments)
         worker.start()
         hear.recv()

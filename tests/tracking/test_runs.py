@@ -216,6 +216,13 @@ def test_figures_that_are_no_numbers_survive_the_file(tmp_path: Path) -> None:
     assert third == 0.5
 
 
+def test_a_second_value_of_one_step_is_refused() -> None:
+    record = Record()
+    record.add("val/score", [(0, 1.0), (2, 3.0)])
+    with pytest.raises(ValueError, match="metric 'val/score' has a value at step 2 already: give one of them another"):
+        record.add("val/score", [(1, 2.0), (2, 4.0)])
+
+
 def test_long_histories_go_in_few_calls(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     calls = []
     monkeypatch.setattr(projection_module, "BATCH", 40)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 import urllib.error
 import urllib.request
 from base64 import b64encode
@@ -17,21 +18,16 @@ from serving.bundle_options import bundle_folder
 from serving.client import Client
 from serving.versions import parser
 from tests.project.forked_stages import forked_stages
-from tests.project.small_project import clone, commit, git, module
+from tests.project.small_project import TINY, clone, commit, git, module
 from tests.serving.server_process import server_process
 from tests.team_server import ADMIN, SECRET, TeamServer, team_server
+from tests.tracking.promoters import check_chain, forks, promote_in_turn
+from tracking.promotion import NOTE_TAG, promote
 from tracking.registry import CHAMPION, PREVIOUS, Registry
 from tracking.store import STAGE_EXPERIMENT, TrackingError, open_store
 
 pytestmark = pytest.mark.slow
 NAME = "fashion-retriever"
-TINY = {
-    "retrievers": ["histogram"],
-    "ingest": {"embedded": {"items": 30}},
-    "sketch": {"drawings_per_photo": 1},
-    "train_gan": {"epochs": 1},
-    "train_classifier": {"min_positives": 2, "fit": {"epochs": 1}},
-}
 
 
 @pytest.fixture(scope="module")
@@ -69,6 +65,47 @@ def test_other_hosts_reach_it_by_the_names_that_compose_allows(server: TeamServe
         except urllib.error.HTTPError as error:
             found = error.code
         assert found == code, host
+
+
+def test_processes_of_two_workspaces_promote_in_turn_and_a_killed_one_is_waited_for(
+    server: TeamServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in server.variables.items():
+        monkeypatch.setenv(name, value)
+    registry = Registry(open_store(tmp_path), "raced")
+    registry.store.client.create_registered_model("raced")
+    for number in (1, 2, 3):
+        tags = {"bundle_hash": f"{number}" * 64, "method": "siamese"}
+        registry.store.client.create_model_version("raced", "croquis://models/nothing", tags=tags)
+    promote(registry, 1)
+    processes = forks()
+    hear, tell = processes.Pipe(duplex=False)
+    places = [tmp_path / name for name in ("one", "another") for _ in range(2)]
+    started = []
+    for number, place in enumerate(places):
+        place.mkdir(exist_ok=True)
+        arguments = (str(place), server.variables, "raced", [2 + number % 2] * 2, tell)
+        started.append(processes.Process(target=promote_in_turn, args=arguments))
+        started[-1].start()
+    seen = set()
+    while any(process.is_alive() for process in started):
+        seen.add(registry.aliases().get(CHAMPION))
+    assert None not in seen, "a reader saw no champion"
+    assert [process.exitcode for process in started] == [0] * 4
+    check_chain(hear, 1, registry.aliases()[CHAMPION])
+
+    worker = processes.Process(
+        target=promote_in_turn, args=(str(places[0]), server.variables, "raced", [2, 3] * 1000, tell)
+    )
+    worker.start()
+    hear.recv()
+    time.sleep(0.3)
+    worker.kill()
+    worker.join()
+    assert registry.aliases()[CHAMPION] in (2, 3)
+    promote(registry, 1)  # from a third workspace, once the lease of the killed process has ended
+    assert registry.aliases()[CHAMPION] == 1
+    assert NOTE_TAG not in registry.store.client.get_registered_model("raced").tags
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,44 @@
+"""Processes that promote versions of a model, one after the other, from workspaces of their own."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from multiprocessing.connection import Connection
+from multiprocessing.context import BaseContext
+from pathlib import Path
+
+from tracking.promotion import promote
+from tracking.registry import Registry, RegistryError
+from tracking.store import open_store
+
+
+def forks() -> BaseContext:
+    """Of one process that has imported MLflow, which takes seconds."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["tracking.promotion", "mlflow.store.tracking.sqlalchemy_store"])
+    return context
+
+
+def promote_in_turn(
+    root: str, variables: Mapping[str, str], model: str, numbers: Iterable[int], told: Connection
+) -> None:
+    """Promotes one version after the other, from the workspace `root`, and tells every change."""
+    os.environ.update(variables)
+    registry = Registry(open_store(Path(root)), model)
+    for number in numbers:
+        with suppress(RegistryError):
+            told.send(str(promote(registry, number)))
+
+
+def check_chain(told: Connection, first: int, last: int) -> None:
+    """The changes that were told are one unbroken chain of champions."""
+    changes = []
+    while told.poll():
+        changes.append(told.recv())
+    assert len(changes) >= 2
+    taken = [int(change.split("-> version ")[1].split()[0]) for change in changes]
+    left = [int(change.split("champion: version ")[1].split()[0]) for change in changes]
+    assert sorted([first, *taken]) == sorted([*left, last])
