@@ -9,7 +9,8 @@ from benchmarks.results import by_name
 from benchmarks.spread import paired, spread
 from benchmarks.tables import caption, mean_of, table
 
-REFERENCE = "image2vec"
+TRAINED, UNTRAINED = "image2vec", "untrained"
+REFERENCES = (TRAINED, UNTRAINED)  # nets without a code layer
 
 Cells = Mapping[int, Values]  # by seed
 Figures = dict[int, float]
@@ -33,7 +34,7 @@ def comparisons_table(report: Mapping[str, Values]) -> str:
     metric = next(iter(next(iter(next(iter(report["cells"].values()))["codes"].values()))))
     bits = sorted({each for cells in grid.values() for each in cells})
     rows = []
-    for method in sorted(method for method in grid if method != REFERENCE):
+    for method in sorted(set(grid) - set(REFERENCES)):
         for comparison in ("symmetric", "asymmetric"):
             cells = [text(figures(grid[method].get(each, {}), ("codes", comparison, metric))) for each in bits]
             rows.append([method, comparison, *cells])
@@ -43,23 +44,24 @@ def comparisons_table(report: Mapping[str, Values]) -> str:
 def codes_of(grid: Mapping[str, Mapping[int, Cells]], metric: str) -> str:
     bits = sorted({each for cells in grid.values() for each in cells})
     rows: list[list[str]] = []
-    for method in sorted(grid, key=lambda name: (name == REFERENCE, name)):
+    for method in sorted(grid, key=lambda name: (name in REFERENCES, name)):
         own = grid[method]
         names = sorted({name for cells in own.values() for cell in cells.values() for name in cell["baselines"]})
-        if method == REFERENCE:
+        if method in REFERENCES:
             rows.append([f"{method}, floats", f"{method} net", *row(own, bits, ("codes", "floats", metric))])
         else:
             rows.append([f"**{method}**", "its own", *row(own, bits, served(metric))])
         rows += [[name, f"{method} net", *row(own, bits, ("baselines", name, metric))] for name in names]
-        if method != REFERENCE and names:
-            gains = [verdict(own.get(each, {}), names, metric) for each in bits]
-            rows.append([f"{method} above the best", f"{method} net", *gains])
+        for net, words in ((method, "above the best"), (UNTRAINED, "above the best before training")):
+            if method not in REFERENCES and names and net in grid:
+                gains = [verdict(own.get(each, {}), grid[net].get(each, {}), names, metric) for each in bits]
+                rows.append([f"{method} {words}", f"{net} net", *gains])
     return table(["codes", "features", *(f"{each} bits" for each in bits)], rows)
 
 
-def verdict(cells: Cells, baselines: Sequence[str], metric: str) -> str:
-    """What the learned codes are worth beyond the baseline that is best on the same features, paired by seed."""
-    found = {name: figures(cells, ("baselines", name, metric)) for name in baselines}
+def verdict(cells: Cells, others: Cells, baselines: Sequence[str], metric: str) -> str:
+    """What the learned codes of `cells` are worth beyond the best baseline on the features of `others`, paired by seed."""
+    found = {name: figures(others, ("baselines", name, metric)) for name in baselines}
     found = {name: values for name, values in found.items() if values}
     if not found:
         return ""

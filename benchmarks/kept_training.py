@@ -11,6 +11,7 @@ import torch
 
 from benchmarks.runner import Cell
 from lightning_modules.determinism import prepare_torch
+from lightning_modules.embedder import RetrievalNet
 from lightning_modules.retrieval_module import MONITOR
 from lightning_modules.scratch import open_scratch
 from retrieval.files import read_json, write_json
@@ -35,10 +36,17 @@ class Curves:
 
 
 def train_and_keep(cell: Cell) -> None:
-    """Writes models/METHOD with encoder, backbone.pt and curves.json; resumes where a killed try stopped."""
+    """Writes models/METHOD with encoder, backbone.pt and curves.json; resumes where a killed try stopped.
+
+    A net that is used as it is has no curves.
+    """
     params, method = cell.params, cell.method
     prepare_torch(params.base.seed, params.base.threads)
     source = importlib.import_module(f"lightning_modules.{method}")
+    if hasattr(source, "fixed_net"):
+        with fresh_folder(cell.folder / "models" / method) as target:
+            keep(source.fixed_net(params), cell, target, {})
+        return
     module = source.build(params, train_embedder.load_data(params, cell.folder, source))
     run = Curves(cell.folder / "artifacts")
     with (
@@ -46,13 +54,19 @@ def train_and_keep(cell: Cell) -> None:
         open_scratch(cell.folder, f"train_embedder-{method}", cell.key) as scratch,
     ):
         train_embedder.fit_module(module, params, method, scratch, run)
-        train_embedder.export(module.net, params.base.image_size, target)
-        torch.save(module.net.backbone.state_dict(), target / BACKBONE)
-        write_json(target / CURVES, run.curves)
+        keep(module.net, cell, target, run.curves)
+
+
+def keep(net: RetrievalNet, cell: Cell, target: Path, curves: dict[str, list[tuple[int, float]]]) -> None:
+    train_embedder.export(net, cell.params.base.image_size, target)
+    torch.save(net.backbone.state_dict(), target / BACKBONE)
+    write_json(target / CURVES, curves)
 
 
 def val_scores(cell: Cell) -> dict[str, float | int]:
-    """The val score of the exported epoch and of the last one, and how many epochs ran."""
+    """The val score of the exported epoch and of the last one, and how many epochs ran; empty where nothing is learnt."""
     curves = read_json(cell.folder / "models" / cell.method / CURVES)
+    if not curves:
+        return {}
     scores = [value for _, value in curves[MONITOR]]
     return {"best": max(scores), "last": scores[-1], "epochs": len(curves["train/loss"])}

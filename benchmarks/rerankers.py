@@ -14,8 +14,30 @@ from retrieval.results import rounded
 from tuning.shortlist import Shortlists
 
 DEPTH = 100
-RANK_RATIOS = (0.3, 0.5, 1.0, 1.5, 2.0, 3.0, 5.0, 8.0, 15.0, 30.0)  # beta / alpha: ranks that a shared attribute is worth
-SCORE_RATIOS = (0.01, 0.02, 0.05, 0.08, 0.12, 0.18, 0.25, 0.4, 0.8, 1.6)  # the same in shares of the shortlist's range of scores
+RANK_RATIOS = (
+    0.3,
+    0.5,
+    1.0,
+    1.5,
+    2.0,
+    3.0,
+    5.0,
+    8.0,
+    15.0,
+    30.0,
+)  # beta / alpha: ranks for a shared attribute
+SCORE_RATIOS = (
+    0.01,
+    0.02,
+    0.05,
+    0.08,
+    0.12,
+    0.18,
+    0.25,
+    0.4,
+    0.8,
+    1.6,
+)  # shares of the shortlist's range of scores
 PLAIN = RerankBlock(
     enabled=False,
     depth=DEPTH,

@@ -75,14 +75,17 @@ def test_learned_codes_are_set_against_the_best_baseline_on_the_same_net():
     cells = {f"dhd@16/{seed}": coded(0.5 + seed / 100, {"lsh": 0.3, "itq": 0.4}, seed=seed) for seed in (1, 2, 3)}
     cells |= {f"dhd@32/{seed}": coded(0.3, {"lsh": 0.6, "itq": 0.4}, seed=seed) for seed in (1, 2, 3)}
     cells |= {f"image2vec@16/{seed}": coded(0.7, {"lsh": 0.2}, "floats", seed) for seed in (1, 2, 3)}
+    cells |= {f"untrained@16/{seed}": coded(0.1, {"lsh": 0.1, "itq": 0.05}, "floats", seed) for seed in (1, 2, 3)}
     rows = rows_of(codes_table({"settings": HEAD, "cells": cells}))
     gain = spread([0.11, 0.12, 0.13])
     assert rows["**dhd**"] == ["its own", str(spread([0.51, 0.52, 0.53])), "0.300 ± 0.000"]
     assert rows["dhd above the best"] == ["dhd net", f"{gain:+} * (itq)", "-0.300 ± 0.000 * (lsh)"]
+    gain = spread([0.41, 0.42, 0.43])
+    assert rows["dhd above the best before training"] == ["untrained net", f"{gain:+} * (lsh)", ""]
     assert rows["image2vec, floats"] == ["image2vec net", "0.700 ± 0.000", ""]
     compared = comparisons_table({"settings": HEAD, "cells": cells})
     assert "| dhd | asymmetric | 0.570 ±" in compared
-    assert "image2vec" not in compared
+    assert not {"image2vec", "untrained"} & set(compared.split())
 
 
 def options(tmp_path):
