@@ -59,7 +59,7 @@ CIFAR: Values = {
     "base": {"image_size": 32},
     "train_embedder": {"domains": ["shop"], "labels": {"labelled_share": 1.0, "unlabelled": "gallery"}},
     "register": {"select_by": "shop->shop/hit@1"},
-    # Small nets that learn ten classes from nothing, tried on val of cifar10_c at 32 bits. With 0.1, the weight of the source,
+    # Small nets that learn ten classes from nothing, tried on val of cifar10_c at 32 bits. With the source's weight of 0.1,
     # gpq's codes were level with those of the baselines on its features; dhd has the temperature of the source.
     "sgh": {"fit": {"learning_rate": 0.005}},
     "dhd": {"temperature": 0.2, "teacher_share": 0.3, "fit": {"learning_rate": 0.005}},
