@@ -15,6 +15,8 @@ from torch.utils.data import Sampler
 
 from lightning_modules.distributed import rank, world_size
 
+Group = npt.NDArray[np.int64]
+
 
 class EpochSampler(Sampler[list[int]]):
     """Base: batches of row numbers, drawn anew for every epoch.
@@ -91,7 +93,8 @@ class ItemBatches(EpochSampler):
 
     An item with n images is cut into ceil(n / K) groups; the last group is filled up with other images of the item (with
     repetition when the item has fewer than K). Groups are shuffled, and no batch holds two groups of one item as long as
-    enough items are left.
+    enough items are left; the groups of items that have many more than the others are spread over the whole epoch, so that
+    no batch is short of negatives.
 
     Args:
         labels: (rows,) item number of each row.
@@ -119,20 +122,22 @@ class ItemBatches(EpochSampler):
 
     def __iter__(self) -> Iterator[list[int]]:
         generator = self.generator()
-        rounds: list[list[npt.NDArray[np.int64]]] = []
-        for rows in self._rows:
-            for number, group in enumerate(self._groups(generator.permutation(rows), generator)):
-                while len(rounds) <= number:
-                    rounds.append([])
-                rounds[number].append(group)
-        # Round by round, an item's groups lie far apart.
-        ordered = [turn[i] for turn in rounds for i in generator.permutation(len(turn))]
+        groups = [list(self._groups(generator.permutation(rows), generator)) for rows in self._rows]
+        longest = max(map(len, groups))
+        rounds = [[item for item, own in enumerate(groups) if len(own) > number] for number in range(longest)]
+        crowd = {item for turn in rounds if len(turn) < self._items for item in turn}
+        # Round by round, an item's groups lie far apart. Items with more than the others can part go between them.
+        turns = [(item, number) for number, turn in enumerate(rounds) for item in generator.permutation(turn).tolist()]
+        ordered = spread_into(
+            [groups[item][number] for item, number in turns if item not in crowd],
+            [groups[item][number] for item, number in turns if item in crowd],
+        )
         bounds = np.linspace(0, len(ordered), self._batches + 1).round().astype(int)
         batches = [ordered[a:b] for a, b in pairwise(bounds)]
         for number in generator.permutation(len(batches)):
             yield np.concatenate(batches[number]).tolist()
 
-    def _groups(self, rows: npt.NDArray[np.int64], generator: np.random.Generator) -> Iterator[npt.NDArray[np.int64]]:
+    def _groups(self, rows: npt.NDArray[np.int64], generator: np.random.Generator) -> Iterator[Group]:
         for start in range(0, len(rows), self._images):
             group = rows[start : start + self._images]
             lacking = self._images - len(group)
@@ -154,3 +159,11 @@ def rows_in_turn(rows: int, count: int, turn: int, seed: int) -> npt.NDArray[np.
     shuffles = [np.random.default_rng([seed, number]).permutation(rows) for number in range(first, last + 1)]
     start = turn * count - first * rows
     return np.concatenate(shuffles)[start : start + count]
+
+
+def spread_into(whole: list[Group], more: list[Group]) -> list[Group]:
+    """Both lists in their own order, `more` at even distances among `whole`."""
+    places = np.concatenate(
+        [np.arange(len(whole)) + 0.5, (np.arange(len(more)) + 0.5) * len(whole) / max(1, len(more))]
+    )
+    return [(whole + more)[i] for i in np.argsort(places, kind="stable")]

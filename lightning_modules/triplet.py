@@ -69,18 +69,22 @@ def anchors_and_positives(
 def in_batch_negatives(strategy: InBatchNegatives, distances: Tensor, other_item: Tensor, positive: Tensor) -> Tensor:
     """Distance to the negative of each pair of anchor and positive; (pairs,).
 
+    A pair that the batch has no negative for is given one so far away that its loss is 0.
+
     Args:
         distances: (pairs, B) from each pair's anchor to the batch.
         other_item: (pairs, B) bool, which images show another item.
         positive: (pairs,) distance to the positive.
     """
+    alone = ~other_item.any(dim=1)
     match strategy:
         case "batch_hard":
-            return batch_hard_negatives(distances, other_item)
+            found = batch_hard_negatives(distances, other_item)
         case "semi_hard":
-            return semi_hard_negatives(distances, other_item, positive)
+            found = semi_hard_negatives(distances, other_item, positive)
         case "random":
-            return random_negatives(distances, other_item)
+            found = random_negatives(distances, other_item | alone.unsqueeze(1))
+    return found.masked_fill(alone, FAR)
 
 
 def hardest_positives(distances: Tensor, positives: Tensor) -> Tensor:

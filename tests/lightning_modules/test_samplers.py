@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from lightning_modules import samplers
-from lightning_modules.samplers import ItemBatches, OwnShare, ShuffledBatches, rows_in_turn
+from lightning_modules.samplers import ItemBatches, OwnShare, ShuffledBatches, rows_in_turn, spread_into
 
 LABELS = np.repeat(np.arange(7), [1, 2, 3, 4, 5, 9, 6])
 
@@ -34,6 +34,25 @@ def test_item_batches_show_every_image_and_give_every_anchor_a_positive(images_p
         items, counts = np.unique(LABELS[batch], return_counts=True)
         assert len(items) >= 2, "a batch needs negatives"
         assert (counts >= 2).all()
+
+
+@pytest.mark.parametrize("epoch", range(3))
+def test_every_batch_has_negatives_also_where_one_item_has_most_of_the_images(epoch: int):
+    labels = np.repeat(np.arange(9), [200, *[8] * 8])
+    sampler = ItemBatches(labels, 4, 4, seed=1)
+    sampler.set_epoch(epoch)
+    batches = list(sampler)
+    assert set(np.concatenate(batches).tolist()) == set(range(len(labels)))
+    assert min(len(set(labels[batch])) for batch in batches) >= 2
+    crowd = [sum(labels[batch] == 0) for batch in batches]
+    assert max(crowd) - min(crowd) <= 8
+
+
+def test_what_is_put_between_comes_at_even_distances():
+    groups = [np.array([number]) for number in range(7)]
+    found = [int(group[0]) for group in spread_into(groups[:4], groups[4:])]
+    assert found == [0, 4, 1, 5, 2, 6, 3]
+    assert spread_into(groups, []) == groups
 
 
 def test_one_item_alone_has_no_negatives():

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from lightning_modules import triplet
+from params.training import InBatchNegatives
 
 POINTS = torch.tensor([[0.0, 0.0], [1.0, 0.0], [0.0, 2.0], [0.5, 0.0], [4.0, 4.0], [4.0, 5.5]], dtype=torch.float64)
 ITEMS = torch.tensor([0, 0, 0, 1, 1, 2])
@@ -72,6 +73,24 @@ def test_random_negatives_are_of_other_items_and_not_always_the_same(distances: 
         drawn = {round(float(draw[i]), 9) for draw in seen}
         assert drawn <= allowed
         assert len(drawn) > 1
+
+
+@pytest.mark.parametrize("strategy", ["batch_hard", "semi_hard", "random"])
+def test_a_pair_without_a_negative_adds_nothing_to_the_loss(strategy: InBatchNegatives, distances: torch.Tensor):
+    other_item = (ITEMS[:, None] != ITEMS[None]) & (ITEMS[:, None] != 2)
+    positive = torch.full((6,), 0.5, dtype=torch.float64, requires_grad=True)
+    negative = triplet.in_batch_negatives(strategy, distances, other_item, positive)
+    losses = triplet.triplet_losses(positive, negative, 50.0)
+    losses.sum().backward()
+    assert (losses > 0).tolist() == [True] * 5 + [False]
+    assert positive.grad.tolist() == [1.0] * 5 + [0.0]
+    one_item = torch.zeros_like(other_item)
+    assert (
+        triplet.triplet_losses(
+            positive, triplet.in_batch_negatives(strategy, distances, one_item, positive), 0.2
+        ).tolist()
+        == [0.0] * 6
+    )
 
 
 def test_the_loss_and_its_gradient():
