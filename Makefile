@@ -13,7 +13,8 @@ help: ## list these targets
 
 $(READY): requirements.lock
 	$(PYTHON) -m venv .venv
-	.venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	.venv/bin/python -m pip install --quiet --no-compile --disable-pip-version-check --require-hashes -r requirements.lock
+	.venv/bin/python -m compileall -q -j 0 .venv/lib > /dev/null || true # some packages bring files for other Pythons
 	@touch $@
 
 repro: $(READY) ## run the pipeline (dvc repro, two stages at a time), from the catalogue to a champion in the registry
