@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytest
 
 from benchmarks.real_sets import merged, real_set
 from params.loader import read_yaml
@@ -16,13 +15,9 @@ from retrieval.files import write_json
 from retrieval.query import MODES
 from retrieval.retriever import Retriever
 from stages import evaluate, index, ingest, sketch, train_embedder, train_gan, validate
+from tests.realdata.marks import MARKS, SHARED
 
-SHARED = Path("../shared/data")
-pytestmark = [
-    pytest.mark.realdata,
-    pytest.mark.slow,
-    pytest.mark.skipif(not SHARED.is_dir(), reason="the real pictures are not here"),
-]
+pytestmark = MARKS
 TINY: dict[str, Any] = {
     "base": {"image_size": 32, "threads": 1, "accelerator": "cpu"},
     "sketch": {"size": 64, "drawings_per_photo": 1, "edges": "drawn"},

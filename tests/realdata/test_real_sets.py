@@ -23,14 +23,10 @@ from retrieval.encoder import load_encoder
 from retrieval.files import write_json
 from retrieval.images import decode_image, prepare_image, to_batch
 from stages import ingest, train_embedder, validate
+from tests.realdata.marks import MARKS, SHARED
 from tracking.record import RUNS, Record
 
-SHARED = Path("../shared/data")
-pytestmark = [
-    pytest.mark.realdata,
-    pytest.mark.slow,
-    pytest.mark.skipif(not SHARED.is_dir(), reason="the real pictures are not here"),
-]
+pytestmark = MARKS
 SIZE = 32
 TINY: dict[str, Any] = {
     "base": {"image_size": SIZE, "threads": 1, "accelerator": "cpu"},

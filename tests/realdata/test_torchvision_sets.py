@@ -21,16 +21,12 @@ from retrieval.catalog import Catalog
 from retrieval.files import write_json
 from retrieval.images import decode_image
 from stages import ingest, train_embedder, validate
+from tests.realdata.marks import MARKS, SHARED
 from tests.sources.cifar_files import CLASSES, write_cifar10
 from tracking.record import RUNS, Record
 
-SHARED = Path("../shared/data")
 PER_CLASS = 60
-pytestmark = [
-    pytest.mark.realdata,
-    pytest.mark.slow,
-    pytest.mark.skipif(not SHARED.is_dir(), reason="the real pictures are not here"),
-]
+pytestmark = MARKS
 TINY: dict[str, Any] = {
     "base": {"image_size": 32, "threads": 1, "accelerator": "cpu"},
     "train_embedder": {"domains": ["shop"], "backbone": {"name": "small", "weights": "none", "width": 8}},
