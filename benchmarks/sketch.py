@@ -59,7 +59,7 @@ class Task:
         rows: what is measured of it.
         image_size: pixels of trained nets; `zero_shot_size` those of ImageNet features.
         drawings: by the simulated hand, of each train photo.
-        learning_rate: with 0.002 siamese collapses on `attr_products`, whose items are categories of up to hundreds of photos.
+        learning_rate: with 0.002 siamese collapses on `attr_products`, whose items are categories.
     """
 
     source: str
