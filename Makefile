@@ -14,7 +14,7 @@ help: ## list these targets
 $(READY): requirements.lock
 	$(PYTHON) -m venv .venv
 	.venv/bin/python -m pip install --quiet --no-compile --disable-pip-version-check --require-hashes -r requirements.lock
-	.venv/bin/python -m compileall -q -j 0 .venv/lib > /dev/null || true # some packages bring files for other Pythons
+	.venv/bin/python -m compileall -q -j 0 .venv/lib > /dev/null || true # a file that does not compile is no error, as for pip
 	@touch $@
 
 repro: $(READY) ## run the pipeline (dvc repro, two stages at a time), from the catalogue to a champion in the registry

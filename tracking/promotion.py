@@ -94,7 +94,8 @@ def rollback(registry: Registry) -> Change:
 
 def challenge(registry: Registry, number: int) -> None:
     """Marks a version as the next to promote."""
-    with registry.lock():
+    with registry.lock() as held:
+        held()
         registry.set_alias(CHALLENGER, number)
 
 
@@ -153,6 +154,8 @@ def _carry_out(registry: Registry, note: dict[str, int | None], held: Held) -> N
     held()
     if champion is not None:
         registry.set_alias(CHAMPION, champion)
+    held()
     if registry.aliases().get(CHALLENGER) == champion:
         registry.drop_alias(CHALLENGER)
+    held()
     registry.store.client.delete_registered_model_tag(registry.model, NOTE_TAG)

@@ -114,7 +114,7 @@ class Registry:
 
         The tags are set in the same call that makes the version, so that a kill leaves no version without its hash.
         """
-        with self.lock():
+        with self.lock() as held:
             found = self.with_bundle(bundle_hash)
             if found is not None:
                 return found
@@ -122,7 +122,9 @@ class Registry:
 
             with self.store.here():
                 all_tags = {**tags, BUNDLE_TAG: bundle_hash, METHOD_TAG: method}
-                made = register_model(log(), self.model, tags=_short(all_tags))
+                logged = log()  # it may upload for minutes
+                held()
+                made = register_model(logged, self.model, tags=_short(all_tags))
         return self.version(int(made.version))
 
     def tag(self, number: int, tags: Mapping[str, str]) -> None:
