@@ -1,4 +1,5 @@
-"""The tables of benchmarks.hashing: learned codes, the baselines on the same features, and both comparisons."""
+"""The tables of benchmarks.hashing: learned codes and the baselines on the same features, both comparisons, and what the
+features hold before they are coded."""
 
 from __future__ import annotations
 
@@ -39,6 +40,19 @@ def comparisons_table(report: Mapping[str, Values]) -> str:
             cells = [text(figures(grid[method].get(each, {}), ("codes", comparison, metric))) for each in bits]
             rows.append([method, comparison, *cells])
     return "\n\n".join([caption(report), table(["codes", "comparison", *(f"{each} bits" for each in bits)], rows)])
+
+
+def components_table(report: Mapping[str, Values]) -> str:
+    """The features below the codes, as floats: all of their principal components, and the first of them."""
+    grid = by_method(report["cells"])
+    some = next(iter(report["cells"].values()))
+    metric = next(iter(next(iter(some["components"].values()))))
+    bits = sorted({each for cells in grid.values() for each in cells})
+    rows = []
+    for method in sorted(grid, key=lambda name: (name in REFERENCES, name)):
+        for count in sorted(some["components"]):
+            rows.append([f"{method} net", count, *row(grid[method], bits, ("components", count, metric))])
+    return "\n\n".join([caption(report), table(["features", "components", *(f"{each} bits" for each in bits)], rows)])
 
 
 def codes_of(grid: Mapping[str, Mapping[int, Cells]], metric: str) -> str:

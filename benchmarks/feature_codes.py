@@ -16,6 +16,8 @@ from lightning_modules.data import EVAL_BATCH, load_images, to_float
 from params import Params
 from retrieval.answering import Judge, Search, queries_at_a_time, ranked_lists
 from retrieval.catalog import Catalog, Rows
+from retrieval.exact_search import normalise
+from retrieval.index import build_index
 from retrieval.metrics import named_average_precision
 from retrieval.protocol import PAIRS, Gallery, Protocol, Queries, open_gallery, open_queries
 from retrieval.ranking import RankedLists, relevance_of
@@ -81,6 +83,26 @@ def baseline_figures(features: Features, name: str, bits: int, seed: int) -> dic
     baseline = fit_baseline(name, features.learnt_from, bits, seed)
     index = baseline.build(features.database)
     return list_figures(search_of(index, features.gallery), baseline.queries(features.asked), features)
+
+
+def component_figures(features: Features) -> dict[str, dict[str, float]]:
+    """The average precisions of the features themselves, as floats, by how many principal components are left of them.
+
+    They are centred and compared by cosine: as many components as tell classes apart linearly, one fewer than there are
+    classes, and `all`. Where the first do as well as all, longer codes have nothing more to keep.
+    """
+    offset = features.learnt_from.mean(axis=0, dtype=np.float64)
+    centred = features.learnt_from - offset
+    directions = np.linalg.eigh(centred.T @ centred)[1][:, ::-1]
+    telling = len(np.unique(features.gallery.categories)) - 1
+    found = {}
+    for name, count in ((str(telling), telling), ("all", len(offset))):
+        database, asked = (
+            normalise((vectors - offset) @ directions[:, :count]) for vectors in (features.database, features.asked)
+        )
+        index = build_index(database, metric="cosine")
+        found[name] = list_figures(search_of(index, features.gallery), asked, features)
+    return found
 
 
 def search_of(index: VectorIndex, gallery: Gallery) -> Search:

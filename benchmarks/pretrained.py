@@ -2,8 +2,8 @@
 
 A few hundred photos teach a net from scratch less than these weights know. Size and rates of `inshop_luma` lie between those
 that were tried on val with four of the methods (128 and 192 px; rates of 0.0005 and 0.001, 0.1 to 0.3 of them for the
-backbone), which its 42 queries could hardly tell apart; most were best within five epochs. Those of `c2s_grocery` are a
-first guess, which `attr_products` takes over.
+backbone), which its 42 queries could hardly tell apart; most were best within five epochs. For `c2s_grocery` the rates of
+`attr_products` and those of `inshop_luma` were tried with siamese, which had .640 and .665 hit@1 on val at seed 7.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Learning:
 
 LEARNING = {
     "inshop_luma": Learning(160, 32, 5, 0.0007, 0.2),
-    "c2s_grocery": Learning(96, 64, 6, 0.002, 0.1),
+    "c2s_grocery": Learning(96, 64, 6, 0.0007, 0.2),
     "attr_products": Learning(96, 64, 6, 0.002, 0.1),
 }
 

@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 
 from benchmarks import ablation, hashing, leaderboard, negatives, rerank, scale_tables, sketch, sketch_paths, variants
-from benchmarks.code_tables import codes_table, comparisons_table
+from benchmarks.code_tables import codes_table, comparisons_table, components_table
 from benchmarks.command import BenchmarkError, Options, Values
 from retrieval.files import read_json, write_bytes
 
@@ -27,7 +27,11 @@ TABLES: dict[str, tuple[str, Table, str]] = {
     **{
         f"{kind}-{name}": (f"hashing-{name}", made, f"hashing --protocols {name}")
         for name in hashing.PROTOCOLS
-        for kind, made in (("hashing", codes_table), ("comparisons", comparisons_table))
+        for kind, made in (
+            ("hashing", codes_table),
+            ("comparisons", comparisons_table),
+            ("components", components_table),
+        )
     },
     "negatives": ("negatives", partial(variants.comparison, variants=negatives.VARIANTS), "negatives"),
     **{f"rerank-{name}": (f"rerank-{name}", rerank.rerank_table, f"rerank --set {name}") for name in rerank.SETS},

@@ -6,7 +6,15 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks.feature_codes import Features, baseline_figures, list_figures, load_backbone, pooled, search_of
+from benchmarks.feature_codes import (
+    Features,
+    baseline_figures,
+    component_figures,
+    list_figures,
+    load_backbone,
+    pooled,
+    search_of,
+)
 from lightning_modules.backbones import build_backbone
 from params.loader import parse_params, read_yaml
 from retrieval.images import decode_image, prepare_image
@@ -63,14 +71,36 @@ def test_figures_match_a_loop_over_the_gallery(catalog):
     assert found == {name: pytest.approx(np.mean(values), abs=1e-6) for name, values in expected.items()}
 
 
+def telling(images):
+    """16 numbers of which the class decides almost all; they point into as many directions as there are classes."""
+    known = np.unique(images.categories.astype(str), return_inverse=True)[1]
+    noise = np.random.default_rng(1).normal(size=(len(images), 16)) * 0.01
+    return (np.eye(3)[known] @ np.random.default_rng(2).normal(size=(3, 16)) * 5 + noise).astype(np.float32)
+
+
+def test_the_first_components_hold_what_large_noise_elsewhere_hides(catalog):
+    """Classes lie along the widest directions; smaller noise in many others hides them from floats, not from these."""
+
+    def noisy(images):
+        known = np.unique(images.categories.astype(str), return_inverse=True)[1]
+        noise = np.random.default_rng(len(images)).normal(size=(len(images), 400)) * 0.6
+        noise[:, :3] = np.eye(3)[known] * 4
+        return noise.astype(np.float32)
+
+    hidden = component_figures(features(catalog, "cifar10_a", noisy, noisy))
+    assert set(hidden) == {"2", "all"}
+    assert hidden["2"]["map@all"] == 1.0 > hidden["all"]["map@all"]
+
+
+def test_two_components_are_all_that_three_classes_need(catalog):
+    told = component_figures(features(catalog, "cifar10_a", telling, telling))
+    assert told["2"] == {"map@all": 1.0, "map@4": 1.0}
+    assert told["all"] == {"map@all": 1.0, "map@4": 1.0}
+
+
 @pytest.mark.parametrize("name", ["lsh", "itq", "pq", "opq"])
 def test_baselines_find_everything_where_features_tell_the_class(catalog, name):
-    def of(images):
-        known = np.unique(images.categories.astype(str), return_inverse=True)[1]
-        noise = np.random.default_rng(1).normal(size=(len(images), 16)) * 0.01
-        return (np.eye(3)[known] @ np.random.default_rng(2).normal(size=(3, 16)) * 5 + noise).astype(np.float32)
-
-    told = features(catalog, "cifar10_a", of, of)
+    told = features(catalog, "cifar10_a", telling, telling)
     many = (
         np.repeat(told.database, 20, axis=0)
         + np.random.default_rng(3).normal(size=(len(told.database) * 20, 16)) * 0.01

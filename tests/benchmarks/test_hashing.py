@@ -43,6 +43,12 @@ class OpenedError(Exception):
     """Carries the params of the workspace that would have been opened."""
 
 
+def test_without_labels_there_is_more_to_see_and_fewer_epochs_do():
+    of_spq, of_dhd = (hashing.length_of(name, "cifar10_a")[name]["fit"] for name in ("spq", "dhd"))
+    assert of_spq["epochs"] == of_spq["patience"] < of_dhd["epochs"]
+    assert hashing.length_of("spq", "cifar10_c")["spq"] == hashing.length_of("dhd", "cifar10_c")["dhd"]
+
+
 @pytest.mark.parametrize("protocol", hashing.PROTOCOLS)
 def test_the_protocols_have_lengths_of_their_own_which_scale(protocol, tmp_path, monkeypatch):
     def open_cell(values, *_):
@@ -53,5 +59,5 @@ def test_the_protocols_have_lengths_of_their_own_which_scale(protocol, tmp_path,
     with pytest.raises(OpenedError) as opened:
         hashing.cell_of(asked("--epochs-scale", "0.5"), protocol, tmp_path, 1.0, ["lsh"], "dhd@32", 1)
     values = opened.value.args[0]
-    assert values["dhd"]["fit"]["epochs"] == hashing.EPOCHS[protocol] // 2
+    assert values["dhd"]["fit"]["epochs"] == hashing.EPOCHS[protocol]["others"] // 2
     assert values["base"]["protocol"] == protocol

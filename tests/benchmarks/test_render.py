@@ -6,7 +6,7 @@ import argparse
 
 import pytest
 
-from benchmarks.code_tables import codes_table, comparisons_table
+from benchmarks.code_tables import codes_table, comparisons_table, components_table
 from benchmarks.command import BenchmarkError, add_options, options_of
 from benchmarks.leaderboard import leaderboard
 from benchmarks.render import TABLES, render
@@ -68,7 +68,11 @@ def coded(value, baselines, comparison="symmetric", seed=1):
     codes = {comparison: {"map@1000": value}} | ({other: {"map@1000": value + 0.05}} if other else {})
     cell = measured(value, seed, codes=codes, comparison=None if comparison == "floats" else comparison)
     cell["splits"]["test"]["metrics"]["map@1000"] = {"chance": 0.1}
-    return cell | {"baselines": {name: {"map@1000": each} for name, each in baselines.items()}}
+    components = {"9": {"map@1000": value - 0.01}, "all": {"map@1000": value - 0.02}}
+    return cell | {
+        "baselines": {name: {"map@1000": each} for name, each in baselines.items()},
+        "components": components,
+    }
 
 
 def test_learned_codes_are_set_against_the_best_baseline_on_the_same_net():
@@ -86,6 +90,10 @@ def test_learned_codes_are_set_against_the_best_baseline_on_the_same_net():
     compared = comparisons_table({"settings": HEAD, "cells": cells})
     assert "| dhd | asymmetric | 0.570 ±" in compared
     assert not {"image2vec", "untrained"} & set(compared.split())
+    held = components_table({"settings": HEAD, "cells": cells})
+    assert "| dhd net | 9 | 0.510 ±" in held
+    assert "| dhd net | all | 0.500 ±" in held
+    assert held.index("dhd net") < held.index("image2vec net")
 
 
 def options(tmp_path):
