@@ -8,6 +8,8 @@ libraries are imported before, the project's own code in each fork, from the fol
 
 from __future__ import annotations
 
+import atexit
+import gc
 import importlib
 import json
 import os
@@ -18,6 +20,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -26,7 +29,7 @@ from typing import Never
 FORKED = tuple(f"stages.{name}" for name in ("train_gan", "train_embedder", "train_classifier", "index", "evaluate"))
 # Not onnxruntime: it begins a thread when it is imported, and a fork that lacks the thread does not end.
 LIBRARIES = (
-    "cv2", "faiss", "matplotlib.pyplot", "mlflow", "mlflow.store.tracking.sqlalchemy_store",
+    "cv2", "dvc.repo", "faiss", "matplotlib.pyplot", "mlflow", "mlflow.store.tracking.sqlalchemy_store",
     "onnxscript.function_libs.torch_lib.ops", "pytorch_lightning", "ruamel.yaml", "scipy.stats", "sklearn.decomposition",
     "torch.onnx._internal.exporter._core", "torchvision",
 )  # fmt: skip
@@ -73,6 +76,7 @@ def main(address: str) -> None:
         with suppress(ImportError):  # then a stage imports it, or does without
             importlib.import_module(library)
     assert threading.active_count() == 1, f"a fork would lose {threading.enumerate()}"
+    gc.freeze()  # a collection in a fork would write to, and so copy, every page
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(address)
         listener.listen()
@@ -104,8 +108,27 @@ def serve(connection: socket.socket) -> Never:
     os.environ.clear()
     os.environ.update(asked["environment"])
     sys.argv, sys.path[0] = asked["arguments"], asked["folder"]
-    runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
-    sys.exit()
+    try:
+        runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
+        sys.exit()
+    except SystemExit as end:
+        finish(end.code)
+    except BaseException:
+        traceback.print_exc()
+        finish(1)
+
+
+def finish(code: object) -> Never:
+    """Ends a fork as Python ends, but takes nothing apart: to free what all forks share would copy it first, which takes
+    seconds."""
+    if not isinstance(code, int | None):
+        print(code, file=sys.stderr)
+        code = 1
+    threading._shutdown()  # type: ignore[attr-defined]
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code or 0)
 
 
 if __name__ == "__main__":
