@@ -7,7 +7,6 @@ import os
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from multiprocessing.connection import Connection
-from multiprocessing.context import BaseContext
 from pathlib import Path
 
 from tracking.promotion import promote
@@ -15,22 +14,33 @@ from tracking.registry import Registry, RegistryError
 from tracking.store import open_store
 
 
-def forks() -> BaseContext:
-    """Of one process that has imported MLflow, which takes seconds."""
+def promoter(
+    root: str, variables: Mapping[str, str], model: str, numbers: Iterable[int], told: Connection
+) -> multiprocessing.Process:
+    """A process that is yet to be started; it has this one's environment variables, as they are now, and `variables`."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["tracking.promotion", "mlflow.store.tracking.sqlalchemy_store"])
-    return context
+    context.set_forkserver_preload(["tracking.promotion", "mlflow.store.tracking.sqlalchemy_store"])  # takes seconds
+    # Given in full: the server of forks has those that it began with, which may be another test's.
+    arguments = (root, {**os.environ, **variables}, model, numbers, told)
+    return context.Process(target=promote_in_turn, args=arguments)  # type: ignore[return-value]
 
 
 def promote_in_turn(
-    root: str, variables: Mapping[str, str], model: str, numbers: Iterable[int], told: Connection
+    root: str, environment: Mapping[str, str], model: str, numbers: Iterable[int], told: Connection
 ) -> None:
     """Promotes one version after the other, from the workspace `root`, and tells every change."""
-    os.environ.update(variables)
+    os.environ.clear()
+    os.environ.update(environment)
     registry = Registry(open_store(Path(root)), model)
     for number in numbers:
         with suppress(RegistryError):
             told.send(str(promote(registry, number)))
+
+
+def first_change(told: Connection) -> str:
+    """Waits until a promoter has told of its first change."""
+    assert told.poll(120), "no change in 120 s"
+    return str(told.recv())
 
 
 def check_chain(told: Connection, first: int, last: int) -> None:

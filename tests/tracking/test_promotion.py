@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from multiprocessing import Pipe
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from tests.tracking.promoters import check_chain, forks, promote_in_turn
+from tests.tracking.promoters import check_chain, first_change, promoter
 from tracking import promotion
 from tracking.promotion import NOTE_TAG, challenge, delete, first_champion, plan_promotion, promote, repair, rollback
 from tracking.registry import CHALLENGER, CHAMPION, PREVIOUS, Registry, RegistryError
@@ -166,14 +167,9 @@ def die_after(steps: int, registry: Registry, patch: pytest.MonkeyPatch) -> None
 def test_ten_processes_of_two_workspaces_leave_one_consistent_champion(registry: Registry, tmp_path: Path) -> None:
     """Half of them work in the store's own folder, half in another one that MLFLOW_TRACKING_URI leads to the store."""
     promote(registry, 1)
-    processes = forks()
-    hear, tell = processes.Pipe(duplex=False)
+    hear, tell = Pipe(duplex=False)
     workspaces = ((str(registry.store.root), {}), (str(tmp_path), {"MLFLOW_TRACKING_URI": registry.store.uri}))
-    started = [
-        processes.Process(target=promote_in_turn, args=(*workspace, registry.model, [2 + n % 2], tell))
-        for n in range(5)
-        for workspace in workspaces
-    ]
+    started = [promoter(*workspace, registry.model, [2 + n % 2], tell) for n in range(5) for workspace in workspaces]
     for process in started:
         process.start()
     seen = set()
@@ -196,13 +192,12 @@ def test_ten_processes_of_two_workspaces_leave_one_consistent_champion(registry:
 @pytest.mark.slow
 def test_processes_killed_at_any_moment_leave_a_champion_and_nothing_half_done(registry: Registry) -> None:
     promote(registry, 1)
-    processes, chance = forks(), np.random.default_rng(0)
+    chance = np.random.default_rng(0)
     for _ in range(8):
-        hear, tell = processes.Pipe(duplex=False)
-        arguments = (str(registry.store.root), {}, registry.model, [2, 3] * 1000, tell)
-        worker = processes.Process(target=promote_in_turn, args=arguments)
+        hear, tell = Pipe(duplex=False)
+        worker = promoter(str(registry.store.root), {}, registry.model, [2, 3] * 1000, tell)
         worker.start()
-        hear.recv()
+        first_change(hear)
         time.sleep(float(chance.uniform(0.0, 0.15)))
         worker.kill()
         worker.join()

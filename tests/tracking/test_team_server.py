@@ -8,6 +8,7 @@ import urllib.error
 import urllib.request
 from base64 import b64encode
 from collections.abc import Iterator
+from multiprocessing import Pipe
 from pathlib import Path
 
 import pytest
@@ -21,7 +22,7 @@ from tests.project.forked_stages import forked_stages
 from tests.project.small_project import TINY, clone, commit, git, module
 from tests.serving.server_process import server_process
 from tests.team_server import ADMIN, SECRET, TeamServer, team_server
-from tests.tracking.promoters import check_chain, forks, promote_in_turn
+from tests.tracking.promoters import check_chain, first_change, promoter
 from tracking.promotion import NOTE_TAG, promote
 from tracking.registry import CHAMPION, PREVIOUS, Registry
 from tracking.store import STAGE_EXPERIMENT, TrackingError, open_store
@@ -78,14 +79,12 @@ def test_processes_of_two_workspaces_promote_in_turn_and_a_killed_one_is_waited_
         tags = {"bundle_hash": f"{number}" * 64, "method": "siamese"}
         registry.store.client.create_model_version("raced", "croquis://models/nothing", tags=tags)
     promote(registry, 1)
-    processes = forks()
-    hear, tell = processes.Pipe(duplex=False)
+    hear, tell = Pipe(duplex=False)
     places = [tmp_path / name for name in ("one", "another") for _ in range(2)]
     started = []
     for number, place in enumerate(places):
         place.mkdir(exist_ok=True)
-        arguments = (str(place), server.variables, "raced", [2 + number % 2] * 2, tell)
-        started.append(processes.Process(target=promote_in_turn, args=arguments))
+        started.append(promoter(str(place), server.variables, "raced", [2 + number % 2] * 2, tell))
         started[-1].start()
     seen = set()
     while any(process.is_alive() for process in started):
@@ -94,11 +93,9 @@ def test_processes_of_two_workspaces_promote_in_turn_and_a_killed_one_is_waited_
     assert [process.exitcode for process in started] == [0] * 4
     check_chain(hear, 1, registry.aliases()[CHAMPION])
 
-    worker = processes.Process(
-        target=promote_in_turn, args=(str(places[0]), server.variables, "raced", [2, 3] * 1000, tell)
-    )
+    worker = promoter(str(places[0]), server.variables, "raced", [2, 3] * 1000, tell)
     worker.start()
-    hear.recv()
+    first_change(hear)
     time.sleep(0.3)
     worker.kill()
     worker.join()
