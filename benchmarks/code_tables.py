@@ -12,6 +12,12 @@ from benchmarks.tables import caption, mean_of, table
 
 TRAINED, UNTRAINED = "image2vec", "untrained"
 REFERENCES = (TRAINED, UNTRAINED)  # nets without a code layer
+# What learned codes are set against: the net (none: the method's own), the block of figures, and the words for it.
+COMPARED = (
+    ("", "baselines", "above the best"),
+    ("", "baselines_labelled", "above the best of labelled images"),
+    (UNTRAINED, "baselines", "above the best before training"),
+)
 
 Cells = Mapping[int, Values]  # by seed
 Figures = dict[int, float]
@@ -66,16 +72,22 @@ def codes_of(grid: Mapping[str, Mapping[int, Cells]], metric: str) -> str:
         else:
             rows.append([f"**{method}**", "its own", *row(own, bits, served(metric))])
         rows += [[name, f"{method} net", *row(own, bits, ("baselines", name, metric))] for name in names]
-        for net, words in ((method, "above the best"), (UNTRAINED, "above the best before training")):
-            if method not in REFERENCES and names and net in grid:
-                gains = [verdict(own.get(each, {}), grid[net].get(each, {}), names, metric) for each in bits]
-                rows.append([f"{method} {words}", f"{net} net", *gains])
+        for net, block, words in COMPARED if method not in REFERENCES else ():
+            other = grid.get(net or method, {})
+            gains = [verdict(own.get(each, {}), other.get(each, {}), (block, names), metric) for each in bits]
+            if any(gains):
+                rows.append([f"{method} {words}", f"{net or method} net", *gains])
     return table(["codes", "features", *(f"{each} bits" for each in bits)], rows)
 
 
-def verdict(cells: Cells, others: Cells, baselines: Sequence[str], metric: str) -> str:
-    """What the learned codes of `cells` are worth beyond the best baseline on the features of `others`, paired by seed."""
-    found = {name: figures(others, ("baselines", name, metric)) for name in baselines}
+def verdict(cells: Cells, others: Cells, baselines: tuple[str, Sequence[str]], metric: str) -> str:
+    """What the learned codes of `cells` are worth beyond the best baseline on the features of `others`, paired by seed.
+
+    Args:
+        baselines: the block of figures, and their names.
+    """
+    block, names = baselines
+    found = {name: figures(others, (block, name, metric)) for name in names}
     found = {name: values for name, values in found.items() if values}
     if not found:
         return ""
@@ -96,7 +108,7 @@ def row(cells: Mapping[int, Cells], bits: Sequence[int], place: tuple[str, str, 
 def figures(cells: Cells, place: tuple[str, str, str]) -> Figures:
     """seed -> the figure at that place of its cell; an empty second name is the bundle's own comparison."""
     block, name, metric = place
-    found = {seed: cell[block].get(name or cell["comparison"], {}) for seed, cell in cells.items()}
+    found = {seed: cell.get(block, {}).get(name or cell["comparison"], {}) for seed, cell in cells.items()}
     return {seed: values[metric] for seed, values in found.items() if metric in values}
 
 

@@ -37,6 +37,7 @@ class Features:
     Attributes:
         gallery, queries: of the test split, whose features are `database` and `asked`.
         learnt_from: (n, C), every image but the queries that training may see: the train split and the gallery.
+        labelled: (m, C), those of the train split.
         names: the average precisions to report.
     """
 
@@ -45,16 +46,20 @@ class Features:
     database: Vectors
     asked: Vectors
     learnt_from: Vectors
+    labelled: Vectors
     names: Sequence[str]
 
     @classmethod
     def of(cls, catalog: Catalog, protocol: Protocol, names: Sequence[str], backbone: Backbone, size: int) -> Features:
         gallery, queries = open_gallery(catalog, "test", protocol), open_queries(catalog, "test", SHOP)
         train = catalog.select(split="train")
-        rest = np.setdiff1d(train, gallery.rows)
-        database = pooled(backbone, catalog, gallery.rows, size)
-        learnt_from = np.concatenate([database, pooled(backbone, catalog, rest, size)]) if len(rest) else database
-        return cls(gallery, queries, database, pooled(backbone, catalog, queries.rows, size), learnt_from, names)
+        database, asked = (pooled(backbone, catalog, rows, size) for rows in (gallery.rows, queries.rows))
+        if np.isin(train, gallery.rows).all():
+            return cls(gallery, queries, database, asked, database, database[np.isin(gallery.rows, train)], names)
+        labelled = pooled(backbone, catalog, train, size)
+        apart = ~np.isin(train, gallery.rows)
+        learnt_from = np.concatenate([database, labelled[apart]])
+        return cls(gallery, queries, database, asked, learnt_from, labelled, names)
 
 
 def pooled(backbone: Backbone, catalog: Catalog, rows: Rows, size: int) -> Vectors:
@@ -78,9 +83,16 @@ def load_backbone(params: Params, path: Path) -> Backbone:
     return backbone.eval()
 
 
-def baseline_figures(features: Features, name: str, bits: int, seed: int) -> dict[str, float]:
-    """The average precisions of a baseline, searched in the way that is its own."""
-    baseline = fit_baseline(name, features.learnt_from, bits, seed)
+def baseline_figures(
+    features: Features, name: str, bits: int, seed: int, labelled_only: bool = False
+) -> dict[str, float]:
+    """The average precisions of a baseline, searched in the way that is its own.
+
+    Args:
+        labelled_only: it learns from the images with labels, as supervised codes do, and not also from the database.
+    """
+    learnt_from = features.labelled if labelled_only else features.learnt_from
+    baseline = fit_baseline(name, learnt_from, bits, seed)
     index = baseline.build(features.database)
     return list_figures(search_of(index, features.gallery), baseline.queries(features.asked), features)
 

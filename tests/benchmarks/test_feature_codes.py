@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -38,7 +40,8 @@ def catalog(tmp_path_factory):
 def features(catalog, name, database, asked):
     protocol = PROTOCOLS[name]
     gallery, queries = open_gallery(catalog, "test", protocol), open_queries(catalog, "test", PAIRS[1])
-    return Features(gallery, queries, database(gallery), asked(queries), database(gallery), ["map@all", "map@4"])
+    known = database(gallery)
+    return Features(gallery, queries, known, asked(queries), known, known[:4], ["map@all", "map@4"])
 
 
 def test_features_are_the_mean_map_of_the_saved_backbone_in_the_order_asked_for(catalog, params, tmp_path):
@@ -105,5 +108,23 @@ def test_baselines_find_everything_where_features_tell_the_class(catalog, name):
         np.repeat(told.database, 20, axis=0)
         + np.random.default_rng(3).normal(size=(len(told.database) * 20, 16)) * 0.01
     )
-    told = Features(told.gallery, told.queries, told.database, told.asked, many.astype(np.float32), told.names)
+    told = replace(told, learnt_from=many.astype(np.float32))
     assert baseline_figures(told, name, 16, 1)["map@all"] == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("name", ["cifar10_a", "cifar10_c"])
+def test_what_baselines_learn_from_is_all_but_the_queries_and_the_labelled_are_the_train_split(catalog, params, name):
+    backbone = build_backbone(params.train_embedder.backbone).eval()
+    found = Features.of(catalog, PROTOCOLS[name], ["map@all"], backbone, 32)
+    train, gallery = catalog.select(split="train"), found.gallery.rows
+    assert len(found.learnt_from) == len(set(train) | set(gallery))
+    np.testing.assert_allclose(
+        sorted(found.labelled.sum(axis=1)), sorted(pooled(backbone, catalog, train, 32).sum(axis=1)), rtol=1e-5
+    )
+
+
+def test_a_baseline_can_be_kept_from_the_database(catalog):
+    told = features(catalog, "cifar10_a", telling, telling)
+    far = replace(told, learnt_from=told.learnt_from, labelled=told.learnt_from + 100)
+    assert baseline_figures(far, "lsh", 16, 1) == baseline_figures(told, "lsh", 16, 1)
+    assert baseline_figures(far, "lsh", 16, 1, labelled_only=True) != baseline_figures(told, "lsh", 16, 1)

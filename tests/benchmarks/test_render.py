@@ -86,6 +86,7 @@ def test_learned_codes_are_set_against_the_best_baseline_on_the_same_net():
     assert rows["dhd above the best"] == ["dhd net", f"{gain:+} * (itq)", "-0.300 ± 0.000 * (lsh)"]
     gain = spread([0.41, 0.42, 0.43])
     assert rows["dhd above the best before training"] == ["untrained net", f"{gain:+} * (lsh)", ""]
+    assert "dhd above the best of labelled images" not in rows
     assert rows["image2vec, floats"] == ["image2vec net", "0.700 ± 0.000", ""]
     compared = comparisons_table({"settings": HEAD, "cells": cells})
     assert "| dhd | asymmetric | 0.570 ±" in compared
@@ -94,6 +95,16 @@ def test_learned_codes_are_set_against_the_best_baseline_on_the_same_net():
     assert "| dhd net | 9 | 0.510 ±" in held
     assert "| dhd net | all | 0.500 ±" in held
     assert held.index("dhd net") < held.index("image2vec net")
+
+
+def test_baselines_that_learned_from_labelled_images_only_have_a_line_where_they_were_measured():
+    cells = {
+        f"dhd@16/{seed}": coded(0.5, {"lsh": 0.6}, seed=seed) | {"baselines_labelled": {"lsh": {"map@1000": 0.45}}}
+        for seed in (1, 2, 3)
+    }
+    rows = rows_of(codes_table({"settings": HEAD, "cells": cells}))
+    assert rows["dhd above the best"][1] == "-0.100 ± 0.000 * (lsh)"
+    assert rows["dhd above the best of labelled images"] == ["dhd net", "+0.050 ± 0.000 * (lsh)"]
 
 
 def options(tmp_path):
