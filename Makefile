@@ -3,8 +3,8 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3.13 || command -v python3)
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 READY := .venv/.ready
-# A file at a time, the long ones first (tests/conftest.py). Three workers keep two cores busy: tests wait for servers and disks.
-PYTEST := python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
+# A file at a time, the long ones first (tests/conftest.py). Four workers keep two cores busy: tests wait for servers and disks.
+PYTEST := python -m pytest -n 4 --dist loadfile --no-loadscope-reorder
 
 .PHONY: help repro test test-fast engines ui plots tune serve lint lock clean
 

@@ -154,4 +154,4 @@ def test_the_tests_that_need_an_engine_look_for_it_here(machine: Machine) -> Non
 
 def test_ci_provides_the_engines_before_the_tests() -> None:
     script = Path(".ci/run").read_text()
-    assert 0 < script.index(" make engines\n") < script.index("\nmake test\n")
+    assert 0 < script.index(" make engines &\n") < script.index('\nwait "$engines"\n') < script.index("\nmake test\n")
