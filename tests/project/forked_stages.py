@@ -26,12 +26,23 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Never
 
-FORKED = tuple(f"stages.{name}" for name in ("train_gan", "train_embedder", "train_classifier", "index", "evaluate"))
+STAGES = (
+    "ingest",
+    "validate",
+    "sketch",
+    "train_gan",
+    "train_embedder",
+    "train_classifier",
+    "index",
+    "evaluate",
+    "register",
+)
+FORKED = tuple(f"stages.{name}" for name in STAGES)
 # Not onnxruntime: it begins a thread when it is imported, and a fork that lacks the thread does not end.
 LIBRARIES = (
-    "cv2", "dvc.repo", "faiss", "matplotlib.pyplot", "mlflow", "mlflow.store.tracking.sqlalchemy_store",
-    "onnxscript.function_libs.torch_lib.ops", "pytorch_lightning", "ruamel.yaml", "scipy.stats", "sklearn.decomposition",
-    "torch.onnx._internal.exporter._core", "torchvision",
+    "cv2", "dvc.repo", "faiss", "great_expectations", "matplotlib.pyplot", "mlflow",
+    "mlflow.store.tracking.sqlalchemy_store", "onnxscript.function_libs.torch_lib.ops", "pytorch_lightning", "ruamel.yaml",
+    "scipy.stats", "sklearn.decomposition", "torch.onnx._internal.exporter._core", "torchvision",
 )  # fmt: skip
 CLIENT = """#!{python} -SE
 import json, os, socket, sys

@@ -110,13 +110,25 @@ def test_workers_share_a_rerank_study(reranked, monkeypatch):
     assert not (reranked / "mlruns/optuna.log").exists()
 
 
+def hear_ctrl_c() -> None:
+    """A shell makes what it starts in the background deaf to Ctrl-C, and so a `make test &` these processes."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.mark.slow
 def test_a_margin_study_survives_a_kill_and_ctrl_c(shapes):
     command = [sys.executable, "-m", "stages.tune", "margin", "--trials", "3", "--epochs", "60"]
     environment = {**os.environ, "PYTHONPATH": str(Path.cwd()), "MLFLOW_TRACKING_URI": DEAD}
 
     def stop_after_epochs(count: int, how: signal.Signals) -> int:
-        process = subprocess.Popen(command, cwd=shapes, env=environment, stderr=subprocess.PIPE, text=True)
+        process = subprocess.Popen(
+            command,
+            cwd=shapes,
+            env=environment,
+            stderr=subprocess.PIPE,
+            text=True,
+            preexec_fn=hear_ctrl_c,
+        )
         for _ in range(count):
             while "epoch" not in process.stderr.readline():
                 assert process.poll() is None
