@@ -7,18 +7,21 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from benchmarks.engines import Server, milvus_server, missing, running
 from retrieval.stores import Stores, open_stores
 from tests.scale.sample import ENGINES, Engine
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    if "milvus" in missing():
-        pytest.skip(missing()["milvus"])
-    with running(milvus_server(tmp_path_factory.mktemp("server"))) as started:
-        yield started
+    """Of one file at a time: only one runs on a machine, and other workers of this run may want it, too."""
+    with FileLock(tmp_path_factory.getbasetemp().parent / "milvus-server.lock"):
+        if "milvus" in missing():
+            pytest.skip(missing()["milvus"])
+        with running(milvus_server(tmp_path_factory.mktemp("server"))) as started:
+            yield started
 
 
 @pytest.fixture(scope="module", params=[pytest.param(name, marks=marks) for name, marks in ENGINES.items()])
