@@ -86,7 +86,7 @@ CIFAR: Values = {
         },
     },
 }
-# In a, few training images have a label; spq needs none and learns from all, so that its epochs are long.
+# In cifar10_a few training images have a label; spq needs none and learns from all, so that its epochs are long.
 EPOCHS = {"cifar10_a": {"spq": 5, "others": 32}, "cifar10_c": {"others": 8}}
 MEASURED = {  # what a cell tells; one that tells less is measured again
     "cifar10_a": ("codes", "components", "baselines", "baselines_labelled"),

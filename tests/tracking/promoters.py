@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 from tracking.promotion import promote
@@ -16,13 +17,13 @@ from tracking.store import open_store
 
 def promoter(
     root: str, variables: Mapping[str, str], model: str, numbers: Iterable[int], told: Connection
-) -> multiprocessing.Process:
+) -> BaseProcess:
     """A process that is yet to be started; it has this one's environment variables, as they are now, and `variables`."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["tracking.promotion", "mlflow.store.tracking.sqlalchemy_store"])  # takes seconds
     # Given in full: the server of forks has those that it began with, which may be another test's.
     arguments = (root, {**os.environ, **variables}, model, numbers, told)
-    return context.Process(target=promote_in_turn, args=arguments)  # type: ignore[return-value]
+    return context.Process(target=promote_in_turn, args=arguments)
 
 
 def promote_in_turn(
