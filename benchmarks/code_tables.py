@@ -1,37 +1,47 @@
 """The tables of benchmarks.hashing: learned codes and the baselines on the same features, both comparisons, and what the
-features hold before they are coded."""
+features hold before they are coded.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
+from benchmarks.code_settings import LEARNED, UNTRAINED
 from benchmarks.command import Values
 from benchmarks.results import by_name
 from benchmarks.spread import paired, spread
 from benchmarks.tables import caption, mean_of, table
 
-TRAINED, UNTRAINED = "image2vec", "untrained"
-REFERENCES = (TRAINED, UNTRAINED)  # nets without a code layer
 # What learned codes are set against: the net (none: the method's own), the block of figures, and the words for it.
 COMPARED = (
     ("", "baselines", "above the best"),
     ("", "baselines_labelled", "above the best of labelled images"),
     (UNTRAINED, "baselines", "above the best before training"),
 )
+ALL = "all"  # of the components; the features as they are, but for their mean
 
 Cells = Mapping[int, Values]  # by seed
 Figures = dict[int, float]
 
 
 def codes_table(report: Mapping[str, Values]) -> str:
-    """One table per average precision: mean and 95 % interval over seeds, by bits."""
+    """Nets that were trained: one table per average precision, mean and 95 % interval over seeds, by bits."""
+    return tables_of(report, codes_of)
+
+
+def shared_features_table(report: Mapping[str, Values]) -> str:
+    """As `codes_table`, of nets that stayed as they were: all codes have the same features below them."""
+    return tables_of(report, codes_on_shared_features)
+
+
+def tables_of(report: Mapping[str, Values], make: Callable[[Mapping[str, Mapping[int, Cells]], str], str]) -> str:
     grid = by_method(report["cells"])
     some = next(iter(report["cells"].values()))
     names = list(next(iter(some["codes"].values())))
     chance = some["splits"]["test"]["metrics"][names[0]]["chance"]
     blocks = [caption(report), f"`*`: the interval of the difference excludes 0. Chance: {names[0]} {chance:.3f}."]
     for name in names:
-        blocks += [f"**{name}**, test", codes_of(grid, name)]
+        blocks += [f"**{name}**, test", make(grid, name)]
     return "\n\n".join(blocks)
 
 
@@ -41,7 +51,7 @@ def comparisons_table(report: Mapping[str, Values]) -> str:
     metric = next(iter(next(iter(next(iter(report["cells"].values()))["codes"].values()))))
     bits = sorted({each for cells in grid.values() for each in cells})
     rows = []
-    for method in sorted(set(grid) - set(REFERENCES)):
+    for method in sorted(set(grid) & set(LEARNED)):
         for comparison in ("symmetric", "asymmetric"):
             cells = [text(figures(grid[method].get(each, {}), ("codes", comparison, metric))) for each in bits]
             rows.append([method, comparison, *cells])
@@ -55,7 +65,7 @@ def components_table(report: Mapping[str, Values]) -> str:
     metric = next(iter(next(iter(some["components"].values()))))
     bits = sorted({each for cells in grid.values() for each in cells})
     rows = []
-    for method in sorted(grid, key=lambda name: (name in REFERENCES, name)):
+    for method in sorted(grid, key=lambda name: (name not in LEARNED, name)):
         for count in sorted(some["components"]):
             rows.append([f"{method} net", count, *row(grid[method], bits, ("components", count, metric))])
     return "\n\n".join([caption(report), table(["features", "components", *(f"{each} bits" for each in bits)], rows)])
@@ -64,20 +74,45 @@ def components_table(report: Mapping[str, Values]) -> str:
 def codes_of(grid: Mapping[str, Mapping[int, Cells]], metric: str) -> str:
     bits = sorted({each for cells in grid.values() for each in cells})
     rows: list[list[str]] = []
-    for method in sorted(grid, key=lambda name: (name in REFERENCES, name)):
+    for method in sorted(grid, key=lambda name: (name not in LEARNED, name)):
         own = grid[method]
-        names = sorted({name for cells in own.values() for cell in cells.values() for name in cell["baselines"]})
-        if method in REFERENCES:
-            rows.append([f"{method}, floats", f"{method} net", *row(own, bits, ("codes", "floats", metric))])
-        else:
+        names = baseline_names(own)
+        if method in LEARNED:
             rows.append([f"**{method}**", "its own", *row(own, bits, served(metric))])
+        else:
+            rows.append([f"{method}, floats", f"{method} net", *row(own, bits, ("components", ALL, metric))])
         rows += [[name, f"{method} net", *row(own, bits, ("baselines", name, metric))] for name in names]
-        for net, block, words in COMPARED if method not in REFERENCES else ():
-            other = grid.get(net or method, {})
-            gains = [verdict(own.get(each, {}), other.get(each, {}), (block, names), metric) for each in bits]
+        for net, block, words in COMPARED if method in LEARNED else ():
+            gains = gains_over(own, grid.get(net or method, {}), bits, block, metric)
             if any(gains):
                 rows.append([f"{method} {words}", f"{net or method} net", *gains])
     return table(["codes", "features", *(f"{each} bits" for each in bits)], rows)
+
+
+def codes_on_shared_features(grid: Mapping[str, Mapping[int, Cells]], metric: str) -> str:
+    bits = sorted({each for cells in grid.values() for each in cells})
+    learned, features = [name for name in sorted(grid) if name in LEARNED], grid[UNTRAINED]
+    rows = [[f"**{method}**", *row(grid[method], bits, served(metric))] for method in learned]
+    rows += [[name, *row(features, bits, ("baselines", name, metric))] for name in baseline_names(features)]
+    rows.append(["floats", *row(features, bits, ("components", ALL, metric))])
+    for net, block, words in COMPARED:
+        for method in learned if not net else ():
+            gains = gains_over(grid[method], features, bits, block, metric)
+            if any(gains):
+                rows.append([f"{method} {words}", *gains])
+    return table(["codes", *(f"{each} bits" for each in bits)], rows)
+
+
+def baseline_names(cells_by_bits: Mapping[int, Cells]) -> list[str]:
+    return sorted({name for cells in cells_by_bits.values() for cell in cells.values() for name in cell["baselines"]})
+
+
+def gains_over(
+    own: Mapping[int, Cells], others: Mapping[int, Cells], bits: Sequence[int], block: str, metric: str
+) -> list[str]:
+    """Learned codes minus the best baseline of `others`, by bits; empty texts where that was not measured."""
+    names = baseline_names(others)
+    return [verdict(own.get(each, {}), others.get(each, {}), (block, names), metric) for each in bits]
 
 
 def verdict(cells: Cells, others: Cells, baselines: tuple[str, Sequence[str]], metric: str) -> str:

@@ -2,9 +2,11 @@
 
 The learned methods are trained as everywhere, exported, and measured from their bundles. The baselines are fitted on the
 pooled features of the very net that a method has trained, the input of its code layer; on those of an image2vec net, which
-has no code layer; and on those of the net before any training, which hold no label. They may learn from every image but the
-queries, without labels. Epochs are picked on val.
-Writes reports/benchmarks/hashing-PROTOCOL.json; with --render, the tables of docs/methods.md.
+has no code layer; and on those of the net before any training, which hold no label. With `--nets imagenet` the net stays as
+ImageNet has taught it and the code layer alone learns, so that all codes are made of the very same features. Baselines may
+learn from every image but the queries, without labels. Epochs are picked on val.
+Writes reports/benchmarks/hashing-PROTOCOL.json and hashing-PROTOCOL-imagenet.json; with --render, the tables of
+docs/methods.md.
 """
 
 from __future__ import annotations
@@ -17,10 +19,10 @@ from pathlib import Path
 
 from benchmarks.baselines import BASELINES
 from benchmarks.cifar_pick import write_catalogue
-from benchmarks.code_tables import REFERENCES, UNTRAINED, codes_table
+from benchmarks.code_settings import EPOCHS, LEARNED, NETS, REFERENCES, cell_settings, code_settings, told_by
+from benchmarks.code_tables import codes_table, shared_features_table
 from benchmarks.command import (
     PROJECT,
-    BenchmarkError,
     Options,
     Values,
     add_options,
@@ -52,52 +54,16 @@ from retrieval.retriever import Retriever
 from stages.measuring import evaluation_settings
 
 PROTOCOLS = ("cifar10_a", "cifar10_c")
-LEARNED = ("sgh", "dhd", "gpq", "spq")
 FULL_DATABASE = 50_000  # images that the 1,000 results of cifar10_c are taken of
-
-CIFAR: Values = {
-    "base": {"image_size": 32},
-    "train_embedder": {"domains": ["shop"], "labels": {"labelled_share": 1.0, "unlabelled": "gallery"}},
-    "register": {"select_by": "shop->shop/hit@1"},
-    # Small nets that learn ten classes from nothing, tried on val of cifar10_c at 32 bits, one trial each. With the source's
-    # weight of 0.1, at other rates and batch sizes, gpq was -0.004 to +0.016 above the best baseline on its features, with
-    # 1.0 +0.031. Temperatures of dhd, 0.2 in the source, gave mAP of 0.343 (0.1), 0.504 (0.2), 0.534 (0.4) and 0.446 (0.8).
-    "sgh": {"fit": {"learning_rate": 0.005}},
-    "dhd": {"temperature": 0.4, "teacher_share": 0.3, "fit": {"learning_rate": 0.005}},
-    "gpq": {"classification_weight": 1.0, "fit": {"learning_rate": 0.004}},
-    # No label here: two views of one photo are a pair, as in SPQ's paper, whose views these are (the blur for 32 px).
-    "spq": {
-        "positives": "views",
-        "temperature": 0.5,
-        "views": {
-            "crop_scale": 0.08,
-            "rotate": 0,
-            "flip": 0.5,
-            "crop": 1.0,
-            "erase": 0.0,
-            "brightness": 0.4,
-            "contrast": 0.4,
-            "saturation": 0.4,
-            "hue": 0.1,
-            "jitter": 0.8,
-            "grey": 0.2,
-            "blur": 0.5,
-            "blur_sigma": 2.0,
-        },
-    },
-}
-# In cifar10_a few training images have a label; spq needs none and learns from all, so that its epochs are long.
-EPOCHS = {"cifar10_a": {"spq": 5, "others": 32}, "cifar10_c": {"others": 8}}
-MEASURED = {  # what a cell tells; one that tells less is measured again
-    "cifar10_a": ("codes", "components", "baselines", "baselines_labelled"),
-    "cifar10_c": ("codes", "components", "baselines"),  # every image of the database has a label
-}
 
 
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.hashing", description=__doc__)
     parser.add_argument("--shared", type=Path, default=PROJECT.parent / "shared/data", help="folder of the real sets")
     parser.add_argument("--protocols", default=",".join(PROTOCOLS))
+    parser.add_argument(
+        "--nets", default=",".join(NETS), help="trained, or as ImageNet has taught them (cifar10_c only)"
+    )
     parser.add_argument("--bits", default="16,32,64")
     parser.add_argument("--methods", default=",".join(LEARNED))
     parser.add_argument("--baselines", default=",".join(BASELINES))
@@ -107,24 +73,38 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def measure_all(given: argparse.Namespace, options: Options) -> None:
-    methods = [*REFERENCES, *chosen(given.methods, LEARNED, "--methods")]
-    names = [f"{method}@{int(bits)}" for bits in listed(given.bits) for method in methods]
+    learned = chosen(given.methods, LEARNED, "--methods")
     baselines = chosen(given.baselines, tuple(BASELINES), "--baselines")
     prepare_environment(options.scratch)
-    for protocol in chosen(given.protocols, PROTOCOLS, "--protocols"):
+    nets_asked, protocols = chosen(given.nets, NETS, "--nets"), chosen(given.protocols, PROTOCOLS, "--protocols")
+    for nets, protocol in (pair for pair in EPOCHS if pair[0] in nets_asked and pair[1] in protocols):
+        names = [f"{method}@{int(bits)}" for bits in listed(given.bits) for method in (*REFERENCES[nets], *learned)]
         head = options.head(scale=given.scale)
-        results = Results(options.reports / f"hashing-{protocol}.json", head, options.scratch)
-        opened = partial(cell_of, options, protocol, given.shared, given.scale, baselines)
-        run_cells(options.seeds, names, results, options.fresh, opened, partial(measure, baselines))
-        print(codes_table({"settings": head, "cells": results.cells}))
+        results = Results(options.reports / f"{report_name(nets, protocol)}.json", head, options.scratch)
+        opened = partial(cell_of, options, nets, protocol, given.shared, given.scale, baselines)
+        run_cells(options.seeds, names, results, options.fresh, opened, partial(measure, nets, baselines))
+        table = codes_table if nets == "trained" else shared_features_table
+        print(table({"settings": head, "cells": results.cells}))
+
+
+def report_name(nets: str, protocol: str) -> str:
+    """`hashing-cifar10_c` for nets that are trained, `hashing-cifar10_c-imagenet` for those that are not."""
+    return f"hashing-{protocol}" if nets == "trained" else f"hashing-{protocol}-{nets}"
 
 
 def cell_of(
-    options: Options, protocol: str, shared: Path, scale: float, baselines: Sequence[str], name: str, seed: int
+    options: Options,
+    nets: str,
+    protocol: str,
+    shared: Path,
+    scale: float,
+    baselines: Sequence[str],
+    name: str,
+    seed: int,
 ) -> Cell:
     """The workspace of METHOD@BITS; the nets without codes have one for all bits, since only their baselines have any."""
     method, bits = method_and_bits(name)
-    values = make_values(options, seed, CIFAR, {"base": {"protocol": protocol}, **length_of(method, protocol)})
+    values = make_values(options, seed, *cell_settings(nets, protocol, method, shared))
     values = merged(values, {method: code_settings(method, bits, values)})
     data = open_data(
         merged(values, {"base": {"seed": 0}}),  # who is in which part does not depend on the seed
@@ -133,14 +113,9 @@ def cell_of(
         scale=scale,
     )
     cell = open_cell(values, method, data, options.scratch)
-    told = {"cell": cell.key, "bits": bits, "baselines": sorted(baselines), "measured": MEASURED[protocol]}
+    blocks = told_by(nets, protocol, method)
+    told = {"cell": cell.key, "bits": bits, "baselines": sorted(baselines), "measured": blocks}
     return replace(cell, name=name, key=digest(told))
-
-
-def length_of(method: str, protocol: str) -> Values:
-    """The method's epochs, none of which is left out."""
-    epochs = EPOCHS[protocol].get(method, EPOCHS[protocol]["others"])
-    return {} if method == UNTRAINED else {method: {"fit": {"epochs": epochs, "patience": epochs}}}
 
 
 def method_and_bits(name: str) -> tuple[str, int]:
@@ -149,39 +124,23 @@ def method_and_bits(name: str) -> tuple[str, int]:
     return method, int(bits)
 
 
-def code_settings(method: str, bits: int, values: Values) -> Values:
-    """What makes codes of so many bits: `bits`, or subspaces of as many codewords as params.yaml says.
-
-    Raises:
-        BenchmarkError: when the bits do not divide among subspaces.
-    """
-    block = values[method]
-    labels = {"labels": "category"} if "labels" in block else {}
-    if method in REFERENCES:
-        return {}
-    if "bits" in block:
-        return {"bits": bits, **labels}
-    each = int(block["codewords"]).bit_length() - 1
-    if bits % each:
-        raise BenchmarkError(f"{method} has subspaces of {each} bits, which do not make {bits}")
-    return {"subspaces": bits // each, **labels}
-
-
-def measure(baselines: Sequence[str], cell: Cell) -> Values:
+def measure(nets: str, baselines: Sequence[str], cell: Cell) -> Values:
     """The learned codes by both comparisons, the features below them as floats, and every baseline on those features."""
     from benchmarks.feature_codes import Features, baseline_figures, component_figures, load_backbone
     from benchmarks.kept_training import BACKBONE, train_and_keep, val_scores
 
     seconds = timed(cell, lambda: train_and_keep(cell))
     params, catalog = cell.params, Catalog.open(cell.folder / "data/catalog")
-    names = average_precisions(catalog, ALL_PROTOCOLS[params.base.protocol])
+    protocol, blocks = ALL_PROTOCOLS[params.base.protocol], told_by(nets, params.base.protocol, cell.method)
     figures = {"pair": cell.pair, "train_seconds": seconds, "val_score": val_scores(cell), **learned(cell, catalog)}
+    if "baselines" not in blocks:
+        return figures
     backbone = load_backbone(params, cell.folder / "models" / cell.method / BACKBONE)
-    protocol = ALL_PROTOCOLS[params.base.protocol]
+    names = average_precisions(catalog, protocol)
     features = Features.of(catalog, protocol, names, backbone, params.base.image_size)
     bits = method_and_bits(cell.name)[1]
     figures["components"] = component_figures(features)
-    for block in [name for name in MEASURED[params.base.protocol] if name.startswith("baselines")]:
+    for block in [name for name in blocks if name.startswith("baselines")]:
         labelled_only = block == "baselines_labelled"
         figures[block] = {
             name: baseline_figures(features, name, bits, params.base.seed, labelled_only) for name in baselines

@@ -15,8 +15,8 @@ from benchmarks.command import METHODS, PROJECT, Values
 from benchmarks.real_sets import RealSetError
 from params.loader import read_yaml
 
-BACKBONE = ("mobilenet_v2", "mobilenet_v2_imagenet.pth")
-PERCEPTUAL = ("squeezenet1_1", "squeezenet1_1_imagenet_features.pth")
+MOBILENET = ("mobilenet_v2", "mobilenet_v2_imagenet.pth")
+SQUEEZENET = ("squeezenet1_1", "squeezenet1_1_imagenet_features.pth")
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ def pretrained(name: str, shared: Path) -> Values:
         RealSetError: when the weights are not there.
     """
     learning = LEARNING[name]
-    net, weights = BACKBONE[0], weights_file(shared, BACKBONE[1])
+    net, weights = MOBILENET[0], weights_file(shared, MOBILENET[1])
     values: Values = {
         "base": {"image_size": learning.image_size},
         "train_embedder": {"backbone": {"name": net, "weights": weights, "freeze_bn": True}},
@@ -61,7 +61,7 @@ def pretrained(name: str, shared: Path) -> Values:
     for method in METHODS:
         if "fit" in shipped[method]:
             values[method] = {"fit": fit_of(learning), **batch_of(learning, shipped[method])}
-    net, weights = PERCEPTUAL[0], weights_file(shared, PERCEPTUAL[1])
+    net, weights = SQUEEZENET[0], weights_file(shared, SQUEEZENET[1])
     values["triplet_gan"] |= {"perceptual_net": net, "perceptual_weights": weights}
     return values
 
@@ -86,5 +86,5 @@ def batch_of(learning: Learning, block: Values) -> Values:
 def weights_file(shared: Path, name: str) -> str:
     path = (shared / "weights" / name).resolve()
     if not path.is_file():
-        raise RealSetError(f"{path} does not exist; the leaderboards of real sets start from these weights")
+        raise RealSetError(f"{path} does not exist; benchmarks of real sets start from these weights")
     return str(path)

@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 
 from benchmarks import ablation, hashing, leaderboard, negatives, rerank, scale_tables, sketch, sketch_paths, variants
-from benchmarks.code_tables import codes_table, comparisons_table, components_table
+from benchmarks.code_tables import codes_table, comparisons_table, components_table, shared_features_table
 from benchmarks.command import BenchmarkError, Options, Values
 from retrieval.files import read_json, write_bytes
 
@@ -25,7 +25,7 @@ TABLES: dict[str, tuple[str, Table, str]] = {
         for name in leaderboard.SETS
     },
     **{
-        f"{kind}-{name}": (f"hashing-{name}", made, f"hashing --protocols {name}")
+        f"{kind}-{name}": (hashing.report_name("trained", name), made, f"hashing --nets trained --protocols {name}")
         for name in hashing.PROTOCOLS
         for kind, made in (
             ("hashing", codes_table),
@@ -33,6 +33,11 @@ TABLES: dict[str, tuple[str, Table, str]] = {
             ("components", components_table),
         )
     },
+    "hashing-imagenet": (
+        hashing.report_name("imagenet", "cifar10_c"),
+        shared_features_table,
+        "hashing --nets imagenet",
+    ),
     "negatives": ("negatives", partial(variants.comparison, variants=negatives.VARIANTS), "negatives"),
     **{f"rerank-{name}": (f"rerank-{name}", rerank.rerank_table, f"rerank --set {name}") for name in rerank.SETS},
     **{f"sketch-{name}": (f"sketch-{name}", sketch.sketch_table, f"sketch --set {name}") for name in sketch.TASKS},

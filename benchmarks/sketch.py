@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.command import PROJECT, Options, Values, add_options, chosen, make_values, run_command
-from benchmarks.pretrained import BACKBONE, weights_file
+from benchmarks.pretrained import MOBILENET, weights_file
 from benchmarks.real_sets import merged, real_set
 from benchmarks.results import Results, by_name
 from benchmarks.runner import (
@@ -142,7 +142,7 @@ def learning(task: Task, shared: Path) -> Values:
     own_drawings = task.source == "sketch_qmul"
     return {
         "train_embedder": {
-            "backbone": {"name": BACKBONE[0], "weights": weights_file(shared, BACKBONE[1]), "freeze_bn": True},
+            "backbone": {"name": MOBILENET[0], "weights": weights_file(shared, MOBILENET[1]), "freeze_bn": True},
         },
         "sketch": {"drawings_per_photo": task.drawings, "edges": DRAWN if own_drawings else "canny"},
         "siamese": block,

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.pretrained import BACKBONE, LEARNING, PERCEPTUAL, pretrained
+from benchmarks.pretrained import LEARNING, MOBILENET, SQUEEZENET, pretrained
 from benchmarks.real_sets import RealSetError, merged
 from params.loader import parse_params, read_yaml
 
 
 @pytest.fixture
 def shared(tmp_path: Path) -> Path:
-    for _, name in (BACKBONE, PERCEPTUAL):
+    for _, name in (MOBILENET, SQUEEZENET):
         (tmp_path / "weights").mkdir(exist_ok=True)
         (tmp_path / "weights" / name).touch()
     return tmp_path
@@ -24,7 +24,7 @@ def test_every_method_learns_by_the_set_s_settings(shared: Path, name: str):
     params = parse_params(merged(read_yaml("params.yaml"), pretrained(name, shared)))
     learning = LEARNING[name]
     assert params.base.image_size == learning.image_size
-    assert params.train_embedder.backbone.weights == str(shared / "weights" / BACKBONE[1])
+    assert params.train_embedder.backbone.weights == str(shared / "weights" / MOBILENET[1])
     assert params.train_embedder.backbone.freeze_bn
     for method in (
         params.image2vec,
@@ -43,7 +43,7 @@ def test_every_method_learns_by_the_set_s_settings(shared: Path, name: str):
         )
         in_batch = getattr(method, "batch_size", None) or method.items_per_batch * method.images_per_item
         assert in_batch == learning.batch_size
-    assert params.triplet_gan.perceptual_weights == str(shared / "weights" / PERCEPTUAL[1])
+    assert params.triplet_gan.perceptual_weights == str(shared / "weights" / SQUEEZENET[1])
 
 
 def test_missing_weights_are_named(tmp_path: Path):
