@@ -59,6 +59,12 @@ class Backbone(nn.Module):
             wide: Tensor = self.features(normalised).float()
             return wide
 
+    def freeze(self) -> None:
+        """From now on nothing of it changes in training: neither weights nor the statistics of batch norms."""
+        self.requires_grad_(False)
+        self._freeze_bn = True
+        self.train(self.training)
+
     def train(self, mode: bool = True) -> Backbone:
         """As `nn.Module.train`; frozen batch norms keep their running statistics."""
         super().train(mode)

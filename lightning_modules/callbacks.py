@@ -6,6 +6,7 @@ import logging
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -104,28 +105,61 @@ class ContactSheets(Callback):
         self._draw().save(self._folder / f"epoch-{epoch:03d}.png")
 
 
-class CollapseWarning(Callback):
-    """Warns once when the embeddings of a whole epoch point nearly the same way.
+@dataclass(frozen=True)
+class Sign:
+    """A sign of collapse in a figure that triplet methods log; the worse, the nearer to 1 a cosine or to 0 the others.
 
-    Reads what triplet methods log: `mean_cosine`, `embedding_std`, `active_triplets`.
+    Attributes:
+        figure: logged as `train/FIGURE`.
+        words: what the figure is.
+        limit: no collapse up to (`above`) or down to this mean of an epoch.
     """
 
-    def __init__(self, name: str, largest_cosine: float = 0.98) -> None:
+    figure: str
+    words: str
+    limit: float
+    above: bool
+
+    def shows(self, value: float) -> bool:
+        return value > self.limit if self.above else value < self.limit
+
+    def told(self, value: float) -> str:
+        return f"{self.words} is {value:.3f} (warned {'above' if self.above else 'below'} {self.limit:g})"
+
+
+SIGNS = (
+    Sign("mean_cosine", "the mean cosine between images", 0.98, above=True),
+    Sign("effective_rank", "the effective rank of a batch", 2.0, above=False),
+    Sign("input_spread", "the share of the vectors that differs by image, before they are centred,", 0.01, above=False),
+)
+
+
+class CollapseWarning(Callback):
+    """Warns once when the embeddings of a whole epoch tell images no longer apart.
+
+    Reads what triplet methods log: the figures of `SIGNS`, and for the message `embedding_std` and `active_triplets`.
+    """
+
+    def __init__(self, name: str) -> None:
         self._name = name
-        self._largest = largest_cosine
         self._warned = False
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        names = ("mean_cosine", "embedding_std", "active_triplets")
-        cosine, spread, active = (float(trainer.callback_metrics.get(f"train/{name}", 0.0)) for name in names)
-        if self._warned or cosine <= self._largest or not trainer.is_global_zero:
+        figures = {name.removeprefix("train/"): float(value) for name, value in trainer.callback_metrics.items()}
+        told = [
+            sign.told(figures[sign.figure])
+            for sign in SIGNS
+            if sign.figure in figures and sign.shows(figures[sign.figure])
+        ]
+        if self._warned or not told or not trainer.is_global_zero:
             return
         self._warned = True
         LOGGER.warning(
-            "%s: the embedding collapses: over epoch %d the mean cosine between images is %.3f (warned above %.2f), the "
-            "embedding std %.4f, the share of active triplets %.2f. Set %s.centre to true, choose negatives that are less "
-            "hard (semi_hard or random), or lower %s.fit.learning_rate.",
-            self._name, trainer.current_epoch + 1, cosine, self._largest, spread, active, self._name, self._name,
+            "%s: the embedding collapses: over epoch %d %s; the embedding std is %.4f, the share of active triplets %.2f. "
+            "Set %s.centre to true, choose negatives that are less hard (semi_hard or random), or lower "
+            "%s.fit.learning_rate.",
+            self._name, trainer.current_epoch + 1, ", ".join(told), figures.get("embedding_std", 0.0),
+            figures.get("active_triplets", 0.0), self._name, self._name,
         )  # fmt: skip
 
 

@@ -16,7 +16,7 @@ from lightning_modules.samplers import EpochSampler, OwnShare
 from params.training import Labels
 from retrieval.catalog import Catalog, Rows
 from retrieval.images import decode_image, prepare_image
-from retrieval.protocol import GALLERY_DOMAIN, INSTANCE, Protocol
+from retrieval.protocol import GALLERY_DOMAIN, INSTANCE, Protocol, split_gallery
 
 Batch = dict[str, Tensor]
 EVAL_BATCH = 256
@@ -120,7 +120,7 @@ def val_rows(catalog: Catalog, domains: list[str], protocol: Protocol, seed: int
     """The rows that a validation during training looks at, ascending, and which of them are queries."""
     queries = catalog.select(split="val", domain=domains, role="query")
     if protocol.gallery == "split":
-        gallery = catalog.select(split="val", domain=domains, role="gallery")
+        gallery = split_gallery(catalog, "val")
     else:
         gallery = catalog.select(split="train", domain=GALLERY_DOMAIN)
         if len(gallery) > GALLERY_SAMPLE:

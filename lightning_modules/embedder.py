@@ -40,6 +40,19 @@ class MaxPoolProject(nn.Module):
         projected: Tensor = self.centre(self.project(features.amax(dim=(2, 3))))
         return projected
 
+    def figures(self) -> dict[str, Tensor]:
+        """`input_spread` in [0, 1]: the share of the vectors' length, before they are centred, that differs by image.
+
+        It is the root of var / (var + mean^2) by the running statistics. Near 0 all images give one vector, and what
+        centring makes of that is rounding noise, which looks healthy. Nothing without `centre`.
+        """
+        if not isinstance(self.centre, nn.BatchNorm1d):
+            return {}
+        mean, variance = self.centre.running_mean, self.centre.running_var
+        if mean is None or variance is None:
+            raise TypeError("centre keeps no running statistics")
+        return {"input_spread": (variance.sum() / (variance + mean.square()).sum()).sqrt()}
+
 
 class RetrievalNet(nn.Module):
     """A net that is exported, indexed and searched: a backbone and what stands on it.
@@ -71,6 +84,10 @@ class Embedder(RetrievalNet):
         self.backbone = backbone
         self.head = head
         self.dim = head.dim
+
+    def figures(self) -> dict[str, Tensor]:
+        """What the head tells of its own health; see `MaxPoolProject.figures`."""
+        return self.head.figures() if isinstance(self.head, MaxPoolProject) else {}
 
     def pooled(self, images: Tensor) -> Tensor:
         """(B, 3, S, S) in [0, 1] -> (B, dim), not normalised."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import groupby
+
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -23,16 +25,21 @@ def adjacent_pool(images: ImageSet) -> Pool:
     """
     category_of = {int(item): int(category) for item, category in zip(images.items, images.categories, strict=True)}
     items = sorted(category_of, key=lambda item: (category_of[item], item))
-    rows_of = {item: np.flatnonzero(images.items == item) for item in items}
-    pools: list[Pool] = [rows_of[_neighbour(item, items, category_of)] for item in images.items.tolist()]
-    length = max(len(pool) for pool in pools)
-    return np.stack([np.resize(pool, length) for pool in pools])
+    rings = [list(same) for _, same in groupby(items, category_of.__getitem__)]
+    following = _next_in(items) | {
+        item: after for ring in rings if len(ring) > 1 for item, after in _next_in(ring).items()
+    }
+    order = np.argsort(images.items, kind="stable")
+    numbers, starts = np.unique(images.items[order], return_index=True)
+    rows_of = dict(zip(numbers.tolist(), np.split(order, starts[1:]), strict=True))
+    length = max(map(len, rows_of.values()))
+    padded = {item: np.resize(rows, length) for item, rows in rows_of.items()}
+    return np.stack([padded[following[item]] for item in images.items.tolist()])
 
 
-def _neighbour(item: int, items: list[int], category_of: dict[int, int]) -> int:
-    same = [other for other in items if category_of[other] == category_of[item]]
-    ring = same if len(same) > 1 else items
-    return ring[(ring.index(item) + 1) % len(ring)]
+def _next_in(ring: list[int]) -> dict[int, int]:
+    """Who follows whom; the first comes after the last."""
+    return dict(zip(ring, [*ring[1:], *ring[:1]], strict=True))
 
 
 def nearest_pool(model: RetrievalModule, images: ImageSet, size: int, same_category: bool) -> Pool:

@@ -21,8 +21,7 @@ def draw_results(module: RetrievalModule, title: str) -> Image.Image:
     data = module.data
     queries, gallery = np.flatnonzero(data.val_is_query), np.flatnonzero(~data.val_is_query)
     chosen = queries[np.linspace(0, len(queries) - 1, min(ROWS, len(queries))).astype(int)]
-    embeddings = module.val_embeddings
-    order = rank_gallery(embeddings[chosen], embeddings[gallery], min(RESULTS, len(gallery)))
+    order = rank_gallery(module.val_queries[chosen], module.val_embeddings[gallery], min(RESULTS, len(gallery)))
     made = module.generated(data.val.images[chosen])
     pictures = [None] * len(chosen) if made is None else [_picture(image) for image in made]
     rows = [

@@ -33,12 +33,13 @@ class RetrievalModule(pl.LightningModule):
         net: what is exported.
         data: what it trains and is validated on.
         val_embeddings: (len(data.val), D) of the newest validation, as the index keeps them.
+        val_queries: the same images as they ask.
     """
 
     def __init__(self, net: RetrievalNet, shared: TrainEmbedder, fit: Fit, data: RetrievalData) -> None:
         super().__init__()
         self.net = net
-        self.val_embeddings = np.zeros((0, 0), dtype=np.float32)
+        self.val_embeddings = self.val_queries = np.zeros((0, 0), dtype=np.float32)
         self._shared = shared
         self._fit = fit
         self.data = data
@@ -132,10 +133,10 @@ class RetrievalModule(pl.LightningModule):
 
     def on_validation_epoch_end(self) -> None:
         embeddings = torch.cat(self._collected)
-        queries, self.val_embeddings = self.asked(embeddings).numpy(), self.stored(embeddings).numpy()
+        self.val_queries, self.val_embeddings = self.asked(embeddings).numpy(), self.stored(embeddings).numpy()
         if len(self.val_embeddings) < len(self.data.val):  # Lightning's sanity check runs a few batches only
             return
-        scores = retrieval_scores(queries, self.val_embeddings, self.data)
+        scores = retrieval_scores(self.val_queries, self.val_embeddings, self.data)
         for name, value in scores.items():
             self.log(f"val/{name}", value)
         self.log(MONITOR, self.decisive(scores), prog_bar=True)

@@ -92,9 +92,9 @@ class ItemBatches(EpochSampler):
     """P items x K images (Hermans et al. 2017), with defined coverage: every image is seen at least once per epoch.
 
     An item with n images is cut into ceil(n / K) groups; the last group is filled up with other images of the item (with
-    repetition when the item has fewer than K). Groups are shuffled, and no batch holds two groups of one item as long as
-    enough items are left; the groups of items that have many more than the others are spread over the whole epoch, so that
-    no batch is short of negatives.
+    repetition when the item has fewer than K). Groups are shuffled, and those of an item lie a round of all items apart, so
+    that two of them share a batch only where it straddles two rounds or few items are left; the groups of items that have
+    many more than the others are spread over the whole epoch, so that no batch is short of negatives.
 
     Args:
         labels: (rows,) item number of each row.

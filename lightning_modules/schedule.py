@@ -9,20 +9,22 @@ from typing import Any
 import torch
 from torch import nn
 
+from lightning_modules.backbones import Backbone
 from params.training import Fit
 
 
 def optimiser_with_schedule(
-    backbone: nn.Module, heads: Iterable[nn.Parameter], fit: Fit, steps_per_epoch: int
+    backbone: Backbone, heads: Iterable[nn.Parameter], fit: Fit, steps_per_epoch: int
 ) -> dict[str, Any]:
     """What `configure_optimizers` returns; the backbone learns at `fit.backbone_rate` times the rate of the heads.
 
     A `backbone_rate` of 0 freezes the backbone.
     """
-    backbone.requires_grad_(fit.backbone_rate > 0)
     groups = [{"params": list(heads), "lr": fit.learning_rate}]
     if fit.backbone_rate > 0:
         groups.append({"params": list(backbone.parameters()), "lr": fit.learning_rate * fit.backbone_rate})
+    else:
+        backbone.freeze()
     groups = [group for group in groups if group["params"]]
     optimiser = torch.optim.AdamW(groups, weight_decay=fit.weight_decay)
     warmup, total = fit.warmup_epochs * steps_per_epoch, fit.epochs * steps_per_epoch

@@ -52,7 +52,8 @@ def _blur_some(images: Tensor, probability: float, largest_sigma: float) -> Tens
 def blur(images: Tensor, sigmas: Tensor) -> Tensor:
     """Gaussian blur, each image by its own standard deviation in pixels; (B, C, S, S) and (B,) -> (B, C, S, S).
 
-    The kernel spans a tenth of the side, at least 3 pixels, as in the source; beyond the edge the image is mirrored.
+    The kernel reaches a twentieth of the side to either side of its centre, rounded, and at least 1 pixel: 7 pixels at 56.
+    (SPQ's code has int(0.1 * side), 5 there.) Beyond the edge the image is mirrored.
     """
     reach = max(1, round(KERNEL_SHARE * images.shape[-1] / 2))
     steps = torch.arange(-reach, reach + 1, device=images.device, dtype=images.dtype)

@@ -115,12 +115,16 @@ def random_negatives(distances: Tensor, other_item: Tensor) -> Tensor:
 def collapse_figures(embeddings: Tensor, losses: Tensor) -> dict[str, Tensor]:
     """What tells a collapsed embedding: mean cosine of the batch near 1, a spread near 0, no or only active triplets.
 
+    Vectors that are centred before they are normalised cannot all point one way, but still lie along one line; then their
+    effective rank is near 1.
+
     Args:
         embeddings: (B, D).
         losses: (triplets,).
 
     Returns:
-        `mean_cosine` over the pairs of the batch, `embedding_std` (mean over dimensions), `active_triplets` (share).
+        `mean_cosine` over the pairs of the batch, `embedding_std` (mean over dimensions), `active_triplets` (share), and
+        `effective_rank` in [1, min(B, D)].
     """
     with torch.no_grad():
         count = len(embeddings)
@@ -130,4 +134,16 @@ def collapse_figures(embeddings: Tensor, losses: Tensor) -> dict[str, Tensor]:
             "mean_cosine": cosine,
             "embedding_std": embeddings.std(dim=0).mean(),
             "active_triplets": (losses > 0).float().mean(),
+            "effective_rank": effective_rank(embeddings),
         }
+
+
+def effective_rank(vectors: Tensor) -> Tensor:
+    """exp of the entropy of the singular values over their sum (Roy & Vetterli 2007; RankMe, Garrido et al. 2023).
+
+    How many directions (B, D) vectors use: 1 when they lie along one line through 0, min(B, D) when all weigh the same.
+    """
+    values = torch.linalg.svdvals(vectors.float())
+    shares = values / values.sum().clamp_min(torch.finfo(values.dtype).tiny)
+    entropy: Tensor = torch.special.entr(shares).sum()
+    return entropy.exp()

@@ -147,7 +147,7 @@ class TripletGan(RetrievalModule):
         positive, other_item = distances[anchors, others], items[anchors, None] != items
         negative = triplet.in_batch_negatives(method.negatives, distances[anchors], other_item, positive)
         losses = triplet.triplet_losses(positive, negative, method.margin)
-        return losses.mean(), triplet.collapse_figures(embeddings, losses)
+        return losses.mean(), {**triplet.collapse_figures(embeddings, losses), **self.net.figures()}
 
     def verdict(self, passed: Pass) -> Verdict:
         """The discriminator's losses on real images and on their reconstructions, as they are."""

@@ -6,6 +6,8 @@ Loss: L(a, p, n) = max(0, m + d(a, p) - d(a, n)), d Euclidean, of all anchor-pos
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -13,14 +15,18 @@ from torch import Tensor
 from lightning_modules import triplet
 from lightning_modules.data import Batch, RetrievalData
 from lightning_modules.distributed import gather_with_gradient, own_part
-from lightning_modules.embedder import max_pool_net
+from lightning_modules.embedder import Embedder, max_pool_net
 from lightning_modules.negatives import adjacent_pool, nearest_pool
 from lightning_modules.retrieval_module import RetrievalModule
 from lightning_modules.samplers import EpochSampler, ItemBatches
 from params.training import Siamese, TrainEmbedder
 
+POOL = "negatives_pool"
+
 
 class TripletTraining(RetrievalModule):
+    net: Embedder
+
     def __init__(self, shared: TrainEmbedder, method: Siamese, data: RetrievalData) -> None:
         super().__init__(max_pool_net(shared.backbone, method.embedding_dim, method.centre), shared, method.fit, data)
         self._method = method
@@ -39,6 +45,13 @@ class TripletTraining(RetrievalModule):
                 self, self.data.train, self._method.nearest_pool, self._method.nearest_same_category
             )
 
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """A pool that outlives its epoch travels along: a resumed training must not draw from a newer one."""
+        checkpoint[POOL] = torch.from_numpy(self._pool)
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self._pool = checkpoint[POOL].numpy()
+
     def loss(self, images: Tensor, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         embeddings, batch = self.across_ranks(self(images), batch)
         items, method = batch["items"], self._method
@@ -53,7 +66,7 @@ class TripletTraining(RetrievalModule):
             allowed = self.allowed_negatives(anchors, others, batch)
             negative = triplet.in_batch_negatives(method.negatives, distances[anchors], allowed, positive)
         losses = triplet.triplet_losses(positive, negative, method.margin)
-        return losses.mean(), triplet.collapse_figures(embeddings, losses)
+        return losses.mean(), {**triplet.collapse_figures(embeddings, losses), **self.net.figures()}
 
     def allowed_negatives(self, anchors: Tensor, others: Tensor, batch: Batch) -> Tensor:
         """Which images of the batch may be the negative of each pair of anchor and positive; (pairs, B) bool."""

@@ -74,7 +74,7 @@ class Fit(Schedule):
 
     learning_rate: float = Field(gt=0.0, le=1.0)
     backbone_rate: float = Field(
-        ge=0.0, le=1.0, description="factor on the learning rate of the backbone; 0 freezes it"
+        ge=0.0, le=1.0, description="factor on the learning rate of the backbone; 0 freezes it, batch norms included"
     )
     weight_decay: float = Field(ge=0.0, le=1.0)
     warmup_epochs: int = Field(ge=0, le=1000)

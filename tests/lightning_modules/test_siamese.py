@@ -38,6 +38,9 @@ class Placed(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         return self.points[(images[:, 0, 0, 0] * 255).round().long()]
 
+    def figures(self) -> dict[str, Tensor]:
+        return {}
+
 
 def image_set() -> ImageSet:
     names = np.array([f"image-{i}" for i in range(len(POINTS))], dtype=object)
@@ -162,6 +165,7 @@ def test_a_collapsed_batch_shows_in_the_figures(params: Params):
     assert figures["mean_cosine"].item() == pytest.approx(1.0)
     assert figures["embedding_std"] == 0
     assert figures["active_triplets"] == 1
+    assert figures["effective_rank"].item() == pytest.approx(1.0, abs=1e-4)
 
 
 def test_the_figures_against_loops(params: Params):

@@ -112,3 +112,16 @@ def test_the_whole_chain_passes_gradcheck():
         return triplet.triplet_losses(d[anchors, others], negative, 0.3).mean()
 
     assert torch.autograd.gradcheck(loss, (points,))
+
+
+def test_effective_rank_against_a_loop_and_at_its_ends():
+    vectors = torch.tensor([[2.0, 0.0, 1.0], [0.0, 3.0, 0.5], [1.0, 1.0, 0.0], [0.3, 0.2, 4.0]])
+    values = np.linalg.svd(vectors.numpy(), compute_uv=False)
+    shares = [value / sum(values) for value in values]
+    expected = np.exp(-sum(share * np.log(share) for share in shares))
+    assert triplet.effective_rank(vectors).item() == pytest.approx(float(expected), rel=1e-5)
+    assert triplet.effective_rank(torch.eye(5)).item() == pytest.approx(5.0, rel=1e-5)
+    assert triplet.effective_rank(torch.outer(torch.arange(1.0, 5), torch.ones(3))).item() == pytest.approx(
+        1.0, abs=1e-3
+    )
+    assert triplet.effective_rank(torch.zeros(4, 3)).item() == 1.0

@@ -253,7 +253,7 @@ def test_the_contact_sheet_shows_reconstructions(params: Params, data: Retrieval
     )
     sheets = []
     for module in (whole, alone):
-        module.val_embeddings = np.eye(len(data.val), dtype=np.float32)
+        module.val_queries = module.val_embeddings = np.eye(len(data.val), dtype=np.float32)
         sheets.append(draw_results(module, "val"))
     assert sheets[0].width > sheets[1].width
     made = whole.generated(data.val.images[:3])
