@@ -9,7 +9,7 @@ from lightning_modules import data as data_module
 from lightning_modules.data import ALL_LABELS, DataError, RetrievalData
 from lightning_modules.validation import decisive_score, retrieval_scores
 from retrieval.catalog import Catalog, CatalogWriter
-from retrieval.protocol import PROTOCOLS
+from retrieval.protocol import PROTOCOLS, open_gallery
 
 SIZE, DOMAINS = 32, ["shop", "consumer"]
 
@@ -34,6 +34,23 @@ def test_else_val_brings_its_own_gallery(catalog, name):
     roles = dict(zip(catalog.column("image_id"), catalog.column("role"), strict=True))
     data = load(catalog, name)
     assert {roles[image_id] for image_id in data.val.image_ids[~data.val_is_query]} == {"gallery"}
+
+
+def test_val_searches_what_evaluation_searches(catalog, tmp_path):
+    """Photos of consumers with role gallery are no answers, and distractors of another split are."""
+    with CatalogWriter(tmp_path / "catalog") as writer:
+        for row in catalog.rows():
+            if row["split"] == "val" and row["image_id"].endswith("consumer-1"):
+                row = row | {"role": "gallery"}
+            if row["split"] == "test" and row["image_id"].endswith("shop-1"):
+                row = row | {"also_gallery_of": "val"}
+            writer.write(row)
+    changed = Catalog.open(tmp_path / "catalog")
+    data = load(changed, "instance")
+    searched = open_gallery(changed, "val", PROTOCOLS["instance"]).image_ids
+    assert sorted(data.val.image_ids[~data.val_is_query]) == sorted(searched)
+    assert any(name.endswith("shop-1") for name in searched)
+    assert len(searched) > len(open_gallery(catalog, "val", PROTOCOLS["instance"]))
 
 
 @pytest.mark.parametrize("name", list(PROTOCOLS))
