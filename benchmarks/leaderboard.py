@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping
+from itertools import product
 from pathlib import Path
 from statistics import fmean
 
+from benchmarks.before_training import BEFORE, add_before
 from benchmarks.command import METHODS, PROJECT, Options, Values, add_options, chosen, make_values, run_command
 from benchmarks.pretrained import pretrained
 from benchmarks.real_sets import real_set
@@ -45,13 +47,15 @@ def measure_all(given: argparse.Namespace, options: Options) -> None:
         data = real_set(given.set, given.shared, options.scratch / "sets", given.share)
         overrides = [data, pretrained(given.set, given.shared)]
 
-    def cell_of(method: str, seed: int) -> Cell:
+    def cell_of(method: str, seed: int, scratch: Path = options.scratch) -> Cell:
         values = make_values(options, seed, *overrides)
-        return open_cell(values, method, open_data(values, options.scratch), options.scratch)
+        return open_cell(values, method, open_data(values, options.scratch), scratch)
 
     head = options.head(set=given.set, share=given.share)
     results = Results(options.reports / f"leaderboard-{given.set}.json", head, options.scratch)
     run_cells(options.seeds, methods, results, options.fresh, cell_of, train_and_measure)
+    for seed, method in product(options.seeds, methods):
+        add_before(results, f"{method}/{seed}", cell_of(method, seed, options.scratch / BEFORE))
     print(leaderboard({"settings": head, "cells": results.cells}))
 
 
@@ -61,7 +65,8 @@ def leaderboard(report: Mapping[str, Values]) -> str:
     cells = list(report["cells"].values())
     names = headline_metrics(cells[0]["splits"]["test"]["metrics"])
     order = sorted(of_method, key=lambda method: -mean_of(metric_values(of_method[method], "val", "hit@1")))
-    head = ["method", *names, "hit@1, one seed", "val hit@1", "bytes/image", "queries/s", "train s", "epochs", "seeds"]
+    head = ["method", *names, "hit@1, one seed", "hit@1 untrained", "val hit@1", "bytes/image", "queries/s", "train s"]
+    head += ["epochs", "seeds"]
     lines = [row(method, of_method[method], names) for method in order]
     chance = [f"{fmean(cell['splits']['test']['metrics'][name]['chance'] for cell in cells):.3f}" for name in names]
     padding = [""] * (len(head) - len(names) - 1)
@@ -72,11 +77,13 @@ def row(method: str, cells: Mapping[int, Values], names: tuple[str, ...]) -> lis
     figures = [str(spread(list(metric_values(cells, "test", name).values()))) for name in names]
     val = spread(list(metric_values(cells, "val", "hit@1").values()))
     found = list(cells.values())
+    before = [cell[BEFORE]["test"]["metrics"]["hit@1"]["value"] for cell in found if BEFORE in cell]
     seconds = [cell["train_seconds"] for cell in found if cell["train_seconds"] is not None]
     return [
         method,
         *figures,
         one_seed(found, "hit@1"),
+        str(spread(before)) if before else "",
         str(val),
         f"{found[0]['bytes_per_image']:,}",
         f"{1000 / fmean(cell['query_ms'] for cell in found):.0f}",

@@ -33,14 +33,16 @@ def rows_of(text):
 
 def test_the_leaderboard_is_in_order_of_val_with_means_over_seeds():
     cells = {f"low/{seed}": measured(0.2 + seed / 100, seed) for seed in (1, 2, 3)}
-    cells |= {f"high/{seed}": measured(0.6, seed, train_seconds=None) for seed in (1, 2, 3)}
+    before = {"before_training": measured(0.1)["splits"]}
+    cells |= {f"high/{seed}": measured(0.6, seed, train_seconds=None, **before) for seed in (1, 2, 3)}
     text = leaderboard({"settings": HEAD, "cells": cells})
     rows = rows_of(text)
     assert list(rows) == ["high", "low", "chance"]
     assert rows["low"][0] == str(spread([0.21, 0.22, 0.23]))
-    assert rows["low"][3:] == ["± 0.100", str(spread([0.21, 0.22, 0.23])), "512", "250", "10", "5", "3"]
-    assert rows["high"][6] == "250"
-    assert rows["high"][7] == ""
+    assert rows["low"][3:] == ["± 0.100", "", str(spread([0.21, 0.22, 0.23])), "512", "250", "10", "5", "3"]
+    assert rows["high"][4] == "0.100 ± 0.000"
+    assert rows["high"][7] == "250"
+    assert rows["high"][8] == ""
     assert "consumer->shop; 50 queries; 100 gallery images; seeds 1, 2, 3; code abc." in text
 
 

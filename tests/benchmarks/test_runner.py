@@ -147,6 +147,10 @@ def test_the_leaderboard_trains_resumes_and_prints_a_table(tmp_path, capsys):
     cells = read_json(tmp_path / "reports/leaderboard-embedded.json")["cells"]
     assert cells["siamese/7"]["train_seconds"] > 0
     assert cells["siamese/7"]["epochs"] == 1
+    before = cells["siamese/7"]["before_training"]
+    assert before["test"]["queries"] == cells["siamese/7"]["splits"]["test"]["queries"]
+    assert before["test"]["metrics"] != cells["siamese/7"]["splits"]["test"]["metrics"]
+    assert "before_training" not in cells["histogram/7"]
     leaderboard.main(arguments)
     assert "siamese/7: measured already" in capsys.readouterr().out
     assert read_json(tmp_path / "reports/leaderboard-embedded.json")["cells"] == cells

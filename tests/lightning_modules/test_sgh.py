@@ -71,6 +71,12 @@ def test_the_whole_loss(params: Params, data: RetrievalData):
     loss.backward()
     assert all(codes.grad.abs().sum(1).gt(0).all() for codes in (first, second))
 
+    def whole(*codes: torch.Tensor) -> torch.Tensor:
+        module.net = Given(*codes)
+        return module.loss(module.view(images), {"images": images, "items": LABELS, "categories": LABELS})[0]
+
+    assert torch.autograd.gradcheck(whole, (first, second))
+
 
 def test_item_batches_hold_pairs(params: Params, data: RetrievalData):
     for rows in sgh.build(params, data).sampler(0):

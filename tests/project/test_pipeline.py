@@ -17,7 +17,9 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.real_sets import merged
 from params import load_params
+from params.loader import read_yaml
 from tests.project.forked_stages import forked_stages
 from tests.project.small_project import clone, dvc, environment, module
 
@@ -90,6 +92,25 @@ def test_metrics_and_plots_can_be_shown(whole: tuple[Path, str]):
     assert len(shown[""]["data"]) == len(METHODS)
     dvc(folder, "plots", "show", "--out", "plots")
     assert (folder / "plots/index.html").is_file()
+
+
+@pytest.mark.parametrize(
+    ("change", "to_do"),
+    [
+        ({"retrievers": ["histogram", "siamese", "dhd"]}, {"sketch", "register"}),
+        ({"dhd": {"temperature": 0.15}}, {"train_embedder@dhd"}),
+        ({"register": {"floor": 0.1}}, {"register"}),
+    ],
+)
+def test_a_change_leaves_the_other_methods_cached(whole: tuple[Path, str], change: dict[str, object], to_do: set[str]):
+    """`sketch` looks at who learns from drawings; what it writes for the methods that stay is the same."""
+    folder, _ = whole
+    shipped = (folder / "params.yaml").read_bytes()
+    (folder / "params.yaml").write_text(json.dumps(merged(read_yaml(folder / "params.yaml"), change)))  # JSON is YAML
+    try:
+        assert set(json.loads(dvc(folder, "status", "--json"))) == to_do
+    finally:
+        (folder / "params.yaml").write_bytes(shipped)
 
 
 def test_another_clone_killed_twice_ends_with_the_same_bytes(whole: tuple[Path, str], tmp_path: Path):
