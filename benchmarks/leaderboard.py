@@ -35,6 +35,11 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--methods", default=",".join(PHOTO_METHODS), help="comma-separated (default: all)")
     parser.add_argument("--shared", type=Path, default=PROJECT.parent / "shared/data", help="folder of the real sets")
     parser.add_argument("--share", type=float, default=1.0, help="part of the items of a real set that is kept")
+    parser.add_argument(
+        "--only-before",
+        action="store_true",
+        help="train nothing: what nets find before it, beside figures that are there",
+    )
     add_options(parser, seeds="7,8,9")
     run_command(parser, arguments, measure_all)
 
@@ -53,9 +58,11 @@ def measure_all(given: argparse.Namespace, options: Options) -> None:
 
     head = options.head(set=given.set, share=given.share)
     results = Results(options.reports / f"leaderboard-{given.set}.json", head, options.scratch)
-    run_cells(options.seeds, methods, results, options.fresh, cell_of, train_and_measure)
+    if not given.only_before:
+        run_cells(options.seeds, methods, results, options.fresh, cell_of, train_and_measure)
     for seed, method in product(options.seeds, methods):
-        add_before(results, f"{method}/{seed}", cell_of(method, seed, options.scratch / BEFORE))
+        if f"{method}/{seed}" in results.cells:
+            add_before(results, f"{method}/{seed}", cell_of(method, seed, options.scratch / BEFORE))
     print(leaderboard({"settings": head, "cells": results.cells}))
 
 
