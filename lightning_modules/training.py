@@ -88,7 +88,7 @@ def fit(
     trainer = pl.Trainer(
         max_epochs=plan.epochs,
         accelerator=base.accelerator,
-        precision=resolve_precision(base.precision, base.accelerator),
+        precision=resolve_precision(base.precision, base.accelerator, module),
         accumulate_grad_batches=plan.accumulate,
         check_val_every_n_epoch=plan.validate_every,
         num_sanity_val_steps=0,
