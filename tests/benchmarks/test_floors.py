@@ -1,0 +1,41 @@
+"""What the reports in git say of the embedded catalogue: every learnt method is worth its training."""
+
+from __future__ import annotations
+
+import pytest
+
+from benchmarks.before_training import BEFORE
+from benchmarks.leaderboard import PHOTO_METHODS
+from benchmarks.results import by_name
+from params import load_params
+from retrieval.files import read_json
+
+CELLS = by_name(read_json("reports/benchmarks/leaderboard-embedded.json")["cells"])
+FLOORS = ("histogram", "untrained")
+LEARNT = [method for method in PHOTO_METHODS if method not in FLOORS]
+PAIR = "consumer->shop"
+
+
+def hit_at_1(splits, split):
+    return splits[split]["metrics"]["hit@1"]["value"]
+
+
+@pytest.mark.parametrize("split", ["val", "test"])
+@pytest.mark.parametrize("method", LEARNT)
+def test_with_every_seed_it_is_above_its_own_net_before_training_and_above_the_histogram(method: str, split: str):
+    assert len(CELLS[method]) >= 3
+    for seed, cell in CELLS[method].items():
+        found = hit_at_1(cell["splits"], split)
+        assert found > hit_at_1(cell[BEFORE], split)
+        assert found > hit_at_1(CELLS["histogram"][seed]["splits"], split)
+
+
+@pytest.mark.parametrize("split", ["val", "test"])
+@pytest.mark.parametrize("method", [name for name in load_params().retrievers if name not in FLOORS])
+def test_so_is_what_the_pipeline_has_trained(method: str, split: str):
+    found, *floors = (evaluated(name, split) for name in (method, *FLOORS))
+    assert found > max(floors)
+
+
+def evaluated(method: str, split: str) -> float:
+    return read_json(f"reports/metrics/{method}.json")[split][PAIR]["hit@1"]
