@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import shutil
 
 from benchmarks.command import Values
 from benchmarks.results import Results
@@ -25,7 +26,9 @@ def measure_before(cell: Cell) -> Values:
     module = source.build(params, train_embedder.load_data(params, cell.folder, source))
     with fresh_folder(cell.folder / "models" / cell.method) as target:
         train_embedder.export(module.net, params.base.image_size, target)
-    return {split: short_summary(result, cell.pair) for split, result in evaluate(cell, pack(cell)).items()}
+    found = {split: short_summary(result, cell.pair) for split, result in evaluate(cell, pack(cell)).items()}
+    shutil.rmtree(cell.folder / "models/bundles")
+    return found
 
 
 def learns(method: str) -> bool:

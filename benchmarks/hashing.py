@@ -23,6 +23,7 @@ from benchmarks.code_settings import EPOCHS, LEARNED, NETS, REFERENCES, cell_set
 from benchmarks.code_tables import codes_table, shared_features_table
 from benchmarks.command import (
     PROJECT,
+    BenchmarkError,
     Options,
     Values,
     add_options,
@@ -77,7 +78,10 @@ def measure_all(given: argparse.Namespace, options: Options) -> None:
     baselines = chosen(given.baselines, tuple(BASELINES), "--baselines")
     prepare_environment(options.scratch)
     nets_asked, protocols = chosen(given.nets, NETS, "--nets"), chosen(given.protocols, PROTOCOLS, "--protocols")
-    for nets, protocol in (pair for pair in EPOCHS if pair[0] in nets_asked and pair[1] in protocols):
+    asked = [(nets, protocol) for nets, protocol in EPOCHS if nets in nets_asked and protocol in protocols]
+    if not asked:
+        raise BenchmarkError(f"--nets {given.nets} goes with --protocols cifar10_c, not {given.protocols}")
+    for nets, protocol in asked:
         names = [f"{method}@{int(bits)}" for bits in listed(given.bits) for method in (*REFERENCES[nets], *learned)]
         head = options.head(scale=given.scale)
         results = Results(options.reports / f"{report_name(nets, protocol)}.json", head, options.scratch)

@@ -12,7 +12,17 @@ from pathlib import Path
 from statistics import fmean
 
 from benchmarks.before_training import BEFORE, add_before
-from benchmarks.command import METHODS, PROJECT, Options, Values, add_options, chosen, make_values, run_command
+from benchmarks.command import (
+    METHODS,
+    PROJECT,
+    BenchmarkError,
+    Options,
+    Values,
+    add_options,
+    chosen,
+    make_values,
+    run_command,
+)
 from benchmarks.pretrained import pretrained
 from benchmarks.real_sets import real_set
 from benchmarks.results import Results, by_name
@@ -58,6 +68,10 @@ def measure_all(given: argparse.Namespace, options: Options) -> None:
 
     head = options.head(set=given.set, share=given.share)
     results = Results(options.reports / f"leaderboard-{given.set}.json", head, options.scratch)
+    if given.only_before and not results.cells:
+        raise BenchmarkError(
+            f"{results.path} has no figures yet that others could stand beside: leave out --only-before"
+        )
     if not given.only_before:
         run_cells(options.seeds, methods, results, options.fresh, cell_of, train_and_measure)
     for seed, method in product(options.seeds, methods):
@@ -72,7 +86,16 @@ def leaderboard(report: Mapping[str, Values]) -> str:
     cells = list(report["cells"].values())
     names = headline_metrics(cells[0]["splits"]["test"]["metrics"])
     order = sorted(of_method, key=lambda method: -mean_of(metric_values(of_method[method], "val", "hit@1")))
-    head = ["method", *names, "hit@1, one seed", "hit@1 untrained", "val hit@1", "bytes/image", "queries/s", "train s"]
+    head = [
+        "method",
+        *names,
+        "hit@1, one seed",
+        "hit@1 before training",
+        "val hit@1",
+        "bytes/image",
+        "queries/s",
+        "train s",
+    ]
     head += ["epochs", "seeds"]
     lines = [row(method, of_method[method], names) for method in order]
     chance = [f"{fmean(cell['splits']['test']['metrics'][name]['chance'] for cell in cells):.3f}" for name in names]

@@ -107,18 +107,20 @@ class ContactSheets(Callback):
 
 @dataclass(frozen=True)
 class Sign:
-    """A sign of collapse in a figure that triplet methods log; the worse, the nearer to 1 a cosine or to 0 the others.
+    """A sign of collapse in a figure that triplet methods log.
 
     Attributes:
         figure: logged as `train/FIGURE`.
         words: what the figure is.
         limit: no collapse up to (`above`) or down to this mean of an epoch.
+        remedy: what may help; `{name}` stands for the method.
     """
 
     figure: str
     words: str
     limit: float
     above: bool
+    remedy: str
 
     def shows(self, value: float) -> bool:
         return value > self.limit if self.above else value < self.limit
@@ -127,15 +129,16 @@ class Sign:
         return f"{self.words} is {value:.3f} (warned {'above' if self.above else 'below'} {self.limit:g})"
 
 
+GENTLER = "choose negatives that are less hard (semi_hard or random), or lower {name}.fit.learning_rate"
 SIGNS = (
-    Sign("mean_cosine", "the mean cosine between images", 0.98, above=True),
-    Sign("effective_rank", "the effective rank of a batch", 2.0, above=False),
-    Sign("input_spread", "the share of the vectors that differs by image, before they are centred,", 0.01, above=False),
+    Sign("mean_cosine", "the mean cosine between images", 0.98, True, "set {name}.centre to true, " + GENTLER),
+    Sign("effective_rank", "the effective rank of a batch", 1.5, False, GENTLER),
+    Sign("input_spread", "the share of the vectors that differs by image, before centring,", 0.01, False, GENTLER),
 )
 
 
 class CollapseWarning(Callback):
-    """Warns once when the embeddings of a whole epoch tell images no longer apart.
+    """Warns once when the embeddings of a whole epoch no longer tell images apart.
 
     Reads what triplet methods log: the figures of `SIGNS`, and for the message `embedding_std` and `active_triplets`.
     """
@@ -146,20 +149,16 @@ class CollapseWarning(Callback):
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         figures = {name.removeprefix("train/"): float(value) for name, value in trainer.callback_metrics.items()}
-        told = [
-            sign.told(figures[sign.figure])
-            for sign in SIGNS
-            if sign.figure in figures and sign.shows(figures[sign.figure])
-        ]
-        if self._warned or not told or not trainer.is_global_zero:
+        shown = [sign for sign in SIGNS if sign.figure in figures and sign.shows(figures[sign.figure])]
+        if self._warned or not shown or not trainer.is_global_zero:
             return
         self._warned = True
         LOGGER.warning(
             "%s: the embedding collapses: over epoch %d %s; the embedding std is %.4f, the share of active triplets %.2f. "
-            "Set %s.centre to true, choose negatives that are less hard (semi_hard or random), or lower "
-            "%s.fit.learning_rate.",
-            self._name, trainer.current_epoch + 1, ", ".join(told), figures.get("embedding_std", 0.0),
-            figures.get("active_triplets", 0.0), self._name, self._name,
+            "What may help: %s.",
+            self._name, trainer.current_epoch + 1, ", ".join(sign.told(figures[sign.figure]) for sign in shown),
+            figures.get("embedding_std", 0.0), figures.get("active_triplets", 0.0),
+            shown[0].remedy.format(name=self._name),
         )  # fmt: skip
 
 

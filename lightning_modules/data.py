@@ -176,14 +176,18 @@ class RetrievalData(pl.LightningDataModule):
         seed: int = 0,
         protocol: Protocol = INSTANCE,
     ) -> RetrievalData:
-        """Raises DataError when a split that training needs is empty."""
+        """Raises DataError when what training needs is not there, ProtocolError when val has no gallery of its own."""
         train = catalog.select(split="train", domain=domains)
         val, is_query = val_rows(catalog, domains, protocol, seed)
-        for name, rows in (("train", train), ("val query", val[is_query]), ("val gallery", val[~is_query])):
+        asked = f"in the domains {domains}; check train_embedder.domains"
+        searched = f"of the domain {GALLERY_DOMAIN}, which base.protocol searches"
+        for name, rows, which in (
+            ("train", train, asked),
+            ("val query", val[is_query], asked),
+            ("val gallery", val[~is_query], searched),
+        ):
             if not len(rows):
-                raise DataError(
-                    f"{catalog.folder} has no {name} images in the domains {domains}; check train_embedder.domains"
-                )
+                raise DataError(f"{catalog.folder} has no {name} images {which}")
         categories = len(set(catalog.column("category")))
         labelled = labelled_rows(catalog, train, labels.labelled_share, seed)
         rest = np.setdiff1d(train, labelled)

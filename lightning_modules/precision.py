@@ -11,9 +11,10 @@ CPU_BF16 = ("avx512_bf16", "amx_bf16", "bf16")  # names in torch.cpu.get_capabil
 
 
 def resolve_precision(precision: str, accelerator: str, module: nn.Module) -> Any:
-    """Lightning's name of a precision; `auto` is bf16-mixed where the device computes `module` faster so, else 32-true.
+    """Lightning's name of a precision; `auto` is bf16-mixed where the device computes in bfloat16 by itself, else 32-true.
 
-    Where bfloat16 is emulated it is slower than float32, and so it is on a CPU for depthwise convolutions of small images;
+    Where bfloat16 is emulated it is slower than float32. On a CPU a module with depthwise convolutions, its frozen nets
+    included, is 32-true as well: for small images bfloat16 is slower there, too, though not for large ones.
     benchmarks/precision.py measures what it saves.
     """
     if precision != "auto":

@@ -14,13 +14,14 @@ L = cross-quantised contrastive loss, s the cosine of whole vectors, tau = 0.5:
       L = mean over x_a against Z_b and over x_b against Z_a of -log(exp(s(x_i, z_i) / tau) / sum_j exp(s(x_i, z_j) / tau))
 
 Ours by default: `centre`, a batch normalisation of x to sub-vectors of mean squared length 1, with codewords drawn at that
-scale, which a net without pretrained weights needs on few photos; tau = 0.2; and weaker views, as a garment's colour tells
-items apart. With `centre: false`, `temperature: 0.5` and the views of benchmarks/code_settings.py it is the official code.
+scale, which a net without pretrained weights needs on few photos; tau = 0.2; weaker views, as colour tells garments apart.
+`centre: false`, `positives: views`, `temperature: 0.5` and the views of benchmarks/code_settings.py come nearest to the
+official code.
 
 Search: squared distance from the query's x to the codewords, summed over sub-vectors; the official code sums distances that
 are not squared. Other deviations: AdamW with one warm-up and one cosine, where the official schedule is cyclic by mistake;
-the last short batch is spread over the others instead of dropped; batch norms never freeze, where the official code leaves
-them frozen after its first evaluation.
+the last short batch is spread over the others instead of dropped; batch norms do not freeze by themselves, as those of the
+official code do after its first evaluation.
 
 `positives: views` is the paper's method. `positives: item` is OURS and no longer unsupervised: the second view is a view of
 another photo of the same item, of the other domain where the item has one.

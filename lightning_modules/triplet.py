@@ -141,8 +141,11 @@ def collapse_figures(embeddings: Tensor, losses: Tensor) -> dict[str, Tensor]:
 def effective_rank(vectors: Tensor) -> Tensor:
     """exp of the entropy of the singular values over their sum (Roy & Vetterli 2007; RankMe, Garrido et al. 2023).
 
-    How many directions (B, D) vectors use: 1 when they lie along one line through 0, min(B, D) when all weigh the same.
+    How many directions (B, D) vectors use: 1 when they lie along one line through 0, min(B, D) when all weigh the same; nan
+    where a number is not finite.
     """
+    if not torch.isfinite(vectors).all():
+        return torch.full((), torch.nan, device=vectors.device)
     values = torch.linalg.svdvals(vectors.float())
     shares = values / values.sum().clamp_min(torch.finfo(values.dtype).tiny)
     entropy: Tensor = torch.special.entr(shares).sum()

@@ -47,10 +47,12 @@ class TripletTraining(RetrievalModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """A pool that outlives its epoch travels along: a resumed training must not draw from a newer one."""
-        checkpoint[POOL] = torch.from_numpy(self._pool)
+        if self._method.negatives == "nearest":
+            checkpoint[POOL] = torch.from_numpy(self._pool)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        self._pool = checkpoint[POOL].numpy()
+        if POOL in checkpoint:
+            self._pool = checkpoint[POOL].numpy()
 
     def loss(self, images: Tensor, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         embeddings, batch = self.across_ranks(self(images), batch)

@@ -90,6 +90,11 @@ def test_where_nets_stay_the_features_are_measured_once():
     assert "baselines_labelled" in code_settings.told_by("trained", "cifar10_a", "dhd")
 
 
+def test_nets_that_stay_are_measured_under_one_protocol(tmp_path):
+    with pytest.raises(BenchmarkError, match="--nets imagenet goes with --protocols cifar10_c"):
+        hashing.main(["--nets", "imagenet", "--protocols", "cifar10_a", "--scratch", str(tmp_path)])
+
+
 def test_the_two_kinds_of_nets_have_reports_of_their_own():
     names = {hashing.report_name(*each) for each in code_settings.EPOCHS}
     assert len(names) == len(code_settings.EPOCHS)

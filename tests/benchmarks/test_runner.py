@@ -7,11 +7,12 @@ import shutil
 import pytest
 
 from benchmarks import leaderboard
+from benchmarks.command import BenchmarkError
 from benchmarks.real_sets import merged
 from benchmarks.results import Results
 from benchmarks.runner import open_cell, open_data, run_cells, timed, train_and_measure
 from params.loader import read_yaml
-from retrieval.files import read_json
+from retrieval.files import read_json, write_json
 from tests import evaluation_world as world
 
 TINY = {"base": {"image_size": world.SIZE, "threads": 1}, "evaluate": {"bootstrap": 20}}
@@ -151,6 +152,13 @@ def test_the_leaderboard_trains_resumes_and_prints_a_table(tmp_path, capsys):
     assert before["test"]["queries"] == cells["siamese/7"]["splits"]["test"]["queries"]
     assert before["test"]["metrics"] != cells["siamese/7"]["splits"]["test"]["metrics"]
     assert "before_training" not in cells["histogram/7"]
+    report = read_json(tmp_path / "reports/leaderboard-embedded.json")
+    del report["cells"]["siamese/7"]["before_training"]
+    write_json(tmp_path / "reports/leaderboard-embedded.json", report)
+    leaderboard.main([*arguments, "--only-before"])
+    assert read_json(tmp_path / "reports/leaderboard-embedded.json")["cells"] == cells
+    with pytest.raises(BenchmarkError, match="leave out --only-before"):
+        leaderboard.main([*arguments, "--only-before", "--reports", str(tmp_path / "empty")])
     leaderboard.main(arguments)
     assert "siamese/7: measured already" in capsys.readouterr().out
     assert read_json(tmp_path / "reports/leaderboard-embedded.json")["cells"] == cells

@@ -38,14 +38,15 @@ def test_a_collapse_is_told_once_with_figures_and_remedy(caplog: pytest.LogCaptu
     ("sign", "words"),
     [
         ({"mean_cosine": 0.99}, "mean cosine between images is 0.990 (warned above 0.98)"),
-        ({"effective_rank": 1.2}, "effective rank of a batch is 1.200 (warned below 2)"),
-        ({"input_spread": 0.002}, "before they are centred, is 0.002 (warned below 0.01)"),
+        ({"effective_rank": 1.2}, "effective rank of a batch is 1.200 (warned below 1.5)"),
+        ({"input_spread": 0.002}, "before centring, is 0.002 (warned below 0.01)"),
     ],
 )
 def test_each_sign_is_enough(caplog: pytest.LogCaptureFixture, sign: dict[str, float], words: str):
     with caplog.at_level(logging.WARNING):
         end_of_epoch(CollapseWarning("siamese"), 0, **{**HEALTHY, **sign})
     assert words in caplog.text
+    assert ("siamese.centre" in caplog.text) == ("mean_cosine" in sign)
 
 
 @pytest.mark.parametrize(

@@ -125,3 +125,4 @@ def test_effective_rank_against_a_loop_and_at_its_ends():
         1.0, abs=1e-3
     )
     assert triplet.effective_rank(torch.zeros(4, 3)).item() == 1.0
+    assert triplet.effective_rank(torch.tensor([[1.0, 0.0], [0.0, torch.nan]])).isnan()

@@ -256,6 +256,8 @@ def test_the_contact_sheet_shows_reconstructions(params: Params, data: Retrieval
         module.val_queries = module.val_embeddings = np.eye(len(data.val), dtype=np.float32)
         sheets.append(draw_results(module, "val"))
     assert sheets[0].width > sheets[1].width
+    module.val_queries = np.roll(module.val_queries, 1, axis=0)
+    assert list(draw_results(module, "val").getdata()) != list(sheets[1].getdata())
     made = whole.generated(data.val.images[:3])
     assert made.dtype == torch.uint8
     assert made.shape == (3, 3, 32, 32)
