@@ -1,16 +1,19 @@
-"""What the reports in git say of the embedded catalogue: every learnt method is worth its training."""
+"""What the reports in git say: every learnt method is worth its training, and learned codes beat those of fixed rules."""
 
 from __future__ import annotations
 
 import pytest
 
 from benchmarks.before_training import BEFORE
+from benchmarks.code_settings import LEARNED as CODES
+from benchmarks.code_settings import UNTRAINED
 from benchmarks.leaderboard import PHOTO_METHODS
 from benchmarks.results import by_name
 from params import load_params
 from retrieval.files import read_json
 
 CELLS = by_name(read_json("reports/benchmarks/leaderboard-embedded.json")["cells"])
+CODED = by_name(read_json("reports/benchmarks/hashing-cifar10_c-imagenet.json")["cells"])
 FLOORS = ("histogram", "untrained")
 LEARNT = [method for method in PHOTO_METHODS if method not in FLOORS]
 PAIR = "consumer->shop"
@@ -28,6 +31,16 @@ def test_with_every_seed_it_is_above_its_own_net_before_training_and_above_the_h
         found = hit_at_1(cell["splits"], split)
         assert found > hit_at_1(cell[BEFORE], split)
         assert found > hit_at_1(CELLS["histogram"][seed]["splits"], split)
+
+
+@pytest.mark.parametrize("bits", [16, 32, 64])
+@pytest.mark.parametrize("method", CODES)
+def test_with_every_seed_learned_codes_are_above_every_baseline_on_the_same_features(method: str, bits: int):
+    cells, features = CODED[f"{method}@{bits}"], CODED[f"{UNTRAINED}@{bits}"]
+    assert len(cells) >= 3
+    for seed, cell in cells.items():
+        for metric, value in cell["codes"][cell["comparison"]].items():
+            assert value > max(found[metric] for found in features[seed]["baselines"].values())
 
 
 @pytest.mark.parametrize("split", ["val", "test"])
