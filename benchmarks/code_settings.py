@@ -113,7 +113,6 @@ def told_by(nets: str, protocol: str, method: str) -> tuple[str, ...]:
     """
     if nets == "imagenet" and method != UNTRAINED:
         return ("codes",)
-    labelled = (
-        ("baselines_labelled",) if protocol == "cifar10_a" else ()
-    )  # elsewhere all that is learnt from has a label
+    # Elsewhere all images that baselines learn from have labels.
+    labelled = ("baselines_labelled",) if protocol == "cifar10_a" else ()
     return ("codes", "components", "baselines", *labelled)

@@ -32,6 +32,7 @@ from benchmarks.command import (
     make_values,
     run_command,
 )
+from benchmarks.pretrained import SQUEEZENET, weights_file
 from benchmarks.real_sets import merged
 from benchmarks.results import Results
 from benchmarks.runner import (
@@ -81,6 +82,8 @@ def measure_all(given: argparse.Namespace, options: Options) -> None:
     asked = [(nets, protocol) for nets, protocol in EPOCHS if nets in nets_asked and protocol in protocols]
     if not asked:
         raise BenchmarkError(f"--nets {given.nets} goes with --protocols cifar10_c, not {given.protocols}")
+    if any(nets == "imagenet" for nets, _ in asked):
+        weights_file(given.shared, SQUEEZENET[1])  # missing ones are told before hours of other cells
     for nets, protocol in asked:
         names = [f"{method}@{int(bits)}" for bits in listed(given.bits) for method in (*REFERENCES[nets], *learned)]
         head = options.head(scale=given.scale)

@@ -8,7 +8,7 @@ import pytest
 
 from benchmarks import code_settings, hashing
 from benchmarks.command import BenchmarkError, add_options, make_values, options_of
-from benchmarks.real_sets import merged
+from benchmarks.real_sets import RealSetError, merged
 from params.loader import parse_params
 
 
@@ -93,6 +93,12 @@ def test_where_nets_stay_the_features_are_measured_once():
 def test_nets_that_stay_are_measured_under_one_protocol(tmp_path):
     with pytest.raises(BenchmarkError, match="--nets imagenet goes with --protocols cifar10_c"):
         hashing.main(["--nets", "imagenet", "--protocols", "cifar10_a", "--scratch", str(tmp_path)])
+
+
+def test_missing_weights_are_told_before_anything_is_measured(tmp_path, monkeypatch):
+    monkeypatch.setattr(hashing, "run_cells", lambda *_: pytest.fail("a cell was begun"))
+    with pytest.raises(RealSetError, match=r"squeezenet1_1_imagenet_features\.pth does not exist"):
+        hashing.main(["--shared", str(tmp_path), "--scratch", str(tmp_path / "scratch")])
 
 
 def test_the_two_kinds_of_nets_have_reports_of_their_own():
