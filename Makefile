@@ -23,7 +23,7 @@ repro: $(READY) ## run the pipeline (dvc repro, two stages at a time), from the 
 test: $(READY) ## run every test, a whole small pipeline included
 	$(PYTEST)
 
-test-fast: $(READY) ## run the tests that end within two minutes
+test-fast: $(READY) ## run the tests but for the slow ones, some three minutes
 	$(PYTEST) -m "not slow and not realdata"
 
 engines: ## install what some tests drive, a PostgreSQL server and a Chromium (Debian's packages; root or sudo)
