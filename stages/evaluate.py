@@ -14,19 +14,18 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from figures.curves import category_rows, hit_rows, main_run
-from figures.evaluation_pictures import gallery_sheets, overview_pictures
-from params import Params, load_params
-from retrieval.catalog import Catalog
-from retrieval.evaluation import evaluate_split
-from retrieval.files import write_bytes, write_json
-from retrieval.metrics import headline_metrics as short_metrics
-from retrieval.protocol import PROTOCOLS
-from retrieval.results import SplitResult, headline
-from retrieval.retriever import Retriever
-from stages.folders import fresh_folder
-from stages.measuring import evaluation_settings
-from tracking.runs import stage_run
+from croquis.catalog.table import Catalog
+from croquis.evaluation.evaluate_bundle import evaluate_split
+from croquis.evaluation.metrics import headline_metrics as short_metrics
+from croquis.evaluation.protocol import PROTOCOLS
+from croquis.evaluation.results import SplitResult, headline
+from croquis.figures.curves import category_rows, hit_rows, main_run
+from croquis.figures.evaluation_pictures import gallery_sheets, overview_pictures
+from croquis.files import fresh_folder, write_bytes, write_json
+from croquis.params import Params, load_params
+from croquis.registry.gate_inputs import evaluation_settings
+from croquis.search.retriever import Retriever
+from croquis.tracking.stage_run import stage_run
 
 SPLITS = ("val", "test")
 REPORTED = "test"

@@ -11,18 +11,18 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from params import Params, load_params
-from retrieval.bundle import write_bundle
-from retrieval.catalog import Catalog, Rows
-from retrieval.classifier import AttributeClassifier
-from retrieval.codebooks import read_codebooks
-from retrieval.encoder import describe_encoder, load_encoder
-from retrieval.images import Uint8Image, crop, decode_image, encode_jpeg, prepare_image, to_batch
-from retrieval.index import build_index
-from retrieval.items import GALLERY_SCHEMA, PROBABILITIES
-from retrieval.overlap import to_bytes
-from retrieval.vector_index import VectorIndex
-from tracking.runs import stage_run
+from croquis.bundle import write_bundle
+from croquis.bundle.gallery_table import GALLERY_SCHEMA, PROBABILITIES
+from croquis.catalog.images import Uint8Image, crop, decode_image, encode_jpeg, prepare_image, to_batch
+from croquis.catalog.table import Catalog, Rows
+from croquis.index.build import build_index
+from croquis.index.coding import read_codebooks
+from croquis.index.vector_index import VectorIndex
+from croquis.nets.classifier import AttributeClassifier
+from croquis.nets.encoder import describe_encoder, load_encoder
+from croquis.params import Params, load_params
+from croquis.rerank.overlap import to_bytes
+from croquis.tracking.stage_run import stage_run
 
 CHUNK = 64
 Labels = tuple[frozenset[str], bytes | None]

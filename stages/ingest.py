@@ -10,10 +10,10 @@ from typing import Any
 
 from tqdm import tqdm
 
-from params import Params, load_params
-from retrieval.catalog import CatalogWriter
-from sources import source_rows
-from tracking.runs import stage_run
+from croquis.catalog.table import CatalogWriter
+from croquis.params import Params, load_params
+from croquis.sources import source_rows
+from croquis.tracking.stage_run import stage_run
 
 RAW = Path("data/raw")
 
@@ -48,7 +48,7 @@ def ingest(params: Params, root: Path) -> Tally:
     """Streams the source into `data/raw/` below `root`; no more than one shard of images is in memory.
 
     Raises:
-        sources.errors.SourceError: when the source's files cannot be used; an older `data/raw/` is left as it was.
+        croquis.sources.errors.SourceError: when the source's files cannot be used; an older `data/raw/` is left as it was.
     """
     tally = Tally()
     rows = source_rows(params.ingest, params.base.seed)

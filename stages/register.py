@@ -1,7 +1,7 @@
 """Stage `register`: the best retriever on val becomes a version in the registry, and is judged against the champion.
 
 Without a champion the first candidate that passes becomes one. Otherwise a candidate that passes becomes `challenger`,
-and `python -m stages.promote --apply` is a person's decision. Unlike the other stages this one fails without a tracking
+and `python -m croquis.cli.promote --apply` is a person's decision. Unlike the other stages this one fails without a tracking
 store: a registration that nobody can find is none.
 
 Writes reports/registration.json: the choice, the verdict, and the bundles compared; nothing that differs from run to run.
@@ -16,22 +16,22 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from params import Params, load_params
-from retrieval.bundle import Bundle
-from retrieval.files import write_json
-from retrieval.intervals import Interval
-from stages.card import publish_card
-from stages.closing_words import REPORTED, closing_words
-from stages.judging import AGAIN, FIRST, REPORT, SELECTED_ON, Judgement, judge
-from tracking.environment import quiet
-from tracking.evaluations import Evaluation, EvaluationError, Measure, gains, rank, read_evaluations
-from tracking.lineage import version_tags
-from tracking.pipeline_run import PipelineRun, describe, result_key
-from tracking.promotion import challenge, first_champion
-from tracking.registry import Registry, Version
-from tracking.runs import stage_run
-from tracking.store import Store, open_store
-from tracking.verdict import Scores
+from croquis.bundle import Bundle
+from croquis.evaluation.bootstrap import Interval
+from croquis.files import write_json
+from croquis.params import Params, load_params
+from croquis.registry.evaluation_reports import Evaluation, EvaluationError, Measure, gains, rank, read_evaluations
+from croquis.registry.judging import AGAIN, FIRST, REPORT, SELECTED_ON, Judgement, judge
+from croquis.registry.leaderboard import REPORTED, closing_words
+from croquis.registry.lineage import version_tags
+from croquis.registry.model_card import publish_card
+from croquis.registry.promotion import challenge, first_champion
+from croquis.registry.registry import Registry, Version
+from croquis.registry.verdict import Scores
+from croquis.tracking.environment import quiet
+from croquis.tracking.pipeline_run import PipelineRun, describe, result_key
+from croquis.tracking.stage_run import stage_run
+from croquis.tracking.tracking_store import Store, open_store
 
 logger = logging.getLogger(__name__)
 
@@ -117,7 +117,7 @@ def begin_result(store: Store, choice: Choice, params: Params, root: Path) -> Pi
 
 def register_version(registry: Registry, choice: Choice, run_id: str, root: Path) -> Version:
     """The version that holds the chosen bundle; made, with its lineage, unless it exists."""
-    from serving.packaging import log_retriever
+    from croquis.serving.mlflow_model.packaging import log_retriever
 
     tags = version_tags(registry.store, root)
     bundle = choice.bundle

@@ -13,16 +13,15 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from params import Params, load_params
-from retrieval.catalog import Catalog, CatalogWriter
-from retrieval.drawings import drawing_id
-from retrieval.edges import EDGE_METHODS, edge_map
-from retrieval.files import sha256_file, write_bytes, write_json
-from retrieval.images import Uint8Image, decode_image, encode_png, prepare_image
-from sources.linework import BEGINNINGS, linework
-from sources.strokes import Hand, draw_by_hand, generator_for
-from stages.folders import fresh_folder
-from tracking.runs import stage_run
+from croquis.catalog.drawings import drawing_id
+from croquis.catalog.edge_maps import EDGE_METHODS, edge_map
+from croquis.catalog.images import Uint8Image, decode_image, encode_png, prepare_image
+from croquis.catalog.table import Catalog, CatalogWriter
+from croquis.files import fresh_folder, sha256_file, write_bytes, write_json
+from croquis.params import Params, load_params
+from croquis.sketching.linework import BEGINNINGS, linework
+from croquis.sketching.strokes import Hand, draw_by_hand, generator_for
+from croquis.tracking.stage_run import stage_run
 
 CATALOG, SKETCHES = Path("data/catalog"), Path("data/sketches")
 LEARNED_FROM = Path("data/learned_from")

@@ -8,27 +8,26 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from params import Params, load_params
-from retrieval.catalog import Catalog
-from retrieval.files import write_bytes, write_json
-from stages import spread
-from stages.folders import fresh_folder
-from tracking.runs import StageRun, stage_run
+from croquis.catalog.table import Catalog
+from croquis.files import fresh_folder, write_bytes, write_json
+from croquis.params import Params, load_params
+from croquis.tracking.stage_run import StageRun, stage_run
+from lightning_modules.training import processes
 
 if TYPE_CHECKING:
-    from lightning_modules.attribute_classifier import AttributeClassifier, ClassifierData
-    from lightning_modules.training import Plan
+    from lightning_modules.attributes.classifier_module import AttributeClassifier, ClassifierData
+    from lightning_modules.training.fit import Plan
 
 FOLDER = Path("models/attributes")
 
 
 def main(root: Path = Path()) -> None:
     params = load_params(root / "params.yaml")
-    if spread.over(params.base.processes, "stages.train_classifier", [], root):
+    if processes.over(params.base.processes, "stages.train_classifier", [], root):
         return
-    if spread.following():
+    if processes.following():
         module, data = build(params, root)
-        spread.train_along("train_classifier", settings(params), params.base, root, module, data, plan(params))
+        processes.train_along("train_classifier", settings(params), params.base, root, module, data, plan(params))
         return
     with (
         stage_run("train_classifier", params=settings(params), root=root) as run,
@@ -45,8 +44,8 @@ def settings(params: Params) -> dict[str, Any]:
 
 def train(params: Params, root: Path, target: Path, run: StageRun) -> None:
     """Trains, resuming where a killed try stopped; exports the best epoch, calibrated on val."""
-    from lightning_modules.scratch import open_scratch, params_key
-    from lightning_modules.training import fit_and_record
+    from lightning_modules.training.fit import fit_and_record
+    from lightning_modules.training.scratch import open_scratch, params_key
 
     module, data = build(params, root)
     with open_scratch(root, "train_classifier", run.key or params_key(settings(params))) as scratch:
@@ -55,8 +54,8 @@ def train(params: Params, root: Path, target: Path, run: StageRun) -> None:
 
 
 def build(params: Params, root: Path) -> tuple[AttributeClassifier, ClassifierData]:
-    from lightning_modules.attribute_classifier import AttributeClassifier
-    from lightning_modules.determinism import prepare_torch
+    from lightning_modules.attributes.classifier_module import AttributeClassifier
+    from lightning_modules.training.numerics import prepare_torch
 
     prepare_torch(params.base.seed, params.base.threads)
     data = load_data(params, Catalog.open(root / "data/catalog"))
@@ -64,8 +63,8 @@ def build(params: Params, root: Path) -> tuple[AttributeClassifier, ClassifierDa
 
 
 def plan(params: Params) -> Plan:
-    from lightning_modules.attribute_classifier import MONITOR
-    from lightning_modules.training import Plan
+    from lightning_modules.attributes.classifier_module import MONITOR
+    from lightning_modules.training.fit import Plan
 
     own = params.train_classifier.fit
     return Plan("attributes", own.epochs, own.patience, MONITOR, "max", own.validate_every)
@@ -77,9 +76,9 @@ def load_data(params: Params, catalog: Catalog) -> ClassifierData:
     Raises:
         DataError: when no attribute is left to learn.
     """
-    from lightning_modules.attribute_classifier import ClassifierData
-    from lightning_modules.attribute_labels import Layout, attribute_names, exclusive_groups, read_labels
-    from lightning_modules.data import DataError, load_images
+    from lightning_modules.attributes.attribute_labels import Layout, attribute_names, exclusive_groups, read_labels
+    from lightning_modules.attributes.classifier_module import ClassifierData
+    from lightning_modules.data.retrieval_data import DataError, load_images
 
     own, size = params.train_classifier, params.base.image_size
     rows = {split: catalog.select(split=split, domain=["shop", "consumer"]) for split in ("train", "val")}
@@ -103,8 +102,8 @@ def export(module: AttributeClassifier, data: ClassifierData, size: int, target:
     """Calibrates on val and writes graph and description; the figures are those of photos whose item was held out."""
     import torch
 
-    from lightning_modules.attribute_calibration import calibrated, common_threshold, fit_calibration
-    from lightning_modules.export import export_onnx
+    from lightning_modules.attributes.calibration import calibrated, common_threshold, fit_calibration
+    from lightning_modules.nets.onnx_export import export_onnx
 
     layout, labels, logits = data.layout, data.val_labels, module.logits_of(data.val)
     scale, offset = fit_calibration(logits, labels, layout)
@@ -131,8 +130,8 @@ def report(
     logits: npt.NDArray[np.float64], data: ClassifierData, thresholds: npt.NDArray[np.float64], run: StageRun
 ) -> None:
     """Figures of all val photos and of each domain, the average precision of each attribute, and the table of all of it."""
-    from lightning_modules.attribute_calibration import calibrated, held_out
-    from lightning_modules.attribute_report import attribute_rows, figures, table_csv
+    from lightning_modules.attributes.calibration import calibrated, held_out
+    from lightning_modules.attributes.report import attribute_rows, figures, table_csv
 
     names, labels = data.layout.names, data.val_labels
     probabilities, decisions = held_out(logits, labels, data.val.item_ids.astype(str), data.layout)

@@ -15,27 +15,26 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from params import Params, load_params
-from retrieval.encoder import describe_histogram
-from retrieval.files import write_array, write_json
-from stages import spread
-from stages.folders import fresh_folder
-from tracking.record import dvc_name
-from tracking.runs import StageRun, stage_run
+from croquis.files import fresh_folder, write_array, write_json
+from croquis.nets.encoder import describe_histogram
+from croquis.params import Params, load_params
+from croquis.tracking.record import dvc_name
+from croquis.tracking.stage_run import StageRun, stage_run
+from lightning_modules.training import processes
 
 if TYPE_CHECKING:
-    from lightning_modules.data import RetrievalData
-    from lightning_modules.embedder import RetrievalNet
-    from lightning_modules.retrieval_module import RetrievalModule
-    from lightning_modules.training import Plan, Recorder
+    from lightning_modules.bases.retrieval_module import RetrievalModule
+    from lightning_modules.data.retrieval_data import RetrievalData
+    from lightning_modules.nets.retrieval_net import RetrievalNet
+    from lightning_modules.training.fit import Plan, Recorder
 
 
 def main(method: str, root: Path = Path()) -> None:
     params = load_params(root / "params.yaml")
-    source = importlib.import_module(f"lightning_modules.{method}")
-    if hasattr(source, "build") and spread.over(params.base.processes, "stages.train_embedder", [method], root):
+    source = importlib.import_module(f"lightning_modules.methods.{method}")
+    if hasattr(source, "build") and processes.over(params.base.processes, "stages.train_embedder", [method], root):
         return
-    if spread.following():
+    if processes.following():
         train_along(source, params, method, root)
         return
     folder, own = root / "models" / method, settings(params, method)
@@ -54,7 +53,7 @@ def produce(source: ModuleType, params: Params, method: str, root: Path, target:
     if hasattr(source, "fixed_encoder"):
         write_json(target / "encoder.json", describe_histogram(source.fixed_encoder(params)))
         return
-    from lightning_modules.determinism import prepare_torch
+    from lightning_modules.training.numerics import prepare_torch
 
     prepare_torch(params.base.seed, params.base.threads)
     if hasattr(source, "fixed_net"):
@@ -65,7 +64,7 @@ def produce(source: ModuleType, params: Params, method: str, root: Path, target:
 
 def train(source: ModuleType, params: Params, method: str, root: Path, target: Path, run: StageRun) -> None:
     """Trains, resuming where a killed try stopped, and exports the best epoch."""
-    from lightning_modules.scratch import open_scratch, params_key
+    from lightning_modules.training.scratch import open_scratch, params_key
 
     module = source.build(params, load_data(params, root, source))
     key = run.key or params_key(settings(params, method))
@@ -76,21 +75,21 @@ def train(source: ModuleType, params: Params, method: str, root: Path, target: P
 
 def train_along(source: ModuleType, params: Params, method: str, root: Path) -> None:
     """What all processes but the first do."""
-    from lightning_modules.determinism import prepare_torch
+    from lightning_modules.training.numerics import prepare_torch
 
     if hasattr(source, "build"):
         prepare_torch(params.base.seed, params.base.threads)
         module = source.build(params, load_data(params, root, source))
         plan = prepare(module, params, method)
         stage = dvc_name("train_embedder", method)
-        spread.train_along(stage, settings(params, method), params.base, root, module, module.data, plan)
+        processes.train_along(stage, settings(params, method), params.base, root, module, module.data, plan)
 
 
 def load_data(params: Params, root: Path, source: ModuleType) -> RetrievalData:
     """The images that `train_embedder` and the protocol name, and what the method `source` adds to them."""
-    from lightning_modules.data import RetrievalData
-    from retrieval.catalog import Catalog
-    from retrieval.protocol import PROTOCOLS
+    from croquis.catalog.table import Catalog
+    from croquis.evaluation.protocol import PROTOCOLS
+    from lightning_modules.data.retrieval_data import RetrievalData
 
     shared, base = params.train_embedder, params.base
     data = RetrievalData.from_catalog(
@@ -107,16 +106,16 @@ def load_data(params: Params, root: Path, source: ModuleType) -> RetrievalData:
 
 
 def fit_module(module: RetrievalModule, params: Params, method: str, scratch: Path, run: Recorder) -> None:
-    from lightning_modules.training import fit_and_record
+    from lightning_modules.training.fit import fit_and_record
 
     fit_and_record(module, module.data, prepare(module, params, method), params.base, scratch, run)
 
 
 def prepare(module: RetrievalModule, params: Params, method: str) -> Plan:
     """Puts the method's images in its order, and says how it is to be fitted."""
-    from lightning_modules.result_sheet import draw_results
-    from lightning_modules.retrieval_module import MONITOR
-    from lightning_modules.training import Plan
+    from lightning_modules.bases.retrieval_module import MONITOR
+    from lightning_modules.training.fit import Plan
+    from lightning_modules.training.result_sheet import draw_results
 
     own = getattr(params, method)
     module.data.use_sampler(module.sampler(params.base.seed))
@@ -141,7 +140,7 @@ def export(net: RetrievalNet, size: int, target: Path) -> float:
     """
     import torch
 
-    from lightning_modules.export import export_onnx
+    from lightning_modules.nets.onnx_export import export_onnx
 
     difference = export_onnx(net, torch.rand(2, 3, size, size), target / "encoder.onnx", "images", "embeddings")
     description = {

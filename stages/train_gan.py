@@ -5,27 +5,26 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from params import Params, load_params
-from retrieval.catalog import Catalog
-from retrieval.files import write_json
-from stages import spread
-from stages.folders import fresh_folder
-from tracking.runs import StageRun, stage_run
+from croquis.catalog.table import Catalog
+from croquis.files import fresh_folder, write_json
+from croquis.params import Params, load_params
+from croquis.tracking.stage_run import StageRun, stage_run
+from lightning_modules.training import processes
 
 if TYPE_CHECKING:
-    from lightning_modules.sketch_gan import PairData, SketchGan
-    from lightning_modules.training import Plan
+    from lightning_modules.sketch_gan.gan_module import PairData, SketchGan
+    from lightning_modules.training.fit import Plan
 
 FOLDER, CLASSIFIER = Path("models/sketch_gan"), Path("models/attributes")
 
 
 def main(root: Path = Path()) -> None:
     params = load_params(root / "params.yaml")
-    if spread.over(params.base.processes, "stages.train_gan", [], root):
+    if processes.over(params.base.processes, "stages.train_gan", [], root):
         return
-    if spread.following():
+    if processes.following():
         module, data = build(params, root)
-        spread.train_along("train_gan", settings(params), params.base, root, module, data, plan(params, module))
+        processes.train_along("train_gan", settings(params), params.base, root, module, data, plan(params, module))
         return
     with stage_run("train_gan", params=settings(params), root=root) as run, fresh_folder(root / FOLDER) as target:
         train(params, root, target, run)
@@ -39,8 +38,8 @@ def settings(params: Params) -> dict[str, Any]:
 
 def train(params: Params, root: Path, target: Path, run: StageRun) -> None:
     """Trains, resuming where a killed try stopped, and exports the generator of the best epoch."""
-    from lightning_modules.scratch import open_scratch, params_key
-    from lightning_modules.training import fit_and_record
+    from lightning_modules.training.fit import fit_and_record
+    from lightning_modules.training.scratch import open_scratch, params_key
 
     module, data = build(params, root)
     with open_scratch(root, "train_gan", run.key or params_key(settings(params))) as scratch:
@@ -50,8 +49,8 @@ def train(params: Params, root: Path, target: Path, run: StageRun) -> None:
 
 
 def build(params: Params, root: Path) -> tuple[SketchGan, PairData]:
-    from lightning_modules.determinism import prepare_torch
-    from lightning_modules.sketch_gan import PairData, SketchGan, load_pairs
+    from lightning_modules.sketch_gan.gan_module import PairData, SketchGan, load_pairs
+    from lightning_modules.training.numerics import prepare_torch
 
     prepare_torch(params.base.seed, params.base.threads)
     sketches, catalog = Catalog.open(root / "data/sketches"), Catalog.open(root / "data/catalog")
@@ -62,8 +61,8 @@ def build(params: Params, root: Path) -> tuple[SketchGan, PairData]:
 
 
 def plan(params: Params, module: SketchGan) -> Plan:
-    from lightning_modules.sketch_gan import MONITOR
-    from lightning_modules.training import Plan
+    from lightning_modules.sketch_gan.gan_module import MONITOR
+    from lightning_modules.training.fit import Plan
 
     own = params.train_gan
     return Plan(
@@ -81,8 +80,8 @@ def plan(params: Params, module: SketchGan) -> Plan:
 def export(module: SketchGan, size: int, target: Path, run: StageRun) -> None:
     import torch
 
-    from lightning_modules.export import export_onnx
-    from lightning_modules.pix2pix import SketchGenerator
+    from lightning_modules.nets.onnx_export import export_onnx
+    from lightning_modules.nets.pix2pix import SketchGenerator
 
     generator = SketchGenerator(module.generator)
     difference = export_onnx(generator, torch.rand(2, 3, size, size), target / "generator.onnx", "sketches", "photos")
@@ -96,9 +95,9 @@ def report(data: PairData, generator_folder: Path, classifier_folder: Path, thre
 
     Without a classifier, as in a benchmark, nothing is reported.
     """
-    from lightning_modules.frechet import ClassifierFeatures, frechet_distance
-    from retrieval.generator import Generator
-    from retrieval.images import from_batch
+    from croquis.catalog.images import from_batch
+    from croquis.nets.generator import Generator
+    from lightning_modules.sketch_gan.frechet import ClassifierFeatures, frechet_distance
 
     if not classifier_folder.is_dir() or len(data.val) < 2:
         return

@@ -11,15 +11,15 @@ from typing import Any
 import pyarrow as pa
 from tqdm import tqdm
 
-from params import load_params
-from retrieval.catalog import SCHEMA, Catalog, CatalogWriter
-from retrieval.files import write_json
-from retrieval.protocol import PROTOCOLS
-from tracking.runs import stage_run
-from validation.examination import Verdict, examine
-from validation.measure import Measured, measure
-from validation.phash import to_hex
-from validation.verdict import DATA_DOCS, check_complete, check_failures, check_share, count_reasons
+from croquis.catalog.table import SCHEMA, Catalog, CatalogWriter
+from croquis.evaluation.protocol import PROTOCOLS
+from croquis.files import write_json
+from croquis.params import load_params
+from croquis.tracking.stage_run import stage_run
+from croquis.validation.examination import Verdict, examine
+from croquis.validation.measure import Measured, measure
+from croquis.validation.phash import to_hex
+from croquis.validation.quarantine import DATA_DOCS, check_complete, check_failures, check_share, count_reasons
 
 RAW, ACCEPTED, QUARANTINE = Path("data/raw"), Path("data/catalog"), Path("data/quarantine")
 REPORT = Path("reports/validation.json")

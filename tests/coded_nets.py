@@ -8,7 +8,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper
 
-from retrieval.files import write_array, write_json
+from croquis.files import write_array, write_json
 
 DIM = 48
 

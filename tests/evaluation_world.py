@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from retrieval.bundle import write_bundle
-from retrieval.catalog import Catalog, CatalogWriter
-from retrieval.encoder import describe_histogram
-from retrieval.files import write_json
-from retrieval.histogram import HistogramEncoder
-from retrieval.images import decode_image, encode_jpeg, encode_png, prepare_image, to_batch
-from retrieval.index import build_index
-from retrieval.items import GALLERY_SCHEMA
+from croquis.bundle import write_bundle
+from croquis.bundle.gallery_table import GALLERY_SCHEMA
+from croquis.catalog.images import decode_image, encode_jpeg, encode_png, prepare_image, to_batch
+from croquis.catalog.table import Catalog, CatalogWriter
+from croquis.files import write_json
+from croquis.index.build import build_index
+from croquis.nets.encoder import describe_histogram
+from croquis.nets.histogram_encoder import HistogramEncoder
 
 SIZE = 32
 RERANK = {

@@ -11,22 +11,22 @@ import pyarrow as pa
 import pytest
 from ruamel.yaml import YAML
 
-from params import load_params
-from retrieval.bundle import Bundle, write_bundle
-from retrieval.catalog import Catalog
-from retrieval.encoder import describe_histogram
-from retrieval.files import read_json, write_json
-from retrieval.histogram import HistogramEncoder
-from retrieval.images import decode_image, encode_jpeg, prepare_image, to_batch
-from retrieval.index import build_index
-from retrieval.items import GALLERY_SCHEMA
-from retrieval.retriever import Retriever
+from croquis.bundle import Bundle, write_bundle
+from croquis.bundle.gallery_table import GALLERY_SCHEMA
+from croquis.catalog.images import decode_image, encode_jpeg, prepare_image, to_batch
+from croquis.catalog.table import Catalog
+from croquis.files import read_json, write_json
+from croquis.index.build import build_index
+from croquis.nets.encoder import describe_histogram
+from croquis.nets.histogram_encoder import HistogramEncoder
+from croquis.params import load_params
+from croquis.registry.judging import REPORT
+from croquis.registry.registry import Registry
+from croquis.search.retriever import Retriever
+from croquis.tracking.tracking_store import PIPELINE_EXPERIMENT, open_store
 from stages import register
 from stages.evaluate import measure, write_reports
-from stages.judging import REPORT
 from tests import evaluation_world as world
-from tracking.registry import Registry
-from tracking.store import PIPELINE_EXPERIMENT, open_store
 
 MODEL = "test-retriever"
 REPOSITORY = Path(__file__).resolve().parents[1]

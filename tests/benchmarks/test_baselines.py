@@ -8,8 +8,8 @@ import faiss
 import numpy as np
 import pytest
 
-from benchmarks.baselines import BASELINES, BaselineError, fit_baseline, itq_rotation, split_bits
-from retrieval.code_index import CodeIndex
+from benchmarks.codes.baselines import BASELINES, BaselineError, fit_baseline, itq_rotation, split_bits
+from croquis.index.code_index import CodeIndex
 
 DIM = 24
 

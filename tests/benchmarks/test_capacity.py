@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from benchmarks.capacity import CapacityError, Demand, Line, Machine, fit, plan, services, simulate
+from benchmarks.scale.capacity import CapacityError, Demand, Line, Machine, fit, plan, services, simulate
 
 STEADY = (1.0,)
 MACHINE = Machine(cores=8, memory_gib=64, core_hour=0.05, gib_hour=0.01, fill=0.5)

@@ -1,4 +1,4 @@
-"""The catalogue of benchmarks.hashing: exact proportions, no image twice, val apart from everything."""
+"""The catalogue of benchmarks.codes.hashing: exact proportions, no image twice, val apart from everything."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from collections import Counter
 
 import pytest
 
-from benchmarks.cifar_pick import ARCHIVE, assign, parts, write_catalogue
-from benchmarks.command import BenchmarkError
-from retrieval.catalog import Catalog
-from retrieval.images import encode_jpeg
-from retrieval.protocol import PAIRS, PROTOCOLS, open_gallery, open_queries
+from benchmarks.codes.cifar_pick import ARCHIVE, assign, parts, write_catalogue
+from benchmarks.common.benchmark_command import BenchmarkError
+from croquis.catalog.images import encode_jpeg
+from croquis.catalog.table import Catalog
+from croquis.evaluation.protocol import PAIRS, PROTOCOLS, open_gallery, open_queries
 from tests import evaluation_world as world
 
 CLASSES = [f"class{number}" for number in range(10)]

@@ -6,9 +6,16 @@ import argparse
 
 import pytest
 
-from benchmarks.command import BenchmarkError, add_options, chosen, make_values, options_of, parse_change
-from params import ParamsError
-from params.loader import read_yaml
+from benchmarks.common.benchmark_command import (
+    BenchmarkError,
+    add_options,
+    chosen,
+    make_values,
+    options_of,
+    parse_change,
+)
+from croquis.params import ParamsError
+from croquis.params.loader import read_yaml
 
 
 def options(*arguments):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks.feature_codes import (
+from benchmarks.codes.feature_codes import (
     Features,
     baseline_figures,
     component_figures,
@@ -17,11 +17,11 @@ from benchmarks.feature_codes import (
     pooled,
     search_of,
 )
-from lightning_modules.backbones import build_backbone
-from params.loader import parse_params, read_yaml
-from retrieval.images import decode_image, prepare_image
-from retrieval.index import build_index
-from retrieval.protocol import PAIRS, PROTOCOLS, open_gallery, open_queries
+from croquis.catalog.images import decode_image, prepare_image
+from croquis.evaluation.protocol import PAIRS, PROTOCOLS, open_gallery, open_queries
+from croquis.index.build import build_index
+from croquis.params.loader import parse_params, read_yaml
+from lightning_modules.nets.backbones import build_backbone
 from tests import evaluation_world as world
 
 

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks.before_training import BEFORE
-from benchmarks.code_settings import LEARNED as CODES
-from benchmarks.code_settings import UNTRAINED
-from benchmarks.leaderboard import PHOTO_METHODS
-from benchmarks.results import by_name
-from params import load_params
-from retrieval.files import read_json
+from benchmarks.codes.code_settings import LEARNED as CODES
+from benchmarks.codes.code_settings import UNTRAINED
+from benchmarks.common.recorded_results import by_name
+from benchmarks.leaderboards.before_training import BEFORE
+from benchmarks.leaderboards.method_leaderboard import PHOTO_METHODS
+from croquis.files import read_json
+from croquis.params import load_params
 
-CELLS = by_name(read_json("reports/benchmarks/leaderboard-embedded.json")["cells"])
+CELLS = by_name(read_json("reports/benchmarks/leaderboard-rendered.json")["cells"])
 CODED = by_name(read_json("reports/benchmarks/hashing-cifar10_c-imagenet.json")["cells"])
 FLOORS = ("histogram", "untrained")
 LEARNT = [method for method in PHOTO_METHODS if method not in FLOORS]

@@ -6,10 +6,10 @@ import argparse
 
 import pytest
 
-from benchmarks import code_settings, hashing
-from benchmarks.command import BenchmarkError, add_options, make_values, options_of
-from benchmarks.real_sets import RealSetError, merged
-from params.loader import parse_params
+from benchmarks.codes import code_settings, hashing
+from benchmarks.common.benchmark_command import BenchmarkError, add_options, make_values, options_of
+from benchmarks.common.real_sets import RealSetError, merged
+from croquis.params.loader import parse_params
 
 
 def asked(*arguments):

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.pretrained import LEARNING, MOBILENET, SQUEEZENET, pretrained
-from benchmarks.real_sets import RealSetError, merged
-from params.loader import parse_params, read_yaml
+from benchmarks.common.pretrained import LEARNING, MOBILENET, SQUEEZENET, pretrained
+from benchmarks.common.real_sets import RealSetError, merged
+from croquis.params.loader import parse_params, read_yaml
 
 
 @pytest.fixture

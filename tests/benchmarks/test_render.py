@@ -6,13 +6,13 @@ import argparse
 
 import pytest
 
-from benchmarks.code_tables import codes_table, comparisons_table, components_table, shared_features_table
-from benchmarks.command import BenchmarkError, add_options, options_of
-from benchmarks.leaderboard import leaderboard
-from benchmarks.render import TABLES, render
-from benchmarks.spread import spread
-from benchmarks.variants import comparison
-from retrieval.files import write_json
+from benchmarks.codes.code_tables import codes_table, comparisons_table, components_table, shared_features_table
+from benchmarks.common.benchmark_command import BenchmarkError, add_options, options_of
+from benchmarks.common.render_tables import TABLES, render
+from benchmarks.common.seed_interval import spread
+from benchmarks.common.variants import comparison
+from benchmarks.leaderboards.method_leaderboard import leaderboard
+from croquis.files import write_json
 
 HEAD = {"epochs_scale": 1.0, "changes": {}, "share": 1.0}
 
@@ -138,7 +138,7 @@ def test_only_what_is_between_the_markers_is_replaced(tmp_path):
     first = (tmp_path / "page.md").read_text()
     assert "old" not in first
     assert "| random | 0.500 ± 0.000" in first
-    assert "Not measured yet: `python -m benchmarks.ablation`." in first
+    assert "Not measured yet: `python -m benchmarks.leaderboards.ablation`." in first
     assert first.startswith("# Methods\n\n<!-- table: negatives -->\n")
     assert "\n\ntext\n\n" in first
     render(options(tmp_path))
@@ -153,7 +153,7 @@ def test_a_table_that_no_benchmark_makes_is_refused(tmp_path):
 
 def test_the_pages_have_every_table_and_are_up_to_date(tmp_path):
     """What stands in the pages is what the reports in git say."""
-    from benchmarks.command import PAGES
+    from benchmarks.common.benchmark_command import PAGES
 
     pages = [path.read_text() for path in PAGES]
     for name in TABLES:
@@ -164,4 +164,6 @@ def test_the_pages_have_every_table_and_are_up_to_date(tmp_path):
     parser = argparse.ArgumentParser()
     add_options(parser, seeds="1")
     render(options_of(parser.parse_args(["--docs", *map(str, copies)])))
-    assert [path.read_text() for path in copies] == pages, "run python -m benchmarks.leaderboard --render"
+    assert [path.read_text() for path in copies] == pages, (
+        "run python -m benchmarks.leaderboards.method_leaderboard --render"
+    )

@@ -8,13 +8,13 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from benchmarks.rerank import ORACLE, by_type_and_colour, rerank_table, with_true_attributes
-from benchmarks.rerankers import PLAIN, RERANKERS, choose, compare, measure, said
-from retrieval.protocol import Queries
-from retrieval.ranking import RankedLists
-from retrieval.rerank_chain import Chain
-from retrieval.rerank_steps import Asked, Known
-from tuning.shortlist import Shortlists
+from benchmarks.reranking.rerank_gains import ORACLE, by_type_and_colour, rerank_table, with_true_attributes
+from benchmarks.reranking.rerankers import PLAIN, RERANKERS, choose, compare, measure, said
+from croquis.evaluation.protocol import Queries
+from croquis.index.ranking import RankedLists
+from croquis.rerank.chain import Chain
+from croquis.rerank.steps import Asked, Known
+from croquis.tuning.shortlist import Shortlists
 
 NAMES = ("colour:blue", "colour:red", "sleeve:long")
 QUERIES, GALLERY = 12, 16

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks.command import BenchmarkError
-from benchmarks.results import Results, by_name
-from retrieval.files import read_json
+from benchmarks.common.benchmark_command import BenchmarkError
+from benchmarks.common.recorded_results import Results, by_name
+from croquis.files import read_json
 
 
 def test_figures_stay_and_are_found_by_their_key(tmp_path):

@@ -6,13 +6,13 @@ import shutil
 
 import pytest
 
-from benchmarks import leaderboard
-from benchmarks.command import BenchmarkError
-from benchmarks.real_sets import merged
-from benchmarks.results import Results
-from benchmarks.runner import open_cell, open_data, run_cells, timed, train_and_measure
-from params.loader import read_yaml
-from retrieval.files import read_json, write_json
+from benchmarks.common.benchmark_command import BenchmarkError
+from benchmarks.common.real_sets import merged
+from benchmarks.common.recorded_results import Results
+from benchmarks.common.runner import open_cell, open_data, run_cells, timed, train_and_measure
+from benchmarks.leaderboards import method_leaderboard
+from croquis.files import read_json, write_json
+from croquis.params.loader import read_yaml
 from tests import evaluation_world as world
 
 TINY = {"base": {"image_size": world.SIZE, "threads": 1}, "evaluate": {"bootstrap": 20}}
@@ -44,7 +44,7 @@ def test_data_are_made_once_per_seed_and_source(values, tmp_path):
     assert open_data(merged(values, {"siamese": {"margin": 0.3}}), tmp_path, make) == first
     assert open_data(merged(values, {"ingest": {"idx": {"share": 0.5}}}), tmp_path, make) == first
     assert len(made) == 1
-    for change in ({"base": {"seed": 8}}, {"ingest": {"embedded": {"items": 99}}}, {"validate": {"min_side": 30}}):
+    for change in ({"base": {"seed": 8}}, {"ingest": {"rendered": {"items": 99}}}, {"validate": {"min_side": 30}}):
         assert open_data(merged(values, change), tmp_path, make) != first
     assert open_data(values, tmp_path, make, scale=0.5) != first
 
@@ -139,26 +139,26 @@ def test_the_leaderboard_trains_resumes_and_prints_a_table(tmp_path, capsys):
         "--methods", "histogram,siamese", "--seeds", "7", "--epochs-scale", "0.01",
         "--reports", str(tmp_path / "reports"), "--scratch", str(tmp_path / "scratch"),
         *(f"--param={change}" for change in (
-            "ingest.embedded.items=60", "ingest.embedded.size=64", "base.image_size=32", "base.threads=1",
+            "ingest.rendered.items=60", "ingest.rendered.size=64", "base.image_size=32", "base.threads=1",
             "train_embedder.backbone.width=16", "evaluate.bootstrap=20",
         )),
     ]  # fmt: skip
-    leaderboard.main(arguments)
+    method_leaderboard.main(arguments)
     assert "| siamese |" in capsys.readouterr().out
-    cells = read_json(tmp_path / "reports/leaderboard-embedded.json")["cells"]
+    cells = read_json(tmp_path / "reports/leaderboard-rendered.json")["cells"]
     assert cells["siamese/7"]["train_seconds"] > 0
     assert cells["siamese/7"]["epochs"] == 1
     before = cells["siamese/7"]["before_training"]
     assert before["test"]["queries"] == cells["siamese/7"]["splits"]["test"]["queries"]
     assert before["test"]["metrics"] != cells["siamese/7"]["splits"]["test"]["metrics"]
     assert "before_training" not in cells["histogram/7"]
-    report = read_json(tmp_path / "reports/leaderboard-embedded.json")
+    report = read_json(tmp_path / "reports/leaderboard-rendered.json")
     del report["cells"]["siamese/7"]["before_training"]
-    write_json(tmp_path / "reports/leaderboard-embedded.json", report)
-    leaderboard.main([*arguments, "--only-before"])
-    assert read_json(tmp_path / "reports/leaderboard-embedded.json")["cells"] == cells
+    write_json(tmp_path / "reports/leaderboard-rendered.json", report)
+    method_leaderboard.main([*arguments, "--only-before"])
+    assert read_json(tmp_path / "reports/leaderboard-rendered.json")["cells"] == cells
     with pytest.raises(BenchmarkError, match="leave out --only-before"):
-        leaderboard.main([*arguments, "--only-before", "--reports", str(tmp_path / "empty")])
-    leaderboard.main(arguments)
+        method_leaderboard.main([*arguments, "--only-before", "--reports", str(tmp_path / "empty")])
+    method_leaderboard.main(arguments)
     assert "siamese/7: measured already" in capsys.readouterr().out
-    assert read_json(tmp_path / "reports/leaderboard-embedded.json")["cells"] == cells
+    assert read_json(tmp_path / "reports/leaderboard-rendered.json")["cells"] == cells

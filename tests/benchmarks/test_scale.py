@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from benchmarks.scale_indexes import AGREED, QUERIES, SUBJECTS, clustered, measure_gallery, measure_index
-from benchmarks.scale_tables import OURS, REFERENCE, capacity_table, index_table, limit_table, rate_table
+from benchmarks.scale.scale_indexes import AGREED, QUERIES, SUBJECTS, clustered, measure_gallery, measure_index
+from benchmarks.scale.scale_tables import OURS, REFERENCE, capacity_table, index_table, limit_table, rate_table
 from tests.benchmarks.test_render import rows_of
 
 RATES = {"method": "siamese", "image_size": 56, "decode_ms": 0.5, "encode_ms": 3.0, "images_per_s": 300.0}

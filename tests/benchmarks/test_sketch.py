@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.command import make_values, options_of
-from benchmarks.real_sets import _folder
-from benchmarks.sketch import TASKS, ZERO_SHOT, kept_kind, learning, method_of, size_of, sketch_table
-from benchmarks.sketch_paths import losses_table, paths_table, without_colours
+from benchmarks.common.benchmark_command import make_values, options_of
+from benchmarks.common.real_sets import _folder
+from benchmarks.sketches.sketch_paths import losses_table, paths_table, without_colours
+from benchmarks.sketches.sketch_search import TASKS, ZERO_SHOT, kept_kind, learning, method_of, size_of, sketch_table
 from tests.benchmarks.test_render import HEAD, measured, rows_of
 
 
@@ -35,7 +35,7 @@ def test_one_kind_of_a_set_is_kept(tmp_path: Path) -> None:
 def test_what_a_set_asks_for_fits_the_schema(name: str, tmp_path: Path) -> None:
     import argparse
 
-    from benchmarks.command import add_options
+    from benchmarks.common.benchmark_command import add_options
 
     (tmp_path / "weights").mkdir()
     (tmp_path / "weights/mobilenet_v2_imagenet.pth").touch()
@@ -78,7 +78,7 @@ def test_on_photo_sets_joint_is_set_against_siamese_by_seed() -> None:
     assert not any("README" in row for row in rows)
 
 
-def test_the_tables_of_the_embedded_catalogue() -> None:
+def test_the_tables_of_the_rendered_catalogue() -> None:
     def path(value: float, gain: float) -> dict[str, object]:
         metrics = {name: found(value) for name in ("hit@1", "hit@10", "map@r")}
         return {"queries": 9, **metrics, "gain": {"value": gain, "low": gain - 0.1, "high": gain + 0.1}}

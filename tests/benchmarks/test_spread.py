@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from benchmarks.spread import Spread, paired, spread
+from benchmarks.common.seed_interval import Spread, paired, spread
 
 # Two-sided 95 % quantiles of Student's t, by degrees of freedom, as printed in any table.
 T_TABLE = {1: 12.706, 2: 4.303, 4: 2.776, 9: 2.262}

@@ -10,8 +10,8 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from serving import command as search
-from serving.ingest import command as ingest
+from croquis.events import event_command as ingest
+from croquis.serving import command as search
 
 ROOT = Path(__file__).resolve().parents[2]
 DEPLOY = ROOT / "deploy"

@@ -11,12 +11,12 @@ import tomllib
 import pytest
 
 pytest.importorskip("mlflow", reason="pip install 'croquis[pipeline]'")
-from retrieval.stores import TOKEN_VARIABLE
-from serving import command as search
-from serving import versions
-from serving.ingest import command as ingest
-from serving.ingest import feed
-from serving.settings import ADMIN_TOKEN_VARIABLE, API_KEYS_VARIABLE
+from croquis.cli import store_versions
+from croquis.events import event_command as ingest
+from croquis.events import feed
+from croquis.serving import command as search
+from croquis.serving.server_settings import ADMIN_TOKEN_VARIABLE, API_KEYS_VARIABLE
+from croquis.store.versions import TOKEN_VARIABLE
 from tests.deploy.compose_file import (
     COMPOSE,
     DEPLOY,
@@ -47,10 +47,12 @@ def test_our_programs_take_their_options() -> None:
     found = services()
     entry = dockerfile_words("ENTRYPOINT")
     server = search.parser().parse_args([*entry[3:], *options(found["serving"])])
-    reader = ingest.parser().parse_args(options(found["ingest"], "python", "-m", "serving.ingest"))
-    feeder = feed.parser().parse_args(options(found["feed"], "python", "-m", "serving.ingest.feed"))
-    keeper = versions.parser().parse_args(options(found["versions"], "python", "-m", "serving.versions"))
-    assert (server.host, entry[:3]) == ("0.0.0.0", ["python", "-m", "serving"])
+    reader = ingest.parser().parse_args(options(found["ingest"], "python", "-m", "croquis.events"))
+    feeder = feed.parser().parse_args(options(found["feed"], "python", "-m", "croquis.events.feed"))
+    keeper = store_versions.parser().parse_args(
+        options(found["versions"], "python", "-m", "croquis.cli.store_versions")
+    )
+    assert (server.host, entry[:3]) == ("0.0.0.0", ["python", "-m", "croquis.serving"])
     assert server.model == reader.model
     assert (reader.source, reader.to) == (feeder.to, keeper.store)
     model, _, alias = server.model.removeprefix("models:/").partition("@")
@@ -174,7 +176,7 @@ def test_the_page_gives_commands_that_are_there() -> None:
     """Every `docker compose` line: its services exist, and what is run by hand takes its options."""
     blocks = re.findall(r"^```\n(.*?)^```$", (DEPLOY / "README.md").read_text(), re.MULTILINE | re.DOTALL)
     text = "".join(blocks).replace("\\\n", " ")
-    parsers = {"ingest": ingest.parser(), "versions": versions.parser(), "feed": feed.parser()}
+    parsers = {"ingest": ingest.parser(), "versions": store_versions.parser(), "feed": feed.parser()}
     known, ran = services(), set()
     for line in re.findall(r"docker compose (.+?)(?:\)|$| (?:[|>#]|&&) )", text, re.MULTILINE):
         task, *rest = shlex.split(line)

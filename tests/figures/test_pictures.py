@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from figures import contact_sheet as sheets
-from figures.charts import bar_chart, line_chart
-from figures.contact_sheet import QueryRow, Result, contact_sheet
-from figures.projection import project, projection_figure
-from figures.tiles import HIT, MISS, png_bytes, tile
-from figures.training import grid
+from croquis.figures import contact_sheet as sheets
+from croquis.figures.charts import bar_chart, line_chart
+from croquis.figures.contact_sheet import QueryRow, Result, contact_sheet
+from croquis.figures.embedding_map import project, projection_figure
+from croquis.figures.tiles import HIT, MISS, png_bytes, tile
+from croquis.figures.training_sheet import grid
 
 
 def plain(colour, shape=(20, 10)):

@@ -8,11 +8,11 @@ import cv2
 import numpy as np
 import pytest
 
-from lightning_modules.data import RetrievalData
-from params import Params
-from params.loader import parse_params, read_yaml
-from retrieval.catalog import Catalog, CatalogWriter
-from retrieval.drawings import drawing_id
+from croquis.catalog.drawings import drawing_id
+from croquis.catalog.table import Catalog, CatalogWriter
+from croquis.params import Params
+from croquis.params.loader import parse_params, read_yaml
+from lightning_modules.data.retrieval_data import RetrievalData
 
 SIZE = 32
 ITEMS_PER_SPLIT = {"train": 8, "val": 4, "test": 4}

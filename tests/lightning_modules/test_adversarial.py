@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from lightning_modules.adversarial import fooling_loss, judge
+from lightning_modules.losses.adversarial import fooling_loss, judge
 
 REAL, MADE = [1.7, -0.4, 0.3], [-2.0, 0.6, -0.1]
 

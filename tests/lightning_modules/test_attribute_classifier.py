@@ -6,17 +6,17 @@ import numpy as np
 import pytest
 import torch
 
-from lightning_modules import attribute_classifier as subject
-from lightning_modules.attribute_calibration import calibrated, common_threshold, fit_calibration, held_out, item_folds
-from lightning_modules.attribute_labels import Labels, Layout, attribute_names, exclusive_groups, read_labels
-from lightning_modules.attribute_outputs import AttributeLoss, Outputs, target_matrix
-from lightning_modules.attribute_report import attribute_rows, calibration_error, figures, table_csv
-from lightning_modules.data import load_images
-from params import Params
-from params.loader import parse_params, read_yaml
-from retrieval import classifier as runtime
-from retrieval.catalog import Catalog
-from retrieval.images import to_batch
+from croquis.catalog.images import to_batch
+from croquis.catalog.table import Catalog
+from croquis.nets import classifier as runtime
+from croquis.params import Params
+from croquis.params.loader import parse_params, read_yaml
+from lightning_modules.attributes import classifier_module as subject
+from lightning_modules.attributes.attribute_labels import Labels, Layout, attribute_names, exclusive_groups, read_labels
+from lightning_modules.attributes.calibration import calibrated, common_threshold, fit_calibration, held_out, item_folds
+from lightning_modules.attributes.outputs import AttributeLoss, Outputs, target_matrix
+from lightning_modules.attributes.report import attribute_rows, calibration_error, figures, table_csv
+from lightning_modules.data.retrieval_data import load_images
 from stages import ingest, train_classifier
 
 NAMES = ("new", "size:l", "size:m", "size:s", "warm")

@@ -1,7 +1,7 @@
 import torch
 
-from lightning_modules.augment import augment
-from params.training import Augment
+from croquis.params.training_blocks import Augment
+from lightning_modules.data.augment import augment
 
 NONE = Augment(crop_scale=1.0, rotate=0.0, flip=0.0, brightness=0.0, contrast=0.0, saturation=0.0, hue=0.0, erase=0.0)
 IMAGES = torch.rand(6, 3, 24, 24, generator=torch.Generator().manual_seed(3))

@@ -3,8 +3,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from lightning_modules.backbones import CHANNELS, BackboneError, build_backbone
-from params.training import Backbone
+from croquis.params.training_blocks import Backbone
+from lightning_modules.nets.backbones import CHANNELS, BackboneError, build_backbone
 
 WEIGHTS = Path("../shared/data/weights")
 

@@ -9,9 +9,9 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from lightning_modules.callbacks import CollapseWarning
-from lightning_modules.embedder import MaxPoolProject
-from lightning_modules.triplet import collapse_figures
+from lightning_modules.losses.triplet import collapse_figures
+from lightning_modules.nets.retrieval_net import MaxPoolProject
+from lightning_modules.training.callbacks import CollapseWarning
 
 HEALTHY = {"mean_cosine": 0.4, "effective_rank": 30.0, "input_spread": 0.2, "embedding_std": 0.0123}
 DIM = 16

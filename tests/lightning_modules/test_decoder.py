@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from lightning_modules.decoder import Decoder
+from lightning_modules.nets.decoder import Decoder
 
 
 @pytest.mark.parametrize("size", [16, 31, 32, 50, 64, 224])

@@ -9,12 +9,12 @@ import pytest
 import torch
 from torch import nn
 
-from lightning_modules import dhd
-from lightning_modules.data import RetrievalData
-from lightning_modules.dhd import bce_quantisation_loss, hash_proxy_loss
-from lightning_modules.retrieval_module import MONITOR
-from lightning_modules.training import Plan, fit
-from params import Params
+from croquis.params import Params
+from lightning_modules.bases.retrieval_module import MONITOR
+from lightning_modules.data.retrieval_data import RetrievalData
+from lightning_modules.methods import dhd
+from lightning_modules.methods.dhd import bce_quantisation_loss, hash_proxy_loss
+from lightning_modules.training.fit import Plan, fit
 from tests.lightning_modules.trainings import Given, build_of, codes_part_eight_items, cosine, resumed_equals_whole
 
 TEACHER = torch.tensor([[0.9, -0.8], [0.1, 0.3], [-0.5, -0.95]], dtype=torch.float64)

@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 import torch
 
-from params import Params
-from retrieval.catalog import Catalog
-from stages import spread
+from croquis.catalog.table import Catalog
+from croquis.params import Params
+from lightning_modules.training import processes
+from lightning_modules.training.processes import SpreadError
 from stages.sketch import write_sketches
-from stages.spread import SpreadError
 from tests.lightning_modules.two_processes import CASES
 
 pytestmark = pytest.mark.slow
@@ -27,9 +27,11 @@ Found = dict[str, dict[str, Any]]
 
 
 def run_worker(arguments: list[str], processes: int) -> str:
-    start = spread.launcher(processes) if processes > 1 else [sys.executable]
+    start = processes.launcher(processes) if processes > 1 else [sys.executable]
     command = [*start, WORKER, *arguments]
-    result = subprocess.run(command, env=spread.environment(), capture_output=True, text=True, timeout=600, check=False)
+    result = subprocess.run(
+        command, env=processes.environment(), capture_output=True, text=True, timeout=600, check=False
+    )
     assert result.returncode == 0, result.stderr[-5000:]
     return result.stderr
 
@@ -102,7 +104,7 @@ def workspace(folder: Path, params: Params, catalog: Catalog, epochs: int) -> Pa
 def start(*stage: str, folder: Path) -> subprocess.Popen[str]:
     command, pipe = [sys.executable, "-m", *stage], subprocess.PIPE
     return subprocess.Popen(
-        command, cwd=folder, env=spread.environment(), text=True, stdout=pipe, stderr=subprocess.STDOUT
+        command, cwd=folder, env=processes.environment(), text=True, stdout=pipe, stderr=subprocess.STDOUT
     )
 
 
@@ -139,11 +141,11 @@ def test_classifier_and_generator_train_on_two_processes(
 
 def test_processes_that_fail_are_an_error_of_the_stage(tmp_path: Path):
     with pytest.raises(SpreadError, match=r"stages\.no_such on 2 processes ended with status 1"):
-        spread.over(2, "stages.no_such", [], tmp_path)
+        processes.over(2, "stages.no_such", [], tmp_path)
 
 
 def test_one_process_and_those_of_a_torchrun_start_no_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    assert not spread.over(1, "stages.no_such", [], tmp_path)
+    assert not processes.over(1, "stages.no_such", [], tmp_path)
     monkeypatch.setenv("RANK", "1")
-    assert not spread.over(2, "stages.no_such", [], tmp_path)
-    assert spread.following()
+    assert not processes.over(2, "stages.no_such", [], tmp_path)
+    assert processes.following()

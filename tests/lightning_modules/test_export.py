@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch import nn
 
-from lightning_modules.embedder import max_pool_net
-from lightning_modules.export import ExportError, export_onnx
-from params import Params
+from croquis.params import Params
+from lightning_modules.nets.onnx_export import ExportError, export_onnx
+from lightning_modules.nets.retrieval_net import max_pool_net
 
 pytestmark = pytest.mark.slow
 

@@ -10,9 +10,9 @@ import torch
 from scipy.linalg import sqrtm
 from torch import nn
 
-from lightning_modules.export import export_onnx
-from lightning_modules.frechet import ClassifierFeatures, frechet_distance
-from retrieval.files import write_json
+from croquis.files import write_json
+from lightning_modules.nets.onnx_export import export_onnx
+from lightning_modules.sketch_gan.frechet import ClassifierFeatures, frechet_distance
 
 
 def test_against_the_formula_with_scipys_matrix_root() -> None:

@@ -10,12 +10,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from lightning_modules import gpq
-from lightning_modules.data import RetrievalData
-from lightning_modules.gpq import entropy_loss, n_pair_loss, prototype_logits, reverse_gradient, soft_assign
-from lightning_modules.retrieval_module import MONITOR
-from lightning_modules.training import Plan, fit
-from params import Params
+from croquis.params import Params
+from lightning_modules.bases.retrieval_module import MONITOR
+from lightning_modules.data.retrieval_data import RetrievalData
+from lightning_modules.methods import gpq
+from lightning_modules.methods.gpq import entropy_loss, n_pair_loss, prototype_logits, reverse_gradient, soft_assign
+from lightning_modules.training.fit import Plan, fit
 from tests.lightning_modules.trainings import build_of, codes_part_eight_items, resumed_equals_whole
 
 # Directions in degrees: features of five images, raw words and raw prototypes, each in two sub-spaces of two numbers.

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 import torch
 
-from lightning_modules import dhd, sgh
-from lightning_modules.data import RetrievalData
-from lightning_modules.export import export_onnx
-from lightning_modules.hashing import HashLayer, code_figures, hash_net, signs, similarity_loss
-from params import Params
-from retrieval.silent_runtime import onnxruntime
+from croquis.nets.session import onnxruntime
+from croquis.params import Params
+from lightning_modules.bases.hash_module import HashLayer, code_figures, hash_net, signs, similarity_loss
+from lightning_modules.data.retrieval_data import RetrievalData
+from lightning_modules.methods import dhd, sgh
+from lightning_modules.nets.onnx_export import export_onnx
 
 FEATURES = torch.tensor([[1.0, 2.0, -1.0], [0.5, 0.0, 3.0]])
 CODES = torch.tensor([[0.9, -0.8], [0.1, 0.3], [-0.5, 0.0]], dtype=torch.float64)

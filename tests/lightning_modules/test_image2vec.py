@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from lightning_modules.data import RetrievalData
-from lightning_modules.image2vec import Image2vec, build
-from params import Params
+from croquis.params import Params
+from lightning_modules.data.retrieval_data import RetrievalData
+from lightning_modules.methods.image2vec import Image2vec, build
 
 POOLED = [[0.4, -1.2, 0.7], [1.5, 0.2, -0.3], [-0.6, 0.9, 0.1]]
 CATEGORIES = [1, 0, 1]

@@ -9,15 +9,15 @@ import numpy as np
 import pytest
 import torch
 
-from lightning_modules import joint
-from lightning_modules.data import DataError, RetrievalData, to_float
-from lightning_modules.determinism import prepare_torch
-from lightning_modules.retrieval_module import MONITOR
-from lightning_modules.siamese import Siamese
-from lightning_modules.training import Plan, fit
-from params import Params
-from params.training import Augment, DrawingViews
-from retrieval.catalog import Catalog
+from croquis.catalog.table import Catalog
+from croquis.params import Params
+from croquis.params.training_blocks import Augment, DrawingViews
+from lightning_modules.bases.retrieval_module import MONITOR
+from lightning_modules.data.retrieval_data import DataError, RetrievalData, to_float
+from lightning_modules.methods import joint
+from lightning_modules.methods.siamese import Siamese
+from lightning_modules.training.fit import Plan, fit
+from lightning_modules.training.numerics import prepare_torch
 from tests.lightning_modules.trainings import build_of, for_overfitting
 
 SIZE = 32

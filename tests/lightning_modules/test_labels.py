@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lightning_modules import gpq, triplet_gan
-from lightning_modules.data import RetrievalData, labelled_rows
-from lightning_modules.retrieval_module import MONITOR
-from lightning_modules.training import Plan, fit
-from params import Params
-from params.training import Labels
-from retrieval.catalog import Catalog
+from croquis.catalog.table import Catalog
+from croquis.params import Params
+from croquis.params.training_blocks import Labels
+from lightning_modules.bases.retrieval_module import MONITOR
+from lightning_modules.data.retrieval_data import RetrievalData, labelled_rows
+from lightning_modules.methods import gpq, triplet_gan
+from lightning_modules.training.fit import Plan, fit
 from tests.lightning_modules.trainings import build_of
 
 SIZE, DOMAINS = 32, ["shop", "consumer"]

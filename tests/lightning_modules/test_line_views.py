@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from lightning_modules.line_views import drawing_views, thicker, thinner, without_parts
-from params.training import DrawingViews
+from croquis.params.training_blocks import DrawingViews
+from lightning_modules.data.line_views import drawing_views, thicker, thinner, without_parts
 
 STILL = {"crop_scale": 1.0, "rotate": 0.0, "flip": 0.0, "thicken": 0.0, "thin": 0.0, "erase": 0.0}
 

@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 import torch
 
-from lightning_modules.data import RetrievalData
-from lightning_modules.negatives import adjacent_pool, embed_all, nearest_pool
-from lightning_modules.siamese import build
-from params import Params
+from croquis.params import Params
+from lightning_modules.data.negative_pools import adjacent_pool, embed_all, nearest_pool
+from lightning_modules.data.retrieval_data import RetrievalData
+from lightning_modules.methods.siamese import build
 
 
 def test_adjacent_negatives_are_the_next_item_of_the_same_category(data: RetrievalData):

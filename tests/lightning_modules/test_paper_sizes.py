@@ -8,15 +8,15 @@ import pytest
 import torch
 import torchvision
 
-from lightning_modules import dhd, gpq, sgh, siamese, spq, triplet_gan
-from lightning_modules.attribute_classifier import AttributeClassifier, ClassifierData
-from lightning_modules.attribute_labels import Layout, read_labels
-from lightning_modules.attribute_outputs import target_matrix
-from lightning_modules.data import ImageSet, RetrievalData
-from lightning_modules.retrieval_module import RetrievalModule
-from lightning_modules.sketch_gan import PairData, Pairs, SketchGan
-from params import Params, load_params
-from params.loader import parse_params, read_yaml
+from croquis.params import Params, load_params
+from croquis.params.loader import parse_params, read_yaml
+from lightning_modules.attributes.attribute_labels import Layout, read_labels
+from lightning_modules.attributes.classifier_module import AttributeClassifier, ClassifierData
+from lightning_modules.attributes.outputs import target_matrix
+from lightning_modules.bases.retrieval_module import RetrievalModule
+from lightning_modules.data.retrieval_data import ImageSet, RetrievalData
+from lightning_modules.methods import dhd, gpq, sgh, siamese, spq, triplet_gan
+from lightning_modules.sketch_gan.gan_module import PairData, Pairs, SketchGan
 
 pytestmark = pytest.mark.slow
 

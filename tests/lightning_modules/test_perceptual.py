@@ -7,9 +7,9 @@ import torch
 import torchvision
 from torch import nn
 
-from lightning_modules.backbones import Backbone, BackboneError, build_backbone
-from lightning_modules.perceptual import PerceptualNet, perceptual_net
-from params.training import Backbone as BackboneParams
+from croquis.params.training_blocks import Backbone as BackboneParams
+from lightning_modules.nets.backbones import Backbone, BackboneError, build_backbone
+from lightning_modules.nets.perceptual import PerceptualNet, perceptual_net
 
 
 @pytest.fixture

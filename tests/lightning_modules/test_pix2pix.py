@@ -2,8 +2,8 @@ import pytest
 import torch
 from torch import nn
 
-from lightning_modules.pix2pix import PatchDiscriminator, SketchGenerator, UNet, build_networks
-from params import Params
+from croquis.params import Params
+from lightning_modules.nets.pix2pix import PatchDiscriminator, SketchGenerator, UNet, build_networks
 
 
 @pytest.mark.parametrize(("size", "depth"), [(32, 5), (64, 5), (64, 6), (256, 8)])

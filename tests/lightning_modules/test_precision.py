@@ -10,18 +10,21 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from lightning_modules import attribute_classifier, sketch_gan
-from lightning_modules.attribute_labels import Layout, attribute_names, read_labels
-from lightning_modules.data import RetrievalData
-from lightning_modules.determinism import prepare_torch
-from lightning_modules.embedder import max_pool_net
-from lightning_modules.retrieval_module import MONITOR, RetrievalModule
-from lightning_modules.training import Plan, fit
-from params import Params
-from params.loader import Base, Method
-from retrieval.catalog import Catalog
+from croquis.catalog.table import Catalog
+from croquis.params import Params
+from croquis.params.loader import Base, Method
+from lightning_modules.attributes import classifier_module
+from lightning_modules.attributes.attribute_labels import Layout, attribute_names, read_labels
+from lightning_modules.bases.retrieval_module import MONITOR, RetrievalModule
+from lightning_modules.data.retrieval_data import RetrievalData
+from lightning_modules.nets.retrieval_net import max_pool_net
+from lightning_modules.sketch_gan import gan_module
+from lightning_modules.training.fit import Plan, fit
+from lightning_modules.training.numerics import prepare_torch
 
-TRAINED = [name for name in get_args(Method) if hasattr(importlib.import_module(f"lightning_modules.{name}"), "build")]
+TRAINED = [
+    name for name in get_args(Method) if hasattr(importlib.import_module(f"lightning_modules.methods.{name}"), "build")
+]
 
 
 def half(base: Base) -> Base:
@@ -47,7 +50,7 @@ def assert_weights_are_float32_and_finite(module: nn.Module) -> None:
 @pytest.mark.parametrize("name", TRAINED)
 def test_a_retriever_trains_in_bf16(params: Params, data: RetrievalData, sketches: Catalog, tmp_path: Path, name: str):
     prepare_torch(0, 1)
-    method = importlib.import_module(f"lightning_modules.{name}")
+    method = importlib.import_module(f"lightning_modules.methods.{name}")
     if hasattr(method, "add_drawings"):
         data = method.add_drawings(data, sketches, params.base.image_size)
     module: RetrievalModule = method.build(params, data)
@@ -76,12 +79,10 @@ def test_the_classifier_trains_in_bf16(params: Params, data: RetrievalData, tmp_
     names = attribute_names(data.train.attributes.tolist(), 2)
     sets = (data.train, data.val)
     labels = [read_labels(each.attributes.tolist(), [None] * len(each), names) for each in sets]
-    own = attribute_classifier.ClassifierData(*sets, tuple(labels), Layout.of(names, ["shape"]), 8, 0)
-    module = attribute_classifier.AttributeClassifier(params.train_classifier, own)
+    own = classifier_module.ClassifierData(*sets, tuple(labels), Layout.of(names, ["shape"]), 8, 0)
+    module = classifier_module.AttributeClassifier(params.train_classifier, own)
     convolutions = dtypes_of(module, nn.Conv2d)
-    history = fit(
-        module, own, Plan("classifier", 1, 5, attribute_classifier.MONITOR, "max"), half(params.base), tmp_path
-    )
+    history = fit(module, own, Plan("classifier", 1, 5, classifier_module.MONITOR, "max"), half(params.base), tmp_path)
     assert convolutions == {torch.bfloat16}
     assert history["train/loss"][0][1] > 0
     assert_weights_are_float32_and_finite(module)
@@ -90,11 +91,11 @@ def test_the_classifier_trains_in_bf16(params: Params, data: RetrievalData, tmp_
 def test_pix2pix_trains_in_bf16(params: Params, tmp_path: Path):
     prepare_torch(0, 1)
     images = torch.randint(0, 255, (8, 3, 32, 32), dtype=torch.uint8)
-    pairs = sketch_gan.Pairs(images, images)
-    data = sketch_gan.PairData(pairs, pairs, 4, 0)
-    module = sketch_gan.SketchGan(params.train_gan, data)
+    pairs = gan_module.Pairs(images, images)
+    data = gan_module.PairData(pairs, pairs, 4, 0)
+    module = gan_module.SketchGan(params.train_gan, data)
     convolutions = dtypes_of(module, nn.Conv2d)
-    history = fit(module, data, Plan("gan", 1, 5, sketch_gan.MONITOR, "min"), half(params.base), tmp_path)
+    history = fit(module, data, Plan("gan", 1, 5, gan_module.MONITOR, "min"), half(params.base), tmp_path)
     assert convolutions == {torch.bfloat16}
     assert history["train/l1"][0][1] > 0
     assert_weights_are_float32_and_finite(module)
@@ -123,7 +124,7 @@ def test_frozen_batch_norms_keep_their_statistics_through_a_training(
     shared = params.train_embedder.model_copy(update={"backbone": frozen})
     chosen = params.model_copy(update={"train_embedder": shared})
     prepare_torch(0, 1)
-    module = importlib.import_module("lightning_modules.siamese").build(chosen, data)
+    module = importlib.import_module("lightning_modules.methods.siamese").build(chosen, data)
     data.use_sampler(module.sampler(0))
     before = {name: value.clone() for name, value in module.net.backbone.named_buffers()}
     fit(module, data, Plan("siamese", 2, 5, MONITOR, "max"), params.base, tmp_path)

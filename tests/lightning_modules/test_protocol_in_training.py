@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from lightning_modules import data as data_module
-from lightning_modules.data import ALL_LABELS, DataError, RetrievalData
-from lightning_modules.validation import decisive_score, retrieval_scores
-from retrieval.catalog import Catalog, CatalogWriter
-from retrieval.protocol import PROTOCOLS, open_gallery
+from croquis.catalog.table import Catalog, CatalogWriter
+from croquis.evaluation.protocol import PROTOCOLS, open_gallery
+from lightning_modules.data.retrieval_data import ALL_LABELS, DataError, RetrievalData
+from lightning_modules.data import retrieval_data as data_module
+from lightning_modules.training.val_scores import decisive_score, retrieval_scores
 
 SIZE, DOMAINS = 32, ["shop", "consumer"]
 
@@ -87,7 +87,7 @@ def slow_scores(asked, stored, data, domain):
 
 @pytest.mark.parametrize("name", ["category", "cifar10_a", "cifar10_c"])
 def test_scores_by_category_match_a_loop(catalog, name, monkeypatch):
-    monkeypatch.setattr("lightning_modules.validation.CHUNK", 3)
+    monkeypatch.setattr("lightning_modules.training.val_scores.CHUNK", 3)
     data = load(catalog, name)
     asked, stored = np.random.default_rng(1).normal(size=(2, len(data.val), 6)).astype(np.float32)
     scores = retrieval_scores(asked, stored, data)

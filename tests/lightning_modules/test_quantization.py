@@ -12,13 +12,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from lightning_modules import gpq, quantization, spq
-from lightning_modules.data import RetrievalData
-from lightning_modules.embedder import average_pool_net
-from lightning_modules.quantization import PqModule
-from lightning_modules.validation import rank_gallery
-from params import Params
-from retrieval.silent_runtime import onnxruntime
+from croquis.nets.session import onnxruntime
+from croquis.params import Params
+from lightning_modules.bases import pq_module
+from lightning_modules.bases.pq_module import PqModule
+from lightning_modules.data.retrieval_data import RetrievalData
+from lightning_modules.methods import gpq, spq
+from lightning_modules.nets.retrieval_net import average_pool_net
+from lightning_modules.training.val_scores import rank_gallery
 from stages.train_embedder import export
 
 # Two sub-vectors of two numbers; three codewords in each codebook.
@@ -54,11 +55,11 @@ def nearest_oracle(parts: Tensor, codebooks: Tensor) -> list[list[int]]:
 
 def test_a_vector_is_cut_into_runs_of_neighbours():
     vectors = torch.arange(12).view(2, 6)
-    assert quantization.sub_vectors(vectors, 3).tolist() == [[[0, 1], [2, 3], [4, 5]], [[6, 7], [8, 9], [10, 11]]]
+    assert pq_module.sub_vectors(vectors, 3).tolist() == [[[0, 1], [2, 3], [4, 5]], [[6, 7], [8, 9], [10, 11]]]
 
 
 def test_intra_normalisation_is_per_sub_vector():
-    found = quantization.intra_normalise(PARTS)
+    found = pq_module.intra_normalise(PARTS)
     for b, m in product(range(4), range(2)):
         x = PARTS[b, m].tolist()
         expected = [v / math.hypot(*x) if any(x) else 0.0 for v in x]
@@ -66,7 +67,7 @@ def test_intra_normalisation_is_per_sub_vector():
 
 
 def test_squared_distances():
-    found = quantization.squared_distances(PARTS, CODEBOOKS)
+    found = pq_module.squared_distances(PARTS, CODEBOOKS)
     for b, m, k in product(range(4), range(2), range(3)):
         assert float(found[b, m, k]) == pytest.approx(
             distance_oracle(PARTS[b, m].tolist(), CODEBOOKS[m, k].tolist()), abs=1e-12
@@ -75,35 +76,35 @@ def test_squared_distances():
 
 @pytest.mark.parametrize("sharpness", [0.5, 5.0])
 def test_soft_quantiser(sharpness: float):
-    found = quantization.soft_quantise(PARTS, CODEBOOKS, sharpness)
+    found = pq_module.soft_quantise(PARTS, CODEBOOKS, sharpness)
     for b, m in product(range(4), range(2)):
         x, book = PARTS[b, m].tolist(), CODEBOOKS[m].tolist()
         powers = [math.exp(-sharpness * distance_oracle(x, c)) for c in book]
         expected = [sum(p * c[i] for p, c in zip(powers, book, strict=True)) / sum(powers) for i in range(2)]
         assert found[b, m].tolist() == pytest.approx(expected)
     inputs = (PARTS.clone().requires_grad_(), CODEBOOKS.clone().requires_grad_())
-    assert torch.autograd.gradcheck(lambda x, c: quantization.soft_quantise(x, c, sharpness), inputs)
+    assert torch.autograd.gradcheck(lambda x, c: pq_module.soft_quantise(x, c, sharpness), inputs)
 
 
 def test_a_sharp_soft_quantiser_is_the_hard_one():
-    hard = quantization.decode(quantization.hard_codes(PARTS, CODEBOOKS), CODEBOOKS)
-    assert torch.allclose(quantization.soft_quantise(PARTS, CODEBOOKS, 1e4), hard, atol=1e-6)
+    hard = pq_module.decode(pq_module.hard_codes(PARTS, CODEBOOKS), CODEBOOKS)
+    assert torch.allclose(pq_module.soft_quantise(PARTS, CODEBOOKS, 1e4), hard, atol=1e-6)
 
 
 def test_the_code_is_the_nearest_codeword():
-    codes = quantization.hard_codes(PARTS, CODEBOOKS)
+    codes = pq_module.hard_codes(PARTS, CODEBOOKS)
     assert codes.tolist() == nearest_oracle(PARTS, CODEBOOKS) == [[0, 1], [2, 0], [1, 2], [0, 1]]
-    decoded = quantization.decode(codes, CODEBOOKS)
+    decoded = pq_module.decode(codes, CODEBOOKS)
     assert decoded[1].tolist() == [[2.0, 1.0], [-1.0, 0.0]]
 
 
 def test_of_two_nearest_codewords_the_first_counts():
     between = torch.tensor([[[0.5, 0.0]]])
-    assert quantization.hard_codes(between, torch.tensor([[[9.0, 9.0], [1.0, 0.0], [0.0, 0.0]]])).item() == 1
+    assert pq_module.hard_codes(between, torch.tensor([[[9.0, 9.0], [1.0, 0.0], [0.0, 0.0]]])).item() == 1
 
 
 def test_figures_tell_idle_codewords_and_the_error():
-    figures = quantization.code_figures(PARTS[:2], CODEBOOKS)
+    figures = pq_module.code_figures(PARTS[:2], CODEBOOKS)
     assert float(figures["used_codewords"]) == pytest.approx(4 / 6)
     errors = [0.01, 0.5, 0.36, 0.04]
     assert float(figures["quantisation_error"]) == pytest.approx(sum(errors) / float(PARTS[:2].square().sum()))
@@ -111,7 +112,7 @@ def test_figures_tell_idle_codewords_and_the_error():
 
 def test_codebooks_start_as_one_xavier_matrix():
     torch.manual_seed(0)
-    books = quantization.xavier_codebooks(16, 16, 16, gain=0.1)
+    books = pq_module.xavier_codebooks(16, 16, 16, gain=0.1)
     assert books.shape == (16, 16, 16)
     assert books.is_contiguous()
     assert float(books.detach().std()) == pytest.approx(0.1 * math.sqrt(2 / (16 + 16 * 16)), rel=0.05)

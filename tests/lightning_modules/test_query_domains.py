@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from lightning_modules.data import ImageSet, RetrievalData
-from lightning_modules.validation import decisive_score, primary_pair, retrieval_scores
+from lightning_modules.data.retrieval_data import ImageSet, RetrievalData
+from lightning_modules.training.val_scores import decisive_score, primary_pair, retrieval_scores
 
 ITEMS = np.array([0, 1, 2])
 

@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import nn
 
-from lightning_modules.backbones import build_backbone
-from lightning_modules.precision import has_depthwise, resolve_precision
-from params.training import Backbone
+from croquis.params.training_blocks import Backbone
+from lightning_modules.nets.backbones import build_backbone
+from lightning_modules.training.numerics import has_depthwise, resolve_precision
 
 PLAIN, DEPTHWISE = nn.Conv2d(4, 8, 3), nn.Sequential(nn.Conv2d(4, 8, 1), nn.Conv2d(8, 8, 3, groups=8))
 

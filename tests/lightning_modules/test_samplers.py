@@ -3,8 +3,14 @@ from itertools import chain
 import numpy as np
 import pytest
 
-from lightning_modules import samplers
-from lightning_modules.samplers import ItemBatches, OwnShare, ShuffledBatches, rows_in_turn, spread_into
+from lightning_modules.data import samplers
+from lightning_modules.data.samplers import (
+    ItemBatches,
+    OwnShare,
+    ShuffledBatches,
+    rows_in_turn,
+    spread_into,
+)
 
 LABELS = np.repeat(np.arange(7), [1, 2, 3, 4, 5, 9, 6])
 

@@ -9,10 +9,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from lightning_modules.data import ImageSet, RetrievalData
-from lightning_modules.siamese import Siamese, build
-from params import Params
-from params.training import Augment
+from croquis.params import Params
+from croquis.params.training_blocks import Augment
+from lightning_modules.data.retrieval_data import ImageSet, RetrievalData
+from lightning_modules.methods.siamese import Siamese, build
 
 # Four items; the shop photo of an item comes first. Chosen so that no two distances and no hinge are near a tie.
 POINTS = [

@@ -9,16 +9,24 @@ import pytest
 import torch
 from scipy.ndimage import gaussian_filter
 
-from lightning_modules.backbones import BackboneError
-from lightning_modules.data import load_images
-from lightning_modules.determinism import prepare_torch
-from lightning_modules.pix2pix import UNet
-from lightning_modules.sketch_gan import MONITOR, PairData, PairError, Pairs, SketchGan, load_pairs, ssim
-from lightning_modules.training import Plan, fit
-from params import Params
-from retrieval.catalog import Catalog, CatalogWriter
-from retrieval.drawings import crop_to_ink, photo_of
-from retrieval.images import decode_image, prepare_image
+from croquis.catalog.drawings import crop_to_ink, photo_of
+from croquis.catalog.images import decode_image, prepare_image
+from croquis.catalog.table import Catalog, CatalogWriter
+from croquis.params import Params
+from lightning_modules.data.retrieval_data import load_images
+from lightning_modules.nets.backbones import BackboneError
+from lightning_modules.nets.pix2pix import UNet
+from lightning_modules.sketch_gan.gan_module import (
+    MONITOR,
+    PairData,
+    PairError,
+    Pairs,
+    SketchGan,
+    load_pairs,
+    ssim,
+)
+from lightning_modules.training.fit import Plan, fit
+from lightning_modules.training.numerics import prepare_torch
 
 SIZE = 32
 

@@ -12,13 +12,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from lightning_modules import spq
-from lightning_modules.data import ImageSet, RetrievalData
-from lightning_modules.determinism import prepare_torch
-from lightning_modules.retrieval_module import MONITOR
-from lightning_modules.spq import paper_loss, reference_loss
-from lightning_modules.training import Plan, fit
-from params import Params
+from croquis.params import Params
+from lightning_modules.bases.retrieval_module import MONITOR
+from lightning_modules.data.retrieval_data import ImageSet, RetrievalData
+from lightning_modules.methods import spq
+from lightning_modules.methods.spq import paper_loss, reference_loss
+from lightning_modules.training.fit import Plan, fit
+from lightning_modules.training.numerics import prepare_torch
 from tests.lightning_modules.trainings import (
     build_of,
     codes_part_eight_items,

@@ -3,8 +3,8 @@ import math
 import pytest
 import torch
 
-from lightning_modules.strong_views import blur, strong_view
-from params.training import StrongAugment
+from croquis.params.training_blocks import StrongAugment
+from lightning_modules.data.strong_views import blur, strong_view
 
 NONE = StrongAugment(
     crop_scale=1.0, rotate=0.0, flip=0.0, brightness=0.0, contrast=0.0, saturation=0.0, hue=0.0, erase=0.0,

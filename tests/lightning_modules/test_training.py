@@ -9,13 +9,14 @@ import pytest
 import pytorch_lightning as pl
 import torch
 
-from lightning_modules import dhd, image2vec, siamese, sketch_gan, spq, triplet_gan
-from lightning_modules.data import RetrievalData
-from lightning_modules.determinism import prepare_torch
-from lightning_modules.negatives import embed_all
-from lightning_modules.retrieval_module import MONITOR
-from lightning_modules.training import Plan, fit
-from params import Params
+from croquis.params import Params
+from lightning_modules.bases.retrieval_module import MONITOR
+from lightning_modules.data.negative_pools import embed_all
+from lightning_modules.data.retrieval_data import RetrievalData
+from lightning_modules.methods import dhd, image2vec, siamese, spq, triplet_gan
+from lightning_modules.sketch_gan import gan_module
+from lightning_modules.training.fit import Plan, fit
+from lightning_modules.training.numerics import prepare_torch
 from tests.lightning_modules.trainings import build_of, fitted, for_overfitting, resumed_equals_whole
 
 
@@ -35,13 +36,13 @@ def test_a_killed_siamese_training_ends_with_the_same_bytes(
 def test_a_killed_gan_training_ends_with_the_same_bytes(params: Params, tmp_path: Path):
     def build() -> tuple[pl.LightningModule, pl.LightningDataModule]:
         pairs = [
-            sketch_gan.Pairs(*(torch.randint(0, 255, (12, 3, 32, 32), dtype=torch.uint8) for _ in range(2)))
+            gan_module.Pairs(*(torch.randint(0, 255, (12, 3, 32, 32), dtype=torch.uint8) for _ in range(2)))
             for _ in range(2)
         ]
-        data = sketch_gan.PairData(*pairs, params.train_gan.batch_size // 2, params.base.seed)
-        return sketch_gan.SketchGan(params.train_gan, data), data
+        data = gan_module.PairData(*pairs, params.train_gan.batch_size // 2, params.base.seed)
+        return gan_module.SketchGan(params.train_gan, data), data
 
-    resumed_equals_whole(build, Plan("gan", 4, 10, sketch_gan.MONITOR, "min"), params, tmp_path)
+    resumed_equals_whole(build, Plan("gan", 4, 10, gan_module.MONITOR, "min"), params, tmp_path)
 
 
 def test_early_stopping_keeps_the_best_epoch_and_stays_stopped(params: Params, data: RetrievalData, tmp_path: Path):

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from lightning_modules import triplet
-from params.training import InBatchNegatives
+from croquis.params.training_blocks import InBatchNegatives
+from lightning_modules.losses import triplet
 
 POINTS = torch.tensor([[0.0, 0.0], [1.0, 0.0], [0.0, 2.0], [0.5, 0.0], [4.0, 4.0], [4.0, 5.5]], dtype=torch.float64)
 ITEMS = torch.tensor([0, 0, 0, 1, 1, 2])

@@ -10,18 +10,18 @@ import torch
 from pytorch_lightning.core.optimizer import LightningOptimizer
 from torch import Tensor
 
-from lightning_modules import triplet_gan
-from lightning_modules.adversarial import fooling_loss
-from lightning_modules.data import RetrievalData
-from lightning_modules.determinism import prepare_torch
-from lightning_modules.export import export_onnx
-from lightning_modules.result_sheet import draw_results
-from lightning_modules.retrieval_module import MONITOR
-from lightning_modules.schedule import rate_factor
-from lightning_modules.training import Plan, fit
-from lightning_modules.triplet_gan import Pass, TripletGan, build
-from params import Params, ParamsError
-from params.loader import parse_params, read_yaml
+from croquis.params import Params, ParamsError
+from croquis.params.loader import parse_params, read_yaml
+from lightning_modules.bases.retrieval_module import MONITOR
+from lightning_modules.data.retrieval_data import RetrievalData
+from lightning_modules.losses.adversarial import fooling_loss
+from lightning_modules.methods import triplet_gan
+from lightning_modules.methods.triplet_gan import Pass, TripletGan, build
+from lightning_modules.nets.onnx_export import export_onnx
+from lightning_modules.training.fit import Plan, fit
+from lightning_modules.training.numerics import prepare_torch
+from lightning_modules.training.result_sheet import draw_results
+from lightning_modules.training.schedule import rate_factor
 from tests.lightning_modules.trainings import build_of, resumed_equals_whole
 
 WEIGHTS = {

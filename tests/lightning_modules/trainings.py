@@ -12,14 +12,14 @@ import pytorch_lightning as pl
 import torch
 from torch import nn
 
-from lightning_modules.callbacks import History
-from lightning_modules.data import RetrievalData
-from lightning_modules.determinism import prepare_torch
-from lightning_modules.negatives import embed_all
-from lightning_modules.retrieval_module import MONITOR, RetrievalModule
-from lightning_modules.training import Plan, fit
-from params import Params
-from params.training import Augment
+from croquis.params import Params
+from croquis.params.training_blocks import Augment
+from lightning_modules.bases.retrieval_module import MONITOR, RetrievalModule
+from lightning_modules.data.negative_pools import embed_all
+from lightning_modules.data.retrieval_data import RetrievalData
+from lightning_modules.training.callbacks import History
+from lightning_modules.training.fit import Plan, fit
+from lightning_modules.training.numerics import prepare_torch
 
 Weights = dict[str, torch.Tensor]
 Build = Callable[[], tuple[pl.LightningModule, pl.LightningDataModule]]

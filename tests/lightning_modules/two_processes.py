@@ -22,15 +22,15 @@ import pytorch_lightning as pl
 import torch
 import torch.distributed as dist
 
-from lightning_modules.attribute_classifier import AttributeClassifier, ClassifierData
-from lightning_modules.attribute_labels import Layout, exclusive_groups, read_labels
-from lightning_modules.data import ImageSet, RetrievalData
-from lightning_modules.determinism import prepare_torch
-from lightning_modules.distributed import is_spread, world_size
-from lightning_modules.retrieval_module import MONITOR
-from lightning_modules.training import Plan, fit
-from params import Params
-from params.loader import parse_params, read_yaml
+from croquis.params import Params
+from croquis.params.loader import parse_params, read_yaml
+from lightning_modules.attributes.attribute_labels import Layout, exclusive_groups, read_labels
+from lightning_modules.attributes.classifier_module import AttributeClassifier, ClassifierData
+from lightning_modules.bases.retrieval_module import MONITOR
+from lightning_modules.data.retrieval_data import ImageSet, RetrievalData
+from lightning_modules.training.distributed import is_spread, world_size
+from lightning_modules.training.fit import Plan, fit
+from lightning_modules.training.numerics import prepare_torch
 
 SIZE, ITEMS, PHOTOS = 16, 8, 4
 WITHOUT_GAN = tuple(f"triplet_gan.{term}_weight=0" for term in ("reconstruction", "perceptual", "adversarial"))
@@ -117,7 +117,7 @@ def build(method: str, params: Params) -> tuple[pl.LightningModule, pl.Lightning
     if method == "attributes":
         return build_classifier(params, images)
     data = RetrievalData(images, images, images.domains == "consumer", categories=3)
-    module = importlib.import_module(f"lightning_modules.{method}").build(params, data)
+    module = importlib.import_module(f"lightning_modules.methods.{method}").build(params, data)
     data.use_sampler(module.sampler(params.base.seed))
     return module, data
 

@@ -8,10 +8,10 @@ from typing import Any, get_args
 
 import pytest
 
-from params import ParamsError, load_params
-from params.block import Block
-from params.loader import AVERAGE_PRECISION, Base, Params, parse_params, read_yaml
-from retrieval.protocol import PROTOCOLS
+from croquis.evaluation.protocol import PROTOCOLS
+from croquis.params import ParamsError, load_params
+from croquis.params.block import Block
+from croquis.params.loader import AVERAGE_PRECISION, Base, Params, parse_params, read_yaml
 
 
 @pytest.fixture
@@ -162,7 +162,7 @@ def test_every_choice_parses(values: dict[str, Any], where: tuple[str, ...], cho
         ("fashion_mnist", "a", "instance", False),
         ("idx", "a", "cifar10_a", False),
         ("folder", "a", "cifar10_c", True),
-        ("embedded", "c", "instance", True),
+        ("rendered", "c", "instance", True),
     ],
 )
 def test_a_source_of_classes_needs_a_protocol_of_classes(

@@ -61,7 +61,7 @@ with socket.socket(socket.AF_UNIX) as server:
 
 @contextmanager
 def forked_stages() -> Iterator[Path]:
-    from tracking.environment import SENSIBLE, SILENT  # here: the forks import the code of their own folder
+    from croquis.tracking.environment import SENSIBLE, SILENT  # here: the forks import the code of their own folder
 
     with tempfile.TemporaryDirectory(
         prefix="forked-"

@@ -15,7 +15,7 @@ from ruamel.yaml import YAML
 ROOT = Path.cwd()
 SMALL: dict[str, Any] = {
     "base": {"image_size": 32, "threads": 1},
-    "ingest": {"embedded": {"items": 48, "size": 64, "consumer_photos": 2}},
+    "ingest": {"rendered": {"items": 48, "size": 64, "consumer_photos": 2}},
     "sketch": {"size": 64, "drawings_per_photo": 2},
     "train_gan": {"size": 32, "depth": 4, "generator_channels": 8, "discriminator_channels": 8, "epochs": 4},
     "train_embedder": {"backbone": {"width": 8}},
@@ -34,7 +34,7 @@ SMALL: dict[str, Any] = {
 # Where it does not matter what a net has learned; even the bundle of the one retriever holds a generator and a classifier.
 TINY: dict[str, Any] = {
     "retrievers": ["histogram"],
-    "ingest": {"embedded": {"items": 30}},
+    "ingest": {"rendered": {"items": 30}},
     "sketch": {"drawings_per_photo": 1},
     "train_gan": {"epochs": 1},
     "train_classifier": {"min_positives": 2, "fit": {"epochs": 1}},

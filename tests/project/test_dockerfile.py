@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from serving.command import parser
+from croquis.serving.command import parser
 from tests.dockerfiles import assert_clean
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -65,7 +65,7 @@ def test_it_runs_as_nobody_special_and_tells_its_health(instructions: list[tuple
 
 def test_the_start_command_is_one_that_the_server_takes(instructions: list[tuple[str, str]]) -> None:
     entry, command = (json.loads(last(instructions, name)) for name in ("ENTRYPOINT", "CMD"))
-    assert entry[:3] == ["python", "-m", "serving"]
+    assert entry[:3] == ["python", "-m", "croquis.serving"]
     options = parser().parse_args([*entry[3:], *command])
     volumes = json.loads(last(instructions, "VOLUME"))
     assert [str(options.bundle), str(options.changes)] == volumes

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
-from params import load_params
-from params.loader import read_yaml
+from croquis.params import load_params
+from croquis.params.loader import read_yaml
 
 sys.path.insert(0, str(Path(__file__).parent))
 from import_closure import closure
@@ -32,8 +32,8 @@ def test_every_file_that_a_stage_runs_is_a_dependency(stage: str):
     deps = STAGES[stage]["deps"]
     starts = {Path(f"stages/{stage}.py")}
     if stage == "train_embedder":
-        starts |= {Path(f"lightning_modules/{method}.py") for method in METHODS}
-        deps = deps + [f"lightning_modules/{method}.py" for method in METHODS]
+        starts |= {Path(f"lightning_modules/methods/{method}.py") for method in METHODS}
+        deps = deps + [f"lightning_modules/methods/{method}.py" for method in METHODS]
     needed = set().union(*(closure(start, CANNOT_CHANGE_OUTPUTS) for start in starts))
     missing = sorted(str(path) for path in needed if path.stat().st_size > 1 and not covered(path, deps))
     assert not missing, f"add these to the deps of {stage} in dvc.yaml"
@@ -43,10 +43,10 @@ def test_every_file_that_a_stage_runs_is_a_dependency(stage: str):
 def test_no_dependency_is_idle(stage: str):
     starts = {Path(f"stages/{stage}.py")}
     if stage in ("train_embedder", "ingest"):  # these import modules by name
-        starts |= {Path(f"lightning_modules/{method}.py") for method in METHODS}
+        starts |= {Path(f"lightning_modules/methods/{method}.py") for method in METHODS}
         starts |= set(Path("sources").rglob("*.py"))
     if stage == "register":
-        starts |= {Path("serving/model.py")}  # MLflow stores this file
+        starts |= {Path("croquis/serving/mlflow_model/model.py")}  # MLflow stores this file
     left_out = () if stage == "register" else CANNOT_CHANGE_OUTPUTS
     needed = set().union(*(closure(start, left_out) for start in starts))
     code = [
@@ -102,5 +102,5 @@ def test_every_stage_has_a_module_a_block_or_a_reason():
 
 def test_methods_of_the_params_schema_are_modules_and_blocks():
     for method in METHODS:
-        assert Path(f"lightning_modules/{method}.py").is_file()
+        assert Path(f"lightning_modules/methods/{method}.py").is_file()
         assert method in read_yaml("params.yaml")

@@ -17,9 +17,9 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.real_sets import merged
-from params import load_params
-from params.loader import read_yaml
+from benchmarks.common.real_sets import merged
+from croquis.params import load_params
+from croquis.params.loader import read_yaml
 from tests.project.forked_stages import forked_stages
 from tests.project.small_project import clone, dvc, environment, module
 
@@ -64,7 +64,7 @@ def digests(folder: Path) -> dict[str, str]:
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, str]]:
     folder = clone(tmp_path_factory.mktemp("whole"))
     with forked_stages() as programs:
-        said = module(folder, "stages.repro", "--jobs", "2", programs=programs)
+        said = module(folder, "croquis.cli.repro", "--jobs", "2", programs=programs)
     yield folder, said
     shutil.rmtree(folder)
 
@@ -75,7 +75,7 @@ def test_it_ends_with_a_leaderboard_and_a_champion(whole: tuple[Path, str]):
     assert registration["outcome"] == "first champion"
     assert set(registration["values"]) == set(METHODS)
     assert f"champion of fashion-retriever: version 1 ({registration['method']}" in said
-    for words in (*METHODS, "make ui", "make serve", "stages.promote --dry-run"):
+    for words in (*METHODS, "make ui", "make serve", "croquis.cli.promote --dry-run"):
         assert words in said
 
 
@@ -129,8 +129,8 @@ def test_the_champion_answers_a_photo_and_a_sketch(whole: tuple[Path, str]):
     script = """
 import base64
 import mlflow, pandas as pd
-from retrieval.catalog import Catalog
-from retrieval.images import crop, decode_image, encode_png
+from croquis.catalog.table import Catalog
+from croquis.catalog.images import crop, decode_image, encode_png
 catalog = Catalog.open("data/catalog")
 model = mlflow.pyfunc.load_model("models:/fashion-retriever@champion")
 def ask(row, mode):

@@ -15,25 +15,26 @@ import pytest
 import pytorch_lightning as pl
 import torch
 
-from lightning_modules.attribute_classifier import AttributeClassifier
-from lightning_modules.determinism import prepare_torch
-from lightning_modules.sketch_gan import PairData, SketchGan, load_pairs
-from params import Params, load_params
-from params.data import Ingest
-from params.loader import parse_params, read_yaml
-from retrieval.catalog import Catalog
-from stages import ingest, preset, sketch, train_classifier, train_embedder, validate
+from croquis.catalog.table import Catalog
+from croquis.cli import preset
+from croquis.params import Params, load_params
+from croquis.params.data_blocks import Ingest
+from croquis.params.loader import parse_params, read_yaml
+from croquis.params.write_back import write_back
+from lightning_modules.attributes.classifier_module import AttributeClassifier
+from lightning_modules.sketch_gan.gan_module import PairData, SketchGan, load_pairs
+from lightning_modules.training.numerics import prepare_torch
+from stages import ingest, sketch, train_classifier, train_embedder, validate
 from tests.sources.cifar_files import write_cifar10
 from tests.sources.fixtures_attributes import write_attributes
 from tests.sources.fixtures_c2s import write_c2s
 from tests.sources.fixtures_deepfashion2 import write_deepfashion2
 from tests.sources.fixtures_inshop import write_inshop
 from tests.sources.idx_files import write_idx
-from tuning.write_back import write_back
 
 ROOT = Path.cwd()
 PRESETS = sorted(preset.preset_files(ROOT))
-OWN_SETS = ("embedded", "folder", "idx", "parquet")  # a person's own data, of which no preset can know
+OWN_SETS = ("rendered", "folder", "idx", "parquet")  # a person's own data, of which no preset can know
 SHIPPED = preset.flat(read_yaml("params.yaml"))
 SETTINGS = {name: preset.read_preset(name, ROOT) for name in PRESETS}
 Set = Callable[[Path, pytest.MonkeyPatch], Path]
@@ -172,7 +173,7 @@ def prepared(
 def test_a_preset_trains_a_step_of_its_reference_system(prepared: tuple[str, Path, Params]):
     name, root, params = prepared
     prepare_torch(params.base.seed, 1)
-    source = importlib.import_module(f"lightning_modules.{METHOD[name]}")
+    source = importlib.import_module(f"lightning_modules.methods.{METHOD[name]}")
     data = train_embedder.load_data(params, root, source)
     module = source.build(params, data)
     data.use_sampler(module.sampler(params.base.seed))

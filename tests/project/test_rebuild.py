@@ -12,18 +12,19 @@ from types import ModuleType
 
 import pytest
 
-from params import load_params
-from retrieval.catalog import Catalog
-from retrieval.images import decode_image, encode_png
-from sources import embedded
-from stages import lineage, rebuild
+from croquis.catalog.images import decode_image, encode_png
+from croquis.catalog.table import Catalog
+from croquis.cli import registry_lineage
+from croquis.params import load_params
+from croquis.registry import rebuild
+from croquis.registry.lineage import COMPLETE
+from croquis.registry.registry import Registry
+from croquis.registry.scratch_clone import CloneError
+from croquis.sources import rendered
+from croquis.tracking.tracking_store import PIPELINE_EXPERIMENT, STAGE_EXPERIMENT, Store, open_store
 from tests.project.forked_stages import forked_stages
 from tests.project.small_project import TINY, clone, commit, dvc, git, module
 from tests.registry_world import clear_environment
-from tracking.lineage import COMPLETE
-from tracking.registry import Registry
-from tracking.scratch_clone import CloneError
-from tracking.store import PIPELINE_EXPERIMENT, STAGE_EXPERIMENT, Store, open_store
 
 pytestmark = pytest.mark.slow
 
@@ -54,14 +55,14 @@ def say(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
 
 
 def write_source(folder: Path) -> None:
-    """Files of a person's own: the small embedded catalogue as pictures and a table, in the ignored data/source."""
+    """Files of a person's own: the small rendered catalogue as pictures and a table, in the ignored data/source."""
     params = load_params(folder / "params.yaml")
     source = folder / "data/source"
     source.mkdir(parents=True)
     with (source / "catalogue.csv").open("w", newline="") as stream:
         table = csv.DictWriter(stream, ["path", *CELLS])
         table.writeheader()
-        for row in embedded.rows(params.ingest.embedded, params.base.seed, workers=0):
+        for row in rendered.rows(params.ingest.rendered, params.base.seed, workers=0):
             path = f"{row['image_id']}.png"
             (source / path).parent.mkdir(exist_ok=True)
             (source / path).write_bytes(row["image"])
@@ -105,14 +106,14 @@ def test_a_version_knows_where_it_comes_from_and_what_came_from_there(
     version = Registry(open_store(folder), MODEL).named(CHAMPION)
     assert {name for name in COMPLETE if name in version.tags} == set(COMPLETE)
     assert version.tags["git.commit"] == made_at
-    said = say(lineage, folder, CHAMPION)
+    said = say(registry_lineage, folder, CHAMPION)
     keys, runs = json.loads(version.tags["dvc.stage_keys"]), json.loads(version.tags["stage_runs"])
     assert set(keys) == set(runs) > {"ingest", f"train_embedder@{METHOD}", f"evaluate@{METHOD}"}
     for fact in (made_at, version.tags["data.hash"], version.tags["environment.lock_hash"], *runs.values()):
         assert fact in said
     for name in (made_at[:7], version.bundle_hash, runs["ingest"], keys[f"index@{METHOD}"], version.tags["data.hash"]):
-        assert say(lineage, folder, name).strip() == str(version)
-    assert "no version of fashion-retriever came from" in say(lineage, folder, "0" * 40, code=1)
+        assert say(registry_lineage, folder, name).strip() == str(version)
+    assert "no version of fashion-retriever came from" in say(registry_lineage, folder, "0" * 40, code=1)
 
 
 def test_it_is_restored_from_the_cache_and_from_the_remote(
@@ -198,7 +199,7 @@ def test_what_cannot_be_rebuilt_is_refused_with_the_fix(
 ) -> None:
     folder, made_at = champion
     assert "has no alias 'challenger'; it has: champion" in module(
-        folder, "stages.rebuild", f"{MODEL}@challenger", code=1
+        folder, "croquis.registry.rebuild", f"{MODEL}@challenger", code=1
     )
     assert "is not fashion-retriever@ALIAS" in say(rebuild, folder, "other@champion", code=1)
     (tmp_path / "used").mkdir()
@@ -219,7 +220,7 @@ def test_a_fresh_clone_has_the_whole_ui_after_pull_and_sync(champion: tuple[Path
     dvc(fresh, "remote", "modify", "--local", "team", "url", str(folder.with_name(f"{folder.name}-remote")))
     git(fresh, "checkout", "-q", "HEAD", "--", ".")
     dvc(fresh, "pull", "-q")
-    said = module(fresh, "stages.sync")
+    said = module(fresh, "croquis.cli.sync")
     assert "is champion again" in said
     before, after = open_store(folder), open_store(fresh)
     lived, restored = contents(before), contents(after)

@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.real_sets import merged, real_set
-from params.loader import read_yaml
-from retrieval.catalog import Catalog
-from retrieval.files import write_json
-from retrieval.query import MODES
-from retrieval.retriever import Retriever
+from benchmarks.common.real_sets import merged, real_set
+from croquis.catalog.table import Catalog
+from croquis.files import write_json
+from croquis.params.loader import read_yaml
+from croquis.search.query import MODES
+from croquis.search.retriever import Retriever
 from stages import evaluate, index, ingest, sketch, train_embedder, train_gan, validate
 from tests.realdata.marks import MARKS, SHARED
 

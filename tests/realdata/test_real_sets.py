@@ -16,15 +16,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks.real_sets import REAL_SETS, RealSetError, merged, real_set
-from params.loader import parse_params, read_yaml
-from retrieval.catalog import Catalog
-from retrieval.encoder import load_encoder
-from retrieval.files import write_json
-from retrieval.images import decode_image, prepare_image, to_batch
+from benchmarks.common.real_sets import REAL_SETS, RealSetError, merged, real_set
+from croquis.catalog.images import decode_image, prepare_image, to_batch
+from croquis.catalog.table import Catalog
+from croquis.files import write_json
+from croquis.nets.encoder import load_encoder
+from croquis.params.loader import parse_params, read_yaml
+from croquis.tracking.record import RUNS, Record
 from stages import ingest, train_embedder, validate
 from tests.realdata.marks import MARKS, SHARED
-from tracking.record import RUNS, Record
 
 pytestmark = MARKS
 SIZE = 32

@@ -15,15 +15,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks.real_sets import merged
-from params.loader import read_yaml
-from retrieval.catalog import Catalog
-from retrieval.files import write_json
-from retrieval.images import decode_image
+from benchmarks.common.real_sets import merged
+from croquis.catalog.images import decode_image
+from croquis.catalog.table import Catalog
+from croquis.files import write_json
+from croquis.params.loader import read_yaml
+from croquis.tracking.record import RUNS, Record
 from stages import ingest, train_embedder, validate
 from tests.realdata.marks import MARKS, SHARED
 from tests.sources.cifar_files import CLASSES, write_cifar10
-from tracking.record import RUNS, Record
 
 PER_CLASS = 60
 pytestmark = MARKS

@@ -13,13 +13,13 @@ import pyarrow as pa
 import pytest
 from onnx import TensorProto, helper
 
-from retrieval.bundle import write_bundle
-from retrieval.codebooks import read_codebooks
-from retrieval.encoder import describe_encoder, load_encoder
-from retrieval.files import write_json
-from retrieval.images import encode_jpeg, prepare_image, to_batch
-from retrieval.index import build_index
-from retrieval.items import GALLERY_SCHEMA
+from croquis.bundle import write_bundle
+from croquis.bundle.gallery_table import GALLERY_SCHEMA
+from croquis.catalog.images import encode_jpeg, prepare_image, to_batch
+from croquis.files import write_json
+from croquis.index.build import build_index
+from croquis.index.coding import read_codebooks
+from croquis.nets.encoder import describe_encoder, load_encoder
 from tests.coded_nets import save_coded_encoder
 
 SIZE = 16

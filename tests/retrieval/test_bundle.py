@@ -13,13 +13,13 @@ import onnx
 import pyarrow as pa
 import pytest
 
-from retrieval.bundle import Bundle, BundleError, Manifest, write_bundle
-from retrieval.encoder import describe_histogram, load_encoder
-from retrieval.files import read_json, write_json
-from retrieval.histogram import HistogramEncoder
-from retrieval.index import build_index
-from retrieval.items import ItemsError
-from retrieval.onnx_session import ModelError
+from croquis.bundle import Bundle, BundleError, Manifest, write_bundle
+from croquis.bundle.gallery_table import ItemsError
+from croquis.files import read_json, write_json
+from croquis.index.build import build_index
+from croquis.nets.encoder import describe_histogram, load_encoder
+from croquis.nets.histogram_encoder import HistogramEncoder
+from croquis.nets.session import ModelError
 
 Make = Callable[..., Path]
 Parts = dict[str, Any]

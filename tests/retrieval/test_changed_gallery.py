@@ -11,21 +11,15 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from retrieval.bundle import write_bundle
-from retrieval.changed_gallery import ChangedGallery, Entry
-from retrieval.encoder import load_encoder
-from retrieval.images import ImageError, decode_image, encode_png, prepare_image, to_batch
-from retrieval.index import build_alike, build_index
-from retrieval.items import GALLERY_SCHEMA
-from retrieval.product import (
-    Product,
-    ProductPicture,
-    check_attributes,
-    check_item_id,
-    check_version,
-)
-from retrieval.query import Filters, QueryError
-from retrieval.retriever import Retriever
+from croquis.bundle import write_bundle
+from croquis.bundle.gallery_table import GALLERY_SCHEMA
+from croquis.catalog.images import ImageError, decode_image, encode_png, prepare_image, to_batch
+from croquis.catalog.product import Product, ProductPicture, check_attributes, check_item_id, check_version
+from croquis.index.build import build_alike, build_index
+from croquis.nets.encoder import load_encoder
+from croquis.search.changed_gallery import ChangedGallery, Entry
+from croquis.search.query import Filters, QueryError
+from croquis.search.retriever import Retriever
 
 NEW, DELETED, REPLACED = "shop/new é", "item-red-0", "item-blue-1"
 

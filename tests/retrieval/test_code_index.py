@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from retrieval.code_index import CodeIndex
-from retrieval.index import build_alike, build_index, load_index
-from retrieval.vector_index import VectorIndexError, faiss_threads
+from croquis.index.build import build_alike, build_index, load_index
+from croquis.index.code_index import CodeIndex
+from croquis.index.vector_index import VectorIndexError, faiss_threads
 
 HEADS = ["binary", "pq"]
 CODES = ["flat", "ivf"]

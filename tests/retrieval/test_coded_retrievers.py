@@ -10,19 +10,19 @@ from typing import Any
 import numpy as np
 import pytest
 
-from retrieval.bundle import Bundle, BundleError, write_bundle
-from retrieval.catalog import Catalog, CatalogWriter
-from retrieval.codebooks import read_codebooks
-from retrieval.encoder import load_encoder
-from retrieval.evaluation import EvaluationSettings, evaluate_split
-from retrieval.files import read_json, write_array, write_json
-from retrieval.images import encode_png, prepare_image, to_batch
-from retrieval.index import build_index
-from retrieval.metrics import average_precision_at_r
-from retrieval.onnx_session import ModelError
-from retrieval.query import Filters
-from retrieval.results import SplitResult, headline
-from retrieval.retriever import Retriever
+from croquis.bundle import Bundle, BundleError, write_bundle
+from croquis.catalog.images import encode_png, prepare_image, to_batch
+from croquis.catalog.table import Catalog, CatalogWriter
+from croquis.evaluation.evaluate_bundle import EvaluationSettings, evaluate_split
+from croquis.evaluation.metrics import average_precision_at_r
+from croquis.evaluation.results import SplitResult, headline
+from croquis.files import read_json, write_array, write_json
+from croquis.index.build import build_index
+from croquis.index.coding import read_codebooks
+from croquis.nets.encoder import load_encoder
+from croquis.nets.session import ModelError
+from croquis.search.query import Filters
+from croquis.search.retriever import Retriever
 
 HEADS = ["binary", "pq"]
 OTHER = {"symmetric": "asymmetric", "asymmetric": "symmetric"}

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from retrieval import codes
+from croquis.index import codes
 
 SHAPES = [(3, 16, 2), (7, 2, 3), (5, 4, 1), (8, 256, 4), (1, 8, 5), (9, 32, 2), (6, 64, 1), (3, 128, 3)]
 

@@ -7,10 +7,10 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from retrieval.catalog import Catalog, CatalogError, CatalogWriter
-from retrieval.evaluation import EvaluationSettings, evaluate_split
-from retrieval.protocol import ProtocolError, open_gallery
-from retrieval.retriever import Retriever
+from croquis.catalog.table import Catalog, CatalogError, CatalogWriter
+from croquis.evaluation.evaluate_bundle import EvaluationSettings, evaluate_split
+from croquis.evaluation.protocol import ProtocolError, open_gallery
+from croquis.search.retriever import Retriever
 from tests import evaluation_world as world
 
 SETTINGS = EvaluationSettings(depth=50, resamples=50, chunk=7, seed=3, edges="canny", edge_size=32)

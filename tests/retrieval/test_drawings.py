@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from retrieval.drawings import crop_to_ink, drawing_id, photo_of
+from croquis.catalog.drawings import crop_to_ink, drawing_id, photo_of
 
 
 @pytest.mark.parametrize("photo_id", ["a", "item-1/front", "of/of", "sketch-of/x"])

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from retrieval.edges import EDGE_METHODS, EdgeDescriptor, edge_map, without_specks
+from croquis.catalog.edge_maps import EDGE_METHODS, EdgeDescriptor, edge_map, without_specks
 
 Picture = npt.NDArray[np.uint8]
 

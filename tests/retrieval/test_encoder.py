@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from retrieval.classifier import AttributeClassifier
-from retrieval.encoder import OnnxEncoder, describe_encoder, describe_histogram, load_encoder
-from retrieval.files import read_json, write_json
-from retrieval.generator import Generator
-from retrieval.histogram import HistogramEncoder
-from retrieval.onnx_session import ModelError
+from croquis.files import read_json, write_json
+from croquis.nets.classifier import AttributeClassifier
+from croquis.nets.encoder import OnnxEncoder, describe_encoder, describe_histogram, load_encoder
+from croquis.nets.generator import Generator
+from croquis.nets.histogram_encoder import HistogramEncoder
+from croquis.nets.session import ModelError
 
 SIZE, SKETCH_SIZE = 16, 8
 

@@ -6,16 +6,23 @@ from math import comb
 import numpy as np
 import pytest
 
-from figures.evaluation_pictures import first_reranked
-from figures.rerank_sheet import rerank_sheet
-from retrieval.catalog import Catalog, CatalogWriter
-from retrieval.evaluation import EvaluationSettings, evaluate_split
-from retrieval.images import encode_png
-from retrieval.protocol import PAIRS, ProtocolError, open_gallery, open_queries
-from retrieval.ranking import label_blind_keys
-from retrieval.relevance import count_relevant, label_codes, own_rows
-from retrieval.results import headline
-from retrieval.retriever import Retriever
+from croquis.catalog.images import encode_png
+from croquis.catalog.table import Catalog, CatalogWriter
+from croquis.evaluation.evaluate_bundle import EvaluationSettings, evaluate_split
+from croquis.evaluation.protocol import (
+    PAIRS,
+    ProtocolError,
+    count_relevant,
+    label_codes,
+    open_gallery,
+    open_queries,
+    own_rows,
+)
+from croquis.evaluation.results import headline
+from croquis.figures.evaluation_pictures import first_reranked
+from croquis.figures.rerank_sheet import rerank_sheet
+from croquis.index.ranking import label_blind_keys
+from croquis.search.retriever import Retriever
 from tests import evaluation_world as world
 
 SETTINGS = EvaluationSettings(depth=50, resamples=200, chunk=7, seed=3, edges="canny", edge_size=32)

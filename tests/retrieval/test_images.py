@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from retrieval.images import (
+from croquis.catalog.images import (
     DecodeLimits,
     ImageError,
     crop,

@@ -9,10 +9,10 @@ import faiss
 import numpy as np
 import pytest
 
-from retrieval.dense_index import HnswIndex
-from retrieval.index import build_index, load_index
-from retrieval.ranking import label_blind_keys
-from retrieval.vector_index import VectorIndex, VectorIndexError, faiss_threads
+from croquis.index.build import build_index, load_index
+from croquis.index.dense import HnswIndex
+from croquis.index.ranking import label_blind_keys
+from croquis.index.vector_index import VectorIndex, VectorIndexError, faiss_threads
 
 DIM = 16
 SETTINGS = {"hnsw_links": 16, "hnsw_ef_search": 64, "ivf_lists": 8, "ivf_probes": 4, "pq_subspaces": 4, "pq_bits": 4}

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from retrieval import intervals
-from retrieval.intervals import bootstrap_interval, bootstrap_intervals, paired_gain, resampled_means
+from croquis.evaluation import bootstrap
+from croquis.evaluation.bootstrap import bootstrap_interval, bootstrap_intervals, paired_gain, resampled_means
 
 
 def clustered(rng, items=40, queries=4, spread=0.3):
@@ -53,7 +53,7 @@ def test_same_seed_same_interval_whatever_the_order_of_the_queries():
 def test_the_weights_do_not_depend_on_how_many_are_held_at_a_time(monkeypatch):
     values, items = clustered(np.random.default_rng(2))
     whole = resampled_means(values[:, None], items, 50, seed=4)
-    monkeypatch.setattr(intervals, "WEIGHTS_HELD", 3 * 40)
+    monkeypatch.setattr(bootstrap, "WEIGHTS_HELD", 3 * 40)
     np.testing.assert_allclose(resampled_means(values[:, None], items, 50, seed=4), whole)
 
 

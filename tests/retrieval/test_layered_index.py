@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from retrieval.exact_search import best_first, normalise, similarity
-from retrieval.index import build_index, load_index
-from retrieval.layered_index import LayeredIndex
-from retrieval.vector_index import FAISS, VectorIndex, VectorIndexError
+from croquis.index.build import build_index, load_index
+from croquis.index.exact import best_first, normalise, similarity
+from croquis.index.layered import LayeredIndex
+from croquis.index.vector_index import FAISS, VectorIndex, VectorIndexError
 
 DIM, OLD, NEW = 16, 120, 25
 LISTS = {"ivf_lists": 4, "ivf_probes": 4}

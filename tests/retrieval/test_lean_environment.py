@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from retrieval.silent_runtime import SILENT
-from serving.packaging import requirements
+from croquis.nets.session import SILENT
+from croquis.serving.mlflow_model.packaging import requirements
 from tests.evaluation_world import write_catalogue, write_histogram_bundle
 
 pytestmark = pytest.mark.slow
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.slow
 QUESTION = """
 import sys
 from pathlib import Path
-from retrieval.retriever import Retriever
+from croquis.search.retriever import Retriever
 hits = Retriever.load(sys.argv[1]).search(Path(sys.argv[2]).read_bytes(), k=3)
 heavy = {"torch", "pytorch_lightning", "mlflow", "dvc", "pandas", "pydantic"}
 assert not heavy & set(sys.modules), heavy & set(sys.modules)

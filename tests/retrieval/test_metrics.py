@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from retrieval import chance, metrics
+from croquis.evaluation import chance_levels, metrics
 
 
 @st.composite
@@ -118,7 +118,7 @@ def test_chance_levels_are_the_mean_over_every_order_of_the_gallery(size, releva
     counts = np.full(len(orders), relevant)
     reported_k = (1, 2, 5, 9)
     expected = metrics.metric_table(relevance, counts, reported_k)
-    levels = chance.chance_table(np.array([size]), np.array([relevant]), size, reported_k)
+    levels = chance_levels.chance_table(np.array([size]), np.array([relevant]), size, reported_k)
     assert set(levels) == set(expected)
     for name, level in levels.items():
         assert level == pytest.approx(expected[name].mean()), name
@@ -133,7 +133,7 @@ def test_chance_of_each_average_precision_is_the_mean_over_every_order(size, rel
     relevance = np.zeros((len(orders), size), dtype=bool)
     np.put_along_axis(relevance, orders, True, axis=1)
     values = metrics.metric_table(relevance, np.full(len(orders), relevant), (1,), average, normaliser)[average]
-    levels = chance.chance_table(np.array([size]), np.array([relevant]), size, (1,), average, normaliser)
+    levels = chance_levels.chance_table(np.array([size]), np.array([relevant]), size, (1,), average, normaliser)
     assert levels[average] == pytest.approx(values.mean())
 
 
@@ -144,16 +144,16 @@ def test_an_average_precision_of_no_known_name_is_refused(name):
 
 
 def test_chance_of_a_query_without_relevant_images_is_zero():
-    assert chance.chance_hit_at_k(np.array([3]), np.array([0]), 5)[0] == 0.0
-    assert chance.chance_average_precision_at_r(np.array([3]), np.array([0]))[0] == 0.0
+    assert chance_levels.chance_hit_at_k(np.array([3]), np.array([0]), 5)[0] == 0.0
+    assert chance_levels.chance_average_precision_at_r(np.array([3]), np.array([0]))[0] == 0.0
 
 
 def test_chance_averages_over_queries_with_different_galleries():
-    levels = chance.chance_table(np.array([10, 20, 10]), np.array([1, 2, 5]), 10, (1,))
+    levels = chance_levels.chance_table(np.array([10, 20, 10]), np.array([1, 2, 5]), 10, (1,))
     assert levels["hit@1"] == pytest.approx((0.1 + 0.1 + 0.5) / 3)
 
 
-@pytest.mark.parametrize("module", [metrics, chance])
+@pytest.mark.parametrize("module", [metrics, chance_levels])
 def test_the_worked_examples_of_the_docstrings_hold(module):
     result = doctest.testmod(module)
     assert result.attempted > 3

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from retrieval.images import encode_png
-from retrieval.query import MODES
-from retrieval.retriever import Retriever
+from croquis.catalog.images import encode_png
+from croquis.search.query import MODES
+from croquis.search.retriever import Retriever
 
 
 def scribble(seed: int) -> np.ndarray:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from retrieval.neighbours import alpha_qe_scores, k_reciprocal_scores, unit_rows
+from croquis.rerank.neighbours import alpha_qe_scores, k_reciprocal_scores, unit_rows
 
 
 def at(*degrees: float) -> np.ndarray:

@@ -9,22 +9,24 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from retrieval import answering, metrics
-from retrieval.catalog import Catalog, CatalogWriter
-from retrieval.evaluation import EvaluationSettings, evaluate_split
-from retrieval.images import encode_png
-from retrieval.index import build_index
-from retrieval.protocol import (
+from croquis.catalog.images import encode_png
+from croquis.catalog.table import Catalog, CatalogWriter
+from croquis.evaluation import metrics, ranked_answers
+from croquis.evaluation.evaluate_bundle import EvaluationSettings, evaluate_split
+from croquis.evaluation.protocol import (
     INSTANCE,
     PAIRS,
     PROTOCOLS,
     ProtocolError,
+    count_relevant,
+    label_codes,
     open_gallery,
     open_queries,
+    own_rows,
 )
-from retrieval.ranking import RankedLists, label_blind_keys, relevance_of
-from retrieval.relevance import count_relevant, label_codes, own_rows
-from retrieval.retriever import Retriever
+from croquis.index.build import build_index
+from croquis.index.ranking import RankedLists, label_blind_keys, relevance_of
+from croquis.search.retriever import Retriever
 from tests import evaluation_world as world
 
 SETTINGS = EvaluationSettings(depth=50, resamples=50, chunk=7, seed=3, edges="canny", edge_size=32)
@@ -129,9 +131,9 @@ def test_shuffling_the_database_changes_no_metric_though_all_is_tied(tied, proto
 @pytest.mark.parametrize("protocol", CASES, ids=lambda protocol: protocol.name)
 def test_the_memory_held_at_a_time_changes_no_metric(tied, protocol, monkeypatch):
     plain = evaluate(tied[0], protocol).summary()
-    monkeypatch.setattr(answering, "CELLS", 150)
+    monkeypatch.setattr(ranked_answers, "CELLS", 150)
     seen = []
-    monkeypatch.setattr(answering, "ranked_lists", spy(answering.ranked_lists, seen))
+    monkeypatch.setattr(ranked_answers, "ranked_lists", spy(ranked_answers.ranked_lists, seen))
     assert evaluate(tied[0], protocol, chunk=64).summary() == plain
     assert max(seen) == max(1, min(64, 150 // protocol.list_depth(50, 80 if protocol.gallery == "split" else 70)))
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from retrieval.ranking import NO_ROW, RankedLists, drop_rows, label_blind_keys, relevance_of
+from croquis.index.ranking import NO_ROW, RankedLists, drop_rows, label_blind_keys, relevance_of
 
 
 def lists(rows, scores):

@@ -11,12 +11,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from retrieval.overlap import OVERLAPS, RerankError, inverse_frequencies
-from retrieval.ranking import RankedLists
-from retrieval.rerank import SharedAttributes, relative_scores
-from retrieval.rerank_block import RerankBlock
-from retrieval.rerank_chain import Chain, Moves
-from retrieval.rerank_steps import Asked, Known
+from croquis.index.ranking import RankedLists
+from croquis.rerank.attributes import SharedAttributes, relative_scores
+from croquis.rerank.chain import Chain, Moves
+from croquis.rerank.overlap import OVERLAPS, RerankError, inverse_frequencies
+from croquis.rerank.rerank_settings import RerankBlock
+from croquis.rerank.steps import Asked, Known
 
 NAMES = [f"attribute:{number}" for number in range(8)]
 GALLERY = 40

@@ -11,12 +11,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from retrieval.overlap import LEVELS, Overlap, RerankError, to_bytes
-from retrieval.ranking import RankedLists
-from retrieval.rerank import SharedAttributes, Weighing
-from retrieval.rerank_block import STEPS, RerankBlock
-from retrieval.rerank_chain import Chain, by_attributes
-from retrieval.rerank_steps import Asked, Known
+from croquis.index.ranking import RankedLists
+from croquis.rerank.attributes import SharedAttributes, Weighing
+from croquis.rerank.chain import Chain, by_attributes
+from croquis.rerank.overlap import LEVELS, Overlap, RerankError, to_bytes
+from croquis.rerank.rerank_settings import STEPS, RerankBlock
+from croquis.rerank.steps import Asked, Known
 
 NAMES = tuple(f"attribute:{number}" for number in range(6))
 GALLERY, DIM = 40, 5

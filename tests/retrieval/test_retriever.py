@@ -13,15 +13,15 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from retrieval.classifier import AttributeClassifier
-from retrieval.files import read_json, write_json
-from retrieval.images import ImageError, encode_jpeg, encode_png, prepare_image, to_batch
-from retrieval.index import build_index
-from retrieval.items import PROBABILITIES, ItemsError
-from retrieval.overlap import to_bytes
-from retrieval.query import Filters, QueryError
-from retrieval.ranking import label_blind_keys
-from retrieval.retriever import Hit, Retriever
+from croquis.bundle.gallery_table import PROBABILITIES, ItemsError
+from croquis.catalog.images import ImageError, encode_jpeg, encode_png, prepare_image, to_batch
+from croquis.files import read_json, write_json
+from croquis.index.build import build_index
+from croquis.index.ranking import label_blind_keys
+from croquis.nets.classifier import AttributeClassifier
+from croquis.rerank.overlap import to_bytes
+from croquis.search.query import Filters, QueryError
+from croquis.search.retriever import Hit, Retriever
 
 Make = Callable[..., Path]
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
-from benchmarks.engines import Server, milvus_server, missing, running
-from retrieval.stores import Stores, open_stores
+from benchmarks.events.event_engines import Server, milvus_server, missing, running
+from croquis.store.versions import Stores, open_stores
 from tests.scale.sample import ENGINES, Engine
 
 

@@ -9,14 +9,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from retrieval.bundle import Bundle, write_bundle
-from retrieval.catalog import Catalog, CatalogWriter
-from retrieval.codebooks import read_codebooks
-from retrieval.encoder import describe_encoder, describe_histogram, load_encoder
-from retrieval.files import write_json
-from retrieval.images import crop, decode_image, prepare_image, to_batch
-from retrieval.index import build_index
-from retrieval.items import GALLERY_SCHEMA, Items
+from croquis.bundle import Bundle, write_bundle
+from croquis.bundle.gallery_table import GALLERY_SCHEMA, Items
+from croquis.catalog.images import crop, decode_image, prepare_image, to_batch
+from croquis.catalog.table import Catalog, CatalogWriter
+from croquis.files import write_json
+from croquis.index.build import build_index
+from croquis.index.coding import read_codebooks
+from croquis.nets.encoder import describe_encoder, describe_histogram, load_encoder
 from tests.coded_nets import save_coded_encoder
 from tests.evaluation_world import RERANK, SIZE, encoder, rows
 

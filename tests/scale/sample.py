@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from benchmarks.engines import Server
-from retrieval.query import Filters
-from retrieval.vector_store import Match, StoredImage, StoreSpec
+from benchmarks.events.event_engines import Server
+from croquis.search.query import Filters
+from croquis.store.vector_store import Match, StoredImage, StoreSpec
 
 ENGINES = {"faiss": (), "milvus-lite": (pytest.mark.slow,), "milvus-server": (pytest.mark.slow,)}
 DIM = 16

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from itertools import count
 
-from retrieval.stores import open_stores
+from croquis.store.versions import open_stores
 from tests.scale.sample import SPEC, image, vectors
 
 TEN = 10

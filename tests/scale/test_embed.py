@@ -1,4 +1,4 @@
-"""`python -m stages.embed` in one process: what it writes, what it goes on with, and what it refuses."""
+"""`python -m croquis.cli.embed` in one process: what it writes, what it goes on with, and what it refuses."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from embedding.embedder import Embedder, Job
-from embedding.places import EmbedError, open_place
-from embedding.run import embed, embed_local
-from embedding.shard_file import Record
-from embedding.shards import Shard
-from retrieval.bundle import Bundle
-from retrieval.catalog import Catalog
-from retrieval.code_index import CodeIndex
-from retrieval.exact_search import normalise
-from retrieval.images import crop, decode_image
-from retrieval.nets import AT_A_TIME
-from retrieval.retriever import Retriever
-from retrieval.stores import open_stores
-from stages.embed import main
+from croquis.bulk.places import EmbedError, open_place
+from croquis.bulk.run import embed, embed_local
+from croquis.bulk.shard_embedder import Embedder, Job
+from croquis.bulk.shard_file import Record
+from croquis.bulk.shards import Shard
+from croquis.bundle import Bundle
+from croquis.catalog.images import crop, decode_image
+from croquis.catalog.table import Catalog
+from croquis.cli.embed import main
+from croquis.index.code_index import CodeIndex
+from croquis.index.exact import normalise
+from croquis.search.bundle_nets import AT_A_TIME
+from croquis.search.retriever import Retriever
+from croquis.store.versions import open_stores
 from tests.scale.embed_world import (
     HEADS,
     SHARD_ROWS,
@@ -247,7 +247,7 @@ def test_a_store_is_filled_without_embedding_twice(
     """What it holds is what the bundle's index holds, to the bit."""
     bundle, uri = bundles[head], f"faiss:{tmp_path / 'store'}"
     assert run(bundle, catalog.folder, tmp_path / "out", "--only", "domain=shop") == 0
-    monkeypatch.setattr("stages.embed.embed_local", None)  # nothing is left for it
+    monkeypatch.setattr("croquis.cli.embed.embed_local", None)  # nothing is left for it
     assert run(bundle, catalog.folder, tmp_path / "out", "--only", "domain=shop", "--store", uri) == 0
     stores = open_stores(uri)
     kept = {
@@ -293,7 +293,7 @@ def test_a_call_that_never_returns_ends_the_process():
     """What no loop of ours can do: the main thread sits in a call, here in one that holds no lock, as Ray's do."""
     script = (
         "import time\n"
-        "from embedding.watchdog import Watchdog\n"
+        "from croquis.bulk.watchdog import Watchdog\n"
         "with Watchdog(2, 'it hangs') as dog:\n"
         "    for _ in range(4): time.sleep(0.1); dog.turn(); print('turn', flush=True)\n"
         "    time.sleep(600)\n"

@@ -13,14 +13,14 @@ from typing import Any
 
 import pytest
 
-from embedding import ray_engine
-from embedding.embedder import Embedder, Job
-from embedding.places import EmbedError, open_place
-from embedding.ray_engine import RayEngine, ray_session
-from embedding.run import embed, embed_local
-from embedding.shard_file import Record
-from embedding.shards import Shard, find_shards
-from retrieval.bundle import Bundle
+from croquis.bulk import ray_engine
+from croquis.bulk.places import EmbedError, open_place
+from croquis.bulk.ray_engine import RayEngine, ray_session
+from croquis.bulk.run import embed, embed_local
+from croquis.bulk.shard_embedder import Embedder, Job
+from croquis.bulk.shard_file import Record
+from croquis.bulk.shards import Shard, find_shards
+from croquis.bundle import Bundle
 from tests.scale.embed_world import SHARDS, contents, write_catalogue, write_tiny_bundle
 
 pytestmark = [pytest.mark.scale, pytest.mark.slow, pytest.mark.usefixtures("cluster")]

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from params import load_params
-from retrieval.product import Product, ProductPicture
-from retrieval.retriever import Retriever
-from retrieval.stores import Stores, open_stores
-from retrieval.vector_store import Stored, StoredImage, StoreError, StoreSpec, VectorStore
-from serving.ingest.command import store_of
-from serving.ingest.event import EventError, ProductEvent, event_body, parse_event
-from serving.ingest.handler import Handler
+from croquis.catalog.product import Product, ProductPicture
+from croquis.events.event import EventError, ProductEvent, event_body, parse_event
+from croquis.events.event_command import store_of
+from croquis.events.handler import Handler
+from croquis.params import load_params
+from croquis.search.retriever import Retriever
+from croquis.store.vector_store import Stored, StoredImage, StoreError, StoreSpec, VectorStore
+from croquis.store.versions import Stores, open_stores
 from tests.retrieval import conftest as tiny
 from tests.serving.conftest import photo, write_tiny_bundle
 

@@ -9,19 +9,19 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.engines import missing, nats_server, running
-from benchmarks.ingest_plan import faultless, plan
-from params import load_params
-from retrieval.retriever import Retriever
-from retrieval.stores import open_stores
-from retrieval.vector_store import StoreError
-from serving.ingest.command import store_of
-from serving.ingest.consumer import Ingest
-from serving.ingest.event import ProductEvent, event_body
-from serving.ingest.feed import catalogue_events
-from serving.ingest.handler import Handler, Outcome
-from serving.ingest.meter import OUTCOMES, IngestMeter
-from serving.ingest.stream import Message, Stream, StreamError, open_stream
+from benchmarks.events.event_engines import missing, nats_server, running
+from benchmarks.events.ingest_plan import faultless, plan
+from croquis.events.consumer import Ingest
+from croquis.events.event import ProductEvent, event_body
+from croquis.events.event_command import store_of
+from croquis.events.event_meter import OUTCOMES, IngestMeter
+from croquis.events.feed import catalogue_events
+from croquis.events.handler import Handler, Outcome
+from croquis.events.stream import Message, Stream, StreamError, open_stream
+from croquis.params import load_params
+from croquis.search.retriever import Retriever
+from croquis.store.vector_store import StoreError
+from croquis.store.versions import open_stores
 from tests.scale.test_events import upsert
 from tests.serving.conftest import write_tiny_bundle
 
@@ -107,7 +107,7 @@ def test_a_batch_that_was_given_up_is_not_passed_over(
     open_it: Callable[[], Stream], retriever: Retriever, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The dead-letter topic takes nothing for as long as a batch is tried: its bad event is not lost to the next commit."""
-    monkeypatch.setattr("serving.ingest.consumer.TRIES", 2)
+    monkeypatch.setattr("croquis.events.consumer.TRIES", 2)
     stream, meter, asked, dead = open_it(), IngestMeter(), [], []
     stream.send([("bad", b"{"), ("b", event_body(upsert("b", 1, "blue-03")))])
     keep = stream.reject
@@ -186,8 +186,8 @@ def test_a_stream_that_is_none_is_refused() -> None:
 
 def test_a_catalogue_becomes_one_event_per_product() -> None:
     params = load_params()
-    small = params.ingest.embedded.model_copy(update={"items": 20})
-    params = params.model_copy(update={"ingest": params.ingest.model_copy(update={"embedded": small})})
+    small = params.ingest.rendered.model_copy(update={"items": 20})
+    params = params.model_copy(update={"ingest": params.ingest.model_copy(update={"rendered": small})})
     events = list(catalogue_events(params, 7))
     assert len({event.item_id for event in events}) == len(events) == 20
     assert {event.version for event in events} == {7}
@@ -196,9 +196,9 @@ def test_a_catalogue_becomes_one_event_per_product() -> None:
 
 @pytest.mark.skipif("nats" in missing(), reason=missing().get("nats", ""))
 def test_nothing_is_lost_or_doubled_under_kill_9(retriever: Retriever, tmp_path: Path) -> None:
-    """The small form of `python -m benchmarks.ingest_kills`."""
+    """The small form of `python -m benchmarks.events.ingest_kills`."""
     pytest.importorskip("nats", reason="nats-py is not installed: pip install '.[scale]'")
-    from benchmarks.ingest_kills import Campaign
+    from benchmarks.events.ingest_kills import Campaign
 
     made = plan(240, bad=0.03, disorder=0.05, seed=3)
     assert len(made.bad) > 3

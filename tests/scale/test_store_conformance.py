@@ -9,13 +9,13 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from retrieval.milvus_store import MilvusStore
-from retrieval.query import Filters
-from retrieval.ranking import label_blind_keys
-from retrieval.store_snapshot import load_snapshot, save_snapshot
-from retrieval.stored_items import ItemState, apply, known_versions
-from retrieval.stores import Stores, open_stores
-from retrieval.vector_store import StoredImage, StoreError, StoreSpec, VectorStore
+from croquis.index.ranking import label_blind_keys
+from croquis.search.query import Filters
+from croquis.store.milvus_store import MilvusStore
+from croquis.store.products import ItemState, apply, known_versions
+from croquis.store.snapshot import load_snapshot, save_snapshot
+from croquis.store.vector_store import StoredImage, StoreError, StoreSpec, VectorStore
+from croquis.store.versions import Stores, open_stores
 from tests.scale.sample import AWKWARD, DIM, IMAGES, SPEC, Engine, found, image, nearest, passes, vectors
 
 pytestmark = pytest.mark.scale

@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 from starlette.testclient import TestClient
 
-from retrieval.bundle import Bundle
-from retrieval.store_fill import fill
-from retrieval.stores import open_stores
-from serving.app import create_app
-from serving.settings import Settings
-from serving.sources import BundleSource
+from croquis.bundle import Bundle
+from croquis.serving.app import create_app
+from croquis.serving.models.bundle_sources import BundleSource
+from croquis.serving.server_settings import Settings
+from croquis.store.fill import fill
+from croquis.store.versions import open_stores
 from tests.retrieval import conftest as tiny
 from tests.scale.sample import Engine
 from tests.serving.conftest import write_tiny_bundle

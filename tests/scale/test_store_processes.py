@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from retrieval.milvus_store import MilvusStore
-from retrieval.stores import open_stores
-from retrieval.vector_store import StoreError
+from croquis.store.milvus_store import MilvusStore
+from croquis.store.vector_store import StoreError
+from croquis.store.versions import open_stores
 from tests.scale.sample import SPEC, Engine, found, image, vectors
 from tests.scale.store_writer import TEN, written
 
@@ -64,7 +64,7 @@ def test_closing_gives_up_the_lock(engine: Engine) -> None:
     stores = open_stores(engine.uri, "locks")
     version = stores.create(SPEC).name
     opens = (
-        "from retrieval.stores import open_stores\n"
+        "from croquis.store.versions import open_stores\n"
         f"open_stores({engine.uri!r}, 'locks').open({SPEC.bundle!r}, {version!r})"
     )
 

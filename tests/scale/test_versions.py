@@ -1,4 +1,4 @@
-"""`python -m serving.versions`: what deploy/README.md does with the versions of a store."""
+"""`python -m croquis.cli.store_versions`: what deploy/README.md does with the versions of a store."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from retrieval.bundle import Bundle
-from retrieval.stores import open_stores
-from retrieval.vector_store import StoredImage
-from serving import versions
+from croquis.bundle import Bundle
+from croquis.cli import store_versions
+from croquis.store.vector_store import StoredImage
+from croquis.store.versions import open_stores
 from tests.serving.conftest import write_tiny_bundle
 
 pytestmark = pytest.mark.scale
@@ -30,7 +30,7 @@ def uri(tmp_path: Path) -> str:
 @pytest.fixture
 def say(uri: str, capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
     def run(*arguments: str) -> str:
-        versions.main(["--store", uri, *arguments])
+        store_versions.main(["--store", uri, *arguments])
         return capsys.readouterr().out.strip()
 
     return run

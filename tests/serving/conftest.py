@@ -15,16 +15,16 @@ import uvicorn
 from PIL import Image
 from starlette.testclient import TestClient
 
-from retrieval.bundle import write_bundle
-from retrieval.encoder import load_encoder
-from retrieval.images import encode_png, prepare_image, to_batch
-from retrieval.index import build_index
-from retrieval.items import GALLERY_SCHEMA
-from retrieval.retriever import Retriever
-from serving.app import create_app
-from serving.command import listening_socket
-from serving.settings import Settings
-from serving.sources import BundleSource
+from croquis.bundle import write_bundle
+from croquis.bundle.gallery_table import GALLERY_SCHEMA
+from croquis.catalog.images import encode_png, prepare_image, to_batch
+from croquis.index.build import build_index
+from croquis.nets.encoder import load_encoder
+from croquis.search.retriever import Retriever
+from croquis.serving.app import create_app
+from croquis.serving.command import listening_socket
+from croquis.serving.models.bundle_sources import BundleSource
+from croquis.serving.server_settings import Settings
 from tests.retrieval import conftest as tiny
 
 Serve = Callable[..., TestClient]

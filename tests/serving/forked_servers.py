@@ -16,12 +16,12 @@ from tests.serving.server_process import REPOSITORY
 
 STARTER = """
 import json, os, signal, sys
-import serving.command
+import croquis.serving.command
 signal.signal(signal.SIGCHLD, signal.SIG_IGN)
 for line in sys.stdin:
     pid = os.fork()
     if pid == 0:
-        serving.command.main(json.loads(line))
+        croquis.serving.command.main(json.loads(line))
         os._exit(0)
     print("pid", pid, flush=True)
 """

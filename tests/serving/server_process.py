@@ -19,7 +19,7 @@ STARTER = """
 import atexit, json, signal, sys
 from pathlib import Path
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-atexit.register(lambda: Path(sys.argv[1]).write_text(json.dumps(sorted({m.split('.')[0] for m in sys.modules}))))
+atexit.register(lambda: Path(sys.argv[1]).write_text(json.dumps(sorted({'.'.join(m.split('.')[:n]) for m in sys.modules for n in (1, 2)}))))
 module, *arguments = sys.argv[2:]
 __import__(module)
 sys.modules[module].main(arguments)
@@ -60,7 +60,7 @@ class ServerProcess:
 
 @contextlib.contextmanager
 def server_process(
-    tmp_path: Path, *arguments: str, module: str = "serving.command", cwd: Path = REPOSITORY, **variables: str
+    tmp_path: Path, *arguments: str, module: str = "croquis.serving.command", cwd: Path = REPOSITORY, **variables: str
 ) -> Iterator[ServerProcess]:
     """Starts `module`'s main with `arguments` on a free port and waits until it listens."""
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "OMP_WAIT_POLICY": "passive", **variables}

@@ -9,10 +9,10 @@ import logging
 import pytest
 from starlette.requests import Request
 
-from serving.access import Gatekeeper
-from serving.meter import Meter
-from serving.problems import Problem
-from serving.settings import Access, Settings, SettingsError, access_from_environment
+from croquis.serving.answers.problems import Problem
+from croquis.serving.limits.access import Gatekeeper
+from croquis.serving.limits.http_meter import Meter
+from croquis.serving.server_settings import Access, Settings, SettingsError, access_from_environment
 from tests.serving.conftest import Serve, photo
 
 KEYS = {"shop": "the-key-of-the-shop", "app": "the-key-of-the-app!"}
@@ -65,7 +65,7 @@ def test_the_log_holds_neither_keys_nor_pictures(serve: Serve, caplog: pytest.Lo
         client.post("/search?secret=query", headers={"x-api-key": KEYS["shop"]}, files={"image": photo()})
         client.post("/search", headers={"x-api-key": "wrong-key-that-somebody-sent"}, files={"image": photo()})
         client.post("/admin/reload", headers={"authorization": "Bearer the-token-of-the-admin"})
-    lines = [record for record in caplog.records if record.name.startswith("serving")]
+    lines = [record for record in caplog.records if record.name.startswith("croquis.serving")]
     text = " ".join(record.getMessage() for record in lines)
     for secret in (*KEYS.values(), "wrong-key", "the-token", "secret", "PNG"):
         assert secret not in text

@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from retrieval.retriever import Retriever
-from serving.batching import Batcher, batched
-from serving.command import parser, settings_of
-from serving.loaded import load_model
-from serving.settings import Settings
+from croquis.search.retriever import Retriever
+from croquis.serving.command import parser, settings_of
+from croquis.serving.models.batching import Batcher, batched
+from croquis.serving.models.served_model import load_model
+from croquis.serving.server_settings import Settings
 from tests.retrieval.conftest import gallery_rows, picture_of
 from tests.serving.conftest import Serve, photo
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from starlette.testclient import TestClient
 
-from retrieval.retriever import Retriever
+from croquis.search.retriever import Retriever
 from tests.retrieval.conftest import gallery_rows
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from retrieval.product import Product, ProductPicture
-from serving.change_log import FILE, Change, ChangeLog, ChangeLogError
+from croquis.catalog.product import Product, ProductPicture
+from croquis.serving.changes.change_log import FILE, Change, ChangeLog, ChangeLogError
 
 
 def product(item_id: str, *files: bytes, category: str = "dress") -> Product:

@@ -15,14 +15,14 @@ import numpy as np
 import pytest
 from starlette.testclient import TestClient
 
-from retrieval.images import encode_png
-from retrieval.product import Product, ProductPicture
-from serving.app import create_app
-from serving.change_log import ChangeLog, ChangeLogError
-from serving.client import AsyncClient, Client, ServerError
-from serving.command import main
-from serving.settings import Access, Limits, Settings
-from serving.sources import BundleSource, SourceError
+from croquis.catalog.images import encode_png
+from croquis.catalog.product import Product, ProductPicture
+from croquis.serving.app import create_app
+from croquis.serving.changes.change_log import ChangeLog, ChangeLogError
+from croquis.serving.client import AsyncClient, Client, ServerError
+from croquis.serving.command import main
+from croquis.serving.models.bundle_sources import BundleSource, SourceError
+from croquis.serving.server_settings import Access, Limits, Settings
 from tests.serving.conftest import Serve, listening, photo, write_tiny_bundle
 from tests.serving.test_operations import ADMIN, TOKEN, replace_bundle
 
@@ -295,10 +295,12 @@ def test_a_kept_picture_that_cannot_be_read_any_more_is_named(bundle: Path, tmp_
 
 
 def test_the_log_tells_changes_from_searches(client: TestClient, caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level("INFO", "serving.access"):
+    with caplog.at_level("INFO", "croquis.serving.limits.access"):
         put(client, NEW, picture(1))
         found(client, picture(1))
-    entries = [json.loads(record.message) for record in caplog.records if record.name == "serving.access"]
+    entries = [
+        json.loads(record.message) for record in caplog.records if record.name == "croquis.serving.limits.access"
+    ]
     assert [(entry["method"], entry["path"], entry["client"]) for entry in entries] == [
         ("PUT", f"/items/{NEW}", "(admin)"),
         ("POST", "/search", "testclient"),

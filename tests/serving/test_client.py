@@ -13,13 +13,13 @@ import httpx
 import pyarrow as pa
 import pytest
 
-from retrieval.items import GALLERY_SCHEMA
-from retrieval.retriever import Retriever
-from serving.answers import SearchAnswer
-from serving.app import create_app
-from serving.client import AsyncClient, Client, ServerError
-from serving.settings import Access, Settings
-from serving.sources import BundleSource
+from croquis.bundle.gallery_table import GALLERY_SCHEMA
+from croquis.search.retriever import Retriever
+from croquis.serving.answers.answer_models import SearchAnswer
+from croquis.serving.app import create_app
+from croquis.serving.client import AsyncClient, Client, ServerError
+from croquis.serving.models.bundle_sources import BundleSource
+from croquis.serving.server_settings import Access, Settings
 from tests.retrieval.conftest import gallery_rows
 from tests.serving.conftest import listening, photo, write_tiny_bundle
 
@@ -123,6 +123,6 @@ def test_what_stands_between_may_answer_in_its_own_way() -> None:
 
 
 def test_the_client_needs_nothing_of_the_server() -> None:
-    script = "import sys, serving.client; print(*sorted({name.split('.')[0] for name in sys.modules}))"
+    script = "import sys, croquis.serving.client; print(*sorted({name.split('.')[0] for name in sys.modules}))"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert not {"faiss", "onnxruntime", "fastapi", "uvicorn", "PIL", "numpy", "mlflow"} & set(done.stdout.split())

@@ -9,9 +9,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from retrieval.retriever import Retriever
-from serving.client import Client
-from serving.settings import Limits
+from croquis.search.retriever import Retriever
+from croquis.serving.client import Client
+from croquis.serving.server_settings import Limits
 from tests.serving.conftest import photo
 from tests.serving.hostile_bodies import FORM, Body, form, hostile_bodies, largest_pictures
 from tests.serving.server_process import server_process

@@ -11,8 +11,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from retrieval.product import picture_id
-from serving.client import Client, ServerError
+from croquis.catalog.product import picture_id
+from croquis.serving.client import Client, ServerError
 from tests.serving.forked_servers import ForkedServers
 from tests.serving.test_changes import picture
 from tests.serving.test_operations import TOKEN

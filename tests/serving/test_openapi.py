@@ -12,9 +12,9 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as drawing
 from hypothesis import strategies as st
 
-from serving.app import create_app
-from serving.settings import Access, Settings
-from serving.sources import BundleSource
+from croquis.serving.app import create_app
+from croquis.serving.models.bundle_sources import BundleSource
+from croquis.serving.server_settings import Access, Settings
 from tests.serving.conftest import listening, photo
 from tests.serving.test_operations import ADMIN, TOKEN
 

@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 from starlette.testclient import TestClient
 
-from retrieval.bundle import Bundle
-from serving.fleet import Fleet
-from serving.meter import Meter
-from serving.settings import Access, Settings
-from serving.sources import BundleSource, SourceError
+from croquis.bundle import Bundle
+from croquis.serving.limits.http_meter import Meter
+from croquis.serving.models.bundle_sources import BundleSource, SourceError
+from croquis.serving.models.fleet import Fleet
+from croquis.serving.server_settings import Access, Settings
 from tests.serving.conftest import Serve, photo, write_tiny_bundle
 
 TOKEN = "a-token-of-the-admin"

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from starlette.testclient import TestClient
 
-from serving.settings import Settings
+from croquis.serving.server_settings import Settings
 from tests.serving.conftest import Serve
 
 INDEX = (

@@ -9,9 +9,9 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from retrieval.catalog import Catalog
-from serving.answers import Result
-from serving.client import Client
+from croquis.catalog.table import Catalog
+from croquis.serving.answers.answer_models import Result
+from croquis.serving.client import Client
 from tests.registry_world import MODEL, OUTSIDE, begun_project
 from tests.serving.mlflow_process import mlflow_serving, post
 from tests.serving.server_process import server_process

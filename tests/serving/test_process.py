@@ -13,9 +13,9 @@ import pytest
 import uvicorn
 from PIL import Image
 
-from retrieval.retriever import Retriever
-from serving.client import Client
-from serving.command import listening_socket, main
+from croquis.search.retriever import Retriever
+from croquis.serving.client import Client
+from croquis.serving.command import listening_socket, main
 from tests.registry_world import MODEL, OUTSIDE, begun_project
 from tests.serving.conftest import as_file, photo
 from tests.serving.server_process import server_process
@@ -31,13 +31,13 @@ def test_a_bundle_is_served_without_torch_and_without_mlflow(bundle: Path, tmp_p
             assert client.similar("item-red-0").results
         server.end()
         assert {"faiss", "onnxruntime", "uvicorn"} <= server.modules
-        assert not (HEAVY | {"mlflow", "tracking", "params", "stages"}) & server.modules
+        assert not (HEAVY | {"mlflow", "croquis.tracking", "croquis.params", "stages"}) & server.modules
 
 
 def test_make_serve_answers_with_the_champion(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
     root = begun_project(tmp_path_factory)
     outside = dict.fromkeys(OUTSIDE, "")
-    with server_process(tmp_path, module="stages.serve", cwd=root, **outside) as server:
+    with server_process(tmp_path, module="croquis.cli.serve", cwd=root, **outside) as server:
         with Client(server.address) as client:
             (model,) = client.version().models
             assert (model.name, model.version, model.label) == (MODEL, "1", "champion")
@@ -79,7 +79,7 @@ def test_a_request_that_has_begun_is_answered_before_the_end(bundle: Path, tmp_p
 
 def test_answers_are_sent_at_once() -> None:
     with (
-        listening_socket(uvicorn.Config("serving.app", port=0)) as listener,
+        listening_socket(uvicorn.Config("croquis.serving.app", port=0)) as listener,
         socket.create_connection(listener.getsockname()),
         listener.accept()[0] as connection,
     ):

@@ -13,12 +13,12 @@ import pandas as pd
 import pytest
 from mlflow.exceptions import MlflowException
 
-from retrieval.retriever import Retriever
-from serving.packaging import requirements
-from serving.smoke import SmokeError, smoke_load
+from croquis.search.retriever import Retriever
+from croquis.serving.mlflow_model.packaging import requirements
+from croquis.serving.mlflow_model.smoke import SmokeError, smoke_load
+from croquis.tracking.tracking_store import open_store
 from tests.registry_world import MODEL, REPOSITORY, begun_project, clear_environment
 from tests.serving.mlflow_process import mlflow_serving, post
-from tracking.store import open_store
 
 URI = f"models:/{MODEL}@champion"
 MOST = 64

@@ -11,20 +11,20 @@ from typing import Self
 import httpx
 import pytest
 
-from retrieval.bundle import Bundle
-from retrieval.store_fill import fill
-from retrieval.stores import open_stores
-from serving.answers import ModelName
-from serving.app import create_app
-from serving.client import Client
-from serving.registry_source import RegistrySource
-from serving.settings import Access, Settings
-from serving.sources import SourceError
-from stages.promote import main as promote_command
+from croquis.bundle import Bundle
+from croquis.cli.promote import main as promote_command
+from croquis.registry.promotion import rollback
+from croquis.serving.answers.answer_models import ModelName
+from croquis.serving.app import create_app
+from croquis.serving.client import Client
+from croquis.serving.models.bundle_sources import SourceError
+from croquis.serving.models.registry_source import RegistrySource
+from croquis.serving.server_settings import Access, Settings
+from croquis.store.fill import fill
+from croquis.store.versions import open_stores
 from tests.registry_world import MODEL, Project, begun_project, copied
 from tests.serving.conftest import listening, photo
 from tests.serving.test_operations import ADMIN, TOKEN, wait_for
-from tracking.promotion import rollback
 
 URI = f"models:/{MODEL}@champion"
 CLIENTS = 4

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from starlette.testclient import TestClient
 
-from retrieval.images import decode_image, encode_png
-from retrieval.retriever import Filters, Retriever
+from croquis.catalog.images import decode_image, encode_png
+from croquis.search.retriever import Filters, Retriever
 from tests.retrieval.conftest import picture_of
 from tests.serving.conftest import Serve, photo, write_tiny_bundle
 

@@ -9,21 +9,21 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
-from params import load_params
-from retrieval.bundle import Bundle
-from retrieval.encoder import describe_encoder, load_encoder
-from retrieval.images import decode_image, prepare_image, to_batch
-from retrieval.index import build_index
-from retrieval.query import Filters
-from retrieval.retriever import Retriever
-from retrieval.store_fill import fill, spec_of
-from retrieval.stores import open_stores
-from retrieval.vector_store import StoreError
-from serving import versions
-from serving.command import main, parser, settings_of
-from serving.ingest.event import ProductEvent, event_body
-from serving.ingest.handler import Handler
-from serving.settings import Access, Settings, SettingsError
+from croquis.bundle import Bundle
+from croquis.catalog.images import decode_image, prepare_image, to_batch
+from croquis.cli import store_versions
+from croquis.events.event import ProductEvent, event_body
+from croquis.events.handler import Handler
+from croquis.index.build import build_index
+from croquis.nets.encoder import describe_encoder, load_encoder
+from croquis.params import load_params
+from croquis.search.query import Filters
+from croquis.search.retriever import Retriever
+from croquis.serving.command import main, parser, settings_of
+from croquis.serving.server_settings import Access, Settings, SettingsError
+from croquis.store.fill import fill, spec_of
+from croquis.store.vector_store import StoreError
+from croquis.store.versions import open_stores
 from tests.coded_nets import save_coded_encoder
 from tests.retrieval import conftest as tiny
 from tests.scale.test_events import upsert
@@ -285,11 +285,11 @@ def test_rarity_is_not_known_of_a_store(serve: Serve, uri: str, tmp_path: Path) 
 def test_a_bundles_gallery_fills_a_version(
     uri: str, bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    versions.main(["--store", uri, "fill", "--bundle", str(bundle), "--publish"])
+    store_versions.main(["--store", uri, "fill", "--bundle", str(bundle), "--publish"])
     assert "36 images, published" in capsys.readouterr().out
     stores = open_stores(uri)
     store = stores.open(Bundle.load(bundle).hash)
     assert (store.count(), store.count(Filters(category=("coat",)))) == (36, 18)
     stores.close()
     with pytest.raises(SystemExit, match="is not a bundle"):
-        versions.main(["--store", uri, "fill", "--bundle", str(tmp_path)])
+        store_versions.main(["--store", uri, "fill", "--bundle", str(tmp_path)])

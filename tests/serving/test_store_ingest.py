@@ -8,18 +8,18 @@ from pathlib import Path
 import pytest
 from starlette.testclient import TestClient
 
-from benchmarks.engines import missing, nats_server, running
-from benchmarks.ingest_latency import found_after
-from retrieval.bundle import Bundle
-from retrieval.images import decode_image
-from retrieval.store_fill import fill
-from retrieval.stores import open_stores
-from serving.app import create_app
-from serving.client import Client
-from serving.ingest.event import ProductEvent, event_body
-from serving.ingest.stream import open_stream
-from serving.settings import IngestSettings, Settings, SettingsError
-from serving.sources import BundleSource, SourceError
+from benchmarks.events.event_engines import missing, nats_server, running
+from benchmarks.events.ingest_latency import found_after
+from croquis.bundle import Bundle
+from croquis.catalog.images import decode_image
+from croquis.events.event import ProductEvent, event_body
+from croquis.events.stream import open_stream
+from croquis.serving.app import create_app
+from croquis.serving.client import Client
+from croquis.serving.models.bundle_sources import BundleSource, SourceError
+from croquis.serving.server_settings import IngestSettings, Settings, SettingsError
+from croquis.store.fill import fill
+from croquis.store.versions import open_stores
 from tests.scale.test_events import upsert
 from tests.serving.conftest import Serve, photo
 from tests.serving.server_process import server_process
@@ -83,7 +83,7 @@ def test_events_are_searched_and_follow_to_the_next_version(serve: Serve, uri: s
 
 
 def test_a_server_process_takes_events_without_torch(uri: str, bundle: Path, stream: str, tmp_path: Path) -> None:
-    """Event to first hit, as `python -m benchmarks.ingest_latency` measures it."""
+    """Event to first hit, as `python -m benchmarks.events.ingest_latency` measures it."""
     filled(uri, bundle)
     options = ["--bundle", str(bundle), "--store", uri, "--ingest", stream]
     with server_process(tmp_path, *options) as server:
@@ -114,6 +114,6 @@ def test_a_stream_or_rules_that_cannot_be_used_are_refused(
         create_app(sources, Settings(store=uri, ingest=absent))
     with pytest.raises(SettingsError, match="ingest_batch = 0, must be at least 1"):
         IngestSettings("nats://127.0.0.1:1/products", batch=0)
-    monkeypatch.setattr("serving.app.RULES_NEED", ("pandas", "no_such_package"))
+    monkeypatch.setattr("croquis.serving.app.RULES_NEED", ("pandas", "no_such_package"))
     with pytest.raises(SettingsError, match=r"--ingest needs no_such_package: pip install '\.\[scale\]'"):
         create_app(sources, Settings(store=uri, ingest=IngestSettings("nats://127.0.0.1:1/products")))

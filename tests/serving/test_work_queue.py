@@ -7,9 +7,9 @@ import threading
 
 import pytest
 
-from serving.meter import Meter
-from serving.problems import Problem
-from serving.work_queue import WorkQueue
+from croquis.serving.answers.problems import Problem
+from croquis.serving.limits.http_meter import Meter
+from croquis.serving.limits.work_queue import WorkQueue
 
 
 def test_what_does_not_fit_is_refused_and_the_rest_is_done() -> None:

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 from starlette.testclient import TestClient
 
-from serving.settings import Limits, Settings
+from croquis.serving.server_settings import Limits, Settings
 from tests.serving.conftest import Serve, as_file, photo
 
 
@@ -184,7 +184,7 @@ def test_routes_and_methods_that_are_not_there(client: TestClient) -> None:
 
 
 def test_a_fault_of_ours_does_not_show_its_inside(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("retrieval.retriever.Retriever.answer", lambda *_, **__: 1 / 0)
+    monkeypatch.setattr("croquis.search.retriever.Retriever.answer", lambda *_, **__: 1 / 0)
     response = client.post("/search", files={"image": photo()})
     check_problem(response, 500, None, "the server failed; its log says why")
     assert "ZeroDivision" not in response.text

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from params.data import Folder
-from sources.folder import rows
+from croquis.params.data_blocks import Folder
+from croquis.sources.tables.folder import rows
 
 
 def read_folder(table: Path, images: Path, **settings: Any) -> list[dict[str, Any]]:

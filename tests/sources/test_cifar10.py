@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from params.class_sets import Cifar10
-from sources.cifar10 import quotas_a, rows
-from sources.errors import SourceError
+from croquis.params.source_blocks import Cifar10
+from croquis.sources.class_sets.cifar10 import quotas_a, rows
+from croquis.sources.errors import SourceError
 from tests.sources.cifar_files import CLASSES, write_cifar10
 
 BATCH = 100

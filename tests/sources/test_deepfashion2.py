@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-from params.deepfashion import Deepfashion2
-from sources.deepfashion2 import rows
-from sources.errors import SourceError, SourceWarning
+from croquis.params.source_blocks import Deepfashion2
+from croquis.sources.deepfashion.deepfashion2 import rows
+from croquis.sources.errors import SourceError, SourceWarning
 from tests.sources.fixtures_deepfashion2 import write_deepfashion2, write_lists
 from tests.sources.official import official_root
 
-pytestmark = pytest.mark.filterwarnings("ignore:.*are left out:sources.errors.SourceWarning")
+pytestmark = pytest.mark.filterwarnings("ignore:.*are left out:croquis.sources.errors.SourceWarning")
 
 
 @pytest.fixture

@@ -10,16 +10,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from params.deepfashion import DeepfashionAttributes
-from sources import deepfashion_attributes
-from sources.annotations import Line
-from sources.deepfashion_attributes import rows
-from sources.errors import SourceError, SourceWarning
-from sources.label_tables import parse_labels, read_labels
+from croquis.params.source_blocks import DeepfashionAttributes
+from croquis.sources.deepfashion import deepfashion_attributes
+from croquis.sources.deepfashion.annotation_lines import Line
+from croquis.sources.deepfashion.deepfashion_attributes import rows
+from croquis.sources.deepfashion.label_tables import parse_labels, read_labels
+from croquis.sources.errors import SourceError, SourceWarning
 from tests.sources.fixtures_attributes import image_name, write_attributes
 from tests.sources.official import official_root
 
-pytestmark = pytest.mark.filterwarnings("ignore:.*has no attribute type:sources.errors.SourceWarning")
+pytestmark = pytest.mark.filterwarnings("ignore:.*has no attribute type:croquis.sources.errors.SourceWarning")
 
 
 @pytest.fixture

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from params.deepfashion import DeepfashionInshop
-from sources import deepfashion_inshop
-from sources.deepfashion_inshop import rows
-from sources.errors import SourceError
+from croquis.params.source_blocks import DeepfashionInshop
+from croquis.sources.deepfashion import deepfashion_inshop
+from croquis.sources.deepfashion.deepfashion_inshop import rows
+from croquis.sources.errors import SourceError
 from tests.sources.fixtures_inshop import photo_names, write_inshop
 from tests.sources.official import official_root
 

@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from params.data import Embedded
-from retrieval.catalog import ROLES, Catalog, CatalogWriter
-from sources.embedded import rows, vocabulary
-from sources.embedded.contact_sheet import write_sheet
+from croquis.catalog.table import ROLES, Catalog, CatalogWriter
+from croquis.params.data_blocks import Rendered
+from croquis.sources.rendered import rows, vocabulary
+from croquis.sources.rendered.item_sheet import write_sheet
 
 SEED = 11
-PARAMS = Embedded(
+PARAMS = Rendered(
     items=20,
     size=48,
     shop_views=["front", "back", "detail"],

@@ -6,14 +6,14 @@ import cv2
 import numpy as np
 import pytest
 
-from sources.embedded.categories import CATEGORIES
-from sources.embedded.consumer import consumer_photo
-from sources.embedded.fabric import TILES, tile, weave
-from sources.embedded.flat import strokes_of
-from sources.embedded.garment import Garment, sample
-from sources.embedded.geometry import Part, bezier, ellipse, rectangle, spline
-from sources.embedded.shop import shop_photo
-from sources.embedded.silhouettes import draw
+from croquis.sources.rendered.consumer_photo import consumer_photo
+from croquis.sources.rendered.drawing.geometry import Part, bezier, ellipse, rectangle, spline
+from croquis.sources.rendered.flat import strokes_of
+from croquis.sources.rendered.garments.categories import CATEGORIES
+from croquis.sources.rendered.garments.fabric import TILES, tile, weave
+from croquis.sources.rendered.garments.garment import Garment, sample
+from croquis.sources.rendered.garments.silhouettes import draw
+from croquis.sources.rendered.shop_photo import shop_photo
 
 
 def garments(count: int = 120) -> list[Garment]:

@@ -7,13 +7,13 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from params.data import Embedded
-from sources.embedded.categories import CATEGORIES
-from sources.embedded.garment import GROUPS, sample, vary, vocabulary
-from sources.embedded.lineage import make_item, split_of
+from croquis.params.data_blocks import Rendered
+from croquis.sources.rendered.garments.categories import CATEGORIES
+from croquis.sources.rendered.garments.garment import GROUPS, sample, vary, vocabulary
+from croquis.sources.rendered.item_lineage import make_item, split_of
 
 SEED = 5
-PARAMS = Embedded(
+PARAMS = Rendered(
     items=400,
     size=64,
     shop_views=["front"],

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from params.class_sets import FashionMnist
-from sources.errors import SourceError
-from sources.fashion_mnist import rows
+from croquis.params.source_blocks import FashionMnist
+from croquis.sources.class_sets.fashion_mnist import rows
+from croquis.sources.errors import SourceError
 from tests.sources.idx_files import write_idx
 
 TRAIN = np.random.default_rng(0).integers(0, 256, (60, 28, 28), dtype=np.uint8)

@@ -10,8 +10,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from retrieval.catalog import Catalog, CatalogWriter
-from sources.errors import SourceError
+from croquis.catalog.table import Catalog, CatalogWriter
+from croquis.sources.errors import SourceError
 from tests.sources.folder_table import read_folder
 
 

@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from params.class_sets import Idx
-from sources.errors import SourceError
-from sources.idx import rows
+from croquis.params.source_blocks import Idx
+from croquis.sources.class_sets.idx import rows
+from croquis.sources.errors import SourceError
 from tests.sources.idx_files import idx_bytes, write_idx
 
 CHANCE = np.random.default_rng(0)

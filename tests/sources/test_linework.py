@@ -7,8 +7,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from retrieval.edges import edge_map
-from sources.linework import BEGINNINGS, REFERENCE, Linework, length, linework, silhouette
+from croquis.catalog.edge_maps import edge_map
+from croquis.sketching.linework import BEGINNINGS, REFERENCE, Linework, length, linework, silhouette
 
 Photo = npt.NDArray[np.uint8]
 

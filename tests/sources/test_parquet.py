@@ -14,10 +14,10 @@ import pyarrow.parquet as pq
 import pytest
 from fsspec.implementations.memory import MemoryFile
 
-from params.data import Parquet
-from retrieval.catalog import SCHEMA, Catalog, CatalogWriter
-from sources.errors import SourceError
-from sources.parquet import rows
+from croquis.catalog.table import SCHEMA, Catalog, CatalogWriter
+from croquis.params.data_blocks import Parquet
+from croquis.sources.errors import SourceError
+from croquis.sources.parquet import rows
 
 
 def build(count: int, size: int = 40) -> list[dict[str, Any]]:

@@ -6,8 +6,8 @@ from typing import get_args
 
 import pytest
 
-from params.data import Ingest
-from sources import SOURCES
+from croquis.params.data_blocks import Ingest
+from croquis.sources import SOURCES
 
 
 def test_registry_holds_every_choice_of_the_params() -> None:

@@ -8,9 +8,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from sources.linework import REFERENCE, Linework
-from sources.skeleton import thin, trace
-from sources.strokes import PALEST, Hand, Person, draw_by_hand, generator_for
+from croquis.sketching.linework import REFERENCE, Linework
+from croquis.sketching.skeleton import thin, trace
+from croquis.sketching.strokes import PALEST, Hand, Person, draw_by_hand, generator_for
 
 Map = npt.NDArray[np.uint8]
 STEADY = Hand(0.0, 0.0, 0.0, (1.5, 1.5), (1.0, 1.0), (100.0, 100.0), (0.0, 0.0))

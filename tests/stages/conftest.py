@@ -14,14 +14,14 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from params.loader import read_yaml
-from retrieval.catalog import Catalog, CatalogWriter
-from retrieval.files import write_json
+from croquis.catalog.table import Catalog, CatalogWriter
+from croquis.files import write_json
+from croquis.params.loader import read_yaml
 from stages import validate
 
 
 class FakeRun:
-    """Takes the place of `tracking.runs.StageRun`."""
+    """Takes the place of `croquis.tracking.stage_run.StageRun`."""
 
     def __init__(self, artifacts: Path, params: Mapping[str, Any]) -> None:
         self.artifacts, self.params = artifacts, params

@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from params.loader import read_yaml
-from retrieval.bundle import Bundle
-from retrieval.files import write_json
-from retrieval.onnx_session import ModelError
+from croquis.bundle import Bundle
+from croquis.files import write_json
+from croquis.nets.session import ModelError
+from croquis.params.loader import read_yaml
+from croquis.registry.evaluation_reports import Evaluation, Measure, query_scores
 from stages import evaluate, index
 from tests import evaluation_world as world
 from tests.coded_nets import save_coded_encoder
-from tracking.evaluations import Evaluation, Measure, query_scores
 
 pytestmark = pytest.mark.slow
 

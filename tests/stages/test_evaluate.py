@@ -10,10 +10,10 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from params.loader import read_yaml
-from retrieval.catalog import Catalog
-from retrieval.intervals import bootstrap_interval
-from retrieval.protocol import PROTOCOLS
+from croquis.catalog.table import Catalog
+from croquis.evaluation.bootstrap import bootstrap_interval
+from croquis.evaluation.protocol import PROTOCOLS
+from croquis.params.loader import read_yaml
 from stages import evaluate
 from tests import evaluation_world as world
 

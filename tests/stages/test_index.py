@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from params.loader import read_yaml
-from retrieval.bundle import Bundle
-from retrieval.encoder import describe_histogram
-from retrieval.files import write_json
+from croquis.bundle import Bundle
+from croquis.files import write_json
+from croquis.nets.encoder import describe_histogram
+from croquis.params.loader import read_yaml
 from stages import index
 from tests import evaluation_world as world
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from retrieval.catalog import Catalog
-from sources.errors import SourceError
+from croquis.catalog.table import Catalog
+from croquis.sources.errors import SourceError
 from stages import ingest
 
 

@@ -9,16 +9,16 @@ from typing import Any
 
 import pytest
 
-from lightning_modules.data import RetrievalData
-from retrieval.catalog import Catalog
-from retrieval.protocol import PROTOCOLS
+from croquis.catalog.table import Catalog
+from croquis.evaluation.protocol import PROTOCOLS
+from lightning_modules.data.retrieval_data import RetrievalData
 from stages import ingest, validate
 from tests.sources.fixtures_attributes import write_attributes
 from tests.sources.fixtures_c2s import consumer_name, write_c2s
 from tests.sources.fixtures_deepfashion2 import write_deepfashion2
 from tests.sources.fixtures_inshop import write_inshop
 
-pytestmark = pytest.mark.filterwarnings("ignore::sources.errors.SourceWarning")
+pytestmark = pytest.mark.filterwarnings("ignore::croquis.sources.errors.SourceWarning")
 
 WRITERS: dict[str, tuple[Callable[[Path], Path], dict[str, Any], dict[str, Any]]] = {
     "deepfashion_inshop": (write_inshop, {"val_share": 0.3}, {}),

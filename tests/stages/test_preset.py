@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from params import load_params
-from stages import preset
+from croquis.cli import preset
+from croquis.params import load_params
 
 SHIPPED = Path("params.yaml").read_text()
 MINE = """# My shoes, 128 px
@@ -76,7 +76,7 @@ def test_a_dry_run_shows_the_same_and_writes_nothing(root: Path, capsys: pytest.
     assert preset.main(["mine", flag], root) == 0
     shown = capsys.readouterr().out
     assert (root / "params.yaml").read_text() == SHIPPED
-    assert "nothing is written; to do so: python -m stages.preset mine" in shown
+    assert "nothing is written; to do so: python -m croquis.cli.preset mine" in shown
     preset.main(["mine"], root)
     diff, _, _ = capsys.readouterr().out.partition("params.yaml is written")
     assert diff

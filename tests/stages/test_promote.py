@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from stages import promote, register
+from croquis.cli import promote
+from croquis.registry.promotion import challenge
+from croquis.registry.registry import CHALLENGER, CHAMPION, PREVIOUS
+from stages import register
 from tests import registry_world as world
 from tests.registry_world import Project, begun_project, copied
-from tracking.promotion import challenge
-from tracking.registry import CHALLENGER, CHAMPION, PREVIOUS
 
 pytestmark = pytest.mark.slow
 
@@ -25,7 +26,7 @@ def test_a_better_candidate_becomes_challenger_then_champion_and_back(
     project: Project, capsys: pytest.CaptureFixture[str]
 ) -> None:
     project.offer_a_challenger()
-    assert "python -m stages.promote --apply" in capsys.readouterr().out
+    assert "python -m croquis.cli.promote --apply" in capsys.readouterr().out
     assert project.registry.aliases() == {CHAMPION: 1, CHALLENGER: 2}
     assert [reason["rule"] for reason in project.report["reasons"]] == ["floor", "size", "gain", "category", "mode"]
     assert "latency" in project.registry.version(2).tags["gate.reasons"]

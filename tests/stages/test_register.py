@@ -11,15 +11,15 @@ from typing import Any
 import pytest
 from mlflow import MlflowClient
 
-from retrieval.bundle import Bundle
-from retrieval.files import read_json
+from croquis.bundle import Bundle
+from croquis.files import read_json
+from croquis.registry.evaluation_reports import EvaluationError
+from croquis.registry.judging import REPORT
+from croquis.registry.registry import CHAMPION
+from croquis.tracking.tracking_store import TrackingError
 from stages import register
-from stages.judging import REPORT
 from tests import registry_world as world
 from tests.registry_world import MODEL, Project, begun_project, copied, empty_project
-from tracking.evaluations import EvaluationError
-from tracking.registry import CHAMPION
-from tracking.store import TrackingError
 
 pytestmark = pytest.mark.slow
 
@@ -52,7 +52,7 @@ def test_the_first_passing_candidate_becomes_champion_and_it_says_so(
     assert gain["value"] == pytest.approx(best - floor, abs=1e-5)
     assert "first champion" in written
     assert "no champion yet, so there is nothing to beat" in written
-    assert "python -m stages.promote --dry-run" in written
+    assert "python -m croquis.cli.promote --dry-run" in written
     champion = fresh.registry.holder(CHAMPION)
     assert champion is not None
     assert (champion.number, champion.method) == (1, "siamese")

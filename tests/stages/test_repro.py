@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from stages import repro
-from stages.repro import Plan
+from croquis.cli import repro
+from croquis.cli.repro import Plan
 
 PARAMS = Path.cwd() / "params.yaml"
 DVC = [sys.executable, "-m", "dvc"]

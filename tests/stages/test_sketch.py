@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from params import load_params
-from retrieval.catalog import Catalog, CatalogWriter
-from retrieval.images import decode_image
+from croquis.catalog.images import decode_image
+from croquis.catalog.table import Catalog, CatalogWriter
+from croquis.params import load_params
 from stages import sketch
 
 Rows = list[dict[str, Any]]
@@ -122,7 +122,9 @@ def test_who_learns_from_drawings_depends_on_them_and_nobody_else(
     assert set(first) == set(load_params().retrievers)
     assert {method for method in first if first[method] != second[method]} == {"joint"}
     offering = {
-        method for method in first if hasattr(importlib.import_module(f"lightning_modules.{method}"), "add_drawings")
+        method
+        for method in first
+        if hasattr(importlib.import_module(f"lightning_modules.methods.{method}"), "add_drawings")
     }
     assert offering == set(sketch.LEARNS_FROM_DRAWINGS)
 

@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 
-from stages import sync
+from croquis.cli import sync
+from croquis.registry.registry import CHAMPION
+from croquis.tracking.mlflow_mirror import KEY_TAG
+from croquis.tracking.stage_key import read_lock, stage_key_from_lock
+from croquis.tracking.tracking_store import STAGE_EXPERIMENT, Store, open_store
 from tests.registry_world import OUTSIDE, REPOSITORY, Project, begun_project, clear_environment, copied, empty_project
-from tracking.projection import KEY_TAG
-from tracking.registry import CHAMPION
-from tracking.stage_key import read_lock, stage_key_from_lock
-from tracking.store import STAGE_EXPERIMENT, Store, open_store
 
 pytestmark = pytest.mark.slow
 
@@ -32,7 +32,7 @@ stages:
 """
 SCRIPT = """
 import sys
-from tracking.runs import stage_run
+from croquis.tracking.stage_run import stage_run
 
 method = sys.argv[1]
 with stage_run("train", method, params={"rate": 0.1, "fit": {"epochs": 2}}) as run:

@@ -10,13 +10,14 @@ from typing import Any
 
 import pytest
 
-from retrieval.files import write_json
-from stages import promote, register
+from croquis.cli import promote
+from croquis.files import write_json
+from croquis.registry.lineage import Lineage, made_from
+from croquis.registry.registry import CHALLENGER, CHAMPION, PREVIOUS, Version
+from stages import register
 from tests import evaluation_world
 from tests import registry_world as world
 from tests.registry_world import Project, copied, empty_project
-from tracking.lineage import Lineage, made_from
-from tracking.registry import CHALLENGER, CHAMPION, PREVIOUS, Version
 
 pytestmark = pytest.mark.slow
 EASY = {"select_by": "shop->shop/map@r", "confidence": 0.6, "max_category_drop": 1.0, "max_mode_drop": 1.0}

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from retrieval.catalog import Catalog
-from validation.rules import ALL_RULES, SUITES, RuleError
-from validation.verdict import ValidationError
+from croquis.catalog.table import Catalog
+from croquis.validation.quarantine import ValidationError
+from croquis.validation.rules import ALL_RULES, SUITES, RuleError
 
 Rows = list[dict[str, Any]]
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tracking.environment import quiet
-from tracking.store import Store, open_store
+from croquis.tracking.environment import quiet
+from croquis.tracking.tracking_store import Store, open_store
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 OUTSIDE = ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI", "MLFLOW_EXPERIMENT_NAME", "DVC_ROOT", "DVC_EXP_NAME")
@@ -40,7 +40,7 @@ train: {rate: 0.0001, sizes: [1.0, 2.5], word: "on"}
 SCRIPT = """
 import json, re, sys
 from pathlib import Path
-from tracking.runs import stage_run
+from croquis.tracking.stage_run import stage_run
 
 stage, item = sys.argv[1], (sys.argv[2] if len(sys.argv) > 2 else None)
 with stage_run(stage, item, params={"rate": 0.0001, "fit": {"epochs": 2}}) as run:

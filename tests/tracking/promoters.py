@@ -10,9 +10,9 @@ from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
-from tracking.promotion import promote
-from tracking.registry import Registry, RegistryError
-from tracking.store import open_store
+from croquis.registry.promotion import promote
+from croquis.registry.registry import Registry, RegistryError
+from croquis.tracking.tracking_store import open_store
 
 
 def promoter(
@@ -20,7 +20,9 @@ def promoter(
 ) -> BaseProcess:
     """A process that is yet to be started; it has this one's environment variables, as they are now, and `variables`."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["tracking.promotion", "mlflow.store.tracking.sqlalchemy_store"])  # takes seconds
+    context.set_forkserver_preload(
+        ["croquis.registry.promotion", "mlflow.store.tracking.sqlalchemy_store"]
+    )  # takes seconds
     # Given in full: the server of forks has those that it began with, which may be another test's.
     arguments = (root, {**os.environ, **variables}, model, numbers, told)
     return context.Process(target=promote_in_turn, args=arguments)

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from retrieval.bundle import Bundle
-from retrieval.catalog import Catalog
+from croquis.bundle import Bundle
+from croquis.catalog.table import Catalog
+from croquis.registry.bundle_differences import bundle_differences, environment_differences, lock_differences
 from tests import evaluation_world as world
 from tests.registry_world import SEES_COLOURS, SEES_LITTLE, write_method, write_params
-from tracking.differences import bundle_differences, environment_differences, lock_differences
 
 
 @pytest.fixture(scope="module")

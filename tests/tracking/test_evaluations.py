@@ -9,8 +9,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from retrieval.files import write_json
-from tracking.evaluations import Evaluation, EvaluationError, Measure, gains, query_scores, rank, read_evaluations
+from croquis.files import write_json
+from croquis.registry.evaluation_reports import (
+    Evaluation,
+    EvaluationError,
+    Measure,
+    gains,
+    query_scores,
+    rank,
+    read_evaluations,
+)
 
 HIT = Measure("consumer->shop", "hit@1")
 SKETCH = Measure("sketch->shop", "hit@1")

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tracking.store import STAGE_EXPERIMENT, Store, open_store
+from croquis.tracking.tracking_store import STAGE_EXPERIMENT, Store, open_store
 
 pytestmark = pytest.mark.slow
 Command = Callable[..., str]

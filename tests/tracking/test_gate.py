@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tracking.gate import decide
-from tracking.verdict import Absence, GateError, Policy, Reason, Scores, Size, Verdict
+from croquis.registry.gate import decide
+from croquis.registry.verdict import Absence, GateError, Policy, Reason, Scores, Size, Verdict
 
 POLICY = Policy(
     metric="consumer->shop/hit@1",
@@ -248,7 +248,7 @@ def promoted_share(items: int, gain: float, trials: int) -> float:
 
 
 def test_the_simulated_retrievers_disagree_as_much_as_real_ones() -> None:
-    """Any two of seven learned methods on the embedded catalogue disagree on 28-46 % of its 318 val queries."""
+    """Any two of seven learned methods on the rendered catalogue disagree on 28-46 % of its 318 val queries."""
     first, second = simulate(4000, 3, 0.0, np.random.default_rng(0))
     assert 0.28 <= np.mean(first.values != second.values) <= 0.46
 
@@ -258,7 +258,7 @@ def test_three_points_are_found_nine_times_in_ten_from_1500_items_on() -> None:
     assert promoted_share(1500, 0.03, 150) >= 0.9
 
 
-def test_at_the_embedded_catalogues_query_counts_three_points_are_mostly_not_found_and_ten_are() -> None:
+def test_at_the_rendered_catalogues_query_counts_three_points_are_mostly_not_found_and_ten_are() -> None:
     """106 val items of 3 photos: the standard error of a gain is three points itself. The reason says so."""
     assert 0.1 <= promoted_share(106, 0.03, 200) <= 0.4
     assert promoted_share(106, 0.11, 100) >= 0.9

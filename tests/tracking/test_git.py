@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tracking.git import commit_of, git_state
+from croquis.tracking.git import commit_of, git_state
 
 
 def git(root: Path, *arguments: str) -> str:

@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from tracking.lineage import COMPLETE, Lineage, made_from
-from tracking.registry import Version
+from croquis.registry.lineage import COMPLETE, Lineage, made_from
+from croquis.registry.registry import Version
 
 RUNS = {"ingest": "1" * 32, "train_embedder@siamese": "2" * 32, "train_embedder@gpq": "3" * 32}
 TAGS = {

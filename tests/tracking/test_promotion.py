@@ -11,11 +11,20 @@ from typing import Any
 import numpy as np
 import pytest
 
+from croquis.registry import promotion
+from croquis.registry.promotion import (
+    NOTE_TAG,
+    challenge,
+    delete,
+    first_champion,
+    plan_promotion,
+    promote,
+    repair,
+    rollback,
+)
+from croquis.registry.registry import CHALLENGER, CHAMPION, PREVIOUS, Registry, RegistryError
+from croquis.tracking.tracking_store import Store
 from tests.tracking.promoters import check_chain, first_change, promoter
-from tracking import promotion
-from tracking.promotion import NOTE_TAG, challenge, delete, first_champion, plan_promotion, promote, repair, rollback
-from tracking.registry import CHALLENGER, CHAMPION, PREVIOUS, Registry, RegistryError
-from tracking.store import Store
 
 
 @pytest.fixture

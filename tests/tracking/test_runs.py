@@ -11,14 +11,14 @@ from typing import Any
 
 import pytest
 
-from retrieval.files import read_json
-from tracking import projection as projection_module
-from tracking import store as store_module
-from tracking.projection import KEY_TAG, PROCESS_TAG, STAGE_TAG
-from tracking.record import Record, dvc_name, flatten, folder_name, mlflow_name
-from tracking.runs import stage_run
-from tracking.stage_key import StageSignature
-from tracking.store import STAGE_EXPERIMENT, Store
+from croquis.files import read_json
+from croquis.tracking import mlflow_mirror as projection_module
+from croquis.tracking import tracking_store as store_module
+from croquis.tracking.mlflow_mirror import KEY_TAG, PROCESS_TAG, STAGE_TAG
+from croquis.tracking.record import Record, dvc_name, flatten, folder_name, mlflow_name
+from croquis.tracking.stage_key import StageSignature
+from croquis.tracking.stage_run import stage_run
+from croquis.tracking.tracking_store import STAGE_EXPERIMENT, Store
 
 PARAMS = {"seed": 7, "fit": {"epochs": 3, "rate": 0.1}, "views": ["front", "back"]}
 
@@ -37,7 +37,7 @@ def only_run(store: Store, stage: str) -> Any:
 @pytest.fixture
 def key(monkeypatch: pytest.MonkeyPatch) -> str:
     """Gives every stage the same key, as if DVC had computed it."""
-    monkeypatch.setattr("tracking.runs.stage_signature", lambda *_: StageSignature("k" * 64, "data-hash"))
+    monkeypatch.setattr("croquis.tracking.stage_run.stage_signature", lambda *_: StageSignature("k" * 64, "data-hash"))
     return "k" * 64
 
 
@@ -147,7 +147,7 @@ def test_the_run_of_a_living_or_unreachable_process_is_left_alone(
 
 
 def start_elsewhere(store: Store, monkeypatch: pytest.MonkeyPatch, key: str, owner: str) -> str:
-    monkeypatch.setattr("tracking.runs.stage_signature", lambda *_: StageSignature(key, None))
+    monkeypatch.setattr("croquis.tracking.stage_run.stage_signature", lambda *_: StageSignature(key, None))
     experiment = store.experiment(STAGE_EXPERIMENT)
     tags = {KEY_TAG: key, PROCESS_TAG: owner, STAGE_TAG: f"elsewhere-{key[0]}"}
     return str(store.client.create_run(experiment, tags=tags).info.run_id)

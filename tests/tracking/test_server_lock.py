@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from tracking.registry import Registry
-from tracking.server_lock import DONE, GIVEN_UP, HOLDER, STATE, WAITING, LockError, server_lock
-from tracking.store import Store, open_store
+from croquis.registry.registry import Registry
+from croquis.registry.server_lock import DONE, GIVEN_UP, HOLDER, STATE, WAITING, LockError, server_lock
+from croquis.tracking.tracking_store import Store, open_store
 
 LEASE, BEAT = 1.5, 0.2
 

@@ -9,7 +9,13 @@ from typing import Any
 
 import pytest
 
-from tracking.stage_key import data_hash_from_lock, read_lock, signature_from_lock, stage_key, stage_key_from_lock
+from croquis.tracking.stage_key import (
+    data_hash_from_lock,
+    read_lock,
+    signature_from_lock,
+    stage_key,
+    stage_key_from_lock,
+)
 
 pytestmark = pytest.mark.slow
 

@@ -12,9 +12,17 @@ from pathlib import Path
 
 import pytest
 
-from tracking import store as store_module
-from tracking.environment import project_root, store_root
-from tracking.store import STAGE_EXPERIMENT, Store, TrackingError, open_store, sqlite_path, tracking_uri, try_store
+from croquis.tracking import tracking_store as store_module
+from croquis.tracking.environment import project_root, store_root
+from croquis.tracking.tracking_store import (
+    STAGE_EXPERIMENT,
+    Store,
+    TrackingError,
+    open_store,
+    sqlite_path,
+    tracking_uri,
+    try_store,
+)
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -89,7 +97,7 @@ def test_uploads_land_in_the_store_whatever_the_current_folder(
 @pytest.mark.slow
 def test_processes_that_start_together_make_one_whole_database(tmp_path: Path) -> None:
     code = (
-        "import sys; from pathlib import Path; from tracking.store import open_store; "
+        "import sys; from pathlib import Path; from croquis.tracking.tracking_store import open_store; "
         "print(open_store(Path(sys.argv[1])).experiment('croquis'))"
     )
     started = [

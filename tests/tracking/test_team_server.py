@@ -13,19 +13,19 @@ from pathlib import Path
 
 import pytest
 
-from retrieval.bundle import Bundle
-from retrieval.catalog import Catalog
-from serving.bundle_options import bundle_folder
-from serving.client import Client
-from serving.versions import parser
+from croquis.bundle import Bundle
+from croquis.catalog.table import Catalog
+from croquis.cli.store_versions import parser
+from croquis.registry.promotion import NOTE_TAG, promote
+from croquis.registry.registry import CHAMPION, PREVIOUS, Registry
+from croquis.serving.client import Client
+from croquis.serving.command import bundle_folder
+from croquis.tracking.tracking_store import STAGE_EXPERIMENT, TrackingError, open_store
 from tests.project.forked_stages import forked_stages
 from tests.project.small_project import TINY, clone, commit, git, module
 from tests.serving.server_process import server_process
 from tests.team_server import ADMIN, SECRET, TeamServer, team_server
 from tests.tracking.promoters import check_chain, first_change, promoter
-from tracking.promotion import NOTE_TAG, promote
-from tracking.registry import CHAMPION, PREVIOUS, Registry
-from tracking.store import STAGE_EXPERIMENT, TrackingError, open_store
 
 pytestmark = pytest.mark.slow
 NAME = "fashion-retriever"
@@ -144,7 +144,7 @@ def test_a_pipeline_ends_on_the_server_and_another_workspace_promotes_over_it(
     assert len(list(server.artifacts.rglob("model_card.md"))) == 2
 
     assert theirs.aliases()[CHAMPION] == 1
-    module(second, "stages.promote", "--apply", "--version", "2", "--force", variables=server.variables)
+    module(second, "croquis.cli.promote", "--apply", "--version", "2", "--force", variables=server.variables)
     assert ours.aliases() == {CHAMPION: 2, PREVIOUS: 1}
     named = parser().parse_args(["--store", "faiss:unused", "create", "--model", f"models:/{NAME}@{CHAMPION}"])
     assert Bundle.load(bundle_folder(named)).hash == versions[1].bundle_hash

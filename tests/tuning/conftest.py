@@ -14,16 +14,16 @@ import pytest
 from onnx import TensorProto, helper
 from ruamel.yaml import YAML
 
-from retrieval.bundle import write_bundle
-from retrieval.catalog import Catalog, CatalogWriter
-from retrieval.classifier import AttributeClassifier
-from retrieval.files import write_json
-from retrieval.images import decode_image, prepare_image, to_batch
-from retrieval.index import build_index
+from croquis.bundle import write_bundle
+from croquis.catalog.images import decode_image, prepare_image, to_batch
+from croquis.catalog.table import Catalog, CatalogWriter
+from croquis.files import write_json
+from croquis.index.build import build_index
+from croquis.nets.classifier import AttributeClassifier
+from croquis.tracking.tracking_store import open_store
 from tests import evaluation_world as world
 from tests.lightning_modules.conftest import SIZE as SHAPE_SIZE
 from tests.lightning_modules.conftest import rows as shape_rows
-from tracking.store import open_store
 
 sys.path.insert(0, str(Path(__file__).parent))
 

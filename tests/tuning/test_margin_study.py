@@ -8,14 +8,14 @@ import optuna
 import pytest
 from conftest import write_params
 
-from lightning_modules import siamese
-from lightning_modules.data import RetrievalData
-from lightning_modules.determinism import prepare_torch
-from lightning_modules.training import Plan, fit
-from params import load_params
-from retrieval.catalog import Catalog
-from tuning.margin import MarginTask, scratch_folder, short
-from tuning.task import TuneError
+from croquis.catalog.table import Catalog
+from croquis.params import load_params
+from croquis.tuning.task import TuneError
+from lightning_modules.data.retrieval_data import RetrievalData
+from lightning_modules.methods import siamese
+from lightning_modules.studies.margin import MarginTask, scratch_folder, short
+from lightning_modules.training.fit import Plan, fit
+from lightning_modules.training.numerics import prepare_torch
 
 
 def make(root: Path, **options) -> MarginTask:
@@ -86,7 +86,7 @@ def test_an_interrupted_training_passes_ctrl_c_on(shapes, monkeypatch):
     def interrupt(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("tuning.margin.Pruning.on_validation_end", interrupt)
+    monkeypatch.setattr("lightning_modules.studies.margin.Pruning.on_validation_end", interrupt)
     with pytest.raises(KeyboardInterrupt):
         task.measure(ask(task))
 

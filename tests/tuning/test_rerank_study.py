@@ -9,15 +9,15 @@ import optuna
 import pytest
 from conftest import write_params, write_reranked_bundle
 
-from params import load_params
-from retrieval.catalog import Catalog
-from retrieval.evaluation import EvaluationSettings, evaluate_split
-from retrieval.rerank_block import RerankBlock
-from retrieval.retriever import Retriever
-from tuning.rerank import RerankTask, parse_metric
-from tuning.rerank_space import point_of, weights
-from tuning.shortlist import collect
-from tuning.task import TuneError
+from croquis.catalog.table import Catalog
+from croquis.evaluation.evaluate_bundle import EvaluationSettings, evaluate_split
+from croquis.params import load_params
+from croquis.rerank.rerank_settings import RerankBlock
+from croquis.search.retriever import Retriever
+from croquis.tuning.rerank_space import point_of, weights
+from croquis.tuning.rerank_study import RerankTask, parse_metric
+from croquis.tuning.shortlist import collect
+from croquis.tuning.task import TuneError
 
 SETTINGS = EvaluationSettings(depth=100, resamples=10, chunk=16, seed=3, edges="canny", edge_size=32)
 METRICS = ("hit@1", "hit@10", "precision@5", "map@r", "mrr")
@@ -156,7 +156,7 @@ def test_weights_of_a_share_stay_within_the_schema(share, found):
 def test_every_point_of_the_space_fits_the_schema(reranked):
     task = RerankTask(load_params(reranked / "params.yaml"), reranked, "histogram")
     text = (reranked / "params.yaml").read_text()
-    from tuning.write_back import changed_text
+    from croquis.params.write_back import changed_text
 
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=1))
     for _ in range(30):

@@ -16,13 +16,13 @@ import pytest
 from filelock import FileLock
 from toy_task import ToyTask
 
-from stages import tune
+from croquis.cli import tune
+from croquis.tuning.storage import HEARTBEAT, open_storage, origin
+from croquis.tuning.study import open_study
+from croquis.tuning.study_search import search
+from croquis.tuning.task import TuneError
 from tests.postgres import PASSWORD, free_port, postgres
 from tests.servers import answer
-from tuning.search import search
-from tuning.storage import HEARTBEAT, open_storage, origin
-from tuning.study import open_study
-from tuning.task import TuneError
 
 pytestmark = pytest.mark.slow
 HERE = Path(__file__).parent

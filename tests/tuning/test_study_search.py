@@ -16,10 +16,10 @@ from filelock import FileLock
 from optuna.trial import TrialState
 from toy_task import ToyTask
 
-from tuning.search import search
-from tuning.storage import open_storage
-from tuning.study import best_trial, bury_the_dead, done, give_up, is_dead, open_study, this_worker
-from tuning.task import TuneError
+from croquis.tuning.storage import open_storage
+from croquis.tuning.study import best_trial, bury_the_dead, done, give_up, is_dead, open_study, this_worker
+from croquis.tuning.study_search import search
+from croquis.tuning.task import TuneError
 
 HERE = Path(__file__).parent
 

@@ -6,9 +6,9 @@ import optuna
 import pytest
 from toy_task import ToyTask
 
-from tuning.storage import open_storage
-from tuning.study import open_study
-from tuning.sweep import BEST, NEWEST, guides, measure_anchors, sweep
+from croquis.tuning.storage import open_storage
+from croquis.tuning.study import open_study
+from croquis.tuning.sweep import BEST, NEWEST, guides, measure_anchors, sweep
 
 
 @pytest.fixture

@@ -10,17 +10,17 @@ import optuna
 import pytest
 from ruamel.yaml import YAML
 
-from params import load_params
-from retrieval.catalog import Catalog
-from retrieval.evaluation import evaluate_split
-from retrieval.retriever import Retriever
-from stages import tune
-from stages.measuring import evaluation_settings
-from tracking.store import open_store
-from tuning.candidate import Candidate, Remembered
-from tuning.storage import open_storage
-from tuning.tracker import EXPERIMENT
-from tuning.tradeoff import DIRECTIONS, Tradeoff, front, measured_trials, rows
+from croquis.catalog.table import Catalog
+from croquis.cli import tune
+from croquis.evaluation.evaluate_bundle import evaluate_split
+from croquis.params import load_params
+from croquis.registry.gate_inputs import evaluation_settings
+from croquis.search.retriever import Retriever
+from croquis.tracking.tracking_store import open_store
+from croquis.tuning.candidate import Candidate, Remembered
+from croquis.tuning.mlflow_runs import EXPERIMENT
+from croquis.tuning.storage import open_storage
+from croquis.tuning.tradeoff_study import DIRECTIONS, Tradeoff, front, measured_trials, rows
 
 PAIR = "consumer->shop"
 

@@ -11,14 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from params import load_params
-from stages import tune
-from tracking.store import open_store
-from tuning.job import Job, make_task, run_study
-from tuning.storage import open_storage
-from tuning.study import best_trial, missing_anchors, open_study
-from tuning.task import TuneError
-from tuning.tracker import EXPERIMENT, PARENT_TAG, STUDY_TAG
+from croquis.cli import tune
+from croquis.params import load_params
+from croquis.tracking.tracking_store import open_store
+from croquis.tuning.mlflow_runs import EXPERIMENT, PARENT_TAG, STUDY_TAG
+from croquis.tuning.storage import open_storage
+from croquis.tuning.study import best_trial, missing_anchors, open_study
+from croquis.tuning.study_job import Job, make_task, run_study
+from croquis.tuning.task import TuneError
 
 pytestmark = pytest.mark.slow
 
@@ -117,7 +117,7 @@ def hear_ctrl_c() -> None:
 
 @pytest.mark.slow
 def test_a_margin_study_survives_a_kill_and_ctrl_c(shapes):
-    command = [sys.executable, "-m", "stages.tune", "margin", "--trials", "3", "--epochs", "60"]
+    command = [sys.executable, "-m", "croquis.cli.tune", "margin", "--trials", "3", "--epochs", "60"]
     environment = {**os.environ, "PYTHONPATH": str(Path.cwd()), "MLFLOW_TRACKING_URI": DEAD}
 
     def stop_after_epochs(count: int, how: signal.Signals) -> int:

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
-from params import ParamsError, load_params
-from tuning.write_back import changed_text, place, write_back
+from croquis.params import ParamsError, load_params
+from croquis.params.write_back import changed_text, place, write_back
 
 SHIPPED = Path("params.yaml").read_text()
 

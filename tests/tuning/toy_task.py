@@ -13,10 +13,10 @@ import optuna
 from filelock import FileLock
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 
-from tuning.search import search
-from tuning.storage import open_storage
-from tuning.study import open_study
-from tuning.task import Tried
+from croquis.tuning.storage import open_storage
+from croquis.tuning.study import open_study
+from croquis.tuning.study_search import search
+from croquis.tuning.task import Tried
 
 
 class ToyTask:

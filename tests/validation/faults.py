@@ -13,7 +13,7 @@ from typing import Any
 
 from PIL import Image
 
-from retrieval.images import DEFAULT_LIMITS
+from croquis.catalog.images import DEFAULT_LIMITS
 from tests.stages.conftest import draw_garment
 
 # A JPEG of a drawing of 48 pixels needs whole colours: with every second one left out it is another drawing.

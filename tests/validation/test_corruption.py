@@ -10,16 +10,16 @@ from typing import Any
 
 import pytest
 
-from params.loader import read_yaml
-from retrieval.catalog import Catalog, CatalogWriter
-from retrieval.files import read_json
+from croquis.catalog.table import Catalog, CatalogWriter
+from croquis.files import read_json
+from croquis.params.loader import read_yaml
+from croquis.validation.quarantine import ValidationError
+from croquis.validation.rules import ALL_RULES
+from croquis.validation.suite import Suites
 from stages import evaluate, index, train_embedder, validate
 from tests.stages.conftest import build_rows, draw_garment
 from tests.validation.conftest import Outcome
 from tests.validation.faults import COPIED, FAULTS, Fault, Rows, file_of, garment, new_row
-from validation.rules import ALL_RULES
-from validation.suite import Suites
-from validation.verdict import ValidationError
 
 ITEMS = 16
 NAMES = [fault.name for fault in FAULTS]

@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from retrieval.catalog import Catalog, CatalogWriter
-from validation.labels import attribute_frame, attribute_table, label_problems, labels_per_item, split_frame
+from croquis.catalog.table import Catalog, CatalogWriter
+from croquis.validation.labels import attribute_frame, attribute_table, label_problems, labels_per_item, split_frame
 
 
 def frame(**splits: list[str]) -> pd.DataFrame:

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from retrieval import images
-from retrieval.images import encode_png
+from croquis.catalog import images
+from croquis.catalog.images import encode_png
+from croquis.validation.measure import measure
+from croquis.validation.thumbnails import as_thumbnails, thumbnail
 from tests.stages.conftest import draw_garment
 from tests.validation.faults import file_of, garment, with_orientation
-from validation.measure import measure
-from validation.thumbnails import as_thumbnails, thumbnail
 
 
 def test_a_sound_file() -> None:

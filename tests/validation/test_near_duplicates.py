@@ -10,10 +10,10 @@ import numpy.typing as npt
 import pytest
 from PIL import Image
 
+from croquis.validation.measure import measure
+from croquis.validation.near_duplicates import REPRESENTATIVES, near_pairs, range_search
+from croquis.validation.thumbnails import SIDE, as_thumbnails, contrast, difference, thumbnail
 from tests.stages.conftest import draw_garment
-from validation.measure import measure
-from validation.near_duplicates import REPRESENTATIVES, near_pairs, range_search
-from validation.thumbnails import SIDE, as_thumbnails, contrast, difference, thumbnail
 
 Codes = npt.NDArray[np.uint64]
 Bytes = npt.NDArray[np.uint8]

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
+from croquis.validation.quarantine import ValidationError
 from tests.validation.conftest import Outcome
 from tests.validation.faults import new_row
-from validation.verdict import ValidationError
 
 Rows = list[dict[str, Any]]
 

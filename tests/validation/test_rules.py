@@ -9,11 +9,11 @@ from typing import get_args
 import pandas as pd
 import pytest
 
-from params import load_params
-from params.data import Validate
-from validation.rule import Severity
-from validation.rules import ALL_RULES, IMAGE_RULES, table
-from validation.suite import open_suites
+from croquis.params import load_params
+from croquis.params.data_blocks import Validate
+from croquis.validation.rule_kinds import Severity
+from croquis.validation.rules import ALL_RULES, IMAGE_RULES, table
+from croquis.validation.suite import open_suites
 
 DOCUMENTED = Path("docs/data.md")
 ROW = re.compile(r"^\| `(\w+)` \| (quarantine|fail) \| (.+?) \|$", re.MULTILINE)
@@ -32,7 +32,7 @@ def test_every_threshold_is_named_by_the_rule_that_uses_it() -> None:
 
 
 def test_the_table_in_the_docs_is_the_code() -> None:
-    """`python -m validation.rules` prints it."""
+    """`python -m croquis.validation.rules` prints it."""
     assert len(ROW.findall(table())) == len(ALL_RULES)
     section = DOCUMENTED.read_text(encoding="utf-8").split("## Validation")[1].split("\n## ")[0]
     assert ROW.findall(section) == [(rule.name, rule.severity, rule.checks) for rule in ALL_RULES]

@@ -9,17 +9,17 @@ import great_expectations.expectations as gxe
 import pandas as pd
 import pytest
 
-from params import load_params
-from retrieval.catalog import Catalog, CatalogWriter
+from croquis.catalog.table import Catalog, CatalogWriter
+from croquis.params import load_params
+from croquis.validation.image_frame import image_frame
+from croquis.validation.labels import attribute_table
+from croquis.validation.measure import measure
+from croquis.validation.quarantine import reasons
+from croquis.validation.rules import IMAGE_RULES
+from croquis.validation.suite import open_suites
+from croquis.validation.without_gx import image_reasons, outcome
 from tests.stages.conftest import build_rows
 from tests.validation.faults import FAULTS
-from validation.frame import image_frame
-from validation.labels import attribute_table
-from validation.measure import measure
-from validation.rules import IMAGE_RULES
-from validation.single import image_reasons, outcome
-from validation.suite import open_suites
-from validation.verdict import reasons
 
 
 @pytest.mark.slow

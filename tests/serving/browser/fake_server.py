@@ -20,7 +20,7 @@ from PIL import Image, ImageOps
 
 from tests.serving.browser.fake_answers import COLOURS, PRODUCTS, filter_values, item, jpeg, search, similar, version
 
-PAGE = Path(__file__).resolve().parents[3] / "serving/page"
+PAGE = Path(__file__).resolve().parents[3] / "croquis/serving/page"
 CSP = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; connect-src 'self'"
 
 

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from retrieval.images import decode_image
-from retrieval.retriever import Retriever
-from serving.app import create_app
-from serving.settings import Settings
-from serving.sources import BundleSource
+from croquis.catalog.images import decode_image
+from croquis.search.retriever import Retriever
+from croquis.serving.app import create_app
+from croquis.serving.models.bundle_sources import BundleSource
+from croquis.serving.server_settings import Settings
 from tests.serving.browser.conftest import PATIENCE_MS, drag
 from tests.serving.conftest import listening, photo
 

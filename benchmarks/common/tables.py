@@ -1,0 +1,70 @@
+"""Pieces of the Markdown tables: every figure in them comes from a report, and none is typed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from statistics import fmean
+
+from benchmarks.common.benchmark_command import Values
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+
+
+def metric_values(cells: Mapping[int, Values], split: str, metric: str) -> dict[int, float]:
+    """seed -> value."""
+    return {seed: cell["splits"][split]["metrics"][metric]["value"] for seed, cell in cells.items()}
+
+
+def mean_of(values: Mapping[int, float]) -> float:
+    return fmean(values.values())
+
+
+def one_seed(cells: Sequence[Values], metric: str) -> str:
+    """Mean half-width of the bootstrap over the test items of a single seed."""
+    found = [cell["splits"]["test"]["metrics"][metric] for cell in cells]
+    return f"± {fmean((each['high'] - each['low']) / 2 for each in found):.3f}"
+
+
+def caption(report: Mapping[str, Values]) -> str:
+    """How the figures were made, in a line."""
+    cells = list(report["cells"].values())
+    pairs = ", ".join(sorted({cell["pair"] for cell in cells}))
+    tests = [cell["splits"]["test"] for cell in cells]
+    counts = {
+        "queries": span(each["queries"] for each in tests),
+        "gallery images": span(each["gallery"]["images"] for each in tests),
+    }
+    seeds = sorted({cell["seed"] for cell in cells})
+    commits = sorted({cell["commit"] for cell in cells if cell["commit"]})
+    parts = [
+        pairs,
+        *(f"{count} {name}" for name, count in counts.items()),
+        f"seeds {', '.join(map(str, seeds))}",
+        *settings_in_words(report["settings"]),
+        f"code {', '.join(commits)}" if commits else "code outside git",
+    ]
+    return "; ".join(parts) + "."
+
+
+def settings_in_words(settings: Values) -> list[str]:
+    """What differs from the shipped params."""
+    words = [f"epochs x {settings['epochs_scale']:g}"] if settings["epochs_scale"] != 1 else []
+    words += [f"share {settings['share']:g}"] if settings.get("share", 1.0) != 1 else []
+    return words + [f"`{name}: {value}`" for name, value in flat(settings["changes"]).items()]
+
+
+def flat(values: Mapping[str, object], prefix: str = "") -> dict[str, object]:
+    """Nested mappings as dotted names."""
+    found: dict[str, object] = {}
+    for name, value in values.items():
+        found |= flat(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {f"{prefix}{name}": value}
+    return found
+
+
+def span(counts: Iterable[int]) -> str:
+    """`158`, or `150-166` where seeds differ."""
+    listed = sorted(set(counts))
+    return f"{listed[0]:,}" if len(listed) == 1 else f"{listed[0]:,}-{listed[-1]:,}"

@@ -1,0 +1,145 @@
+"""How long it takes from an event to the first search that finds it, and how many events a second go into a store.
+
+    python -m benchmarks.events.ingest_latency --bundle models/bundles/siamese
+
+NATS, a server on a store that holds the bundle's gallery, and clients, all on this machine: with FAISS the server takes the
+events itself (`python -m croquis.serving --ingest`), with Milvus `python -m croquis.events` does. Each product is published alone,
+at a moment drawn at random, and searched by its own picture again and again until it is among the results. Then many are
+published at once, and the time until the last of them is committed gives the rate. NATS and Milvus are fetched by
+`python -m benchmarks.events.event_engines`. The result is printed and written to reports/benchmarks/ingest_latency.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.events.event_engines import milvus_server, missing, nats_server, running
+from benchmarks.events.ingest_kills import send
+from benchmarks.events.ingest_plan import drawn, upsert
+from benchmarks.events.ingest_processes import PATIENCE, Running, Setting, serving
+from croquis.cli.store_versions import main as versions
+from croquis.events.event import event_body
+from croquis.events.stream import Stream, open_stream
+from croquis.files import write_json
+from croquis.serving.client import Client
+
+REPORT = Path("reports/benchmarks/ingest_latency.json")
+K = 10
+LONGEST_GAP = 0.5  # seconds between two products, at most
+POLL = 0.005  # seconds between two searches
+WARM = 3  # products that are not counted: the first call of a net or an engine is slow
+
+
+def measure(setting: Setting, store: str, own_ingest: bool, folder: Path) -> dict[str, Any]:
+    """The figures of one kind of store.
+
+    Args:
+        store: URI of an empty one.
+        own_ingest: whether the server takes the events itself.
+        folder: where the broker keeps them.
+    """
+    with running(nats_server(folder)) as broker:
+        stream = f"nats://127.0.0.1:{broker.port}/products"
+        versions(["--store", store, "fill", "--bundle", str(setting.bundle), "--publish"])
+        with serving(setting, store, own_ingest, stream) as started:
+            figures = {"latency": latency(setting, started)}
+            if setting.burst:
+                figures["rate"] = {"batch": setting.batch_of(own_ingest), **rate(setting, started)}
+    return figures
+
+
+def latency(setting: Setting, started: Running) -> dict[str, Any]:
+    """Seconds from before an event is published to after the first search that finds its product."""
+    rng, seconds, searches = random.Random(setting.seed), [], []
+    stream = open_stream(started.stream)
+    with Client(started.address, timeout=PATIENCE) as client:
+        for number in range(WARM + setting.products):
+            time.sleep(rng.uniform(0, LONGEST_GAP))
+            took, asked = found_after(stream, client, f"new-{number}", number)
+            if number >= WARM:
+                seconds.append(took)
+                searches.append(asked)
+    stream.close()
+    quantiles = {f"p{p}": round(float(np.percentile(seconds, p)), 3) for p in (50, 95)}
+    return {"products": len(seconds), **quantiles, "max": round(max(seconds), 3), "searches": sum(searches)}
+
+
+def found_after(stream: Stream, client: Client, item_id: str, number: int) -> tuple[float, int]:
+    """Seconds until the product of picture `number` is found, and how many searches that took.
+
+    Raises:
+        RuntimeError: when it is not found in `PATIENCE` seconds.
+    """
+    picture, begun, searches = drawn(number), time.perf_counter(), 0
+    stream.send([(item_id, event_body(upsert(item_id, 1, number)))])
+    while time.perf_counter() - begun < PATIENCE:
+        results = client.search(picture, k=K, describe=False, rerank=False).results
+        searches += 1
+        if any(result.item_id == item_id for result in results):
+            return time.perf_counter() - begun, searches
+        time.sleep(POLL)
+    raise RuntimeError(f"{item_id} was not found in {PATIENCE} s")
+
+
+def rate(setting: Setting, started: Running) -> dict[str, Any]:
+    """Events a second from the first one published to the last one committed, one small picture each."""
+    bodies = [
+        (f"many-{n}", event_body(upsert(f"many-{n}", 1, setting.products + WARM + n))) for n in range(setting.burst)
+    ]
+    before, begun = started.applied, time.perf_counter()
+    send(started.stream, bodies)
+    while (done := started.applied - before) < setting.burst:
+        if time.perf_counter() - begun > PATIENCE + setting.burst:
+            raise RuntimeError(f"{done} of {setting.burst} events were applied")
+        time.sleep(0.05)
+    seconds = time.perf_counter() - begun
+    return {"events": setting.burst, "events_per_second": round(setting.burst / seconds, 1)}
+
+
+def main() -> None:
+    asked = argparse.ArgumentParser(
+        prog="python -m benchmarks.events.ingest_latency",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    asked.add_argument("--bundle", type=Path, default=Path("models/bundles/siamese"))
+    asked.add_argument("--params", type=Path, default=Path("params.yaml"))
+    asked.add_argument("--products", type=int, default=60)
+    asked.add_argument("--burst", type=int, default=2000, help="events of the rate; 0: it is not measured")
+    asked.add_argument(
+        "--batch", type=int, help="events that the consumer embeds together (default: that of each command)"
+    )
+    asked.add_argument("--stores", default="faiss,milvus", help="comma-separated (default %(default)s)")
+    asked.add_argument("--seed", type=int, default=0)
+    asked.add_argument("--report", type=Path, default=REPORT)
+    options = asked.parse_args()
+    wanted = options.stores.split(",")
+    for engine in ("nats", *(["milvus"] if "milvus" in wanted else [])):
+        if engine in missing():
+            sys.exit(f"error: {missing()[engine]}")
+    names = ("bundle", "params", "products", "burst", "batch", "seed")
+    setting = Setting(**{name: getattr(options, name) for name in names})
+    report: dict[str, Any] = {"machine": {"cpus": os.cpu_count(), "nice": os.nice(0), "load": os.getloadavg()[0]}}
+    with tempfile.TemporaryDirectory() as name:
+        if "faiss" in wanted:
+            (Path(name) / "faiss").mkdir()
+            report["faiss"] = measure(setting, f"faiss:{name}/store", True, Path(name) / "faiss")
+        if "milvus" in wanted:
+            with running(milvus_server(Path(name))) as server:
+                report["milvus"] = measure(setting, f"milvus:http://127.0.0.1:{server.port}", False, Path(name))
+    write_json(options.report, report)
+    print(json.dumps(report, indent=2))
+
+
+if __name__ == "__main__":
+    main()

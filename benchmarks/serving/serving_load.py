@@ -1,0 +1,201 @@
+"""How the search server answers under load, beside the bare work of a search and beside `mlflow models serve`.
+
+    python -m benchmarks.serving.serving_load --bundle models/bundles/siamese --seconds 60 --clients 1,64
+    python -m benchmarks.serving.serving_load --bundle ... --swap models/bundles/dhd     # reloads back and forth meanwhile
+    python -m benchmarks.serving.serving_load --bundle ... --mlflow models:/fashion-retriever/1
+
+Clients and server share the machine. Queries are consumer photos of the catalogue.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import base64
+import contextlib
+import json
+import os
+import re
+import secrets
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.serving.http_load import post_bytes, run_load
+from croquis.catalog.table import Catalog
+from croquis.files import write_json
+from croquis.search.retriever import Retriever
+
+REPORT = Path("reports/benchmarks/serving_load.json")
+PHOTOS = 200
+BARE_REPEATS = 3
+SWAPS = 6
+BOUNDARY = "frontier"
+K = 20
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    options = parser().parse_args(arguments)
+    catalog = Catalog.open(options.catalog)
+    photos = list(catalog.images(catalog.select(domain="consumer")[:PHOTOS]))
+    report: dict[str, Any] = {
+        "command": f"python -m benchmarks.serving.serving_load {' '.join(sys.argv[1:] if arguments is None else arguments)}",
+        "machine": {"cpus": os.cpu_count(), "nice": os.nice(0)},
+        "bare": bare_work(options.bundle, photos),
+        "server": measure_server(options, photos),
+    }
+    if options.mlflow:
+        report["mlflow"] = measure_mlflow(options, photos)
+    write_json(options.report, report)
+    print(json.dumps(report, indent=2))
+
+
+def parser() -> argparse.ArgumentParser:
+    asked = argparse.ArgumentParser(
+        prog="python -m benchmarks.serving.serving_load",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    asked.add_argument("--bundle", type=Path, required=True)
+    asked.add_argument("--swap", type=Path, help="another bundle, to change to and back during the load")
+    asked.add_argument("--mlflow", metavar="URI", help="measure `mlflow models serve` of this model too")
+    asked.add_argument("--catalog", type=Path, default=Path("data/catalog"))
+    asked.add_argument("--clients", default="1,64", help="comma-separated numbers of clients (default %(default)s)")
+    asked.add_argument("--seconds", type=float, default=60.0)
+    asked.add_argument("--batch", type=int, default=1, help="the server's --batch (default %(default)s)")
+    asked.add_argument("--report", type=Path, default=REPORT)
+    return asked
+
+
+def bare_work(bundle: Path, photos: Sequence[bytes]) -> dict[str, float]:
+    """Milliseconds of one query at a time in this process: medians of each step and of their sum; the mean of CPU time."""
+    retriever = Retriever.load(bundle)
+    retriever.warm_up()
+    begun = time.process_time()
+    answers = [retriever.answer(photo, K, describe=True) for _ in range(BARE_REPEATS) for photo in photos]
+    cpu = (time.process_time() - begun) * 1000 / len(answers)
+    steps = {f"{step}_ms": [a.seconds[step] * 1000 for a in answers] for step in answers[0].seconds}
+    medians = {step: round(float(np.median(values)), 3) for step, values in steps.items()}
+    sums = np.sum(list(steps.values()), axis=0)
+    return medians | {"sum_ms": round(float(np.median(sums)), 3), "cpu_ms": round(cpu, 3)}
+
+
+def measure_server(options: argparse.Namespace, photos: Sequence[bytes]) -> dict[str, Any]:
+    """Summaries by number of clients."""
+    found: dict[str, Any] = {}
+    for clients in map(int, options.clients.split(",")):
+        with tempfile.TemporaryDirectory() as folder, serving(Path(folder), options.bundle, options.batch) as server:
+            requests = [form_request(photo) for photo in photos]
+            swaps: list[bool] = []
+            before = server.cpu_seconds()
+            meanwhile = server.swapping(options, swaps) if options.swap else None
+            load = run_load(server.port, requests, clients, options.seconds, meanwhile)
+            cpu = (server.cpu_seconds() - before) * 1000 / len(load.seconds)
+            found[f"{clients} clients"] = load.summary() | {"cpu_ms": round(cpu, 3), "swaps": sum(swaps)}
+    return found
+
+
+def measure_mlflow(options: argparse.Namespace, photos: Sequence[bytes]) -> dict[str, Any]:
+    found = {}
+    with mlflow_serving(options.mlflow) as port:
+        for clients in map(int, options.clients.split(",")):
+            requests = [invocation(photo) for photo in photos]
+            found[f"{clients} clients"] = run_load(port, requests, clients, options.seconds).summary()
+    return found
+
+
+class Serving:
+    """A server on a link that may be pointed to another bundle."""
+
+    def __init__(self, link: Path, pid: int, port: int, token: str) -> None:
+        self.link, self.port, self._pid, self._token = link, port, pid, token
+
+    def cpu_seconds(self) -> float:
+        """Of the server so far, all its threads together: contention with the clients does not lengthen it much."""
+        ticks = Path(f"/proc/{self._pid}/stat").read_text().rpartition(")")[2].split()[11:13]
+        return sum(map(int, ticks)) / os.sysconf("SC_CLK_TCK")
+
+    def swapping(self, options: argparse.Namespace, swaps: list[bool]) -> Any:
+        """Work beside the load: to the other bundle and back, evenly over the time."""
+
+        async def swap() -> None:
+            for number in range(SWAPS):
+                await asyncio.sleep(options.seconds / (SWAPS + 1))
+                point(self.link, (options.swap, options.bundle)[number % 2])
+                swaps.append(await asyncio.to_thread(self._reload))
+
+        return swap
+
+    def _reload(self) -> bool:
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{self.port}/admin/reload",
+            method="POST",
+            headers={"Authorization": f"Bearer {self._token}"},
+        )
+        with urllib.request.urlopen(request, timeout=60) as response:
+            return bool(json.load(response)[0]["changed"])
+
+
+def point(link: Path, bundle: Path) -> None:
+    """Makes `link` lead to `bundle`, in one step."""
+    fresh = link.with_name("next")
+    fresh.symlink_to(bundle.resolve())
+    fresh.replace(link)
+
+
+@contextlib.contextmanager
+def serving(folder: Path, bundle: Path, batch: int) -> Iterator[Serving]:
+    link, token = folder / "bundle", secrets.token_hex()
+    point(link, bundle)
+    command = [sys.executable, "-m", "croquis.serving", "--bundle", str(link), "--port", "0", "--batch", str(batch)]
+    environment = {**os.environ, "CROQUIS_ADMIN_TOKEN": token}
+    with subprocess.Popen(
+        command, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    ) as process:
+        try:
+            line = process.stdout.readline() if process.stdout else ""
+            yield Serving(link, process.pid, int(re.findall(r"http://127\.0\.0\.1:(\d+)", line)[0]), token)
+        finally:
+            process.terminate()
+
+
+@contextlib.contextmanager
+def mlflow_serving(uri: str) -> Iterator[int]:
+    """`mlflow models serve`; MLFLOW_TRACKING_URI must say where the registry is."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = int(probe.getsockname()[1])
+    command = [sys.executable, "-m", "mlflow", "models", "serve", "-m", uri, "--env-manager", "local", "-p", str(port)]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        try:
+            while True:
+                with contextlib.suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{port}/ping", timeout=5):
+                    break
+                time.sleep(0.25)
+            yield port
+        finally:
+            process.terminate()
+
+
+def form_request(photo: bytes) -> bytes:
+    part = f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="image"; filename="a"\r\n\r\n'.encode()
+    body = part + photo + f"\r\n--{BOUNDARY}--\r\n".encode()
+    return post_bytes("127.0.0.1", "/search", f"multipart/form-data; boundary={BOUNDARY}", body)
+
+
+def invocation(photo: bytes) -> bytes:
+    record = {"image": base64.b64encode(photo).decode()}
+    body = json.dumps({"dataframe_records": [record], "params": {"k": K}}).encode()
+    return post_bytes("127.0.0.1", "/invocations", "application/json", body)
+
+
+if __name__ == "__main__":
+    main()

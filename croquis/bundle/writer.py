@@ -1,0 +1,127 @@
+"""Packs trained models, index and gallery into a bundle that is either whole or absent."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from croquis.bundle.gallery_table import write_gallery
+from croquis.bundle.manifest import (
+    MANIFEST_FILE,
+    SCHEMA_VERSION,
+    BundleError,
+    FileEntry,
+    IndexBlock,
+    ItemsBlock,
+    Manifest,
+    Preprocess,
+    encoder_block,
+)
+from croquis.bundle.reader import Bundle
+from croquis.files import sha256_file, write_json
+from croquis.index.vector_index import VectorIndex
+from croquis.nets.classifier import AttributeClassifier
+from croquis.nets.encoder import OnnxDescription, describe_encoder
+from croquis.nets.generator import Generator, GeneratorDescription
+from croquis.rerank.rerank_settings import RerankBlock
+from croquis.strict_json import parse_description
+
+ENCODER, GENERATOR, CLASSIFIER = "encoder.onnx", "generator.onnx", "classifier.onnx"
+INDEX, ITEMS = "index.faiss", "gallery.parquet"
+
+
+def write_bundle(
+    folder: str | Path,
+    *,
+    method: str,
+    encoder_folder: str | Path,
+    generator_folder: str | Path | None,
+    classifier_folder: str | Path | None,
+    index: VectorIndex,
+    gallery_table: pa.Table,
+    rerank: Mapping[str, Any],
+    image_size: int,
+    stage_keys: Mapping[str, str] | None = None,
+) -> Bundle:
+    """Packs a bundle beside `folder`, opens every part of it, and only then gives it the name.
+
+    Args:
+        folder: where the bundle will stand; an existing one is replaced at the end.
+        method: the retriever's name.
+        encoder_folder, generator_folder, classifier_folder: folders of the trained models; None for no such part.
+        index: over the encoder's vectors of the gallery, row for row with `gallery_table`; learned codebooks are in it.
+        gallery_table: `GALLERY_SCHEMA`, in ascending order of image_id.
+        rerank: the keys of `RerankBlock`.
+        image_size: side of the prepared images, pixels; must be the encoder's.
+        stage_keys: the pipeline stages that made the parts.
+
+    Raises:
+        BundleError, ModelError, ItemsError: when the parts do not fit each other; nothing is left behind.
+    """
+    target = Path(folder)
+    partial = target.with_name(f".{target.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    try:
+        parts = _copy_models(partial, Path(encoder_folder), generator_folder, classifier_folder, image_size)
+        index.save(partial / INDEX)
+        write_gallery(partial / ITEMS, gallery_table)
+        manifest = Manifest(
+            schema_version=SCHEMA_VERSION,
+            method=method,
+            preprocess=Preprocess(image_size),
+            **parts,
+            index=_index_block(index),
+            items=ItemsBlock(ITEMS, gallery_table.num_rows),
+            rerank=parse_description(RerankBlock, rerank, "rerank", BundleError),
+            files={file.name: FileEntry(sha256_file(file), file.stat().st_size) for file in sorted(partial.iterdir())},
+            stage_keys=None if stage_keys is None else dict(stage_keys),
+        )
+        write_json(partial / MANIFEST_FILE, manifest.to_json())
+        # A graph with its weights in a second file, say, fails here and not in a server.
+        Bundle.load(partial).open_all()
+        if target.exists():
+            shutil.rmtree(target)
+        partial.rename(target)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return Bundle(target, manifest)
+
+
+def _copy_models(
+    partial: Path, encoder: Path, generator: str | Path | None, classifier: str | Path | None, image_size: int
+) -> dict[str, Any]:
+    """Copies the graphs under their names in a bundle and returns the manifest's blocks."""
+    described = describe_encoder(encoder)
+    if described.size != image_size:
+        raise BundleError(f"the encoder of {encoder} takes {described.size} pixels, image_size is {image_size}")
+    if isinstance(described, OnnxDescription):
+        shutil.copyfile(encoder / described.file, partial / ENCODER)
+    blocks: dict[str, Any] = {"encoder": encoder_block(described, ENCODER), "generator": None, "classifier": None}
+    if generator is not None:
+        painter = Generator.describe(generator)
+        shutil.copyfile(Path(generator) / painter.file, partial / GENERATOR)
+        blocks["generator"] = GeneratorDescription(GENERATOR, painter.size)
+    if classifier is not None:
+        labeller = AttributeClassifier.describe(classifier)
+        shutil.copyfile(Path(classifier) / labeller.file, partial / CLASSIFIER)
+        blocks["classifier"] = replace(labeller, file=CLASSIFIER)
+    return blocks
+
+
+def _index_block(index: VectorIndex) -> IndexBlock:
+    return IndexBlock(
+        kind=index.kind,
+        file=INDEX,
+        rows=len(index),
+        dim=index.dim,
+        metric=index.metric,
+        bytes_per_vector=index.nbytes,
+        parameters=index.parameters,
+        comparison=index.comparison,
+    )

@@ -1,0 +1,233 @@
+"""Evaluation of an exported bundle on a split: what was measured is what is served.
+
+Every pair of domains whose queries exist is measured. Photo queries go through the encoder; where the index holds codes,
+they are compared in both ways, the bundle's own (`encoder`) and the other (`encoder-symmetric`, `encoder-asymmetric`).
+Sketch queries take three paths, always side by side: `gan` (generator, then encoder), `direct` (straight into the encoder)
+and `edges` (the drawing against edge maps of the gallery, which needs no learning at all). Each path that is served is
+measured before and after the bundle's re-ranking, and after each of `rerank.compare`; the query's attributes are predicted,
+never read from its label, and without a classifier what needs one is left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image
+
+from croquis.catalog.edge_maps import edge_map
+from croquis.catalog.images import Uint8Image, prepare_image
+from croquis.catalog.table import Catalog
+from croquis.evaluation.edge_descriptor import EdgeDescriptor
+from croquis.evaluation.metrics import REPORTED_K
+from croquis.evaluation.protocol import (
+    INSTANCE,
+    PAIRS,
+    Gallery,
+    Pair,
+    Protocol,
+    ProtocolError,
+    open_gallery,
+    open_queries,
+)
+from croquis.evaluation.ranked_answers import (
+    QueryPath,
+    Reorder,
+    Search,
+    Vectors,
+    answer,
+    in_gallery_order,
+    same_pictures,
+)
+from croquis.evaluation.results import RunResult, SplitResult
+from croquis.index.build import build_alike, build_index
+from croquis.index.code_index import CodeIndex
+from croquis.index.ranking import RankedLists
+from croquis.index.vector_index import VectorIndex
+from croquis.nets.encoder import other_comparison
+from croquis.rerank.chain import Chain
+from croquis.rerank.evidence import certain_gallery, stored_gallery
+from croquis.rerank.overlap import to_bytes
+from croquis.rerank.rerank_settings import needs_classifier
+from croquis.rerank.steps import Known
+from croquis.search.retriever import Retriever
+
+SERVED_PATHS = ("encoder", "gan", "direct")
+Describe = Callable[[Sequence[Uint8Image]], Vectors]
+
+
+@dataclass(frozen=True)
+class EvaluationSettings:
+    """How to measure.
+
+    Attributes:
+        depth: length of the ranked lists, at least every reported k; a protocol of categories sets its own.
+        resamples: bootstrap resamples of the query items.
+        chunk: queries held at a time.
+        seed: of the bootstrap.
+        edges: method of `croquis.catalog.edge_maps.edge_map`.
+        edge_size: side of the photos that edge maps are made of, pixels.
+        protocol: what is right, and who is searched.
+    """
+
+    depth: int
+    resamples: int
+    chunk: int
+    seed: int
+    edges: str
+    edge_size: int
+    protocol: Protocol = INSTANCE
+
+    def __post_init__(self) -> None:
+        if self.depth < max(REPORTED_K):
+            raise ValueError(
+                f"evaluate.depth is {self.depth}, must be at least the largest reported k ({max(REPORTED_K)}): raise it"
+            )
+
+
+def evaluate_split(
+    retriever: Retriever,
+    catalog: Catalog,
+    sketches: Catalog | None,
+    split: str,
+    settings: EvaluationSettings,
+    *,
+    reencode_gallery: bool = False,
+    pairs: Sequence[Pair] = PAIRS,
+) -> SplitResult:
+    """Measures a bundle on every pair and path that it and the split allow.
+
+    Args:
+        retriever: the opened bundle.
+        catalog: photos: the gallery, and the queries of the photo pairs.
+        sketches: the queries of `sketch->shop`; None for none.
+        split: `val` or `test` (or `train`, to see over-fitting).
+        settings: how to measure.
+        reencode_gallery: encode the gallery's photos afresh and search them exactly, instead of using the bundle's
+            index. In this way a bundle whose index holds an older catalogue is scored on the present one; score both
+            sides of a comparison so.
+        pairs: which pairs to measure, all by default.
+
+    Raises:
+        ProtocolError: when the split has no gallery or no query with an answer, or the bundle lacks gallery photos.
+    """
+    gallery = open_gallery(catalog, split, settings.protocol)
+    source = _fresh(retriever, gallery, settings.chunk) if reencode_gallery else _stored(retriever, gallery)
+    runs: list[RunResult] = []
+    for pair in pairs:
+        queries = open_queries(sketches if pair.query_domain == "sketch" and sketches else catalog, split, pair)
+        for path in _paths(pair, retriever, source, settings) if len(queries) else ():
+            # Edge maps and the comparison that is not configured have no part in the product: nothing to re-rank.
+            reorders: Mapping[str, Reorder] = source.reorders if path.name in SERVED_PATHS else {}
+            chosen = {"depth": settings.depth, "chunk": settings.chunk}
+            runs += answer(pair.name, path, queries, gallery, reorders=reorders, ask=retriever.nets.asked, **chosen)
+    if not runs:
+        raise ProtocolError(f"split {split!r} of {catalog.folder} has no query with a right answer in its gallery")
+    return SplitResult(split, gallery, runs, settings.depth, settings.resamples, settings.seed)
+
+
+@dataclass(frozen=True)
+class Source:
+    """The gallery of a split, ready to be searched (see `_searches`) and re-ranked; rows are the gallery's."""
+
+    gallery: Gallery
+    searches: dict[str, Search]
+    reorders: Mapping[str, Reorder]
+
+
+def _stored(retriever: Retriever, gallery: Gallery) -> Source:
+    """The bundle's own vectors and attributes of the gallery's photos."""
+    places = {image_id: row for row, image_id in enumerate(retriever.items.image_ids)}
+    missing = [image_id for image_id in gallery.image_ids if image_id not in places]
+    if missing:
+        raise ProtocolError(
+            f"the bundle lacks {len(missing)} of {len(gallery)} gallery photos, first {missing[0]!r}: it was built on "
+            f"another catalogue; rebuild it (dvc repro index) or evaluate with reencode_gallery=True"
+        )
+    rows = np.array([places[image_id] for image_id in gallery.image_ids], dtype=np.int64)
+    index = retriever.index.subset(rows)
+    index.threads = retriever.index.threads
+    known = stored_gallery(retriever.bundle, index, retriever.bundle.manifest.rerank.gallery_attributes, rows)
+    return Source(gallery, _searches(index, gallery), _reorders(retriever, known))
+
+
+def _fresh(retriever: Retriever, gallery: Gallery, chunk: int) -> Source:
+    """Vectors and attributes made now from the gallery's photos."""
+    index = build_alike(_gallery_vectors(gallery, retriever.encode_photos, chunk), retriever.index)
+    index.threads = retriever.index.threads
+    return Source(
+        gallery, _searches(index, gallery), _reorders(retriever, _known_now(retriever, gallery, index, chunk))
+    )
+
+
+def _known_now(retriever: Retriever, gallery: Gallery, index: VectorIndex, chunk: int) -> Known:
+    """What the classifier, or the present catalogue, says of the gallery's photos."""
+    if not retriever.nets.has_classifier:
+        return Known(index.vectors)
+    source, classifier = retriever.bundle.manifest.rerank.gallery_attributes, retriever.nets.classifier
+    names = classifier.attributes
+    if source == "catalogue":
+        return certain_gallery(index.vectors, names, gallery.catalog.column("attributes")[gallery.rows].tolist())
+    found = np.stack(in_gallery_order(gallery, retriever.nets.probabilities, chunk))
+    return Known(index.vectors, names, lambda: classifier.decide(found), lambda: to_bytes(found))
+
+
+def _searches(index: VectorIndex, gallery: Gallery) -> dict[str, Search]:
+    """Names of paths -> searches: `encoder` as the bundle does it; of codes also by the other comparison, e.g.
+    `encoder-asymmetric`."""
+    searches = {"encoder": search_among(index, gallery)}
+    if isinstance(index, CodeIndex):
+        other = other_comparison(index.comparison)
+        searches[f"encoder-{other}"] = search_among(index.compared(other), gallery)
+    return searches
+
+
+def search_among(index: VectorIndex, gallery: Gallery) -> Search:
+    """The nearest of a gallery's vectors, equal scores ordered by its keys."""
+
+    def search(vectors: Vectors, depth: int) -> RankedLists:
+        scores, rows = index.search(vectors, depth, tiebreak=gallery.keys)
+        return RankedLists(rows, scores)
+
+    return search
+
+
+def _reorders(retriever: Retriever, known: Known) -> dict[str, Chain]:
+    block = retriever.bundle.manifest.rerank
+    return {
+        name: Chain(steps, block, known)
+        for name, steps in block.chains().items()
+        if retriever.nets.has_classifier or not needs_classifier(steps)
+    }
+
+
+def _paths(pair: Pair, retriever: Retriever, source: Source, settings: EvaluationSettings) -> list[QueryPath]:
+    encode = retriever.encode_photos
+    if pair.query_domain != "sketch":
+        return [QueryPath(name, same_pictures, encode, search) for name, search in source.searches.items()]
+    search = source.searches["encoder"]
+    direct = QueryPath("direct", same_pictures, encode, search)
+    edges = _edge_path(source.gallery, settings)
+    if not retriever.nets.has_generator:
+        return [direct, edges]
+    return [QueryPath("gan", retriever.generate, encode, search), direct, edges]
+
+
+def _edge_path(gallery: Gallery, settings: EvaluationSettings) -> QueryPath:
+    """Drawings against edge maps of the photos: the floor of sketch search. A drawing is an edge map already."""
+    descriptor, size = EdgeDescriptor(), settings.edge_size
+
+    def of_photos(photos: Sequence[Uint8Image]) -> Vectors:
+        return descriptor.describe([edge_map(prepare_image(photo, size), settings.edges) for photo in photos])
+
+    def of_drawings(drawings: Sequence[Uint8Image]) -> Vectors:
+        return descriptor.describe([np.asarray(Image.fromarray(drawing).convert("L")) for drawing in drawings])
+
+    index = build_index(_gallery_vectors(gallery, of_photos, settings.chunk), metric="cosine")
+    return QueryPath("edges", same_pictures, of_drawings, search_among(index, gallery))
+
+
+def _gallery_vectors(gallery: Gallery, describe: Describe, chunk: int) -> Vectors:
+    vectors: list[Vectors] = in_gallery_order(gallery, describe, chunk)
+    return np.stack(vectors)

@@ -1,0 +1,52 @@
+"""How long a query takes, for the gate: several bundles in turn, so that a busy moment of the machine hits all of them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from croquis.bundle import Bundle
+from croquis.catalog.table import Catalog
+from croquis.evaluation.protocol import PAIRS
+from croquis.search.query import Mode
+from croquis.search.retriever import Retriever
+
+QUERIES = 30
+ROUNDS = 3
+
+
+def query_latencies(bundles: Sequence[Bundle], split: str, pair: str, root: Path) -> list[float]:
+    """Median milliseconds of one query per bundle, from the encoded picture to ranked products.
+
+    The best of a few rounds counts per query: whatever else the machine does only ever adds time.
+    """
+    domain = next(found.query_domain for found in PAIRS if found.name == pair)
+    images = _queries(split, domain, root)
+    retrievers = [Retriever(bundle) for bundle in bundles]
+    times = np.full((len(bundles), len(images)), np.inf)
+    for _ in range(ROUNDS):
+        for column, image in enumerate(images):
+            for row, retriever in enumerate(retrievers):
+                times[row, column] = min(times[row, column], _time(retriever, image, domain))
+    return [float(np.median(row) * 1000) for row in times]
+
+
+def _time(retriever: Retriever, image: bytes, domain: str) -> float:
+    mode: Mode = "photo"
+    if domain == "sketch":
+        mode = "sketch" if retriever.nets.has_generator else "sketch-direct"
+    start = time.perf_counter()
+    retriever.search(image, k=10, mode=mode)
+    return time.perf_counter() - start
+
+
+def _queries(split: str, domain: str, root: Path) -> list[bytes]:
+    """Evenly spread queries of the split."""
+    drawn = root / "data/sketches"
+    catalog = Catalog.open(drawn if domain == "sketch" and drawn.exists() else root / "data/catalog")
+    rows = catalog.select(split=split, role="query", domain=domain)
+    chosen = rows[np.unique(np.linspace(0, len(rows) - 1, min(QUERIES, len(rows))).astype(int))]
+    return list(catalog.images(chosen.tolist()))

@@ -1,0 +1,228 @@
+"""Answers queries chunk by chunk and keeps what the metrics need: never a query x gallery matrix."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Protocol, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from croquis.catalog.images import Uint8Image
+from croquis.evaluation.metrics import REPORTED_K, PerQuery, first_hit_rank, metric_table
+from croquis.evaluation.protocol import Gallery, Queries, count_relevant, label_codes, own_rows
+from croquis.evaluation.protocol import Protocol as EvaluationProtocol
+from croquis.evaluation.results import NO_RERANK, RunResult
+from croquis.index.ranking import NO_ROW, RankedLists, drop_rows, relevance_of
+from croquis.rerank.chain import Moves
+from croquis.rerank.steps import Asked
+
+Vectors = npt.NDArray[np.float32]
+Rows = npt.NDArray[np.int64]
+T = TypeVar("T")
+
+PICTURED = 10
+CELLS = 2_000_000  # results held at a time, whatever the length of the lists: some 100 MB with what is made of them
+
+
+class Search(Protocol):
+    """Nearest gallery rows of vectors (Q, D): RankedLists (Q, depth), rows counted in the gallery's order, equal scores
+    ordered by the gallery's keys."""
+
+    def __call__(self, vectors: Vectors, depth: int) -> RankedLists: ...
+
+
+class Reorder(Protocol):
+    """Reorders the head of ranked lists; rows are those of the gallery."""
+
+    def __call__(self, asked: Asked, ranked: RankedLists) -> Moves: ...
+
+    def explain(self, asked: Asked, moves: Moves, top: int) -> list[list[tuple[str, ...]]]:
+        """For each query and each of its first `top` results: the attributes that moved it up; none where none did."""
+        ...
+
+
+Ask = Callable[[Sequence[Uint8Image], Vectors], Asked]
+"""From the pictures that are looked at, and their vectors, to what re-rankers may know of them."""
+
+
+@dataclass(frozen=True)
+class QueryPath:
+    """How a query becomes a vector, and what the vector is compared with.
+
+    Attributes:
+        name: `encoder`, `gan`, `direct`, `edges`, or `encoder-` and the comparison of codes that the bundle does not use.
+        pictures: from the queries to the pictures that are looked at, e.g. photos painted from sketches.
+        vectors: from those pictures to vectors (n, D).
+        search: among the gallery's vectors of the same kind.
+    """
+
+    name: str
+    pictures: Callable[[Sequence[Uint8Image]], Sequence[Uint8Image]]
+    vectors: Callable[[Sequence[Uint8Image]], Vectors]
+    search: Search
+
+
+def bare(_pictures: Sequence[Uint8Image], vectors: Vectors) -> Asked:
+    """Nothing but the vectors is known of the queries."""
+    return Asked(vectors)
+
+
+def same_pictures(images: Sequence[Uint8Image]) -> Sequence[Uint8Image]:
+    """For paths that look at the query as it is."""
+    return images
+
+
+@dataclass(frozen=True)
+class Judge:
+    """The right answers of a set of queries under a protocol: codes of items or categories, the rows that are the query
+    itself, and counts."""
+
+    query_codes: Rows
+    gallery_codes: Rows
+    own: Rows
+    n_relevant: Rows
+    protocol: EvaluationProtocol
+
+    @classmethod
+    def of(cls, queries: Queries, gallery: Gallery) -> Judge:
+        query_codes, gallery_codes = label_codes(queries, gallery)
+        own = own_rows(queries, gallery)
+        n_relevant = count_relevant(query_codes, gallery_codes, own)
+        return cls(query_codes, gallery_codes, own, n_relevant, gallery.protocol)
+
+    def take(self, chosen: Rows) -> Judge:
+        """The same gallery, some of the queries."""
+        queries = (self.query_codes[chosen], self.gallery_codes, self.own[chosen], self.n_relevant[chosen])
+        return Judge(*queries, self.protocol)
+
+    @property
+    def gallery_sizes(self) -> Rows:
+        """Candidates per query: the gallery without the query itself; (queries,)."""
+        return np.asarray(len(self.gallery_codes) - (self.own != NO_ROW).sum(axis=1), dtype=np.int64)
+
+
+@dataclass
+class Tally:
+    """Metrics, first ranks and the pictured head, gathered chunk by chunk."""
+
+    metrics: dict[str, list[PerQuery]] = field(default_factory=dict)
+    ranks: list[Rows] = field(default_factory=list)
+    top: list[Rows] = field(default_factory=list)
+    before: list[Rows] = field(default_factory=list)
+    reasons: list[list[tuple[str, ...]]] = field(default_factory=list)
+
+    def add(self, ranked: RankedLists, judge: Judge, chunk: slice) -> None:
+        relevance = relevance_of(ranked, judge.query_codes[chunk], judge.gallery_codes)
+        average, normaliser = judge.protocol.average_precision, judge.protocol.normaliser
+        found = metric_table(relevance, judge.n_relevant[chunk], REPORTED_K, average, normaliser)
+        for name, values in found.items():
+            self.metrics.setdefault(name, []).append(values)
+        self.ranks.append(first_hit_rank(relevance))
+        self.top.append(pictured(ranked.rows))
+
+    def add_moves(self, asked: Asked, ranked: RankedLists, reorder: Reorder, judge: Judge, chunk: slice) -> None:
+        """`add` of the lists in their new order, with what moved."""
+        moves = reorder(asked, ranked)
+        scores = np.take_along_axis(ranked.scores, moves.order, axis=1)
+        self.add(RankedLists(moves.rows, scores), judge, chunk)
+        self.before.append(pictured(moves.order))
+        self.reasons += reorder.explain(asked, moves, PICTURED)
+
+
+def pictured(rows: Rows) -> Rows:
+    """The head of each list, (queries, PICTURED); -1 past its end."""
+    missing = max(0, PICTURED - rows.shape[1])
+    return np.pad(rows[:, :PICTURED], ((0, 0), (0, missing)), constant_values=NO_ROW)
+
+
+def answer(
+    pair: str,
+    path: QueryPath,
+    queries: Queries,
+    gallery: Gallery,
+    *,
+    depth: int,
+    chunk: int,
+    reorders: Mapping[str, Reorder],
+    ask: Ask = bare,
+) -> list[RunResult]:
+    """Searches every query that has a right answer, and measures the lists as found and after each of `reorders`.
+
+    Args:
+        depth: length of the lists where items count, at least every reported k; where categories do, the protocol says
+            how long they are.
+        chunk: queries held at a time, fewer when their lists are long.
+        reorders: name -> re-ranker; each is measured on its own, beside the run without one.
+        ask: what they may know of the queries beside their vectors.
+
+    Returns:
+        One result for the plain lists and one for each re-ranker; none when no query has a right answer.
+    """
+    everyone = Judge.of(queries, gallery)
+    matched = np.flatnonzero(everyone.n_relevant > 0)
+    if len(matched) == 0:
+        return []
+    kept, judge = queries.take(matched), everyone.take(matched)
+    depth = gallery.protocol.list_depth(depth, len(gallery))
+    tallies = {name: Tally() for name in (NO_RERANK, *reorders)}
+    start = 0
+    for images in batches(kept.images(), queries_at_a_time(chunk, depth)):
+        part = slice(start, start + len(images))
+        pictures = path.pictures(images)
+        vectors = path.vectors(pictures)
+        ranked = ranked_lists(path.search, vectors, judge.own[part], len(gallery), depth)
+        tallies[NO_RERANK].add(ranked, judge, part)
+        asked = ask(pictures, vectors)
+        for name, reorder in reorders.items():
+            tallies[name].add_moves(asked, ranked, reorder, judge, part)
+        start = part.stop
+    unmatched = len(queries) - len(kept)
+    return [_result(pair, path.name, name, kept, unmatched, judge, tally) for name, tally in tallies.items()]
+
+
+def batches(values: Iterable[T], size: int) -> Iterator[list[T]]:
+    """Lists of at most `size` values, in order."""
+    source = iter(values)
+    while batch := list(islice(source, size)):
+        yield batch
+
+
+def in_gallery_order(gallery: Gallery, describe: Callable[[Sequence[Uint8Image]], Iterable[T]], chunk: int) -> list[T]:
+    """What `describe` says of each photo of the gallery, in its order; photos are read in the catalogue's order."""
+    order = np.argsort(gallery.rows, kind="stable")
+    said = [value for images in batches(gallery.images(order), chunk) for value in describe(images)]
+    return [said[place] for place in np.argsort(order).tolist()]
+
+
+def queries_at_a_time(chunk: int, depth: int) -> int:
+    """At most `chunk`, and fewer where lists are so long that more would not fit in memory."""
+    return max(1, min(chunk, CELLS // max(depth, 1)))
+
+
+def ranked_lists(search: Search, vectors: Vectors, own: Rows, gallery: int, depth: int) -> RankedLists:
+    """What a gallery of so many images answers to `vectors` (Q, D), without the rows `own` (Q, n) that are the query."""
+    # The query itself may take up places, so that many more are asked for and cut off after its removal.
+    wanted = min(depth + own.shape[1], gallery)
+    return drop_rows(search(vectors, wanted), own).cut(depth)
+
+
+def _result(
+    pair: str, path: str, rerank: str, queries: Queries, unmatched: int, judge: Judge, tally: Tally
+) -> RunResult:
+    return RunResult(
+        pair=pair,
+        path=path,
+        rerank=rerank,
+        queries=queries,
+        unmatched=unmatched,
+        n_relevant=judge.n_relevant,
+        gallery_sizes=judge.gallery_sizes,
+        ranks=np.concatenate(tally.ranks),
+        metrics={name: np.concatenate(parts) for name, parts in tally.metrics.items()},
+        top=np.concatenate(tally.top),
+        before=np.concatenate(tally.before) if tally.before else None,
+        reasons=tally.reasons,
+    )

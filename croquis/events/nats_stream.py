@@ -1,0 +1,132 @@
+"""Events from NATS JetStream. One thread keeps the connection, so that it is served while a batch is embedded."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Coroutine, Sequence
+from typing import Any, TypeVar
+
+import nats
+from nats.errors import Error
+from nats.js.api import AckPolicy, ConsumerConfig, StreamConfig
+from nats.js.errors import APIError, NotFoundError
+
+from croquis.events.stream import DEAD, Message, StreamError
+
+PATIENCE = 10.0  # seconds for an answer
+IN_FLIGHT = 256  # messages that are sent before their answers are waited for
+T = TypeVar("T")
+
+
+class NatsStream:
+    """A stream, its pull consumer `group`, and the stream of bad events beside it; both streams are made when missing.
+
+    JetStream hands the messages of a consumer to whoever asks, whatever product they are about: let one process consume a
+    stream, or give each its own stream.
+
+    Raises:
+        StreamError: when the server does not answer or has no JetStream.
+    """
+
+    def __init__(self, server: str, name: str, group: str, redeliver: float) -> None:
+        self._server, self._name, self._group = server, name, group
+        self._redeliver = redeliver
+        self._loop = asyncio.new_event_loop()
+        threading.Thread(target=self._loop.run_forever, daemon=True).start()
+        self._pull: Any = None
+        try:
+            self._connection: Any = self._run(self._connect())
+        except StreamError:
+            self._loop.call_soon_threadsafe(self._loop.stop)
+            raise
+        self._stream = self._connection.jetstream(timeout=PATIENCE)
+
+    def fetch(self, most: int, wait: float) -> list[Message]:
+        return self._run(self._fetch(most, wait))
+
+    def commit(self, messages: Sequence[Message]) -> None:
+        async def answered() -> None:
+            for message in messages:
+                await message.handle.ack_sync(timeout=PATIENCE)
+
+        self._run(answered())
+
+    def give_back(self, messages: Sequence[Message]) -> None:
+        """Nothing to do: each message is acknowledged by itself, and comes again when its time is up."""
+
+    def reject(self, message: Message, reason: str) -> None:
+        headers = {"reason": " ".join(reason.split())[:1000]}
+        self._run(self._stream.publish(f"{self._name}{DEAD}", message.body, headers=headers))
+
+    def send(self, bodies: Sequence[tuple[str, bytes]]) -> None:
+        async def sent() -> None:
+            for start in range(0, len(bodies), IN_FLIGHT):
+                some = bodies[start : start + IN_FLIGHT]
+                await asyncio.gather(*(self._stream.publish(self._name, body) for _, body in some))
+
+        self._run(sent())
+
+    def lag(self) -> int:
+        async def told() -> int:
+            state = await self._stream.consumer_info(self._name, self._group)
+            return int(state.num_pending + state.num_ack_pending)
+
+        try:
+            return self._run(told())
+        except _MissingError:  # nobody has fetched yet
+            return int(self._run(self._stream.stream_info(self._name)).state.messages)
+
+    def dead(self) -> list[tuple[bytes, str]]:
+        """Every bad event with its reason, oldest first."""
+
+        async def read() -> list[tuple[bytes, str]]:
+            count = (await self._stream.stream_info(f"{self._name}{DEAD}")).state.last_seq
+            found = [await self._stream.get_msg(f"{self._name}{DEAD}", seq) for seq in range(1, count + 1)]
+            return [(message.data or b"", (message.headers or {}).get("reason", "")) for message in found]
+
+        return self._run(read())
+
+    def close(self) -> None:
+        try:
+            self._run(self._connection.close())
+        finally:
+            self._loop.call_soon_threadsafe(self._loop.stop)
+
+    async def _connect(self) -> Any:
+        options: dict[str, Any] = {
+            "connect_timeout": PATIENCE,
+            "max_reconnect_attempts": -1,
+            "reconnect_time_wait": 0.5,
+        }
+        connection = await nats.connect(self._server, allow_reconnect=True, error_cb=_ignore, **options)
+        stream = connection.jetstream(timeout=PATIENCE)
+        for name in (self._name, f"{self._name}{DEAD}"):
+            await stream.add_stream(StreamConfig(name=name, subjects=[name]))
+        return connection
+
+    async def _fetch(self, most: int, wait: float) -> list[Message]:
+        if self._pull is None:
+            settings = ConsumerConfig(ack_policy=AckPolicy.EXPLICIT, ack_wait=self._redeliver, max_ack_pending=20_000)
+            self._pull = await self._stream.pull_subscribe(self._name, durable=self._group, config=settings)
+        try:
+            return [Message(found.data, found) for found in await self._pull.fetch(most, timeout=wait)]
+        except TimeoutError:  # nothing came: nats-py raises its own kind of it, or under load asyncio's
+            return []
+
+    def _run(self, work: Coroutine[Any, Any, T]) -> T:
+        try:
+            return asyncio.run_coroutine_threadsafe(work, self._loop).result()
+        except NotFoundError as error:
+            raise _MissingError(str(error)) from error
+        except (Error, APIError, OSError, TimeoutError) as error:
+            what = str(error) or type(error).__name__
+            raise StreamError(f"{self._server}/{self._name}: {what}; is nats-server running with JetStream?") from error
+
+
+class _MissingError(StreamError):
+    """The server does not know what was asked for."""
+
+
+async def _ignore(_: Exception) -> None:
+    """Of the background: every call reports its own failure."""

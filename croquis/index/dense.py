@@ -1,0 +1,184 @@
+"""Indexes that keep the floats: exhaustive search, and a navigable graph (Malkov and Yashunin 2018)."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from pathlib import Path
+from typing import Any, Self
+
+import faiss
+import numpy as np
+
+from croquis.files import write_bytes
+from croquis.index.exact import SPARE, best_first, empty_result, normalise, search_exact, similarity
+from croquis.index.vector_index import (
+    FAISS,
+    Keys,
+    Rows,
+    Scores,
+    Vectors,
+    check_depth,
+    check_rows,
+    check_subset,
+    check_vectors,
+    faiss_threads,
+    tie_keys,
+)
+
+EF_CONSTRUCTION = 100
+
+
+class FaissIndex(ABC):
+    """What the dense kinds share: a FAISS index, exact search over chosen rows, candidates that are scored again.
+
+    Args:
+        index: a filled FAISS index with L2 distances.
+        metric: `cosine` when the vectors have unit length, else `l2`.
+    """
+
+    kind: str
+    head = "dense"
+    comparison = None
+
+    def __init__(self, index: Any, metric: str) -> None:
+        self.metric = metric
+        self.dim = int(index.d)
+        self.threads = 1
+        self._index = index
+
+    def __len__(self) -> int:
+        return int(self._index.ntotal)
+
+    @property
+    @abstractmethod
+    def nbytes(self) -> int: ...
+
+    @property
+    @abstractmethod
+    def parameters(self) -> dict[str, int]: ...
+
+    @abstractmethod
+    def vectors(self, rows: Rows | None = None) -> Vectors: ...
+
+    @abstractmethod
+    def subset(self, rows: Rows) -> Self: ...
+
+    @abstractmethod
+    def _search_all(self, queries: Vectors, k: int, keys: Keys) -> tuple[Scores, Rows]: ...
+
+    def search(
+        self, queries: Vectors, k: int, rows: Rows | None = None, *, tiebreak: Keys | None = None
+    ) -> tuple[Scores, Rows]:
+        check_depth(k)
+        prepared = check_vectors(queries, self.dim, "queries")
+        prepared = normalise(prepared) if self.metric == "cosine" else prepared
+        keys = tie_keys(tiebreak, len(self))
+        with faiss_threads(self.threads):
+            if rows is None:
+                return self._search_all(prepared, k, keys)
+            chosen = check_rows(rows, len(self))
+            scores, local = search_exact(prepared, self.vectors(chosen), k, keys[chosen], self.metric)
+        return scores, np.where(local >= 0, np.append(chosen, -1)[local], -1)
+
+    def save(self, path: str | Path) -> None:
+        write_bytes(path, faiss.serialize_index(self._index).tobytes())
+
+    def _search_candidates(self, queries: Vectors, k: int, keys: Keys, options: Any) -> tuple[Scores, Rows]:
+        """FAISS proposes a few more than k; they are scored against the stored vectors and ordered."""
+        scores, rows = empty_result(len(queries), k)
+        if len(queries) == 0:
+            return scores, rows
+        _, candidates = self._index.search(queries, min(len(self), k + SPARE), params=options)
+        for number, query in enumerate(queries):
+            found = candidates[number][candidates[number] >= 0]
+            near = similarity(query, self.vectors(found), self.metric)
+            chosen = best_first(near, keys[found], k)
+            scores[number, : len(chosen)], rows[number, : len(chosen)] = near[chosen], found[chosen]
+        return scores, rows
+
+
+class FlatIndex(FaissIndex):
+    """Exhaustive search: exact, and its ties are label-blind at every rank."""
+
+    kind = "flat"
+
+    @classmethod
+    def build(cls, vectors: Vectors, metric: str) -> Self:
+        """Stores (n, dim) float32; unit length is given to the rows for `cosine`."""
+        index = faiss.IndexFlatL2(vectors.shape[1])
+        index.add(normalise(vectors) if metric == "cosine" else vectors)
+        return cls(index, metric)
+
+    @property
+    def nbytes(self) -> int:
+        return 4 * self.dim
+
+    @property
+    def parameters(self) -> dict[str, int]:
+        return {}
+
+    def vectors(self, rows: Rows | None = None) -> Vectors:
+        stored = stored_floats(self._index)
+        return stored.copy() if rows is None else stored[rows]
+
+    def subset(self, rows: Rows) -> Self:
+        index = faiss.IndexFlatL2(self.dim)
+        index.add(self.vectors(check_subset(rows, len(self))))
+        return type(self)(index, self.metric)
+
+    def _search_all(self, queries: Vectors, k: int, keys: Keys) -> tuple[Scores, Rows]:
+        return search_exact(queries, stored_floats(self._index), k, keys, self.metric)
+
+
+class HnswIndex(FaissIndex):
+    """Search along a graph: approximate, and fast on large galleries. Built by one thread, so always the same graph."""
+
+    kind = "hnsw"
+
+    @classmethod
+    def build(cls, vectors: Vectors, metric: str, *, links: int, ef_search: int) -> Self:
+        """Links each vector to `links` others (twice as many on the lowest level).
+
+        Args:
+            vectors: (n, dim) float32.
+            metric: `cosine` or `l2`.
+            links: 4 to 128.
+            ef_search: candidates that a search keeps, at least 1; more finds more and takes longer.
+        """
+        return cls._fill(normalise(vectors) if metric == "cosine" else vectors, metric, links, ef_search)
+
+    @classmethod
+    def _fill(cls, vectors: Vectors, metric: str, links: int, ef_search: int) -> Self:
+        index = faiss.IndexHNSWFlat(vectors.shape[1], links, faiss.METRIC_L2)
+        index.hnsw.efConstruction = EF_CONSTRUCTION
+        index.hnsw.efSearch = ef_search
+        with faiss_threads(1):
+            index.add(vectors)
+        return cls(index, metric)
+
+    @property
+    def nbytes(self) -> int:
+        links = 4 * self._index.hnsw.neighbors.size() / max(1, len(self))
+        return int(4 * self.dim + round(links) + 12)  # offset (8) and level (4) of each vector
+
+    @property
+    def parameters(self) -> dict[str, int]:
+        return {"links": int(self._index.hnsw.nb_neighbors(1)), "ef_search": int(self._index.hnsw.efSearch)}
+
+    def vectors(self, rows: Rows | None = None) -> Vectors:
+        stored = stored_floats(faiss.downcast_index(self._index.storage))
+        return stored.copy() if rows is None else stored[rows]
+
+    def subset(self, rows: Rows) -> Self:
+        """A new graph over the chosen vectors, with the same settings."""
+        return self._fill(self.vectors(check_subset(rows, len(self))), self.metric, **self.parameters)
+
+    def _search_all(self, queries: Vectors, k: int, keys: Keys) -> tuple[Scores, Rows]:
+        wanted = max(self._index.hnsw.efSearch, k + SPARE)
+        return self._search_candidates(queries, k, keys, FAISS.SearchParametersHNSW(efSearch=wanted))
+
+
+def stored_floats(index: Any) -> Vectors:
+    """A view of the floats in a flat FAISS index; it must not outlive the index."""
+    stored: Vectors = faiss.rev_swig_ptr(index.get_xb(), index.ntotal * index.d).reshape(index.ntotal, index.d)
+    return stored

@@ -1,0 +1,159 @@
+"""An index that has changed since it was built: some rows taken out, others added, nothing built anew.
+
+A graph cannot delete and a trained index should not be trained again for one picture. The old index stays as it is: rows
+that were taken out are passed over in its answers, and what was added is compared in full beside it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Self
+
+import faiss
+import numpy as np
+
+from croquis.index.build import build_alike
+from croquis.index.code_index import CodeIndex
+from croquis.index.dense import FlatIndex
+from croquis.index.exact import SPARE, best_first, empty_result
+from croquis.index.ivfpq import IvfPqIndex
+from croquis.index.vector_index import (
+    Keys,
+    Rows,
+    Scores,
+    VectorIndex,
+    Vectors,
+    check_depth,
+    check_rows,
+    check_subset,
+    check_vectors,
+    tie_keys,
+)
+
+
+class LayeredIndex:
+    """Rows of another index, and more vectors of the same encoder behind them; scores as if all were in one index.
+
+    Kind, metric and settings are those of `base`, which must not change; several layers may share it.
+
+    Args:
+        base: any index but a layered one.
+        kept: the rows of it that are left, ascending; they are rows 0.. here.
+        added: (n, dim) float32, the rows after them.
+    """
+
+    def __init__(self, base: VectorIndex, kept: Rows, added: Vectors) -> None:
+        self.kind, self.head, self.metric = base.kind, base.head, base.metric
+        self.dim, self.threads = base.dim, base.threads
+        self._base = base
+        self._kept = kept
+        self._place = np.full(len(base), -1, dtype=np.int64)
+        self._place[kept] = np.arange(len(kept))
+        self._added = _stored_alike(check_vectors(added, base.dim, "added vectors"), base) if len(added) else None
+
+    def __len__(self) -> int:
+        return len(self._kept) + (0 if self._added is None else len(self._added))
+
+    @property
+    def comparison(self) -> str | None:
+        return self._base.comparison
+
+    @property
+    def nbytes(self) -> int:
+        return self._base.nbytes
+
+    @property
+    def parameters(self) -> dict[str, int]:
+        return self._base.parameters
+
+    def search(
+        self, queries: Vectors, k: int, rows: Rows | None = None, *, tiebreak: Keys | None = None
+    ) -> tuple[Scores, Rows]:
+        check_depth(k)
+        prepared = check_vectors(queries, self.dim, "queries")
+        keys = tie_keys(tiebreak, len(self))
+        chosen = None if rows is None else check_rows(rows, len(self))
+        parts = [self._search_base(prepared, k, chosen, keys), self._search_added(prepared, k, chosen, keys)]
+        near, found = (np.concatenate(columns, axis=1) for columns in zip(*parts, strict=True))
+        scores, best_rows = empty_result(len(prepared), k)
+        for number in range(len(prepared)):
+            present = np.flatnonzero(found[number] >= 0)
+            best = present[best_first(near[number, present], keys[found[number, present]], k)]
+            scores[number, : len(best)], best_rows[number, : len(best)] = near[number, best], found[number, best]
+        return scores, best_rows
+
+    def vectors(self, rows: Rows | None = None) -> Vectors:
+        wanted = np.arange(len(self)) if rows is None else np.asarray(rows, dtype=np.int64)
+        found = np.empty((len(wanted), self.dim), dtype=np.float32)
+        old = wanted < len(self._kept)
+        if old.any():
+            found[old] = self._base.vectors(self._kept[wanted[old]])
+        if self._added is not None and not old.all():
+            found[~old] = self._added.vectors(wanted[~old] - len(self._kept))
+        return found
+
+    def subset(self, rows: Rows) -> Self:
+        """The chosen rows side by side, searched exhaustively."""
+        chosen = check_subset(rows, len(self))
+        return type(self)(_flat(self.vectors(chosen), self._base), np.arange(len(chosen)), self._nothing)
+
+    def save(self, path: str | Path) -> None:
+        """Writes an exhaustive index of all rows: of the base's kind where it keeps codes, else of the kind `flat`."""
+        _flat(self.vectors(), self._base).save(path)
+
+    @property
+    def _nothing(self) -> Vectors:
+        return np.empty((0, self.dim), dtype=np.float32)
+
+    def _search_base(self, queries: Vectors, k: int, chosen: Rows | None, keys: Keys) -> tuple[Scores, Rows]:
+        if not len(self._kept):
+            return empty_result(len(queries), k)
+        own = np.zeros(len(self._base), dtype=np.uint64)
+        own[self._kept] = keys[: len(self._kept)]
+        if chosen is None:
+            return self._search_kept(queries, k, own)
+        among = self._kept[chosen[chosen < len(self._kept)]]
+        scores, found = self._base.search(queries, k, among, tiebreak=own)
+        return scores, self._placed(found)
+
+    def _search_kept(self, queries: Vectors, k: int, keys: Keys) -> tuple[Scores, Rows]:
+        """Asks for more and more until `k` of the answers are rows that are left, or the base has no more."""
+        removed = len(self._base) - len(self._kept)
+        wanted = k + min(removed, SPARE)
+        while True:
+            scores, found = self._base.search(queries, wanted, tiebreak=keys)
+            rows = self._placed(found)
+            enough = ((rows >= 0).sum(axis=1) >= k) | (found[:, -1] < 0)
+            if enough.all() or wanted == k + removed:
+                break
+            wanted = min(2 * wanted, k + removed)
+        order = np.argsort(rows < 0, axis=1, kind="stable")[:, :k]
+        return np.take_along_axis(scores, order, axis=1), np.take_along_axis(rows, order, axis=1)
+
+    def _search_added(self, queries: Vectors, k: int, chosen: Rows | None, keys: Keys) -> tuple[Scores, Rows]:
+        if self._added is None:
+            return empty_result(len(queries), k)
+        start = len(self._kept)
+        among = None if chosen is None else chosen[chosen >= start] - start
+        scores, found = self._added.search(queries, k, among, tiebreak=keys[start:])
+        return scores, np.where(found >= 0, found + start, -1)
+
+    def _placed(self, found: Rows) -> Rows:
+        """Rows here of rows of the base; -1 for those that were taken out and where a list has ended."""
+        return np.where(found >= 0, self._place[found], -1)
+
+
+def _stored_alike(vectors: Vectors, base: VectorIndex) -> VectorIndex:
+    """An exhaustive index of vectors as an encoder gave them, rounded and coded as `base` does it."""
+    if isinstance(base, IvfPqIndex):
+        return _flat(base.recoded(vectors), base)
+    return build_alike(vectors, base)
+
+
+def _flat(stored: Vectors, base: VectorIndex) -> VectorIndex:
+    """An exhaustive index of vectors as `base` gives them back."""
+    if isinstance(base, CodeIndex):
+        return build_alike(stored, base)
+    index = faiss.IndexFlatL2(base.dim)
+    index.add(np.ascontiguousarray(stored))
+    return FlatIndex(index, base.metric)

@@ -1,0 +1,183 @@
+"""From prepared images to vectors: the nets of models/{method}/ and the histogram behind one interface.
+
+`HEADS` lists what a method may put out, what it is compared by, and how queries meet stored codes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from croquis.catalog.images import Batch
+from croquis.files import read_json
+from croquis.nets.histogram_encoder import HistogramEncoder
+from croquis.nets.session import ModelError, OnnxGraph
+from croquis.strict_json import parse_description
+
+# Head -> metrics. `dense` vectors are kept as they are, of `binary` ones the signs, of `pq` ones the nearest codewords.
+HEADS: dict[str, tuple[str, ...]] = {"dense": ("cosine", "l2"), "binary": ("hamming",), "pq": ("l2",)}
+
+# `symmetric`: the query is coded too. `asymmetric`: the query stays as exact as the net gave it.
+COMPARISONS = ("asymmetric", "symmetric")
+
+
+def other_comparison(comparison: str) -> str:
+    """The one of the two that `comparison` is not."""
+    return COMPARISONS[1 - COMPARISONS.index(comparison)]
+
+
+Vectors = npt.NDArray[np.float32]
+
+
+class Encoder(Protocol):
+    """Maps a batch of prepared images to vectors.
+
+    Attributes:
+        dim: numbers per vector.
+        size: side of the square images it takes, pixels.
+        metric: the similarity that its vectors are made for, one of `croquis.nets.encoder.HEADS`.
+    """
+
+    dim: int
+    size: int
+    metric: str
+
+    def encode(self, images: Batch) -> Vectors:
+        """Maps float32 (B, 3, size, size) in [0, 1] to float32 (B, dim)."""
+        ...
+
+
+class OnnxEncoder:
+    """An exported net: input `images`, output `embeddings`, mean and standard deviation inside the graph.
+
+    Args:
+        path: the graph.
+        size: side of the images, pixels.
+        threads: threads of ONNX Runtime.
+        dim: numbers per vector; taken from the graph when None.
+        metric: `cosine`, `l2` or `hamming`.
+
+    Raises:
+        ModelError: when the graph is damaged or its output has another width than `dim`.
+    """
+
+    def __init__(
+        self, path: str | Path, size: int, threads: int = 1, *, dim: int | None = None, metric: str = "cosine"
+    ) -> None:
+        self.size = size
+        self.metric = metric
+        self._graph = OnnxGraph(path, input_name="images", output_name="embeddings", size=size, threads=threads)
+        stated = self._graph.output_shape[-1]
+        if not isinstance(stated, int):
+            raise ModelError(f"{path} leaves the width of its output open ({stated}): only the batch may be dynamic")
+        if dim not in (None, stated):
+            raise ModelError(f"{path} gives {stated} numbers per image, its description says {dim}")
+        self.dim = stated
+
+    def encode(self, images: Batch) -> Vectors:
+        vectors = self._graph.run(images)
+        if vectors.shape != (len(images), self.dim):
+            raise ModelError(f"the encoder gave {vectors.shape}, expected {(len(images), self.dim)}")
+        return vectors
+
+
+@dataclass(frozen=True)
+class OnnxDescription:
+    """models/{method}/encoder.json of a net."""
+
+    kind: str
+    file: str
+    size: int
+    head: str
+    dim: int
+    metric: str
+
+
+@dataclass(frozen=True)
+class HistogramDescription:
+    """models/histogram/encoder.json."""
+
+    kind: str
+    size: int
+    head: str
+    dim: int
+    metric: str
+    colour_bins: int
+    orientation_bins: int
+    grid: int
+    colour_weight: float
+
+
+EncoderDescription = OnnxDescription | HistogramDescription
+DESCRIPTIONS: dict[str, type[OnnxDescription] | type[HistogramDescription]] = {
+    "onnx": OnnxDescription,
+    "histogram": HistogramDescription,
+}
+
+
+def describe_histogram(encoder: HistogramEncoder) -> dict[str, Any]:
+    """The content of models/histogram/encoder.json."""
+    return {
+        "kind": "histogram",
+        "size": encoder.size,
+        "head": encoder.head,
+        "dim": encoder.dim,
+        "metric": encoder.metric,
+        **encoder.parameters,
+    }
+
+
+def describe_encoder(folder: str | Path) -> EncoderDescription:
+    """Reads and checks `folder`/encoder.json.
+
+    Raises:
+        ModelError: naming the key that is missing, unknown or out of range.
+    """
+    source = Path(folder) / "encoder.json"
+    if not source.is_file():
+        raise ModelError(f"{source} does not exist; run the stage that writes it (dvc repro)")
+    return parse_encoder(read_json(source), str(source))
+
+
+def parse_encoder(values: Any, source: str) -> EncoderDescription:
+    """Checks the JSON of an encoder.json; `source` names it in errors."""
+    kind = values.get("kind") if isinstance(values, dict) else None
+    if kind not in DESCRIPTIONS:
+        raise ModelError(f"{source}: kind = {kind!r}, must be one of {sorted(DESCRIPTIONS)}")
+    described = parse_description(DESCRIPTIONS[kind], values, source, ModelError)
+    if described.head not in HEADS:
+        raise ModelError(f"{source}: head = {described.head!r}, must be one of {list(HEADS)}")
+    if described.metric not in HEADS[described.head]:
+        allowed = f"of head {described.head!r} must be one of {list(HEADS[described.head])}"
+        raise ModelError(f"{source}: metric = {described.metric!r}, {allowed}")
+    return described
+
+
+def load_encoder(folder: str | Path, threads: int = 1) -> Encoder:
+    """Opens the encoder that `folder`/encoder.json describes.
+
+    Raises:
+        ModelError: when the description or the graph is wrong.
+    """
+    return open_encoder(describe_encoder(folder), folder, threads)
+
+
+def open_encoder(described: EncoderDescription, folder: str | Path, threads: int = 1) -> Encoder:
+    """Opens a described encoder whose files lie in `folder`."""
+    if isinstance(described, OnnxDescription):
+        path = Path(folder) / described.file
+        return OnnxEncoder(path, described.size, threads, dim=described.dim, metric=described.metric)
+    encoder = HistogramEncoder(
+        colour_bins=described.colour_bins,
+        orientation_bins=described.orientation_bins,
+        grid=described.grid,
+        colour_weight=described.colour_weight,
+        size=described.size,
+    )
+    if encoder.dim != described.dim:
+        raise ModelError(f"the histogram has {encoder.dim} numbers per image, its description says {described.dim}")
+    return encoder

@@ -1,0 +1,241 @@
+"""Blocks of the stages that learn: embedders, attribute classifier, sketch generator."""
+
+from __future__ import annotations
+
+from typing import Literal, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from croquis.params.block import Block
+
+BackboneName = Literal["small", "resnet18", "resnet50", "mobilenet_v2", "mobilenet_v3_small", "squeezenet1_1", "vgg16"]
+TorchvisionName = Literal["resnet18", "resnet50", "mobilenet_v2", "mobilenet_v3_small", "squeezenet1_1", "vgg16"]
+InBatchNegatives = Literal["random", "batch_hard", "semi_hard"]
+NegativeStrategy = Literal["random", "adjacent", "nearest", "batch_hard", "semi_hard"]
+Positives = Literal["crossing", "all"]
+AdversarialLoss = Literal["bce", "hinge"]
+
+
+class Backbone(Block):
+    name: BackboneName
+    weights: str = Field(description="`none`, `imagenet` (torchvision download), or a path to a state dict")
+    width: int = Field(ge=8, le=256, description="channels of the first stage of `small`; other nets ignore it")
+    freeze_bn: bool
+    channels_last: bool
+
+
+class Geometry(Block):
+    """Random places of a training image; a strength of 0 is none."""
+
+    crop_scale: float = Field(gt=0.0, le=1.0, description="smallest share of the area that a random crop keeps")
+    rotate: float = Field(ge=0.0, le=180.0, description="degrees either way")
+    flip: float = Field(ge=0.0, le=1.0)
+
+
+class Augment(Geometry):
+    """Random views of a training image; every strength is 0 for none."""
+
+    brightness: float = Field(ge=0.0, le=1.0)
+    contrast: float = Field(ge=0.0, le=1.0)
+    saturation: float = Field(ge=0.0, le=1.0)
+    hue: float = Field(ge=0.0, le=0.5)
+    erase: float = Field(ge=0.0, le=1.0, description="probability that a random rectangle is painted over")
+
+
+class StrongAugment(Augment):
+    """Random views whose changes each happen with a probability; the strengths are those of `Augment`."""
+
+    crop: float = Field(ge=0.0, le=1.0, description="probability of the random crop and rotation")
+    jitter: float = Field(ge=0.0, le=1.0, description="probability of the colour changes")
+    grey: float = Field(ge=0.0, le=1.0, description="probability that the view loses its colours")
+    blur: float = Field(ge=0.0, le=1.0, description="probability of a Gaussian blur")
+    blur_sigma: float = Field(ge=0.1, le=100.0, description="largest standard deviation of the blur, pixels")
+
+
+class Schedule(Block):
+    """How long a net learns."""
+
+    epochs: int = Field(ge=1, le=10_000)
+    patience: int = Field(ge=1, le=10_000, description="epochs without a better val metric before training stops")
+    validate_every: int = Field(ge=1, le=1000, description="epochs between two validations")
+
+    @model_validator(mode="after")
+    def validates_at_least_once(self) -> Self:
+        if self.validate_every > self.epochs:
+            raise ValueError(
+                f"validate_every is {self.validate_every}, must be at most epochs ({self.epochs}): "
+                "the net would never be validated, and so never kept"
+            )
+        return self
+
+
+class Fit(Schedule):
+    """How long and how fast a net learns."""
+
+    learning_rate: float = Field(gt=0.0, le=1.0)
+    backbone_rate: float = Field(
+        ge=0.0, le=1.0, description="factor on the learning rate of the backbone; 0 freezes it, batch norms included"
+    )
+    weight_decay: float = Field(ge=0.0, le=1.0)
+    warmup_epochs: int = Field(ge=0, le=1000)
+
+
+class Labels(Block):
+    """Which training images show their labels; the semi-supervised methods also learn from those that do not."""
+
+    labelled_share: float = Field(gt=0.0, le=1.0, description="share of the training items whose labels are used")
+    unlabelled: Literal["train", "gallery"] = Field(
+        description="the other training images, or with them the test gallery without its labels, as GPQ's protocol does"
+    )
+
+
+class TrainEmbedder(Block):
+    """What all learned retrievers share."""
+
+    labels: Labels
+
+    backbone: Backbone
+    augment: Augment
+    domains: list[Literal["shop", "consumer", "sketch"]] = Field(min_length=1)
+    contact_sheet_every: int = Field(ge=1, le=10_000, description="epochs between two contact sheets in the tracker")
+
+
+class Histogram(Block):
+    """The floor that learns nothing: colour and edge-orientation histograms on a grid."""
+
+    colour_bins: int = Field(ge=2, le=16, description="bins per RGB channel")
+    orientation_bins: int = Field(ge=2, le=36)
+    grid: int = Field(ge=1, le=8, description="cells per side for the orientation histograms")
+    colour_weight: float = Field(ge=0.0, le=1.0)
+
+
+class Untrained(Block):
+    """The second floor: siamese's net with its initial weights."""
+
+    embedding_dim: int = Field(ge=2, le=4096)
+
+
+class Image2vec(Block):
+    batch_size: int = Field(ge=2, le=4096)
+    label_smoothing: float = Field(ge=0.0, lt=1.0)
+    fit: Fit
+
+
+class Siamese(Block):
+    embedding_dim: int = Field(ge=2, le=4096)
+    centre: bool = Field(description="batch-normalise the vector before its L2 norm; needed without pretrained weights")
+    margin: float = Field(gt=0.0, le=2.0)
+    positives: Positives = Field(description="pairs of two domains where an item has such, or all pairs of an item")
+    negatives: NegativeStrategy
+    nearest_pool: int = Field(ge=1, le=1000, description="size of the pool of closest non-relevant gallery images")
+    nearest_same_category: bool
+    refresh_every: int = Field(ge=1, le=1000, description="epochs between two refreshes of the nearest pool")
+    items_per_batch: int = Field(ge=2, le=1024)
+    images_per_item: int = Field(ge=2, le=64)
+    accumulate: int = Field(ge=1, le=1024, description="batches whose gradients are added before a step")
+    fit: Fit
+
+
+class DrawingViews(Geometry):
+    """Random views of a line drawing, which has no colours to change."""
+
+    thicken: float = Field(ge=0.0, le=1.0, description="probability that the lines get a pixel thicker")
+    thin: float = Field(ge=0.0, le=1.0, description="probability that the lines get paler and thinner")
+    erase: float = Field(ge=0.0, le=1.0, description="probability that a rectangle of the drawing is blank paper")
+
+
+class Joint(Siamese):
+    """siamese with drawings as a third domain."""
+
+    negatives_from: Literal["batch", "positive_domain"] = Field(
+        description="negatives of any domain, or of the positive's: shop photos where the positive is one, else the others"
+    )
+    grey: float = Field(ge=0.0, le=1.0, description="probability that a photo loses its colours, as a drawing has none")
+    drawing_views: DrawingViews
+
+
+class TripletGan(Block):
+    """CBIR-GAN, a reconstruction; a term of weight 0 is left out, with the nets that only it needs."""
+
+    embedding_dim: int = Field(ge=2, le=4096)
+    centre: bool = Field(description="batch-normalise the vector before its L2 norm; needed without pretrained weights")
+    normalise: bool = Field(description="whether triplet loss and decoder see vectors of length 1, as search does")
+    margin: float = Field(gt=0.0, le=100.0, description="between squared distances; those of unit vectors reach 4")
+    positives: Positives
+    negatives: InBatchNegatives
+    items_per_batch: int = Field(ge=2, le=1024)
+    images_per_item: int = Field(ge=2, le=64)
+    unlabelled_per_batch: int = Field(
+        ge=0, le=65_536, description="images without labels that join a batch for reconstruction and adversary"
+    )
+    triplet_weight: float = Field(ge=0.0, le=10_000.0)
+    reconstruction_weight: float = Field(ge=0.0, le=10_000.0)
+    perceptual_weight: float = Field(ge=0.0, le=10_000.0)
+    adversarial_weight: float = Field(ge=0.0, le=10_000.0)
+    adversarial_loss: AdversarialLoss
+    perceptual_net: TorchvisionName = Field(
+        description="frozen net of the perceptual loss, unless its weights are none"
+    )
+    perceptual_weights: str = Field(
+        description="`none` (a frozen random net), `imagenet` (torchvision download), or a path to a state dict"
+    )
+    decoder_channels: int = Field(ge=4, le=256)
+    discriminator_channels: int = Field(ge=4, le=256)
+    discriminator_layers: int = Field(ge=1, le=5)
+    discriminator_rate: float = Field(gt=0.0, le=1.0, description="learning rate of the discriminator (Adam)")
+    discriminator_beta1: float = Field(ge=0.0, lt=1.0)
+    fit: Fit
+
+    @model_validator(mode="after")
+    def something_to_learn(self) -> Self:
+        weights = (
+            self.triplet_weight,
+            self.reconstruction_weight,
+            self.perceptual_weight,
+            self.adversarial_weight,
+        )
+        if not any(weights):
+            raise ValueError("all four weights are 0: nothing would be learnt; raise one of them")
+        return self
+
+
+class TrainClassifier(Block):
+    backbone: Backbone
+    augment: Augment
+    head: Literal["linear", "three_layer"]
+    hidden: int = Field(ge=8, le=8192, description="width of the two hidden layers of `three_layer`")
+    batch_size: int = Field(ge=2, le=4096)
+    min_positives: int = Field(ge=1, le=100_000, description="attributes with fewer training images are left out")
+    balance: float = Field(
+        ge=0.0, le=1.0, description="rare classes weigh (average count / own count) ** balance; 0: as they are"
+    )
+    fit: Fit
+
+
+class TrainGan(Schedule):
+    """pix2pix: U-Net generator, PatchGAN discriminator."""
+
+    size: int = Field(ge=32, le=512)
+    generator_channels: int = Field(ge=4, le=256)
+    discriminator_channels: int = Field(ge=4, le=256)
+    discriminator_layers: int = Field(ge=1, le=5)
+    depth: int = Field(ge=3, le=8, description="down-sampling steps of the U-Net; 2**depth must not exceed size")
+    dropout: float = Field(ge=0.0, lt=1.0)
+    l1_weight: float = Field(ge=0.0, le=10_000.0)
+    adversarial_weight: float = Field(gt=0.0, le=100.0)
+    perceptual_weight: float = Field(ge=0.0, le=10_000.0, description="of a frozen net's feature maps; 0 for none")
+    perceptual_net: TorchvisionName = Field(description="the frozen net, unless its weights are none")
+    perceptual_weights: str = Field(
+        description="`none` (a frozen random net), `imagenet` (torchvision download), or a path to a state dict"
+    )
+    batch_size: int = Field(ge=1, le=1024)
+    learning_rate: float = Field(gt=0.0, le=1.0)
+    beta1: float = Field(ge=0.0, lt=1.0)
+    contact_sheet_every: int = Field(ge=1, le=10_000)
+
+    @field_validator("size")
+    @classmethod
+    def power_of_two(cls, size: int) -> int:
+        if size & (size - 1):
+            raise ValueError("must be a power of two: 32, 64, 128, 256 or 512")
+        return size

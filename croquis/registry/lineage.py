@@ -1,0 +1,149 @@
+"""From a registered version back to what made it: commit, dvc.lock, data, stage runs, environment; and forth again."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from importlib.metadata import distributions
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from croquis.files import sha256_file
+from croquis.tracking.environment import experiment_name
+from croquis.tracking.git import git_state
+from croquis.tracking.mlflow_mirror import runs_with_key
+from croquis.tracking.stage_key import data_hash_from_lock, read_lock, stage_key_from_lock
+from croquis.tracking.tracking_store import STAGE_EXPERIMENT, Store
+
+if TYPE_CHECKING:
+    from croquis.registry.registry import Version
+
+# Its entry comes into dvc.lock only after it has run, so it cannot be part of what it writes down.
+LAST_STAGE = "register"
+PACKAGES = "requirements.lock"
+COMMIT, DIRTY, LOCK_HASH, DATA_HASH = "git.commit", "git.dirty", "dvc.lock_hash", "data.hash"
+STAGE_KEYS, STAGE_RUNS, ENVIRONMENT = "dvc.stage_keys", "stage_runs", "environment.lock_hash"
+COMPLETE = (COMMIT, LOCK_HASH, DATA_HASH, STAGE_KEYS, STAGE_RUNS, ENVIRONMENT)
+
+
+@dataclass(frozen=True)
+class Lineage:
+    """What the tags of a version say about where it comes from.
+
+    Attributes:
+        commit: git commit that HEAD was at.
+        dirty: whether files differed from it, other than what the pipeline writes.
+        lock_hash, data_hash: of dvc.lock without `register`, and of the catalogue in it.
+        stage_keys, stage_runs: by DVC's stage name, of the stages that led to the version; other methods' are left out.
+        environment: SHA-256 of requirements.lock.
+        missing: tags that the version lacks.
+    """
+
+    commit: str
+    dirty: bool
+    lock_hash: str
+    data_hash: str
+    stage_keys: Mapping[str, str]
+    stage_runs: Mapping[str, str]
+    environment: str
+    missing: tuple[str, ...]
+
+    @classmethod
+    def of(cls, tags: Mapping[str, str]) -> Lineage:
+        method = tags.get("method", "")
+
+        def led_here(facts: str) -> dict[str, str]:
+            found = json.loads(facts)
+            return {name: fact for name, fact in found.items() if "@" not in name or name.endswith(f"@{method}")}
+
+        return cls(
+            commit=tags.get(COMMIT, ""),
+            dirty=tags.get(DIRTY) == "true",
+            lock_hash=tags.get(LOCK_HASH, ""),
+            data_hash=tags.get(DATA_HASH, ""),
+            stage_keys=led_here(tags.get(STAGE_KEYS, "{}")),
+            stage_runs=led_here(tags.get(STAGE_RUNS, "{}")),
+            environment=tags.get(ENVIRONMENT, ""),
+            missing=tuple(name for name in COMPLETE if tags.get(name, "") in ("", "{}")),
+        )
+
+    def names(self) -> list[str]:
+        """Every id and hash that leads here."""
+        return [self.commit, self.lock_hash, self.data_hash, self.environment, *self.stage_keys.values(), *self.runs()]
+
+    def runs(self) -> list[str]:
+        return list(self.stage_runs.values())
+
+
+def made_from(versions: Iterable[Version], found: str) -> list[Version]:
+    """The versions that a commit, a hash, a stage key or the id of a stage run led to; a beginning of 7 characters will do.
+
+    Raises:
+        ValueError: when `found` is shorter.
+    """
+    if len(found) < 7:
+        raise ValueError(f"{found!r} is too short to mean one commit, hash or run: give at least 7 characters")
+    return [
+        version
+        for version in versions
+        if any(name.startswith(found) for name in (version.bundle_hash, *Lineage.of(version.tags).names()))
+    ]
+
+
+def lock_hash(lock: Mapping[str, Any]) -> str:
+    """SHA-256 of what dvc.lock says about every stage but `register`."""
+    stages = {name: entry for name, entry in (lock.get("stages") or {}).items() if name != LAST_STAGE}
+    return hashlib.sha256(json.dumps(stages, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def stage_keys(lock: Mapping[str, Any]) -> dict[str, str]:
+    """DVC's stage name -> stage key, for every stage in dvc.lock but `register`."""
+    entries = (lock.get("stages") or {}).items()
+    return {name: stage_key_from_lock(entry) for name, entry in sorted(entries) if name != LAST_STAGE}
+
+
+def stage_runs(store: Store, keys: Mapping[str, str]) -> dict[str, str]:
+    """DVC's stage name -> id of the newest run with its key; stages without a run are left out."""
+    experiment = store.experiment(STAGE_EXPERIMENT)
+    found = {name: runs_with_key(store, experiment, key) for name, key in keys.items()}
+    return {name: str(runs[0].info.run_id) for name, runs in found.items() if runs}
+
+
+def version_tags(store: Store, root: Path) -> dict[str, str]:
+    """Lineage of whatever the pipeline in `root` has just made."""
+    lock, state, experiment = read_lock(root), git_state(root), experiment_name()
+    keys = stage_keys(lock)
+    tags = {
+        LOCK_HASH: lock_hash(lock),
+        DATA_HASH: data_hash_from_lock(lock) or "",
+        STAGE_KEYS: _compact(keys),
+        STAGE_RUNS: _compact(stage_runs(store, keys)),
+        ENVIRONMENT: sha256_file(root / PACKAGES) if (root / PACKAGES).is_file() else "",
+        "dvc.experiment": experiment or "",
+        **(state.tags() if state else {}),
+    }
+    return {name: value for name, value in tags.items() if value}
+
+
+def installed() -> dict[str, str]:
+    """What computes here: the version of Python, the kind of machine, and each installed distribution's version."""
+    found = {each.metadata["Name"].lower(): each.version for each in distributions() if each.metadata["Name"]}
+    machine = f"{platform.system()} {platform.machine()}"
+    return {"(machine)": machine, "(python)": platform.python_version(), **dict(sorted(found.items()))}
+
+
+def files_hash(root: Path, paths: Iterable[Path]) -> str:
+    """SHA-256 over the names and contents of files, in name order."""
+    digest = hashlib.sha256()
+    for path in sorted(paths):
+        digest.update(
+            f"{path.relative_to(root).as_posix()}\0{hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode()
+        )
+    return digest.hexdigest()
+
+
+def _compact(value: Mapping[str, str]) -> str:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"))

@@ -1,0 +1,178 @@
+"""The model registry: one version per bundle, found by the bundle's hash; aliases say which version does what."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from croquis.registry.server_lock import Held, server_lock
+from croquis.tracking.tracking_store import Store
+
+if TYPE_CHECKING:
+    from mlflow.entities.model_registry import ModelVersion
+
+CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous"
+BUNDLE_TAG = "bundle_hash"
+METHOD_TAG = "method"
+LOCK = "registry"
+LONGEST_TAG = 5000
+
+
+class RegistryError(RuntimeError):
+    """The registry cannot do what was asked; the message names the fix."""
+
+
+@dataclass(frozen=True)
+class Version:
+    """A registered retriever; `run_id`: the pipeline run that made it."""
+
+    number: int
+    bundle_hash: str
+    method: str
+    tags: Mapping[str, str]
+    run_id: str = ""
+
+    def __str__(self) -> str:
+        return f"version {self.number} ({self.method}, bundle {self.bundle_hash[:12]})"
+
+
+@dataclass(frozen=True)
+class Registry:
+    """The versions of one registered model."""
+
+    store: Store
+    model: str
+
+    @contextmanager
+    def lock(self) -> Iterator[Held]:
+        """Keeps all others from changing this registry, whatever workspace of the same store they work in.
+
+        Raises:
+            LockError: when another process does not end; also what it yields, when this one was silent for too long.
+        """
+        with self.store.lock(LOCK):
+            if self.store.registry_is_local:
+                yield lambda: None
+            else:
+                with server_lock(self.store.client, self.model) as held:
+                    yield held
+
+    def exists(self) -> bool:
+        return bool(self.store.client.search_registered_models(f"name = '{self.model}'"))
+
+    def versions(self) -> list[Version]:
+        """All versions, oldest first."""
+        found = self.store.client.search_model_versions(f"name = '{self.model}'")
+        return sorted((_version(version) for version in found), key=lambda version: version.number)
+
+    def version(self, number: int) -> Version:
+        found = [version for version in self.versions() if version.number == number]
+        if not found:
+            known = ", ".join(str(version.number) for version in self.versions()) or "none"
+            raise RegistryError(f"{self.model} has no version {number}; it has: {known}")
+        return found[0]
+
+    def with_bundle(self, bundle_hash: str) -> Version | None:
+        """The version that holds this bundle."""
+        found = [version for version in self.versions() if version.bundle_hash == bundle_hash]
+        return found[-1] if found else None
+
+    def aliases(self) -> dict[str, int]:
+        """Alias name -> version number."""
+        if not self.exists():
+            return {}
+        aliases = self.store.client.get_registered_model(self.model).aliases
+        return {str(alias): int(number) for alias, number in aliases.items()}
+
+    def named(self, text: str) -> Version:
+        """The version that `MODEL@ALIAS` or `MODEL/NUMBER` means.
+
+        Raises:
+            RegistryError: for another model, and when there is no such alias or number.
+        """
+        model, separator, rest = text.partition("@") if "@" in text else text.partition("/")
+        if model != self.model or not rest:
+            raise RegistryError(f"{text!r} is not {self.model}@ALIAS or {self.model}/NUMBER (register.model_name)")
+        if separator == "/":
+            return self.version(int(rest) if rest.isdigit() else 0)
+        found = self.holder(rest)
+        if found is None:
+            held = ", ".join(self.aliases()) or "none; `dvc repro` makes a champion"
+            raise RegistryError(f"{self.model} has no alias {rest!r}; it has: {held}")
+        return found
+
+    def holder(self, alias: str) -> Version | None:
+        """The version that an alias points to."""
+        number = self.aliases().get(alias)
+        return None if number is None else self.version(number)
+
+    def register(self, bundle_hash: str, method: str, tags: Mapping[str, str], log: Callable[[], str]) -> Version:
+        """The version with this bundle, which is made from `log()`, a model URI, unless it exists.
+
+        The tags are set in the same call that makes the version, so that a kill leaves no version without its hash.
+        """
+        with self.lock() as held:
+            found = self.with_bundle(bundle_hash)
+            if found is not None:
+                return found
+            from mlflow import register_model
+
+            with self.store.here():
+                all_tags = {**tags, BUNDLE_TAG: bundle_hash, METHOD_TAG: method}
+                logged = log()  # it may upload for minutes
+                held()
+                made = register_model(logged, self.model, tags=_short(all_tags))
+        return self.version(int(made.version))
+
+    def tag(self, number: int, tags: Mapping[str, str]) -> None:
+        for name, value in _short(tags).items():
+            self.store.client.set_model_version_tag(self.model, str(number), name, value)
+
+    def describe(self, number: int, text: str) -> None:
+        """The Markdown on the version's page."""
+        self.store.client.update_model_version(self.model, str(number), text)
+
+    def set_alias(self, alias: str, number: int) -> None:
+        self.store.client.set_registered_model_alias(self.model, alias, str(number))
+
+    def drop_alias(self, alias: str) -> None:
+        if alias in self.aliases():
+            self.store.client.delete_registered_model_alias(self.model, alias)
+
+    def metrics(self, number: int) -> dict[str, float]:
+        """What the run behind a version measured; empty when the run is gone."""
+        from mlflow.exceptions import MlflowException
+
+        found = self.store.client.get_model_version(self.model, str(number))
+        try:
+            run = self.store.client.get_run(str(found.run_id))
+        except MlflowException:
+            return {}
+        return {str(name): float(value) for name, value in run.data.metrics.items()}
+
+    def bundle_folder(self, number: int) -> Path:
+        """A local folder with the bundle of a version; downloaded when the store is a server."""
+        from mlflow.artifacts import download_artifacts
+
+        with self.store.here():
+            model = Path(download_artifacts(f"models:/{self.model}/{number}")).resolve()
+        manifests = sorted((model / "artifacts").glob("*/manifest.json"))
+        if len(manifests) != 1:
+            raise RegistryError(
+                f"version {number} of {self.model} holds {len(manifests)} bundles in {model}, expected one"
+            )
+        return manifests[0].parent
+
+
+def _version(found: ModelVersion) -> Version:
+    tags: dict[str, Any] = found.tags or {}
+    return Version(
+        int(found.version), tags.get(BUNDLE_TAG, ""), tags.get(METHOD_TAG, "unknown"), tags, found.run_id or ""
+    )
+
+
+def _short(tags: Mapping[str, str]) -> dict[str, str]:
+    return {name: str(value)[:LONGEST_TAG] for name, value in tags.items()}

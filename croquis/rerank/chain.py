@@ -1,0 +1,129 @@
+"""The re-rankers of a bundle, one after the other over one shortlist.
+
+A step gets the list that the step before it left, with its scores: `[alpha_qe, probability]` weighs the rank, or the score,
+after query expansion against the expected overlap. Whatever the steps, the first `depth` results stay the same set, and so
+does hit@depth.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from operator import attrgetter
+
+import numpy as np
+
+from croquis.index.ranking import RankedLists
+from croquis.rerank.attributes import SharedAttributes, Weighing
+from croquis.rerank.neighbours import alpha_qe_scores, k_reciprocal_scores
+from croquis.rerank.overlap import Floats, Overlap, RerankError, Rows
+from croquis.rerank.rerank_settings import STEPS, RerankBlock
+from croquis.rerank.steps import Asked, ByAttributes, ByVectors, Known, Step
+
+EXPLAINED = 3  # attributes that are named for a result that moved up
+NOTABLE = 0.05  # shared attributes; a smaller share in a move is not told
+
+
+@dataclass(frozen=True)
+class Moves:
+    """What a chain did to Q lists.
+
+    Attributes:
+        order: (Q, k) int64; `order[q, 0]` is the old position (from 0) of the new best result.
+        rows: (Q, k) int64 in the new order.
+    """
+
+    order: Rows
+    rows: Rows
+
+
+class Chain:
+    """Some steps over one gallery; safe to use from several threads.
+
+    Raises:
+        RerankError: on a step that is not known or whose evidence the gallery lacks, or a setting out of range.
+    """
+
+    def __init__(self, steps: Sequence[str], block: RerankBlock, known: Known) -> None:
+        check_steps(steps)
+        if block.depth < 2:
+            raise RerankError(f"depth = {block.depth}, must be at least 2")
+        self.depth = block.depth
+        self._steps = [make_step(step, block, known) for step in steps]
+
+    def __call__(self, asked: Asked, ranked: RankedLists) -> Moves:
+        """Re-orders the first `depth` of lists of gallery rows (Q, k), best first, that may have ended early."""
+        head, order = (
+            ranked.cut(self.depth),
+            np.tile(np.arange(ranked.rows.shape[1], dtype=np.int64), (len(ranked.rows), 1)),
+        )
+        for step in self._steps:
+            made, head = resorted(head, step.scores(asked, head))
+            order[:, : self.depth] = np.take_along_axis(order[:, : self.depth], made, axis=1)
+        return Moves(order, np.take_along_axis(ranked.rows, order, axis=1))
+
+    def explain(self, asked: Asked, moves: Moves, top: int) -> list[list[tuple[str, ...]]]:
+        """For each query and each of its first `top` results: the attributes that moved the result up, the weightiest first.
+
+        An attribute's share in a move is what it adds to the overlap of this result, less what it adds on average to
+        the overlaps of the results that this one overtook. A result that did not move up, or whom vectors moved, has none.
+        """
+        return [list(self._reasons(asked, moves, query, top)) for query in range(len(moves.rows))]
+
+    def _reasons(self, asked: Asked, moves: Moves, query: int, top: int) -> Iterator[tuple[str, ...]]:
+        order, rows = moves.order[query], moves.rows[query]
+        for place, was in enumerate(order[:top].tolist()):
+            behind = slice(place + 1, None)
+            overtaken = rows[behind][(order[behind] < was) & (rows[behind] >= 0)]
+            yield self._reason(asked, query, int(rows[place]), overtaken) if len(overtaken) else ()
+
+    def _reason(self, asked: Asked, query: int, row: int, overtaken: Rows) -> tuple[str, ...]:
+        looked_at = np.concatenate([np.array([row], dtype=np.int64), overtaken])
+        gains: dict[str, float] = {}
+        for step in self._steps:
+            found = step.contributions(asked, query, looked_at)
+            if found is not None:
+                names, parts = found
+                more = parts[0] - parts[1:].mean(axis=0)
+                gains |= {names[i]: gains.get(names[i], 0.0) + float(more[i]) for i in np.flatnonzero(more).tolist()}
+        notable = sorted((name for name in gains if gains[name] > NOTABLE), key=lambda name: (-gains[name], name))
+        return tuple(notable[:EXPLAINED])
+
+
+def check_steps(steps: Sequence[str]) -> None:
+    """Refuses an empty list, a step that is not known, and one that comes twice."""
+    if not steps or any(step not in STEPS for step in steps) or len(set(steps)) < len(steps):
+        raise RerankError(f"rerank.steps = {list(steps)}, must be some of {list(STEPS)}, each once")
+
+
+def resorted(ranked: RankedLists, scores: Floats) -> tuple[Rows, RankedLists]:
+    """Lists sorted by new scores (Q, k): the old positions, and the lists. Equal scores keep their rank, ends stay ends."""
+    found = np.where(ranked.rows >= 0, scores, -np.inf)
+    order = np.argsort(-found, axis=1, kind="stable").astype(np.int64)
+    rows, kept = (np.take_along_axis(each, order, axis=1) for each in (ranked.rows, found))
+    return order, RankedLists(rows, kept)
+
+
+def make_step(step: str, block: RerankBlock, known: Known) -> Step:
+    """One step by its name.
+
+    Raises:
+        RerankError: when it needs a classifier and there is none, or a setting is out of range.
+    """
+    if step == "k_reciprocal":
+        return ByVectors(known.vectors, partial(k_reciprocal_scores, **asdict(block.k_reciprocal)))
+    if step == "alpha_qe":
+        return ByVectors(known.vectors, partial(alpha_qe_scores, **asdict(block.alpha_qe)))
+    return by_attributes(step, block, known)
+
+
+def by_attributes(step: str, block: RerankBlock, known: Known) -> ByAttributes:
+    """`attributes` or `probability`; raises as `make_step`."""
+    if known.names is None or known.attributes is None or known.holdings is None:
+        raise RerankError(f"the step {step!r} needs an attribute classifier, which this bundle lacks")
+    weighing = Weighing(block.alpha, block.beta, block.standing)
+    if step == "attributes":
+        return ByAttributes(SharedAttributes(known.attributes(), block.overlap), attrgetter("attributes"), weighing)
+    compared = Overlap(known.names, known.holdings(), block.overlap)
+    return ByAttributes(compared, attrgetter("probabilities"), weighing)

@@ -1,0 +1,55 @@
+"""What re-ranking may know of a bundle's gallery."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+
+from croquis.bundle import Bundle
+from croquis.index.vector_index import VectorIndex, Vectors
+from croquis.rerank.attributes import flags
+from croquis.rerank.overlap import Holdings, Rows
+from croquis.rerank.steps import Known
+
+
+def attribute_sets(bundle: Bundle, source: str) -> list[list[str]]:
+    """The attributes of each gallery row, `predicted` or those of the `catalogue`."""
+    column = "predicted_attributes" if source == "predicted" else "attributes"
+    sets: list[list[str]] = bundle.items.table.column(column).to_pylist()
+    return sets
+
+
+def stored_gallery(bundle: Bundle, index: VectorIndex, source: str, rows: Rows | None = None) -> Known:
+    """What is stored; where `rows` are given, of those only, in their order, and `index` holds just them.
+
+    Args:
+        source: `predicted` or `catalogue`: which attributes of the gallery count.
+    """
+    if bundle.manifest.classifier is None:
+        return Known(index.vectors)
+    names = bundle.manifest.classifier.attributes
+
+    def sets() -> list[list[str]]:
+        found = attribute_sets(bundle, source)
+        return found if rows is None else [found[row] for row in rows.tolist()]
+
+    def probabilities() -> Holdings:
+        found = bundle.items.probabilities(names)
+        return found if rows is None else found[rows]
+
+    return (
+        Known(index.vectors, names, sets, probabilities)
+        if source == "predicted"
+        else certain_gallery(index.vectors, names, sets())
+    )
+
+
+def certain_gallery(
+    vectors: Callable[[Rows], Vectors], names: tuple[str, ...], sets: Sequence[Collection[str]]
+) -> Known:
+    """A gallery whose attributes are those of the catalogue: what it says is certain.
+
+    Args:
+        vectors: gives the stored vectors of some rows.
+    """
+    columns = {name: place for place, name in enumerate(names)}
+    return Known(vectors, names, lambda: sets, lambda: flags(sets, columns))

@@ -1,0 +1,65 @@
+"""What a search gives back: the results, what was looked at on the way, and how long each step took."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from croquis.catalog.images import Uint8Image
+
+
+@dataclass(frozen=True)
+class Hit:
+    """One result.
+
+    Attributes:
+        rank: from 1.
+        image_id, item_id, category, attributes: of the gallery image, from the catalogue.
+        score: of the first search, also after re-ranking; higher is better (see `VectorIndex.metric`).
+        shared_attributes: what query and result have in common, when re-ranking looked at it.
+    """
+
+    rank: int
+    image_id: str
+    item_id: str
+    category: str
+    attributes: tuple[str, ...]
+    score: float
+    shared_attributes: tuple[str, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        values = asdict(self)
+        return {key: list(value) if isinstance(value, tuple) else value for key, value in values.items()}
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Everything that one query brought about.
+
+    Attributes:
+        hits: best first.
+        picture: what was encoded, uint8 (H, W, 3): the query inside its crop box, or the photo painted from a sketch.
+        attributes: those that the classifier sees in `picture`; None when nobody asked.
+        seconds: `decode`, `encode` (the generator included), `search`, and `rerank` (the classifier included).
+    """
+
+    hits: list[Hit]
+    picture: Uint8Image
+    attributes: frozenset[str] | None
+    seconds: dict[str, float]
+
+
+class Stopwatch:
+    """Lap times in seconds by name."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._since = time.perf_counter()
+
+    def lap(self, step: str) -> None:
+        """Adds the time since the last lap, or since the start, to `step`."""
+        now = time.perf_counter()
+        self.seconds[step] = self.seconds.get(step, 0.0) + now - self._since
+        self._since = now

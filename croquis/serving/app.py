@@ -1,0 +1,127 @@
+"""The web application: models, limits and page in, an ASGI app out."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import importlib.util
+from collections.abc import AsyncIterator, Mapping
+from typing import TYPE_CHECKING
+
+from fastapi import FastAPI
+from starlette.middleware.cors import CORSMiddleware
+
+from croquis.serving.answers.problems import IN_OPENAPI, install_handlers
+from croquis.serving.changes.change_log import ChangeLog
+from croquis.serving.changes.live_catalogue import LiveCatalogue
+from croquis.serving.limits.access import KEY_HEADER, Gatekeeper
+from croquis.serving.limits.guard import Guard
+from croquis.serving.limits.http_meter import Meter
+from croquis.serving.limits.work_queue import WorkQueue
+from croquis.serving.models.bundle_sources import ModelSource, StoredSource
+from croquis.serving.models.fleet import Fleet
+from croquis.serving.requests.decoding import Decoder
+from croquis.serving.routes.catalogue_routes import catalogue_router
+from croquis.serving.routes.change_routes import change_router
+from croquis.serving.routes.operations_routes import operations_router
+from croquis.serving.routes.page_files import api_page_router, page_router
+from croquis.serving.routes.search_routes import search_router
+from croquis.serving.server_settings import Settings, SettingsError
+from croquis.store.versions import open_stores
+
+if TYPE_CHECKING:
+    from croquis.events.in_server import OwnIngest
+
+RULES_NEED = ("great_expectations", "pandas", "ruamel")  # of --ingest
+DESCRIPTION = "Photos, drawings and filters in; ranked products out. Errors are problem details (RFC 9457)."
+
+
+def create_app(sources: Mapping[str, ModelSource], settings: Settings) -> FastAPI:
+    """Loads every model, so that the app is ready when this returns.
+
+    Args:
+        sources: label -> where its model comes from; `champion` answers when a request names none.
+        settings: everything else.
+
+    Raises:
+        SourceError: when a model cannot be loaded.
+        ChangeLogError: when the changes of the catalogue cannot be read.
+        StoreError: when the store cannot be opened.
+        SettingsError: when events are to be taken, and a package or the file of params is not there.
+    """
+    meter = Meter()
+    log = None if settings.changes is None else ChangeLog(settings.changes)
+    stores = None if settings.store is None else open_stores(settings.store, settings.catalogue)
+    placed = sources if stores is None else {label: StoredSource(source, stores) for label, source in sources.items()}
+    try:
+        fleet = Fleet(placed, meter, log, settings.batch)
+        own_ingest = _own_ingest(fleet, settings, meter)
+    except Exception:
+        if stores is not None:
+            stores.close()
+        raise
+    decoder = Decoder(settings.limits)
+    live = None if log is None else LiveCatalogue(fleet, log, decoder)
+    queue = WorkQueue(settings.workers, settings.queue, settings.limits.waiting_bytes, meter)
+    gatekeeper = Gatekeeper(settings.access, meter)
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        watcher = asyncio.create_task(fleet.watch(settings.watch_seconds)) if settings.watch_seconds else None
+        if own_ingest is not None:
+            own_ingest.start()
+        app.state.ready = True
+        yield
+        app.state.ready = False
+        if watcher is not None:
+            watcher.cancel()
+        if own_ingest is not None:
+            await asyncio.to_thread(own_ingest.stop)
+        queue.close()
+        if log is not None:
+            log.close()
+        if stores is not None:
+            stores.close()
+
+    # FastAPI's own pages of documentation load scripts from elsewhere.
+    app = FastAPI(
+        title="Croquis",
+        description=DESCRIPTION,
+        docs_url=None,
+        redoc_url=None,
+        lifespan=lifespan,
+        responses={
+            "4XX": {"description": "A problem.", **IN_OPENAPI},
+            "5XX": {"description": "A fault.", **IN_OPENAPI},
+        },
+    )
+    app.state.ready = False
+    app.state.fleet, app.state.meter, app.state.stores = fleet, meter, stores
+    install_handlers(app)
+    app.include_router(search_router(fleet, queue, gatekeeper, meter, settings.limits, decoder))
+    app.include_router(catalogue_router(fleet, gatekeeper, settings.limits))
+    changes = change_router(live, queue, gatekeeper, meter, settings.limits, stored=stores is not None)
+    app.include_router(changes)
+    app.include_router(operations_router(fleet, gatekeeper, meter, settings.limits))
+    app.include_router(api_page_router(app))
+    app.include_router(page_router(settings.page))
+    if settings.access.origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=settings.access.origins,
+            allow_methods=["GET", "POST"],
+            allow_headers=[KEY_HEADER, "content-type"],
+        )
+    app.add_middleware(Guard, meter=meter)
+    return app
+
+
+def _own_ingest(fleet: Fleet, settings: Settings, meter: Meter) -> OwnIngest | None:
+    if settings.ingest is None:
+        return None
+    absent = [name for name in RULES_NEED if importlib.util.find_spec(name) is None]
+    if absent:
+        raise SettingsError(f"--ingest needs {', '.join(absent)}: pip install '.[scale]'")
+    from croquis.events.in_server import OwnIngest  # its packages are imported only where they are used
+
+    return OwnIngest(fleet, settings.ingest, meter)

@@ -1,0 +1,78 @@
+"""Around every request: an id, security headers, one line of log, and the counters."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import time
+import uuid
+from typing import Any
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from croquis.serving.limits.http_meter import Meter
+
+logger = logging.getLogger("croquis.serving.access")
+
+REQUEST_ID = "x-request-id"
+KNOWN_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+# Of answers that are no page: a browser that is led to one runs nothing and shows it nowhere else.
+HEADERS = {
+    "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
+    "x-content-type-options": "nosniff",
+    "x-frame-options": "DENY",
+    "referrer-policy": "no-referrer",
+    "cross-origin-opener-policy": "same-origin",
+    "permissions-policy": "camera=(), geolocation=(), microphone=()",
+}
+CLIENT_CLOSED = 499
+
+
+class Guard:
+    """ASGI middleware; a header that the answer sets itself is kept.
+
+    The log names method, path, status, time, client and request id: no picture, no query string, no key.
+    """
+
+    def __init__(self, app: ASGIApp, meter: Meter) -> None:
+        self._app = app
+        self._meter = meter
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        begun, status = time.perf_counter(), CLIENT_CLOSED
+        sent = Headers(scope=scope).get(REQUEST_ID, "")
+        request_id = sent if KNOWN_ID.fullmatch(sent) else uuid.uuid4().hex
+        scope.setdefault("state", {})
+
+        async def send_guarded(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                headers = MutableHeaders(scope=message)
+                for name, value in {**HEADERS, REQUEST_ID: request_id}.items():
+                    headers.setdefault(name, value)
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_guarded)
+        finally:
+            self._record(scope, status, time.perf_counter() - begun, request_id)
+
+    def _record(self, scope: Scope, status: int, seconds: float, request_id: str) -> None:
+        route = getattr(scope.get("route"), "path", "other")  # the template: one label per route, not per item
+        self._meter.requests.labels(scope["method"], route, str(status)).inc()
+        self._meter.latency.labels(route).observe(seconds)
+        entry: dict[str, Any] = {
+            "method": scope["method"],
+            "path": scope["path"],
+            "status": status,
+            "ms": round(seconds * 1000, 2),
+            "client": scope["state"].get("client_name"),
+            "request_id": request_id,
+        }
+        logger.info("%s", json.dumps(entry))

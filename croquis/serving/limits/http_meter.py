@@ -1,0 +1,69 @@
+"""What is counted and timed, in Prometheus's text format."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+
+from croquis.serving.models.served_model import LoadedModel
+
+SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+# Cosines lie in [-1, 1]; Hamming distances and squared L2 distances count downwards from 0.
+SCORES = (-256, -128, -64, -32, -16, -8, -4, -2, -1, -0.5, 0, *(number / 10 for number in range(1, 10)), 0.95, 0.99, 1)
+STEPS = ("queue", "decode", "encode", "search", "rerank")
+
+
+class Meter:
+    """The server's metrics; each app has its own, so that several may live in one process."""
+
+    media_type = CONTENT_TYPE_LATEST
+
+    def __init__(self) -> None:
+        self._registry = CollectorRegistry()
+        own = self._registry
+        self.requests = Counter("croquis_requests", "Answered requests.", ["method", "route", "status"], registry=own)
+        self.latency = Histogram(
+            "croquis_request_seconds", "From the first byte to the last.", ["route"], buckets=SECONDS, registry=own
+        )
+        self.steps = Histogram("croquis_step_seconds", "Parts of a search.", ["step"], buckets=SECONDS, registry=own)
+        self.waiting = Gauge("croquis_queue_waiting", "Queries that wait for a worker.", registry=own)
+        self.running = Gauge("croquis_queue_running", "Queries that a worker is busy with.", registry=own)
+        self.refused = Counter("croquis_refused", "Requests refused before any work.", ["reason"], registry=own)
+        self.scores = Histogram(
+            "croquis_best_score", "Best score of a search.", ["model"], buckets=SCORES, registry=own
+        )
+        self.reloads = Counter("croquis_reloads", "Changes of a served model.", ["outcome"], registry=own)
+        self.changes = Counter("croquis_catalogue_changes", "Changes of the catalogue.", ["kind"], registry=own)
+        self._models = Gauge(
+            "croquis_model_info", "1 for each loaded model.", ["label", "name", "version", "bundle"], registry=own
+        )
+
+        self._stores = Gauge(
+            "croquis_store_info",
+            "1 for the version of the store that a model searches.",
+            ["label", "store"],
+            registry=own,
+        )
+        self._others: list[CollectorRegistry] = []
+
+    def join(self, other: CollectorRegistry) -> None:
+        """Shows what another part of the process counts, too."""
+        self._others.append(other)
+
+    def set_models(self, models: Mapping[str, LoadedModel]) -> None:
+        self._models.clear()
+        self._stores.clear()
+        for label, model in models.items():
+            named = model.identity
+            self._models.labels(label, named.name, named.version, named.bundle).set(1)
+            if named.store is not None:
+                self._stores.labels(label, named.store).set(1)
+
+    def add_steps(self, seconds: Mapping[str, float]) -> None:
+        for step, value in seconds.items():
+            self.steps.labels(step).observe(value)
+
+    def text(self) -> bytes:
+        return b"".join(generate_latest(registry) for registry in (self._registry, *self._others))

@@ -1,0 +1,96 @@
+"""A model that answers: a verified, warmed-up bundle under the name and version that it goes by."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from croquis.bundle import Bundle
+from croquis.bundle.gallery_table import COLOUR
+from croquis.search.gallery import Record
+from croquis.search.query import MODES, QueryError
+from croquis.search.retriever import Retriever
+from croquis.serving.answers.answer_models import Count, FilterValues, ModelInfo, ModelName
+
+LOCAL = "local"
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """What `load_model` gives; nothing in it changes, so that requests may keep it while another takes its place.
+
+    Attributes:
+        retriever: safe to use from several threads.
+        name, version: in the registry; the method and `local` for a bundle from none.
+        metrics: as they were evaluated; empty for a bundle from no registry.
+    """
+
+    retriever: Retriever
+    name: str
+    version: str
+    metrics: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def identity(self) -> ModelName:
+        return ModelName(
+            name=self.name, version=self.version, bundle=self.retriever.bundle.hash, store=self.retriever.gallery.store
+        )
+
+    @property
+    def modes(self) -> list[str]:
+        return [mode for mode in MODES if mode != "sketch" or self.retriever.nets.has_generator]
+
+    def info(self, label: str) -> ModelInfo:
+        method = self.retriever.bundle.manifest.method
+        return ModelInfo(label=label, **self.identity.model_dump(), method=method, metrics=self.metrics)
+
+    def filter_values(self) -> FilterValues:
+        """Values with the number of gallery images that have them."""
+        counts = self.retriever.gallery.counts()
+        names = counts.attributes
+        colours = {name.removeprefix(COLOUR): count for name, count in names.items() if name.startswith(COLOUR)}
+        others = {name: count for name, count in names.items() if not name.startswith(COLOUR)}
+        return FilterValues(category=_counts(counts.category), attributes=_counts(others), colour=_counts(colours))
+
+    def image_of(self, item_id: str, image_id: str | None) -> Record:
+        """One image of a product, its first one when `image_id` is None.
+
+        Raises:
+            QueryError: when the product is unknown or has no such image.
+        """
+        images = self.retriever.gallery.images_of(item_id)
+        if image_id is None:
+            return images[0]
+        found = [image for image in images if image["image_id"] == image_id]
+        if not found:
+            raise QueryError("image_id", image_id, f"is none of the {len(images)} images of {item_id!r}")
+        return found[0]
+
+    def prepare(self) -> None:
+        """Does now what the first requests would wait for."""
+        self.retriever.bundle.open_all()
+        self.retriever.warm_up()
+        _ = self.filter_values(), self.retriever.items.rows_by_item
+
+
+def load_model(
+    folder: Path,
+    *,
+    name: str | None = None,
+    version: str = LOCAL,
+    metrics: dict[str, float] | None = None,
+) -> LoadedModel:
+    """Verifies, opens and warms up the bundle in `folder`.
+
+    Raises:
+        BundleError: when a file is missing, changed or unexpected.
+    """
+    bundle = Bundle.load(folder.resolve())
+    model = LoadedModel(Retriever(bundle), name or bundle.manifest.method, version, metrics or {})
+    model.prepare()
+    return model
+
+
+def _counts(counted: Mapping[str, int]) -> list[Count]:
+    return [Count(name=name, count=counted[name]) for name in sorted(counted)]

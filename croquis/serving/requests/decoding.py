@@ -1,0 +1,63 @@
+"""From the bytes of a request to pixels, within limits, and with bounded memory however many workers decode."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import threading
+from collections.abc import Iterator
+
+from croquis.catalog.images import DecodeLimits, ImageError, OversizedImageError, Uint8Image, crop, decode_image
+from croquis.serving.answers.problems import Problem
+from croquis.serving.server_settings import Limits
+
+SMALL_PIXELS = 2_000_000  # some 60 MB while it is decoded
+M_MMAP_THRESHOLD = -3  # of glibc's malloc.h
+RETURNED_BYTES = 1 << 20
+
+
+class Decoder:
+    """Lets small pictures through at once and large ones one after another; safe to use from several threads.
+
+    Args:
+        limits: of what is accepted at all.
+    """
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits.decode
+        self._small = DecodeLimits(limits.image_bytes, min(limits.pixels, SMALL_PIXELS))
+        self._large = threading.Lock()
+
+    @contextlib.contextmanager
+    def picture(self, data: bytes, bbox: tuple[int, int, int, int] | None) -> Iterator[Uint8Image]:
+        """What is inside the crop box of a picture file, uint8 (H, W, 3), for the length of the block.
+
+        Raises:
+            ImageError: when the file is no picture that we accept.
+            Problem: when the crop box holds no pixel of it.
+        """
+        with contextlib.ExitStack() as stack:
+            try:
+                image = decode_image(data, self._small)  # looks at the header first
+            except OversizedImageError:
+                stack.enter_context(self._large)
+                image = decode_image(data, self._limits)
+            yield _inside(image, bbox)
+
+
+def give_memory_back() -> None:
+    """Makes glibc return every block over a megabyte to the system when it is freed.
+
+    By default the threshold grows with the blocks that were freed, up to 32 MB, and what lies below it stays with the
+    process in as many heaps as there are threads.
+    """
+    with contextlib.suppress(AttributeError, OSError, TypeError):  # of another C library
+        ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, RETURNED_BYTES)
+
+
+def _inside(image: Uint8Image, bbox: tuple[int, int, int, int] | None) -> Uint8Image:
+    try:
+        return crop(image, bbox)
+    except ImageError as error:
+        limit = "x1 < x2 and y1 < y2, in pixels of the upright picture"
+        raise Problem(422, "invalid-field", str(error), field="crop", limit=limit) from None

@@ -1,0 +1,70 @@
+"""The catalogue: items, their pictures, what is similar, and what can be filtered by."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+from fastapi import APIRouter, Depends
+from starlette.responses import Response
+
+from croquis.search.query import QueryError
+from croquis.serving.answers.answer_models import FilterValues, Item, SearchAnswer
+from croquis.serving.answers.from_hits import item_answer, similar_answer
+from croquis.serving.answers.problems import Problem
+from croquis.serving.limits.access import Gatekeeper
+from croquis.serving.models.fleet import DEFAULT_LABEL, Fleet
+from croquis.serving.requests.search_request import DEFAULT_K, read_k
+from croquis.serving.server_settings import Limits
+
+
+def catalogue_router(fleet: Fleet, gatekeeper: Gatekeeper, limits: Limits) -> APIRouter:
+    """The functions are not `async`: FastAPI runs them in threads, as they may read a file."""
+    router = APIRouter(tags=["catalogue"])
+    known = [Depends(gatekeeper.client)]
+
+    @router.get("/catalogue/filters", dependencies=known)
+    def filters(model: str = DEFAULT_LABEL) -> FilterValues:
+        """Values of the filters, with the number of gallery images that have them."""
+        return fleet.get(model).filter_values()
+
+    # Pictures need no key: a browser's <img> can send none, and a shop shows them to everyone.
+    @router.get(
+        "/items/{item_id:path}/image", response_class=Response, responses={200: {"content": {"image/jpeg": {}}}}
+    )
+    def image(item_id: str, image_id: str | None = None, model: str = DEFAULT_LABEL) -> Response:
+        """The thumbnail of one image of a product, its first one by default; a JPEG."""
+        chosen = fleet.get(model)
+        with _or_not_found():
+            thumbnail = chosen.retriever.gallery.thumbnail(chosen.image_of(item_id, image_id)["image_id"])
+        return Response(thumbnail, media_type="image/jpeg", headers={"Cache-Control": "private, max-age=600"})
+
+    @router.get("/items/{item_id:path}", dependencies=known)
+    def item(item_id: str, model: str = DEFAULT_LABEL) -> Item:
+        """A product with its gallery images."""
+        chosen = fleet.get(model)
+        with _or_not_found():
+            return item_answer(chosen, model, item_id)
+
+    @router.get("/similar/{item_id:path}", dependencies=known)
+    def similar(
+        item_id: str, k: str = str(DEFAULT_K), image_id: str | None = None, model: str = DEFAULT_LABEL
+    ) -> SearchAnswer:
+        """Images of other products most like one image of this product, its first one by default."""
+        chosen = fleet.get(model)
+        with _or_not_found():
+            record = chosen.image_of(item_id, image_id)
+        wanted = read_k(k, limits.k)
+        with _or_not_found():  # of a store: the product may have gone meanwhile
+            return similar_answer(chosen, model, record, wanted)
+
+    return router
+
+
+@contextlib.contextmanager
+def _or_not_found() -> Iterator[None]:
+    """A product or an image that is not there is 404."""
+    try:
+        yield
+    except QueryError as error:
+        raise Problem(404, "not-found", str(error), field=error.field, limit=error.limit) from None

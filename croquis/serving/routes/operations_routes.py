@@ -1,0 +1,61 @@
+"""For those who run the server: health, version, metrics, and the change of models."""
+
+from __future__ import annotations
+
+import asyncio
+
+from fastapi import APIRouter, Depends, Request
+from starlette.responses import Response
+
+from croquis.catalog.images import FORMATS
+from croquis.serving.answers.answer_models import LimitValues, Status, Swap, Version
+from croquis.serving.answers.problems import Problem
+from croquis.serving.limits.access import Gatekeeper
+from croquis.serving.limits.http_meter import Meter
+from croquis.serving.models.bundle_sources import SourceError
+from croquis.serving.models.fleet import Fleet
+from croquis.serving.server_settings import Limits
+
+
+def operations_router(fleet: Fleet, gatekeeper: Gatekeeper, meter: Meter, limits: Limits) -> APIRouter:
+    router = APIRouter(tags=["operations"])
+
+    def stores() -> dict[str, str] | None:
+        return {label: name for label, model in fleet.models().items() if (name := model.identity.store)} or None
+
+    @router.get("/healthz", response_model_exclude_none=True)
+    async def healthz() -> Status:
+        """Whether the process lives."""
+        return Status(status="ok", stores=stores())
+
+    @router.get("/readyz", response_model_exclude_none=True)
+    async def readyz(request: Request) -> Status:
+        """Whether the models are loaded, a store that they search answers, and the server is not about to end."""
+        if not request.app.state.ready:
+            raise Problem(503, "not-ready", "the server is starting or ending")
+        for model in fleet.models().values():
+            await asyncio.to_thread(model.retriever.gallery.check)
+        return Status(status="ready", stores=stores())
+
+    @router.get("/version")
+    async def version() -> Version:
+        """The loaded models with their metrics, the modes of any of them, and the limits."""
+        models = fleet.models()
+        modes = dict.fromkeys(mode for model in models.values() for mode in model.modes)
+        values = LimitValues(k=limits.k, image_bytes=limits.image_bytes, pixels=limits.pixels, formats=list(FORMATS))
+        return Version(models=[model.info(label) for label, model in models.items()], modes=list(modes), limits=values)
+
+    @router.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})
+    async def metrics() -> Response:
+        """Prometheus's text format."""
+        return Response(meter.text(), media_type=meter.media_type)
+
+    @router.post("/admin/reload", dependencies=[Depends(gatekeeper.admin)])
+    async def reload() -> list[Swap]:
+        """Looks every model up anew and loads what has changed; requests go on meanwhile."""
+        try:
+            return await asyncio.to_thread(fleet.reload)
+        except SourceError as error:
+            raise Problem(503, "reload-failed", f"the models stay as they are: {error}") from None
+
+    return router

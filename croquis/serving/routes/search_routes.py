@@ -1,0 +1,97 @@
+"""`POST /search`: a photo or a drawing in, ranked products out."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from fastapi import APIRouter, Depends, Request
+from starlette.responses import Response
+
+from croquis.search.answer import Stopwatch
+from croquis.serving.answers.answer_models import SearchAnswer
+from croquis.serving.answers.from_hits import search_answer
+from croquis.serving.answers.problems import IN_OPENAPI
+from croquis.serving.limits.access import Gatekeeper
+from croquis.serving.limits.http_meter import Meter
+from croquis.serving.limits.work_queue import WorkQueue
+from croquis.serving.models.fleet import DEFAULT_LABEL, Fleet
+from croquis.serving.requests.decoding import Decoder
+from croquis.serving.requests.request_body import JSON, search_request
+from croquis.serving.requests.request_schema import body_schema
+from croquis.serving.requests.search_request import DEFAULT_K, SearchRequest
+from croquis.serving.server_settings import Limits
+
+
+def search_router(
+    fleet: Fleet, queue: WorkQueue, gatekeeper: Gatekeeper, meter: Meter, limits: Limits, decoder: Decoder
+) -> APIRouter:
+    router = APIRouter(tags=["search"])
+
+    @router.post(
+        "/search",
+        summary="Products most like a photo or a drawing",
+        response_model=SearchAnswer,
+        openapi_extra={"requestBody": request_body(limits)},
+        responses={status: {"description": words, **IN_OPENAPI} for status, words in ERRORS.items()},
+        dependencies=[Depends(gatekeeper.client)],
+    )
+    async def search(request: Request, model: str = DEFAULT_LABEL) -> Response:
+        chosen = fleet.get(model)
+
+        def answer(asked: SearchRequest) -> bytes:
+            watch = Stopwatch()
+            with decoder.picture(asked.image, asked.bbox) as picture:
+                watch.lap("decode")
+                found = chosen.retriever.answer(
+                    picture, asked.k, asked.mode, asked.filters, asked.rerank, describe=asked.describe
+                )
+            found = replace(found, seconds=found.seconds | watch.seconds)
+            meter.add_steps(found.seconds)
+            if found.hits:
+                meter.scores.labels(model).observe(max(hit.score for hit in found.hits))
+            return search_answer(chosen, model, asked, found).model_dump_json().encode()
+
+        async with search_request(request, limits, queue) as asked:
+            body = await queue.run(lambda: answer(asked))
+        return Response(body, media_type=JSON)
+
+    return router
+
+
+ERRORS = {
+    401: "No valid key.",
+    408: "The body came too slowly.",
+    411: "Content-Length is no number.",
+    413: "The body or the picture is over a limit.",
+    415: "Another media type, or a file that is no picture of a known kind.",
+    422: "A field is wrong; `field` and `limit` say which and why.",
+    429: "Too busy, or too many requests; Retry-After says when to come back.",
+}
+
+
+def request_body(limits: Limits) -> dict[str, Any]:
+    """The body in OpenAPI's words: a form, or a JSON object with the picture as base64."""
+    flags = {name: {"type": "boolean"} for name in ("rerank", "timings", "generated", "describe")}
+    common = {
+        "k": {"type": "integer", "minimum": 1, "maximum": limits.k, "default": DEFAULT_K},
+        "mode": {"type": "string", "enum": ["photo", "sketch", "sketch-direct"], "default": "photo"},
+        **flags,
+    }
+    words = {"type": "array", "items": {"type": "string"}}
+    filters = {
+        "type": "object",
+        "properties": {"category": words, "attributes": words, "colour": words, "domain": words},
+        "additionalProperties": False,
+    }
+    as_form = {
+        "image": {"type": "string", "format": "binary"},
+        "filters": {"type": "string", "description": "JSON text", "examples": ['{"category": ["dress"]}']},
+        "crop": {"type": "string", "description": "x1,y1,x2,y2 in pixels of the upright picture"},
+    }
+    as_json = {
+        "image": {"type": "string", "format": "byte", "description": "base64 of the picture file"},
+        "filters": filters,
+        "crop": {"type": "array", "items": {"type": "number"}, "minItems": 4, "maxItems": 4},
+    }
+    return body_schema(as_form, as_json, common, ["image"])

@@ -1,0 +1,161 @@
+"""How the server is set: what it accepts, how much it does at once, and who may ask."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from croquis.catalog.images import DecodeLimits
+
+PAGE = Path(__file__).resolve().parent / "page"
+MULTIPART_OVERHEAD = 65_536  # bytes of a body beside the picture: boundaries, names, the other fields
+API_KEYS_VARIABLE = "CROQUIS_API_KEYS"
+ADMIN_TOKEN_VARIABLE = "CROQUIS_ADMIN_TOKEN"
+SHORTEST_SECRET = 16
+
+
+class SettingsError(ValueError):
+    """A setting that cannot be used; the message names it and what is allowed."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a request may hold.
+
+    Attributes:
+        image_bytes: largest picture file.
+        pixels: largest width x height, as the file's header states it.
+        k: most results.
+        waiting_bytes: bodies that are held at a time, all requests together.
+        body_seconds: how long a client may take to send its body.
+    """
+
+    image_bytes: int = 10_000_000
+    pixels: int = 12_500_000
+    k: int = 100
+    waiting_bytes: int = 96_000_000
+    body_seconds: float = 30.0
+
+    @property
+    def decode(self) -> DecodeLimits:
+        return DecodeLimits(self.image_bytes, self.pixels)
+
+    @property
+    def body_bytes(self) -> int:
+        """Largest body: a picture as base64, and the other fields."""
+        return self.image_bytes * 4 // 3 + MULTIPART_OVERHEAD
+
+
+@dataclass(frozen=True)
+class Access:
+    """Who may ask, and how often.
+
+    Attributes:
+        keys: name of a client -> its key; anybody may search when there are none.
+        admin_token: of `/admin/...`, which is off without one.
+        rate: requests per second of one client, 0 for any number.
+        burst: requests that a client may send at once after a pause.
+        origins: web origins that browsers may call from (CORS).
+    """
+
+    keys: Mapping[str, str] = field(default_factory=dict, repr=False)
+    admin_token: str | None = field(default=None, repr=False)
+    rate: float = 0.0
+    burst: int = 20
+    origins: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class IngestSettings:
+    """Product events that the server itself takes into its store.
+
+    Attributes:
+        stream: URI of the stream.
+        params: file whose `validate` block has the rules' thresholds.
+        images: folder that paths of pictures in events are relative to; None when events carry them.
+        batch: events that are embedded and written together.
+    """
+
+    stream: str
+    params: Path = Path("params.yaml")
+    images: Path | None = None
+    batch: int = 16
+
+    def __post_init__(self) -> None:
+        if self.batch < 1:
+            raise SettingsError(f"ingest_batch = {self.batch}, must be at least 1")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything but the models.
+
+    Attributes:
+        workers: queries that are worked on at a time.
+        queue: queries that may wait for a worker; one more is answered 429.
+        batch: queries that one run of a net may answer; workers beyond the CPUs wait for one another to fill it.
+        watch_seconds: how often the models are looked up anew, 0 for never.
+        page: folder of the web page.
+        changes: folder where changes of the catalogue are kept; None when it cannot be changed.
+        store: URI of the store whose current version is searched; None for each bundle's own images.
+        catalogue: name of the catalogue in it.
+        ingest: what brings products into that store from within this process; None for nothing.
+    """
+
+    workers: int = field(default_factory=lambda: os.cpu_count() or 1)
+    queue: int = 128
+    batch: int = 1
+    watch_seconds: float = 0.0
+    page: Path = PAGE
+    changes: Path | None = None
+    store: str | None = None
+    catalogue: str = "catalogue"
+    ingest: IngestSettings | None = None
+    limits: Limits = Limits()
+    access: Access = field(default_factory=Access)
+
+    def __post_init__(self) -> None:
+        for name, value, least in (
+            ("workers", self.workers, 1),
+            ("queue", self.queue, 0),
+            ("batch", self.batch, 1),
+            ("watch_seconds", self.watch_seconds, 0),
+            ("rate", self.access.rate, 0),
+            ("burst", self.access.burst, 1),
+        ):
+            if not value >= least:
+                raise SettingsError(f"{name} = {value}, must be at least {least}")
+        if self.store and self.changes:
+            raise SettingsError("--changes keeps changes beside a bundle; products of a --store are changed by events")
+        if self.ingest and not self.store:
+            raise SettingsError("--ingest needs --store: where the products go")
+
+
+def access_from_environment(environment: Mapping[str, str], rate: float, burst: int, origins: list[str]) -> Access:
+    """Keys and token from the environment, where `ps` does not show them.
+
+    Args:
+        environment: `CROQUIS_API_KEYS` holds `name=key` pairs with commas between them, `CROQUIS_ADMIN_TOKEN` a token.
+
+    Raises:
+        SettingsError: when a pair has another form, a name comes twice, or a secret is shorter than 16 characters.
+    """
+    keys: dict[str, str] = {}
+    for pair in filter(None, environment.get(API_KEYS_VARIABLE, "").split(",")):
+        name, separator, key = (part.strip() for part in pair.partition("="))
+        if not separator or not name or name in keys:
+            raise SettingsError(
+                f"{API_KEYS_VARIABLE} must hold name=key pairs with commas between them, each name once"
+            )
+        keys[name] = _secret(API_KEYS_VARIABLE, key)
+    token = environment.get(ADMIN_TOKEN_VARIABLE)
+    admin = None if token is None else _secret(ADMIN_TOKEN_VARIABLE, token)
+    return Access(keys, admin, rate, burst, tuple(origins))
+
+
+def _secret(variable: str, value: str) -> str:
+    if len(value) < SHORTEST_SECRET or not value.isascii() or not value.isprintable():
+        raise SettingsError(f"a secret in {variable} is shorter than {SHORTEST_SECRET} printable ASCII characters")
+    return value

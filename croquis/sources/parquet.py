@@ -1,0 +1,113 @@
+"""A catalogue in our own format: Parquet shards with the columns of `croquis.catalog.table.SCHEMA`, near or far.
+
+`ingest.parquet.path` is a folder (looked through at any depth, hidden and `_` names left out) or a file; anything that
+fsspec opens will do: a local path, `s3://`, `gs://`, `memory://`. Shards are read in the order of their names and a few
+rows at a time. Measured columns (`width`, `height`, `sha256`, `phash`) are left out, for `validate` measures anew, and
+columns that are not ours are ignored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import PurePosixPath
+from typing import Any
+
+import fsspec
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from croquis.catalog.table import SCHEMA
+from croquis.params.data_blocks import Parquet
+from croquis.sources.errors import SourceError, refuse
+
+MEASURED = ("width", "height", "sha256", "phash")
+NEEDED = pa.schema([field for field in SCHEMA if field.name not in MEASURED])
+BATCH_ROWS = 64
+BUFFER_BYTES = 1 << 20
+"""Read ahead per column; without it a whole row group's images are fetched at once, not page by page."""
+
+
+def rows(block: Parquet, _seed: int) -> Iterator[dict[str, Any]]:
+    """Catalogue rows in the order of the shards.
+
+    Raises:
+        SourceError: before any row, when there are no shards or one lacks a column or has a wrong type; at a row, when a
+            needed cell is empty or does not fit.
+    """
+    files, shards = _find_shards(block)
+    refuse(block.path, [problem for shard in shards for problem in _shard_problems(files, shard)])
+    for shard in shards:
+        yield from _shard_rows(files, shard)
+
+
+def _find_shards(block: Parquet) -> tuple[Any, list[str]]:
+    """The file system and the names of the shards in it."""
+    try:
+        files, path = fsspec.core.url_to_fs(block.path, **block.storage_options)
+        found = [path] if files.isfile(path) else files.find(path)
+    except ImportError as error:
+        raise SourceError(
+            f"ingest.parquet.path {block.path!r}: {error}; install what it names (pip install s3fs, or gcsfs)"
+        ) from error
+    except (OSError, ValueError) as error:
+        raise SourceError(f"ingest.parquet.path {block.path!r} cannot be listed: {error}") from error
+    shards = sorted(name for name in found if name == path or _is_shard(name, path))
+    if not shards:
+        raise SourceError(f"{block.path!r} holds no .parquet files; mend ingest.parquet.path in params.yaml")
+    return files, shards
+
+
+def _is_shard(name: str, folder: str) -> bool:
+    inside = PurePosixPath(name.removeprefix(folder)).parts
+    return name.endswith(".parquet") and not any(part.startswith((".", "_")) for part in inside)
+
+
+def _shard_problems(files: Any, shard: str) -> list[str]:
+    """What keeps a shard from being read, judged by its footer."""
+    try:
+        with files.open(shard, "rb") as stream:
+            schema = pq.read_schema(stream)
+    except (pa.ArrowException, OSError) as error:
+        return [f"{shard} cannot be read as Parquet: {error}"]
+    missing = [field.name for field in NEEDED if not field.nullable and field.name not in schema.names]
+    problems = [f"{shard} lacks the column(s) {missing}; it has {schema.names}"] if missing else []
+    for field in NEEDED:
+        if field.name in schema.names and not _castable(schema.field(field.name).type, field.type):
+            found = schema.field(field.name).type
+            problems.append(f"{shard}, column {field.name}: is {found}, must be {field.type}")
+    return problems
+
+
+def _castable(found: pa.DataType, wanted: pa.DataType) -> bool:
+    if pa.types.is_binary(wanted):  # Arrow would take text for bytes
+        return bool(pa.types.is_binary(found) or pa.types.is_large_binary(found))
+    try:
+        pa.array([], type=found).cast(wanted)
+    except pa.ArrowException:
+        return False
+    return True
+
+
+def _shard_rows(files: Any, shard: str) -> Iterator[dict[str, Any]]:
+    with files.open(shard, "rb") as stream:
+        reader = pq.ParquetFile(stream, buffer_size=BUFFER_BYTES, pre_buffer=False)
+        names = [name for name in NEEDED.names if name in reader.schema_arrow.names]
+        first = 0
+        for batch in reader.iter_batches(BATCH_ROWS, columns=names):
+            yield from _cast(batch, shard, first).to_pylist()
+            first += batch.num_rows
+
+
+def _cast(batch: pa.RecordBatch, shard: str, first: int) -> pa.Table:
+    """The batch in the types of the schema; row numbers in errors count from 0 within the shard."""
+    columns = []
+    for name in batch.schema.names:
+        column, wanted = batch.column(name), NEEDED.field(name)
+        if column.null_count and not wanted.nullable:
+            row = first + column.is_null().to_pylist().index(True)
+            raise SourceError(f"{shard}, row {row}, column {name}: empty; every image needs one")
+        try:
+            columns.append(column.cast(wanted.type))
+        except pa.ArrowException as error:
+            raise SourceError(f"{shard}, rows {first} to {first + len(column) - 1}, column {name}: {error}") from error
+    return pa.Table.from_arrays(columns, names=batch.schema.names)

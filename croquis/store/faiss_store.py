@@ -1,0 +1,104 @@
+"""A store in one file on this machine: SQLite keeps it, FAISS searches it; one process at a time.
+
+The index in memory is a `LayeredIndex`: what has changed since it was built lies in a layer over it, and where the layer has
+grown to an eighth of it both become a new index. A search goes on in the view that it began with and holds nobody up.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+
+from croquis.index.vector_index import Vectors
+from croquis.search.query import Filters
+from croquis.store.faiss_file import StoreFile
+from croquis.store.faiss_view import View
+from croquis.store.vector_store import Match, Stored, StoredImage, VectorStore
+
+
+class FaissStore(VectorStore):
+    """The store in a file, all of whose vectors are read into memory.
+
+    Args:
+        name: of the version.
+        file: where it is kept; closed by `close`.
+    """
+
+    def __init__(self, name: str, file: StoreFile) -> None:
+        super().__init__(name, file.spec)
+        self._file = file
+        self._writing = threading.Lock()
+        parts = list(file.scan())
+        ids = [image.image_id for images, _ in parts for image in images]
+        stored = np.concatenate([part for _, part in parts]) if parts else self._nothing
+        self._view = View.of(self.spec, ids, stored)
+
+    def count(self, filters: Filters | None = None) -> int:
+        return self._file.count(filters or Filters())
+
+    def get(self, image_ids: Sequence[str]) -> dict[str, StoredImage]:
+        return {image.image_id: image for image in self._file.images("image_id", image_ids)}
+
+    def vectors(self, image_ids: Sequence[str]) -> dict[str, Vectors]:
+        view = self._view
+        rows = view.rows(image_ids)
+        return dict(zip(view.ids(rows), view.vectors(rows), strict=True))
+
+    def thumbnails(self, image_ids: Sequence[str]) -> dict[str, bytes]:
+        return self._file.thumbnails(image_ids)
+
+    def words(self) -> dict[str, Counter[str]]:
+        return self._file.words()
+
+    def images_of(self, item_ids: Sequence[str]) -> list[StoredImage]:
+        return self._file.images("item_id", item_ids)
+
+    def bury(self, versions: Mapping[str, int]) -> None:
+        self._file.bury(versions)
+
+    def buried(self, item_ids: Sequence[str]) -> dict[str, int]:
+        return self._file.buried(item_ids)
+
+    def graves(self) -> dict[str, int]:
+        return self._file.buried()
+
+    def scan(self) -> Iterator[tuple[list[StoredImage], Stored]]:
+        return self._file.scan()
+
+    def close(self) -> None:
+        self._file.close()
+
+    @property
+    def _nothing(self) -> Stored:
+        return self.spec.stored(np.empty((0, self.spec.dim), dtype=np.float32))
+
+    def _write(self, images: Sequence[StoredImage], stored: Stored, thumbnails: Sequence[bytes]) -> None:
+        with self._writing:
+            self._file.write(images, stored, thumbnails)
+            self._view = self._view.changed([image.image_id for image in images], stored)
+
+    def _remove(self, image_ids: Sequence[str]) -> None:
+        with self._writing:
+            self._file.remove(image_ids)
+            self._view = self._view.changed([], self._nothing, image_ids)
+
+    def _nearest(self, queries: Stored, k: int, filters: Filters) -> list[list[Match]]:
+        view = self._view
+        if view.index is None:
+            return [[] for _ in queries]
+        rows = None if filters.empty else view.rows(self._file.select(filters))
+        scores, found = view.index.search(self.spec.decoded(queries), k, rows, tiebreak=view.keys)
+        near = [row[row >= 0] for row in found]
+        lists = [view.ids(row) for row in near]
+        known = self.get(list({name for names in lists for name in names}))  # what was deleted meanwhile is missing
+        return [
+            [
+                Match(known[name], float(score), vector)
+                for name, score, vector in zip(names, best, view.vectors(rows), strict=False)
+                if name in known
+            ]
+            for names, best, rows in zip(lists, scores, near, strict=True)
+        ]

@@ -1,0 +1,118 @@
+"""The images of a FAISS store as they are at one moment, ready to be searched; a change gives a new view."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from croquis.index.build import build_index
+from croquis.index.layered import LayeredIndex
+from croquis.index.ranking import label_blind_keys
+from croquis.index.vector_index import Keys, Rows, VectorIndex, Vectors
+from croquis.store.vector_store import Stored, StoreSpec
+
+SMALL = 1024  # a layer that a search hardly notices
+SHARE = 8  # a layer over one eighth of its base is merged with it
+
+Added = Mapping[str, tuple[Vectors, np.uint64]]
+
+
+@dataclass(frozen=True)
+class Base:
+    """An index and who its rows are."""
+
+    index: VectorIndex
+    ids: list[str]
+    keys: Keys
+    places: dict[str, int]
+
+    @classmethod
+    def build(cls, ids: list[str], vectors: Vectors, spec: StoreSpec) -> Base:
+        index = build_index(vectors, metric=spec.metric, head=spec.head, kind=spec.kind)
+        return cls(index, ids, label_blind_keys(ids), {image_id: row for row, image_id in enumerate(ids)})
+
+
+@dataclass(frozen=True)
+class View:
+    """Rows 0.. are the `kept` ones of the base, then the `added` images in their order.
+
+    Attributes:
+        spec: of the store.
+        base: None while there is no image.
+        kept: rows of the base that are left, ascending.
+        added: image -> vector (dim,) and label-blind key.
+    """
+
+    spec: StoreSpec
+    base: Base | None = None
+    kept: Rows = field(default_factory=lambda: np.empty(0, dtype=np.int64))
+    added: Added = field(default_factory=dict)
+    index: LayeredIndex | None = None
+    keys: Keys = field(default_factory=lambda: np.empty(0, dtype=np.uint64))
+
+    @classmethod
+    def of(cls, spec: StoreSpec, ids: list[str], stored: Stored) -> View:
+        """All images at once."""
+        if not ids:
+            return cls(spec)
+        base = Base.build(ids, spec.decoded(stored), spec)
+        return cls._layered(spec, base, np.arange(len(ids)), {})
+
+    def changed(self, ids: Sequence[str], stored: Stored, removed: Iterable[str] = ()) -> View:
+        """The view after images were written or removed."""
+        gone = {*ids, *removed}
+        added = {image_id: value for image_id, value in self.added.items() if image_id not in gone}
+        vectors = self.spec.decoded(stored)
+        added |= dict(zip(ids, zip(vectors, label_blind_keys(ids), strict=True), strict=True))
+        if self.base is None:
+            return self._merged(self.spec, [], np.empty((0, self.spec.dim), dtype=np.float32), added)
+        left = np.zeros(len(self.base.ids), dtype=np.bool_)
+        left[self.kept] = True
+        left[[self.base.places[image_id] for image_id in gone if image_id in self.base.places]] = False
+        kept = np.flatnonzero(left)
+        if len(added) + len(left) - len(kept) > max(SMALL, len(left) // SHARE):
+            names = [self.base.ids[row] for row in kept.tolist()]
+            return self._merged(self.spec, names, self.base.index.vectors(kept), added)
+        return self._layered(self.spec, self.base, kept, added)
+
+    def rows(self, image_ids: Sequence[str]) -> Rows:
+        """The rows of those images that are here."""
+        base = np.full(0 if self.base is None else len(self.base.ids), -1, dtype=np.int64)
+        base[self.kept] = np.arange(len(self.kept))
+        late = {image_id: len(self.kept) + place for place, image_id in enumerate(self.added)}
+        places = {} if self.base is None else self.base.places
+        found = [
+            late[name] if name in late else base[places[name]] for name in image_ids if name in late or name in places
+        ]
+        rows = np.array(found, dtype=np.int64)
+        return rows[rows >= 0]
+
+    def vectors(self, rows: Rows) -> Vectors:
+        """(len(rows), dim), decoded where codes are kept."""
+        return np.empty((0, self.spec.dim), dtype=np.float32) if self.index is None else self.index.vectors(rows)
+
+    def ids(self, rows: Rows) -> list[str]:
+        late = list(self.added)
+        base = [] if self.base is None else self.base.ids
+        here = len(self.kept)
+        return [base[self.kept[row]] if row < here else late[row - here] for row in rows.tolist()]
+
+    @classmethod
+    def _merged(cls, spec: StoreSpec, ids: list[str], vectors: Vectors, added: Added) -> View:
+        everything = [*ids, *added]
+        if not everything:
+            return cls(spec)
+        base = Base.build(everything, np.concatenate([vectors, _stacked(added, spec)]), spec)
+        return cls._layered(spec, base, np.arange(len(everything)), {})
+
+    @classmethod
+    def _layered(cls, spec: StoreSpec, base: Base, kept: Rows, added: Added) -> View:
+        late = np.array([key for _, key in added.values()], dtype=np.uint64)
+        keys = np.concatenate([base.keys[kept], late])
+        return cls(spec, base, kept, added, LayeredIndex(base.index, kept, _stacked(added, spec)), keys)
+
+
+def _stacked(added: Added, spec: StoreSpec) -> Vectors:
+    return np.stack([vector for vector, _ in added.values()]) if added else np.empty((0, spec.dim), dtype=np.float32)

@@ -1,0 +1,130 @@
+"""The collections that a store in Milvus consists of: their fields, their index, and rows to images and back."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+from croquis.catalog.product import LONGEST_ID, LONGEST_WORD, MOST_ATTRIBUTES
+from croquis.store.milvus_link import KEY, MilvusLink, key_of
+from croquis.store.vector_store import Stored, StoredImage, StoreError, StoreSpec
+
+NOTES = "_notes"  # what the name of a collection of notes ends with
+RECORD = "record"  # key of the note that holds the spec; all others are hashes
+BYTES = 4  # of one character in UTF-8, at most: Milvus counts bytes
+GRAPH = {"M": 32, "efConstruction": 100}
+IMAGE_FIELDS = ("image_id", "item_id", "version", "category", "domain", "attributes", "seen")
+LAYOUT = 2  # of the collections; a version with another one must be made anew
+LONGEST_TEXT = 65_535  # bytes: Milvus keeps no longer one
+
+
+def make_images(link: MilvusLink, name: str, spec: StoreSpec) -> None:
+    """Creates the empty collection of images.
+
+    Raises:
+        StoreError: when the engine lacks what the spec asks for.
+    """
+    if link.lite and spec.head == "binary":
+        raise StoreError(
+            f"milvus:{link.address} is Milvus Lite, which keeps no binary codes: use a Milvus server or a FAISS store"
+        )
+    schema = _schema(link)
+    for field, length in (("image_id", LONGEST_ID + 17), ("item_id", LONGEST_ID), ("item_key", 32)):
+        schema.add_field(field, link.types.VARCHAR, max_length=BYTES * length)
+    schema.add_field("version", link.types.INT64)
+    for field in ("category", "domain"):
+        schema.add_field(field, link.types.VARCHAR, max_length=BYTES * LONGEST_WORD)
+    words = {"element_type": link.types.VARCHAR, "max_length": BYTES * LONGEST_WORD, "max_capacity": MOST_ATTRIBUTES}
+    schema.add_field("attributes", link.types.ARRAY, **words)
+    for field in ("seen", "thumbnail"):  # JSON of what the classifier says; base64
+        schema.add_field(field, link.types.VARCHAR, max_length=LONGEST_TEXT)
+    if spec.head == "binary":
+        schema.add_field("vector", link.types.BINARY_VECTOR, dim=-(-spec.dim // 8) * 8)
+        link.make(name, schema, {"index_type": "BIN_FLAT", "metric_type": "HAMMING"})
+        return
+    schema.add_field("vector", link.types.FLOAT_VECTOR, dim=spec.dim)
+    graph = {"index_type": "HNSW", "params": GRAPH} if spec.kind == "hnsw" else {"index_type": "FLAT"}
+    # Of unit vectors the nearest are those of the highest cosine, and every score is worked out anew from the vector.
+    link.make(name, schema, {**graph, "metric_type": "L2"})
+
+
+def make_notes(link: MilvusLink, name: str, spec: StoreSpec) -> None:
+    """Creates the collection of notes with the record in it, which makes the version whole."""
+    schema = _schema(link)
+    schema.add_field("version", link.types.INT64)
+    schema.add_field("text", link.types.VARCHAR, max_length=4096)
+    schema.add_field("vector", link.types.FLOAT_VECTOR, dim=2)  # every collection must have one
+    link.make(name + NOTES, schema, {"index_type": "FLAT", "metric_type": "L2"})
+    link.write(name + NOTES, [note(RECORD, 0, json.dumps({"layout": LAYOUT} | asdict(spec)))])
+
+
+def read_spec(link: MilvusLink, name: str) -> StoreSpec:
+    """Who the vectors of a version belong to.
+
+    Raises:
+        StoreError: when there is no record.
+    """
+    rows = (
+        link.rows(name + NOTES, f'{KEY} == "{RECORD}"', ["text"]) if link.call("has_collection", name + NOTES) else []
+    )
+    if not rows:
+        raise StoreError(f"{name} in milvus:{link.address} was never finished: drop it and create the version anew")
+    record = json.loads(rows[0]["text"])
+    if record.pop("layout", 1) != LAYOUT:
+        raise StoreError(f"{name} in milvus:{link.address} was made by another version of Croquis: create it anew")
+    return StoreSpec(**record)
+
+
+def note(key: str, version: int, text: str) -> dict[str, Any]:
+    return {KEY: key, "version": version, "text": text, "vector": [0.0, 0.0]}
+
+
+def row_of(image: StoredImage, vector: Stored, thumbnail: bytes) -> dict[str, Any]:
+    """An image as a row of its collection.
+
+    Raises:
+        StoreError: when the thumbnail is too large.
+    """
+    picture = base64.b64encode(thumbnail).decode()
+    if len(picture) > LONGEST_TEXT:
+        raise StoreError(
+            f"the thumbnail of {image.image_id!r} has {len(thumbnail)} bytes, Milvus keeps {LONGEST_TEXT * 3 // 4}: build "
+            "the bundle with a lower index.thumbnail"
+        )
+    values = asdict(image) | {"attributes": list(image.attributes), "thumbnail": picture}
+    held = values.pop("probabilities")
+    values["seen"] = json.dumps([values.pop("predicted"), None if held is None else held.hex()], ensure_ascii=False)
+    stored = vector.tobytes() if vector.dtype == np.uint8 else vector
+    return {KEY: key_of(image.image_id), "item_key": key_of(image.item_id), **values, "vector": stored}
+
+
+def image_of(row: Mapping[str, Any]) -> StoredImage:
+    values = {name: row[name] for name in IMAGE_FIELDS if name != "seen"}
+    predicted, held = json.loads(row["seen"])
+    seen = {"predicted": tuple(predicted), "probabilities": None if held is None else bytes.fromhex(held)}
+    return StoredImage(**values | {"attributes": tuple(row["attributes"])} | seen)
+
+
+def vectors_of(rows: Sequence[Mapping[str, Any]], spec: StoreSpec) -> Stored:
+    """The vectors of rows as stored, (n, ...)."""
+    if spec.head == "dense":
+        return np.array([row["vector"] for row in rows], dtype=np.float32).reshape(len(rows), spec.dim)
+    width = -(-spec.dim // 8)
+    return np.frombuffer(b"".join(map(_bytes, rows)), dtype=np.uint8).reshape(len(rows), width)
+
+
+def _bytes(row: Mapping[str, Any]) -> bytes:
+    """A search gives bytes, a query a list of one bytes."""
+    value = row["vector"]
+    return bytes(value[0] if isinstance(value, list) else value)
+
+
+def _schema(link: MilvusLink) -> Any:
+    schema = link.client.create_schema(auto_id=False, enable_dynamic_field=False)
+    schema.add_field(KEY, link.types.VARCHAR, max_length=32, is_primary=True)
+    return schema

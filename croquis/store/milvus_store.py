@@ -1,0 +1,177 @@
+"""A store in Milvus. It finds candidates; scores and order are worked out here, from the vectors that come with them."""
+
+from __future__ import annotations
+
+import base64
+import json
+import math
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from croquis.index.exact import SPARE
+from croquis.index.vector_index import Vectors
+from croquis.search.query import Filters
+from croquis.store.milvus_collections import IMAGE_FIELDS, NOTES, RECORD, image_of, note, row_of, vectors_of
+from croquis.store.milvus_link import AT_A_TIME, CONSISTENCY, KEY, MilvusLink, any_in, key_of, one_of
+from croquis.store.vector_store import (
+    Match,
+    Stored,
+    StoredImage,
+    StoreError,
+    StoreSpec,
+    VectorStore,
+    conditions,
+    ranked,
+)
+
+EXACT_ROWS = 16_384  # so many images that pass a filter are fetched and compared one by one
+EF_SEARCH = 64  # candidates that a walk along the graph keeps
+MOST_EF = 32_768  # Milvus allows no more
+PART_ROWS = 4096  # in one answer
+DIGITS = "0123456789abcdef"
+
+
+class MilvusStore(VectorStore):
+    """One version of a catalogue in Milvus.
+
+    What decides whether a change is applied (`get`, `images_of`, `buried`, `count`) is read with strong consistency: another
+    process may have written it a moment ago. Searches read with `consistency`.
+
+    Args:
+        link: the connection, which the store does not close.
+        name: of the collection of images.
+        spec: its record.
+        consistency: of searches: `session` sees what this process has written, `strong` what anybody has (0.2 s slower),
+            `bounded` and `eventually` may miss the last seconds.
+        exact_rows: a filter that at most so many images pass is answered exactly by comparing them all.
+    """
+
+    def __init__(
+        self, link: MilvusLink, name: str, spec: StoreSpec, consistency: str = "session", exact_rows: int = EXACT_ROWS
+    ) -> None:
+        super().__init__(name, spec)
+        if consistency not in CONSISTENCY:
+            raise StoreError(f"consistency = {consistency!r}, must be one of {', '.join(CONSISTENCY)}")
+        self._link = link
+        self._level = consistency
+        self._exact_rows = exact_rows
+
+    def count(self, filters: Filters | None = None) -> int:
+        return self._link.count(self.name, _expression(filters or Filters()))
+
+    def get(self, image_ids: Sequence[str]) -> dict[str, StoredImage]:
+        rows = self._rows(KEY, [key_of(image_id) for image_id in image_ids])
+        return {image.image_id: image for image in map(image_of, rows)}
+
+    def vectors(self, image_ids: Sequence[str]) -> dict[str, Vectors]:
+        rows = self._rows(KEY, [key_of(image_id) for image_id in image_ids], fields=("image_id", "vector"))
+        decoded = self.spec.decoded(vectors_of(rows, self.spec))
+        return dict(zip((row["image_id"] for row in rows), decoded, strict=True))
+
+    def thumbnails(self, image_ids: Sequence[str]) -> dict[str, bytes]:
+        rows = self._rows(KEY, [key_of(image_id) for image_id in image_ids], fields=("image_id", "thumbnail"))
+        return {row["image_id"]: base64.b64decode(row["thumbnail"]) for row in rows}
+
+    def words(self) -> dict[str, Counter[str]]:
+        counted: dict[str, Counter[str]] = {"category": Counter(), "attributes": Counter()}
+        for rows in self._parts(self.name, "", tuple(counted), self.count()):
+            counted["category"].update(row["category"] for row in rows)
+            counted["attributes"].update(name for row in rows for name in set(row["attributes"]))
+        return counted
+
+    def images_of(self, item_ids: Sequence[str]) -> list[StoredImage]:
+        return [image_of(row) for row in self._rows("item_key", [key_of(item_id) for item_id in item_ids])]
+
+    def bury(self, versions: Mapping[str, int]) -> None:
+        rows = [note(key_of(item_id), version, json.dumps(item_id)) for item_id, version in versions.items()]
+        self._link.write(self.name + NOTES, rows)
+
+    def buried(self, item_ids: Sequence[str]) -> dict[str, int]:
+        keys = [key_of(item_id) for item_id in item_ids]
+        rows = self._rows(KEY, keys, self.name + NOTES, ("text", "version"))
+        return {json.loads(row["text"]): int(row["version"]) for row in rows}
+
+    def graves(self) -> dict[str, int]:
+        notes = self.name + NOTES
+        parts = self._parts(notes, "", ("text", "version"), self._link.count(notes, ""))
+        return {json.loads(row["text"]): int(row["version"]) for rows in parts for row in rows if row[KEY] != RECORD}
+
+    def scan(self) -> Iterator[tuple[list[StoredImage], Stored]]:
+        for rows in self._parts(self.name, "", (*IMAGE_FIELDS, "vector"), self.count()):
+            yield [image_of(row) for row in rows], vectors_of(rows, self.spec)
+
+    def close(self) -> None:
+        """Nothing: the connection is that of all versions."""
+
+    def _write(self, images: Sequence[StoredImage], stored: Stored, thumbnails: Sequence[bytes]) -> None:
+        together = zip(images, stored, thumbnails, strict=True)
+        self._link.write(self.name, [row_of(image, vector, jpeg) for image, vector, jpeg in together])
+
+    def _remove(self, image_ids: Sequence[str]) -> None:
+        keys = [key_of(image_id) for image_id in image_ids]
+        self._link.remove(self.name, keys)
+        # A session does not cover deletions (2.3.5, pymilvus 3.0): what a strong read has passed all later ones see.
+        self._rows(KEY, keys[:1], fields=(KEY,))
+
+    def _nearest(self, queries: Stored, k: int, filters: Filters) -> list[list[Match]]:
+        expression, ef = _expression(filters), max(EF_SEARCH, k + SPARE)
+        if not filters.empty:
+            passing = self._link.count(self.name, expression, self._level)
+            if passing <= self._exact_rows:
+                return self._compared(queries, k, expression, passing)
+            whole = self._link.count(self.name, "", self._level)
+            ef = min(MOST_EF, math.ceil(ef * whole / passing))  # of what a walk meets, only a share passes
+        options: dict[str, Any] = {"params": {"ef": ef}} if self.spec.kind == "hnsw" else {}
+        data = [query.tobytes() if self.spec.head == "binary" else query for query in queries]
+        found = self._link.call(
+            "search",
+            self.name,
+            data=data,
+            limit=min(k + SPARE, EXACT_ROWS),
+            filter=expression,
+            output_fields=[*IMAGE_FIELDS, "vector"],
+            search_params={"metric_type": "HAMMING" if self.spec.head == "binary" else "L2", **options},
+            anns_field="vector",
+            consistency_level=self._level.capitalize(),
+        )
+        # The key of a hit is called `key` by Lite and `id` by the server; the fields are called alike.
+        lists = [[hit["entity"] for hit in hits] for hits in found]
+        return [self._ranked(query, rows, k) for query, rows in zip(queries, lists, strict=True)]
+
+    def _compared(self, queries: Stored, k: int, expression: str, passing: int) -> list[list[Match]]:
+        """All that pass a filter, compared one by one."""
+        fields = (*IMAGE_FIELDS, "vector")
+        parts = self._parts(self.name, expression, fields, passing, self._level) if passing else ()
+        rows = [row for part in parts for row in part]
+        return [self._ranked(query, rows, k) for query in queries]
+
+    def _ranked(self, query: Stored, rows: Sequence[Mapping[str, Any]], k: int) -> list[Match]:
+        images = [image_of(row) for row in rows]
+        return ranked(self.spec, query, images, vectors_of(rows, self.spec), k) if rows else []
+
+    def _rows(
+        self, field: str, keys: Sequence[str], collection: str | None = None, fields: Sequence[str] = IMAGE_FIELDS
+    ) -> list[Any]:
+        rows: list[Any] = []
+        for start in range(0, len(keys), AT_A_TIME):
+            rows += self._link.rows(collection or self.name, one_of(field, keys[start : start + AT_A_TIME]), fields)
+        return rows
+
+    def _parts(
+        self, collection: str, expression: str, fields: Sequence[str], count: int, level: str = "strong"
+    ) -> Iterator[list[Any]]:
+        """The rows that meet an expression, by the first digits of their keys, which are spread evenly."""
+        prefixes, expected = [""], count
+        while expected > PART_ROWS:
+            prefixes, expected = [prefix + digit for prefix in prefixes for digit in DIGITS], expected // len(DIGITS)
+        for prefix in prefixes:
+            part = f'{KEY} >= "{prefix}" and {KEY} < "{prefix}z"'
+            yield self._link.rows(
+                collection, f"({expression}) and {part}" if expression else part, (KEY, *fields), level
+            )
+
+
+def _expression(filters: Filters) -> str:
+    parts = [(any_in if field == "attributes" else one_of)(field, words) for field, words in conditions(filters)]
+    return " and ".join(parts)

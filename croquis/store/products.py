@@ -1,0 +1,91 @@
+"""Changes of products in a store: the newest version wins, in whatever order and however often changes come.
+
+A product's version stands with each of its images, and that of a deletion in a note, so that the rule holds across restarts
+and for every process that writes. A change is three steps (note deletions, write images, take old images out), each of
+which may be repeated: after a stop between any two, doing the change again ends in the same state. Two processes must not
+change the same product at the same time; a stream whose messages are partitioned by product sees to that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from croquis.index.vector_index import Vectors
+from croquis.store.vector_store import StoredImage, VectorStore
+
+
+@dataclass(frozen=True)
+class ItemState:
+    """A product as it is from a version on; no images mean that it was deleted.
+
+    Attributes:
+        vectors: (len(images), dim), row for row.
+        thumbnails: of the images, row for row; none at all when empty.
+    """
+
+    item_id: str
+    version: int
+    images: tuple[StoredImage, ...] = ()
+    vectors: Vectors | None = None
+    thumbnails: tuple[bytes, ...] = ()
+
+
+@dataclass(frozen=True)
+class Known:
+    """The newest version of a product in a store, 0 for none, and whether that is a deletion."""
+
+    version: int = 0
+    deleted: bool = False
+
+    def admits(self, version: int, deletion: bool) -> bool:
+        """Whether a change is not older. The same change may come again; of two at one version the deletion wins."""
+        return version > self.version or (version == self.version and (deletion or not self.deleted))
+
+
+def known_versions(store: VectorStore, item_ids: Sequence[str]) -> dict[str, Known]:
+    """The state of each of some products."""
+    known = {item_id: Known() for item_id in item_ids}
+    for image in store.images_of(list(known)):
+        if image.version > known[image.item_id].version:
+            known[image.item_id] = Known(image.version)
+    for item_id, version in store.buried(list(known)).items():
+        if version >= known[item_id].version:
+            known[item_id] = Known(version, deleted=True)
+    return known
+
+
+def newest(states: Sequence[ItemState]) -> dict[str, ItemState]:
+    """Of each product the newest of some states; of those at one version a deletion, else the last."""
+    chosen: dict[str, ItemState] = {}
+    for state in states:
+        before = chosen.get(state.item_id)
+        if before is None or Known(before.version, not before.images).admits(state.version, not state.images):
+            chosen[state.item_id] = state
+    return chosen
+
+
+def apply(store: VectorStore, states: Sequence[ItemState], known: Mapping[str, Known] | None = None) -> int:
+    """Brings products to the newest of `states` and of what the store has, and returns how many were changed.
+
+    Args:
+        known: `known_versions` of the products, where the caller has just read them.
+    """
+    chosen = newest(states)
+    there = known_versions(store, list(chosen)) if known is None else known
+    applied = [state for state in chosen.values() if there[state.item_id].admits(state.version, not state.images)]
+    if not applied:
+        return 0
+    store.bury({state.item_id: state.version for state in applied if not state.images})
+    written = [state for state in applied if state.vectors is not None and state.images]
+    images = [image for state in written for image in state.images]
+    if images:
+        vectors = np.concatenate([state.vectors for state in written if state.vectors is not None])
+        thumbnails = [jpeg for state in written for jpeg in state.thumbnails or [b""] * len(state.images)]
+        store.upsert(images, vectors, thumbnails)
+    kept = {image.image_id for image in images}
+    old = store.images_of([state.item_id for state in applied])
+    store.delete([image.image_id for image in old if image.image_id not in kept])
+    return len(applied)

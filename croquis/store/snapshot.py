@@ -1,0 +1,95 @@
+"""A version of a store as files that no engine owns: Parquet, from which any engine makes the same version again."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from croquis.files import read_json, write_json
+from croquis.index.vector_index import Vectors
+from croquis.store.vector_store import Stored, StoredImage, StoreError, StoreSpec, VectorStore
+from croquis.store.versions import Stores
+
+IMAGES, GRAVES, SPEC = "images.parquet", "graves.json", "spec.json"
+SCHEMA = pa.schema(
+    [
+        pa.field("image_id", pa.string(), nullable=False),
+        pa.field("item_id", pa.string(), nullable=False),
+        pa.field("version", pa.int64(), nullable=False),
+        pa.field("category", pa.string(), nullable=False),
+        pa.field("domain", pa.string(), nullable=False),
+        pa.field("attributes", pa.list_(pa.string()), nullable=False),
+        pa.field("predicted", pa.list_(pa.string()), nullable=False),
+        pa.field("probabilities", pa.binary()),
+        pa.field("vector", pa.binary(), nullable=False),
+        pa.field("thumbnail", pa.binary(), nullable=False),
+    ]
+)
+ROWS = 4096
+
+
+def save_snapshot(store: VectorStore, folder: Path) -> int:
+    """Writes every image that is there all the while, and the deleted products; returns how many images.
+
+    The folder is whole or absent, and must not exist. What changes meanwhile may be in it or not: stop writing first.
+
+    Raises:
+        StoreError: when the folder exists.
+    """
+    if folder.exists():
+        raise StoreError(f"{folder} exists: give a new folder for the snapshot")
+    partial = folder.with_name(f".{folder.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    written = 0
+    with pq.ParquetWriter(partial / IMAGES, SCHEMA, compression="zstd") as writer:
+        for images, stored in store.scan():
+            writer.write_table(_table(images, stored, store.thumbnails([image.image_id for image in images])))
+            written += len(images)
+    write_json(partial / GRAVES, store.graves())
+    write_json(partial / SPEC, asdict(store.spec))
+    partial.rename(folder)
+    return written
+
+
+def load_snapshot(folder: Path, stores: Stores) -> VectorStore:
+    """A new version of `stores` with what `save_snapshot` wrote; it is not published.
+
+    Raises:
+        StoreError: when the folder is no snapshot.
+    """
+    try:
+        spec, graves = StoreSpec(**read_json(folder / SPEC)), read_json(folder / GRAVES)
+    except (OSError, TypeError, json.JSONDecodeError) as error:
+        raise StoreError(f"{folder} is no snapshot of a store: {error}") from error
+    store = stores.create(spec)
+    store.bury(graves)
+    for images, vectors, thumbnails in _parts(folder / IMAGES, spec):
+        store.upsert(images, vectors, thumbnails)
+    return store
+
+
+def _table(images: list[StoredImage], stored: Stored, thumbnails: Mapping[str, bytes]) -> pa.Table:
+    rows = [
+        {**asdict(image), "vector": vector.tobytes(), "thumbnail": thumbnails.get(image.image_id, b"")}
+        for image, vector in zip(images, stored, strict=True)
+    ]
+    return pa.Table.from_pylist(rows, schema=SCHEMA)
+
+
+def _parts(path: Path, spec: StoreSpec) -> Iterator[tuple[list[StoredImage], Vectors, list[bytes]]]:
+    kind = np.uint8 if spec.head == "binary" else np.float32
+    for batch in pq.ParquetFile(path).iter_batches(ROWS):
+        rows = batch.to_pylist()
+        stored = np.stack([np.frombuffer(row.pop("vector"), dtype=kind) for row in rows])
+        thumbnails = [row.pop("thumbnail") for row in rows]
+        words = [{name: tuple(row[name]) for name in ("attributes", "predicted")} for row in rows]
+        images = [StoredImage(**row | labels) for row, labels in zip(rows, words, strict=True)]
+        yield images, spec.decoded(stored), thumbnails

@@ -1,0 +1,61 @@
+"""Where the project stands and how its libraries behave: telemetry off, waiting threads quiet, short network patience."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+PIPELINE_FILE = "dvc.yaml"
+
+# Nothing that this project runs reports home. MLflow honours DO_NOT_TRACK only when it equals "true".
+SILENT = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "DO_NOT_TRACK": "true",
+    "DVC_NO_ANALYTICS": "1",
+    "GX_ANALYTICS_ENABLED": "false",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "ORT_DISABLE_TELEMETRY": "1",  # also by croquis/nets/session.py, as a server runs without this
+}
+
+# May be overruled from outside.
+SENSIBLE = {
+    "OMP_WAIT_POLICY": "passive",  # spinning OpenMP threads cost a factor of five when the machine is shared
+    "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # otherwise `mlflow server` starts seven idle workers
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",  # a dead server is found out in seconds, not in minutes
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "GIT_PYTHON_REFRESH": "quiet",
+}
+
+
+def quiet() -> None:
+    """Sets the environment of this process and its children; call it before heavy imports, as libraries read it then."""
+    os.environ.update(SILENT)
+    for name, value in SENSIBLE.items():
+        os.environ.setdefault(name, value)
+
+
+def project_root(start: Path | None = None) -> Path:
+    """The nearest folder at or above `start` (the current one by default) with a dvc.yaml; else `start` itself."""
+    here = (start or Path.cwd()).resolve()
+    for folder in (here, *here.parents):
+        if (folder / PIPELINE_FILE).is_file():
+            return folder
+    return here
+
+
+def store_root(root: Path | None = None) -> Path:
+    """The folder whose mlruns/ keeps the runs.
+
+    In `dvc exp run --temp` and `--queue` a stage works in a throw-away copy; DVC names the main repository in DVC_ROOT.
+    """
+    main = os.environ.get("DVC_ROOT")
+    if main and Path(main).is_dir():
+        return Path(main).resolve()
+    return (root or project_root()).resolve()
+
+
+def experiment_name() -> str | None:
+    """The name of the DVC experiment that is running, or None in an ordinary `dvc repro`."""
+    return os.environ.get("DVC_EXP_NAME") or None

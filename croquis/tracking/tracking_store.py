@@ -1,0 +1,250 @@
+"""The MLflow store: where it is, how it is made, and what happens when it cannot be reached."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import shutil
+import socket
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlsplit
+
+from filelock import FileLock
+
+from croquis.tracking.environment import quiet, store_root
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+logger = logging.getLogger(__name__)
+
+STAGE_EXPERIMENT = "croquis"
+PIPELINE_EXPERIMENT = "croquis-pipeline"
+STORE_FOLDER = "mlruns"
+# Relative, so that the folder can be moved: MLflow itself would store an absolute path.
+ARTIFACTS = f"{STORE_FOLDER}/artifacts"
+PROBE_SECONDS = 3.0
+
+_warned: set[str] = set()
+
+
+class TrackingError(RuntimeError):
+    """The tracking store cannot be used; the message names its URI and the fix."""
+
+
+@dataclass(frozen=True)
+class Store:
+    """An open tracking store.
+
+    Attributes:
+        uri: absolute tracking URI.
+        root: folder that the store's relative artifact locations start from.
+        client: MLflow's client for tracking and registry.
+    """
+
+    uri: str
+    root: Path
+    client: MlflowClient
+    _experiments: dict[str, str] = field(default_factory=dict, repr=False)
+
+    @property
+    def is_local(self) -> bool:
+        return self.uri.startswith("sqlite:")
+
+    @property
+    def registry_is_local(self) -> bool:
+        return registry_uri(self.uri).startswith("sqlite:")
+
+    def experiment(self, name: str) -> str:
+        """The id of an experiment, which is made if it does not exist."""
+        if name not in self._experiments:
+            found = self.client.get_experiment_by_name(name)
+            self._experiments[name] = found.experiment_id if found else self._create_experiment(name)
+        return self._experiments[name]
+
+    def _create_experiment(self, name: str) -> str:
+        if not self.is_local:
+            return str(self.client.create_experiment(name))
+        with self.lock("store"):
+            found = self.client.get_experiment_by_name(name)
+            if found:
+                return str(found.experiment_id)
+            made = str(self.client.create_experiment(name, artifact_location=str(self.root / ARTIFACTS)))
+            make_artifacts_relative(sqlite_path(self.uri), made)
+            return made
+
+    def lock(self, name: str) -> FileLock:
+        """A lock between the processes of this machine: of a sqlite store between those of all workspaces that use it, of a
+        server between those of one workspace."""
+        folder = sqlite_path(self.uri).parent if self.is_local else self.root / STORE_FOLDER
+        folder.mkdir(parents=True, exist_ok=True)
+        return FileLock(folder / f".{name}.lock", timeout=300)
+
+    def upload(self, run_id: str, folder: Path) -> None:
+        """Copies everything in `folder` to the artifacts of a run."""
+        location = self.client.get_run(run_id).info.artifact_uri
+        if self.is_local and "://" not in location:
+            shutil.copytree(folder, self.root / location, dirs_exist_ok=True)
+        else:
+            self.client.log_artifacts(run_id, str(folder))
+
+    @contextlib.contextmanager
+    def here(self) -> Iterator[None]:
+        """Makes this the store of `mlflow.*` calls and resolves relative artifact locations, for the length of the block."""
+        import mlflow
+
+        # MLflow's setters write the environment too, and an unset URI must be unset again, or the next store is another.
+        names = ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI")
+        before = [os.environ.get(name) for name in names]
+        with contextlib.chdir(self.root if self.is_local else Path.cwd()):
+            try:
+                mlflow.set_tracking_uri(self.uri)
+                mlflow.set_registry_uri(registry_uri(self.uri))
+                yield
+            finally:
+                mlflow.set_tracking_uri(before[0])
+                mlflow.set_registry_uri(before[1])
+                for name, value in zip(names, before, strict=True):
+                    _restore_variable(name, value)
+
+
+def tracking_uri(root: Path | None = None) -> str:
+    """`MLFLOW_TRACKING_URI` if set (a relative sqlite path made absolute), else sqlite in mlruns/ of the main repository."""
+    base = store_root(root)
+    given = os.environ.get("MLFLOW_TRACKING_URI", "").strip()
+    if not given:
+        return f"sqlite:///{base / STORE_FOLDER / 'mlflow.db'}"
+    if given.startswith("sqlite:///") and not sqlite_path(given).is_absolute():
+        return f"sqlite:///{base / sqlite_path(given)}"
+    return given
+
+
+def open_store(root: Path | None = None) -> Store:
+    """Opens the store, making the local one if it does not exist.
+
+    Raises:
+        TrackingError: when it cannot be reached, naming the URI.
+    """
+    quiet()
+    uri = tracking_uri(root)
+    try:
+        _probe(uri)
+        _silence_mlflow()
+        if uri.startswith("sqlite:"):
+            create_once(uri)
+        store = Store(uri=uri, root=_artifact_root(uri, root), client=_client(uri))
+        store.client.search_experiments(max_results=1)
+        return store
+    except Exception as error:  # MLflow, SQLAlchemy, requests and sockets share no base class
+        raise TrackingError(
+            f"the tracking store {_without_password(uri)} cannot be used: {_first_line(error)}. "
+            "Start the server, or correct or unset MLFLOW_TRACKING_URI"
+        ) from error
+
+
+def try_store(root: Path | None = None) -> Store | None:
+    """As `open_store`, but a store that cannot be used gives one warning per process and None."""
+    try:
+        return open_store(root)
+    except TrackingError as error:
+        warn_once(str(error))
+        return None
+
+
+def warn_once(message: str) -> None:
+    if message not in _warned:
+        _warned.add(message)
+        logger.warning("%s; this stage goes on without it, `python -m croquis.cli.sync` catches up later", message)
+
+
+def registry_uri(uri: str) -> str:
+    """Where the registry of the tracking store `uri` is: `MLFLOW_REGISTRY_URI` if set, else in it."""
+    return os.environ.get("MLFLOW_REGISTRY_URI", uri)
+
+
+def sqlite_path(uri: str) -> Path:
+    return Path(unquote(uri.removeprefix("sqlite:///").partition("?")[0]))
+
+
+def create_once(uri: str) -> None:
+    """Makes the sqlite database unless it exists: under a lock, and under another name until it is whole.
+
+    Two processes that let MLflow create one database at once can leave it broken for good, and so can a kill.
+    """
+    path = sqlite_path(uri)
+    if path.is_file():
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(path.parent / ".store.lock", timeout=300):
+        if path.is_file():
+            return
+        partial = path.with_name(f".{path.name}.partial")
+        partial.unlink(missing_ok=True)
+        _client(f"sqlite:///{partial}").search_experiments(max_results=1)
+        make_artifacts_relative(partial)
+        partial.replace(path)
+
+
+def make_artifacts_relative(database: Path, experiment_id: str | None = None) -> None:
+    """Rewrites the artifact location of one experiment, or of all, to a path relative to the project."""
+    change, one = "UPDATE experiments SET artifact_location = ?", " WHERE experiment_id = ?"
+    with contextlib.closing(sqlite3.connect(database, timeout=60)) as connection, connection:
+        if experiment_id is None:
+            connection.execute(change, (ARTIFACTS,))
+        else:
+            connection.execute(change + one, (ARTIFACTS, int(experiment_id)))
+
+
+def _client(uri: str) -> MlflowClient:
+    from mlflow import MlflowClient
+
+    return MlflowClient(tracking_uri=uri, registry_uri=registry_uri(uri))
+
+
+def _artifact_root(uri: str, root: Path | None) -> Path:
+    """Relative artifact locations start where mlruns/ stands, also for a database that MLFLOW_TRACKING_URI names."""
+    if uri.startswith("sqlite:") and sqlite_path(uri).parent.name == STORE_FOLDER:
+        return sqlite_path(uri).parent.parent
+    return store_root(root)
+
+
+def _probe(uri: str) -> None:
+    """Fails within seconds when nobody listens where the URI points; MLflow's own retries would take minutes."""
+    parts = urlsplit(uri)
+    if not parts.hostname or parts.scheme in ("databricks", "sqlite"):
+        return
+    port = parts.port or {"http": 80, "https": 443, "postgresql": 5432, "mysql": 3306}.get(
+        parts.scheme.split("+")[0], 0
+    )
+    if port:
+        with socket.create_connection((parts.hostname, port), timeout=PROBE_SECONDS):
+            pass
+
+
+def _silence_mlflow() -> None:
+    """A new database logs a hundred lines of migrations; MLflow sets its levels on import, hence here."""
+    import mlflow  # noqa: F401
+
+    for name in ("alembic", "mlflow"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+
+
+def _restore_variable(name: str, value: str | None) -> None:
+    if value is None:
+        os.environ.pop(name, None)
+    else:
+        os.environ[name] = value
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:300]
+
+
+def _without_password(uri: str) -> str:
+    parts: Any = urlsplit(uri)
+    return uri.replace(f":{parts.password}@", ":***@") if parts.password else uri

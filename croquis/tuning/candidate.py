@@ -1,0 +1,115 @@
+"""A retriever with its val queries, to be measured with one index after another: quality, bytes per image, query time."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from croquis.catalog.images import Uint8Image
+from croquis.catalog.table import Catalog
+from croquis.evaluation.protocol import PAIRS, PROTOCOLS, open_gallery, open_queries
+from croquis.evaluation.ranked_answers import QueryPath, Vectors, answer, same_pictures
+from croquis.index.build import build_index
+from croquis.index.vector_index import VectorIndex
+from croquis.params import Params
+from croquis.search.retriever import Retriever
+from croquis.tuning.rerank_study import SPLIT
+from croquis.tuning.shortlist import gallery_places, query_path
+from croquis.tuning.task import TuneError
+
+TIMED, ROUNDS = 30, 3
+
+
+class Remembered:
+    """A function of pictures that computes each batch once."""
+
+    def __init__(self, encode: Callable[[Sequence[Uint8Image]], Vectors]) -> None:
+        self._encode, self._known = encode, dict[bytes, Vectors]()
+
+    def __call__(self, pictures: Sequence[Uint8Image]) -> Vectors:
+        key = hashlib.sha256(b"".join(picture.tobytes() for picture in pictures)).digest()
+        if key not in self._known:
+            self._known[key] = self._encode(pictures)
+        return self._known[key]
+
+
+@dataclass
+class Candidate:
+    """One retriever with its val queries and gallery.
+
+    Attributes:
+        vectors: of the whole gallery of the bundle, (rows, dim); None where it holds codes, so that it is taken as it is.
+    """
+
+    retriever: Retriever
+    root: Path
+    params: Params
+    pair: str
+    metric: str
+
+    def __post_init__(self) -> None:
+        catalog, drawn = Catalog.open(self.root / "data/catalog"), self.root / "data/sketches"
+        asked = next(each for each in PAIRS if each.name == self.pair)
+        source = Catalog.open(drawn) if asked.query_domain == "sketch" and drawn.exists() else catalog
+        self.gallery = open_gallery(catalog, SPLIT, PROTOCOLS[self.params.base.protocol])
+        self.queries = open_queries(source, SPLIT, asked)
+        if len(self.queries) == 0:
+            raise TuneError(f"split {SPLIT!r} of {catalog.folder} has no {self.pair} query; choose another --metric")
+        self.domain = asked.query_domain
+        self.path = query_path(self.domain, self.retriever, self.retriever.index, self.gallery)
+        self._vectors = Remembered(self._encode)
+        kept = self.retriever.index.kind in ("flat", "hnsw") and self.retriever.bundle.manifest.encoder.head == "dense"
+        self.vectors = self.retriever.index.vectors() if kept else None
+
+    def _encode(self, pictures: Sequence[Uint8Image]) -> Vectors:
+        return self.path.vectors(self.path.pictures(pictures))
+
+    def index(self, settings: Mapping[str, Any]) -> VectorIndex:
+        if self.vectors is None:
+            return self.retriever.index
+        return build_index(self.vectors, metric=self.retriever.bundle.manifest.encoder.metric, **settings)
+
+    def measure(self, settings: Mapping[str, Any]) -> tuple[float, float, float]:
+        """(mean of the metric, bytes per image, milliseconds of one query) with this index."""
+        index = self.index(settings)
+        index.threads = self.params.base.threads
+        searched = index.subset(gallery_places(self.retriever, self.gallery))
+        searched.threads = index.threads
+        search = query_path(self.domain, self.retriever, searched, self.gallery).search
+        path = QueryPath(self.path.name, same_pictures, self._vectors, search)
+        asked = self.params.evaluate
+        runs = answer(
+            self.pair, path, self.queries, self.gallery, depth=asked.depth, chunk=asked.chunk, reorders={}
+        )  # fmt: skip
+        quality = float(runs[0].metrics[self.metric].mean())
+        return quality, float(index.nbytes), 1000 * (self._encoding_seconds + _median(self._searches(index)))
+
+    @cached_property
+    def _pictures(self) -> list[Uint8Image]:
+        places = np.unique(np.linspace(0, len(self.queries) - 1, min(TIMED, len(self.queries))).astype(int))
+        return list(self.queries.take(places).images())
+
+    @cached_property
+    def _encoding_seconds(self) -> float:
+        return _median([partial(self._encode, [picture]) for picture in self._pictures])
+
+    def _searches(self, index: VectorIndex) -> list[Callable[[], Any]]:
+        return [partial(index.search, self._vectors([picture]), 10) for picture in self._pictures]
+
+
+def _median(calls: Sequence[Callable[[], Any]]) -> float:
+    """Seconds of the median call; the best of a few rounds counts, as other work on the machine only ever adds time."""
+    best = np.full(len(calls), np.inf)
+    for _ in range(ROUNDS):
+        for place, call in enumerate(calls):
+            start = time.perf_counter()
+            call()
+            best[place] = min(best[place], time.perf_counter() - start)
+    return float(np.median(best))

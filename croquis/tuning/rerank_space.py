@@ -1,0 +1,130 @@
+"""What the study `rerank` searches: the settings of those steps that params.yaml names.
+
+Only the ratio of alpha and beta matters, so `share` = beta / (alpha + beta) is searched: 0 is no re-ranking by attributes,
+0.5 trades one rank for one shared attribute, 1 sorts by attributes alone. `evidence` is `attributes` or `probability`, which
+share these weights. A step that looks at vectors adds its own settings, and `enabled`: it has no weight that makes it idle.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+
+from croquis.params import Params
+from croquis.params.loader import LARGEST_REPORTED_K
+from croquis.params.search_blocks import Rerank
+from croquis.rerank.attributes import STANDINGS
+from croquis.rerank.overlap import OVERLAPS, RerankError
+from croquis.rerank.rerank_settings import BY_ATTRIBUTES, BY_VECTORS, RerankBlock, needs_classifier
+from croquis.strict_json import parse_description
+from croquis.tuning.shortlist import SOURCES
+from croquis.tuning.task import Point, TuneError, significant
+
+EVIDENCE = "evidence"
+DEEPEST_BY_VECTORS = 200  # the square of it is what k_reciprocal holds and computes for each query
+OF_VECTORS: Mapping[str, Mapping[str, BaseDistribution]] = {
+    "k_reciprocal": {
+        "neighbours": IntDistribution(2, 60, log=True),
+        "expansion": IntDistribution(1, 20, log=True),
+        "distance_weight": FloatDistribution(0.0, 1.0),
+    },
+    "alpha_qe": {"neighbours": IntDistribution(1, 30, log=True), "power": FloatDistribution(0.0, 10.0)},
+}
+
+
+def search_space(params: Params, longest: int) -> dict[str, BaseDistribution]:
+    """`longest` is the length of the lists: a greater depth would change nothing."""
+    steps, least = params.rerank.steps, LARGEST_REPORTED_K + 1
+    deepest = max(least, min(longest, params.evaluate.depth))
+    by_vectors = [step for step in BY_VECTORS if step in steps]
+    if by_vectors:
+        deepest = min(deepest, DEEPEST_BY_VECTORS)
+    space: dict[str, BaseDistribution] = {"depth": IntDistribution(least, max(deepest, params.rerank.depth), log=True)}
+    if needs_classifier(steps):
+        space |= {
+            "share": FloatDistribution(0.0, 1.0),
+            "standing": CategoricalDistribution(STANDINGS),
+            "overlap": CategoricalDistribution(OVERLAPS),
+            "gallery_attributes": CategoricalDistribution(SOURCES),
+            EVIDENCE: CategoricalDistribution(BY_ATTRIBUTES),
+        }
+    if by_vectors:
+        space["enabled"] = CategoricalDistribution((True, False))
+    for step in by_vectors:
+        space |= {f"{step}.{name}": distribution for name, distribution in OF_VECTORS[step].items()}
+    return space
+
+
+def weights(share: float) -> tuple[float, float]:
+    """(alpha, beta) of a share, rounded as they will stand in params.yaml; the larger ratios have beta = 1.
+
+    >>> weights(0.5), weights(0.75), weights(0.0), weights(1.0)
+    ((1.0, 1.0), (1.0, 3.0), (1.0, 0.0), (0.0, 1.0))
+    """
+    if share > 0.9:
+        return significant((1 - share) / share), 1.0
+    return 1.0, significant(share / (1 - share))
+
+
+def point_of(block: Rerank) -> Point:
+    """Where in the search space a block `rerank` lies; weights of 0 and 0 do nothing, as a share of 0.
+
+    Raises:
+        TuneError: when both `attributes` and `probability` are among the steps, for there is one pair of weights.
+    """
+    evidence = [step for step in block.steps if step in BY_ATTRIBUTES]
+    by_vectors = [step for step in block.steps if step in BY_VECTORS]
+    if len(evidence) > 1:
+        raise TuneError(f"rerank.steps names {' and '.join(evidence)}, which share their weights: keep one of them")
+    point: Point = {"depth": block.depth}
+    if evidence:
+        both = block.alpha + block.beta
+        point |= {
+            "share": block.beta / both if both else 0.0,
+            "standing": block.standing,
+            "overlap": block.overlap,
+            "gallery_attributes": block.gallery_attributes,
+            EVIDENCE: evidence[0],
+        }
+    if by_vectors:
+        point["enabled"] = True
+    for step in by_vectors:
+        point |= {f"{step}.{name}": getattr(getattr(block, step), name) for name in OF_VECTORS[step]}
+    return point
+
+
+def switched_off(point: Point) -> Point:
+    return {**point, **({"enabled": False} if "enabled" in point else {"share": 0.0})}
+
+
+def is_off(point: Mapping[str, Any]) -> bool:
+    return not point["enabled"] if "enabled" in point else weights(point["share"])[1] == 0
+
+
+def settings_of(point: Mapping[str, Any], steps: Sequence[str]) -> dict[str, Any]:
+    """What a point that is not off says in params.yaml, by dotted key; `steps` are those of params.yaml."""
+    chosen = {"depth": point["depth"]}
+    if EVIDENCE in point:
+        alpha, beta = weights(point["share"])
+        chosen |= {"alpha": alpha, "beta": beta}
+        chosen |= {name: point[name] for name in ("standing", "overlap", "gallery_attributes")}
+        chosen["steps"] = [point[EVIDENCE] if step in BY_ATTRIBUTES else step for step in steps]
+    own = {name: value for name, value in point.items() if "." in name}
+    chosen |= {name: significant(value) if isinstance(value, float) else value for name, value in own.items()}
+    return {"rerank.enabled": True, **{f"rerank.{name}": value for name, value in chosen.items()}}
+
+
+def without_evidence(steps: Sequence[str]) -> list[str]:
+    """The steps, the one by attributes by a name that does not tell which: the study searches that."""
+    return [EVIDENCE if step in BY_ATTRIBUTES else step for step in steps]
+
+
+def block_of(block: Rerank, settings: Mapping[str, Any]) -> RerankBlock:
+    """The block `rerank` of params.yaml with some settings in place, as a bundle would hold it."""
+    values = block.model_dump()
+    for key, value in settings.items():
+        *inner, name = key.removeprefix("rerank.").split(".")
+        (values[inner[0]] if inner else values)[name] = value
+    return parse_description(RerankBlock, values, "rerank", RerankError)

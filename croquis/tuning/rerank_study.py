@@ -1,0 +1,131 @@
+"""The study `rerank`: the settings of the re-ranking's steps, on val, without any training."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import optuna
+
+from croquis.catalog.table import Catalog
+from croquis.evaluation.protocol import PROTOCOLS
+from croquis.params import Params
+from croquis.registry.evaluation_reports import Measure, rank, read_evaluations
+from croquis.search.retriever import Retriever
+from croquis.tuning.rerank_space import (
+    block_of,
+    is_off,
+    point_of,
+    search_space,
+    settings_of,
+    switched_off,
+    without_evidence,
+)
+from croquis.tuning.shortlist import Shortlists, collect
+from croquis.tuning.task import Point, Space, Tried, TuneError, differing, folder_hash, study_name
+
+SPLIT = "val"
+
+
+class RerankTask:
+    """Searches the block `rerank` of params.yaml for one bundle.
+
+    Args:
+        method: whose bundle; None for the best on val by reports/evaluation.
+        metric: `PAIR/METRIC`, or a metric of the pair in `register.select_by`; None for all of the latter.
+
+    Raises:
+        TuneError: without catalogue or bundle, or when there is nothing to re-rank by.
+    """
+
+    def __init__(self, params: Params, root: Path, method: str | None = None, metric: str | None = None) -> None:
+        self.measured = parse_metric(params, metric)
+        self.method = method or best_method(params, root, self.measured)
+        self._params, self._root = params, root
+        self._retriever = open_bundle(root / "models/bundles" / self.method, params.base.threads)
+        self.metric = f"{SPLIT}/{self.method}/{self.measured}"
+        self.seed = params.base.seed
+        self.pruner: optuna.pruners.BasePruner | None = None
+        self._lists = self._collect()
+        self.space: Space = search_space(params, self._lists.ranked.rows.shape[1])
+        present = point_of(params.rerank)
+        self.anchors: Sequence[Point] = [present, switched_off(present)]
+        self.anchor_names: Sequence[str] = ["params.yaml", "no re-ranking"]
+        self.name = study_name(f"rerank-{self.method}", self._decides(), self.space)
+
+    def measure(self, trial: optuna.trial.BaseTrial) -> Tried:
+        return Tried(self.value(trial.params), self.settings(trial.params), {})
+
+    def value(self, point: Mapping[str, Any]) -> float:
+        return self._lists.score(self.measured.metric, block_of(self._params.rerank, self.settings(point)))
+
+    def settings(self, point: Mapping[str, Any]) -> dict[str, Any]:
+        """The block `rerank`; where not re-ranking is best, it is switched off and the rest stays as it is."""
+        if is_off(point):
+            return {"rerank.enabled": False}
+        found = settings_of(point, self._params.rerank.steps)
+        if point == self.anchors[0]:  # as spelt: 2 and 3 are not to become 1 and 1.5
+            found |= {f"rerank.{name}": getattr(self._params.rerank, name) for name in ("alpha", "beta")}
+        return found
+
+    def changes(self, point: Mapping[str, Any]) -> dict[str, Any]:
+        return differing(self._params, self.settings(point))
+
+    def _collect(self) -> Shortlists:
+        catalogue, drawn = self._root / "data/catalog", self._root / "data/sketches"
+        if not catalogue.is_dir():
+            raise TuneError(f"{catalogue} does not exist: run `make repro` first")
+        sketches = Catalog.open(drawn) if drawn.exists() else None
+        asked = self._params.evaluate
+        return collect(
+            self._retriever,
+            Catalog.open(catalogue),
+            sketches,
+            self.measured.pair,
+            SPLIT,
+            asked.depth,
+            asked.chunk,
+            PROTOCOLS[self._params.base.protocol],
+            self._params.rerank.steps,
+        )
+
+    def _decides(self) -> dict[str, Any]:
+        """The bundle's files count, its manifest does not: that holds the very weights that are searched. The steps do:
+        other ones are another search."""
+        files = self._retriever.bundle.manifest.files
+        asked = ["data/sketches"] if self.measured.pair.startswith("sketch") else []
+        folders = {name: folder_hash(self._root / name) for name in ["data/catalog", *asked]}
+        hashes = {name: entry.sha256 for name, entry in files.items()}
+        rules = {"depth": self._params.evaluate.depth, "protocol": self._params.base.protocol}
+        steps = without_evidence(self._params.rerank.steps)
+        return {"files": hashes, "metric": self.metric, "steps": steps, **rules, **folders}
+
+
+def parse_metric(params: Params, asked: str | None) -> Measure:
+    """`hit@5` or `sketch->shop/mrr`; checked by the schema's own rule for `register.select_by`."""
+    chosen = Measure.parse(params.register_.select_by)
+    if asked is None:
+        return chosen
+    text = asked if "/" in asked else f"{chosen.pair}/{asked}"
+    try:
+        type(params.register_).model_validate({**params.register_.model_dump(), "select_by": text})
+    except ValueError:
+        raise TuneError(
+            f"--metric {asked!r} is not known; e.g. hit@1, map@r, mrr, or with a pair: consumer->shop/map@r"
+        ) from None
+    return Measure.parse(text)
+
+
+def best_method(params: Params, root: Path, measure: Measure) -> str:
+    """The best retriever on val before re-ranking."""
+    folder = root / "reports/evaluation"
+    if not all((folder / f"{method}.json").is_file() for method in params.retrievers):
+        raise TuneError(f"{folder} lacks reports on {', '.join(params.retrievers)}: run `make repro` first")
+    return rank(read_evaluations(folder, params.retrievers), SPLIT, measure, reranked=False)[0].method
+
+
+def open_bundle(folder: Path, threads: int) -> Retriever:
+    if not (folder / "manifest.json").is_file():
+        raise TuneError(f"{folder} holds no bundle: run `make repro` first")
+    return Retriever.load(folder, threads=threads)

@@ -1,0 +1,238 @@
+"""The val queries' ranked lists, found once, so that a re-ranking costs milliseconds.
+
+Lists, attributes and relevance are those of `croquis.evaluation.evaluate_bundle.evaluate_split` on the same bundle; a trial therefore
+has the very value that the stage `evaluate` would report for its weights.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from croquis.catalog.table import Catalog
+from croquis.evaluation import metrics
+from croquis.evaluation.protocol import (
+    INSTANCE,
+    PAIRS,
+    Gallery,
+    Protocol,
+    Queries,
+    label_codes,
+    open_gallery,
+    open_queries,
+)
+from croquis.evaluation.ranked_answers import QueryPath, Vectors, answer, same_pictures
+from croquis.index.ranking import RankedLists, relevance_of
+from croquis.index.vector_index import VectorIndex
+from croquis.rerank.attributes import Weighing
+from croquis.rerank.chain import Moves, by_attributes, make_step, resorted
+from croquis.rerank.evidence import stored_gallery
+from croquis.rerank.rerank_settings import BY_ATTRIBUTES, RerankBlock, needs_classifier
+from croquis.rerank.steps import Asked, Known
+from croquis.search.retriever import Retriever
+from croquis.tuning.task import TuneError
+
+GallerySource = Literal["predicted", "catalogue"]
+SOURCES: tuple[GallerySource, ...] = ("predicted", "catalogue")
+PerQuery = Callable[[metrics.Relevance, metrics.Counts], metrics.PerQuery]
+Rows = npt.NDArray[np.int64]
+
+
+@dataclass
+class Recorder:
+    """A re-ranker that changes nothing and keeps what it is shown: the first `depth` results, and what is known of the
+    queries."""
+
+    depth: int
+    classified: bool
+    lists: list[RankedLists] = field(default_factory=list)
+    vectors: list[Vectors] = field(default_factory=list)
+    probabilities: list[npt.NDArray[np.float32]] = field(default_factory=list)
+
+    def __call__(self, asked: Asked, ranked: RankedLists) -> Moves:
+        rows = ranked.rows
+        self.lists.append(ranked.cut(self.depth))
+        self.vectors.append(asked.vectors)
+        if self.classified:
+            self.probabilities.append(asked.probabilities)
+        return Moves(np.tile(np.arange(rows.shape[1], dtype=np.int64), (len(rows), 1)), rows)
+
+    def explain(self, asked: Asked, moves: Moves, top: int) -> list[list[tuple[str, ...]]]:  # noqa: ARG002
+        return [[] for _ in moves.rows]
+
+
+@dataclass
+class Shortlists:
+    """Ranked lists of Q queries, k deep, with what re-ranking and metrics need.
+
+    Attributes:
+        ranked: (Q, k) gallery rows and scores.
+        relevance: (Q, k) whether the result is right.
+        n_relevant: (Q,) right answers in the whole gallery.
+        queries: who asks.
+        asked: what is known of the queries.
+        known: what is known of the gallery, by the source of its attributes.
+        normaliser: of the protocol's average precision.
+        overlaps: (step, gallery source, overlap kind) -> (Q, k) of the lists as found, filled as they are asked for.
+    """
+
+    ranked: RankedLists
+    relevance: metrics.Relevance
+    n_relevant: metrics.Counts
+    queries: Queries
+    asked: Asked
+    known: dict[str, Known]
+    normaliser: metrics.Normaliser
+    overlaps: dict[tuple[str, str, str], npt.NDArray[np.float64]] = field(default_factory=dict)
+
+    @property
+    def items(self) -> npt.NDArray[np.str_]:
+        """(Q,) whose photo asks, for intervals."""
+        return self.queries.item_ids.astype(str)
+
+    def score(self, metric: str, block: RerankBlock) -> float:
+        """Mean of `metric` over the queries, re-ranked as `block` says; as they are where it is not enabled."""
+        return float(self.values(metric, block).mean())
+
+    def values(self, metric: str, block: RerankBlock) -> metrics.PerQuery:
+        """`metric` of each query, (Q,)."""
+        relevance = self.relevance.copy()
+        if block.enabled:
+            order = self.order(block)
+            width = order.shape[1]
+            relevance[:, :width] = np.take_along_axis(self.relevance[:, :width], order, axis=1)
+        return per_query(metric, self.normaliser)(relevance, self.n_relevant)
+
+    def order(self, block: RerankBlock) -> Rows:
+        """The old positions of the first `depth` results in their new order, (Q, width)."""
+        head = self.ranked.cut(block.depth)
+        order = np.tile(np.arange(head.rows.shape[1], dtype=np.int64), (len(head.rows), 1))
+        weighing = Weighing(block.alpha, block.beta, block.standing)
+        for step in block.steps:
+            if step in BY_ATTRIBUTES:
+                found = np.take_along_axis(self._overlaps(step, block)[:, : order.shape[1]], order, axis=1)
+                scores = weighing.totals(found, head.scores)
+            else:
+                scores = make_step(step, block, self.known[block.gallery_attributes]).scores(self.asked, head)
+            made, head = resorted(head, scores)
+            order = np.take_along_axis(order, made, axis=1)
+        return order
+
+    def _overlaps(self, step: str, block: RerankBlock) -> npt.NDArray[np.float64]:
+        key = (step, block.gallery_attributes, block.overlap)
+        if key not in self.overlaps:
+            made = by_attributes(step, block, self.known[block.gallery_attributes])
+            self.overlaps[key] = made.overlaps(self.asked, self.ranked.rows)
+        return self.overlaps[key]
+
+
+def collect(
+    retriever: Retriever,
+    catalog: Catalog,
+    sketches: Catalog | None,
+    pair: str,
+    split: str,
+    depth: int,
+    chunk: int,
+    protocol: Protocol = INSTANCE,
+    steps: Sequence[str] = BY_ATTRIBUTES,
+) -> Shortlists:
+    """Searches every query of a pair in a split, as the product would: sketches by way of the generator if there is one.
+
+    Args:
+        depth: length of the lists, `evaluate.depth`, or that of the protocol's average precision if it is longer.
+        chunk: queries held at a time.
+        protocol: what is right, and who is searched.
+        steps: of the re-rankings that will be asked for.
+
+    Raises:
+        TuneError: when the bundle lacks the attribute classifier that a step needs, or gallery photos, or the split has no
+            such query.
+    """
+    classified = retriever.nets.has_classifier
+    if needs_classifier(steps) and not classified:
+        raise TuneError(f"{retriever.bundle.folder} has no attribute classifier, so there is nothing to re-rank by")
+    gallery = open_gallery(catalog, split, protocol)
+    places = gallery_places(retriever, gallery)
+    index = retriever.index.subset(places)
+    index.threads = retriever.index.threads
+    asked = next(each for each in PAIRS if each.name == pair)
+    queries = open_queries(sketches if asked.query_domain == "sketch" and sketches else catalog, split, asked)
+    recorder = Recorder(max(depth, protocol.depth or 0), classified)
+    path, ask = query_path(asked.query_domain, retriever, index, gallery), retriever.nets.asked
+    runs = answer(pair, path, queries, gallery, depth=depth, chunk=chunk, reorders={"record": recorder}, ask=ask)
+    if not runs:
+        raise TuneError(
+            f"split {split!r} of {catalog.folder} has no {pair} query with an answer; choose another --metric"
+        )
+    rows, scores = (np.concatenate([getattr(part, name) for part in recorder.lists]) for name in ("rows", "scores"))
+    ranked = RankedLists(rows, scores)
+    query_codes, gallery_codes = label_codes(runs[0].queries, gallery)
+    relevance = relevance_of(ranked, query_codes, gallery_codes)
+    known: dict[str, Known] = {source: stored_gallery(retriever.bundle, index, source, places) for source in SOURCES}
+    queries, n_relevant = runs[0].queries, runs[0].n_relevant
+    return Shortlists(
+        ranked, relevance, n_relevant, queries, remembered(retriever, recorder), known, protocol.normaliser
+    )
+
+
+def remembered(retriever: Retriever, recorder: Recorder) -> Asked:
+    """All queries in one."""
+    vectors = np.concatenate(recorder.vectors)
+    if not recorder.classified:
+        return Asked(vectors)
+    found = np.concatenate(recorder.probabilities)
+    return Asked(vectors, lambda: found, retriever.nets.classifier.decide)
+
+
+def query_path(domain: str, retriever: Retriever, index: VectorIndex, gallery: Gallery) -> QueryPath:
+    """What happens to a user's query of this domain."""
+
+    def search(vectors: Vectors, depth: int) -> RankedLists:
+        scores, rows = index.search(vectors, depth, tiebreak=gallery.keys)
+        return RankedLists(rows, scores)
+
+    if domain != "sketch":
+        return QueryPath("encoder", same_pictures, retriever.encode_photos, search)
+    painted = retriever.nets.has_generator
+    return QueryPath(
+        "gan" if painted else "direct",
+        retriever.generate if painted else same_pictures,
+        retriever.encode_photos,
+        search,
+    )
+
+
+def per_query(metric: str, normaliser: metrics.Normaliser = "retrievable") -> PerQuery:
+    """The metric of that name, e.g. `hit@1`, as a function of relevance and counts.
+
+    Raises:
+        TuneError: for `map@all`, which a shortlist cannot tell.
+    """
+    if metric.startswith("hit@"):
+        return lambda relevance, _: metrics.hit_at_k(relevance, int(metric.removeprefix("hit@")))
+    if metric == "map@all":
+        raise TuneError("map@all needs lists of the whole gallery; choose --metric hit@1, precision@5 or mrr")
+    if metric.startswith("map@"):
+        return lambda relevance, counts: metrics.named_average_precision(metric, relevance, counts, normaliser)
+    known: dict[str, PerQuery] = {
+        "precision@5": lambda relevance, _: metrics.precision_at_k(relevance, 5),
+        "mrr": lambda relevance, _: metrics.reciprocal_rank(relevance),
+    }
+    return known[metric]
+
+
+def gallery_places(retriever: Retriever, gallery: Gallery) -> npt.NDArray[np.int64]:
+    """The bundle's rows of the gallery's photos."""
+    known = {image_id: row for row, image_id in enumerate(retriever.items.image_ids)}
+    missing = [image_id for image_id in gallery.image_ids if image_id not in known]
+    if missing:
+        raise TuneError(
+            f"{retriever.bundle.folder} lacks {len(missing)} gallery photos, first {missing[0]!r}: it was built on another "
+            "catalogue; run `dvc repro index`"
+        )
+    return np.array([known[image_id] for image_id in gallery.image_ids], dtype=np.int64)

@@ -1,0 +1,116 @@
+"""The study `tradeoff`: quality on val against bytes per image and query latency, over retrievers and kinds of index.
+
+Nothing is trained: the bundles' own vectors are indexed in other ways. There is no single best, so what comes out is the
+Pareto front: the settings that no other ones beat in all three.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.trial import FrozenTrial, TrialState
+
+from croquis.index.vector_index import VectorIndexError
+from croquis.params import Params
+from croquis.tuning.candidate import Candidate
+from croquis.tuning.rerank_study import SPLIT, open_bundle, parse_metric
+from croquis.tuning.task import TuneError, folder_hash, study_name
+
+OBJECTIVES = ("quality", "bytes per image", "query ms")
+DIRECTIONS = ("maximize", "minimize", "minimize")
+OWN = "own"  # a retriever of codes keeps its index
+KINDS = ("flat", "hnsw", "ivfpq")
+
+
+class Tradeoff:
+    """All retrievers of `retrievers` whose bundles are there.
+
+    Raises:
+        TuneError: without catalogue or bundles.
+    """
+
+    def __init__(self, params: Params, root: Path, metric: str | None = None) -> None:
+        measured = parse_metric(params, metric)
+        if not (root / "data/catalog").is_dir():
+            raise TuneError(f"{root / 'data/catalog'} does not exist: run `make repro` first")
+        bundles = {
+            method: open_bundle(root / "models/bundles" / method, params.base.threads) for method in params.retrievers
+        }
+        self.metric, self.params = f"{SPLIT}/{measured}", params
+        self.candidates = {
+            method: Candidate(retriever, root, params, measured.pair, measured.metric)
+            for method, retriever in bundles.items()
+        }
+        hashes = {method: retriever.bundle.hash for method, retriever in bundles.items()}
+        decides = {"bundles": hashes, "metric": self.metric, "catalog": folder_hash(root / "data/catalog")}
+        self.name = study_name("tradeoff", decides, {})
+
+    def anchors(self) -> Iterator[dict[str, Any]]:
+        """Every retriever with an exhaustive index: the best quality that its vectors allow."""
+        for method, candidate in self.candidates.items():
+            yield {"method": method} if candidate.vectors is None else {"method": method, "kind": "flat"}
+
+    def __call__(self, trial: optuna.Trial) -> tuple[float, float, float]:
+        method = trial.suggest_categorical("method", list(self.candidates))
+        candidate = self.candidates[method]
+        settings = {} if candidate.vectors is None else suggest_index(trial)
+        trial.set_user_attr("settings", {f"index.{name}": value for name, value in settings.items()})
+        try:
+            return candidate.measure(settings)
+        except VectorIndexError as error:  # e.g. subspaces that do not divide the dimension
+            trial.set_user_attr("error", str(error))
+            raise optuna.TrialPruned from error
+
+
+def suggest_index(trial: optuna.Trial) -> dict[str, Any]:
+    """The block `index` of params.yaml, as far as the kind asks for it."""
+    kind = trial.suggest_categorical("kind", KINDS)
+    if kind == "hnsw":
+        links = trial.suggest_categorical("hnsw_links", [8, 16, 32, 64])
+        return {
+            "kind": kind,
+            "hnsw_links": links,
+            "hnsw_ef_search": trial.suggest_int("hnsw_ef_search", 8, 512, log=True),
+        }
+    if kind == "ivfpq":
+        lists = trial.suggest_categorical("ivf_lists", [1, 4, 16, 64])
+        return {
+            "kind": kind,
+            "ivf_lists": lists,
+            "ivf_probes": min(lists, trial.suggest_int("ivf_probes", 1, 64, log=True)),
+            "pq_subspaces": trial.suggest_categorical("pq_subspaces", [4, 8, 16, 32, 64]),
+            "pq_bits": trial.suggest_categorical("pq_bits", [4, 8]),
+        }
+    return {"kind": kind}
+
+
+def front(study: optuna.Study) -> list[FrozenTrial]:
+    """The Pareto front, smallest index first; of equal values the first trial."""
+    seen: dict[tuple[float, ...], FrozenTrial] = {}
+    for trial in sorted(study.best_trials, key=lambda trial: (trial.values[1], trial.values[2], trial.number)):
+        seen.setdefault(tuple(trial.values), trial)
+    return list(seen.values())
+
+
+def measured_trials(study: optuna.Study) -> list[FrozenTrial]:
+    found: list[FrozenTrial] = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    return found
+
+
+def rows(trials: Sequence[FrozenTrial]) -> list[dict[str, Any]]:
+    """One row per trial for a table: method, index settings, the three values."""
+    return [
+        {
+            "trial": trial.number,
+            "method": trial.params["method"],
+            "index": ", ".join(
+                str(v) if k == "index.kind" else f"{k.removeprefix('index.')}={v}"
+                for k, v in trial.user_attrs["settings"].items()
+            ) or OWN,
+            **{name: round(value, 4) for name, value in zip(OBJECTIVES, trial.values, strict=True)},
+        }
+        for trial in trials
+    ]  # fmt: skip

@@ -1,0 +1,118 @@
+"""The whole examination: measurements in, verdict and Data Docs out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from croquis.catalog.table import Catalog
+from croquis.evaluation.protocol import Protocol
+from croquis.params.data_blocks import Validate
+from croquis.validation.image_frame import image_frame
+from croquis.validation.labels import attribute_frame, attribute_table, split_frame
+from croquis.validation.measure import Measured
+from croquis.validation.profile import profile
+from croquis.validation.quarantine import FLAGGED, Finding, count_reasons, reasons, write_flagged
+from croquis.validation.relation_frame import Sight, relation_frame
+from croquis.validation.rules import ALL_RULES, RELATION_RULES, SUITES, active, check_disabled
+from croquis.validation.suite import Outcome, Suites, open_suites
+
+Reasons = Mapping[int, Sequence[str]]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Every row measured, the findings of every rule, and why rows are rejected.
+
+    Attributes:
+        measured: one entry per row of the catalogue.
+        rejected: row number -> reasons, for the rows that go into quarantine.
+        accepted: of `croquis.validation.image_frame.image_frame`, the rows that stay.
+        disabled: names of the rules that params.yaml switches off.
+        profile: counts and shares of the accepted rows.
+    """
+
+    measured: Sequence[Measured]
+    findings: Sequence[Finding]
+    rejected: Reasons
+    accepted: pd.DataFrame
+    disabled: Sequence[str]
+    profile: Mapping[str, Any]
+
+    def metrics(self) -> dict[str, int]:
+        """Lines that each rule flagged, as `rule/NAME`, and how many images came, went and stayed."""
+        counts = {f"rule/{finding.outcome.rule.name}": len(finding.flagged) for finding in self.findings}
+        return counts | self._totals()
+
+    def _totals(self) -> dict[str, int]:
+        return {
+            "ingested": len(self.measured),
+            "accepted": len(self.accepted),
+            "quarantined": len(self.rejected),
+        }
+
+    def report(self) -> dict[str, Any]:
+        """What `reports/validation.json` holds."""
+        return self._totals() | {
+            "reasons": count_reasons(self.rejected),
+            "rules": [finding.report() for finding in self.findings],
+            "disabled": list(self.disabled),
+            "profile": self.profile,
+        }
+
+
+def examine(
+    catalog: Catalog, measured: Sequence[Measured], settings: Validate, protocol: Protocol, docs: Path
+) -> Verdict:
+    """Runs every suite: images, relations, and what is left as a whole; Data Docs replace the folder `docs`.
+
+    Raises:
+        RuleError: when `validate.disabled` names no rule.
+    """
+    check_disabled(settings)
+    attributes = attribute_table(catalog)
+    images = image_frame(catalog, measured, attributes, attribute_table(catalog, "unknown_attributes"))
+    findings: list[Finding] = []
+    with open_suites(docs) as suites:
+        run = Examiner(suites, settings, protocol, findings)
+        unfit = reasons(run.suite("images", images), images)
+        off = {rule.column for rule in RELATION_RULES} - {r.column for r in active(RELATION_RULES, settings, protocol)}
+        relations = relation_frame(images.drop(index=list(unfit)), Sight(measured, settings, protocol), off)
+        rejected = unfit | reasons(run.suite("relations", relations), relations)
+        accepted = _with_counts(images.drop(index=list(rejected)))
+        labels, splits = attribute_frame(accepted, attributes), split_frame(accepted)
+        run.suite("catalogue", accepted)
+        run.suite("attributes", labels, "attribute")
+        run.suite("splits", splits, "split")
+    write_flagged(docs / FLAGGED, findings)
+    disabled = [rule.name for rule in ALL_RULES if rule.name in settings.disabled]
+    return Verdict(measured, findings, rejected, accepted, disabled, profile(accepted, labels, splits))
+
+
+@dataclass(frozen=True)
+class Examiner:
+    """Runs suites by name under one set of params and gathers what they find."""
+
+    suites: Suites
+    settings: Validate
+    protocol: Protocol
+    findings: list[Finding]
+
+    def suite(self, name: str, frame: pd.DataFrame, subject: str = "image_id") -> list[Outcome]:
+        rules = active(SUITES[name], self.settings, self.protocol)
+        outcomes = self.suites.run(name, rules, frame, self.settings) if rules else []
+        self.findings.extend(Finding.of(outcome, frame, subject) for outcome in outcomes)
+        return outcomes
+
+
+def _with_counts(accepted: pd.DataFrame) -> pd.DataFrame:
+    """Adds `query_split`, the split of each query, and `photos_of_item`, the item's number of photos, of training rows."""
+    sizes = accepted.groupby(["item_id", "split"])["image_id"].transform("size")
+    queries, trained = accepted["role"] == "query", accepted["split"] == "train"
+    return accepted.assign(
+        query_split=accepted["split"].where(queries), photos_of_item=sizes.astype(float).where(trained)
+    )

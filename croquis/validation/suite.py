@@ -1,0 +1,113 @@
+"""Runs rules over frames with Great Expectations and builds its Data Docs."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import great_expectations as gx
+import pandas as pd
+from great_expectations.data_context.types.base import ProgressBarsConfig
+
+from croquis.params.data_blocks import Validate
+from croquis.validation.data_docs import IndexLine, publish
+from croquis.validation.rule_kinds import Rule
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a rule fared: `rows` are index values of the frame that break it, empty for rules about the whole frame."""
+
+    rule: Rule
+    passed: bool
+    rows: tuple[int, ...]
+    observed: str | None = None
+
+
+class Suites:
+    """Great Expectations, held in memory; every suite that runs adds a page to one documentation site."""
+
+    def __init__(self, site: Path) -> None:
+        self._context = gx.get_context(mode="ephemeral")
+        self._context.variables.progress_bars = ProgressBarsConfig(globally=False)
+        self._context.add_data_docs_site("site", _site_config(site))
+        self._frames = self._context.data_sources.add_pandas("frames")
+        self.lines: list[IndexLine] = []
+
+    def run(self, name: str, rules: Sequence[Rule], frame: pd.DataFrame, settings: Validate) -> list[Outcome]:
+        """Tests every rule on `frame`, whose index holds row numbers.
+
+        Raises:
+            RuntimeError: when Great Expectations could not evaluate a rule, with its message.
+        """
+        batch = self._frames.add_dataframe_asset(name).add_batch_definition_whole_dataframe(name)
+        suite = self._context.suites.add(gx.ExpectationSuite(name=name, expectations=_expectations(rules, settings)))
+        definition = gx.ValidationDefinition(name=name, data=batch, suite=suite)
+        checkpoint = gx.Checkpoint(
+            name=name,
+            validation_definitions=[self._context.validation_definitions.add(definition)],
+            result_format="COMPLETE",
+        )
+        run = self._context.checkpoints.add(checkpoint).run(batch_parameters={"dataframe": frame})
+        results = next(iter(run.run_results.values())).results
+        by_name = {result.expectation_config.meta["rule"]: result for result in results}
+        outcomes = [_outcome(rule, by_name[rule.name]) for rule in rules]
+        self.lines += [_index_line(name, outcome) for outcome in outcomes]
+        return outcomes
+
+    def build_site(self) -> None:
+        """Renders the pages of every suite that has run: once, for each rendering does all of them."""
+        self._context.build_data_docs(site_names=["site"])
+
+
+@contextmanager
+def open_suites(docs: Path) -> Iterator[Suites]:
+    """Suites whose Data Docs land in the folder `docs` when the block ends, readable without a network."""
+    with tempfile.TemporaryDirectory() as folder:
+        suites = Suites(Path(folder))
+        yield suites
+        suites.build_site()
+        publish(Path(folder), docs, suites.lines)
+
+
+def _index_line(suite: str, outcome: Outcome) -> IndexLine:
+    rule = outcome.rule
+    return IndexLine(suite, rule.name, rule.severity, rule.column, rule.checks, outcome.passed, len(outcome.rows))
+
+
+def _site_config(site: Path) -> dict[str, Any]:
+    return {
+        "class_name": "SiteBuilder",
+        "show_how_to_buttons": False,
+        "site_index_builder": {"class_name": "DefaultSiteIndexBuilder"},
+        "store_backend": {"class_name": "TupleFilesystemStoreBackend", "base_directory": str(site.resolve())},
+    }
+
+
+def _expectations(rules: Sequence[Rule], settings: Validate) -> list[Any]:
+    expectations = []
+    for rule in rules:
+        expectation = rule.expect(settings)
+        expectation.meta = {"rule": rule.name, "severity": rule.severity}
+        expectation.notes = f"{rule.name} ({rule.severity}): {rule.checks}"
+        expectations.append(expectation)
+    return expectations
+
+
+def _outcome(rule: Rule, result: Any) -> Outcome:
+    for failure in _failures(result.exception_info or {}):
+        raise RuntimeError(f"rule {rule.name} could not be evaluated: {failure}")
+    rows = tuple(sorted(int(row) for row in result.result.get("unexpected_index_list") or ()))
+    observed, missing = result.result.get("observed_value"), result.result.get("partial_missing_list")
+    found = f"no {', '.join(map(str, missing))}" if missing else None if observed is None else str(observed)
+    return Outcome(rule, bool(result.success), rows, found)
+
+
+def _failures(info: dict[str, Any]) -> list[str]:
+    """Messages of errors inside Great Expectations, which nests them per metric in some cases."""
+    single = [info] if "raised_exception" in info else [entry for entry in info.values() if isinstance(entry, dict)]
+    return [str(entry.get("exception_message")) for entry in single if entry.get("raised_exception")]

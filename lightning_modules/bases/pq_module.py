@@ -1,0 +1,118 @@
+"""Product quantisation inside a net: sub-vectors, soft and hard quantisers, the net that is exported, the methods' base.
+
+A vector of M * d numbers is M sub-vectors of d; each has a codebook of K codewords. The code of a sub-vector is the number
+of its nearest codeword in Euclidean distance, so an image takes M * log2(K) bits. A query stays as it is and is compared
+with decoded codes: the squared distance is the sum over sub-vectors of the distances query to codeword, which a look-up
+table holds (Jegou, Douze & Schmid 2011). During training a soft quantiser, a mean of all codewords weighted by nearness,
+stands for the code, so that codebooks and net learn together.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from lightning_modules.bases.retrieval_module import RetrievalModule
+from lightning_modules.nets.backbones import Backbone
+from lightning_modules.nets.retrieval_net import GlobalAveragePool, RetrievalNet
+
+
+def sub_vectors(vectors: Tensor, subspaces: int) -> Tensor:
+    """(B, M * d) -> (B, M, d)."""
+    return vectors.reshape(-1, subspaces, vectors.shape[1] // subspaces)
+
+
+def intra_normalise(parts: Tensor) -> Tensor:
+    """Every sub-vector at length 1; (..., d) -> (..., d)."""
+    return F.normalize(parts, dim=-1)
+
+
+def squared_distances(parts: Tensor, codebooks: Tensor) -> Tensor:
+    """From each sub-vector to the codewords of its codebook; (B, M, d) and (M, K, d) -> (B, M, K)."""
+    products = torch.einsum("bmd,mkd->bmk", parts, codebooks)
+    return parts.square().sum(2, keepdim=True) + codebooks.square().sum(2) - 2 * products
+
+
+def weighted_codewords(weights: Tensor, codebooks: Tensor) -> Tensor:
+    """(B, M, K) weights of the codewords (M, K, d) -> (B, M, d)."""
+    return torch.einsum("bmk,mkd->bmd", weights, codebooks)
+
+
+def soft_quantise(parts: Tensor, codebooks: Tensor, sharpness: float) -> Tensor:
+    """z_m = sum_k softmax_k(-sharpness * |x_m - c_mk|^2) c_mk; (B, M, d) and (M, K, d) -> (B, M, d)."""
+    return weighted_codewords(torch.softmax(-sharpness * squared_distances(parts, codebooks), dim=2), codebooks)
+
+
+def hard_codes(parts: Tensor, codebooks: Tensor) -> Tensor:
+    """The number of the nearest codeword of each sub-vector, the lower one of two at one distance; (B, M) int64."""
+    return squared_distances(parts, codebooks).argmin(dim=2)
+
+
+def decode(codes: Tensor, codebooks: Tensor) -> Tensor:
+    """The codewords that (B, M) codes name; (B, M, d)."""
+    return codebooks[torch.arange(len(codebooks), device=codes.device), codes]
+
+
+def xavier_codebooks(subspaces: int, codewords: int, subspace_dim: int, gain: float = 1.0) -> nn.Parameter:
+    """(M, K, d) float32, drawn as one normal Xavier matrix of K rows and M * d columns, as the official codes hold it."""
+    matrix = nn.init.xavier_normal_(torch.empty(codewords, subspaces * subspace_dim), gain=gain)
+    return nn.Parameter(sub_vectors(matrix, subspaces).transpose(0, 1).contiguous())
+
+
+class PqNet(RetrievalNet):
+    """Backbone, global average pool and a head; `forward` gives real features, the index keeps codes of them.
+
+    Args:
+        head: (B, channels) -> (B, subspaces * subspace_dim).
+    """
+
+    kind: Literal["dense", "binary", "pq"] = "pq"
+    metric: Literal["cosine", "hamming", "l2"] = "l2"
+
+    def __init__(self, backbone: Backbone, head: nn.Module, subspaces: int, subspace_dim: int) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.pool = GlobalAveragePool(backbone.channels)
+        self.head = head
+        self.subspaces = subspaces
+        self.dim = subspaces * subspace_dim
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(B, 3, S, S) in [0, 1] -> (B, subspaces * subspace_dim)."""
+        features: Tensor = self.head(self.pool(self.backbone(images)))
+        return features
+
+
+class PqModule(RetrievalModule):
+    """Base of the quantising methods: validation compares real queries with decoded codes, as the index does."""
+
+    net: PqNet
+
+    def parts(self, features: Tensor) -> Tensor:
+        """(B, M * d) -> (B, M, d)."""
+        return sub_vectors(features, self.net.subspaces)
+
+    def stored(self, embeddings: Tensor) -> Tensor:
+        codebooks = self.net.codebooks.detach().to(embeddings)
+        return decode(hard_codes(self.parts(embeddings), codebooks), codebooks).flatten(1)
+
+
+def code_figures(parts: Tensor, codebooks: Tensor) -> dict[str, Tensor]:
+    """What tells codes that waste bits or lie far from what they stand for.
+
+    Args:
+        parts: (B, M, d).
+        codebooks: (M, K, d).
+
+    Returns:
+        `used_codewords`, the share of all codewords that the batch uses, and `quantisation_error`, the squared distance
+        to the nearest codewords as a share of the squared length.
+    """
+    with torch.no_grad():
+        codes = hard_codes(parts, codebooks)
+        used = F.one_hot(codes, codebooks.shape[1]).amax(dim=0).float().mean()
+        error = (parts - decode(codes, codebooks)).square().sum() / parts.square().sum().clamp_min(1e-12)
+        return {"used_codewords": used, "quantisation_error": error}

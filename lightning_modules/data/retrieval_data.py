@@ -1,0 +1,223 @@
+"""Catalogue rows as tensors: decoded once, kept in memory as bytes, served in batches."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from croquis.catalog.images import decode_image, prepare_image
+from croquis.catalog.table import Catalog, Rows
+from croquis.evaluation.protocol import GALLERY_DOMAIN, INSTANCE, Protocol, split_gallery
+from croquis.params.training_blocks import Labels
+from lightning_modules.data.samplers import EpochSampler, OwnShare
+
+Batch = dict[str, Tensor]
+EVAL_BATCH = 256
+ALL_LABELS = Labels(labelled_share=1.0, unlabelled="train")
+GALLERY_SAMPLE = 2000  # images that stand for the train split where a protocol searches it: a validation is to be quick
+
+
+class DataError(ValueError):
+    """The catalogue lacks images that a training needs."""
+
+
+@dataclass(frozen=True)
+class ImageSet:
+    """Images of one purpose with their labels; all arrays have one entry per image.
+
+    Attributes:
+        images: uint8 tensor of shape (N, 3, S, S).
+        items: number of the item, counted over this set; where a protocol asks for the category only, that is the item.
+        categories: category number, counted over the whole catalogue.
+        domains: `shop`, `consumer` or `sketch`.
+        image_ids: ids in the catalogue.
+        item_ids: product ids in the catalogue.
+        attributes: the attribute labels of each image's item.
+    """
+
+    images: Tensor
+    items: npt.NDArray[np.int64]
+    categories: npt.NDArray[np.int64]
+    domains: npt.NDArray[np.object_]
+    image_ids: npt.NDArray[np.object_]
+    item_ids: npt.NDArray[np.object_]
+    attributes: npt.NDArray[np.object_]
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+
+def load_images(catalog: Catalog, rows: Rows, size: int) -> ImageSet:
+    """Decodes `rows`, cropped to their boxes and fitted to `size` exactly as the served runtime does."""
+    boxes = catalog.column("bbox")
+    images = np.empty((len(rows), size, size, 3), dtype=np.uint8)
+    for number, (row, data) in enumerate(zip(rows, catalog.images(rows), strict=True)):
+        images[number] = prepare_image(decode_image(data), size, boxes[row])
+    known = sorted(set(catalog.column("category")))
+    item_ids = catalog.column("item_id")[rows]
+    return ImageSet(
+        images=torch.from_numpy(images).permute(0, 3, 1, 2).contiguous(),
+        items=np.unique(item_ids.astype(str), return_inverse=True)[1].astype(np.int64),
+        categories=np.searchsorted(known, catalog.column("category")[rows].astype(str)).astype(np.int64),
+        domains=catalog.column("domain")[rows],
+        image_ids=catalog.column("image_id")[rows],
+        item_ids=item_ids,
+        attributes=catalog.column("attributes")[rows],
+    )
+
+
+class RowDataset(Dataset[Batch]):
+    """Images and targets of an `ImageSet` by row number, a whole batch at a time."""
+
+    def __init__(self, images: ImageSet, targets: Tensor | None = None) -> None:
+        self._set = images
+        self._items = torch.from_numpy(images.items)
+        self._categories = torch.from_numpy(images.categories)
+        self._shop = torch.from_numpy((images.domains == "shop").astype(np.bool_))
+        self._targets = targets
+
+    def __len__(self) -> int:
+        return len(self._set)
+
+    def __getitems__(self, rows: list[int]) -> Batch:
+        index = torch.as_tensor(rows)
+        batch = {
+            "images": self._set.images[index],
+            "rows": index,
+            "items": self._items[index],
+            "categories": self._categories[index],
+            "shop": self._shop[index],
+        }
+        return batch if self._targets is None else {**batch, "targets": self._targets[index]}
+
+    def __getitem__(self, row: int) -> Batch:
+        return {name: value[0] for name, value in self.__getitems__([row]).items()}
+
+
+def to_float(images: Tensor) -> Tensor:
+    """uint8 (B, 3, S, S) -> float32 in [0, 1]."""
+    return images.float().div_(255)
+
+
+def labelled_rows(catalog: Catalog, train: Rows, share: float, seed: int) -> Rows:
+    """The rows of a seeded choice of items: `share` of the training items, at least two."""
+    if share >= 1:
+        return train
+    of_row = catalog.column("item_id")[train].astype(str)
+    items = np.unique(of_row)
+    chosen = np.random.default_rng([seed, len(items)]).permutation(items)[: max(2, round(share * len(items)))]
+    return train[np.isin(of_row, chosen)]
+
+
+def val_rows(catalog: Catalog, domains: list[str], protocol: Protocol, seed: int) -> tuple[Rows, npt.NDArray[np.bool_]]:
+    """The rows that a validation during training looks at, ascending, and which of them are queries."""
+    queries = catalog.select(split="val", domain=domains, role="query")
+    if protocol.gallery == "split":
+        gallery = split_gallery(catalog, "val")
+    else:
+        gallery = catalog.select(split="train", domain=GALLERY_DOMAIN)
+        if len(gallery) > GALLERY_SAMPLE:
+            gallery = np.random.default_rng([seed, len(gallery)]).choice(gallery, GALLERY_SAMPLE, replace=False)
+    rows = np.union1d(queries, gallery)
+    return rows, np.isin(rows, queries)
+
+
+def labels_that_count(images: ImageSet, protocol: Protocol) -> ImageSet:
+    """`images` with the categories as items where a protocol asks for no more: so losses, samplers and scores obey it."""
+    return images if protocol.relevance == "item" else replace(images, items=images.categories)
+
+
+class RetrievalData(pl.LightningDataModule):
+    """Training images in the sampler's order; val queries and gallery in one unshuffled set.
+
+    Attributes:
+        train: images of the train split.
+        protocol: what is right, and who is searched.
+        val: query images of the val split, and the gallery that they search: the val split's own, or `GALLERY_SAMPLE`
+            images of the train split, drawn by the seed.
+        val_is_query: (len(val),) whether an image is a query.
+        categories: number of categories in the catalogue.
+        unlabelled: uint8 (U, 3, S, S), images that semi-supervised methods may see without labels; where the catalogue
+            has none, the training images.
+    """
+
+    def __init__(
+        self,
+        train: ImageSet,
+        val: ImageSet,
+        val_is_query: npt.NDArray[np.bool_],
+        categories: int,
+        unlabelled: Tensor | None = None,
+        protocol: Protocol = INSTANCE,
+    ) -> None:
+        super().__init__()
+        self.protocol = protocol
+        self.train = train
+        self.unlabelled = train.images if unlabelled is None else unlabelled
+        self.val = val
+        self.val_is_query = val_is_query
+        self.categories = categories
+        self._sampler: EpochSampler | None = None
+
+    @classmethod
+    def from_catalog(
+        cls,
+        catalog: Catalog,
+        domains: list[str],
+        size: int,
+        labels: Labels = ALL_LABELS,
+        seed: int = 0,
+        protocol: Protocol = INSTANCE,
+    ) -> RetrievalData:
+        """Raises DataError when what training needs is not there, ProtocolError when val has no gallery of its own."""
+        train = catalog.select(split="train", domain=domains)
+        val, is_query = val_rows(catalog, domains, protocol, seed)
+        asked = f"in the domains {domains}; check train_embedder.domains"
+        searched = f"of the domain {GALLERY_DOMAIN}, which base.protocol searches"
+        for name, rows, which in (
+            ("train", train, asked),
+            ("val query", val[is_query], asked),
+            ("val gallery", val[~is_query], searched),
+        ):
+            if not len(rows):
+                raise DataError(f"{catalog.folder} has no {name} images {which}")
+        categories = len(set(catalog.column("category")))
+        labelled = labelled_rows(catalog, train, labels.labelled_share, seed)
+        rest = np.setdiff1d(train, labelled)
+        if labels.unlabelled == "gallery":
+            rest = np.union1d(rest, catalog.select(split="test", domain=domains, role="gallery"))
+        unlabelled = load_images(catalog, rest, size).images if len(rest) else None
+        train_set, val_set = (labels_that_count(load_images(catalog, rows, size), protocol) for rows in (labelled, val))
+        return cls(train_set, val_set, is_query, categories, unlabelled, protocol)
+
+    def use_sampler(self, sampler: EpochSampler) -> None:
+        self._sampler = sampler
+
+    def train_dataloader(self) -> DataLoader[Batch]:
+        if self._sampler is None:
+            raise DataError("no sampler is set; call use_sampler first")
+        return batches(RowDataset(self.train), self._sampler)
+
+    def val_dataloader(self) -> DataLoader[Batch]:
+        return batches(RowDataset(self.val), EVAL_BATCH)
+
+
+def batches(dataset: Dataset[Batch], order: EpochSampler | int) -> DataLoader[Batch]:
+    """A loader over a dataset that hands out whole batches, in a sampler's order or in row order by batch size.
+
+    No worker processes: the images are in memory already, and workers would make a resumed training differ.
+    """
+    if isinstance(order, int):
+        return DataLoader(dataset, batch_size=order, collate_fn=_as_it_is)
+    return DataLoader(dataset, batch_sampler=OwnShare(order), collate_fn=_as_it_is)
+
+
+def _as_it_is(batch: Any) -> Any:
+    return batch

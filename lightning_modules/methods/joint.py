@@ -1,0 +1,108 @@
+"""One embedding for photos and drawings: siamese's triplet training with the drawings of data/sketches as a third domain.
+
+Ours, after what fine-grained sketch retrieval does since Yu et al., "Sketch Me That Shoe" (CVPR 2016): a drawing as anchor,
+the photo of its item as positive, the photo of another as negative, and one net for both. Where the GAN first paints a
+photo, whose colours it must guess, here a drawing and a photo are asked only for what they have in common.
+
+Train drawings are those of the simulated hand; an item's photos and drawings come in one group of the P x K batch. Positives
+cross between shop photos and everything else. Negatives come from the whole batch, or with `negatives_from: positive_domain`
+from the positive's domain only, since what a drawing must tell apart are photos, not other drawings, to which it is near for
+being one; val decides. The best epoch is that of the best mean of two mAP@R on val, of photos and of drawings, which there
+are the catalogue's own.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from croquis.catalog.table import Catalog
+from croquis.params import Params
+from croquis.params.training_blocks import Joint as JointParams
+from croquis.params.training_blocks import TrainEmbedder
+from lightning_modules.bases.triplet_training import TripletTraining
+from lightning_modules.data.augment import luma
+from lightning_modules.data.line_views import drawing_views
+from lightning_modules.data.retrieval_data import (
+    Batch,
+    DataError,
+    ImageSet,
+    RetrievalData,
+    load_images,
+    to_float,
+)
+from lightning_modules.data.strong_views import by_chance
+from lightning_modules.training.val_scores import average_name
+
+
+def build(params: Params, data: RetrievalData) -> Joint:
+    return Joint(params.train_embedder, params.joint, data)
+
+
+def add_drawings(data: RetrievalData, sketches: Catalog, size: int) -> RetrievalData:
+    """`data` with the drawings of train photos in train, and the drawings that ask in val among its queries.
+
+    Raises:
+        DataError: when there are no such drawings of the items in `data`.
+    """
+    train = with_drawings(data.train, sketches, size, "train", "train")
+    val = with_drawings(data.val, sketches, size, "val", "query")
+    asking = np.concatenate([data.val_is_query, np.ones(len(val) - len(data.val), dtype=np.bool_)])
+    return RetrievalData(train, val, asking, data.categories, data.unlabelled, data.protocol)
+
+
+def with_drawings(photos: ImageSet, sketches: Catalog, size: int, split: str, role: str) -> ImageSet:
+    """`photos`, then the drawings of a split and role that show one of their items and are not among them yet, labelled as
+    its photos are."""
+    a_photo = {item: row for row, item in enumerate(photos.item_ids)}
+    present = set(photos.image_ids)
+    rows = sketches.select(split=split, domain="sketch", role=role)
+    columns = zip(sketches.column("item_id")[rows], sketches.column("image_id")[rows], strict=True)
+    rows = rows[[item in a_photo and name not in present for item, name in columns]]
+    if not len(rows):
+        if "sketch" in photos.domains:
+            return photos
+        raise DataError(
+            f"{sketches.folder} has no {split} drawings of role {role}; run the sketch stage (dvc repro sketch)"
+        )
+    drawn = load_images(sketches, rows, size)
+    shown = [a_photo[item] for item in drawn.item_ids]
+    return ImageSet(
+        images=torch.cat([photos.images, drawn.images]),
+        items=np.concatenate([photos.items, photos.items[shown]]),
+        categories=np.concatenate([photos.categories, photos.categories[shown]]),
+        domains=np.concatenate([photos.domains, drawn.domains]),
+        image_ids=np.concatenate([photos.image_ids, drawn.image_ids]),
+        item_ids=np.concatenate([photos.item_ids, drawn.item_ids]),
+        attributes=np.concatenate([photos.attributes, drawn.attributes]),
+    )
+
+
+class Joint(TripletTraining):
+    def __init__(self, shared: TrainEmbedder, method: JointParams, data: RetrievalData) -> None:
+        super().__init__(shared, method, data)
+        self._views = method.drawing_views
+        self._grey = method.grey
+        self._within_domain = method.negatives_from == "positive_domain"
+        self._drawn = torch.from_numpy((data.train.domains == "sketch").astype(np.bool_))
+
+    def views(self, batch: Batch) -> Tensor:
+        """Photos as siamese sees them, some without their colours; drawings as `drawing_views` has it."""
+        photos = self.view(batch["images"])
+        photos = by_chance(photos, luma(photos).expand_as(photos), self._grey)
+        drawings = drawing_views(to_float(batch["images"]), self._views)
+        drawn = self._drawn[batch["rows"].cpu()].to(photos.device)
+        return self.laid_out(torch.where(drawn.view(-1, 1, 1, 1), drawings, photos))
+
+    def allowed_negatives(self, anchors: Tensor, others: Tensor, batch: Batch) -> Tensor:
+        other_item = super().allowed_negatives(anchors, others, batch)
+        if not self._within_domain:
+            return other_item
+        shop = batch["shop"]
+        return other_item & (shop[others, None] == shop)
+
+    def decisive(self, scores: dict[str, float]) -> float:
+        """The mean of the photos' score and the drawings'."""
+        drawings = scores[f"sketch_to_shop/{average_name(self.data)}"]
+        return (super().decisive(scores) + drawings) / 2

@@ -1,0 +1,167 @@
+"""Convolutional backbones: images in, feature maps out.
+
+All nets take float images of shape (B, 3, S, S) in [0, 1]; the ImageNet mean and standard deviation are applied inside, so
+that an exported graph carries its own preprocessing.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from pathlib import Path
+
+import torch
+import torchvision
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from croquis.params.training_blocks import Backbone as BackboneParams
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+class BackboneError(ValueError):
+    """A backbone's weights cannot be used."""
+
+
+class Backbone(nn.Module):
+    """A feature extractor with its own normalisation.
+
+    Attributes:
+        channels: number of channels of the feature map.
+        compute_dtype: computes in this dtype where it is set, whatever stands around it; the map is float32 either way.
+    """
+
+    mean: Tensor
+    std: Tensor
+    compute_dtype: torch.dtype | None = None
+
+    def __init__(self, features: nn.Module, channels: int, freeze_bn: bool) -> None:
+        super().__init__()
+        self.features = features
+        self.channels = channels
+        self._freeze_bn = freeze_bn
+        self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(IMAGENET_STD).view(1, 3, 1, 1), persistent=False)
+        self.train()  # Lightning does not call it before it trains
+
+    def normalise(self, images: Tensor) -> Tensor:
+        """By the mean and standard deviation of ImageNet."""
+        return (images - self.mean) / self.std
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(B, 3, S, S) in [0, 1] -> (B, channels, h, w)."""
+        normalised = self.normalise(images)
+        if self.compute_dtype is None:
+            features: Tensor = self.features(normalised)
+            return features
+        with torch.autocast(images.device.type, dtype=self.compute_dtype):
+            wide: Tensor = self.features(normalised).float()
+            return wide
+
+    def freeze(self) -> None:
+        """From now on nothing of it changes in training: neither weights nor the statistics of batch norms."""
+        self.requires_grad_(False)
+        self._freeze_bn = True
+        self.train(self.training)
+
+    def train(self, mode: bool = True) -> Backbone:
+        """As `nn.Module.train`; frozen batch norms keep their running statistics."""
+        super().train(mode)
+        if self._freeze_bn:
+            for module in self.modules():
+                if isinstance(module, nn.BatchNorm2d):
+                    module.eval()
+        return self
+
+
+class ResidualBlock(nn.Module):
+    """Two 3x3 convolutions with a shortcut (He et al. 2016, basic block)."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(outputs)
+        self.conv2 = nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False)
+        self.bn2 = nn.BatchNorm2d(outputs)
+        same = stride == 1 and inputs == outputs
+        self.shortcut = nn.Identity() if same else _projection(inputs, outputs, stride)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = torch.relu(self.bn1(self.conv1(x)))
+        y = self.bn2(self.conv2(y))
+        return torch.relu(y + self.shortcut(x))
+
+
+class WithoutLight(nn.Module):
+    """(B, 3, S, S) -> (B, 6, S, S): the image, and beside it the image with each channel at mean 0 and deviation 1.
+
+    The second copy is the same under any white balance and exposure, the first keeps the true colours.
+    """
+
+    def forward(self, images: Tensor) -> Tensor:
+        return torch.cat([images, F.instance_norm(images, eps=1e-3)], dim=1)
+
+
+def _projection(inputs: int, outputs: int, stride: int) -> nn.Module:
+    return nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))
+
+
+def _small(width: int) -> nn.Module:
+    """A residual net for the CPU: stem of stride 2, four stages of one block, widths w, 2w, 4w, 8w, total stride 16."""
+    stem = nn.Sequential(WithoutLight(), nn.Conv2d(6, width, 5, 2, 2, bias=False), nn.BatchNorm2d(width), nn.ReLU())
+    stages = [ResidualBlock(width, width, 2)]
+    stages += [ResidualBlock(width * 2**i, width * 2 ** (i + 1), 2 if i < 2 else 1) for i in range(3)]
+    return nn.Sequential(stem, *stages)
+
+
+CHANNELS = {
+    "resnet18": 512,
+    "resnet50": 2048,
+    "mobilenet_v2": 1280,
+    "mobilenet_v3_small": 576,
+    "squeezenet1_1": 512,
+    "vgg16": 512,
+}
+
+
+def build_backbone(params: BackboneParams) -> Backbone:
+    """The net that `params` name, with the weights that they name.
+
+    Raises:
+        BackboneError: when weights are asked for that cannot be loaded, naming the file and the keys.
+    """
+    if params.name == "small":
+        features, channels = _small(params.width), params.width * 8
+        if params.weights != "none":
+            _load(features, Path(params.weights), head=())
+    else:
+        features, channels = _torchvision_features(params), CHANNELS[params.name]
+    backbone = Backbone(features, channels, params.freeze_bn)
+    return backbone.to(memory_format=torch.channels_last) if params.channels_last else backbone
+
+
+def _torchvision_features(params: BackboneParams) -> nn.Module:
+    weights = "DEFAULT" if params.weights == "imagenet" else None
+    net = torchvision.models.get_model(params.name, weights=weights)
+    if params.weights not in ("none", "imagenet"):
+        _load(net, Path(params.weights), head=("fc.", "classifier."))
+    if hasattr(net, "features"):
+        features: nn.Module = net.features
+        return features
+    return nn.Sequential(OrderedDict(list(net.named_children())[:-2]))  # a ResNet without its pooling and classifier
+
+
+def _load(net: nn.Module, path: Path, head: tuple[str, ...]) -> None:
+    """Loads a state dict; only keys of the classifier head, which is cut off anyway, may differ."""
+    if not path.is_file():
+        raise BackboneError(
+            f"backbone.weights: {path} does not exist; use `none`, `imagenet` or the path of a state dict"
+        )
+    state = torch.load(path, map_location="cpu", weights_only=True)
+    missing, unexpected = net.load_state_dict(state, strict=False)
+    wrong = [key for key in [*missing, *unexpected] if not key.startswith(head or "\0")]
+    if wrong:
+        raise BackboneError(
+            f"backbone.weights: {path} does not fit {type(net).__name__}; keys that differ: {wrong[:5]}"
+        )

@@ -1,0 +1,188 @@
+"""Training of pix2pix on (sketch, photo) pairs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, cast
+
+import numpy as np
+import numpy.typing as npt
+import pytorch_lightning as pl
+import torch
+from PIL import Image
+from pytorch_lightning.core.optimizer import LightningOptimizer
+from torch import Tensor
+from torch.nn import functional as F
+from torch.utils.data import DataLoader, Dataset
+from torchmetrics.functional.image import structural_similarity_index_measure
+
+from croquis.catalog.drawings import crop_to_ink, photo_of
+from croquis.catalog.images import Uint8Image, decode_image, prepare_image
+from croquis.catalog.table import Catalog
+from croquis.figures.training_sheet import grid
+from croquis.params.training_blocks import TrainGan
+from lightning_modules.data.retrieval_data import Batch, batches, load_images, to_float
+from lightning_modules.data.samplers import ShuffledBatches
+from lightning_modules.nets.perceptual import perceptual_net
+from lightning_modules.nets.pix2pix import build_networks
+from lightning_modules.training.distributed import is_spread
+
+MONITOR = "val/l1"
+SHEET_ROWS = 8
+
+
+class PairError(ValueError):
+    """The sketches do not pair with the photos of the catalogue."""
+
+
+class Pairs(Dataset[Batch]):
+    """Sketches and the photos that they show, uint8, (N, 3, S, S) each."""
+
+    def __init__(self, sketches: Tensor, photos: Tensor) -> None:
+        self.sketches, self.photos = sketches, photos
+
+    def __len__(self) -> int:
+        return len(self.sketches)
+
+    def __getitems__(self, rows: list[int]) -> Batch:
+        index = torch.as_tensor(rows)
+        return {"images": self.photos[index], "sketches": self.sketches[index]}
+
+    def photo_pictures(self) -> list[Uint8Image]:
+        """Each photo once, however many sketches it has."""
+        different = {photo.numpy().tobytes(): photo for photo in self.photos}
+        return [photo.permute(1, 2, 0).numpy() for photo in different.values()]
+
+    def sketch_batches(self, size: int = 32) -> Iterator[npt.NDArray[np.float32]]:
+        """All sketches as a generator takes them, float32 (B, 3, S, S) in [0, 1]."""
+        for start in range(0, len(self), size):
+            yield to_float(self.sketches[start : start + size]).numpy()
+
+
+class PairData(pl.LightningDataModule):
+    """Pairs of the train split, and of the val split for the choice of the epoch."""
+
+    def __init__(self, train: Pairs, val: Pairs, batch_size: int, seed: int) -> None:
+        super().__init__()
+        self.train, self.val = train, val
+        self._batch_size = batch_size
+        self._sampler = ShuffledBatches(len(train), batch_size, seed)
+
+    def train_dataloader(self) -> DataLoader[Batch]:
+        return batches(self.train, self._sampler)
+
+    def val_dataloader(self) -> DataLoader[Batch]:
+        return batches(self.val, self._batch_size)
+
+
+def load_pairs(sketches: Catalog, catalog: Catalog, split: str, size: int) -> Pairs:
+    """The sketches of one split whose id names a photo of the catalogue, with that photo; both inside their boxes.
+
+    Raises:
+        PairError: when there are none, or a sketch names a photo that the catalogue lacks or that is of another split.
+    """
+    rows = sketches.select(split=split)
+    ids = sketches.column("image_id")[rows]
+    chosen = np.asarray([i for i, name in enumerate(ids) if photo_of(name)], dtype=np.int64)
+    if not len(chosen):
+        raise PairError(f"{sketches.folder} has no {split} sketches of photos; run the sketch stage")
+    row_of = {name: row for row, name in enumerate(catalog.column("image_id"))}
+    photo_ids = [photo_of(name) for name in ids[chosen]]
+    missing = [name for name in photo_ids if name not in row_of]
+    if missing:
+        raise PairError(f"{catalog.folder} lacks the photos {missing[:3]} that sketches were made of; run `dvc repro`")
+    photo_rows = np.asarray([row_of[name] for name in photo_ids], dtype=np.int64)
+    wrong = catalog.column("split")[photo_rows] != split
+    if wrong.any():
+        raise PairError(
+            f"sketches of the split {split} show photos of another split: {np.asarray(photo_ids)[wrong][:3]}"
+        )
+    drawn = [prepare_image(crop_to_ink(decode_image(data)), size) for data in sketches.images(rows[chosen])]
+    return Pairs(
+        torch.from_numpy(np.stack(drawn)).permute(0, 3, 1, 2).contiguous(),
+        load_images(catalog, photo_rows, size).images,
+    )
+
+
+def scale(images: Tensor) -> Tensor:
+    """uint8 -> float in [-1, 1]."""
+    return images.float().div_(127.5).sub_(1)
+
+
+def ssim(made: Tensor, photos: Tensor) -> Tensor:
+    """Structural similarity (Wang et al. 2004) of images in [-1, 1], at most 1, mean over the batch."""
+    return cast(Tensor, structural_similarity_index_measure(made, photos, data_range=(-1.0, 1.0)))
+
+
+class SketchGan(pl.LightningModule):
+    """Alternates one step of the discriminator and one of the generator (manual optimisation, two Adam optimisers)."""
+
+    def __init__(self, params: TrainGan, data: PairData) -> None:
+        super().__init__()
+        self.automatic_optimization = False
+        self.generator, self.discriminator = build_networks(params)
+        self._frozen = (
+            perceptual_net(params.perceptual_net, params.perceptual_weights, "train_gan")
+            if params.perceptual_weight
+            else None
+        )
+        self._params = params
+        self._data = data
+
+    def training_step(self, batch: Batch, batch_idx: int) -> None:
+        sketches, photos = scale(batch["sketches"]), scale(batch["images"])
+        if torch.rand(()) < 0.5:
+            sketches, photos = sketches.flip(3), photos.flip(3)
+        for_generator, for_discriminator = cast(list[LightningOptimizer], self.optimizers())
+        made = self.generator(sketches)
+        real_loss = self._judge(sketches, photos, real=True)
+        made_loss = self._judge(sketches, made.detach(), real=False)
+        self._step(for_discriminator, (real_loss + made_loss) / 2)
+        self.toggle_optimizer(for_generator)  # spares the discriminator's gradients
+        fooled = self._judge(sketches, made, real=True)
+        own = self._params
+        terms = {"adversarial": (own.adversarial_weight, fooled), "l1": (own.l1_weight, F.l1_loss(made, photos))}
+        if self._frozen is not None:
+            terms["perceptual"] = (own.perceptual_weight, self._frozen((photos + 1) / 2, (made + 1) / 2))
+        loss = torch.stack([weight * term for weight, term in terms.values()]).sum()
+        self._step(for_generator, loss)
+        self.untoggle_optimizer(for_generator)
+        figures = {"discriminator_real": real_loss, "discriminator_made": made_loss, "loss": loss}
+        for name, value in (figures | {name: term for name, (_, term) in terms.items()}).items():
+            self.log(
+                f"train/{name}", value, on_step=False, on_epoch=True, batch_size=len(photos), sync_dist=is_spread()
+            )
+
+    def _judge(self, sketches: Tensor, photos: Tensor, real: bool) -> Tensor:
+        logits = self.discriminator(torch.cat([sketches, photos], dim=1))
+        return F.binary_cross_entropy_with_logits(logits, torch.full_like(logits, float(real)))
+
+    def _step(self, optimiser: Any, loss: Tensor) -> None:
+        optimiser.zero_grad()
+        self.manual_backward(loss)
+        optimiser.step()
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        sketches, photos = scale(batch["sketches"]), scale(batch["images"])
+        made = self.generator(sketches)
+        self.log(MONITOR, F.l1_loss(made, photos), batch_size=len(photos), prog_bar=True)
+        self.log("val/ssim", ssim(made, photos), batch_size=len(photos))
+
+    def configure_optimizers(self) -> Any:
+        betas = (self._params.beta1, 0.999)
+        rate = self._params.learning_rate
+        nets = (self.generator, self.discriminator)
+        return [torch.optim.Adam(net.parameters(), lr=rate, betas=betas) for net in nets], []
+
+    def draw(self) -> Image.Image:
+        """Sketch, generated photo and true photo of a few val pairs; one pair per row."""
+        val = self._data.val
+        chosen = torch.linspace(0, len(val) - 1, min(SHEET_ROWS, len(val))).long()
+        sketches, photos = val.sketches[chosen], val.photos[chosen]
+        training = self.generator.training
+        self.generator.eval()
+        with torch.no_grad():
+            made = (self.generator(scale(sketches.to(self.device))).cpu() + 1) * 127.5
+        self.generator.train(training)
+        columns = [part.permute(0, 2, 3, 1).numpy() for part in (sketches, made.round().to(torch.uint8), photos)]
+        return grid(list(zip(*columns, strict=True)), labels=["sketch", "generated", "photo"])

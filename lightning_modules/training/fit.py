@@ -1,0 +1,184 @@
+"""One way to train: deterministic, resumable after a kill, early-stopped on a val figure, best weights kept."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import sys
+import warnings
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import pytorch_lightning as pl
+import torch
+import torch.distributed as dist
+from PIL import Image
+from pytorch_lightning.callbacks import ModelCheckpoint
+from pytorch_lightning.loggers import MLFlowLogger
+from pytorch_lightning.strategies import DDPStrategy
+
+from croquis.params.loader import Base
+from lightning_modules.training.callbacks import (
+    CollapseWarning,
+    ContactSheets,
+    EpochAxis,
+    History,
+    RecordHistory,
+    ResumableEarlyStopping,
+    Throughput,
+    progress,
+)
+from lightning_modules.training.distributed import is_spread
+from lightning_modules.training.numerics import SeedEveryBatch, resolve_precision
+
+RESUME = "resume"
+SHEETS = "contact_sheets"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How a module is fitted.
+
+    Attributes:
+        name: shown in progress lines.
+        epochs: largest number of epochs.
+        patience: validations without a better `monitor` before training stops.
+        monitor: the val figure that picks the best epoch.
+        mode: whether `monitor` is to be large or small.
+        validate_every: epochs between validations.
+        accumulate: batches per optimiser step.
+        sheets_every: epochs between contact sheets.
+        draw: makes a contact sheet from the module's present state; None for none.
+    """
+
+    name: str
+    epochs: int
+    patience: int
+    monitor: str
+    mode: Literal["min", "max"]
+    validate_every: int = 1
+    accumulate: int = 1
+    sheets_every: int = 1
+    draw: Callable[[], Image.Image] | None = None
+
+
+def fit(
+    module: pl.LightningModule,
+    data: pl.LightningDataModule,
+    plan: Plan,
+    base: Base,
+    scratch: Path,
+    logger: Mapping[str, Any] | None = None,
+) -> History:
+    """Trains `module`, resuming from `scratch` where an earlier try was killed, and leaves its best weights in it.
+
+    Args:
+        scratch: folder of this training's checkpoints; contact sheets are left in `scratch/contact_sheets`.
+        logger: arguments of Lightning's MLFlowLogger; None to log nowhere.
+
+    Returns:
+        Every logged figure by name as [epoch, value] pairs.
+    """
+    _hush()
+    history, best = RecordHistory(), _best_checkpoint(plan, scratch)
+    trainer = pl.Trainer(
+        max_epochs=plan.epochs,
+        accelerator=base.accelerator,
+        precision=resolve_precision(base.precision, base.accelerator, module),
+        accumulate_grad_batches=plan.accumulate,
+        check_val_every_n_epoch=plan.validate_every,
+        num_sanity_val_steps=0,
+        deterministic="warn",
+        callbacks=[
+            SeedEveryBatch(base.seed),
+            EpochAxis(),
+            history,
+            *_monitoring(plan, scratch),
+            best,
+            _resume_checkpoint(scratch),
+        ],
+        logger=MLFlowLogger(**logger) if logger else False,
+        enable_model_summary=False,
+        enable_progress_bar=sys.stderr.isatty(),
+        log_every_n_steps=1,
+        default_root_dir=str(scratch),
+        **_processes(),
+    )
+    last = scratch / f"{RESUME}.ckpt"
+    trainer.fit(module, datamodule=data, ckpt_path=str(last) if last.is_file() else None, weights_only=True)
+    if best.best_model_path:
+        state = torch.load(best.best_model_path, map_location="cpu", weights_only=True)["state_dict"]
+        module.load_state_dict(state)
+    if is_spread():
+        dist.barrier()  # the first process deletes the checkpoints once it has what it needs
+    return history.history
+
+
+def _processes() -> dict[str, Any]:
+    """The Trainer's arguments for the processes that `torchrun` started together; one process without it.
+
+    Our samplers cut each global batch into the ranks' parts themselves, so Lightning must not wrap them. Every rank scores
+    the whole of val, so that all agree on when to stop.
+    """
+    world = int(os.environ.get("WORLD_SIZE", "1"))
+    if world == 1:
+        return {"devices": 1}
+    local = int(os.environ.get("LOCAL_WORLD_SIZE", world))
+    # A GAN's step reaches the parameters of one of its two nets only.
+    strategy = DDPStrategy(find_unused_parameters=True)
+    return {"devices": local, "num_nodes": world // local, "strategy": strategy, "use_distributed_sampler": False}
+
+
+class Recorder(Protocol):
+    """Where the curves and pictures of a training go; a stage's run is one."""
+
+    artifacts: Path
+
+    def history(self, name: str, points: Iterable[tuple[int, float]]) -> None: ...
+
+    def logger_arguments(self) -> dict[str, Any] | None: ...
+
+
+def fit_and_record(
+    module: pl.LightningModule, data: pl.LightningDataModule, plan: Plan, base: Base, scratch: Path, run: Recorder
+) -> None:
+    """`fit`, with the curves and contact sheets handed to `run`."""
+    for name, points in fit(module, data, plan, base, scratch, run.logger_arguments()).items():
+        run.history(name, [(int(step), value) for step, value in points])
+    if (scratch / SHEETS).is_dir():
+        shutil.copytree(scratch / SHEETS, run.artifacts / SHEETS, dirs_exist_ok=True)
+
+
+def _monitoring(plan: Plan, scratch: Path) -> list[pl.Callback]:
+    throughput = Throughput()
+    callbacks: list[pl.Callback] = [throughput, progress(plan.name, throughput), CollapseWarning(plan.name)]
+    callbacks.append(
+        ResumableEarlyStopping(plan.monitor, patience=plan.patience, mode=plan.mode, check_on_train_epoch_end=False)
+    )
+    if plan.draw is not None:
+        callbacks.append(ContactSheets(scratch / SHEETS, plan.sheets_every, plan.draw))
+    return callbacks
+
+
+def _best_checkpoint(plan: Plan, scratch: Path) -> ModelCheckpoint:
+    return ModelCheckpoint(
+        scratch, filename="best", monitor=plan.monitor, mode=plan.mode, save_weights_only=True,
+        save_on_train_epoch_end=False, enable_version_counter=False,
+    )  # fmt: skip
+
+
+def _resume_checkpoint(scratch: Path) -> ModelCheckpoint:
+    """Everything that a resumed training needs, overwritten after each epoch."""
+    return ModelCheckpoint(scratch, filename=RESUME, save_on_train_epoch_end=True, enable_version_counter=False)
+
+
+def _hush() -> None:
+    """Lightning's tips and hints say nothing about this project; its errors still come through."""
+    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+    warnings.filterwarnings("ignore", message=".*`isinstance\\(treespec, LeafSpec\\)`.*")
+    warnings.filterwarnings("ignore", message=".*exists and is not empty.*")
+    warnings.filterwarnings("ignore", message=".*in eval mode at the start of training.*")  # frozen parts are

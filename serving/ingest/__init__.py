@@ -1,1 +1,0 @@
-"""Product events from a stream into a store: `python -m serving.ingest`; `python -m serving.ingest.feed` sends them."""
