@@ -18,7 +18,7 @@ from croquis.tracking.stage_run import stage_run
 RAW = Path("data/raw")
 
 
-class Tally:
+class IngestCounts:
     """Counts rows as they pass by, so that no row has to be kept."""
 
     def __init__(self) -> None:
@@ -44,13 +44,13 @@ class Tally:
         return total | {f"images/{'/'.join(cell)}": count for cell, count in sorted(self.cells.items())} | galleries
 
 
-def ingest(params: Params, root: Path) -> Tally:
+def ingest(params: Params, root: Path) -> IngestCounts:
     """Streams the source into `data/raw/` below `root`; no more than one shard of images is in memory.
 
     Raises:
         croquis.sources.errors.SourceError: when the source's files cannot be used; an older `data/raw/` is left as it was.
     """
-    tally = Tally()
+    tally = IngestCounts()
     rows = source_rows(params.ingest, params.base.seed)
     with CatalogWriter(root / RAW, params.ingest.shard_rows) as writer:
         writer.write_all(
@@ -73,7 +73,7 @@ def main(root: Path = Path()) -> None:
     print(summary(source, tally), f"  {speed:.0f} images/s", sep="\n")
 
 
-def summary(source: str, tally: Tally) -> str:
+def summary(source: str, tally: IngestCounts) -> str:
     lines = [f"{source}: {tally.cells.total()} images, {len(tally.items)} items, {len(tally.categories)} categories"]
     for (split, domain, role), count in sorted(tally.cells.items()):
         lines.append(f"  {split:<6}{domain:<10}{role:<9}{count:>8}")

@@ -26,7 +26,7 @@ from croquis.registry.leaderboard import REPORTED, closing_words
 from croquis.registry.lineage import version_tags
 from croquis.registry.model_card import publish_card
 from croquis.registry.promotion import challenge, first_champion
-from croquis.registry.registry import Registry, Version
+from croquis.registry.registry import RegisteredVersion, Registry
 from croquis.registry.verdict import Scores
 from croquis.tracking.environment import quiet
 from croquis.tracking.pipeline_run import PipelineRun, describe, result_key
@@ -115,7 +115,7 @@ def begin_result(store: Store, choice: Choice, params: Params, root: Path) -> Pi
     return PipelineRun(store, result_key(root, choice.ranking, values), version_tags(store, root), values)
 
 
-def register_version(registry: Registry, choice: Choice, run_id: str, root: Path) -> Version:
+def register_version(registry: Registry, choice: Choice, run_id: str, root: Path) -> RegisteredVersion:
     """The version that holds the chosen bundle; made, with its lineage, unless it exists."""
     from croquis.serving.mlflow_model.packaging import log_retriever
 
@@ -124,7 +124,7 @@ def register_version(registry: Registry, choice: Choice, run_id: str, root: Path
     return registry.register(bundle.hash, bundle.manifest.method, tags, lambda: log_retriever(bundle, run_id, root))
 
 
-def act(registry: Registry, version: Version, judgement: Judgement) -> str:
+def act(registry: Registry, version: RegisteredVersion, judgement: Judgement) -> str:
     """Sets aliases and the verdict's tags; returns what became of the candidate."""
     if judgement.champion is not None and judgement.champion.number == version.number:
         return AGAIN
@@ -160,7 +160,7 @@ def finish_result(
     result: PipelineRun,
     registry: Registry,
     choice: Choice,
-    version: Version,
+    version: RegisteredVersion,
     judgement: Judgement,
     outcome: str,
     root: Path,

@@ -15,8 +15,8 @@ from croquis.tracking.stage_run import StageRun, stage_run
 from lightning_modules.training import processes
 
 if TYPE_CHECKING:
-    from lightning_modules.attributes.classifier_module import AttributeClassifier, ClassifierData
-    from lightning_modules.training.fit import Plan
+    from lightning_modules.attributes.classifier_module import AttributeClassifierModule, ClassifierData
+    from lightning_modules.training.fit import FitPlan
 
 FOLDER = Path("models/attributes")
 
@@ -53,21 +53,21 @@ def train(params: Params, root: Path, target: Path, run: StageRun) -> None:
         export(module, data, params.base.image_size, target, run)
 
 
-def build(params: Params, root: Path) -> tuple[AttributeClassifier, ClassifierData]:
-    from lightning_modules.attributes.classifier_module import AttributeClassifier
+def build(params: Params, root: Path) -> tuple[AttributeClassifierModule, ClassifierData]:
+    from lightning_modules.attributes.classifier_module import AttributeClassifierModule
     from lightning_modules.training.numerics import prepare_torch
 
     prepare_torch(params.base.seed, params.base.threads)
     data = load_data(params, Catalog.open(root / "data/catalog"))
-    return AttributeClassifier(params.train_classifier, data), data
+    return AttributeClassifierModule(params.train_classifier, data), data
 
 
-def plan(params: Params) -> Plan:
+def plan(params: Params) -> FitPlan:
     from lightning_modules.attributes.classifier_module import MONITOR
-    from lightning_modules.training.fit import Plan
+    from lightning_modules.training.fit import FitPlan
 
     own = params.train_classifier.fit
-    return Plan("attributes", own.epochs, own.patience, MONITOR, "max", own.validate_every)
+    return FitPlan("attributes", own.epochs, own.patience, MONITOR, "max", own.validate_every)
 
 
 def load_data(params: Params, catalog: Catalog) -> ClassifierData:
@@ -98,7 +98,7 @@ def load_data(params: Params, catalog: Catalog) -> ClassifierData:
     return ClassifierData(train, val, labels, layout, own.batch_size, params.base.seed)
 
 
-def export(module: AttributeClassifier, data: ClassifierData, size: int, target: Path, run: StageRun) -> None:
+def export(module: AttributeClassifierModule, data: ClassifierData, size: int, target: Path, run: StageRun) -> None:
     """Calibrates on val and writes graph and description; the figures are those of photos whose item was held out."""
     import torch
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from lightning_modules.bases.retrieval_module import RetrievalModule
     from lightning_modules.data.retrieval_data import RetrievalData
     from lightning_modules.nets.retrieval_net import RetrievalNet
-    from lightning_modules.training.fit import Plan, Recorder
+    from lightning_modules.training.fit import FitPlan, MetricRecorder
 
 
 def main(method: str, root: Path = Path()) -> None:
@@ -105,21 +105,21 @@ def load_data(params: Params, root: Path, source: ModuleType) -> RetrievalData:
     return data
 
 
-def fit_module(module: RetrievalModule, params: Params, method: str, scratch: Path, run: Recorder) -> None:
+def fit_module(module: RetrievalModule, params: Params, method: str, scratch: Path, run: MetricRecorder) -> None:
     from lightning_modules.training.fit import fit_and_record
 
     fit_and_record(module, module.data, prepare(module, params, method), params.base, scratch, run)
 
 
-def prepare(module: RetrievalModule, params: Params, method: str) -> Plan:
+def prepare(module: RetrievalModule, params: Params, method: str) -> FitPlan:
     """Puts the method's images in its order, and says how it is to be fitted."""
     from lightning_modules.bases.retrieval_module import MONITOR
-    from lightning_modules.training.fit import Plan
+    from lightning_modules.training.fit import FitPlan
     from lightning_modules.training.result_sheet import draw_results
 
     own = getattr(params, method)
     module.data.use_sampler(module.sampler(params.base.seed))
-    return Plan(
+    return FitPlan(
         name=method,
         epochs=own.fit.epochs,
         patience=own.fit.patience,

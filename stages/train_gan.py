@@ -13,7 +13,7 @@ from lightning_modules.training import processes
 
 if TYPE_CHECKING:
     from lightning_modules.sketch_gan.gan_module import PairData, SketchGan
-    from lightning_modules.training.fit import Plan
+    from lightning_modules.training.fit import FitPlan
 
 FOLDER, CLASSIFIER = Path("models/sketch_gan"), Path("models/attributes")
 
@@ -60,12 +60,12 @@ def build(params: Params, root: Path) -> tuple[SketchGan, PairData]:
     return SketchGan(own, data), data
 
 
-def plan(params: Params, module: SketchGan) -> Plan:
+def plan(params: Params, module: SketchGan) -> FitPlan:
     from lightning_modules.sketch_gan.gan_module import MONITOR
-    from lightning_modules.training.fit import Plan
+    from lightning_modules.training.fit import FitPlan
 
     own = params.train_gan
-    return Plan(
+    return FitPlan(
         name="sketch_gan",
         epochs=own.epochs,
         patience=own.patience,

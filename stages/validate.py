@@ -16,7 +16,7 @@ from croquis.evaluation.protocol import PROTOCOLS
 from croquis.files import write_json
 from croquis.params import load_params
 from croquis.tracking.stage_run import stage_run
-from croquis.validation.examination import Verdict, examine
+from croquis.validation.examination import Examination, examine
 from croquis.validation.measure import Measured, measure
 from croquis.validation.phash import to_hex
 from croquis.validation.quarantine import DATA_DOCS, check_complete, check_failures, check_share, count_reasons
@@ -32,7 +32,7 @@ def measure_all(catalog: Catalog, max_megapixels: float) -> list[Measured]:
     return [measure(data, max_megapixels) for data in images]
 
 
-def write_part(catalog: Catalog, verdict: Verdict, rows: Sequence[int], writer: CatalogWriter) -> int:
+def write_part(catalog: Catalog, verdict: Examination, rows: Sequence[int], writer: CatalogWriter) -> int:
     """Streams `rows` with what was measured, and the reason where there is one; returns how many were written."""
     with writer:
         for number, row in zip(rows, catalog.rows(rows), strict=True):
@@ -70,7 +70,7 @@ def main(root: Path = Path()) -> None:
     print(summary(verdict, speed))
 
 
-def summary(verdict: Verdict, images_per_second: float) -> str:
+def summary(verdict: Examination, images_per_second: float) -> str:
     """Counts, reasons, and what is flagged but tolerated."""
     counts = (
         f"{len(verdict.accepted)} of {len(verdict.measured)} images accepted, {len(verdict.rejected)} in quarantine"

@@ -26,7 +26,7 @@ SHARES = {"cifar10_a": (1, 5, 54), "cifar10_c": (1, 5, 0)}
 
 
 @dataclass(frozen=True)
-class Part:
+class PickPart:
     """Images of one class for one purpose; `source` is the zip's own split that they come from, None for both."""
 
     split: str
@@ -35,7 +35,7 @@ class Part:
     count: int
 
 
-def parts(protocol: str, scale: float) -> list[Part]:
+def parts(protocol: str, scale: float) -> list[PickPart]:
     """Images per class. The pick holds 200 test and 2,000 train images of each; `scale` 1 uses all that fit.
 
     Raises:
@@ -47,16 +47,16 @@ def parts(protocol: str, scale: float) -> list[Part]:
     queries, labelled, database = (unit * share for share in SHARES[protocol])
     if protocol == "cifar10_a":
         return [
-            Part("test", "query", "test", queries),
-            Part("train", "train", "train", labelled),
-            Part("test", "gallery", None, database),
-            Part("val", "query", None, queries),
-            Part("val", "gallery", None, round(126 * scale)),
+            PickPart("test", "query", "test", queries),
+            PickPart("train", "train", "train", labelled),
+            PickPart("test", "gallery", None, database),
+            PickPart("val", "query", None, queries),
+            PickPart("val", "gallery", None, round(126 * scale)),
         ]
     return [
-        Part("test", "query", "test", queries),
-        Part("train", "train", "train", labelled),
-        Part("val", "query", "train", round(100 * scale)),
+        PickPart("test", "query", "test", queries),
+        PickPart("train", "train", "train", labelled),
+        PickPart("val", "query", "train", round(100 * scale)),
     ]
 
 
@@ -74,7 +74,7 @@ def write_catalogue(shared: Path, folder: Path, protocol: str, scale: float) -> 
             writer.write(row_of(name, part, pictures.read(name)))
 
 
-def assign(names: list[str], wanted: list[Part]) -> Iterator[tuple[str, Part]]:
+def assign(names: list[str], wanted: list[PickPart]) -> Iterator[tuple[str, PickPart]]:
     """Deals the pictures of each class out to the parts, in the order of a hash of their names."""
     of_class: dict[str, list[str]] = defaultdict(list)
     for _, name in sorted(zip(label_blind_keys(names).tolist(), names, strict=True)):
@@ -94,6 +94,6 @@ def class_of(name: str) -> str:
     return name.split("/")[1]
 
 
-def row_of(name: str, part: Part, image: bytes) -> Values:
+def row_of(name: str, part: PickPart, image: bytes) -> Values:
     labels = {"image_id": name, "item_id": name, "category": class_of(name), "attributes": []}
     return {**labels, "domain": "shop", "split": part.split, "role": part.role, "image": image}

@@ -13,8 +13,8 @@ import torch
 from benchmarks.codes.baselines import fit_baseline
 from croquis.catalog.table import Catalog, Rows
 from croquis.evaluation.metrics import named_average_precision
-from croquis.evaluation.protocol import PAIRS, Gallery, Protocol, Queries, open_gallery, open_queries
-from croquis.evaluation.ranked_answers import Judge, Search, queries_at_a_time, ranked_lists
+from croquis.evaluation.protocol import PAIRS, JudgedGallery, Protocol, Queries, open_gallery, open_queries
+from croquis.evaluation.ranked_answers import RelevanceJudge, Search, queries_at_a_time, ranked_lists
 from croquis.index.build import build_index
 from croquis.index.exact import normalise
 from croquis.index.ranking import RankedLists, relevance_of
@@ -41,7 +41,7 @@ class Features:
         names: the average precisions to report.
     """
 
-    gallery: Gallery
+    gallery: JudgedGallery
     queries: Queries
     database: Vectors
     asked: Vectors
@@ -117,7 +117,7 @@ def component_figures(features: Features) -> dict[str, dict[str, float]]:
     return found
 
 
-def search_of(index: VectorIndex, gallery: Gallery) -> Search:
+def search_of(index: VectorIndex, gallery: JudgedGallery) -> Search:
     def search(vectors: Vectors, depth: int) -> RankedLists:
         scores, rows = index.search(vectors, depth, tiebreak=gallery.keys)
         return RankedLists(rows, scores)
@@ -127,7 +127,7 @@ def search_of(index: VectorIndex, gallery: Gallery) -> Search:
 
 def list_figures(search: Search, asked: Vectors, features: Features) -> dict[str, float]:
     """Means over the queries with an answer, by the rules of `croquis.evaluation.ranked_answers`, for vectors that are there already."""
-    gallery, judge = features.gallery, Judge.of(features.queries, features.gallery)
+    gallery, judge = features.gallery, RelevanceJudge.of(features.queries, features.gallery)
     matched = np.flatnonzero(judge.n_relevant > 0)
     judge, asked = judge.take(matched), asked[matched]
     depth = gallery.protocol.list_depth(max_depth(features.names), len(gallery))

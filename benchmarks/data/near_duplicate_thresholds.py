@@ -31,7 +31,7 @@ from croquis.params import Params
 from croquis.params.loader import parse_params, read_yaml
 from croquis.sources import source_rows
 from croquis.validation.measure import Measured, measure
-from croquis.validation.near_duplicates import Pairs, near_pairs
+from croquis.validation.near_duplicates import CopyPairs, near_pairs
 from croquis.validation.thumbnails import as_thumbnails
 
 SETS = ("attr_products", "inshop_luma")
@@ -49,17 +49,17 @@ class Looked:
     items: npt.NDArray[np.object_]
     found: Sequence[Measured]
 
-    def pairs(self, radius: int, tolerance: float) -> Pairs:
+    def pairs(self, radius: int, tolerance: float) -> CopyPairs:
         """Each pair of photos of different items once."""
         both = search(self.found, radius, tolerance)
         return both.where((both.first < both.second) & (self.items[both.first] != self.items[both.second]))
 
-    def exact(self, pairs: Pairs) -> npt.NDArray[np.bool_]:
+    def exact(self, pairs: CopyPairs) -> npt.NDArray[np.bool_]:
         digests = np.array([found.sha256 for found in self.found], dtype=object)
         return np.asarray(digests[pairs.first] == digests[pairs.second], dtype=np.bool_)
 
 
-def search(found: Sequence[Measured], radius: int, tolerance: float) -> Pairs:
+def search(found: Sequence[Measured], radius: int, tolerance: float) -> CopyPairs:
     codes, mirrored = (np.array([getattr(one, name) for one in found], np.uint64) for name in ("phash", "mirror_phash"))
     return near_pairs(codes, mirrored, as_thumbnails([one.thumbnail or b"" for one in found]), radius, tolerance)
 
@@ -138,7 +138,7 @@ def pictures(params: Params, looked: Looked, rows: npt.NDArray[np.int64]) -> Ite
             yield wanted[row["image_id"]], decode_image(row["image"])
 
 
-def draw_sheet(params: Params, looked: Looked, pairs: Pairs, tolerance: float) -> bytes:
+def draw_sheet(params: Params, looked: Looked, pairs: CopyPairs, tolerance: float) -> bytes:
     shown = dict(pictures(params, looked, np.union1d(pairs.first, pairs.second)))
     lines = -(-len(pairs) // COLUMNS)
     sheet = Image.new("RGB", (COLUMNS * (2 * SIDE + 12), max(1, lines) * (SIDE + 20)), WHITE)
@@ -153,23 +153,23 @@ def draw_sheet(params: Params, looked: Looked, pairs: Pairs, tolerance: float) -
     return png_bytes(sheet)
 
 
-def some(pairs: Pairs, count: int) -> Pairs:
+def some(pairs: CopyPairs, count: int) -> CopyPairs:
     """`count` pairs, evenly spaced."""
     return pairs.where(np.isin(np.arange(len(pairs)), np.linspace(0, len(pairs) - 1, count).astype(int)))
 
 
-def ordered(pairs: Pairs, *keys: npt.NDArray[Any]) -> Pairs:
+def ordered(pairs: CopyPairs, *keys: npt.NDArray[Any]) -> CopyPairs:
     order = np.lexsort(keys[::-1])
-    return Pairs(*(getattr(pairs, name)[order] for name in ("first", "second", "bits", "difference", "mirrored")))
+    return CopyPairs(*(getattr(pairs, name)[order] for name in ("first", "second", "bits", "difference", "mirrored")))
 
 
-def sheets(looked: Looked) -> dict[str, Pairs]:
+def sheets(looked: Looked) -> dict[str, CopyPairs]:
     proposed = looked.pairs(max(RADII), ANY_DIFFERENCE)
     others = proposed.where(~looked.exact(proposed))
     by_bits = ordered(others, others.bits, others.difference)
     parts = [some(by_bits.where(by_bits.bits == bits), 3 * COLUMNS) for bits in np.unique(by_bits.bits)]
     closest = ordered(others, others.difference)
-    return {"bits": Pairs.joined(parts), "closest": closest.where(np.arange(len(closest)) < SHOWN)}
+    return {"bits": CopyPairs.joined(parts), "closest": closest.where(np.arange(len(closest)) < SHOWN)}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

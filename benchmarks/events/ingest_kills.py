@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from benchmarks.events.event_engines import missing, nats_server, running
-from benchmarks.events.ingest_plan import Plan, compare, faultless, plan
+from benchmarks.events.ingest_plan import EventPlan, compare, faultless, plan
 from croquis.events.event_command import main as main_of_ingest
 from croquis.events.nats_stream import NatsStream
 from croquis.events.stream import StreamError, open_stream
@@ -57,7 +57,7 @@ class Campaign:
     redeliver: float
     seed: int
 
-    def run(self, made: Plan, folder: Path, uri: str) -> dict[str, Any]:
+    def run(self, made: EventPlan, folder: Path, uri: str) -> dict[str, Any]:
         """Sends, kills, lets one consumer finish, and compares; returns the figures."""
         moments = random.Random(self.seed + 1)
         restarts = set(moments.sample(range(self.kills), self.restarts))

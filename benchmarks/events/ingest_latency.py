@@ -26,7 +26,7 @@ import numpy as np
 from benchmarks.events.event_engines import milvus_server, missing, nats_server, running
 from benchmarks.events.ingest_kills import send
 from benchmarks.events.ingest_plan import drawn, upsert
-from benchmarks.events.ingest_processes import PATIENCE, Running, Setting, serving
+from benchmarks.events.ingest_processes import PATIENCE, LatencySetting, Running, serving
 from croquis.cli.store_versions import main as versions
 from croquis.events.event import event_body
 from croquis.events.stream import Stream, open_stream
@@ -40,7 +40,7 @@ POLL = 0.005  # seconds between two searches
 WARM = 3  # products that are not counted: the first call of a net or an engine is slow
 
 
-def measure(setting: Setting, store: str, own_ingest: bool, folder: Path) -> dict[str, Any]:
+def measure(setting: LatencySetting, store: str, own_ingest: bool, folder: Path) -> dict[str, Any]:
     """The figures of one kind of store.
 
     Args:
@@ -58,7 +58,7 @@ def measure(setting: Setting, store: str, own_ingest: bool, folder: Path) -> dic
     return figures
 
 
-def latency(setting: Setting, started: Running) -> dict[str, Any]:
+def latency(setting: LatencySetting, started: Running) -> dict[str, Any]:
     """Seconds from before an event is published to after the first search that finds its product."""
     rng, seconds, searches = random.Random(setting.seed), [], []
     stream = open_stream(started.stream)
@@ -91,7 +91,7 @@ def found_after(stream: Stream, client: Client, item_id: str, number: int) -> tu
     raise RuntimeError(f"{item_id} was not found in {PATIENCE} s")
 
 
-def rate(setting: Setting, started: Running) -> dict[str, Any]:
+def rate(setting: LatencySetting, started: Running) -> dict[str, Any]:
     """Events a second from the first one published to the last one committed, one small picture each."""
     bodies = [
         (f"many-{n}", event_body(upsert(f"many-{n}", 1, setting.products + WARM + n))) for n in range(setting.burst)
@@ -128,7 +128,7 @@ def main() -> None:
         if engine in missing():
             sys.exit(f"error: {missing()[engine]}")
     names = ("bundle", "params", "products", "burst", "batch", "seed")
-    setting = Setting(**{name: getattr(options, name) for name in names})
+    setting = LatencySetting(**{name: getattr(options, name) for name in names})
     report: dict[str, Any] = {"machine": {"cpus": os.cpu_count(), "nice": os.nice(0), "load": os.getloadavg()[0]}}
     with tempfile.TemporaryDirectory() as name:
         if "faiss" in wanted:

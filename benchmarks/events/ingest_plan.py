@@ -24,7 +24,7 @@ SEARCHED = 200  # products whose own picture must find them
 
 
 @dataclass
-class Plan:
+class EventPlan:
     """What is sent, and what must become of it.
 
     Attributes:
@@ -38,9 +38,9 @@ class Plan:
     bad: set[bytes] = field(default_factory=set)
 
 
-def plan(events: int, bad: float, disorder: float, seed: int) -> Plan:
+def plan(events: int, bad: float, disorder: float, seed: int) -> EventPlan:
     """Events of `events / VERSIONS` products: upserts with a picture each, one in ten a deletion."""
-    rng, made = random.Random(seed), Plan()
+    rng, made = random.Random(seed), EventPlan()
     versions: Counter[str] = Counter()
     for number in range(events):
         item_id = f"item-{rng.randrange(max(1, events // VERSIONS)):05d}"
@@ -84,7 +84,9 @@ def spoilt(number: int, rng: random.Random) -> bytes:
     return rng.choice(kinds)
 
 
-def compare(made: Plan, store: VectorStore, dead: Sequence[tuple[bytes, str]], retriever: Retriever) -> dict[str, Any]:
+def compare(
+    made: EventPlan, store: VectorStore, dead: Sequence[tuple[bytes, str]], retriever: Retriever
+) -> dict[str, Any]:
     """What is not as it must be; nothing is, when all is well."""
     there: dict[str, list[StoredImage]] = {}
     for images, _ in store.scan():
@@ -105,7 +107,7 @@ def compare(made: Plan, store: VectorStore, dead: Sequence[tuple[bytes, str]], r
     }
 
 
-def not_found(made: Plan, store: VectorStore, retriever: Retriever) -> list[str]:
+def not_found(made: EventPlan, store: VectorStore, retriever: Retriever) -> list[str]:
     """Products whose own picture does not find them first."""
     live = [(name, event.product) for name, event in made.newest.items() if event.product is not None][:SEARCHED]
     vectors = retriever.encode_photos([decode_image(product.pictures[0].data) for _, product in live])

@@ -23,7 +23,7 @@ APPLIED = re.compile(rb'croquis_ingest_events_total\{outcome="applied"\} ([0-9.e
 
 
 @dataclass(frozen=True)
-class Setting:
+class LatencySetting:
     """What is measured, and with what.
 
     Attributes:
@@ -59,7 +59,7 @@ class Running:
 
 
 @contextlib.contextmanager
-def serving(setting: Setting, store: str, own_ingest: bool, stream: str) -> Iterator[Running]:
+def serving(setting: LatencySetting, store: str, own_ingest: bool, stream: str) -> Iterator[Running]:
     common = ["--bundle", str(setting.bundle), "--params", str(setting.params)]
     batch = str(setting.batch_of(own_ingest))
     own = ["--ingest", stream, "--ingest-batch", batch] if own_ingest else []

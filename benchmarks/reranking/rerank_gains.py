@@ -35,7 +35,7 @@ from benchmarks.reranking.rerankers import PLAIN, compare, measure, said
 from croquis.catalog.table import Catalog
 from croquis.evaluation.protocol import PROTOCOLS, open_gallery
 from croquis.params.loader import load_params
-from croquis.rerank.steps import Asked
+from croquis.rerank.steps import QueryEvidence
 from croquis.search.retriever import Retriever
 from croquis.tuning.shortlist import Shortlists, collect
 from lightning_modules.attributes.attribute_labels import read_labels
@@ -159,7 +159,7 @@ def with_true_attributes(lists: Shortlists, catalog: Catalog) -> Shortlists:
     """The same queries, asked with the attributes that the catalogue gives them: what a perfect classifier would say."""
     sets = [frozenset(names) for names in catalog.column("attributes")[lists.queries.rows]]
     nothing = np.empty((len(sets), 0), dtype=np.float32)
-    return replace(lists, asked=Asked(lists.asked.vectors, lambda: nothing, lambda _: sets), overlaps={})
+    return replace(lists, asked=QueryEvidence(lists.asked.vectors, lambda: nothing, lambda _: sets), overlaps={})
 
 
 def told_attributes(lists: Shortlists, catalog: Catalog, retriever: Retriever) -> Values:

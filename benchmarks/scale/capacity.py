@@ -65,7 +65,7 @@ class Machine:
 
 
 @dataclass(frozen=True)
-class Line:
+class CapacityLine:
     """Milliseconds of one search of one core among n images: start + slope * f(n), where f is the `growth`.
 
     Attributes:
@@ -117,7 +117,7 @@ class Need:
     month: float
 
 
-def fit(growth: str, medians: dict[int, float], spread: Sequence[float]) -> Line:
+def fit(growth: str, medians: dict[int, float], spread: Sequence[float]) -> CapacityLine:
     """The line through measured medians (images -> ms), by least squares; neither part below 0."""
     sizes = sorted(medians)
     x, y = np.array([_shape(growth, n) for n in sizes]), np.array([medians[n] for n in sizes])
@@ -126,11 +126,11 @@ def fit(growth: str, medians: dict[int, float], spread: Sequence[float]) -> Line
         slope, start = float(x @ y / (x @ x)), 0.0
     if slope < 0:
         slope, start = 0.0, float(y.mean())
-    return Line(growth, float(start), float(slope), tuple(spread))
+    return CapacityLine(growth, float(start), float(slope), tuple(spread))
 
 
 def plan(
-    demand: Demand, line: Line, bytes_per_image: float, query_ms: float, images_per_s: float, machine: Machine
+    demand: Demand, line: CapacityLine, bytes_per_image: float, query_ms: float, images_per_s: float, machine: Machine
 ) -> Need:
     """Shards, doubled until they are fast enough, teams that hold the limit, and the machines for them.
 
@@ -180,7 +180,7 @@ def simulate(rate: float, teams: int, services: Floats, seed: int = 0) -> float:
     return float(np.percentile(lasted, 99))
 
 
-def services(line: Line, images: float, shards: int, seed: int = 1) -> Floats:
+def services(line: CapacityLine, images: float, shards: int, seed: int = 1) -> Floats:
     """Times of searches that wait for the slowest of the shards, (SIMULATED,) ms."""
     rng, slowest = np.random.default_rng(seed), np.zeros(SIMULATED)
     for _ in range(shards):
@@ -188,7 +188,7 @@ def services(line: Line, images: float, shards: int, seed: int = 1) -> Floats:
     return slowest * line.at(images / shards)
 
 
-def _teams(demand: Demand, line: Line) -> tuple[int, int, float]:
+def _teams(demand: Demand, line: CapacityLine) -> tuple[int, int, float]:
     shards = 1
     while np.percentile(times := services(line, demand.images, shards), 99) > demand.limit_ms / 2:
         if shards >= MOST_SHARDS:

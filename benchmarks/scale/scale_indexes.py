@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from benchmarks.common.fresh_process import apart, resident
-from croquis.bundle.gallery_table import GALLERY_SCHEMA, Items
+from croquis.bundle.gallery_table import GALLERY_SCHEMA, GalleryTable
 from croquis.index.build import build_alike, build_index, load_index
 from croquis.index.code_index import IvfCodeIndex
 from croquis.index.dense import FlatIndex
@@ -185,7 +185,7 @@ def _write_gallery(rows: int, attributes: int, folder: str) -> int:
 
 def _open_gallery(rows: int, folder: str) -> dict[str, Any]:
     before, start = resident(), time.perf_counter()
-    items = Items.open(Path(folder) / "gallery.parquet")
+    items = GalleryTable.open(Path(folder) / "gallery.parquet")
     seconds = time.perf_counter() - start
     if len(items) != rows:
         raise AssertionError(f"the gallery has {len(items)} rows, not {rows}")

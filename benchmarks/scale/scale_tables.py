@@ -10,7 +10,7 @@ import numpy as np
 
 from benchmarks.common.benchmark_command import Values
 from benchmarks.common.tables import table
-from benchmarks.scale.capacity import GIB, CapacityError, Demand, Line, Machine, fit, plan
+from benchmarks.scale.capacity import GIB, CapacityError, CapacityLine, Demand, Machine, fit, plan
 from benchmarks.scale.scale_indexes import SUBJECTS
 
 ENCODER, GALLERY, INGEST = "encoder: ", "gallery", "ingest"
@@ -108,7 +108,7 @@ def limit_table(report: Mapping[str, Values]) -> str:
     return f"{table(head, rows)}\n\n{words}"
 
 
-def _lines(report: Mapping[str, Values]) -> Iterable[tuple[str, Line, float]]:
+def _lines(report: Mapping[str, Values]) -> Iterable[tuple[str, CapacityLine, float]]:
     """Index -> its search time by size, and the bytes in memory of an image with its row of the gallery's table."""
     row = _largest(report, GALLERY)["resident_bytes"]
     for name, subject in SUBJECTS.items():

@@ -27,7 +27,7 @@ from croquis.catalog.images import Uint8Image
 from croquis.catalog.table import Catalog
 from croquis.evaluation.bootstrap import bootstrap_interval, paired_gain
 from croquis.evaluation.evaluate_bundle import evaluate_split, search_among
-from croquis.evaluation.protocol import PAIRS, Gallery, Queries, open_gallery, open_queries
+from croquis.evaluation.protocol import PAIRS, JudgedGallery, Queries, open_gallery, open_queries
 from croquis.evaluation.ranked_answers import QueryPath, answer, same_pictures
 from croquis.evaluation.results import RunResult, rounded
 from croquis.params import Params
@@ -131,7 +131,7 @@ def without_colours(photos: Sequence[Uint8Image]) -> list[Uint8Image]:
     return [np.repeat(photo.mean(axis=2, keepdims=True).round(), 3, axis=2).astype(np.uint8) for photo in photos]
 
 
-def hit_at_1(retriever: Retriever, gallery: Gallery, queries: Queries, change: Change, params: Params) -> Values:
+def hit_at_1(retriever: Retriever, gallery: JudgedGallery, queries: Queries, change: Change, params: Params) -> Values:
     rows = np.array([retriever.items.row(image_id) for image_id in gallery.image_ids], dtype=np.int64)
     search = search_among(retriever.index.subset(rows), gallery)
     path = QueryPath("asked", change, retriever.encode_photos, search)

@@ -50,7 +50,7 @@ ONE_CATEGORY = ["two_categories", "attribute_tells"]  # rules that a set of one 
 
 
 @dataclass(frozen=True)
-class Task:
+class SketchTask:
     """A set, and how nets learn it.
 
     Attributes:
@@ -75,10 +75,10 @@ class Task:
 HUMAN = (ZERO_SHOT, "joint")
 PHOTOS = (ZERO_SHOT, "siamese", "joint")
 TASKS = {
-    "shoes": Task("sketch_qmul", "shoes", HUMAN, 96, 10, 2),
-    "chairs": Task("sketch_qmul", "chairs", HUMAN, 96, 10, 2),
-    "inshop_luma": Task("inshop_luma", None, PHOTOS, 96, 6, 1),
-    "attr_products": Task("attr_products", None, PHOTOS, 64, 5, 1, learning_rate=0.0007),
+    "shoes": SketchTask("sketch_qmul", "shoes", HUMAN, 96, 10, 2),
+    "chairs": SketchTask("sketch_qmul", "chairs", HUMAN, 96, 10, 2),
+    "inshop_luma": SketchTask("inshop_luma", None, PHOTOS, 96, 6, 1),
+    "attr_products": SketchTask("attr_products", None, PHOTOS, 64, 5, 1, learning_rate=0.0007),
 }
 # Of 115 and 97 test pairs; from the data's README.
 PUBLISHED = {"shoes": {"hit@1": 0.10, "hit@10": 0.48}, "chairs": {"hit@1": 0.42, "hit@10": 0.80}}
@@ -129,7 +129,7 @@ def kept_kind(data: Values, kind: str | None, work: Path) -> Values:
     return merged(data, {"ingest": {"folder": {"table": str(target)}}, "validate": {"disabled": ONE_CATEGORY}})
 
 
-def learning(task: Task, shared: Path) -> Values:
+def learning(task: SketchTask, shared: Path) -> Values:
     """From ImageNet weights with frozen batch norms; both methods alike."""
     fit = {
         "epochs": task.epochs,
@@ -151,7 +151,7 @@ def learning(task: Task, shared: Path) -> Values:
     }
 
 
-def size_of(row: str, task: Task) -> int:
+def size_of(row: str, task: SketchTask) -> int:
     return task.zero_shot_size if row == ZERO_SHOT else task.image_size
 
 

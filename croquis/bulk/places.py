@@ -23,7 +23,7 @@ class EmbedError(RuntimeError):
 
 
 @dataclass(frozen=True)
-class Place:
+class FsspecFolder:
     """A folder, or one file in it.
 
     Attributes:
@@ -107,7 +107,7 @@ class Place:
                 self.files.rm(f"{self.path}/{name}")
 
 
-def open_place(uri: str) -> Place:
+def open_place(uri: str) -> FsspecFolder:
     """A file, or a folder that need not exist.
 
     Raises:
@@ -117,12 +117,12 @@ def open_place(uri: str) -> Place:
         files, path = fsspec.core.url_to_fs(uri)
         named = files.unstrip_protocol(path) if "file" in _protocols(files) else uri
         if files.isfile(path):
-            return Place(named, files, str(PurePosixPath(path).parent), PurePosixPath(path).name)
+            return FsspecFolder(named, files, str(PurePosixPath(path).parent), PurePosixPath(path).name)
     except ImportError as error:
         raise EmbedError(f"{uri}: {error}; install what it names (pip install s3fs, or gcsfs)") from error
     except (OSError, ValueError) as error:
         raise EmbedError(f"{uri} cannot be opened: {error}") from error
-    return Place(named, files, path.rstrip("/"))
+    return FsspecFolder(named, files, path.rstrip("/"))
 
 
 def is_shard(name: str) -> bool:

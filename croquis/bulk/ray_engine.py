@@ -26,8 +26,8 @@ from contextlib import contextmanager
 from typing import Any
 
 from croquis.bulk.places import EmbedError, open_place
-from croquis.bulk.shard_embedder import Embedder, Job
-from croquis.bulk.shard_file import Record
+from croquis.bulk.shard_embedder import ShardEmbedder, ShardJob
+from croquis.bulk.shard_file import ShardRecord
 from croquis.bulk.shards import Shard
 from croquis.bulk.watchdog import Watchdog
 from croquis.bundle import BundleError
@@ -45,10 +45,10 @@ ADVICE = "the finished shards are kept, and the same command goes on; --engine l
 class ShardActor:
     """A process of Ray's with a bundle's encoder."""
 
-    def open(self, job: Job) -> None:
-        self._embedder = Embedder(job)
+    def open(self, job: ShardJob) -> None:
+        self._embedder = ShardEmbedder(job)
 
-    def embed(self, shard: Shard) -> Record:
+    def embed(self, shard: Shard) -> ShardRecord:
         return self._embedder.embed(shard)
 
 
@@ -76,7 +76,7 @@ class RayEngine:
         self._retries = retries
         self._address = address
 
-    def __call__(self, job: Job, shards: Sequence[Shard]) -> Iterator[Record]:
+    def __call__(self, job: ShardJob, shards: Sequence[Shard]) -> Iterator[ShardRecord]:
         for uri in (job.source, job.to):
             if open_place(uri).private:
                 raise EmbedError(
@@ -86,9 +86,9 @@ class RayEngine:
         with (
             Watchdog(self._patience + GRACE, message) as watchdog,
             ray_session(self._actors, self._address) as ray,
-            Crew(ray, job, shards, self._retries) as crew,
+            WorkerPool(ray, job, shards, self._retries) as crew,
         ):
-            crew.hire(min(self._actors, len(shards)))
+            crew.start_workers(min(self._actors, len(shards)))
             last = time.monotonic()
             while not crew.done:
                 watchdog.turn()
@@ -100,14 +100,14 @@ class RayEngine:
                     raise EmbedError(f"no shard was finished for {self._patience:.0f} s: {crew.state()}; {ADVICE}")
 
 
-class Crew:
+class WorkerPool:
     """The actors of a run, what they are at, and the shards that nobody is at; its actors end with the block.
 
     Args:
         ray: the module, connected.
     """
 
-    def __init__(self, ray: Any, job: Job, shards: Sequence[Shard], retries: int) -> None:
+    def __init__(self, ray: Any, job: ShardJob, shards: Sequence[Shard], retries: int) -> None:
         self._ray = ray
         self._job = job
         self._retries = retries
@@ -117,7 +117,7 @@ class Crew:
         self._calls: dict[Any, tuple[Any, Shard | None]] = {}  # None: the bundle is being opened
         self._losses: Counter[str] = Counter()  # by what the actor was at
 
-    def __enter__(self) -> Crew:
+    def __enter__(self) -> WorkerPool:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -128,12 +128,12 @@ class Crew:
     def done(self) -> bool:
         return not self._waiting and not any(shard for _, shard in self._calls.values())
 
-    def hire(self, count: int) -> None:
+    def start_workers(self, count: int) -> None:
         for _ in range(count):
             actor = self._kind.remote()
             self._calls[actor.open.remote(self._job)] = (actor, None)
 
-    def turn(self) -> Record | None:
+    def turn(self) -> ShardRecord | None:
         """Waits a little for one call to end, and gives its actor the next shard; the record of a shard that was finished.
 
         Raises:
@@ -144,7 +144,7 @@ class Crew:
             return None
         actor, shard = self._calls.pop(ended[0])
         try:
-            record: Record | None = self._ray.get(ended[0])
+            record: ShardRecord | None = self._ray.get(ended[0])
         except self._ray.exceptions.RayTaskError as error:
             raise _plain(error.cause) from error
         except self._ray.exceptions.RayError as error:
@@ -182,7 +182,7 @@ class Crew:
             self._waiting.appendleft(shard)
         self._assign()
         if self._waiting:
-            self.hire(1)
+            self.start_workers(1)
 
 
 @contextmanager

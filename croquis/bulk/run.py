@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from croquis.bulk.places import EmbedError, Place, open_place
+from croquis.bulk.places import EmbedError, FsspecFolder, open_place
 from croquis.bulk.run_manifest import begin, manifest_of
-from croquis.bulk.shard_embedder import Embedder, Job
-from croquis.bulk.shard_file import Record, read_record
+from croquis.bulk.shard_embedder import ShardEmbedder, ShardJob
+from croquis.bulk.shard_file import ShardRecord, read_record
 from croquis.bulk.shards import Only, Shard, find_shards
 from croquis.bundle import Bundle
 
 UNREADABLE = "unreadable.json"
 
-Engine = Callable[[Job, Sequence[Shard]], Iterator[Record]]
+Engine = Callable[[ShardJob, Sequence[Shard]], Iterator[ShardRecord]]
 """Embeds shards, each whole or not at all, and yields their records in any order."""
 Progress = Callable[[int, int], None]
 """Told images that are done and images that there are, once at the start and after every shard."""
@@ -29,8 +29,8 @@ class Embedding:
         new: images with a vector that this call has embedded.
     """
 
-    to: Place
-    records: tuple[Record, ...]
+    to: FsspecFolder
+    records: tuple[ShardRecord, ...]
     new: int
 
     @property
@@ -47,9 +47,9 @@ class Embedding:
         return [each for record in self.records for each in record.unreadable]
 
 
-def embed_local(job: Job, shards: Sequence[Shard]) -> Iterator[Record]:
+def embed_local(job: ShardJob, shards: Sequence[Shard]) -> Iterator[ShardRecord]:
     """The engine `local`: one shard after another, in this process."""
-    embedder = Embedder(job)
+    embedder = ShardEmbedder(job)
     return (embedder.embed(shard) for shard in shards)
 
 
@@ -73,7 +73,7 @@ def embed(
     chosen = {} if only is None else only
     shards = find_shards(images, chosen)
     begin(vectors, manifest_of(bundle, shards, chosen))
-    job = Job(bundle.folder.resolve(), bundle.hash, images.uri, vectors.uri, chosen)
+    job = ShardJob(bundle.folder.resolve(), bundle.hash, images.uri, vectors.uri, chosen)
     records = finished(vectors, shards, bundle.hash)
     left = [shard for shard in shards if shard.name not in records]
     rows = {shard.name: shard.rows for shard in shards}
@@ -89,7 +89,7 @@ def embed(
     return whole
 
 
-def finished(to: Place, shards: Sequence[Shard], bundle: str) -> dict[str, Record]:
+def finished(to: FsspecFolder, shards: Sequence[Shard], bundle: str) -> dict[str, ShardRecord]:
     """Records of the shards whose vectors are there; a file that a machine's failure cut short counts as absent.
 
     Raises:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from croquis.bulk.places import EmbedError, Place
+from croquis.bulk.places import EmbedError, FsspecFolder
 from croquis.bulk.shards import Only, Shard
 from croquis.bundle import Bundle
 
@@ -28,7 +28,7 @@ def manifest_of(bundle: Bundle, shards: Sequence[Shard], only: Only) -> dict[str
     }
 
 
-def begin(to: Place, manifest: dict[str, Any]) -> None:
+def begin(to: FsspecFolder, manifest: dict[str, Any]) -> None:
     """Writes the manifest into a folder that has none, or checks that the one there is equal.
 
     Raises:

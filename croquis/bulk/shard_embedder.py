@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from croquis.bulk.places import EmbedError, open_place
-from croquis.bulk.shard_file import Record, rows_of, schema_of, writing_shard
+from croquis.bulk.shard_file import ShardRecord, rows_of, schema_of, writing_shard
 from croquis.bulk.shards import Shard, read_shard
 from croquis.bundle import Bundle
 from croquis.catalog.images import ImageError, Uint8Image, crop, decode_image
@@ -23,7 +23,7 @@ Unreadable = tuple[str, str]
 
 
 @dataclass(frozen=True)
-class Job:
+class ShardJob:
     """What is embedded, by whose encoder, and where the vectors go; it travels to other processes.
 
     Attributes:
@@ -40,7 +40,7 @@ class Job:
     only: Mapping[str, Sequence[str]]
 
 
-class Embedder:
+class ShardEmbedder:
     """A bundle's encoder, opened once and used for shard after shard.
 
     Pictures are decoded, cropped, scaled and encoded as the stage `index` and the search server do it, on one thread. The
@@ -50,7 +50,7 @@ class Embedder:
         BundleError, EmbedError: when the bundle is not whole, or not the one that is meant.
     """
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: ShardJob) -> None:
         self._job = job
         bundle = Bundle.load(job.bundle)
         if bundle.hash != job.bundle_hash:
@@ -62,7 +62,7 @@ class Embedder:
         self._coding = coding_of(bundle)
         self._source, self._to = open_place(job.source), open_place(job.to)
 
-    def embed(self, shard: Shard) -> Record:
+    def embed(self, shard: Shard) -> ShardRecord:
         """Writes the vectors of a shard, and returns what is known of them.
 
         Raises:
@@ -79,7 +79,7 @@ class Embedder:
                     codes = None if self._coding is None else self._coding.encode(vectors)
                     file.add(rows_of(table.take(kept), schema, vectors, codes))
             left_out = shard.rows - file.rows - len(unreadable)
-            done = Record(shard.name, shard.footer, self._job.bundle_hash, file.rows, left_out, tuple(unreadable))
+            done = ShardRecord(shard.name, shard.footer, self._job.bundle_hash, file.rows, left_out, tuple(unreadable))
             file.describe(done)
         return done
 

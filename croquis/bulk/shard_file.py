@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from croquis.bulk.places import EmbedError, Place
+from croquis.bulk.places import EmbedError, FsspecFolder
 from croquis.bulk.shards import CARRIED, Shard
 from croquis.catalog.table import SCHEMA
 
@@ -22,7 +22,7 @@ GROUP_ROWS = 4096  # of a row group
 
 
 @dataclass(frozen=True)
-class Record:
+class ShardRecord:
     """What became of a shard's images; it stands in the footer of the file of their vectors.
 
     Attributes:
@@ -85,12 +85,12 @@ class ShardWriter:
             self._writer.write_table(pa.concat_tables(self._pending).combine_chunks())
             self._pending.clear()
 
-    def describe(self, record: Record) -> None:
+    def describe(self, record: ShardRecord) -> None:
         self._writer.add_key_value_metadata({RECORD: json.dumps(asdict(record)).encode()})
 
 
 @contextmanager
-def writing_shard(to: Place, name: str, schema: pa.Schema) -> Iterator[ShardWriter]:
+def writing_shard(to: FsspecFolder, name: str, schema: pa.Schema) -> Iterator[ShardWriter]:
     """The file of a shard's vectors, there when the block has ended without an error."""
     text = [field.name for field in schema if field.name not in (VECTOR, CODE)]
     with (
@@ -102,7 +102,7 @@ def writing_shard(to: Place, name: str, schema: pa.Schema) -> Iterator[ShardWrit
         shard.flush()
 
 
-def read_record(to: Place, name: str) -> Record | None:
+def read_record(to: FsspecFolder, name: str) -> ShardRecord | None:
     """What a file of vectors says about itself; None when it is not whole.
 
     Raises:
@@ -116,4 +116,4 @@ def read_record(to: Place, name: str) -> Record | None:
     if RECORD not in found:
         raise EmbedError(f"{name} in {to.uri} was not written by croquis.cli.embed: give a folder of its own to --to")
     values = json.loads(found[RECORD])
-    return Record(**values | {"unreadable": tuple((image, reason) for image, reason in values["unreadable"])})
+    return ShardRecord(**values | {"unreadable": tuple((image, reason) for image, reason in values["unreadable"])})

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from croquis.bulk.places import EmbedError, Place, is_shard
+from croquis.bulk.places import EmbedError, FsspecFolder, is_shard
 from croquis.catalog.table import SCHEMA
 from croquis.search.bundle_nets import AT_A_TIME
 
@@ -46,7 +46,7 @@ class Shard:
     columns: tuple[str, ...]
 
 
-def find_shards(source: Place, only: Only) -> list[Shard]:
+def find_shards(source: FsspecFolder, only: Only) -> list[Shard]:
     """The shards below a place, in the order of their names.
 
     Raises:
@@ -68,7 +68,7 @@ def find_shards(source: Place, only: Only) -> list[Shard]:
     return shards
 
 
-def describe_shard(source: Place, name: str) -> Shard:
+def describe_shard(source: FsspecFolder, name: str) -> Shard:
     """What a shard's footer says.
 
     Raises:
@@ -78,7 +78,7 @@ def describe_shard(source: Place, name: str) -> Shard:
         return _describe(stream, name)
 
 
-def read_shard(source: Place, shard: Shard, only: Only) -> Iterator[pa.Table]:
+def read_shard(source: FsspecFolder, shard: Shard, only: Only) -> Iterator[pa.Table]:
     """The rows of a shard that `only` lets through, a few at a time; a column's type is the catalogue's.
 
     Raises:
@@ -96,7 +96,7 @@ def read_shard(source: Place, shard: Shard, only: Only) -> Iterator[pa.Table]:
 
 
 @contextmanager
-def _naming(source: Place, name: str) -> Iterator[None]:
+def _naming(source: FsspecFolder, name: str) -> Iterator[None]:
     """Says which shard an error of Parquet, of its file system or of its types belongs to."""
     try:
         yield

@@ -118,7 +118,7 @@ def write_gallery(path: Path, table: pa.Table) -> None:
     pq.write_table(check_gallery(table), path, compression="zstd", row_group_size=ROW_GROUP)
 
 
-class Items:
+class GalleryTable:
     """The gallery's metadata in memory. Safe to use from several threads.
 
     Args:
@@ -152,7 +152,7 @@ class Items:
         self._by_item = Lazy(self._group_by_item)
 
     @classmethod
-    def open(cls, path: str | Path) -> Items:
+    def open(cls, path: str | Path) -> GalleryTable:
         """The gallery in a file that `write_gallery` wrote; its thumbnails stay there."""
         columns = [name for name in GALLERY_SCHEMA.names if name != "thumbnail"]
         table = pq.read_table(path, columns=columns)
@@ -160,7 +160,7 @@ class Items:
             return cls(table, ThumbnailFile(path))
         return cls(table, ThumbnailFile(path), cells=lambda: _cells(pq.read_table(path, columns=[PROBABILITIES.name])))
 
-    def changed(self, kept: Rows, added: pa.Table) -> Items:
+    def changed(self, kept: Rows, added: pa.Table) -> GalleryTable:
         """The rows `kept` of this gallery, and after them those of `added` (`GALLERY_SCHEMA` and `PROBABILITIES`)."""
         table = pa.concat_tables([self.table.take(pa.array(kept)), added.select(self.table.column_names)])
         keys = np.concatenate([self.keys[kept], label_blind_keys(added.column("image_id").to_pylist())])
@@ -174,7 +174,7 @@ class Items:
             before = self._cells()
             return [*(before[row] for row in kept.tolist()), *_cells(added)]
 
-        return Items(table, thumbnail, keys, cells)
+        return GalleryTable(table, thumbnail, keys, cells)
 
     def __len__(self) -> int:
         return len(self.image_ids)

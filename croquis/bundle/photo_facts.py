@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from croquis.bundle.gallery_table import Items
+from croquis.bundle.gallery_table import GalleryTable
 from croquis.catalog.images import Uint8Image, decode_image, encode_jpeg, prepare_image
 from croquis.index.vector_index import Vectors
 from croquis.rerank.overlap import to_bytes
@@ -13,7 +13,7 @@ from croquis.search.bundle_nets import Nets
 
 
 @dataclass(frozen=True)
-class Described:
+class PhotoFacts:
     """Of each photo, in order.
 
     Attributes:
@@ -29,18 +29,18 @@ class Described:
     thumbnails: list[bytes]
 
 
-def describe(nets: Nets, photos: Sequence[Uint8Image], side: int) -> Described:
+def photo_facts(nets: Nets, photos: Sequence[Uint8Image], side: int) -> PhotoFacts:
     """Looks at photos of any size, uint8 (H, W, 3) each; thumbnails get `side` pixels."""
     vectors = nets.encode(photos)
     thumbnails = [encode_jpeg(prepare_image(photo, side)) for photo in photos]
     if not nets.has_classifier:
-        return Described(vectors, [[] for _ in photos], [None] * len(photos), thumbnails)
+        return PhotoFacts(vectors, [[] for _ in photos], [None] * len(photos), thumbnails)
     found = nets.probabilities(photos)
     predicted = [sorted(names) for names in nets.classifier.decide(found)]
-    return Described(vectors, predicted, [row.tobytes() for row in to_bytes(found)], thumbnails)
+    return PhotoFacts(vectors, predicted, [row.tobytes() for row in to_bytes(found)], thumbnails)
 
 
-def thumbnail_side(items: Items) -> int:
+def thumbnail_side(items: GalleryTable) -> int:
     """Pixels, of the thumbnails that a bundle has."""
     height, width, _ = decode_image(items.thumbnail(0)).shape
     return int(max(height, width))

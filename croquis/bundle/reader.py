@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from croquis.bundle.gallery_table import Items
+from croquis.bundle.gallery_table import GalleryTable
 from croquis.bundle.manifest import MANIFEST_FILE, BundleError, Manifest
 from croquis.files import read_json, sha256_file
 from croquis.index.build import load_index
@@ -74,7 +74,7 @@ class Bundle:
         return self._index.get()
 
     @property
-    def items(self) -> Items:
+    def items(self) -> GalleryTable:
         return self._items.get()
 
     def open_all(self) -> None:
@@ -103,9 +103,9 @@ class Bundle:
             )
         return index
 
-    def _open_items(self) -> Items:
+    def _open_items(self) -> GalleryTable:
         block = self.manifest.items
-        items = Items.open(self.folder / block.file)
+        items = GalleryTable.open(self.folder / block.file)
         if len(items) != block.rows:
             raise BundleError(f"{block.file} has {len(items)} rows, the manifest says {block.rows}")
         return items

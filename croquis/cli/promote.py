@@ -15,8 +15,8 @@ from collections.abc import Sequence
 
 from croquis.bundle import Bundle, BundleError
 from croquis.params import ParamsError, load_params
-from croquis.registry.promotion import Change, delete, plan_promotion, plan_rollback, promote, rollback
-from croquis.registry.registry import CHALLENGER, CHAMPION, PREVIOUS, Registry, RegistryError, Version
+from croquis.registry.promotion import AliasChange, delete, plan_promotion, plan_rollback, promote, rollback
+from croquis.registry.registry import CHALLENGER, CHAMPION, PREVIOUS, RegisteredVersion, Registry, RegistryError
 from croquis.tracking.environment import project_root, quiet
 from croquis.tracking.tracking_store import TrackingError, open_store
 
@@ -53,7 +53,7 @@ def _carry_out(asked: argparse.Namespace, registry: Registry) -> str:
     return _done(apply(registry, asked.version, asked.force), registry)
 
 
-def apply(registry: Registry, number: int | None = None, force: bool = False) -> Change:
+def apply(registry: Registry, number: int | None = None, force: bool = False) -> AliasChange:
     """Promotes version `number`, by default the challenger, once the gate's verdict and a first query allow it.
 
     Raises:
@@ -69,7 +69,7 @@ def apply(registry: Registry, number: int | None = None, force: bool = False) ->
     return promote(registry, change.champion.number, change)
 
 
-def gate_obstacle(change: Change) -> str | None:
+def gate_obstacle(change: AliasChange) -> str | None:
     """Why the gate's verdict, as `register` left it on the version, does not allow a change; None if it does."""
     candidate, tags = change.champion, change.champion.tags
     if "gate.promote" not in tags:
@@ -106,7 +106,7 @@ def dry_run(registry: Registry, number: int | None = None) -> str:
     return "\n".join(lines)
 
 
-def _smoke(registry: Registry, version: Version) -> None:
+def _smoke(registry: Registry, version: RegisteredVersion) -> None:
     from croquis.serving.mlflow_model.smoke import smoke_load
 
     bundle = Bundle.load(registry.bundle_folder(version.number))
@@ -114,7 +114,7 @@ def _smoke(registry: Registry, version: Version) -> None:
         smoke_load(f"models:/{registry.model}/{version.number}", bundle)
 
 
-def _done(change: Change, registry: Registry) -> str:
+def _done(change: AliasChange, registry: Registry) -> str:
     return (
         f"{change}\nrunning servers keep the version they started with: restart them (make serve)\n"
         f"to take it back: python -m croquis.cli.promote --rollback\nmodel: models:/{registry.model}@{CHAMPION}"

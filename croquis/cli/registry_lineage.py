@@ -13,7 +13,7 @@ from pathlib import Path
 
 from croquis.params import ParamsError, load_params
 from croquis.registry.lineage import Lineage, made_from
-from croquis.registry.registry import Registry, RegistryError, Version
+from croquis.registry.registry import RegisteredVersion, Registry, RegistryError
 from croquis.tracking.environment import project_root, quiet
 from croquis.tracking.tracking_store import TrackingError, open_store
 
@@ -34,7 +34,7 @@ def main(arguments: Sequence[str] | None = None, root: Path | None = None) -> in
     return 0
 
 
-def describe(version: Version) -> str:
+def describe(version: RegisteredVersion) -> str:
     lineage = Lineage.of(version.tags)
     dirty = "  with files that differed from it" if lineage.dirty else ""
     lines = [

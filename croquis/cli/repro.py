@@ -28,13 +28,13 @@ Graph = Mapping[str, frozenset[str]]
 
 
 @dataclass(frozen=True)
-class Plan:
+class StagePlan:
     """Stages to be run in the order of dvc.yaml, each with those among them that come before it."""
 
     needs: Graph
 
     @classmethod
-    def of(cls, order: Iterable[str], needs: Graph, changed: Iterable[str]) -> Plan:
+    def of(cls, order: Iterable[str], needs: Graph, changed: Iterable[str]) -> StagePlan:
         """`changed` stages and all that hang on them.
 
         Args:
@@ -69,7 +69,7 @@ def main(arguments: list[str] | None = None) -> int:
     return subprocess.call([*DVC, "repro"], cwd=root)
 
 
-def read_plan(root: Path) -> Plan:
+def read_plan(root: Path) -> StagePlan:
     """What `dvc repro` would have to look at, by `dvc status` and the graph of dvc.yaml."""
     from dvc.repo import Repo
 
@@ -78,10 +78,10 @@ def read_plan(root: Path) -> Plan:
         needs = {
             stage.addressing: frozenset(needed.addressing for needed in graph.successors(stage)) for stage in graph
         }
-        return Plan.of([stage.addressing for stage in graph], needs, repo.status())
+        return StagePlan.of([stage.addressing for stage in graph], needs, repo.status())
 
 
-def run(plan: Plan, jobs: int, root: Path) -> list[str]:
+def run(plan: StagePlan, jobs: int, root: Path) -> list[str]:
     """Runs the plan's stages, `jobs` at a time; returns those that failed. After a failure nothing more is started."""
     order = {name: number for number, name in enumerate(plan.needs)}
     missing = {name: set(needed) for name, needed in plan.needs.items()}

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from croquis.bundle import Bundle, BundleError
 from croquis.serving.command import add_bundle_options, bundle_folder
-from croquis.serving.models.bundle_sources import SourceError
+from croquis.serving.models.bundle_sources import ModelSourceError
 from croquis.store.fill import fill, spec_of
 from croquis.store.snapshot import load_snapshot, save_snapshot
 from croquis.store.vector_store import KINDS, StoreError
@@ -37,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             print(run(options, stores))
         finally:
             stores.close()
-    except (BundleError, SourceError, StoreError, OSError, ValueError) as error:
+    except (BundleError, ModelSourceError, StoreError, OSError, ValueError) as error:
         sys.exit(f"error: {error}")
 
 

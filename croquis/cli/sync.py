@@ -70,7 +70,7 @@ def _restore_version(store: Store, choice: Choice, params: Params, report: Mappi
     result, known = begin_result(store, choice, params, root), registry.with_bundle(choice.bundle.hash)
     version = known or register_version(registry, choice, result.run_id, root)
     if known is None:
-        registry.tag(version.number, told_verdict(report))
+        registry.tag(version.number, verdict_from_report(report))
         publish_card(registry, version.number, choice.bundle, choice.best, params, root)
     lines = [f"{version} of {registry.model} {'is registered' if known else 'registered from models/bundles'}"]
     if result.is_new:
@@ -81,7 +81,7 @@ def _restore_version(store: Store, choice: Choice, params: Params, report: Mappi
     return lines
 
 
-def told_verdict(report: Mapping[str, Any]) -> dict[str, str]:
+def verdict_from_report(report: Mapping[str, Any]) -> dict[str, str]:
     """The gate's verdict as reports/registration.json tells it, which is all but the latency."""
     if report["outcome"] == AGAIN:  # the verdict that made it champion stands in an earlier report
         return {}

@@ -24,7 +24,7 @@ from croquis.params.write_back import write_back
 from croquis.registry.evaluation_reports import EvaluationError
 from croquis.tracking.environment import project_root, quiet
 from croquis.tuning.storage import HEARTBEAT, SILENCE
-from croquis.tuning.study_job import Job, Kind, Outcome, run_study
+from croquis.tuning.study_job import Kind, StudyJob, StudyOutcome, run_study
 from croquis.tuning.task import TuneError
 
 TRIALS: dict[Kind, int] = {"margin": 12, "rerank": 1000}
@@ -73,7 +73,7 @@ def tradeoff(asked: argparse.Namespace, root: Path) -> str:
     return run_tradeoff(root, trials, asked.storage, asked.metric)
 
 
-def tune(job: Job, write: bool) -> bool:
+def tune(job: StudyJob, write: bool) -> bool:
     """Runs one study and shows, or writes, what its best changes; returns whether anything changes."""
     outcome = run_study(job)
     print(summary(outcome))
@@ -82,7 +82,7 @@ def tune(job: Job, write: bool) -> bool:
     return bool(changes)
 
 
-def summary(outcome: Outcome) -> str:
+def summary(outcome: StudyOutcome) -> str:
     """The study, what it found, and how fast."""
     made, seconds = outcome.after - outcome.before, outcome.seconds
     best = outcome.best
@@ -102,11 +102,11 @@ def closing_words(written: bool) -> str:
     return "nothing is written; to do so add --write, then: dvc repro"
 
 
-def _job(asked: argparse.Namespace, kind: Kind, root: Path) -> Job:
+def _job(asked: argparse.Namespace, kind: Kind, root: Path) -> StudyJob:
     own = {"epochs": asked.epochs, "also": asked.also} if kind == "margin" else {}
     other = {"method": asked.method, "metric": asked.metric} if kind == "rerank" else {}
     trials = TRIALS[kind] if asked.trials is None else asked.trials
-    return Job(kind, root, trials, asked.workers, asked.storage, asked.heartbeat, **own, **other)
+    return StudyJob(kind, root, trials, asked.workers, asked.storage, asked.heartbeat, **own, **other)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -24,7 +24,7 @@ from croquis.evaluation.metrics import REPORTED_K
 from croquis.evaluation.protocol import (
     INSTANCE,
     PAIRS,
-    Gallery,
+    JudgedGallery,
     Pair,
     Protocol,
     ProtocolError,
@@ -50,7 +50,7 @@ from croquis.rerank.chain import Chain
 from croquis.rerank.evidence import certain_gallery, stored_gallery
 from croquis.rerank.overlap import to_bytes
 from croquis.rerank.rerank_settings import needs_classifier
-from croquis.rerank.steps import Known
+from croquis.rerank.steps import GalleryEvidence
 from croquis.search.retriever import Retriever
 
 SERVED_PATHS = ("encoder", "gan", "direct")
@@ -128,15 +128,15 @@ def evaluate_split(
 
 
 @dataclass(frozen=True)
-class Source:
+class PreparedGallery:
     """The gallery of a split, ready to be searched (see `_searches`) and re-ranked; rows are the gallery's."""
 
-    gallery: Gallery
+    gallery: JudgedGallery
     searches: dict[str, Search]
     reorders: Mapping[str, Reorder]
 
 
-def _stored(retriever: Retriever, gallery: Gallery) -> Source:
+def _stored(retriever: Retriever, gallery: JudgedGallery) -> PreparedGallery:
     """The bundle's own vectors and attributes of the gallery's photos."""
     places = {image_id: row for row, image_id in enumerate(retriever.items.image_ids)}
     missing = [image_id for image_id in gallery.image_ids if image_id not in places]
@@ -149,31 +149,31 @@ def _stored(retriever: Retriever, gallery: Gallery) -> Source:
     index = retriever.index.subset(rows)
     index.threads = retriever.index.threads
     known = stored_gallery(retriever.bundle, index, retriever.bundle.manifest.rerank.gallery_attributes, rows)
-    return Source(gallery, _searches(index, gallery), _reorders(retriever, known))
+    return PreparedGallery(gallery, _searches(index, gallery), _reorders(retriever, known))
 
 
-def _fresh(retriever: Retriever, gallery: Gallery, chunk: int) -> Source:
+def _fresh(retriever: Retriever, gallery: JudgedGallery, chunk: int) -> PreparedGallery:
     """Vectors and attributes made now from the gallery's photos."""
     index = build_alike(_gallery_vectors(gallery, retriever.encode_photos, chunk), retriever.index)
     index.threads = retriever.index.threads
-    return Source(
+    return PreparedGallery(
         gallery, _searches(index, gallery), _reorders(retriever, _known_now(retriever, gallery, index, chunk))
     )
 
 
-def _known_now(retriever: Retriever, gallery: Gallery, index: VectorIndex, chunk: int) -> Known:
+def _known_now(retriever: Retriever, gallery: JudgedGallery, index: VectorIndex, chunk: int) -> GalleryEvidence:
     """What the classifier, or the present catalogue, says of the gallery's photos."""
     if not retriever.nets.has_classifier:
-        return Known(index.vectors)
+        return GalleryEvidence(index.vectors)
     source, classifier = retriever.bundle.manifest.rerank.gallery_attributes, retriever.nets.classifier
     names = classifier.attributes
     if source == "catalogue":
         return certain_gallery(index.vectors, names, gallery.catalog.column("attributes")[gallery.rows].tolist())
     found = np.stack(in_gallery_order(gallery, retriever.nets.probabilities, chunk))
-    return Known(index.vectors, names, lambda: classifier.decide(found), lambda: to_bytes(found))
+    return GalleryEvidence(index.vectors, names, lambda: classifier.decide(found), lambda: to_bytes(found))
 
 
-def _searches(index: VectorIndex, gallery: Gallery) -> dict[str, Search]:
+def _searches(index: VectorIndex, gallery: JudgedGallery) -> dict[str, Search]:
     """Names of paths -> searches: `encoder` as the bundle does it; of codes also by the other comparison, e.g.
     `encoder-asymmetric`."""
     searches = {"encoder": search_among(index, gallery)}
@@ -183,7 +183,7 @@ def _searches(index: VectorIndex, gallery: Gallery) -> dict[str, Search]:
     return searches
 
 
-def search_among(index: VectorIndex, gallery: Gallery) -> Search:
+def search_among(index: VectorIndex, gallery: JudgedGallery) -> Search:
     """The nearest of a gallery's vectors, equal scores ordered by its keys."""
 
     def search(vectors: Vectors, depth: int) -> RankedLists:
@@ -193,7 +193,7 @@ def search_among(index: VectorIndex, gallery: Gallery) -> Search:
     return search
 
 
-def _reorders(retriever: Retriever, known: Known) -> dict[str, Chain]:
+def _reorders(retriever: Retriever, known: GalleryEvidence) -> dict[str, Chain]:
     block = retriever.bundle.manifest.rerank
     return {
         name: Chain(steps, block, known)
@@ -202,7 +202,7 @@ def _reorders(retriever: Retriever, known: Known) -> dict[str, Chain]:
     }
 
 
-def _paths(pair: Pair, retriever: Retriever, source: Source, settings: EvaluationSettings) -> list[QueryPath]:
+def _paths(pair: Pair, retriever: Retriever, source: PreparedGallery, settings: EvaluationSettings) -> list[QueryPath]:
     encode = retriever.encode_photos
     if pair.query_domain != "sketch":
         return [QueryPath(name, same_pictures, encode, search) for name, search in source.searches.items()]
@@ -214,7 +214,7 @@ def _paths(pair: Pair, retriever: Retriever, source: Source, settings: Evaluatio
     return [QueryPath("gan", retriever.generate, encode, search), direct, edges]
 
 
-def _edge_path(gallery: Gallery, settings: EvaluationSettings) -> QueryPath:
+def _edge_path(gallery: JudgedGallery, settings: EvaluationSettings) -> QueryPath:
     """Drawings against edge maps of the photos: the floor of sketch search. A drawing is an edge map already."""
     descriptor, size = EdgeDescriptor(), settings.edge_size
 
@@ -228,6 +228,6 @@ def _edge_path(gallery: Gallery, settings: EvaluationSettings) -> QueryPath:
     return QueryPath("edges", same_pictures, of_drawings, search_among(index, gallery))
 
 
-def _gallery_vectors(gallery: Gallery, describe: Describe, chunk: int) -> Vectors:
+def _gallery_vectors(gallery: JudgedGallery, describe: Describe, chunk: int) -> Vectors:
     vectors: list[Vectors] = in_gallery_order(gallery, describe, chunk)
     return np.stack(vectors)

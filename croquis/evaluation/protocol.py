@@ -19,7 +19,7 @@ from croquis.catalog.table import Catalog, Rows
 from croquis.index.ranking import NO_ROW, Keys, label_blind_keys
 
 
-def own_rows(queries: Queries, gallery: Gallery) -> Rows:
+def own_rows(queries: Queries, gallery: JudgedGallery) -> Rows:
     """Gallery rows that are the query itself, or the photo that a sketch was traced from, which is no answer to it;
     (queries, 2), -1 for none."""
     places = {image_id: row for row, image_id in enumerate(gallery.image_ids)}
@@ -29,7 +29,7 @@ def own_rows(queries: Queries, gallery: Gallery) -> Rows:
     return np.array(pairs, dtype=np.int64).reshape(-1, 2)
 
 
-def label_codes(queries: Queries, gallery: Gallery) -> tuple[Rows, Rows]:
+def label_codes(queries: Queries, gallery: JudgedGallery) -> tuple[Rows, Rows]:
     """Integers that are equal where an answer is right under the gallery's protocol: (queries,), (gallery,)."""
     both = np.concatenate([queries.labels(gallery.protocol), gallery.labels]).astype(str)
     codes = np.unique(both, return_inverse=True)[1].astype(np.int64)
@@ -115,7 +115,7 @@ class ProtocolError(ValueError):
 
 
 @dataclass(frozen=True)
-class Gallery:
+class JudgedGallery:
     """The shop photos that may answer, in the order of a hash of their ids, so that storage order means nothing.
 
     Attributes:
@@ -177,7 +177,7 @@ class Queries:
         return _decoded(self.catalog, self.rows, self.bboxes)
 
 
-def open_gallery(catalog: Catalog, split: str, protocol: Protocol = INSTANCE) -> Gallery:
+def open_gallery(catalog: Catalog, split: str, protocol: Protocol = INSTANCE) -> JudgedGallery:
     """Who answers the queries of a split: its own gallery (see `split_gallery`), or the train split's shop photos.
 
     Raises:
@@ -197,7 +197,7 @@ def open_gallery(catalog: Catalog, split: str, protocol: Protocol = INSTANCE) ->
     order = np.lexsort((image_ids.astype(str), keys))
     rows = rows[order]
     item_ids, categories, bboxes = (catalog.column(name)[rows] for name in ("item_id", "category", "bbox"))
-    return Gallery(catalog, rows, keys[order], image_ids[order], item_ids, categories, bboxes, protocol)
+    return JudgedGallery(catalog, rows, keys[order], image_ids[order], item_ids, categories, bboxes, protocol)
 
 
 def split_gallery(catalog: Catalog, split: str) -> Rows:

@@ -12,12 +12,12 @@ import numpy.typing as npt
 
 from croquis.catalog.images import Uint8Image
 from croquis.evaluation.metrics import REPORTED_K, PerQuery, first_hit_rank, metric_table
-from croquis.evaluation.protocol import Gallery, Queries, count_relevant, label_codes, own_rows
+from croquis.evaluation.protocol import JudgedGallery, Queries, count_relevant, label_codes, own_rows
 from croquis.evaluation.protocol import Protocol as EvaluationProtocol
 from croquis.evaluation.results import NO_RERANK, RunResult
 from croquis.index.ranking import NO_ROW, RankedLists, drop_rows, relevance_of
 from croquis.rerank.chain import Moves
-from croquis.rerank.steps import Asked
+from croquis.rerank.steps import QueryEvidence
 
 Vectors = npt.NDArray[np.float32]
 Rows = npt.NDArray[np.int64]
@@ -37,14 +37,14 @@ class Search(Protocol):
 class Reorder(Protocol):
     """Reorders the head of ranked lists; rows are those of the gallery."""
 
-    def __call__(self, asked: Asked, ranked: RankedLists) -> Moves: ...
+    def __call__(self, asked: QueryEvidence, ranked: RankedLists) -> Moves: ...
 
-    def explain(self, asked: Asked, moves: Moves, top: int) -> list[list[tuple[str, ...]]]:
+    def explain(self, asked: QueryEvidence, moves: Moves, top: int) -> list[list[tuple[str, ...]]]:
         """For each query and each of its first `top` results: the attributes that moved it up; none where none did."""
         ...
 
 
-Ask = Callable[[Sequence[Uint8Image], Vectors], Asked]
+Ask = Callable[[Sequence[Uint8Image], Vectors], QueryEvidence]
 """From the pictures that are looked at, and their vectors, to what re-rankers may know of them."""
 
 
@@ -65,9 +65,9 @@ class QueryPath:
     search: Search
 
 
-def bare(_pictures: Sequence[Uint8Image], vectors: Vectors) -> Asked:
+def bare(_pictures: Sequence[Uint8Image], vectors: Vectors) -> QueryEvidence:
     """Nothing but the vectors is known of the queries."""
-    return Asked(vectors)
+    return QueryEvidence(vectors)
 
 
 def same_pictures(images: Sequence[Uint8Image]) -> Sequence[Uint8Image]:
@@ -76,7 +76,7 @@ def same_pictures(images: Sequence[Uint8Image]) -> Sequence[Uint8Image]:
 
 
 @dataclass(frozen=True)
-class Judge:
+class RelevanceJudge:
     """The right answers of a set of queries under a protocol: codes of items or categories, the rows that are the query
     itself, and counts."""
 
@@ -87,16 +87,16 @@ class Judge:
     protocol: EvaluationProtocol
 
     @classmethod
-    def of(cls, queries: Queries, gallery: Gallery) -> Judge:
+    def of(cls, queries: Queries, gallery: JudgedGallery) -> RelevanceJudge:
         query_codes, gallery_codes = label_codes(queries, gallery)
         own = own_rows(queries, gallery)
         n_relevant = count_relevant(query_codes, gallery_codes, own)
         return cls(query_codes, gallery_codes, own, n_relevant, gallery.protocol)
 
-    def take(self, chosen: Rows) -> Judge:
+    def take(self, chosen: Rows) -> RelevanceJudge:
         """The same gallery, some of the queries."""
         queries = (self.query_codes[chosen], self.gallery_codes, self.own[chosen], self.n_relevant[chosen])
-        return Judge(*queries, self.protocol)
+        return RelevanceJudge(*queries, self.protocol)
 
     @property
     def gallery_sizes(self) -> Rows:
@@ -105,7 +105,7 @@ class Judge:
 
 
 @dataclass
-class Tally:
+class MetricAccumulator:
     """Metrics, first ranks and the pictured head, gathered chunk by chunk."""
 
     metrics: dict[str, list[PerQuery]] = field(default_factory=dict)
@@ -114,7 +114,7 @@ class Tally:
     before: list[Rows] = field(default_factory=list)
     reasons: list[list[tuple[str, ...]]] = field(default_factory=list)
 
-    def add(self, ranked: RankedLists, judge: Judge, chunk: slice) -> None:
+    def add(self, ranked: RankedLists, judge: RelevanceJudge, chunk: slice) -> None:
         relevance = relevance_of(ranked, judge.query_codes[chunk], judge.gallery_codes)
         average, normaliser = judge.protocol.average_precision, judge.protocol.normaliser
         found = metric_table(relevance, judge.n_relevant[chunk], REPORTED_K, average, normaliser)
@@ -123,7 +123,9 @@ class Tally:
         self.ranks.append(first_hit_rank(relevance))
         self.top.append(pictured(ranked.rows))
 
-    def add_moves(self, asked: Asked, ranked: RankedLists, reorder: Reorder, judge: Judge, chunk: slice) -> None:
+    def add_moves(
+        self, asked: QueryEvidence, ranked: RankedLists, reorder: Reorder, judge: RelevanceJudge, chunk: slice
+    ) -> None:
         """`add` of the lists in their new order, with what moved."""
         moves = reorder(asked, ranked)
         scores = np.take_along_axis(ranked.scores, moves.order, axis=1)
@@ -142,7 +144,7 @@ def answer(
     pair: str,
     path: QueryPath,
     queries: Queries,
-    gallery: Gallery,
+    gallery: JudgedGallery,
     *,
     depth: int,
     chunk: int,
@@ -161,13 +163,13 @@ def answer(
     Returns:
         One result for the plain lists and one for each re-ranker; none when no query has a right answer.
     """
-    everyone = Judge.of(queries, gallery)
+    everyone = RelevanceJudge.of(queries, gallery)
     matched = np.flatnonzero(everyone.n_relevant > 0)
     if len(matched) == 0:
         return []
     kept, judge = queries.take(matched), everyone.take(matched)
     depth = gallery.protocol.list_depth(depth, len(gallery))
-    tallies = {name: Tally() for name in (NO_RERANK, *reorders)}
+    tallies = {name: MetricAccumulator() for name in (NO_RERANK, *reorders)}
     start = 0
     for images in batches(kept.images(), queries_at_a_time(chunk, depth)):
         part = slice(start, start + len(images))
@@ -190,7 +192,9 @@ def batches(values: Iterable[T], size: int) -> Iterator[list[T]]:
         yield batch
 
 
-def in_gallery_order(gallery: Gallery, describe: Callable[[Sequence[Uint8Image]], Iterable[T]], chunk: int) -> list[T]:
+def in_gallery_order(
+    gallery: JudgedGallery, describe: Callable[[Sequence[Uint8Image]], Iterable[T]], chunk: int
+) -> list[T]:
     """What `describe` says of each photo of the gallery, in its order; photos are read in the catalogue's order."""
     order = np.argsort(gallery.rows, kind="stable")
     said = [value for images in batches(gallery.images(order), chunk) for value in describe(images)]
@@ -210,7 +214,7 @@ def ranked_lists(search: Search, vectors: Vectors, own: Rows, gallery: int, dept
 
 
 def _result(
-    pair: str, path: str, rerank: str, queries: Queries, unmatched: int, judge: Judge, tally: Tally
+    pair: str, path: str, rerank: str, queries: Queries, unmatched: int, judge: RelevanceJudge, tally: MetricAccumulator
 ) -> RunResult:
     return RunResult(
         pair=pair,

@@ -13,7 +13,7 @@ import pyarrow as pa
 from croquis.evaluation.bootstrap import Interval, bootstrap_intervals, paired_gain
 from croquis.evaluation.chance_levels import chance_table
 from croquis.evaluation.metrics import REPORTED_K, Counts, PerQuery
-from croquis.evaluation.protocol import INSTANCE, Gallery, Protocol, Queries
+from croquis.evaluation.protocol import INSTANCE, JudgedGallery, Protocol, Queries
 
 DIGITS = 6
 NO_RERANK = "none"
@@ -110,7 +110,7 @@ class SplitResult:
     """Everything that was measured on one split, with the depth that was asked for and the bootstrap's settings."""
 
     split: str
-    gallery: Gallery
+    gallery: JudgedGallery
     runs: Sequence[RunResult]
     depth: int
     resamples: int

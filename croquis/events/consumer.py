@@ -13,7 +13,7 @@ from croquis.events.stream import Message, Stream, StreamError
 from croquis.store.vector_store import StoreError
 
 if TYPE_CHECKING:
-    from croquis.events.handler import Handler, Outcome
+    from croquis.events.handler import BatchOutcome, Handler
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -23,7 +23,7 @@ TRIES = 5  # of a commit; then the batch is left to come again
 LAG_SECONDS = 2.0  # how often the lag is asked for
 
 
-class Ingest:
+class EventConsumer:
     """Takes a stream's events into a store, one batch after another.
 
     The next batch is fetched when the one before is committed, so that a slow store slows the reading and nothing piles up
@@ -66,7 +66,7 @@ class Ingest:
             self._again("stream", lambda: self._stream.give_back(messages), stop)
         self._meter.under_way.set(0)
 
-    def _settle(self, messages: Sequence[Message], done: Outcome) -> bool:
+    def _settle(self, messages: Sequence[Message], done: BatchOutcome) -> bool:
         """Bad events first, so that none is committed that is not kept somewhere."""
         for place, reason in done.rejected.items():
             self._stream.reject(messages[place], reason)

@@ -20,14 +20,14 @@ from pathlib import Path
 from prometheus_client import start_http_server
 
 from croquis.bundle import BundleError
-from croquis.events.consumer import Ingest
+from croquis.events.consumer import EventConsumer
 from croquis.events.event_meter import OUTCOMES, IngestMeter
 from croquis.events.handler import Handler
 from croquis.events.stream import StreamError, open_stream
 from croquis.params import load_params
 from croquis.search.retriever import Retriever
 from croquis.serving.command import add_bundle_options, bundle_folder
-from croquis.serving.models.bundle_sources import SourceError
+from croquis.serving.models.bundle_sources import ModelSourceError
 from croquis.store.fill import spec_of
 from croquis.store.vector_store import StoreError, VectorStore
 from croquis.store.versions import Stores, open_stores
@@ -50,12 +50,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
         store = store_of(stores, retriever, options.store_version, options.create, options.kind)
         stream = open_stream(options.source, options.group or store.name, options.redeliver)
         handler = Handler(retriever, store, settings, options.images)
-    except (BundleError, SourceError, StoreError, StreamError, ValueError) as error:
+    except (BundleError, ModelSourceError, StoreError, StreamError, ValueError) as error:
         sys.exit(f"error: {error}")
     start_http_server(options.metrics_port, addr=options.metrics_host, registry=meter.registry)
     print(f"{options.source} -> {store.name} in {options.to} (Ctrl-C ends it)", flush=True)
     try:
-        Ingest(stream, handler, meter, options.batch, options.wait).run(stop, options.until_idle)
+        EventConsumer(stream, handler, meter, options.batch, options.wait).run(stop, options.until_idle)
     finally:
         stream.close()
         stores.close()

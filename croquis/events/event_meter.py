@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 if TYPE_CHECKING:
-    from croquis.events.handler import Outcome
+    from croquis.events.handler import BatchOutcome
 
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 OUTCOMES = ("applied", "stale", "rejected")
@@ -39,7 +39,7 @@ class IngestMeter:
         for outcome in OUTCOMES:
             self.events.labels(outcome)
 
-    def add(self, done: Outcome) -> None:
+    def add(self, done: BatchOutcome) -> None:
         for outcome, count in done.counts.items():
             self.events.labels(outcome).inc(count)
         self.images.inc(done.images)

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from croquis.bundle.photo_facts import Described, describe, thumbnail_side
+from croquis.bundle.photo_facts import PhotoFacts, photo_facts, thumbnail_side
 from croquis.catalog.images import crop, decode_image
 from croquis.catalog.product import ProductPicture
 from croquis.events.event import EventError, ProductEvent, parse_event
@@ -32,7 +32,7 @@ PLACED = {
 
 
 @dataclass
-class Outcome:
+class BatchOutcome:
     """What became of a batch.
 
     Attributes:
@@ -79,13 +79,13 @@ class Handler:
         self._images = images
         self._side = thumbnail_side(retriever.bundle.items)
 
-    def handle(self, bodies: Sequence[bytes]) -> Outcome:
+    def handle(self, bodies: Sequence[bytes]) -> BatchOutcome:
         """Applies what is good and new in a batch; in the store when this returns. The same batch may come again.
 
         Raises:
             StoreError: when the store fails; the batch may be applied in part, and can be handled again.
         """
-        done = Outcome()
+        done = BatchOutcome()
         with done.step("check"):
             events = self._checked(bodies, done)
             pictures = {p.image_id: p for event in events if event.product for p in event.product.pictures}
@@ -102,7 +102,7 @@ class Handler:
         done.counts.update(applied=len(fresh), stale=len(events) - len(fresh), rejected=len(done.rejected))
         return done
 
-    def _checked(self, bodies: Sequence[bytes], done: Outcome) -> list[ProductEvent]:
+    def _checked(self, bodies: Sequence[bytes], done: BatchOutcome) -> list[ProductEvent]:
         """The events that may be applied; why others may not goes to `done.rejected`."""
         events: dict[int, ProductEvent] = {}
         for place, body in enumerate(bodies):
@@ -119,13 +119,13 @@ class Handler:
             done.rejected.setdefault(places[number], "; ".join(faults))
         return [event for place, event in events.items() if place not in done.rejected]
 
-    def _described(self, pictures: Sequence[ProductPicture]) -> list[Described]:
+    def _described(self, pictures: Sequence[ProductPicture]) -> list[PhotoFacts]:
         """What the nets say of the pictures, in their order; a few decoded pictures are in memory at a time."""
-        parts: list[Described] = []
+        parts: list[PhotoFacts] = []
         for start in range(0, len(pictures), AT_A_TIME):
             some = pictures[start : start + AT_A_TIME]
             photos = [crop(decode_image(picture.data), picture.bbox) for picture in some]
-            parts.append(describe(self._retriever.nets, photos, self._side))
+            parts.append(photo_facts(self._retriever.nets, photos, self._side))
         return parts
 
 
@@ -140,7 +140,7 @@ def _state(event: ProductEvent) -> ItemState:
     return ItemState(event.item_id, event.version, tuple(images))
 
 
-def _completed(states: Sequence[ItemState], parts: Sequence[Described]) -> Iterator[ItemState]:
+def _completed(states: Sequence[ItemState], parts: Sequence[PhotoFacts]) -> Iterator[ItemState]:
     """The states with what was seen of their images, which come in the same order."""
     seen = [
         values

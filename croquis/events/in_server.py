@@ -6,13 +6,13 @@ import logging
 import threading
 from collections.abc import Callable
 
-from croquis.events.consumer import Ingest
+from croquis.events.consumer import EventConsumer
 from croquis.events.event_meter import IngestMeter
 from croquis.events.stream import Stream, StreamError, open_stream
 from croquis.params import load_params
 from croquis.serving.limits.http_meter import Meter
-from croquis.serving.models.bundle_sources import SourceError
-from croquis.serving.models.fleet import Fleet
+from croquis.serving.models.bundle_sources import ModelSourceError
+from croquis.serving.models.served_models import ServedModels
 from croquis.serving.server_settings import IngestSettings, SettingsError
 from croquis.store.stored_gallery import StoreGallery
 from croquis.store.vector_store import VectorStore
@@ -38,7 +38,7 @@ class OwnIngest:
         SourceError: when the stream cannot be reached.
     """
 
-    def __init__(self, fleet: Fleet, settings: IngestSettings, meter: Meter) -> None:
+    def __init__(self, fleet: ServedModels, settings: IngestSettings, meter: Meter) -> None:
         self._fleet = fleet
         self._settings = settings
         self._counts = IngestMeter()
@@ -46,7 +46,7 @@ class OwnIngest:
             self._rules = load_params(settings.params).validate_
             self._first: Stream | None = self._opened(self._gallery().kept)
         except StreamError as error:
-            raise SourceError(str(error)) from error
+            raise ModelSourceError(str(error)) from error
         except (ValueError, OSError) as error:
             raise SettingsError(f"{settings.params}: {error}") from error
         meter.join(self._counts.registry)
@@ -79,7 +79,7 @@ class OwnIngest:
         try:
             handler = Handler(self._fleet.get().retriever, store, self._rules, self._settings.images)
             moved = _Moved(self._ended, lambda: self._gallery().kept is store)
-            Ingest(stream, handler, self._counts, self._settings.batch, WAIT).run(moved)
+            EventConsumer(stream, handler, self._counts, self._settings.batch, WAIT).run(moved)
         finally:
             stream.close()
 

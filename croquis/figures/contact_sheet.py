@@ -18,7 +18,7 @@ GAP = 14
 
 
 @dataclass(frozen=True)
-class Result:
+class SheetResult:
     """One gallery photo of a row: uint8 (H, W, 3), whether it is right, and a line of text below."""
 
     image: Uint8Image
@@ -32,7 +32,7 @@ class QueryRow:
 
     query: Uint8Image
     caption: str
-    results: Sequence[Result]
+    results: Sequence[SheetResult]
     generated: Uint8Image | None = None
 
 

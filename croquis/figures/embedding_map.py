@@ -13,7 +13,7 @@ from matplotlib.offsetbox import AnnotationBbox, OffsetImage
 from sklearn.manifold import TSNE
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from croquis.evaluation.protocol import Gallery
+from croquis.evaluation.protocol import JudgedGallery
 from croquis.evaluation.ranked_answers import batches
 from croquis.evaluation.results import RunResult
 from croquis.figures.charts import figure_bytes
@@ -115,7 +115,7 @@ Encode = Callable[[Sequence[Uint8Image]], npt.NDArray[np.float32]]
 
 
 def embedding_map(
-    run: RunResult, gallery: Gallery, encode: Encode, title: str, kind: Literal["tsne", "pca"], seed: int
+    run: RunResult, gallery: JudgedGallery, encode: Encode, title: str, kind: Literal["tsne", "pca"], seed: int
 ) -> bytes:
     """PNG of up to 260 gallery photos and 130 queries of `run`, the same ones for every method.
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from croquis.evaluation.protocol import Gallery
+from croquis.evaluation.protocol import JudgedGallery
 from croquis.evaluation.results import RunResult
 from croquis.figures.retrieval_sheet import gallery_photos, pick_queries
 from croquis.figures.tiles import HIT, INK, MISS, MUTED, WHITE, Uint8Image, tile, write
@@ -38,7 +38,7 @@ class Moved:
         return str(self.rank) if self.rank == self.before else f"{self.rank}, was {self.before}"
 
 
-def rerank_sheet(run: RunResult, gallery: Gallery, count: int, title: str) -> Image.Image:
+def rerank_sheet(run: RunResult, gallery: JudgedGallery, count: int, title: str) -> Image.Image:
     """Draws `count` queries, the same ones as the plain sheet, with their results after the re-ranking.
 
     Raises:

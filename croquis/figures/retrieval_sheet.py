@@ -8,9 +8,9 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from croquis.evaluation.protocol import Gallery
+from croquis.evaluation.protocol import JudgedGallery
 from croquis.evaluation.results import RunResult
-from croquis.figures.contact_sheet import QueryRow, Result, contact_sheet
+from croquis.figures.contact_sheet import QueryRow, SheetResult, contact_sheet
 from croquis.figures.tiles import Uint8Image
 from croquis.index.ranking import NO_ROW, label_blind_keys
 
@@ -34,7 +34,7 @@ def pick_queries(run: RunResult, count: int) -> Chosen:
 
 
 def retrieval_sheet(
-    run: RunResult, gallery: Gallery, count: int, title: str, generate: Generate | None = None
+    run: RunResult, gallery: JudgedGallery, count: int, title: str, generate: Generate | None = None
 ) -> Image.Image:
     """Draws `count` queries with their best results; `generate` turns sketches into photos for a column of their own."""
     chosen = pick_queries(run, count)
@@ -45,7 +45,7 @@ def retrieval_sheet(
     rows, labels = [], run.queries.labels(gallery.protocol)
     for position, picture, made in zip(chosen, pictures, generated, strict=True):
         results = [
-            Result(photos[row], bool(gallery.labels[row] == labels[position]), str(gallery.categories[row]))
+            SheetResult(photos[row], bool(gallery.labels[row] == labels[position]), str(gallery.categories[row]))
             for row in run.top[position].tolist()
             if row != NO_ROW
         ]
@@ -55,7 +55,7 @@ def retrieval_sheet(
     return contact_sheet(rows, title)
 
 
-def gallery_photos(gallery: Gallery, rows: Chosen) -> dict[int, Uint8Image]:
+def gallery_photos(gallery: JudgedGallery, rows: Chosen) -> dict[int, Uint8Image]:
     """The photos of gallery rows, by row; -1 is left out."""
     wanted = rows[rows != NO_ROW]
     wanted = wanted[np.argsort(gallery.rows[wanted], kind="stable")]

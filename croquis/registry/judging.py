@@ -12,7 +12,7 @@ from croquis.params import Params
 from croquis.registry.evaluation_reports import Measure
 from croquis.registry.gate import decide
 from croquis.registry.gate_inputs import score_bundle, serving_size, trained_on
-from croquis.registry.registry import CHAMPION, Registry, Version
+from croquis.registry.registry import CHAMPION, RegisteredVersion, Registry
 from croquis.registry.verdict import Absence, Policy, Reason, Scores, Verdict
 from croquis.tracking.git import committed_json
 
@@ -26,7 +26,7 @@ class Judgement:
     """A verdict, and the champion that it was made against."""
 
     verdict: Verdict
-    champion: Version | None
+    champion: RegisteredVersion | None
 
     def tags(self) -> dict[str, str]:
         return verdict_tags(self.verdict, self.champion.bundle_hash if self.champion else None)
@@ -42,7 +42,7 @@ def verdict_tags(verdict: Verdict, champion: str | None) -> dict[str, str]:
 
 
 def judge(
-    registry: Registry, bundle: Bundle, scores: Scores, version: Version, params: Params, root: Path
+    registry: Registry, bundle: Bundle, scores: Scores, version: RegisteredVersion, params: Params, root: Path
 ) -> Judgement:
     """The gate's verdict on `version`, whose bundle is `bundle`, against the champion, both on the same val queries.
 
@@ -66,7 +66,7 @@ def judge(
     return Judgement(decide(ours, theirs, policy, trained_on=trained_on(bundles[1])), champion)
 
 
-def absence(registry: Registry, candidate: Version, root: Path) -> Absence:
+def absence(registry: Registry, candidate: RegisteredVersion, root: Path) -> Absence:
     """Why the registry has no champion: it is new, it lost one, or it is not the store where one is.
 
     The report that was committed last knows whether there was a champion. A store that MLFLOW_TRACKING_URI names and that

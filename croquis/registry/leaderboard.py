@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from croquis.evaluation.bootstrap import Interval
 from croquis.evaluation.metrics import headline_metrics
 from croquis.registry.evaluation_reports import Evaluation, Measure
-from croquis.registry.registry import CHAMPION, Registry, Version
+from croquis.registry.registry import CHAMPION, RegisteredVersion, Registry
 from croquis.registry.verdict import Verdict
 
 REPORTED = "test"
@@ -18,7 +18,7 @@ def closing_words(
     above: Mapping[str, Interval],
     measure: Measure,
     registry: Registry,
-    version: Version,
+    version: RegisteredVersion,
     verdict: Verdict,
     outcome: str,
 ) -> str:

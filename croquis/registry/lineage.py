@@ -19,7 +19,7 @@ from croquis.tracking.stage_key import data_hash_from_lock, read_lock, stage_key
 from croquis.tracking.tracking_store import STAGE_EXPERIMENT, Store
 
 if TYPE_CHECKING:
-    from croquis.registry.registry import Version
+    from croquis.registry.registry import RegisteredVersion
 
 # Its entry comes into dvc.lock only after it has run, so it cannot be part of what it writes down.
 LAST_STAGE = "register"
@@ -78,7 +78,7 @@ class Lineage:
         return list(self.stage_runs.values())
 
 
-def made_from(versions: Iterable[Version], found: str) -> list[Version]:
+def made_from(versions: Iterable[RegisteredVersion], found: str) -> list[RegisteredVersion]:
     """The versions that a commit, a hash, a stage key or the id of a stage run led to; a beginning of 7 characters will do.
 
     Raises:

@@ -19,7 +19,7 @@ from croquis.params import Params
 from croquis.registry.evaluation_reports import NO_RERANK, Evaluation, Measure
 from croquis.registry.judging import SELECTED_ON
 from croquis.registry.lineage import Lineage
-from croquis.registry.registry import Registry, Version
+from croquis.registry.registry import RegisteredVersion, Registry
 from croquis.tracking.record import flatten
 
 CARD_FILE = "model_card.md"
@@ -41,7 +41,7 @@ class CardFacts:
         latency_ms: median time of one query, measured when it was registered.
     """
 
-    version: Version
+    version: RegisteredVersion
     bundle: Bundle
     evaluation: Evaluation
     measure: Measure
@@ -150,13 +150,13 @@ def _size(facts: CardFacts) -> Iterator[str]:
     yield f"  that registered it with {facts.bundle.threads} thread(s); no promise for another."
 
 
-def _verdict(version: Version) -> Iterator[str]:
+def _verdict(version: RegisteredVersion) -> Iterator[str]:
     yield "```"
     yield version.tags.get("gate.reasons", "not judged yet")
     yield "```"
 
 
-def _lineage(version: Version) -> Iterator[str]:
+def _lineage(version: RegisteredVersion) -> Iterator[str]:
     lineage = Lineage.of(version.tags)
     dirty = ", with files that differed from it" if lineage.dirty else ""
     yield f"- bundle `{version.bundle_hash}`"

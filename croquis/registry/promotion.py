@@ -10,25 +10,25 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 
-from croquis.registry.registry import CHALLENGER, CHAMPION, PREVIOUS, Registry, RegistryError, Version
+from croquis.registry.registry import CHALLENGER, CHAMPION, PREVIOUS, RegisteredVersion, Registry, RegistryError
 from croquis.registry.server_lock import Held
 
 NOTE_TAG = "croquis.transition"
 
 
 @dataclass(frozen=True)
-class Change:
+class AliasChange:
     """A change of champion: `champion` is the new one, `previous` the one it takes over from (None for the first)."""
 
-    champion: Version
-    previous: Version | None
+    champion: RegisteredVersion
+    previous: RegisteredVersion | None
 
     def __str__(self) -> str:
         before = str(self.previous) if self.previous else "no champion"
         return f"champion: {before} -> {self.champion}"
 
 
-def plan_promotion(registry: Registry, number: int | None = None) -> Change:
+def plan_promotion(registry: Registry, number: int | None = None) -> AliasChange:
     """The change that makes version `number`, by default the challenger, the champion.
 
     Raises:
@@ -44,10 +44,10 @@ def plan_promotion(registry: Registry, number: int | None = None) -> Change:
     candidate, champion = registry.version(number), registry.holder(CHAMPION)
     if champion is not None and champion.number == number:
         raise RegistryError(f"{champion} of {registry.model} is the champion already; nothing to do")
-    return Change(candidate, champion)
+    return AliasChange(candidate, champion)
 
 
-def plan_rollback(registry: Registry) -> Change:
+def plan_rollback(registry: Registry) -> AliasChange:
     """The change that makes the previous champion the champion again.
 
     Raises:
@@ -58,10 +58,10 @@ def plan_rollback(registry: Registry) -> Change:
         raise RegistryError(f"{registry.model} has no champion, so there is nothing to roll back; run `dvc repro`")
     if previous is None or previous.number == champion.number:
         raise RegistryError(f"{registry.model} has had no champion before {champion}; there is nothing to roll back to")
-    return Change(previous, champion)
+    return AliasChange(previous, champion)
 
 
-def promote(registry: Registry, number: int | None = None, planned: Change | None = None) -> Change:
+def promote(registry: Registry, number: int | None = None, planned: AliasChange | None = None) -> AliasChange:
     """Makes version `number`, by default the challenger, the champion; the old one becomes `previous`.
 
     Raises:
@@ -79,11 +79,11 @@ def promote(registry: Registry, number: int | None = None, planned: Change | Non
     return change
 
 
-def _number(version: Version | None) -> int | None:
+def _number(version: RegisteredVersion | None) -> int | None:
     return version.number if version else None
 
 
-def rollback(registry: Registry) -> Change:
+def rollback(registry: Registry) -> AliasChange:
     """Exchanges `champion` and `previous`; a second rollback undoes the first."""
     with registry.lock() as held:
         repair(registry, held)
@@ -139,7 +139,7 @@ def repair(registry: Registry, held: Held) -> bool:
     return True
 
 
-def _apply(registry: Registry, change: Change, held: Held) -> None:
+def _apply(registry: Registry, change: AliasChange, held: Held) -> None:
     note = {"champion": change.champion.number, "previous": change.previous.number if change.previous else None}
     held()
     registry.store.client.set_registered_model_tag(registry.model, NOTE_TAG, json.dumps(note, sort_keys=True))

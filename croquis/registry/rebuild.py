@@ -23,7 +23,7 @@ from croquis.files import read_json, sha256_file
 from croquis.params import ParamsError, load_params
 from croquis.registry.bundle_differences import bundle_differences, environment_differences, lock_differences
 from croquis.registry.lineage import PACKAGES, Lineage, installed, lock_hash
-from croquis.registry.registry import Registry, RegistryError, Version
+from croquis.registry.registry import RegisteredVersion, Registry, RegistryError
 from croquis.registry.scratch_clone import CloneError, ScratchClone, has_remote, scratch_clone
 from croquis.tracking.environment import project_root, quiet
 from croquis.tracking.pipeline_run import ENVIRONMENT, LOCK, PARAMS
@@ -46,7 +46,7 @@ class Rebuilt:
         reasons: what may explain them: stages, environment, files that were not in the commit.
     """
 
-    version: Version
+    version: RegisteredVersion
     found: str
     how: str
     bundle: list[str]
@@ -82,7 +82,7 @@ def main(arguments: Sequence[str] | None = None, root: Path | None = None) -> in
 
 
 def rebuild(
-    registry: Registry, version: Version, root: Path, compute: str | None = None, keep: Path | None = None
+    registry: Registry, version: RegisteredVersion, root: Path, compute: str | None = None, keep: Path | None = None
 ) -> Rebuilt:
     """Makes the version's bundle again and compares.
 
@@ -145,7 +145,7 @@ def _restore(clone: ScratchClone, paths: Sequence[str], remote: bool) -> str | N
     return "remote" if remote and clone.try_dvc("pull", *paths) else None
 
 
-def _made_by(registry: Registry, version: Version, lineage: Lineage, folder: Path) -> Path:
+def _made_by(registry: Registry, version: RegisteredVersion, lineage: Lineage, folder: Path) -> Path:
     """dvc.lock, params.yaml and the environment, as the version's pipeline run keeps them."""
     from mlflow.artifacts import download_artifacts
 

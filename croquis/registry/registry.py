@@ -26,7 +26,7 @@ class RegistryError(RuntimeError):
 
 
 @dataclass(frozen=True)
-class Version:
+class RegisteredVersion:
     """A registered retriever; `run_id`: the pipeline run that made it."""
 
     number: int
@@ -63,19 +63,19 @@ class Registry:
     def exists(self) -> bool:
         return bool(self.store.client.search_registered_models(f"name = '{self.model}'"))
 
-    def versions(self) -> list[Version]:
+    def versions(self) -> list[RegisteredVersion]:
         """All versions, oldest first."""
         found = self.store.client.search_model_versions(f"name = '{self.model}'")
         return sorted((_version(version) for version in found), key=lambda version: version.number)
 
-    def version(self, number: int) -> Version:
+    def version(self, number: int) -> RegisteredVersion:
         found = [version for version in self.versions() if version.number == number]
         if not found:
             known = ", ".join(str(version.number) for version in self.versions()) or "none"
             raise RegistryError(f"{self.model} has no version {number}; it has: {known}")
         return found[0]
 
-    def with_bundle(self, bundle_hash: str) -> Version | None:
+    def with_bundle(self, bundle_hash: str) -> RegisteredVersion | None:
         """The version that holds this bundle."""
         found = [version for version in self.versions() if version.bundle_hash == bundle_hash]
         return found[-1] if found else None
@@ -87,7 +87,7 @@ class Registry:
         aliases = self.store.client.get_registered_model(self.model).aliases
         return {str(alias): int(number) for alias, number in aliases.items()}
 
-    def named(self, text: str) -> Version:
+    def named(self, text: str) -> RegisteredVersion:
         """The version that `MODEL@ALIAS` or `MODEL/NUMBER` means.
 
         Raises:
@@ -104,12 +104,14 @@ class Registry:
             raise RegistryError(f"{self.model} has no alias {rest!r}; it has: {held}")
         return found
 
-    def holder(self, alias: str) -> Version | None:
+    def holder(self, alias: str) -> RegisteredVersion | None:
         """The version that an alias points to."""
         number = self.aliases().get(alias)
         return None if number is None else self.version(number)
 
-    def register(self, bundle_hash: str, method: str, tags: Mapping[str, str], log: Callable[[], str]) -> Version:
+    def register(
+        self, bundle_hash: str, method: str, tags: Mapping[str, str], log: Callable[[], str]
+    ) -> RegisteredVersion:
         """The version with this bundle, which is made from `log()`, a model URI, unless it exists.
 
         The tags are set in the same call that makes the version, so that a kill leaves no version without its hash.
@@ -167,9 +169,9 @@ class Registry:
         return manifests[0].parent
 
 
-def _version(found: ModelVersion) -> Version:
+def _version(found: ModelVersion) -> RegisteredVersion:
     tags: dict[str, Any] = found.tags or {}
-    return Version(
+    return RegisteredVersion(
         int(found.version), tags.get(BUNDLE_TAG, ""), tags.get(METHOD_TAG, "unknown"), tags, found.run_id or ""
     )
 

@@ -19,7 +19,7 @@ from croquis.rerank.attributes import SharedAttributes, Weighing
 from croquis.rerank.neighbours import alpha_qe_scores, k_reciprocal_scores
 from croquis.rerank.overlap import Floats, Overlap, RerankError, Rows
 from croquis.rerank.rerank_settings import STEPS, RerankBlock
-from croquis.rerank.steps import Asked, ByAttributes, ByVectors, Known, Step
+from croquis.rerank.steps import ByAttributes, ByVectors, GalleryEvidence, QueryEvidence, Step
 
 EXPLAINED = 3  # attributes that are named for a result that moved up
 NOTABLE = 0.05  # shared attributes; a smaller share in a move is not told
@@ -45,14 +45,14 @@ class Chain:
         RerankError: on a step that is not known or whose evidence the gallery lacks, or a setting out of range.
     """
 
-    def __init__(self, steps: Sequence[str], block: RerankBlock, known: Known) -> None:
+    def __init__(self, steps: Sequence[str], block: RerankBlock, known: GalleryEvidence) -> None:
         check_steps(steps)
         if block.depth < 2:
             raise RerankError(f"depth = {block.depth}, must be at least 2")
         self.depth = block.depth
         self._steps = [make_step(step, block, known) for step in steps]
 
-    def __call__(self, asked: Asked, ranked: RankedLists) -> Moves:
+    def __call__(self, asked: QueryEvidence, ranked: RankedLists) -> Moves:
         """Re-orders the first `depth` of lists of gallery rows (Q, k), best first, that may have ended early."""
         head, order = (
             ranked.cut(self.depth),
@@ -63,7 +63,7 @@ class Chain:
             order[:, : self.depth] = np.take_along_axis(order[:, : self.depth], made, axis=1)
         return Moves(order, np.take_along_axis(ranked.rows, order, axis=1))
 
-    def explain(self, asked: Asked, moves: Moves, top: int) -> list[list[tuple[str, ...]]]:
+    def explain(self, asked: QueryEvidence, moves: Moves, top: int) -> list[list[tuple[str, ...]]]:
         """For each query and each of its first `top` results: the attributes that moved the result up, the weightiest first.
 
         An attribute's share in a move is what it adds to the overlap of this result, less what it adds on average to
@@ -71,14 +71,14 @@ class Chain:
         """
         return [list(self._reasons(asked, moves, query, top)) for query in range(len(moves.rows))]
 
-    def _reasons(self, asked: Asked, moves: Moves, query: int, top: int) -> Iterator[tuple[str, ...]]:
+    def _reasons(self, asked: QueryEvidence, moves: Moves, query: int, top: int) -> Iterator[tuple[str, ...]]:
         order, rows = moves.order[query], moves.rows[query]
         for place, was in enumerate(order[:top].tolist()):
             behind = slice(place + 1, None)
             overtaken = rows[behind][(order[behind] < was) & (rows[behind] >= 0)]
             yield self._reason(asked, query, int(rows[place]), overtaken) if len(overtaken) else ()
 
-    def _reason(self, asked: Asked, query: int, row: int, overtaken: Rows) -> tuple[str, ...]:
+    def _reason(self, asked: QueryEvidence, query: int, row: int, overtaken: Rows) -> tuple[str, ...]:
         looked_at = np.concatenate([np.array([row], dtype=np.int64), overtaken])
         gains: dict[str, float] = {}
         for step in self._steps:
@@ -105,7 +105,7 @@ def resorted(ranked: RankedLists, scores: Floats) -> tuple[Rows, RankedLists]:
     return order, RankedLists(rows, kept)
 
 
-def make_step(step: str, block: RerankBlock, known: Known) -> Step:
+def make_step(step: str, block: RerankBlock, known: GalleryEvidence) -> Step:
     """One step by its name.
 
     Raises:
@@ -118,7 +118,7 @@ def make_step(step: str, block: RerankBlock, known: Known) -> Step:
     return by_attributes(step, block, known)
 
 
-def by_attributes(step: str, block: RerankBlock, known: Known) -> ByAttributes:
+def by_attributes(step: str, block: RerankBlock, known: GalleryEvidence) -> ByAttributes:
     """`attributes` or `probability`; raises as `make_step`."""
     if known.names is None or known.attributes is None or known.holdings is None:
         raise RerankError(f"the step {step!r} needs an attribute classifier, which this bundle lacks")

@@ -8,7 +8,7 @@ from croquis.bundle import Bundle
 from croquis.index.vector_index import VectorIndex, Vectors
 from croquis.rerank.attributes import flags
 from croquis.rerank.overlap import Holdings, Rows
-from croquis.rerank.steps import Known
+from croquis.rerank.steps import GalleryEvidence
 
 
 def attribute_sets(bundle: Bundle, source: str) -> list[list[str]]:
@@ -18,14 +18,14 @@ def attribute_sets(bundle: Bundle, source: str) -> list[list[str]]:
     return sets
 
 
-def stored_gallery(bundle: Bundle, index: VectorIndex, source: str, rows: Rows | None = None) -> Known:
+def stored_gallery(bundle: Bundle, index: VectorIndex, source: str, rows: Rows | None = None) -> GalleryEvidence:
     """What is stored; where `rows` are given, of those only, in their order, and `index` holds just them.
 
     Args:
         source: `predicted` or `catalogue`: which attributes of the gallery count.
     """
     if bundle.manifest.classifier is None:
-        return Known(index.vectors)
+        return GalleryEvidence(index.vectors)
     names = bundle.manifest.classifier.attributes
 
     def sets() -> list[list[str]]:
@@ -37,7 +37,7 @@ def stored_gallery(bundle: Bundle, index: VectorIndex, source: str, rows: Rows |
         return found if rows is None else found[rows]
 
     return (
-        Known(index.vectors, names, sets, probabilities)
+        GalleryEvidence(index.vectors, names, sets, probabilities)
         if source == "predicted"
         else certain_gallery(index.vectors, names, sets())
     )
@@ -45,11 +45,11 @@ def stored_gallery(bundle: Bundle, index: VectorIndex, source: str, rows: Rows |
 
 def certain_gallery(
     vectors: Callable[[Rows], Vectors], names: tuple[str, ...], sets: Sequence[Collection[str]]
-) -> Known:
+) -> GalleryEvidence:
     """A gallery whose attributes are those of the catalogue: what it says is certain.
 
     Args:
         vectors: gives the stored vectors of some rows.
     """
     columns = {name: place for place, name in enumerate(names)}
-    return Known(vectors, names, lambda: sets, lambda: flags(sets, columns))
+    return GalleryEvidence(vectors, names, lambda: sets, lambda: flags(sets, columns))

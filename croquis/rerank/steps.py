@@ -20,7 +20,7 @@ Contributions = tuple[tuple[str, ...], Floats]
 
 
 @dataclass(frozen=True)
-class Asked:
+class QueryEvidence:
     """What is known of Q queries; the classifier looks at them when first asked, and once.
 
     Attributes:
@@ -47,7 +47,7 @@ class Asked:
 
 
 @dataclass(frozen=True)
-class Known:
+class GalleryEvidence:
     """What is known of the gallery, by row.
 
     Attributes:
@@ -66,11 +66,11 @@ class Known:
 class Step(Protocol):
     """One re-ranker."""
 
-    def scores(self, asked: Asked, ranked: RankedLists) -> Floats:
+    def scores(self, asked: QueryEvidence, ranked: RankedLists) -> Floats:
         """New scores (Q, k) for lists (Q, k), best first, that may have ended early; higher is better."""
         ...
 
-    def contributions(self, asked: Asked, query: int, rows: Rows) -> Contributions | None:
+    def contributions(self, asked: QueryEvidence, query: int, rows: Rows) -> Contributions | None:
         """Attributes, and what each adds to the overlap of some results (n,) with a query: (n, attributes); None where
         attributes play no part."""
         ...
@@ -93,17 +93,19 @@ class ByAttributes:
         take: what it compares with, of the queries: one entry for each.
     """
 
-    def __init__(self, comparison: Comparison, take: Callable[[Asked], Sequence[Any]], weighing: Weighing) -> None:
+    def __init__(
+        self, comparison: Comparison, take: Callable[[QueryEvidence], Sequence[Any]], weighing: Weighing
+    ) -> None:
         self._comparison, self._take, self._weighing = comparison, take, weighing
 
-    def scores(self, asked: Asked, ranked: RankedLists) -> Floats:
+    def scores(self, asked: QueryEvidence, ranked: RankedLists) -> Floats:
         return self._weighing.totals(self.overlaps(asked, ranked.rows), ranked.scores)
 
-    def overlaps(self, asked: Asked, rows: Rows) -> Floats:
+    def overlaps(self, asked: QueryEvidence, rows: Rows) -> Floats:
         """(Q, k), 0 where a list has ended."""
         return self._comparison.overlaps(rows, self._take(asked))
 
-    def contributions(self, asked: Asked, query: int, rows: Rows) -> Contributions:
+    def contributions(self, asked: QueryEvidence, query: int, rows: Rows) -> Contributions:
         return self._comparison.contributions(rows, self._take(asked)[query])
 
 
@@ -118,7 +120,7 @@ class ByVectors:
     def __init__(self, vectors: Callable[[Rows], Vectors], rate: Callable[[Floats, Floats], Floats]) -> None:
         self._vectors, self._rate = vectors, rate
 
-    def scores(self, asked: Asked, ranked: RankedLists) -> Floats:
+    def scores(self, asked: QueryEvidence, ranked: RankedLists) -> Floats:
         found = np.zeros(ranked.rows.shape)
         for number, listed in enumerate(ranked.rows):
             present = listed[listed >= 0]  # they come first: a list ends once
@@ -127,5 +129,5 @@ class ByVectors:
                 found[number, : len(present)] = self._rate(asked.vectors[number].astype(np.float64), near)
         return found
 
-    def contributions(self, asked: Asked, query: int, rows: Rows) -> None:  # noqa: ARG002
+    def contributions(self, asked: QueryEvidence, query: int, rows: Rows) -> None:  # noqa: ARG002
         return None

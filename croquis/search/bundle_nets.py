@@ -11,7 +11,7 @@ from croquis.bundle import Bundle
 from croquis.catalog.drawings import crop_to_ink
 from croquis.catalog.images import Batch, Uint8Image, from_batch, prepare_image, to_batch
 from croquis.nets.classifier import AttributeClassifier
-from croquis.rerank.steps import Asked
+from croquis.rerank.steps import QueryEvidence
 from croquis.search.query import QueryError
 
 Vectors = npt.NDArray[np.float32]
@@ -70,11 +70,11 @@ class Nets:
         parts = [classifier.probabilities(batch) for batch in _batches(images, classifier.size)]
         return np.concatenate(parts) if parts else np.empty((0, len(classifier.attributes)), dtype=np.float32)
 
-    def asked(self, pictures: Sequence[Uint8Image], vectors: Vectors) -> Asked:
+    def asked(self, pictures: Sequence[Uint8Image], vectors: Vectors) -> QueryEvidence:
         """What a re-ranking may know of queries: their vectors, and what the classifier sees when somebody wants it."""
         if not self.has_classifier:
-            return Asked(vectors)
-        return Asked(vectors, lambda: self.probabilities(pictures), lambda found: self.classifier.decide(found))
+            return QueryEvidence(vectors)
+        return QueryEvidence(vectors, lambda: self.probabilities(pictures), lambda found: self.classifier.decide(found))
 
 
 def _batches(images: Sequence[Uint8Image], size: int) -> Iterator[Batch]:

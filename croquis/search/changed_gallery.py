@@ -16,8 +16,8 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from croquis.bundle import Bundle
-from croquis.bundle.gallery_table import GALLERY_SCHEMA, PROBABILITIES, Items
-from croquis.bundle.photo_facts import describe, thumbnail_side
+from croquis.bundle.gallery_table import GALLERY_SCHEMA, PROBABILITIES, GalleryTable
+from croquis.bundle.photo_facts import photo_facts, thumbnail_side
 from croquis.catalog.images import Uint8Image
 from croquis.catalog.product import Product, ProductPicture, opened
 from croquis.index.layered import LayeredIndex
@@ -66,7 +66,7 @@ class ChangedGallery:
         """The gallery after further changes."""
         return ChangedGallery(self._base, {**self._entries, **entries})
 
-    def describe(self, product: Product, open_picture: Opener = opened) -> Entry:
+    def photo_facts(self, product: Product, open_picture: Opener = opened) -> Entry:
         """Encodes a product's pictures, one at a time, and predicts their attributes where the bundle has a classifier.
 
         Raises:
@@ -80,7 +80,7 @@ class ChangedGallery:
         self, product: Product, picture: ProductPicture, open_picture: Opener
     ) -> tuple[dict[str, Any], Vectors]:
         with open_picture(picture) as photo:
-            seen = describe(self._base.nets, [photo], thumbnail_side(self._base.items))
+            seen = photo_facts(self._base.nets, [photo], thumbnail_side(self._base.items))
         row: dict[str, Any] = {
             **PLACED,
             "image_id": picture.image_id,
@@ -115,7 +115,7 @@ class ChangedGallery:
 class ChangedBundle(Bundle):
     """The nets and the manifest of a bundle, over other vectors and items; its hash names what it was before."""
 
-    def __init__(self, base: Bundle, index: VectorIndex, items: Items) -> None:
+    def __init__(self, base: Bundle, index: VectorIndex, items: GalleryTable) -> None:
         super().__init__(base.folder, base.manifest, base.threads)
         self._before = base
         self._gallery = index, items
@@ -137,5 +137,5 @@ class ChangedBundle(Bundle):
         return self._gallery[0]
 
     @property
-    def items(self) -> Items:
+    def items(self) -> GalleryTable:
         return self._gallery[1]

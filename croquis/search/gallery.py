@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from croquis.bundle import Bundle
-from croquis.bundle.gallery_table import Items
+from croquis.bundle.gallery_table import GalleryTable
 from croquis.index.ranking import RankedLists
 from croquis.index.vector_index import VectorIndex, Vectors
 from croquis.lazy import Lazy
@@ -49,7 +49,7 @@ class WordCounts:
     attributes: Mapping[str, int]
 
 
-class Gallery(Protocol):
+class SearchedGallery(Protocol):
     """Images that can be searched and looked up; safe to use from several threads.
 
     Attributes:
@@ -113,7 +113,7 @@ class BundleGallery:
     def __init__(self, bundle: Bundle) -> None:
         self._bundle = bundle
         self.index: VectorIndex = bundle.index
-        self.items: Items = bundle.items
+        self.items: GalleryTable = bundle.items
         self._chain = Lazy(self._make_chain)
         self._sets = Lazy(self._make_sets)
         self._counts = Lazy(lambda: WordCounts(self.items.category_counts(), self.items.attribute_counts()))

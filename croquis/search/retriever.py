@@ -10,14 +10,14 @@ import numpy as np
 import numpy.typing as npt
 
 from croquis.bundle import Bundle
-from croquis.bundle.gallery_table import Items
+from croquis.bundle.gallery_table import GalleryTable
 from croquis.catalog.images import DEFAULT_LIMITS, DecodeLimits, Uint8Image, check_image, crop, decode_image
 from croquis.index.vector_index import VectorIndex
 from croquis.rerank.evidence import attribute_sets
 from croquis.rerank.rerank_settings import needs_classifier
 from croquis.search.answer import Answer, Hit, Stopwatch
 from croquis.search.bundle_nets import Nets
-from croquis.search.gallery import BundleGallery, Gallery, Listed
+from croquis.search.gallery import BundleGallery, Listed, SearchedGallery
 from croquis.search.query import Filters, Mode, QueryError, check_k, check_mode
 
 __all__ = ["Answer", "Filters", "Hit", "QueryError", "Retriever"]
@@ -38,7 +38,9 @@ class Retriever:
         items: who they are.
     """
 
-    def __init__(self, bundle: Bundle, limits: DecodeLimits = DEFAULT_LIMITS, gallery: Gallery | None = None) -> None:
+    def __init__(
+        self, bundle: Bundle, limits: DecodeLimits = DEFAULT_LIMITS, gallery: SearchedGallery | None = None
+    ) -> None:
         self.bundle = bundle
         self.nets = Nets(bundle)
         self.gallery = gallery or BundleGallery(bundle)
@@ -57,7 +59,7 @@ class Retriever:
         """
         return cls(Bundle.load(path, threads))
 
-    def over(self, gallery: Gallery) -> Retriever:
+    def over(self, gallery: SearchedGallery) -> Retriever:
         """The same nets, searching other images."""
         return Retriever(self.bundle, self._limits, gallery)
 
@@ -71,7 +73,7 @@ class Retriever:
         return self.bundle.index
 
     @property
-    def items(self) -> Items:
+    def items(self) -> GalleryTable:
         return self.bundle.items
 
     def search(

@@ -14,13 +14,13 @@ from starlette.middleware.cors import CORSMiddleware
 from croquis.serving.answers.problems import IN_OPENAPI, install_handlers
 from croquis.serving.changes.change_log import ChangeLog
 from croquis.serving.changes.live_catalogue import LiveCatalogue
-from croquis.serving.limits.access import KEY_HEADER, Gatekeeper
-from croquis.serving.limits.guard import Guard
+from croquis.serving.limits.access import KEY_HEADER, AccessControl
 from croquis.serving.limits.http_meter import Meter
+from croquis.serving.limits.request_log import RequestLogMiddleware
 from croquis.serving.limits.work_queue import WorkQueue
 from croquis.serving.models.bundle_sources import ModelSource, StoredSource
-from croquis.serving.models.fleet import Fleet
-from croquis.serving.requests.decoding import Decoder
+from croquis.serving.models.served_models import ServedModels
+from croquis.serving.requests.decoding import PictureDecoder
 from croquis.serving.routes.catalogue_routes import catalogue_router
 from croquis.serving.routes.change_routes import change_router
 from croquis.serving.routes.operations_routes import operations_router
@@ -54,16 +54,16 @@ def create_app(sources: Mapping[str, ModelSource], settings: Settings) -> FastAP
     stores = None if settings.store is None else open_stores(settings.store, settings.catalogue)
     placed = sources if stores is None else {label: StoredSource(source, stores) for label, source in sources.items()}
     try:
-        fleet = Fleet(placed, meter, log, settings.batch)
+        fleet = ServedModels(placed, meter, log, settings.batch)
         own_ingest = _own_ingest(fleet, settings, meter)
     except Exception:
         if stores is not None:
             stores.close()
         raise
-    decoder = Decoder(settings.limits)
+    decoder = PictureDecoder(settings.limits)
     live = None if log is None else LiveCatalogue(fleet, log, decoder)
     queue = WorkQueue(settings.workers, settings.queue, settings.limits.waiting_bytes, meter)
-    gatekeeper = Gatekeeper(settings.access, meter)
+    gatekeeper = AccessControl(settings.access, meter)
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -112,11 +112,11 @@ def create_app(sources: Mapping[str, ModelSource], settings: Settings) -> FastAP
             allow_methods=["GET", "POST"],
             allow_headers=[KEY_HEADER, "content-type"],
         )
-    app.add_middleware(Guard, meter=meter)
+    app.add_middleware(RequestLogMiddleware, meter=meter)
     return app
 
 
-def _own_ingest(fleet: Fleet, settings: Settings, meter: Meter) -> OwnIngest | None:
+def _own_ingest(fleet: ServedModels, settings: Settings, meter: Meter) -> OwnIngest | None:
     if settings.ingest is None:
         return None
     absent = [name for name in RULES_NEED if importlib.util.find_spec(name) is None]

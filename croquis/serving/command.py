@@ -21,8 +21,8 @@ import uvicorn
 
 from croquis.serving.app import create_app
 from croquis.serving.changes.change_log import ChangeLogError
-from croquis.serving.models.bundle_sources import BundleSource, ModelSource, SourceError
-from croquis.serving.models.fleet import DEFAULT_LABEL
+from croquis.serving.models.bundle_sources import BundleSource, ModelSource, ModelSourceError
+from croquis.serving.models.served_models import DEFAULT_LABEL
 from croquis.serving.requests.decoding import give_memory_back
 from croquis.serving.server_settings import (
     PAGE,
@@ -77,7 +77,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         app = create_app(sources_of(options), settings)
     except SettingsError as error:
         parser().error(str(error))
-    except (SourceError, ChangeLogError, StoreError) as error:
+    except (ModelSourceError, ChangeLogError, StoreError) as error:
         sys.exit(f"error: {error}")
     config = uvicorn.Config(
         app,

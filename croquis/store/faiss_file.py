@@ -92,11 +92,11 @@ class StoreFile:
         with self._transaction():
             self._forget(image_ids)
 
-    def bury(self, versions: Mapping[str, int]) -> None:
+    def mark_deleted(self, versions: Mapping[str, int]) -> None:
         with self._transaction():
             self._connection.executemany("insert or replace into graves values (?, ?)", list(versions.items()))
 
-    def buried(self, item_ids: Sequence[str] | None = None) -> dict[str, int]:
+    def deletions_of(self, item_ids: Sequence[str] | None = None) -> dict[str, int]:
         if item_ids is None:
             with self._lock:
                 return dict(self._connection.execute("select item_id, version from graves").fetchall())

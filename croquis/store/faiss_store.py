@@ -15,7 +15,7 @@ import numpy as np
 from croquis.index.vector_index import Vectors
 from croquis.search.query import Filters
 from croquis.store.faiss_file import StoreFile
-from croquis.store.faiss_view import View
+from croquis.store.faiss_view import StoreView
 from croquis.store.vector_store import Match, Stored, StoredImage, VectorStore
 
 
@@ -34,7 +34,7 @@ class FaissStore(VectorStore):
         parts = list(file.scan())
         ids = [image.image_id for images, _ in parts for image in images]
         stored = np.concatenate([part for _, part in parts]) if parts else self._nothing
-        self._view = View.of(self.spec, ids, stored)
+        self._view = StoreView.of(self.spec, ids, stored)
 
     def count(self, filters: Filters | None = None) -> int:
         return self._file.count(filters or Filters())
@@ -56,14 +56,14 @@ class FaissStore(VectorStore):
     def images_of(self, item_ids: Sequence[str]) -> list[StoredImage]:
         return self._file.images("item_id", item_ids)
 
-    def bury(self, versions: Mapping[str, int]) -> None:
-        self._file.bury(versions)
+    def mark_deleted(self, versions: Mapping[str, int]) -> None:
+        self._file.mark_deleted(versions)
 
-    def buried(self, item_ids: Sequence[str]) -> dict[str, int]:
-        return self._file.buried(item_ids)
+    def deletions_of(self, item_ids: Sequence[str]) -> dict[str, int]:
+        return self._file.deletions_of(item_ids)
 
-    def graves(self) -> dict[str, int]:
-        return self._file.buried()
+    def deletions(self) -> dict[str, int]:
+        return self._file.deletions_of()
 
     def scan(self) -> Iterator[tuple[list[StoredImage], Stored]]:
         return self._file.scan()

@@ -20,7 +20,7 @@ Added = Mapping[str, tuple[Vectors, np.uint64]]
 
 
 @dataclass(frozen=True)
-class Base:
+class IndexedRows:
     """An index and who its rows are."""
 
     index: VectorIndex
@@ -29,13 +29,13 @@ class Base:
     places: dict[str, int]
 
     @classmethod
-    def build(cls, ids: list[str], vectors: Vectors, spec: StoreSpec) -> Base:
+    def build(cls, ids: list[str], vectors: Vectors, spec: StoreSpec) -> IndexedRows:
         index = build_index(vectors, metric=spec.metric, head=spec.head, kind=spec.kind)
         return cls(index, ids, label_blind_keys(ids), {image_id: row for row, image_id in enumerate(ids)})
 
 
 @dataclass(frozen=True)
-class View:
+class StoreView:
     """Rows 0.. are the `kept` ones of the base, then the `added` images in their order.
 
     Attributes:
@@ -46,21 +46,21 @@ class View:
     """
 
     spec: StoreSpec
-    base: Base | None = None
+    base: IndexedRows | None = None
     kept: Rows = field(default_factory=lambda: np.empty(0, dtype=np.int64))
     added: Added = field(default_factory=dict)
     index: LayeredIndex | None = None
     keys: Keys = field(default_factory=lambda: np.empty(0, dtype=np.uint64))
 
     @classmethod
-    def of(cls, spec: StoreSpec, ids: list[str], stored: Stored) -> View:
+    def of(cls, spec: StoreSpec, ids: list[str], stored: Stored) -> StoreView:
         """All images at once."""
         if not ids:
             return cls(spec)
-        base = Base.build(ids, spec.decoded(stored), spec)
+        base = IndexedRows.build(ids, spec.decoded(stored), spec)
         return cls._layered(spec, base, np.arange(len(ids)), {})
 
-    def changed(self, ids: Sequence[str], stored: Stored, removed: Iterable[str] = ()) -> View:
+    def changed(self, ids: Sequence[str], stored: Stored, removed: Iterable[str] = ()) -> StoreView:
         """The view after images were written or removed."""
         gone = {*ids, *removed}
         added = {image_id: value for image_id, value in self.added.items() if image_id not in gone}
@@ -100,15 +100,15 @@ class View:
         return [base[self.kept[row]] if row < here else late[row - here] for row in rows.tolist()]
 
     @classmethod
-    def _merged(cls, spec: StoreSpec, ids: list[str], vectors: Vectors, added: Added) -> View:
+    def _merged(cls, spec: StoreSpec, ids: list[str], vectors: Vectors, added: Added) -> StoreView:
         everything = [*ids, *added]
         if not everything:
             return cls(spec)
-        base = Base.build(everything, np.concatenate([vectors, _stacked(added, spec)]), spec)
+        base = IndexedRows.build(everything, np.concatenate([vectors, _stacked(added, spec)]), spec)
         return cls._layered(spec, base, np.arange(len(everything)), {})
 
     @classmethod
-    def _layered(cls, spec: StoreSpec, base: Base, kept: Rows, added: Added) -> View:
+    def _layered(cls, spec: StoreSpec, base: IndexedRows, kept: Rows, added: Added) -> StoreView:
         late = np.array([key for _, key in added.values()], dtype=np.uint64)
         keys = np.concatenate([base.keys[kept], late])
         return cls(spec, base, kept, added, LayeredIndex(base.index, kept, _stacked(added, spec)), keys)

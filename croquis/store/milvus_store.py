@@ -35,7 +35,7 @@ DIGITS = "0123456789abcdef"
 class MilvusStore(VectorStore):
     """One version of a catalogue in Milvus.
 
-    What decides whether a change is applied (`get`, `images_of`, `buried`, `count`) is read with strong consistency: another
+    What decides whether a change is applied (`get`, `images_of`, `deletions_of`, `count`) is read with strong consistency: another
     process may have written it a moment ago. Searches read with `consistency`.
 
     Args:
@@ -83,16 +83,16 @@ class MilvusStore(VectorStore):
     def images_of(self, item_ids: Sequence[str]) -> list[StoredImage]:
         return [image_of(row) for row in self._rows("item_key", [key_of(item_id) for item_id in item_ids])]
 
-    def bury(self, versions: Mapping[str, int]) -> None:
+    def mark_deleted(self, versions: Mapping[str, int]) -> None:
         rows = [note(key_of(item_id), version, json.dumps(item_id)) for item_id, version in versions.items()]
         self._link.write(self.name + NOTES, rows)
 
-    def buried(self, item_ids: Sequence[str]) -> dict[str, int]:
+    def deletions_of(self, item_ids: Sequence[str]) -> dict[str, int]:
         keys = [key_of(item_id) for item_id in item_ids]
         rows = self._rows(KEY, keys, self.name + NOTES, ("text", "version"))
         return {json.loads(row["text"]): int(row["version"]) for row in rows}
 
-    def graves(self) -> dict[str, int]:
+    def deletions(self) -> dict[str, int]:
         notes = self.name + NOTES
         parts = self._parts(notes, "", ("text", "version"), self._link.count(notes, ""))
         return {json.loads(row["text"]): int(row["version"]) for rows in parts for row in rows if row[KEY] != RECORD}

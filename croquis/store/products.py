@@ -34,7 +34,7 @@ class ItemState:
 
 
 @dataclass(frozen=True)
-class Known:
+class ProductState:
     """The newest version of a product in a store, 0 for none, and whether that is a deletion."""
 
     version: int = 0
@@ -45,15 +45,15 @@ class Known:
         return version > self.version or (version == self.version and (deletion or not self.deleted))
 
 
-def known_versions(store: VectorStore, item_ids: Sequence[str]) -> dict[str, Known]:
+def known_versions(store: VectorStore, item_ids: Sequence[str]) -> dict[str, ProductState]:
     """The state of each of some products."""
-    known = {item_id: Known() for item_id in item_ids}
+    known = {item_id: ProductState() for item_id in item_ids}
     for image in store.images_of(list(known)):
         if image.version > known[image.item_id].version:
-            known[image.item_id] = Known(image.version)
-    for item_id, version in store.buried(list(known)).items():
+            known[image.item_id] = ProductState(image.version)
+    for item_id, version in store.deletions_of(list(known)).items():
         if version >= known[item_id].version:
-            known[item_id] = Known(version, deleted=True)
+            known[item_id] = ProductState(version, deleted=True)
     return known
 
 
@@ -62,12 +62,12 @@ def newest(states: Sequence[ItemState]) -> dict[str, ItemState]:
     chosen: dict[str, ItemState] = {}
     for state in states:
         before = chosen.get(state.item_id)
-        if before is None or Known(before.version, not before.images).admits(state.version, not state.images):
+        if before is None or ProductState(before.version, not before.images).admits(state.version, not state.images):
             chosen[state.item_id] = state
     return chosen
 
 
-def apply(store: VectorStore, states: Sequence[ItemState], known: Mapping[str, Known] | None = None) -> int:
+def apply(store: VectorStore, states: Sequence[ItemState], known: Mapping[str, ProductState] | None = None) -> int:
     """Brings products to the newest of `states` and of what the store has, and returns how many were changed.
 
     Args:
@@ -78,7 +78,7 @@ def apply(store: VectorStore, states: Sequence[ItemState], known: Mapping[str, K
     applied = [state for state in chosen.values() if there[state.item_id].admits(state.version, not state.images)]
     if not applied:
         return 0
-    store.bury({state.item_id: state.version for state in applied if not state.images})
+    store.mark_deleted({state.item_id: state.version for state in applied if not state.images})
     written = [state for state in applied if state.vectors is not None and state.images]
     images = [image for state in written for image in state.images]
     if images:

@@ -17,7 +17,7 @@ from croquis.index.vector_index import Vectors
 from croquis.store.vector_store import Stored, StoredImage, StoreError, StoreSpec, VectorStore
 from croquis.store.versions import Stores
 
-IMAGES, GRAVES, SPEC = "images.parquet", "graves.json", "spec.json"
+IMAGES, DELETIONS, SPEC = "images.parquet", "graves.json", "spec.json"
 SCHEMA = pa.schema(
     [
         pa.field("image_id", pa.string(), nullable=False),
@@ -53,7 +53,7 @@ def save_snapshot(store: VectorStore, folder: Path) -> int:
         for images, stored in store.scan():
             writer.write_table(_table(images, stored, store.thumbnails([image.image_id for image in images])))
             written += len(images)
-    write_json(partial / GRAVES, store.graves())
+    write_json(partial / DELETIONS, store.deletions())
     write_json(partial / SPEC, asdict(store.spec))
     partial.rename(folder)
     return written
@@ -66,11 +66,11 @@ def load_snapshot(folder: Path, stores: Stores) -> VectorStore:
         StoreError: when the folder is no snapshot.
     """
     try:
-        spec, graves = StoreSpec(**read_json(folder / SPEC)), read_json(folder / GRAVES)
+        spec, deletions = StoreSpec(**read_json(folder / SPEC)), read_json(folder / DELETIONS)
     except (OSError, TypeError, json.JSONDecodeError) as error:
         raise StoreError(f"{folder} is no snapshot of a store: {error}") from error
     store = stores.create(spec)
-    store.bury(graves)
+    store.mark_deleted(deletions)
     for images, vectors, thumbnails in _parts(folder / IMAGES, spec):
         store.upsert(images, vectors, thumbnails)
     return store

@@ -17,7 +17,7 @@ from croquis.index.ranking import RankedLists
 from croquis.index.vector_index import Rows, Vectors
 from croquis.rerank.chain import Chain
 from croquis.rerank.evidence import certain_gallery
-from croquis.rerank.steps import Known
+from croquis.rerank.steps import GalleryEvidence
 from croquis.search.gallery import Find, Listed, Record, WordCounts
 from croquis.search.query import Filters, QueryError
 from croquis.store.vector_store import Match, StoredImage, StoreError, VectorStore
@@ -124,10 +124,12 @@ class StoreGallery:
             return stacked[rows]
 
         if classifier is None:
-            return Chain(block.steps, block, Known(vectors))
+            return Chain(block.steps, block, GalleryEvidence(vectors))
         names, cells = classifier.attributes, [match.image.probabilities for match in matches]
         if block.gallery_attributes != "predicted":
             return Chain(block.steps, block, certain_gallery(vectors, names, sets))
         return Chain(
-            block.steps, block, Known(vectors, names, lambda: sets, lambda: held_probabilities(sets, cells, names))
+            block.steps,
+            block,
+            GalleryEvidence(vectors, names, lambda: sets, lambda: held_probabilities(sets, cells, names)),
         )

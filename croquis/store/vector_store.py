@@ -194,16 +194,16 @@ class VectorStore(ABC):
         """All images of some products, newest state, whoever wrote it."""
 
     @abstractmethod
-    def bury(self, versions: Mapping[str, int]) -> None:
+    def mark_deleted(self, versions: Mapping[str, int]) -> None:
         """Notes that products were deleted, and at which version, so that an older change does not bring one back."""
 
     @abstractmethod
-    def buried(self, item_ids: Sequence[str]) -> dict[str, int]:
+    def deletions_of(self, item_ids: Sequence[str]) -> dict[str, int]:
         """Those of the products that were deleted once, with the version of their last deletion."""
 
     @abstractmethod
-    def graves(self) -> dict[str, int]:
-        """`buried` of every product."""
+    def deletions(self) -> dict[str, int]:
+        """`deletions_of` of every product."""
 
     @abstractmethod
     def scan(self) -> Iterator[tuple[list[StoredImage], Stored]]:

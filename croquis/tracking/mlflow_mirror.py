@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from croquis.tracking.record import Points, Record, mlflow_name
+from croquis.tracking.record import Points, RunRecord, mlflow_name
 from croquis.tracking.tracking_store import STAGE_EXPERIMENT, Store, warn_once
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ LONGEST_PARAM = 6000
 LONGEST_TAG = 8000
 
 
-class Projection:
+class RunMirror:
     """One MLflow run that mirrors a record; without a store, or after its first failure, every call does nothing."""
 
     def __init__(self, store: Store | None, experiment: str = STAGE_EXPERIMENT) -> None:
@@ -104,7 +104,7 @@ class Projection:
         if folder.is_dir() and any(folder.iterdir()):
             self._try(lambda store: store.upload(str(self.run_id), folder))
 
-    def mirror(self, record: Record, artifacts: Path) -> None:
+    def mirror(self, record: RunRecord, artifacts: Path) -> None:
         """Everything that a finished stage has on disk."""
         self.params(record.params)
         self.tags(record.tags)

@@ -15,7 +15,7 @@ from croquis.files import write_json
 from croquis.registry.evaluation_reports import Evaluation, Measure
 from croquis.registry.lineage import PACKAGES, files_hash, installed, stage_keys, stage_runs
 from croquis.tracking.environment import experiment_name
-from croquis.tracking.mlflow_mirror import FINISHED, KEY_TAG, STAGE_TAG, Projection, runs_with_key
+from croquis.tracking.mlflow_mirror import FINISHED, KEY_TAG, STAGE_TAG, RunMirror, runs_with_key
 from croquis.tracking.record import flatten
 from croquis.tracking.stage_key import read_lock
 from croquis.tracking.tracking_store import PIPELINE_EXPERIMENT, STAGE_EXPERIMENT, Store, TrackingError
@@ -48,7 +48,7 @@ class PipelineRun:
 
     def __init__(self, store: Store, key: str, tags: Mapping[str, str], params: Mapping[str, Any]) -> None:
         self._store = store
-        self._projection = Projection(store, PIPELINE_EXPERIMENT)
+        self._projection = RunMirror(store, PIPELINE_EXPERIMENT)
         found = find_result(store, key)
         self.is_new = found is None
         if found is None:

@@ -49,7 +49,7 @@ def flatten(params: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 @dataclass
-class Record:
+class RunRecord:
     """Params by dotted name, points (step, value) by metric name, tags by name."""
 
     params: dict[str, Any] = field(default_factory=dict)
@@ -74,7 +74,7 @@ class Record:
         write_json(folder / RECORD_FILE, {"params": self.params, "metrics": metrics, "tags": self.tags})
 
     @classmethod
-    def read(cls, folder: Path) -> Record:
+    def read(cls, folder: Path) -> RunRecord:
         value = read_json(folder / RECORD_FILE)
         metrics = {name: [(int(s), float(v)) for s, v in points] for name, points in value["metrics"].items()}
         return cls(params=value["params"], metrics=metrics, tags=value["tags"])

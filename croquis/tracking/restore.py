@@ -9,8 +9,8 @@ from typing import Any
 
 from croquis.tracking.environment import PIPELINE_FILE
 from croquis.tracking.git import commit_of
-from croquis.tracking.mlflow_mirror import FINISHED, KEY_TAG, STAGE_TAG, Projection, runs_with_key
-from croquis.tracking.record import ARTIFACTS_FOLDER, RECORD_FILE, RUNS, Record, folder_name
+from croquis.tracking.mlflow_mirror import FINISHED, KEY_TAG, STAGE_TAG, RunMirror, runs_with_key
+from croquis.tracking.record import ARTIFACTS_FOLDER, RECORD_FILE, RUNS, RunRecord, folder_name
 from croquis.tracking.stage_key import signature_from_lock
 from croquis.tracking.tracking_store import STAGE_EXPERIMENT, Store, TrackingError
 
@@ -80,9 +80,9 @@ def _restore(store: Store, root: Path, name: str, entry: Mapping[str, Any], is_c
         return MISSING
     if is_changed:
         return DIFFERENT
-    record, commit = Record.read(folder), commit_of(root, "dvc.lock")
+    record, commit = RunRecord.read(folder), commit_of(root, "dvc.lock")
     tags = {STAGE_TAG: name, RESTORED_TAG: "true", "git.commit": commit or "", "data.hash": signature.data_hash or ""}
-    projection = Projection(store)
+    projection = RunMirror(store)
     projection.start(name, {tag: value for tag, value in tags.items() if value}, record.params)
     projection.mirror(record, folder / ARTIFACTS_FOLDER)
     # The key comes last: a kill before this leaves no run that counts as restored.

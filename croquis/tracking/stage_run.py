@@ -10,8 +10,8 @@ from typing import Any
 
 from croquis.tracking.environment import experiment_name, project_root, quiet
 from croquis.tracking.git import git_state
-from croquis.tracking.mlflow_mirror import FAILED, FINISHED, KEY_TAG, KILLED, STAGE_TAG, Projection
-from croquis.tracking.record import ARTIFACTS_FOLDER, RUNS, Record, dvc_name, flatten, folder_name
+from croquis.tracking.mlflow_mirror import FAILED, FINISHED, KEY_TAG, KILLED, STAGE_TAG, RunMirror
+from croquis.tracking.record import ARTIFACTS_FOLDER, RUNS, RunRecord, dvc_name, flatten, folder_name
 from croquis.tracking.stage_key import StageSignature, stage_signature
 from croquis.tracking.tracking_store import STAGE_EXPERIMENT, try_store
 
@@ -26,7 +26,7 @@ class StageRun:
         artifacts: folder for pictures and tables, inside `record_folder`; uploaded when the block ends.
     """
 
-    def __init__(self, name: str, key: str | None, folder: Path, record: Record, projection: Projection) -> None:
+    def __init__(self, name: str, key: str | None, folder: Path, record: RunRecord, projection: RunMirror) -> None:
         self.name = name
         self.key = key
         self.record_folder = folder
@@ -96,8 +96,8 @@ def stage_run(
     root = (root or project_root()).resolve()
     name = dvc_name(stage, item)
     signature = stage_signature(name, root)
-    record = Record(params=flatten(params))
-    projection = Projection(try_store(root))
+    record = RunRecord(params=flatten(params))
+    projection = RunMirror(try_store(root))
     key = signature.key if signature else None
     projection.start(run_name(name), lineage_tags(name, signature, root), record.params, key)
     run = StageRun(name, key, _fresh(root / RUNS / folder_name(name)), record, projection)

@@ -12,7 +12,7 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from croquis.tracking.git import git_state
-from croquis.tracking.mlflow_mirror import FINISHED, RUNNING, Projection
+from croquis.tracking.mlflow_mirror import FINISHED, RUNNING, RunMirror
 from croquis.tracking.tracking_store import Store, TrackingError, open_store
 from croquis.tuning.study import ANCHOR, DONE
 from croquis.tuning.study_plots import draw_plots
@@ -28,7 +28,7 @@ MOST_CHILDREN = 50  # of a study with thousands of trials only the best are wort
 PAGE = 1000
 
 
-class StudyRun(Projection):
+class StudyRun(RunMirror):
     """The parent run of one study, continued by every later call; does nothing once the tracker is dead.
 
     Several processes may hold one: the first opens it, the others join it by its id.
@@ -57,7 +57,7 @@ class StudyRun(Projection):
         """A child run with the trial's params, its value and its curves."""
         if self.store is None or self.run_id is None:
             return
-        child = Projection(self.store, EXPERIMENT)
+        child = RunMirror(self.store, EXPERIMENT)
         tags = {PARENT_TAG: self.run_id, TRIAL_TAG: str(trial.number), "optuna.state": trial.state.name.lower()}
         child.start(f"trial {trial.number}", tags, trial.user_attrs.get("settings") or trial.params)
         curves: Mapping[str, Any] = trial.user_attrs.get("curves", {})

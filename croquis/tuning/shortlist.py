@@ -18,7 +18,7 @@ from croquis.evaluation import metrics
 from croquis.evaluation.protocol import (
     INSTANCE,
     PAIRS,
-    Gallery,
+    JudgedGallery,
     Protocol,
     Queries,
     label_codes,
@@ -32,7 +32,7 @@ from croquis.rerank.attributes import Weighing
 from croquis.rerank.chain import Moves, by_attributes, make_step, resorted
 from croquis.rerank.evidence import stored_gallery
 from croquis.rerank.rerank_settings import BY_ATTRIBUTES, RerankBlock, needs_classifier
-from croquis.rerank.steps import Asked, Known
+from croquis.rerank.steps import GalleryEvidence, QueryEvidence
 from croquis.search.retriever import Retriever
 from croquis.tuning.task import TuneError
 
@@ -43,7 +43,7 @@ Rows = npt.NDArray[np.int64]
 
 
 @dataclass
-class Recorder:
+class ListRecorder:
     """A re-ranker that changes nothing and keeps what it is shown: the first `depth` results, and what is known of the
     queries."""
 
@@ -53,7 +53,7 @@ class Recorder:
     vectors: list[Vectors] = field(default_factory=list)
     probabilities: list[npt.NDArray[np.float32]] = field(default_factory=list)
 
-    def __call__(self, asked: Asked, ranked: RankedLists) -> Moves:
+    def __call__(self, asked: QueryEvidence, ranked: RankedLists) -> Moves:
         rows = ranked.rows
         self.lists.append(ranked.cut(self.depth))
         self.vectors.append(asked.vectors)
@@ -61,7 +61,7 @@ class Recorder:
             self.probabilities.append(asked.probabilities)
         return Moves(np.tile(np.arange(rows.shape[1], dtype=np.int64), (len(rows), 1)), rows)
 
-    def explain(self, asked: Asked, moves: Moves, top: int) -> list[list[tuple[str, ...]]]:  # noqa: ARG002
+    def explain(self, asked: QueryEvidence, moves: Moves, top: int) -> list[list[tuple[str, ...]]]:  # noqa: ARG002
         return [[] for _ in moves.rows]
 
 
@@ -84,8 +84,8 @@ class Shortlists:
     relevance: metrics.Relevance
     n_relevant: metrics.Counts
     queries: Queries
-    asked: Asked
-    known: dict[str, Known]
+    asked: QueryEvidence
+    known: dict[str, GalleryEvidence]
     normaliser: metrics.Normaliser
     overlaps: dict[tuple[str, str, str], npt.NDArray[np.float64]] = field(default_factory=dict)
 
@@ -162,7 +162,7 @@ def collect(
     index.threads = retriever.index.threads
     asked = next(each for each in PAIRS if each.name == pair)
     queries = open_queries(sketches if asked.query_domain == "sketch" and sketches else catalog, split, asked)
-    recorder = Recorder(max(depth, protocol.depth or 0), classified)
+    recorder = ListRecorder(max(depth, protocol.depth or 0), classified)
     path, ask = query_path(asked.query_domain, retriever, index, gallery), retriever.nets.asked
     runs = answer(pair, path, queries, gallery, depth=depth, chunk=chunk, reorders={"record": recorder}, ask=ask)
     if not runs:
@@ -173,23 +173,25 @@ def collect(
     ranked = RankedLists(rows, scores)
     query_codes, gallery_codes = label_codes(runs[0].queries, gallery)
     relevance = relevance_of(ranked, query_codes, gallery_codes)
-    known: dict[str, Known] = {source: stored_gallery(retriever.bundle, index, source, places) for source in SOURCES}
+    known: dict[str, GalleryEvidence] = {
+        source: stored_gallery(retriever.bundle, index, source, places) for source in SOURCES
+    }
     queries, n_relevant = runs[0].queries, runs[0].n_relevant
     return Shortlists(
         ranked, relevance, n_relevant, queries, remembered(retriever, recorder), known, protocol.normaliser
     )
 
 
-def remembered(retriever: Retriever, recorder: Recorder) -> Asked:
+def remembered(retriever: Retriever, recorder: ListRecorder) -> QueryEvidence:
     """All queries in one."""
     vectors = np.concatenate(recorder.vectors)
     if not recorder.classified:
-        return Asked(vectors)
+        return QueryEvidence(vectors)
     found = np.concatenate(recorder.probabilities)
-    return Asked(vectors, lambda: found, retriever.nets.classifier.decide)
+    return QueryEvidence(vectors, lambda: found, retriever.nets.classifier.decide)
 
 
-def query_path(domain: str, retriever: Retriever, index: VectorIndex, gallery: Gallery) -> QueryPath:
+def query_path(domain: str, retriever: Retriever, index: VectorIndex, gallery: JudgedGallery) -> QueryPath:
     """What happens to a user's query of this domain."""
 
     def search(vectors: Vectors, depth: int) -> RankedLists:
@@ -226,7 +228,7 @@ def per_query(metric: str, normaliser: metrics.Normaliser = "retrievable") -> Pe
     return known[metric]
 
 
-def gallery_places(retriever: Retriever, gallery: Gallery) -> npt.NDArray[np.int64]:
+def gallery_places(retriever: Retriever, gallery: JudgedGallery) -> npt.NDArray[np.int64]:
     """The bundle's rows of the gallery's photos."""
     known = {image_id: row for row, image_id in enumerate(retriever.items.image_ids)}
     missing = [image_id for image_id in gallery.image_ids if image_id not in known]

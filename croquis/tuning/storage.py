@@ -69,7 +69,7 @@ def has_heartbeat(study: optuna.Study) -> bool:
     return bool(is_heartbeat_enabled(study._storage))
 
 
-def fail_the_silent(study: optuna.Study) -> list[int]:
+def requeue_silent_trials(study: optuna.Study) -> list[int]:
     """Fails the trials whose workers have been silent for too long, by the database's clock, and lines them up once more.
 
     Returns:
@@ -82,7 +82,7 @@ def fail_the_silent(study: optuna.Study) -> list[int]:
     return [number for number in running if after[number].state == TrialState.FAIL]
 
 
-def sign_of_life(study: optuna.Study, trial: optuna.Trial) -> None:
+def heartbeat(study: optuna.Study, trial: optuna.Trial) -> None:
     """The first one, given with the claim, so that a worker that dies before the second is missed too."""
     if has_heartbeat(study):
         study._storage.record_heartbeat(trial._trial_id)

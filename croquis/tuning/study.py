@@ -13,14 +13,14 @@ import optuna
 from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState
 
-from croquis.tuning.storage import fail_the_silent, has_heartbeat, try_again
+from croquis.tuning.storage import has_heartbeat, requeue_silent_trials, try_again
 from croquis.tuning.task import Point, Task, TuneError
 
 WORKER = "worker"  # trial attribute: host/pid/start
 ANCHOR = "anchor"
 DONE = (TrialState.COMPLETE, TrialState.PRUNED)
 SILENT_SECONDS = 60  # between asking for a trial and signing it
-ABROAD = timedelta(days=1)  # after which a trial of another machine counts as dead
+REMOTE_TIMEOUT = timedelta(days=1)  # after which a trial of another machine counts as dead
 
 
 def open_study(task: Task, storage: BaseStorage) -> optuna.Study:
@@ -81,22 +81,22 @@ def sampler(task: Task, trials: int) -> optuna.samplers.BaseSampler:
     return optuna.samplers.TPESampler(seed=seed, multivariate=True)
 
 
-def bury_the_dead(study: optuna.Study) -> list[int]:
+def requeue_stale_trials(study: optuna.Study) -> list[int]:
     """Marks the trials of dead workers as failed and lines their params up once more; returns their numbers.
 
     A worker of this machine is dead when its process is gone; one of another when the storage has not heard of it for long.
     Call it under the study's lock: between asking for a trial and signing it, a trial looks dead.
     """
     heard = has_heartbeat(study)
-    buried = fail_the_silent(study) if heard else []
+    requeued = requeue_silent_trials(study) if heard else []
     for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
         if is_dead(trial, heard):
-            give_up(study, trial)
-            buried.append(trial.number)
-    return buried
+            fail_and_requeue(study, trial)
+            requeued.append(trial.number)
+    return requeued
 
 
-def give_up(study: optuna.Study, trial: FrozenTrial) -> None:
+def fail_and_requeue(study: optuna.Study, trial: FrozenTrial) -> None:
     """Marks a trial as failed and lines its params up once more, unless it was a retry itself."""
     if not study.get_trials(deepcopy=False)[trial.number].state.is_finished():  # else another machine has buried it
         study.tell(trial.number, state=TrialState.FAIL)
@@ -105,12 +105,12 @@ def give_up(study: optuna.Study, trial: FrozenTrial) -> None:
 
 def is_dead(trial: FrozenTrial, heard: bool = False) -> bool:
     """Whether a running trial's worker is gone; `heard`: the storage knows it of other machines' workers."""
-    age = datetime.now() - trial.datetime_start if trial.datetime_start else ABROAD
+    age = datetime.now() - trial.datetime_start if trial.datetime_start else REMOTE_TIMEOUT
     host, _, process = str(trial.user_attrs.get(WORKER, "")).partition("/")
     if not host:
         return age.total_seconds() > SILENT_SECONDS
     if host != socket.gethostname():
-        return not heard and age >= ABROAD
+        return not heard and age >= REMOTE_TIMEOUT
     return process != identity(int(process.partition("/")[0]))
 
 

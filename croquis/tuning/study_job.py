@@ -20,7 +20,7 @@ from croquis.tracking.environment import quiet, store_root
 from croquis.tracking.mlflow_mirror import FAILED, KILLED
 from croquis.tuning.mlflow_runs import StudyRun, study_run
 from croquis.tuning.storage import HEARTBEAT, open_storage, origin, study_lock
-from croquis.tuning.study import best_trial, bury_the_dead, done, open_study
+from croquis.tuning.study import best_trial, done, open_study, requeue_stale_trials
 from croquis.tuning.study_search import search
 from croquis.tuning.sweep import measure_anchors, sweep
 from croquis.tuning.task import Task, TuneError
@@ -32,7 +32,7 @@ ROUNDS = 3  # how often killed workers are replaced
 
 
 @dataclass(frozen=True)
-class Job:
+class StudyJob:
     """What was asked for.
 
     Attributes:
@@ -62,7 +62,7 @@ class Job:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class StudyOutcome:
     """What a study has found.
 
     Attributes:
@@ -80,7 +80,7 @@ class Outcome:
     seconds: float
 
 
-def make_task(job: Job) -> Task:
+def make_task(job: StudyJob) -> Task:
     params = load_params(job.root / "params.yaml")
     if job.kind == "margin":
         from lightning_modules.studies.margin import MarginTask
@@ -91,7 +91,7 @@ def make_task(job: Job) -> Task:
     return RerankTask(params, job.root, job.method, job.metric)
 
 
-def run_study(job: Job) -> Outcome:
+def run_study(job: StudyJob) -> StudyOutcome:
     """Begins or continues the study until it has `job.trials` trials; `rerank` measures its anchors in any case.
 
     Callers on several machines share a study in a database, and each goes on until all trials are done.
@@ -107,7 +107,7 @@ def run_study(job: Job) -> Outcome:
         study = open_study(task, storage)
     run = study_run(job.root)
     with study_lock(study, _lock(job, task)):
-        bury_the_dead(study)
+        requeue_stale_trials(study)
         run.open(study, task, job.root)
     before = done(study)
     start = time.perf_counter()
@@ -125,7 +125,7 @@ def run_study(job: Job) -> Outcome:
         raise
     with study_lock(study, _lock(job, task)):
         run.close(study, best)
-    return Outcome(task, study, best, _anchors(study, task), before, done(study), seconds)
+    return StudyOutcome(task, study, best, _anchors(study, task), before, done(study), seconds)
 
 
 def prepare() -> None:
@@ -134,7 +134,7 @@ def prepare() -> None:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
 
 
-def _work_until_done(job: Job, task: Task, study: optuna.Study, run: StudyRun) -> None:
+def _work_until_done(job: StudyJob, task: Task, study: optuna.Study, run: StudyRun) -> None:
     for _ in range(ROUNDS):
         missing = job.trials - done(study)
         if missing <= 0:
@@ -150,14 +150,14 @@ def _work_until_done(job: Job, task: Task, study: optuna.Study, run: StudyRun) -
         )
 
 
-def _work(job: Job, task: Task, study: optuna.Study, run: StudyRun, share: int, worker: int) -> None:
+def _work(job: StudyJob, task: Task, study: optuna.Study, run: StudyRun, share: int, worker: int) -> None:
     if job.kind == "rerank":
         sweep(study, task, share, worker + origin(study, job.root), job.trials)
     else:
         search(study, task, job.trials, _lock(job, task), run.log_trial)
 
 
-def _work_together(job: Job, shares: Sequence[int], run_id: str | None) -> None:
+def _work_together(job: StudyJob, shares: Sequence[int], run_id: str | None) -> None:
     """One process per share; a killed one is reported, the others go on."""
     context = multiprocessing.get_context("spawn")
     processes = [
@@ -182,7 +182,7 @@ def _work_together(job: Job, shares: Sequence[int], run_id: str | None) -> None:
             logger.warning("worker %d was killed by signal %d", process.pid, -process.exitcode)
 
 
-def work_alone(job: Job, share: int, worker: int, run_id: str | None) -> None:
+def work_alone(job: StudyJob, share: int, worker: int, run_id: str | None) -> None:
     """What a worker process does."""
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
     logging.getLogger("croquis.tuning").setLevel(logging.INFO)
@@ -201,7 +201,7 @@ def _shares(trials: int, workers: int) -> list[int]:
     return [trials // workers + (number < trials % workers) for number in range(workers)]
 
 
-def _lock(job: Job, task: Task) -> FileLock:
+def _lock(job: StudyJob, task: Task) -> FileLock:
     folder = store_root(job.root) / "mlruns"
     folder.mkdir(parents=True, exist_ok=True)
     return FileLock(folder / f".{task.name}.lock", timeout=300)

@@ -13,15 +13,15 @@ from filelock import BaseFileLock
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, TrialState
 
-from croquis.tuning.storage import alive, has_heartbeat, sign_of_life, study_lock
+from croquis.tuning.storage import alive, has_heartbeat, heartbeat, study_lock
 from croquis.tuning.study import (
     DONE,
     WORKER,
-    bury_the_dead,
     count,
     done,
-    give_up,
+    fail_and_requeue,
     missing_anchors,
+    requeue_stale_trials,
     sampler,
     this_worker,
 )
@@ -68,7 +68,7 @@ def next_trial(study: optuna.Study, task: Task, total: int, lock: BaseFileLock) 
 def claim(study: optuna.Study, task: Task, total: int, lock: AbstractContextManager[object]) -> optuna.Trial | None:
     """The next trial, signed by this process; None when enough are done or in work."""
     with lock:
-        for number in bury_the_dead(study):
+        for number in requeue_stale_trials(study):
             logger.warning("%s: the worker of trial %d is gone; the trial is marked failed", study.study_name, number)
         for anchor in missing_anchors(study, task):
             study.enqueue_trial(anchor)
@@ -78,7 +78,7 @@ def claim(study: optuna.Study, task: Task, total: int, lock: AbstractContextMana
         with warnings.catch_warnings():  # `ask` knows nothing of `alive`
             warnings.filterwarnings("ignore", "Heartbeat of storage is supposed")
             trial = study.ask(dict(task.space))
-        sign_of_life(study, trial)  # before the signature: what is unsigned is dead after a minute
+        heartbeat(study, trial)  # before the signature: what is unsigned is dead after a minute
         trial.set_user_attr(WORKER, this_worker())
     return trial
 
@@ -101,7 +101,7 @@ def _measure(study: optuna.Study, task: Task, trial: optuna.Trial) -> None:
     except optuna.TrialPruned:
         study.tell(trial, state=TrialState.PRUNED, skip_if_finished=True)
     except (KeyboardInterrupt, SystemExit):
-        give_up(study, study.get_trials(deepcopy=False)[trial.number])
+        fail_and_requeue(study, study.get_trials(deepcopy=False)[trial.number])
         raise
     except UpdateFinishedTrialError:
         raise

@@ -13,7 +13,7 @@ import optuna
 
 from croquis.files import write_bytes
 from croquis.params import load_params
-from croquis.tracking.mlflow_mirror import FINISHED, Projection
+from croquis.tracking.mlflow_mirror import FINISHED, RunMirror
 from croquis.tracking.tracking_store import try_store
 from croquis.tuning.mlflow_runs import EXPERIMENT, STUDY_TAG
 from croquis.tuning.storage import open_storage
@@ -80,7 +80,7 @@ def draw_front(study: optuna.Study, metric: str, path: Path) -> None:
 
 def _show_in_mlflow(study: optuna.Study, task: Tradeoff, root: Path) -> None:
     """A run of its own per call: table of the front and of all trials, and the plot."""
-    run, chosen = Projection(try_store(root), EXPERIMENT), rows(front(study))
+    run, chosen = RunMirror(try_store(root), EXPERIMENT), rows(front(study))
     run.start(study.study_name, {STUDY_TAG: study.study_name, "metric": task.metric}, {"seed": task.params.base.seed})
     run.metrics([("trials", 0, done(study)), ("front", 0, len(chosen))])
     with tempfile.TemporaryDirectory() as folder:

@@ -17,15 +17,15 @@ from croquis.validation.labels import attribute_frame, attribute_table, split_fr
 from croquis.validation.measure import Measured
 from croquis.validation.profile import profile
 from croquis.validation.quarantine import FLAGGED, Finding, count_reasons, reasons, write_flagged
-from croquis.validation.relation_frame import Sight, relation_frame
+from croquis.validation.relation_frame import PictureComparison, relation_frame
 from croquis.validation.rules import ALL_RULES, RELATION_RULES, SUITES, active, check_disabled
-from croquis.validation.suite import Outcome, Suites, open_suites
+from croquis.validation.suite import RuleOutcome, Suites, open_suites
 
 Reasons = Mapping[int, Sequence[str]]
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Examination:
     """Every row measured, the findings of every rule, and why rows are rejected.
 
     Attributes:
@@ -67,7 +67,7 @@ class Verdict:
 
 def examine(
     catalog: Catalog, measured: Sequence[Measured], settings: Validate, protocol: Protocol, docs: Path
-) -> Verdict:
+) -> Examination:
     """Runs every suite: images, relations, and what is left as a whole; Data Docs replace the folder `docs`.
 
     Raises:
@@ -81,7 +81,7 @@ def examine(
         run = Examiner(suites, settings, protocol, findings)
         unfit = reasons(run.suite("images", images), images)
         off = {rule.column for rule in RELATION_RULES} - {r.column for r in active(RELATION_RULES, settings, protocol)}
-        relations = relation_frame(images.drop(index=list(unfit)), Sight(measured, settings, protocol), off)
+        relations = relation_frame(images.drop(index=list(unfit)), PictureComparison(measured, settings, protocol), off)
         rejected = unfit | reasons(run.suite("relations", relations), relations)
         accepted = _with_counts(images.drop(index=list(rejected)))
         labels, splits = attribute_frame(accepted, attributes), split_frame(accepted)
@@ -90,7 +90,7 @@ def examine(
         run.suite("splits", splits, "split")
     write_flagged(docs / FLAGGED, findings)
     disabled = [rule.name for rule in ALL_RULES if rule.name in settings.disabled]
-    return Verdict(measured, findings, rejected, accepted, disabled, profile(accepted, labels, splits))
+    return Examination(measured, findings, rejected, accepted, disabled, profile(accepted, labels, splits))
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ class Examiner:
     protocol: Protocol
     findings: list[Finding]
 
-    def suite(self, name: str, frame: pd.DataFrame, subject: str = "image_id") -> list[Outcome]:
+    def suite(self, name: str, frame: pd.DataFrame, subject: str = "image_id") -> list[RuleOutcome]:
         rules = active(SUITES[name], self.settings, self.protocol)
         outcomes = self.suites.run(name, rules, frame, self.settings) if rules else []
         self.findings.extend(Finding.of(outcome, frame, subject) for outcome in outcomes)

@@ -41,7 +41,7 @@ class Neighbours:
 
 
 @dataclass(frozen=True)
-class Pairs:
+class CopyPairs:
     """Pictures that look alike; arrays are (pairs,), ordered by `first`, then `difference`, then `second`.
 
     Attributes:
@@ -60,26 +60,28 @@ class Pairs:
     def __len__(self) -> int:
         return len(self.first)
 
-    def where(self, keep: npt.NDArray[np.bool_]) -> Pairs:
+    def where(self, keep: npt.NDArray[np.bool_]) -> CopyPairs:
         return self._map(lambda array: array[keep])
 
-    def renumbered(self, numbers: Numbers) -> Pairs:
+    def renumbered(self, numbers: Numbers) -> CopyPairs:
         """The same pairs with `numbers[row]` for each row."""
-        return Pairs(numbers[self.first], numbers[self.second], self.bits, self.difference, self.mirrored).sorted()
+        return CopyPairs(numbers[self.first], numbers[self.second], self.bits, self.difference, self.mirrored).sorted()
 
-    def sorted(self) -> Pairs:
+    def sorted(self) -> CopyPairs:
         order = np.lexsort((self.second, self.difference, self.first))
         return self._map(lambda array: array[order])
 
-    def _map(self, change: Callable[[Any], Any]) -> Pairs:
-        return Pairs(*(change(getattr(self, field.name)) for field in fields(self)))
+    def _map(self, change: Callable[[Any], Any]) -> CopyPairs:
+        return CopyPairs(*(change(getattr(self, field.name)) for field in fields(self)))
 
     @staticmethod
-    def joined(parts: Sequence[Pairs]) -> Pairs:
+    def joined(parts: Sequence[CopyPairs]) -> CopyPairs:
         """All pairs of all parts; there may be no part."""
         none = np.zeros(0, dtype=np.int64)
-        every = [Pairs(none, none, none, none.astype(np.float32), none.astype(np.bool_)), *parts]
-        return Pairs(*(np.concatenate([getattr(part, field.name) for part in every]) for field in fields(Pairs)))
+        every = [CopyPairs(none, none, none, none.astype(np.float32), none.astype(np.bool_)), *parts]
+        return CopyPairs(
+            *(np.concatenate([getattr(part, field.name) for part in every]) for field in fields(CopyPairs))
+        )
 
 
 def range_search(codes: Codes, queries: Codes, radius: int) -> Neighbours:
@@ -104,7 +106,7 @@ def _as_bytes(codes: Codes) -> npt.NDArray[np.uint8]:
     return np.ascontiguousarray(codes).view(np.uint8).reshape(-1, CODE_BITS // 8)
 
 
-def near_pairs(codes: Codes, mirror_codes: Codes, thumbnails: Thumbnails, radius: int, tolerance: float) -> Pairs:
+def near_pairs(codes: Codes, mirror_codes: Codes, thumbnails: Thumbnails, radius: int, tolerance: float) -> CopyPairs:
     """All pairs of rows that look alike, mirrored or not.
 
     Args:
@@ -116,10 +118,10 @@ def near_pairs(codes: Codes, mirror_codes: Codes, thumbnails: Thumbnails, radius
     contrasts = contrast(thumbnails)
     candidates = _candidates(codes, mirror_codes, radius)
     found = [_confirmed(block, thumbnails, contrasts, tolerance) for block in candidates]
-    return _best_side(Pairs.joined(found).sorted())
+    return _best_side(CopyPairs.joined(found).sorted())
 
 
-def _candidates(codes: Codes, mirror_codes: Codes, radius: int) -> Iterator[Pairs]:
+def _candidates(codes: Codes, mirror_codes: Codes, radius: int) -> Iterator[CopyPairs]:
     """Pairs whose hashes are near, in blocks that are all plain or all mirrored; differences are left at 0."""
     if not len(codes):
         return
@@ -135,7 +137,7 @@ def _candidates(codes: Codes, mirror_codes: Codes, radius: int) -> Iterator[Pair
             which, member = _expand(np.arange(len(hits)), starts[groups], starts[groups + 1])
             own, other = first[begin : begin + BLOCK][which], members[member]
             bits = near.distances[hits][which]
-            pairs = Pairs(own, other, bits, np.zeros(len(own), np.float32), np.full(len(own), mirrored))
+            pairs = CopyPairs(own, other, bits, np.zeros(len(own), np.float32), np.full(len(own), mirrored))
             yield pairs.where(own != other)
 
 
@@ -155,17 +157,17 @@ def _expand(labels: Numbers, starts: Numbers, ends: Numbers) -> tuple[Numbers, N
     return np.repeat(labels, sizes), np.repeat(starts, sizes) + offsets
 
 
-def _confirmed(pairs: Pairs, thumbnails: Thumbnails, contrasts: Floats, tolerance: float) -> Pairs:
+def _confirmed(pairs: CopyPairs, thumbnails: Thumbnails, contrasts: Floats, tolerance: float) -> CopyPairs:
     gaps = [np.zeros(0, dtype=np.float32)]
     for begin in range(0, len(pairs), BLOCK):
         first, second = pairs.first[begin : begin + BLOCK], pairs.second[begin : begin + BLOCK]
         turned = thumbnails[first][:, :, ::-1] if pairs.mirrored[begin] else thumbnails[first]
         gaps.append(difference(turned, thumbnails[second], (contrasts[first], contrasts[second])))
-    measured = Pairs(pairs.first, pairs.second, pairs.bits, np.concatenate(gaps), pairs.mirrored)
+    measured = CopyPairs(pairs.first, pairs.second, pairs.bits, np.concatenate(gaps), pairs.mirrored)
     return measured.where(measured.difference <= tolerance)
 
 
-def _best_side(pairs: Pairs) -> Pairs:
+def _best_side(pairs: CopyPairs) -> CopyPairs:
     """Of a pair that was found plain and mirrored, as that of a symmetric picture, the closer of the two."""
     both = np.stack([pairs.first, pairs.second], axis=1)
     _, kept = np.unique(both, axis=0, return_index=True)

@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from croquis.validation.suite import Outcome
+from croquis.validation.suite import RuleOutcome
 
 EXAMPLES = 5
 DATA_DOCS = Path("reports/data_docs")
@@ -31,12 +31,12 @@ class Finding:
         flagged: (name, what was found) of each line that breaks the rule.
     """
 
-    outcome: Outcome
+    outcome: RuleOutcome
     subject: str
     flagged: tuple[tuple[str, str], ...]
 
     @classmethod
-    def of(cls, outcome: Outcome, frame: pd.DataFrame, subject: str = "image_id") -> Finding:
+    def of(cls, outcome: RuleOutcome, frame: pd.DataFrame, subject: str = "image_id") -> Finding:
         shown = frame.loc[list(outcome.rows), [subject, outcome.rule.column]]
         flagged = tuple((str(name), describe(value)) for name, value in shown.itertuples(index=False))
         return cls(outcome, subject, flagged)
@@ -54,7 +54,7 @@ class Finding:
         }
 
 
-def reasons(outcomes: Iterable[Outcome], frame: pd.DataFrame) -> dict[int, list[str]]:
+def reasons(outcomes: Iterable[RuleOutcome], frame: pd.DataFrame) -> dict[int, list[str]]:
     """Row number -> `rule: what was found`, for rows that a rule of severity quarantine takes out."""
     found: dict[int, list[str]] = {}
     for outcome in outcomes:

@@ -19,13 +19,13 @@ from croquis.catalog.table import SPLITS
 from croquis.evaluation.protocol import GALLERY_DOMAIN, Protocol
 from croquis.params.data_blocks import Validate
 from croquis.validation.measure import Measured
-from croquis.validation.near_duplicates import Numbers, Pairs, near_pairs
+from croquis.validation.near_duplicates import CopyPairs, Numbers, near_pairs
 from croquis.validation.thumbnails import as_thumbnails
 
 LABELS = {"item": "item_id", "category": "category"}
 
 
-class Sight:
+class PictureComparison:
     """What the pictures look like, and what of it counts.
 
     Args:
@@ -38,16 +38,16 @@ class Sight:
         self.protocol = protocol
         self.label = LABELS[protocol.relevance]
         self._measured, self._settings = measured, settings
-        self._pairs: Pairs | None = None
+        self._pairs: CopyPairs | None = None
 
-    def pairs(self, rows: pd.DataFrame) -> Pairs:
+    def pairs(self, rows: pd.DataFrame) -> CopyPairs:
         """Near copies among `rows`, as row numbers. Searched once: later calls must ask for some of the first rows."""
         if self._pairs is None:
             self._pairs = self._search(rows)
         here = np.isin(self._pairs.first, rows.index) & np.isin(self._pairs.second, rows.index)
         return self._pairs.where(here)
 
-    def _search(self, rows: pd.DataFrame) -> Pairs:
+    def _search(self, rows: pd.DataFrame) -> CopyPairs:
         # Later splits first: they are the ones that must stand for a hash that very many pictures share.
         numbers = rows.index.to_numpy()[np.argsort(-ranks(rows), kind="stable")]
         found = [self._measured[row] for row in numbers]
@@ -57,10 +57,10 @@ class Sight:
         return near_pairs(codes, mirrored, thumbnails, bits, tolerance).renumbered(numbers)
 
 
-Step = Callable[[pd.DataFrame, Sight], pd.Series]
+Step = Callable[[pd.DataFrame, PictureComparison], pd.Series]
 
 
-def relation_frame(images: pd.DataFrame, sight: Sight, off: Collection[str] = ()) -> pd.DataFrame:
+def relation_frame(images: pd.DataFrame, sight: PictureComparison, off: Collection[str] = ()) -> pd.DataFrame:
     """What can be said of the images among each other.
 
     Args:
@@ -82,7 +82,7 @@ def _column(rows: pd.DataFrame, values: Iterable[str | None]) -> pd.Series:
     return pd.Series(list(values), index=rows.index, dtype=object)
 
 
-def _nothing(rows: pd.DataFrame, _: Sight) -> pd.Series:
+def _nothing(rows: pd.DataFrame, _: PictureComparison) -> pd.Series:
     return pd.Series(None, index=rows.index, dtype=object)
 
 
@@ -102,7 +102,7 @@ def ranks(rows: pd.DataFrame) -> Numbers:
     return rows["split"].map(SPLITS.index).to_numpy(dtype=np.int64)
 
 
-def later_copies(rows: pd.DataFrame, _: Sight) -> pd.Series:
+def later_copies(rows: pd.DataFrame, _: PictureComparison) -> pd.Series:
     """Copies, byte for byte, of a photo in a later split: out of train for val, out of both for test."""
     rank = ranks(rows)
     ordered = rows.assign(rank=rank).sort_values("rank", ascending=False, kind="stable")
@@ -115,7 +115,7 @@ def later_copies(rows: pd.DataFrame, _: Sight) -> pd.Series:
     return _column(rows, texts)
 
 
-def shared_photos(rows: pd.DataFrame, sight: Sight) -> pd.Series:
+def shared_photos(rows: pd.DataFrame, sight: PictureComparison) -> pd.Series:
     """One file, with the same box if any, under two labels."""
     label = sight.label
     held: dict[str, list[tuple[str, str]]] = {}
@@ -129,26 +129,26 @@ def shared_photos(rows: pd.DataFrame, sight: Sight) -> pd.Series:
     return _column(rows, texts)
 
 
-def later_near_copies(rows: pd.DataFrame, sight: Sight) -> pd.Series:
+def later_near_copies(rows: pd.DataFrame, sight: PictureComparison) -> pd.Series:
     """Photos of which a later split holds a re-encoded, resized or mirrored copy."""
     pairs, rank = sight.pairs(rows), pd.Series(ranks(rows), index=rows.index)
     later = rank.reindex(pairs.second).to_numpy() > rank.reindex(pairs.first).to_numpy()
     return _closest(rows, pairs.where(later), "split")
 
 
-def near_labels(rows: pd.DataFrame, sight: Sight) -> pd.Series:
+def near_labels(rows: pd.DataFrame, sight: PictureComparison) -> pd.Series:
     """Photos that are near copies of another file in the same split under another label."""
     pairs = sight.pairs(rows)
     same = {name: _same(rows[name], pairs) for name in ("split", "sha256", sight.label)}
     return _closest(rows, pairs.where(same["split"] & ~same["sha256"] & ~same[sight.label]), sight.label)
 
 
-def _same(values: pd.Series, pairs: Pairs) -> npt.NDArray[np.bool_]:
+def _same(values: pd.Series, pairs: CopyPairs) -> npt.NDArray[np.bool_]:
     first, second = (values.reindex(rows).to_numpy() for rows in (pairs.first, pairs.second))
     return np.asarray(first == second, dtype=np.bool_)
 
 
-def _closest(rows: pd.DataFrame, pairs: Pairs, column: str) -> pd.Series:
+def _closest(rows: pd.DataFrame, pairs: CopyPairs, column: str) -> pd.Series:
     """A text for each row that is the first of a pair, about the closest second."""
     firsts, at = np.unique(pairs.first, return_index=True)
     names, values = (rows[name].reindex(pairs.second[at]) for name in ("image_id", column))
@@ -160,7 +160,7 @@ def _closest(rows: pd.DataFrame, pairs: Pairs, column: str) -> pd.Series:
     return pd.Series(texts, index=firsts, dtype=object).reindex(rows.index)
 
 
-def missing_gallery(rows: pd.DataFrame, sight: Sight) -> pd.Series:
+def missing_gallery(rows: pd.DataFrame, sight: PictureComparison) -> pd.Series:
     """Queries whose label has no photo, other than the query's own file and box, among what they search."""
     pictures = _offered_pictures(rows, sight)
     texts = []
@@ -172,7 +172,7 @@ def missing_gallery(rows: pd.DataFrame, sight: Sight) -> pd.Series:
     return _column(rows, texts)
 
 
-def _offered_pictures(rows: pd.DataFrame, sight: Sight) -> dict[tuple[str, str], set[str]]:
+def _offered_pictures(rows: pd.DataFrame, sight: PictureComparison) -> dict[tuple[str, str], set[str]]:
     """(label, split whose gallery it is) -> the photos, as `croquis.evaluation.protocol.open_gallery` picks them."""
     role = "train" if sight.protocol.gallery == "train" else "gallery"
     offered = rows[(rows["role"] == role) & (rows["domain"] == GALLERY_DOMAIN)]

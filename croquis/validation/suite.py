@@ -19,7 +19,7 @@ from croquis.validation.rule_kinds import Rule
 
 
 @dataclass(frozen=True)
-class Outcome:
+class RuleOutcome:
     """How a rule fared: `rows` are index values of the frame that break it, empty for rules about the whole frame."""
 
     rule: Rule
@@ -38,7 +38,7 @@ class Suites:
         self._frames = self._context.data_sources.add_pandas("frames")
         self.lines: list[IndexLine] = []
 
-    def run(self, name: str, rules: Sequence[Rule], frame: pd.DataFrame, settings: Validate) -> list[Outcome]:
+    def run(self, name: str, rules: Sequence[Rule], frame: pd.DataFrame, settings: Validate) -> list[RuleOutcome]:
         """Tests every rule on `frame`, whose index holds row numbers.
 
         Raises:
@@ -74,7 +74,7 @@ def open_suites(docs: Path) -> Iterator[Suites]:
         publish(Path(folder), docs, suites.lines)
 
 
-def _index_line(suite: str, outcome: Outcome) -> IndexLine:
+def _index_line(suite: str, outcome: RuleOutcome) -> IndexLine:
     rule = outcome.rule
     return IndexLine(suite, rule.name, rule.severity, rule.column, rule.checks, outcome.passed, len(outcome.rows))
 
@@ -98,13 +98,13 @@ def _expectations(rules: Sequence[Rule], settings: Validate) -> list[Any]:
     return expectations
 
 
-def _outcome(rule: Rule, result: Any) -> Outcome:
+def _outcome(rule: Rule, result: Any) -> RuleOutcome:
     for failure in _failures(result.exception_info or {}):
         raise RuntimeError(f"rule {rule.name} could not be evaluated: {failure}")
     rows = tuple(sorted(int(row) for row in result.result.get("unexpected_index_list") or ()))
     observed, missing = result.result.get("observed_value"), result.result.get("partial_missing_list")
     found = f"no {', '.join(map(str, missing))}" if missing else None if observed is None else str(observed)
-    return Outcome(rule, bool(result.success), rows, found)
+    return RuleOutcome(rule, bool(result.success), rows, found)
 
 
 def _failures(info: dict[str, Any]) -> list[str]:

@@ -23,7 +23,7 @@ from croquis.validation.measure import measure
 from croquis.validation.quarantine import reasons
 from croquis.validation.rule_kinds import Rule
 from croquis.validation.rules import IMAGE_RULES, check_disabled
-from croquis.validation.suite import Outcome
+from croquis.validation.suite import RuleOutcome
 
 
 def image_reasons(rows: Sequence[Mapping[str, Any]], settings: Validate) -> dict[int, list[str]]:
@@ -43,14 +43,14 @@ def image_reasons(rows: Sequence[Mapping[str, Any]], settings: Validate) -> dict
     )
 
 
-def outcome(rule: Rule, frame: pd.DataFrame, settings: Validate) -> Outcome:
+def outcome(rule: Rule, frame: pd.DataFrame, settings: Validate) -> RuleOutcome:
     """How a rule fares on a frame, as `croquis.validation.suite.Suites.run` gives it.
 
     Raises:
         NotImplementedError: when the rule expects something that is not known here.
     """
     rows = tuple(int(row) for row in frame.index[_broken(rule.expect(settings), frame[rule.column])])
-    return Outcome(rule, not rows, rows)
+    return RuleOutcome(rule, not rows, rows)
 
 
 def _broken(expected: Any, values: pd.Series) -> pd.Series:

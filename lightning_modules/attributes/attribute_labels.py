@@ -17,7 +17,7 @@ Sets = Sequence[Sequence[str]]
 
 
 @dataclass(frozen=True)
-class Labels:
+class AttributeLabels:
     """What is known of N images.
 
     Attributes:
@@ -28,8 +28,8 @@ class Labels:
     has: Flags
     known: Flags
 
-    def take(self, rows: npt.NDArray[np.generic]) -> Labels:
-        return Labels(self.has[rows], self.known[rows])
+    def take(self, rows: npt.NDArray[np.generic]) -> AttributeLabels:
+        return AttributeLabels(self.has[rows], self.known[rows])
 
 
 def attribute_names(attributes: Sets, min_positives: int) -> list[str]:
@@ -48,7 +48,7 @@ def exclusive_groups(attributes: Sets, names: Sequence[str]) -> list[str]:
     return sorted(group for group, count in values.items() if count > 1 and group not in several)
 
 
-def read_labels(attributes: Sets, unknown: Sequence[Sequence[str] | None], names: Sequence[str]) -> Labels:
+def read_labels(attributes: Sets, unknown: Sequence[Sequence[str] | None], names: Sequence[str]) -> AttributeLabels:
     """Labels of images from their sets of attributes.
 
     Args:
@@ -61,7 +61,7 @@ def read_labels(attributes: Sets, unknown: Sequence[Sequence[str] | None], names
     for row, (held, open_) in enumerate(zip(attributes, unknown, strict=True)):
         has[row, [place[name] for name in held if name in place]] = True
         known[row, [place[name] for name in open_ or () if name in place]] = False
-    return Labels(has, known | has)
+    return AttributeLabels(has, known | has)
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ class Layout:
         numbers[self.single] = len(self.groups) + np.arange(len(self.single))
         return numbers
 
-    def targets(self, labels: Labels, group: int) -> tuple[Columns, Flags]:
+    def targets(self, labels: AttributeLabels, group: int) -> tuple[Columns, Flags]:
         """For each image the place of its value in a group (their number where it has none), and whether that is known.
 
         An image without a value, of which some are unknown, may have one of those: nothing is learnt from it.
@@ -106,6 +106,6 @@ class Layout:
         return value.astype(np.int64), told
 
 
-def shares(labels: Labels) -> npt.NDArray[np.float64]:
+def shares(labels: AttributeLabels) -> npt.NDArray[np.float64]:
     """Of the images of which it is known, how many have each attribute, (A,); 0 where nothing is known."""
     return np.asarray(labels.has.sum(axis=0) / np.maximum(labels.known.sum(axis=0), 1), dtype=np.float64)

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from croquis.nets.classifier import decided
-from lightning_modules.attributes.attribute_labels import Labels, Layout
+from lightning_modules.attributes.attribute_labels import AttributeLabels, Layout
 from lightning_modules.attributes.outputs import Outputs, target_matrix
 
 Array = npt.NDArray[np.float64]
@@ -23,7 +23,7 @@ FOLDS = 5
 STEPS = 200
 
 
-def fit_calibration(logits: Array, labels: Labels, layout: Layout) -> tuple[Array, Array]:
+def fit_calibration(logits: Array, labels: AttributeLabels, layout: Layout) -> tuple[Array, Array]:
     """(scale, offset), both (A,), of logits (N, A)."""
     outputs, blocks = Outputs(layout).double(), torch.from_numpy(layout.blocks)
     given, targets = torch.from_numpy(logits.astype(np.float64)), target_matrix(layout, labels).double()
@@ -62,7 +62,7 @@ def calibrated(logits: Array, scale: Array, offset: Array, layout: Layout) -> Ar
     return np.asarray(Outputs(layout).double().log_probabilities(scaled).exp().numpy(), dtype=np.float64)
 
 
-def common_threshold(probabilities: Array, labels: Labels) -> float:
+def common_threshold(probabilities: Array, labels: AttributeLabels) -> float:
     """The probability from which on to believe an attribute, the same for all, that gives the best micro F1.
 
     Candidates are the predicted probabilities themselves. Of calibrated ones the best cut is half of the F1 that it
@@ -90,7 +90,7 @@ def item_folds(items: npt.NDArray[np.generic], folds: int = FOLDS) -> Iterator[n
 
 
 def held_out(
-    logits: Array, labels: Labels, items: npt.NDArray[np.generic], layout: Layout
+    logits: Array, labels: AttributeLabels, items: npt.NDArray[np.generic], layout: Layout
 ) -> tuple[Array, npt.NDArray[np.bool_]]:
     """Probabilities and decisions (N, A) of each image, calibrated and cut by what the photos of *other* items say.
 

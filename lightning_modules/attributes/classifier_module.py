@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from croquis.params.training_blocks import TrainClassifier
-from lightning_modules.attributes.attribute_labels import Labels, Layout
+from lightning_modules.attributes.attribute_labels import AttributeLabels, Layout
 from lightning_modules.attributes.outputs import AttributeLoss, Outputs, target_matrix
 from lightning_modules.attributes.report import macro_average_precision
 from lightning_modules.data.augment import augment
@@ -44,7 +44,7 @@ class ClassifierData(pl.LightningDataModule):
         self,
         train: ImageSet,
         val: ImageSet,
-        labels: tuple[Labels, Labels],
+        labels: tuple[AttributeLabels, AttributeLabels],
         layout: Layout,
         batch_size: int,
         seed: int,
@@ -62,7 +62,7 @@ class ClassifierData(pl.LightningDataModule):
         return batches(RowDataset(self.val), EVAL_BATCH)
 
 
-class AttributeClassifier(pl.LightningModule):
+class AttributeClassifierModule(pl.LightningModule):
     """Backbone, global average pool, then a linear layer or the paper's three fully connected ones."""
 
     def __init__(self, params: TrainClassifier, data: ClassifierData) -> None:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lightning_modules.attributes.attribute_labels import Labels, Layout, shares
+from lightning_modules.attributes.attribute_labels import AttributeLabels, Layout, shares
 
 LARGEST_WEIGHT = 10.0
 
@@ -67,7 +67,7 @@ class AttributeLoss(nn.Module):
     positive: Tensor
     _single: Tensor
 
-    def __init__(self, layout: Layout, train: Labels, balance: float) -> None:
+    def __init__(self, layout: Layout, train: AttributeLabels, balance: float) -> None:
         super().__init__()
         self._layout = layout
         self._groups = [torch.from_numpy(group) for group in layout.groups]
@@ -99,7 +99,7 @@ class AttributeLoss(nn.Module):
         return mean
 
 
-def target_matrix(layout: Layout, labels: Labels) -> Tensor:
+def target_matrix(layout: Layout, labels: AttributeLabels) -> Tensor:
     """(N, groups + single) float: the class of each group, then 0 or 1 for each single attribute; -1 for unknown."""
     columns = []
     for number in range(len(layout.groups)):

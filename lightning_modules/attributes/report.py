@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.metrics import average_precision_score
 
-from lightning_modules.attributes.attribute_labels import Flags, Labels
+from lightning_modules.attributes.attribute_labels import AttributeLabels, Flags
 
 Probabilities = npt.NDArray[np.floating]
 BINS = 10
@@ -36,7 +36,7 @@ class AttributeRow:
     brier: float | None
 
 
-def average_precisions(probabilities: Probabilities, labels: Labels) -> npt.NDArray[np.float64]:
+def average_precisions(probabilities: Probabilities, labels: AttributeLabels) -> npt.NDArray[np.float64]:
     """Area under the precision-recall curve of each attribute, (A,); NaN where no image has it."""
     found = np.full(labels.has.shape[1], np.nan)
     for column in np.flatnonzero(labels.has.any(axis=0)):
@@ -45,31 +45,31 @@ def average_precisions(probabilities: Probabilities, labels: Labels) -> npt.NDAr
     return found
 
 
-def macro_average_precision(probabilities: Probabilities, labels: Labels) -> float:
+def macro_average_precision(probabilities: Probabilities, labels: AttributeLabels) -> float:
     """Mean of `average_precisions`; 0 when no attribute has a positive."""
     found = average_precisions(probabilities, labels)
     return float(np.nanmean(found)) if not np.isnan(found).all() else 0.0
 
 
-def f1_scores(decisions: Flags, labels: Labels) -> npt.NDArray[np.float64]:
+def f1_scores(decisions: Flags, labels: AttributeLabels) -> npt.NDArray[np.float64]:
     """Of each attribute, (A,); NaN where no image has it."""
     hits, false, missed = confusion(decisions, labels)
     return np.where(labels.has.any(axis=0), 2 * hits / np.maximum(2 * hits + false + missed, 1), np.nan)
 
 
-def micro_f1(decisions: Flags, labels: Labels) -> float:
+def micro_f1(decisions: Flags, labels: AttributeLabels) -> float:
     """F1 of all decisions on all images taken together."""
     hits, false, missed = (float(each.sum()) for each in confusion(decisions, labels))
     return 2 * hits / max(2 * hits + false + missed, 1.0)
 
 
-def confusion(decisions: Flags, labels: Labels) -> tuple[npt.NDArray[np.int64], ...]:
+def confusion(decisions: Flags, labels: AttributeLabels) -> tuple[npt.NDArray[np.int64], ...]:
     """Right, wrong and missed positives of each attribute, (A,) each."""
     positive, negative = labels.has & labels.known, ~labels.has & labels.known
     return (decisions & positive).sum(0), (decisions & negative).sum(0), (~decisions & positive).sum(0)
 
 
-def calibration_error(probabilities: Probabilities, labels: Labels) -> float:
+def calibration_error(probabilities: Probabilities, labels: AttributeLabels) -> float:
     """Expected calibration error: mean gap of probability and frequency in ten bins of equal width, by counts."""
     found, has = probabilities[labels.known], labels.has[labels.known]
     places = np.minimum((found * BINS).astype(np.int64), BINS - 1)
@@ -79,7 +79,7 @@ def calibration_error(probabilities: Probabilities, labels: Labels) -> float:
 
 
 def figures(
-    probabilities: Probabilities, decisions: Flags, labels: Labels, ranking: Probabilities | None = None
+    probabilities: Probabilities, decisions: Flags, labels: AttributeLabels, ranking: Probabilities | None = None
 ) -> dict[str, float]:
     """The means: average precision, F1, calibration error, and attributes per image, decided and true.
 
@@ -103,7 +103,7 @@ def attribute_rows(
     names: Sequence[str],
     probabilities: Probabilities,
     decisions: Flags,
-    labels: Labels,
+    labels: AttributeLabels,
     thresholds: Probabilities,
     ranking: Probabilities,
 ) -> list[AttributeRow]:

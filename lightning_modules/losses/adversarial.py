@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from croquis.params.training_blocks import AdversarialLoss
 
 
-class Verdict(NamedTuple):
+class DiscriminatorLoss(NamedTuple):
     """What a discriminator pays: its loss on real images, on made ones, and the share of patches it judges rightly."""
 
     real: Tensor
@@ -27,13 +27,13 @@ class Verdict(NamedTuple):
         return (self.real + self.made) / 2
 
 
-def judge(real: Tensor, made: Tensor, kind: AdversarialLoss) -> Verdict:
+def judge(real: Tensor, made: Tensor, kind: AdversarialLoss) -> DiscriminatorLoss:
     """The discriminator's losses from its logits on real and on made images, each of any shape."""
     with torch.no_grad():
         accuracy = ((real > 0).float().mean() + (made < 0).float().mean()) / 2
     if kind == "hinge":
-        return Verdict(torch.relu(1 - real).mean(), torch.relu(1 + made).mean(), accuracy)
-    return Verdict(F.softplus(-real).mean(), F.softplus(made).mean(), accuracy)
+        return DiscriminatorLoss(torch.relu(1 - real).mean(), torch.relu(1 + made).mean(), accuracy)
+    return DiscriminatorLoss(F.softplus(-real).mean(), F.softplus(made).mean(), accuracy)
 
 
 def fooling_loss(made: Tensor, kind: AdversarialLoss) -> Tensor:

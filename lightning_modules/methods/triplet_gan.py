@@ -35,8 +35,8 @@ from lightning_modules.bases.retrieval_module import RetrievalModule
 from lightning_modules.data.retrieval_data import Batch, RetrievalData, to_float
 from lightning_modules.data.samplers import EpochSampler, ItemBatches
 from lightning_modules.losses import triplet
-from lightning_modules.losses.adversarial import Verdict, fooling_loss, judge
-from lightning_modules.nets.decoder import Decoder
+from lightning_modules.losses.adversarial import DiscriminatorLoss, fooling_loss, judge
+from lightning_modules.nets.decoder import ImageDecoder
 from lightning_modules.nets.perceptual import PerceptualNet, perceptual_net
 from lightning_modules.nets.pix2pix import PatchDiscriminator, initialise
 from lightning_modules.nets.retrieval_net import Embedder, max_pool_net
@@ -73,11 +73,11 @@ class TripletGan(RetrievalModule):
         super().__init__(max_pool_net(shared.backbone, method.embedding_dim, method.centre), shared, method.fit, data)
         self.automatic_optimization = False
         self._method = method
-        self.decoder: Decoder | None = None
+        self.decoder: ImageDecoder | None = None
         self.perceptual: PerceptualNet | None = None
         self.discriminator: PatchDiscriminator | None = None
         if method.reconstruction_weight or method.perceptual_weight or method.adversarial_weight:
-            self.decoder = Decoder(method.embedding_dim, method.decoder_channels, data.train.images.shape[-1])
+            self.decoder = ImageDecoder(method.embedding_dim, method.decoder_channels, data.train.images.shape[-1])
         if method.perceptual_weight:
             self.perceptual = perceptual_net(method.perceptual_net, method.perceptual_weights)
         if method.adversarial_weight:
@@ -149,7 +149,7 @@ class TripletGan(RetrievalModule):
         losses = triplet.triplet_losses(positive, negative, method.margin)
         return losses.mean(), {**triplet.collapse_figures(embeddings, losses), **self.net.figures()}
 
-    def verdict(self, passed: Pass) -> Verdict:
+    def verdict(self, passed: Pass) -> DiscriminatorLoss:
         """The discriminator's losses on real images and on their reconstructions, as they are."""
         if passed.made is None:
             raise ValueError("nothing was made: only the triplet term has a weight")

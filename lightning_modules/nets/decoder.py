@@ -11,7 +11,7 @@ from lightning_modules.nets.pix2pix import Up, initialise
 SMALLEST_SIDE = 4
 
 
-class Decoder(nn.Module):
+class ImageDecoder(nn.Module):
     """A fully connected layer to a map of at least 4 x 4, then transposed convolutions of stride 2 (Radford et al. 2016).
 
     Args:

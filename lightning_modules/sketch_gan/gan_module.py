@@ -35,7 +35,7 @@ class PairError(ValueError):
     """The sketches do not pair with the photos of the catalogue."""
 
 
-class Pairs(Dataset[Batch]):
+class SketchPairs(Dataset[Batch]):
     """Sketches and the photos that they show, uint8, (N, 3, S, S) each."""
 
     def __init__(self, sketches: Tensor, photos: Tensor) -> None:
@@ -62,7 +62,7 @@ class Pairs(Dataset[Batch]):
 class PairData(pl.LightningDataModule):
     """Pairs of the train split, and of the val split for the choice of the epoch."""
 
-    def __init__(self, train: Pairs, val: Pairs, batch_size: int, seed: int) -> None:
+    def __init__(self, train: SketchPairs, val: SketchPairs, batch_size: int, seed: int) -> None:
         super().__init__()
         self.train, self.val = train, val
         self._batch_size = batch_size
@@ -75,7 +75,7 @@ class PairData(pl.LightningDataModule):
         return batches(self.val, self._batch_size)
 
 
-def load_pairs(sketches: Catalog, catalog: Catalog, split: str, size: int) -> Pairs:
+def load_pairs(sketches: Catalog, catalog: Catalog, split: str, size: int) -> SketchPairs:
     """The sketches of one split whose id names a photo of the catalogue, with that photo; both inside their boxes.
 
     Raises:
@@ -98,7 +98,7 @@ def load_pairs(sketches: Catalog, catalog: Catalog, split: str, size: int) -> Pa
             f"sketches of the split {split} show photos of another split: {np.asarray(photo_ids)[wrong][:3]}"
         )
     drawn = [prepare_image(crop_to_ink(decode_image(data)), size) for data in sketches.images(rows[chosen])]
-    return Pairs(
+    return SketchPairs(
         torch.from_numpy(np.stack(drawn)).permute(0, 3, 1, 2).contiguous(),
         load_images(catalog, photo_rows, size).images,
     )

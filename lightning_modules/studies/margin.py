@@ -30,7 +30,7 @@ from lightning_modules.bases.retrieval_module import MONITOR
 from lightning_modules.data.retrieval_data import RetrievalData
 from lightning_modules.methods.siamese import Siamese
 from lightning_modules.training.callbacks import RecordHistory
-from lightning_modules.training.fit import Plan, fit
+from lightning_modules.training.fit import FitPlan, fit
 from lightning_modules.training.numerics import prepare_torch
 from lightning_modules.training.scratch import SCRATCH
 
@@ -108,7 +108,7 @@ class MarginTask:
         pruning = Pruning(trial)
         module = PrunedSiamese(params, self._images(), pruning)
         module.data.use_sampler(module.sampler(params.base.seed))
-        plan = Plan(f"trial {trial.number}", self.epochs, patience=self.epochs, monitor=MONITOR, mode="max")
+        plan = FitPlan(f"trial {trial.number}", self.epochs, patience=self.epochs, monitor=MONITOR, mode="max")
         try:
             with scratch_folder(self._root) as scratch:
                 fit(module, module.data, plan, params.base, scratch)

@@ -39,7 +39,7 @@ SHEETS = "contact_sheets"
 
 
 @dataclass(frozen=True)
-class Plan:
+class FitPlan:
     """How a module is fitted.
 
     Attributes:
@@ -68,7 +68,7 @@ class Plan:
 def fit(
     module: pl.LightningModule,
     data: pl.LightningDataModule,
-    plan: Plan,
+    plan: FitPlan,
     base: Base,
     scratch: Path,
     logger: Mapping[str, Any] | None = None,
@@ -132,7 +132,7 @@ def _processes() -> dict[str, Any]:
     return {"devices": local, "num_nodes": world // local, "strategy": strategy, "use_distributed_sampler": False}
 
 
-class Recorder(Protocol):
+class MetricRecorder(Protocol):
     """Where the curves and pictures of a training go; a stage's run is one."""
 
     artifacts: Path
@@ -143,7 +143,12 @@ class Recorder(Protocol):
 
 
 def fit_and_record(
-    module: pl.LightningModule, data: pl.LightningDataModule, plan: Plan, base: Base, scratch: Path, run: Recorder
+    module: pl.LightningModule,
+    data: pl.LightningDataModule,
+    plan: FitPlan,
+    base: Base,
+    scratch: Path,
+    run: MetricRecorder,
 ) -> None:
     """`fit`, with the curves and contact sheets handed to `run`."""
     for name, points in fit(module, data, plan, base, scratch, run.logger_arguments()).items():
@@ -152,7 +157,7 @@ def fit_and_record(
         shutil.copytree(scratch / SHEETS, run.artifacts / SHEETS, dirs_exist_ok=True)
 
 
-def _monitoring(plan: Plan, scratch: Path) -> list[pl.Callback]:
+def _monitoring(plan: FitPlan, scratch: Path) -> list[pl.Callback]:
     throughput = Throughput()
     callbacks: list[pl.Callback] = [throughput, progress(plan.name, throughput), CollapseWarning(plan.name)]
     callbacks.append(
@@ -163,7 +168,7 @@ def _monitoring(plan: Plan, scratch: Path) -> list[pl.Callback]:
     return callbacks
 
 
-def _best_checkpoint(plan: Plan, scratch: Path) -> ModelCheckpoint:
+def _best_checkpoint(plan: FitPlan, scratch: Path) -> ModelCheckpoint:
     return ModelCheckpoint(
         scratch, filename="best", monitor=plan.monitor, mode=plan.mode, save_weights_only=True,
         save_on_train_epoch_end=False, enable_version_counter=False,

@@ -25,7 +25,7 @@ from croquis.tracking.stage_key import stage_key
 if TYPE_CHECKING:
     import pytorch_lightning as pl
 
-    from lightning_modules.training.fit import Plan
+    from lightning_modules.training.fit import FitPlan
 
 RESTARTS = 3  # of all processes together, from the last epoch's checkpoint, when one of them dies
 PROJECT = Path(__file__).resolve().parents[2]
@@ -85,7 +85,7 @@ def train_along(
     root: Path,
     module: pl.LightningModule,
     data: pl.LightningDataModule,
-    plan: Plan,
+    plan: FitPlan,
 ) -> None:
     """Fits beside the first process, from the same checkpoints.
 

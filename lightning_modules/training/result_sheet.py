@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
-from croquis.figures.contact_sheet import QueryRow, Result, contact_sheet
+from croquis.figures.contact_sheet import QueryRow, SheetResult, contact_sheet
 from lightning_modules.bases.retrieval_module import RetrievalModule
 from lightning_modules.data.retrieval_data import ImageSet
 from lightning_modules.training.val_scores import rank_gallery
@@ -32,7 +32,7 @@ def draw_results(module: RetrievalModule, title: str) -> Image.Image:
 
 
 def _row(images: ImageSet, query: int, ranked: list[int], generated: np.ndarray | None) -> QueryRow:
-    results = [Result(_picture(images.images[row]), images.items[row] == images.items[query]) for row in ranked]
+    results = [SheetResult(_picture(images.images[row]), images.items[row] == images.items[query]) for row in ranked]
     return QueryRow(_picture(images.images[query]), str(images.item_ids[query]), results, generated)
 
 

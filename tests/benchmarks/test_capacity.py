@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from benchmarks.scale.capacity import CapacityError, Demand, Line, Machine, fit, plan, services, simulate
+from benchmarks.scale.capacity import CapacityError, CapacityLine, Demand, Machine, fit, plan, services, simulate
 
 STEADY = (1.0,)
 MACHINE = Machine(cores=8, memory_gib=64, core_hour=0.05, gib_hour=0.01, fill=0.5)
@@ -42,13 +42,13 @@ def test_more_teams_wait_less_and_nobody_waits_for_enough_of_them():
 
 
 def test_a_team_lasts_as_long_as_its_slowest_shard():
-    line = Line("linear", 0.0, 0.001, (1.0, 2.0))
+    line = CapacityLine("linear", 0.0, 0.001, (1.0, 2.0))
     assert set(services(line, 1000, 1)) == {1.0, 2.0}
     assert set(services(line, 64_000, 64)) == {2.0}
 
 
 def test_a_plan_holds_the_limit_with_the_machines_that_it_names():
-    line = Line("linear", 0.0, 1e-4, (0.9, 1.0, 1.5))  # 100 ms for a million
+    line = CapacityLine("linear", 0.0, 1e-4, (0.9, 1.0, 1.5))  # 100 ms for a million
     need = plan(Demand(10_000_000, queries=20, limit_ms=100), line, 1000, 50, 10, MACHINE)
     assert need.p99_ms <= 100
     assert line.at(10_000_000 / need.shards) * 1.5 <= 50
@@ -62,10 +62,10 @@ def test_a_plan_holds_the_limit_with_the_machines_that_it_names():
 
 
 def test_memory_alone_can_ask_for_machines():
-    need = plan(Demand(10**9, queries=1), Line("log", 1.0, 0.0, STEADY), 512, 10, 100, MACHINE)
+    need = plan(Demand(10**9, queries=1), CapacityLine("log", 1.0, 0.0, STEADY), 512, 10, 100, MACHINE)
     assert (need.shards, need.teams, need.machines) == (1, 1, math.ceil(512e9 / 2**30 / 32))
 
 
 def test_what_no_number_of_shards_can_do_is_said():
     with pytest.raises(CapacityError, match="4096 shards need"):
-        plan(Demand(1000), Line("log", 500.0, 0.0, STEADY), 1, 1, 1, MACHINE)
+        plan(Demand(1000), CapacityLine("log", 500.0, 0.0, STEADY), 1, 1, 1, MACHINE)

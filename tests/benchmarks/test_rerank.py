@@ -13,7 +13,7 @@ from benchmarks.reranking.rerankers import PLAIN, RERANKERS, choose, compare, me
 from croquis.evaluation.protocol import Queries
 from croquis.index.ranking import RankedLists
 from croquis.rerank.chain import Chain
-from croquis.rerank.steps import Asked, Known
+from croquis.rerank.steps import GalleryEvidence, QueryEvidence
 from croquis.tuning.shortlist import Shortlists
 
 NAMES = ("colour:blue", "colour:red", "sleeve:long")
@@ -30,7 +30,7 @@ def shortlists(seed: int) -> Shortlists:
     rows = np.argsort(-similar, axis=1)
     chances = np.where(held[answers], 0.8, 0.2).astype(np.float32)
     sets = [frozenset(np.array(NAMES)[line]) for line in held]
-    known = Known(lambda some: gallery[some].astype(np.float32), NAMES, lambda: sets, lambda: held)
+    known = GalleryEvidence(lambda some: gallery[some].astype(np.float32), NAMES, lambda: sets, lambda: held)
     labels = np.array([f"item-{answer}" for answer in answers], dtype=object)
     asks = Queries(None, np.arange(QUERIES), labels, labels, labels, np.full(QUERIES, None))
     return Shortlists(
@@ -38,7 +38,7 @@ def shortlists(seed: int) -> Shortlists:
         relevance=rows == answers[:, None],
         n_relevant=np.ones(QUERIES, dtype=np.int64),
         queries=asks,
-        asked=Asked(vectors.astype(np.float32), lambda: chances, lambda _: [sets[row] for row in answers]),
+        asked=QueryEvidence(vectors.astype(np.float32), lambda: chances, lambda _: [sets[row] for row in answers]),
         known={"predicted": known, "catalogue": known},
         normaliser="retrievable",
     )

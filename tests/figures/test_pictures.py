@@ -8,7 +8,7 @@ from PIL import Image
 
 from croquis.figures import contact_sheet as sheets
 from croquis.figures.charts import bar_chart, line_chart
-from croquis.figures.contact_sheet import QueryRow, Result, contact_sheet
+from croquis.figures.contact_sheet import QueryRow, SheetResult, contact_sheet
 from croquis.figures.embedding_map import project, projection_figure
 from croquis.figures.tiles import HIT, MISS, png_bytes, tile
 from croquis.figures.training_sheet import grid
@@ -42,7 +42,7 @@ def test_grids_that_cannot_be_drawn_are_refused():
 
 
 def test_right_answers_stand_in_green_frames_and_wrong_ones_in_red():
-    results = [Result(plain((9, 9, 9)), False), Result(plain((9, 9, 9)), True)]
+    results = [SheetResult(plain((9, 9, 9)), False), SheetResult(plain((9, 9, 9)), True)]
     sheet = contact_sheet([QueryRow(plain((1, 2, 3)), "dress", results)], "siamese")
     left, top = sheets.MARGIN + sheets.SIDE + sheets.MARGIN + sheets.GAP, sheets.TITLE + sheets.HEADER
     assert sheet.getpixel((left + 1, top + 1)) == MISS
@@ -51,7 +51,7 @@ def test_right_answers_stand_in_green_frames_and_wrong_ones_in_red():
 
 
 def test_a_generated_photo_gets_a_column_of_its_own():
-    results = [Result(plain((9, 9, 9)), True)]
+    results = [SheetResult(plain((9, 9, 9)), True)]
     without = contact_sheet([QueryRow(plain((1, 2, 3)), "", results)], "t")
     generated = contact_sheet([QueryRow(plain((1, 2, 3)), "", results, plain((50, 60, 70)))], "t")
     assert generated.width == without.width + sheets.SIDE + sheets.MARGIN
@@ -103,7 +103,7 @@ def test_every_picture_has_the_same_bytes_twice_and_says_nothing_of_the_software
 
     def draw():
         return [
-            png_bytes(contact_sheet([QueryRow(images[0], "a", [Result(images[1], True, "b")])], "t")),
+            png_bytes(contact_sheet([QueryRow(images[0], "a", [SheetResult(images[1], True, "b")])], "t")),
             line_chart({"a": [(1, 0.5), (2, 0.7)], "chance": [(1, 0.1), (2, 0.2)]}, "t", "k", "hit@k"),
             bar_chart({"dress": (0.5, 0.4, 0.6)}, "t", "hit@1", 0.5),
             projection_figure(project(vectors, "pca", 0), names, domains, images, "t"),

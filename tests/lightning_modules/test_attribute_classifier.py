@@ -12,7 +12,13 @@ from croquis.nets import classifier as runtime
 from croquis.params import Params
 from croquis.params.loader import parse_params, read_yaml
 from lightning_modules.attributes import classifier_module as subject
-from lightning_modules.attributes.attribute_labels import Labels, Layout, attribute_names, exclusive_groups, read_labels
+from lightning_modules.attributes.attribute_labels import (
+    AttributeLabels,
+    Layout,
+    attribute_names,
+    exclusive_groups,
+    read_labels,
+)
 from lightning_modules.attributes.calibration import calibrated, common_threshold, fit_calibration, held_out, item_folds
 from lightning_modules.attributes.outputs import AttributeLoss, Outputs, target_matrix
 from lightning_modules.attributes.report import attribute_rows, calibration_error, figures, table_csv
@@ -24,8 +30,8 @@ LAYOUT = Layout.of(NAMES, ["size"])
 SETS = [["new", "size:l"], ["size:m"], ["size:s", "warm"], ["new"], ["size:xl", "warm"]]
 
 
-def known(has) -> Labels:
-    return Labels(np.asarray(has, bool), np.ones(np.shape(has), bool))
+def known(has) -> AttributeLabels:
+    return AttributeLabels(np.asarray(has, bool), np.ones(np.shape(has), bool))
 
 
 @pytest.fixture
@@ -134,7 +140,7 @@ def test_a_rare_attribute_is_not_carried_away_by_a_few_photos():
 
 def test_the_common_threshold_has_the_best_micro_f1_of_all_cuts():
     logits, labels = sample(60, 3)
-    hidden = Labels(labels.has, np.random.default_rng(1).random(labels.has.shape) < 0.8)
+    hidden = AttributeLabels(labels.has, np.random.default_rng(1).random(labels.has.shape) < 0.8)
     probabilities = calibrated(logits, np.ones(5), np.zeros(5), LAYOUT)
 
     def f1(threshold: float) -> float:
@@ -142,13 +148,13 @@ def test_the_common_threshold_has_the_best_micro_f1_of_all_cuts():
         true = hidden.has & hidden.known
         return float(2 * (said & true).sum() / (said.sum() + true.sum()))
 
-    hidden = Labels(hidden.has & hidden.known, hidden.known)
+    hidden = AttributeLabels(hidden.has & hidden.known, hidden.known)
     found = common_threshold(probabilities, hidden)
     assert f1(found) == pytest.approx(max(f1(float(cut)) for cut in np.unique(probabilities)))
 
 
 def test_no_positive_and_nothing_known_get_one_half():
-    nothing = Labels(np.zeros((4, 5), bool), np.zeros((4, 5), bool))
+    nothing = AttributeLabels(np.zeros((4, 5), bool), np.zeros((4, 5), bool))
     assert common_threshold(np.full((4, 5), 0.3), nothing) == 0.5
     assert common_threshold(np.full((4, 5), 0.3), known(np.zeros((4, 5)))) == 0.5
 
@@ -178,7 +184,7 @@ def test_figures_of_noise_do_not_flatter():
 
 def test_the_table_and_figures_of_a_case_done_by_hand():
     has = np.array([[1, 0], [1, 0], [0, 0], [0, 1]], bool)
-    labels = Labels(has, np.array([[1, 1], [1, 1], [1, 1], [0, 1]], bool))
+    labels = AttributeLabels(has, np.array([[1, 1], [1, 1], [1, 1], [0, 1]], bool))
     probabilities = np.array([[0.9, 0.2], [0.4, 0.1], [0.6, 0.3], [0.95, 0.7]])
     decisions = probabilities >= 0.5
     rows = attribute_rows(["a", "b"], probabilities, decisions, labels, np.array([0.5, 0.5]), probabilities)

@@ -14,7 +14,7 @@ from lightning_modules.bases.retrieval_module import MONITOR
 from lightning_modules.data.retrieval_data import RetrievalData
 from lightning_modules.methods import dhd
 from lightning_modules.methods.dhd import bce_quantisation_loss, hash_proxy_loss
-from lightning_modules.training.fit import Plan, fit
+from lightning_modules.training.fit import FitPlan, fit
 from tests.lightning_modules.trainings import Given, build_of, codes_part_eight_items, cosine, resumed_equals_whole
 
 TEACHER = torch.tensor([[0.9, -0.8], [0.1, 0.3], [-0.5, -0.95]], dtype=torch.float64)
@@ -106,7 +106,7 @@ def test_proxies_stay_float32_in_half_precision(params: Params, data: RetrievalD
     module, _ = build_of(dhd, params, data)()
     start = module.proxies.detach().clone()
     half = params.base.model_copy(update={"precision": "bf16-mixed"})
-    history = fit(module, data, Plan("dhd", 1, 1, MONITOR, "max"), half, tmp_path)
+    history = fit(module, data, FitPlan("dhd", 1, 1, MONITOR, "max"), half, tmp_path)
     assert module.proxies.dtype == torch.float32
     moved = (module.proxies - start).abs().max()
     assert 0 < moved < 1
@@ -115,7 +115,7 @@ def test_proxies_stay_float32_in_half_precision(params: Params, data: RetrievalD
 
 @pytest.mark.slow
 def test_a_killed_training_ends_with_the_same_bytes(params: Params, data: RetrievalData, tmp_path: Path):
-    resumed_equals_whole(build_of(dhd, params, data), Plan("dhd", 4, 10, MONITOR, "max"), params, tmp_path)
+    resumed_equals_whole(build_of(dhd, params, data), FitPlan("dhd", 4, 10, MONITOR, "max"), params, tmp_path)
 
 
 @pytest.mark.slow

@@ -15,7 +15,7 @@ from lightning_modules.bases.retrieval_module import MONITOR
 from lightning_modules.data.retrieval_data import RetrievalData
 from lightning_modules.methods import gpq
 from lightning_modules.methods.gpq import entropy_loss, n_pair_loss, prototype_logits, reverse_gradient, soft_assign
-from lightning_modules.training.fit import Plan, fit
+from lightning_modules.training.fit import FitPlan, fit
 from tests.lightning_modules.trainings import build_of, codes_part_eight_items, resumed_equals_whole
 
 # Directions in degrees: features of five images, raw words and raw prototypes, each in two sub-spaces of two numbers.
@@ -235,7 +235,7 @@ def test_every_unlabelled_image_is_seen_in_its_turn(params: Params, data: Retrie
 
     module.unlabelled = noting
     module.data.use_sampler(module.sampler(0))
-    fit(module, module.data, Plan("gpq", 5, 5, MONITOR, "max"), params.base, tmp_path)
+    fit(module, module.data, FitPlan("gpq", 5, 5, MONITOR, "max"), params.base, tmp_path)
     assert len(seen) == 5 * len(module.sampler(0)) * params.gpq.unlabelled_per_batch >= 40
     for start in range(0, len(seen) - 19, 20):
         assert sorted(seen[start : start + 20]) == list(range(20))
@@ -256,7 +256,7 @@ def test_prototypes_stay_float32_in_half_precision(params: Params, data: Retriev
     module, _ = build_of(gpq, params, data)()
     start = module.net.prototypes.detach().clone()
     half = params.base.model_copy(update={"precision": "bf16-mixed"})
-    history = fit(module, data, Plan("gpq", 1, 1, MONITOR, "max"), half, tmp_path)
+    history = fit(module, data, FitPlan("gpq", 1, 1, MONITOR, "max"), half, tmp_path)
     assert module.net.prototypes.dtype == module.net.words.dtype == module.net.codebooks.dtype == torch.float32
     assert (module.net.prototypes - start).abs().max() > 0
     assert all(math.isfinite(value) for curve in history.values() for _, value in curve)
@@ -264,7 +264,7 @@ def test_prototypes_stay_float32_in_half_precision(params: Params, data: Retriev
 
 @pytest.mark.slow
 def test_a_killed_training_ends_with_the_same_bytes(params: Params, data: RetrievalData, tmp_path: Path):
-    plan = Plan("gpq", 4, 10, MONITOR, "max")
+    plan = FitPlan("gpq", 4, 10, MONITOR, "max")
     resumed_equals_whole(build_of(gpq, params, with_unlabelled(data, 7)), plan, params, tmp_path)
 
 

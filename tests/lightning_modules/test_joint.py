@@ -16,7 +16,7 @@ from lightning_modules.bases.retrieval_module import MONITOR
 from lightning_modules.data.retrieval_data import DataError, RetrievalData, to_float
 from lightning_modules.methods import joint
 from lightning_modules.methods.siamese import Siamese
-from lightning_modules.training.fit import Plan, fit
+from lightning_modules.training.fit import FitPlan, fit
 from lightning_modules.training.numerics import prepare_torch
 from tests.lightning_modules.trainings import build_of, for_overfitting
 
@@ -146,6 +146,6 @@ def test_drawings_find_the_shape_they_show(params: Params, both: RetrievalData, 
     prepare_torch(0, 1)
     both.val.items[:] = both.val.categories
     module, _ = build_of(joint, changed(for_overfitting(params, "joint", 20), drawing_views=STILL), both)()
-    history = fit(module, both, Plan("joint", 20, 20, MONITOR, "max"), params.base, tmp_path)
+    history = fit(module, both, FitPlan("joint", 20, 20, MONITOR, "max"), params.base, tmp_path)
     found = [value for _, value in history["val/sketch_to_shop/hit_at_1"]]
     assert max(found) == 1.0

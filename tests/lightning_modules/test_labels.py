@@ -14,7 +14,7 @@ from croquis.params.training_blocks import Labels
 from lightning_modules.bases.retrieval_module import MONITOR
 from lightning_modules.data.retrieval_data import RetrievalData, labelled_rows
 from lightning_modules.methods import gpq, triplet_gan
-from lightning_modules.training.fit import Plan, fit
+from lightning_modules.training.fit import FitPlan, fit
 from tests.lightning_modules.trainings import build_of
 
 SIZE, DOMAINS = 32, ["shop", "consumer"]
@@ -79,6 +79,6 @@ def test_what_is_seen_without_labels_changes_what_is_learnt(catalog: Catalog, pa
     curves = []
     for unlabelled in ("train", "gallery"):
         module, data = build_of(method, params, load(catalog, 0.5, unlabelled))()
-        plan = Plan(name, 2, 10, MONITOR, "max")
+        plan = FitPlan(name, 2, 10, MONITOR, "max")
         curves.append(fit(module, data, plan, params.base, tmp_path / unlabelled)["train/loss"])
     assert curves[0] != curves[1]

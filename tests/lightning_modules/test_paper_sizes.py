@@ -11,12 +11,12 @@ import torchvision
 from croquis.params import Params, load_params
 from croquis.params.loader import parse_params, read_yaml
 from lightning_modules.attributes.attribute_labels import Layout, read_labels
-from lightning_modules.attributes.classifier_module import AttributeClassifier, ClassifierData
+from lightning_modules.attributes.classifier_module import AttributeClassifierModule, ClassifierData
 from lightning_modules.attributes.outputs import target_matrix
 from lightning_modules.bases.retrieval_module import RetrievalModule
 from lightning_modules.data.retrieval_data import ImageSet, RetrievalData
 from lightning_modules.methods import dhd, gpq, sgh, siamese, spq, triplet_gan
-from lightning_modules.sketch_gan.gan_module import PairData, Pairs, SketchGan
+from lightning_modules.sketch_gan.gan_module import PairData, SketchGan, SketchPairs
 
 pytestmark = pytest.mark.slow
 
@@ -150,7 +150,7 @@ def test_vgg16_with_463_attributes_at_224():
     layout = Layout.of([f"a{i}" for i in range(463)], [])
     labels = read_labels([["a0"], ["a1", "a462"]], [None, ["a7"]], layout.names)
     data = ClassifierData(images, images, (labels, labels), layout, 2, 0)
-    module = AttributeClassifier(chosen, data)
+    module = AttributeClassifierModule(chosen, data)
     logits = module.logits(images.images.float() / 255)
     assert logits.shape == (2, 463)
     one_step(module, module.loss(logits, target_matrix(layout, labels)))
@@ -160,7 +160,7 @@ def test_pix2pix_at_256():
     paper = {"size": 256, "depth": 8, "generator_channels": 64, "discriminator_channels": 64, "batch_size": 1}
     params = load_params().train_gan.model_copy(update=paper)
     images = torch.randint(0, 255, (1, 3, 256, 256), dtype=torch.uint8)
-    module = SketchGan(params, PairData(Pairs(images, images), Pairs(images, images), 1, 0))
+    module = SketchGan(params, PairData(SketchPairs(images, images), SketchPairs(images, images), 1, 0))
     made = module.generator(torch.rand(2, 3, 256, 256))
     verdict = module.discriminator(torch.cat([made, made], dim=1))
     assert verdict.shape[2:] == (30, 30)

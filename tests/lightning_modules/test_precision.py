@@ -19,7 +19,7 @@ from lightning_modules.bases.retrieval_module import MONITOR, RetrievalModule
 from lightning_modules.data.retrieval_data import RetrievalData
 from lightning_modules.nets.retrieval_net import max_pool_net
 from lightning_modules.sketch_gan import gan_module
-from lightning_modules.training.fit import Plan, fit
+from lightning_modules.training.fit import FitPlan, fit
 from lightning_modules.training.numerics import prepare_torch
 
 TRAINED = [
@@ -60,7 +60,7 @@ def test_a_retriever_trains_in_bf16(params: Params, data: RetrievalData, sketche
     losses: list[Tensor] = []
     manual_or_not = module.log_figures
     module.log_figures = lambda figures, size: (losses.append(figures["loss"]), manual_or_not(figures, size))
-    fit(module, data, Plan(name, 1, 5, MONITOR, "max"), half(params.base), tmp_path)
+    fit(module, data, FitPlan(name, 1, 5, MONITOR, "max"), half(params.base), tmp_path)
     assert convolutions == {torch.bfloat16}
     assert linears <= {torch.float32}
     assert losses
@@ -82,7 +82,9 @@ def test_the_classifier_trains_in_bf16(params: Params, data: RetrievalData, tmp_
     own = classifier_module.ClassifierData(*sets, tuple(labels), Layout.of(names, ["shape"]), 8, 0)
     module = classifier_module.AttributeClassifier(params.train_classifier, own)
     convolutions = dtypes_of(module, nn.Conv2d)
-    history = fit(module, own, Plan("classifier", 1, 5, classifier_module.MONITOR, "max"), half(params.base), tmp_path)
+    history = fit(
+        module, own, FitPlan("classifier", 1, 5, classifier_module.MONITOR, "max"), half(params.base), tmp_path
+    )
     assert convolutions == {torch.bfloat16}
     assert history["train/loss"][0][1] > 0
     assert_weights_are_float32_and_finite(module)
@@ -95,7 +97,7 @@ def test_pix2pix_trains_in_bf16(params: Params, tmp_path: Path):
     data = gan_module.PairData(pairs, pairs, 4, 0)
     module = gan_module.SketchGan(params.train_gan, data)
     convolutions = dtypes_of(module, nn.Conv2d)
-    history = fit(module, data, Plan("gan", 1, 5, gan_module.MONITOR, "min"), half(params.base), tmp_path)
+    history = fit(module, data, FitPlan("gan", 1, 5, gan_module.MONITOR, "min"), half(params.base), tmp_path)
     assert convolutions == {torch.bfloat16}
     assert history["train/l1"][0][1] > 0
     assert_weights_are_float32_and_finite(module)
@@ -127,6 +129,6 @@ def test_frozen_batch_norms_keep_their_statistics_through_a_training(
     module = importlib.import_module("lightning_modules.methods.siamese").build(chosen, data)
     data.use_sampler(module.sampler(0))
     before = {name: value.clone() for name, value in module.net.backbone.named_buffers()}
-    fit(module, data, Plan("siamese", 2, 5, MONITOR, "max"), params.base, tmp_path)
+    fit(module, data, FitPlan("siamese", 2, 5, MONITOR, "max"), params.base, tmp_path)
     assert all(torch.equal(before[name], value) for name, value in module.net.backbone.named_buffers())
     assert module.net.head.centre.num_batches_tracked > 0

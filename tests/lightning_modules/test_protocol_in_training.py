@@ -7,8 +7,8 @@ import pytest
 
 from croquis.catalog.table import Catalog, CatalogWriter
 from croquis.evaluation.protocol import PROTOCOLS, open_gallery
-from lightning_modules.data.retrieval_data import ALL_LABELS, DataError, RetrievalData
 from lightning_modules.data import retrieval_data as data_module
+from lightning_modules.data.retrieval_data import ALL_LABELS, DataError, RetrievalData
 from lightning_modules.training.val_scores import decisive_score, retrieval_scores
 
 SIZE, DOMAINS = 32, ["shop", "consumer"]

@@ -14,7 +14,7 @@ from lightning_modules.bases.retrieval_module import MONITOR
 from lightning_modules.data.retrieval_data import RetrievalData
 from lightning_modules.methods import sgh
 from lightning_modules.methods.sgh import pairwise_loss
-from lightning_modules.training.fit import Plan
+from lightning_modules.training.fit import FitPlan
 from tests.lightning_modules.trainings import Given, build_of, codes_part_eight_items, cosine, resumed_equals_whole
 
 FIRST = torch.tensor([[0.9, -0.8], [0.7, -0.1], [-0.5, 0.2], [-0.4, 0.9], [0.3, 0.3]], dtype=torch.float64)
@@ -86,7 +86,7 @@ def test_item_batches_hold_pairs(params: Params, data: RetrievalData):
 
 @pytest.mark.slow
 def test_a_killed_training_ends_with_the_same_bytes(params: Params, data: RetrievalData, tmp_path: Path):
-    resumed_equals_whole(build_of(sgh, params, data), Plan("sgh", 4, 10, MONITOR, "max"), params, tmp_path)
+    resumed_equals_whole(build_of(sgh, params, data), FitPlan("sgh", 4, 10, MONITOR, "max"), params, tmp_path)
 
 
 @pytest.mark.slow

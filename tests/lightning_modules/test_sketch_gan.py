@@ -20,12 +20,12 @@ from lightning_modules.sketch_gan.gan_module import (
     MONITOR,
     PairData,
     PairError,
-    Pairs,
     SketchGan,
+    SketchPairs,
     load_pairs,
     ssim,
 )
-from lightning_modules.training.fit import Plan, fit
+from lightning_modules.training.fit import FitPlan, fit
 from lightning_modules.training.numerics import prepare_torch
 
 SIZE = 32
@@ -97,13 +97,13 @@ def test_an_image_does_not_depend_on_the_others_of_its_batch_nor_on_training() -
 def gan(params: Params, **changes: object) -> SketchGan:
     torch.manual_seed(0)
     images = torch.randint(0, 255, (8, 3, SIZE, SIZE), dtype=torch.uint8)
-    pairs = Pairs(images, images.flip(0))
+    pairs = SketchPairs(images, images.flip(0))
     return SketchGan(params.train_gan.model_copy(update=changes), PairData(pairs, pairs, 4, 0))
 
 
 def test_the_perceptual_term_is_there_when_it_weighs(params: Params, tmp_path: Path) -> None:
     prepare_torch(0, 1)
-    plan = Plan("gan", 1, 5, MONITOR, "min")
+    plan = FitPlan("gan", 1, 5, MONITOR, "min")
     with_term, without = gan(params, perceptual_weight=2.0), gan(params, perceptual_weight=0.0)
     histories = [
         fit(each, each._data, plan, params.base, tmp_path / str(n)) for n, each in enumerate((with_term, without))

@@ -17,7 +17,7 @@ from lightning_modules.bases.retrieval_module import MONITOR
 from lightning_modules.data.retrieval_data import ImageSet, RetrievalData
 from lightning_modules.methods import spq
 from lightning_modules.methods.spq import paper_loss, reference_loss
-from lightning_modules.training.fit import Plan, fit
+from lightning_modules.training.fit import FitPlan, fit
 from lightning_modules.training.numerics import prepare_torch
 from tests.lightning_modules.trainings import (
     build_of,
@@ -132,7 +132,7 @@ def test_without_labels_no_label_matters(params: Params, data: RetrievalData, tm
         categories=np.arange(count) % 2,
         domains=np.full(count, "shop", dtype=object),
     )
-    chosen, plan = with_spq(params, positives="views"), Plan("spq", 2, 5, MONITOR, "max")
+    chosen, plan = with_spq(params, positives="views"), FitPlan("spq", 2, 5, MONITOR, "max")
     weights = []
     for name, train in (("as-it-is", data.train), ("turned", turned)):
 
@@ -193,14 +193,14 @@ def test_a_killed_training_ends_with_the_same_bytes(
     params: Params, data: RetrievalData, tmp_path: Path, positives: str
 ):
     chosen = with_spq(params, positives=positives)
-    resumed_equals_whole(build_of(spq, chosen, data), Plan("spq", 4, 10, MONITOR, "max"), params, tmp_path)
+    resumed_equals_whole(build_of(spq, chosen, data), FitPlan("spq", 4, 10, MONITOR, "max"), params, tmp_path)
 
 
 def test_codebooks_stay_float32_in_half_precision(params: Params, data: RetrievalData, tmp_path: Path):
     module, _ = build_of(spq, params, data)()
     start = module.net.words.detach().clone()
     half = params.base.model_copy(update={"precision": "bf16-mixed"})
-    history = fit(module, data, Plan("spq", 1, 1, MONITOR, "max"), half, tmp_path)
+    history = fit(module, data, FitPlan("spq", 1, 1, MONITOR, "max"), half, tmp_path)
     assert module.net.codebooks.dtype == torch.float32
     assert (module.net.words - start).abs().max() > 0
     assert all(math.isfinite(value) for curve in history.values() for _, value in curve)
@@ -228,7 +228,7 @@ def test_by_views_it_tells_eight_images_apart(params: Params, data: RetrievalDat
     chosen = for_overfitting(with_spq(params, positives="views", temperature=0.2), "spq", 25)
     module = spq.build(chosen, RetrievalData(train, val, is_query, data.categories))
     module.data.use_sampler(module.sampler(0))
-    history = fit(module, module.data, Plan("overfit", 25, 25, MONITOR, "max"), params.base, tmp_path)
+    history = fit(module, module.data, FitPlan("overfit", 25, 25, MONITOR, "max"), params.base, tmp_path)
     first, *_, last = [value for _, value in history["val/shop_to_shop/hit_at_1"]]
     assert first < 1
     assert last == 1

@@ -15,7 +15,7 @@ from lightning_modules.data.negative_pools import embed_all
 from lightning_modules.data.retrieval_data import RetrievalData
 from lightning_modules.methods import dhd, image2vec, siamese, spq, triplet_gan
 from lightning_modules.sketch_gan import gan_module
-from lightning_modules.training.fit import Plan, fit
+from lightning_modules.training.fit import FitPlan, fit
 from lightning_modules.training.numerics import prepare_torch
 from tests.lightning_modules.trainings import build_of, fitted, for_overfitting, resumed_equals_whole
 
@@ -28,7 +28,7 @@ def test_a_killed_siamese_training_ends_with_the_same_bytes(
     """Also where the pool of negatives is older than the epoch in which the training is resumed."""
     changes = {"negatives": negatives, "refresh_every": refresh_every, "nearest_pool": 2}
     chosen = params.model_copy(update={"siamese": params.siamese.model_copy(update=changes)})
-    plan = Plan("siamese", 4, 10, MONITOR, "max")
+    plan = FitPlan("siamese", 4, 10, MONITOR, "max")
     resumed_equals_whole(build_of(siamese, chosen, data), plan, params, tmp_path)
 
 
@@ -42,11 +42,11 @@ def test_a_killed_gan_training_ends_with_the_same_bytes(params: Params, tmp_path
         data = gan_module.PairData(*pairs, params.train_gan.batch_size // 2, params.base.seed)
         return gan_module.SketchGan(params.train_gan, data), data
 
-    resumed_equals_whole(build, Plan("gan", 4, 10, gan_module.MONITOR, "min"), params, tmp_path)
+    resumed_equals_whole(build, FitPlan("gan", 4, 10, gan_module.MONITOR, "min"), params, tmp_path)
 
 
 def test_early_stopping_keeps_the_best_epoch_and_stays_stopped(params: Params, data: RetrievalData, tmp_path: Path):
-    plan = Plan("siamese", 30, 2, MONITOR, "max")
+    plan = FitPlan("siamese", 30, 2, MONITOR, "max")
     first, history = fitted(build_of(siamese, params, data), plan, params, tmp_path, None)
     scores = [value for _, value in history[MONITOR]]
     assert len(scores) < 30
@@ -65,7 +65,7 @@ def test_each_method_overfits_eight_items(params: Params, data: RetrievalData, t
     module = method.build(for_overfitting(params, name, 40), data)
     before = own_item_share(module, data)
     data.use_sampler(module.sampler(0))
-    history = fit(module, data, Plan("overfit", 40, 40, MONITOR, "max"), params.base, tmp_path)
+    history = fit(module, data, FitPlan("overfit", 40, 40, MONITOR, "max"), params.base, tmp_path)
     if method is not image2vec:
         assert own_item_share(module, data) > max(before, 0.9)
     else:
@@ -82,7 +82,7 @@ def test_a_backbone_that_does_not_learn_keeps_weights_and_statistics(
     module, _ = build_of(method, params.model_copy(update={name: block}), data)()
     before = {key: value.clone() for key, value in module.net.backbone.state_dict().items()}
     others = [parameter.clone() for parameter in module.heads()]
-    fit(module, data, Plan(name, 2, 10, MONITOR, "max"), params.base, tmp_path)
+    fit(module, data, FitPlan(name, 2, 10, MONITOR, "max"), params.base, tmp_path)
     assert all(torch.equal(before[key], value) for key, value in module.net.backbone.state_dict().items())
     assert any(not torch.equal(old, new) for old, new in zip(others, module.heads(), strict=True))
 
@@ -108,7 +108,7 @@ def gradients(params: Params, data: RetrievalData, folder: Path, accumulate: int
     module, _ = build_of(siamese, params.model_copy(update={"siamese": changed}), data)()
     seen = Gradients()
     module.configure_callbacks = lambda: [seen]
-    fit(module, data, Plan("siamese", 2, 10, MONITOR, "max", accumulate=accumulate), params.base, folder)
+    fit(module, data, FitPlan("siamese", 2, 10, MONITOR, "max", accumulate=accumulate), params.base, folder)
     return seen
 
 

@@ -18,7 +18,7 @@ from lightning_modules.losses.adversarial import fooling_loss
 from lightning_modules.methods import triplet_gan
 from lightning_modules.methods.triplet_gan import Pass, TripletGan, build
 from lightning_modules.nets.onnx_export import export_onnx
-from lightning_modules.training.fit import Plan, fit
+from lightning_modules.training.fit import FitPlan, fit
 from lightning_modules.training.numerics import prepare_torch
 from lightning_modules.training.result_sheet import draw_results
 from lightning_modules.training.schedule import rate_factor
@@ -31,7 +31,7 @@ WEIGHTS = {
     "adversarial_weight": 0.2,
 }
 TERMS = {name.removesuffix("_weight"): weight for name, weight in WEIGHTS.items()}
-EPOCH = Plan("triplet_gan", 1, 10, MONITOR, "max")
+EPOCH = FitPlan("triplet_gan", 1, 10, MONITOR, "max")
 
 
 def changed(params: Params, **values: object) -> Params:
@@ -216,7 +216,7 @@ def test_the_bottleneck_has_length_1_on_request(params: Params, data: RetrievalD
 def test_a_killed_training_ends_with_the_same_bytes(params: Params, data: RetrievalData, tmp_path: Path, kind: str):
     data = with_unlabelled(data, 9)
     chosen = changed(params, adversarial_loss=kind)
-    plan = Plan("triplet_gan", 4, 10, MONITOR, "max")
+    plan = FitPlan("triplet_gan", 4, 10, MONITOR, "max")
     resumed_equals_whole(build_of(triplet_gan, chosen, data), plan, params, tmp_path)
 
 
@@ -229,7 +229,7 @@ def test_both_learning_rates_follow_the_schedule(params: Params, data: Retrieval
         step(optimiser, loss)
 
     module._step = watched
-    fit(module, data, Plan("triplet_gan", 2, 10, MONITOR, "max"), params.base, tmp_path)
+    fit(module, data, FitPlan("triplet_gan", 2, 10, MONITOR, "max"), params.base, tmp_path)
     steps = len(data.train_dataloader())
     factors = [rate_factor(number, steps, 2 * steps) for number in range(2 * steps)]
     method = params.triplet_gan

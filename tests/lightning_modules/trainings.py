@@ -18,7 +18,7 @@ from lightning_modules.bases.retrieval_module import MONITOR, RetrievalModule
 from lightning_modules.data.negative_pools import embed_all
 from lightning_modules.data.retrieval_data import RetrievalData
 from lightning_modules.training.callbacks import History
-from lightning_modules.training.fit import Plan, fit
+from lightning_modules.training.fit import FitPlan, fit
 from lightning_modules.training.numerics import prepare_torch
 
 Weights = dict[str, torch.Tensor]
@@ -40,7 +40,7 @@ def build_of(method: ModuleType, params: Params, data: RetrievalData) -> Build:
     return build
 
 
-def fitted(build: Build, plan: Plan, params: Params, scratch: Path, kill_at: int | None) -> tuple[Weights, History]:
+def fitted(build: Build, plan: FitPlan, params: Params, scratch: Path, kill_at: int | None) -> tuple[Weights, History]:
     prepare_torch(params.base.seed, 1)
     module, data = build()
     if kill_at is not None:
@@ -56,7 +56,7 @@ def fitted(build: Build, plan: Plan, params: Params, scratch: Path, kill_at: int
     return module.state_dict(), history
 
 
-def resumed_equals_whole(build: Build, plan: Plan, params: Params, folder: Path) -> None:
+def resumed_equals_whole(build: Build, plan: FitPlan, params: Params, folder: Path) -> None:
     whole, history = fitted(build, plan, params, folder / "whole", None)
     for epoch in (1, 2):
         with pytest.raises(Killed):
@@ -103,7 +103,7 @@ def codes_part_eight_items(method: ModuleType, params: Params, data: RetrievalDa
     name = method.__name__.split(".")[-1]
     module, _ = build_of(method, for_overfitting(params, name, 30), data)()
     assert not codes_are_parted(module, data)
-    history = fit(module, data, Plan("overfit", 30, 30, MONITOR, "max"), params.base, folder)
+    history = fit(module, data, FitPlan("overfit", 30, 30, MONITOR, "max"), params.base, folder)
     assert max(value for _, value in history["val/consumer_to_shop/hit_at_1"]) == 1.0
     assert codes_are_parted(module, data)
 

@@ -25,11 +25,11 @@ import torch.distributed as dist
 from croquis.params import Params
 from croquis.params.loader import parse_params, read_yaml
 from lightning_modules.attributes.attribute_labels import Layout, exclusive_groups, read_labels
-from lightning_modules.attributes.classifier_module import AttributeClassifier, ClassifierData
+from lightning_modules.attributes.classifier_module import AttributeClassifierModule, ClassifierData
 from lightning_modules.bases.retrieval_module import MONITOR
 from lightning_modules.data.retrieval_data import ImageSet, RetrievalData
 from lightning_modules.training.distributed import is_spread, world_size
-from lightning_modules.training.fit import Plan, fit
+from lightning_modules.training.fit import FitPlan, fit
 from lightning_modules.training.numerics import prepare_torch
 
 SIZE, ITEMS, PHOTOS = 16, 8, 4
@@ -131,7 +131,7 @@ def build_classifier(params: Params, images: ImageSet) -> tuple[pl.LightningModu
     data = ClassifierData(
         images, images, (labels, labels), layout, params.train_classifier.batch_size, params.base.seed
     )
-    return AttributeClassifier(params.train_classifier, data), data
+    return AttributeClassifierModule(params.train_classifier, data), data
 
 
 def train(case: str, folder: Path) -> dict[str, Any]:
@@ -142,10 +142,10 @@ def train(case: str, folder: Path) -> dict[str, Any]:
     watch = Watch(module)
     if case != "triplet_gan":
         module.double()  # in float32, Adam makes a whole step of a gradient that is 0 but for rounding
-    if isinstance(module, AttributeClassifier):
+    if isinstance(module, AttributeClassifierModule):
         module.loss.float()  # its logits are float32
         module.outputs.float()
-    history = fit(module, data, Plan(method, 2, 10, MONITOR, "max"), params.base, folder / "scratch" / case)
+    history = fit(module, data, FitPlan(method, 2, 10, MONITOR, "max"), params.base, folder / "scratch" / case)
     weights = {name: value for name, value in module.state_dict().items() if name in dict(module.named_parameters())}
     return {"losses": watch.losses, "rows": watch.rows, "weights": weights, "history": history}
 

@@ -21,7 +21,7 @@ from croquis.params import Params, load_params
 from croquis.params.data_blocks import Ingest
 from croquis.params.loader import parse_params, read_yaml
 from croquis.params.write_back import write_back
-from lightning_modules.attributes.classifier_module import AttributeClassifier
+from lightning_modules.attributes.classifier_module import AttributeClassifierModule
 from lightning_modules.sketch_gan.gan_module import PairData, SketchGan, load_pairs
 from lightning_modules.training.numerics import prepare_torch
 from stages import ingest, sketch, train_classifier, train_embedder, validate
@@ -186,7 +186,7 @@ def test_a_preset_trains_a_step_of_its_reference_system(prepared: tuple[str, Pat
 
 def classifier_step(root: Path, params: Params) -> None:
     data = train_classifier.load_data(params, Catalog.open(root / "data/catalog"))
-    module = AttributeClassifier(params.train_classifier, data)
+    module = AttributeClassifierModule(params.train_classifier, data)
     assert [layer.out_features for layer in module.head if hasattr(layer, "out_features")] == [
         4096,
         4096,

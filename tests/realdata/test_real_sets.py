@@ -22,7 +22,7 @@ from croquis.catalog.table import Catalog
 from croquis.files import write_json
 from croquis.nets.encoder import load_encoder
 from croquis.params.loader import parse_params, read_yaml
-from croquis.tracking.record import RUNS, Record
+from croquis.tracking.record import RUNS, RunRecord
 from stages import ingest, train_embedder, validate
 from tests.realdata.marks import MARKS, SHARED
 
@@ -144,7 +144,7 @@ def check_catalogue(raw: Catalog, expected: Expected) -> None:
 
 def check_training(root: Path, expected: Expected, catalog: Catalog) -> None:
     """One epoch's figures are there and finite, and the exported net tells two pictures of the set apart."""
-    record = Record.read(root / RUNS / f"train_embedder-{expected.method}")
+    record = RunRecord.read(root / RUNS / f"train_embedder-{expected.method}")
     ((_, score),) = record.metrics[f"val/{expected.score}"]
     assert 0.0 <= score <= 1.0
     assert all(math.isfinite(value) for points in record.metrics.values() for _, value in points)

@@ -20,7 +20,7 @@ from croquis.catalog.images import decode_image
 from croquis.catalog.table import Catalog
 from croquis.files import write_json
 from croquis.params.loader import read_yaml
-from croquis.tracking.record import RUNS, Record
+from croquis.tracking.record import RUNS, RunRecord
 from stages import ingest, train_embedder, validate
 from tests.realdata.marks import MARKS, SHARED
 from tests.sources.cifar_files import CLASSES, write_cifar10
@@ -40,7 +40,7 @@ def run_stages(root: Path, overrides: dict[str, Any]) -> Counter[tuple[str, str]
     ingest.main(root)
     validate.main(root)
     train_embedder.main("image2vec", root)
-    ((_, score),) = Record.read(root / RUNS / "train_embedder-image2vec").metrics["val/shop_to_shop/map_at_all"]
+    ((_, score),) = RunRecord.read(root / RUNS / "train_embedder-image2vec").metrics["val/shop_to_shop/map_at_all"]
     assert 0.0 < score <= 1.0
     assert (root / "models/image2vec/encoder.onnx").is_file()
     catalog = Catalog.open(root / "data/catalog")

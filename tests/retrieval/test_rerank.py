@@ -16,7 +16,7 @@ from croquis.rerank.attributes import SharedAttributes, relative_scores
 from croquis.rerank.chain import Chain, Moves
 from croquis.rerank.overlap import OVERLAPS, RerankError, inverse_frequencies
 from croquis.rerank.rerank_settings import RerankBlock
-from croquis.rerank.steps import Asked, Known
+from croquis.rerank.steps import GalleryEvidence, QueryEvidence
 
 NAMES = [f"attribute:{number}" for number in range(8)]
 GALLERY = 40
@@ -42,7 +42,7 @@ class Reranker:
     chain: Chain
 
     def rerank(self, rows: np.ndarray, queries: list[set[str]], scores: np.ndarray | None = None) -> Moves:
-        asked = Asked(
+        asked = QueryEvidence(
             np.zeros((len(rows), 1), np.float32),
             lambda: np.zeros((len(rows), 1), np.float32),
             lambda _: [frozenset(query) for query in queries],
@@ -59,7 +59,7 @@ def reranker(gallery: list[set[str]], **changes: Any) -> Reranker:
         "gallery_attributes": "predicted",
         **changes,
     }
-    known = Known(
+    known = GalleryEvidence(
         lambda rows: np.zeros((len(rows), 1), np.float32),
         (),
         lambda: gallery,

@@ -16,7 +16,7 @@ from croquis.rerank.attributes import SharedAttributes, Weighing
 from croquis.rerank.chain import Chain, by_attributes
 from croquis.rerank.overlap import LEVELS, Overlap, RerankError, to_bytes
 from croquis.rerank.rerank_settings import STEPS, RerankBlock
-from croquis.rerank.steps import Asked, Known
+from croquis.rerank.steps import GalleryEvidence, QueryEvidence
 
 NAMES = tuple(f"attribute:{number}" for number in range(6))
 GALLERY, DIM = 40, 5
@@ -30,7 +30,7 @@ def decide(probabilities: np.ndarray) -> list[frozenset[str]]:
     return [frozenset(NAMES[column] for column in np.flatnonzero(row >= 0.5)) for row in probabilities]
 
 
-def world(seed: int, queries: int = 5, k: int = 30) -> tuple[Asked, Known, RankedLists]:
+def world(seed: int, queries: int = 5, k: int = 30) -> tuple[QueryEvidence, GalleryEvidence, RankedLists]:
     """Queries, a gallery, and lists of which the first ends early."""
     random = np.random.default_rng(seed)
     vectors, gallery = random.normal(size=(queries, DIM)), random.normal(size=(GALLERY, DIM))
@@ -39,14 +39,14 @@ def world(seed: int, queries: int = 5, k: int = 30) -> tuple[Asked, Known, Ranke
     rows = np.argsort(-similar, axis=1)[:, :k]
     scores = np.take_along_axis(similar, rows, axis=1)
     rows[0, 11:], scores[0, 11:] = -1, -np.inf
-    known = Known(
+    known = GalleryEvidence(
         vectors=lambda some: gallery[some].astype(np.float32),
         names=NAMES,
         attributes=lambda: decide(held / LEVELS),
         holdings=lambda: held,
     )
     return (
-        Asked(vectors.astype(np.float32), lambda: chances.astype(np.float32), decide),
+        QueryEvidence(vectors.astype(np.float32), lambda: chances.astype(np.float32), decide),
         known,
         RankedLists(rows, scores),
     )
@@ -140,7 +140,7 @@ def test_certain_probabilities_are_attribute_sets() -> None:
     sure = decide(asked.probabilities)
     columns = np.array([[name in names for name in NAMES] for names in sure], dtype=np.float32)
     held = np.array([[name in names for name in NAMES] for names in known.attributes()], dtype=bool)
-    certain = Asked(asked.vectors, lambda: columns, decide)
+    certain = QueryEvidence(asked.vectors, lambda: columns, decide)
     for kind in ("count", "jaccard", "idf"):
         block = replace(BLOCK, overlap=kind)
         by_sets = Chain(["attributes"], block, known)(certain, ranked)
@@ -163,8 +163,8 @@ def test_what_moved_a_result_up_is_what_it_has_and_the_overtaken_lack() -> None:
     """All share attribute 0, which explains nothing; the third result has 1 and 2 besides."""
     sets = [{NAMES[0]}, {NAMES[0]}, {NAMES[0], NAMES[1], NAMES[2]}]
     held = np.array([[name in one for name in NAMES] for one in sets])
-    known = Known(lambda rows: np.zeros((len(rows), DIM), np.float32), NAMES, lambda: sets, lambda: held)
-    asked = Asked(np.zeros((1, DIM), np.float32), lambda: np.float32([[1, 0.6, 0.9, 0, 0, 0]]), decide)
+    known = GalleryEvidence(lambda rows: np.zeros((len(rows), DIM), np.float32), NAMES, lambda: sets, lambda: held)
+    asked = QueryEvidence(np.zeros((1, DIM), np.float32), lambda: np.float32([[1, 0.6, 0.9, 0, 0, 0]]), decide)
     ranked = RankedLists(np.array([[0, 1, 2, -1]]), np.float32([[0.9, 0.8, 0.7, -np.inf]]))
     for step, reasons in (("attributes", (NAMES[1], NAMES[2])), ("probability", (NAMES[2], NAMES[1]))):
         chain = Chain([step], BLOCK, known)
@@ -184,7 +184,7 @@ def test_vectors_give_no_reasons() -> None:
 def test_the_classifier_looks_once_and_only_where_a_step_asks() -> None:
     looked: list[int] = []
     asked, known, ranked = world(2)
-    counted = Asked(asked.vectors, lambda: looked.append(1) or asked.probabilities, decide)
+    counted = QueryEvidence(asked.vectors, lambda: looked.append(1) or asked.probabilities, decide)
     Chain(["alpha_qe"], BLOCK, known)(counted, ranked)
     assert not looked
     for steps in (["attributes"], ["probability"]):
@@ -209,7 +209,7 @@ def test_settings_that_cannot_be_followed_are_named(steps: list[str], changes: d
 
 def test_without_a_classifier_only_vectors_can_be_looked_at() -> None:
     asked, known, ranked = world(1)
-    bare, blind = Known(known.vectors), Asked(asked.vectors)
+    bare, blind = GalleryEvidence(known.vectors), QueryEvidence(asked.vectors)
     with pytest.raises(RerankError, match="'probability' needs an attribute classifier"):
         Chain(["probability"], BLOCK, bare)
     with pytest.raises(RerankError, match="no attribute classifier"):

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from croquis.bundle import Bundle, write_bundle
-from croquis.bundle.gallery_table import GALLERY_SCHEMA, Items
+from croquis.bundle.gallery_table import GALLERY_SCHEMA, GalleryTable
 from croquis.catalog.images import crop, decode_image, prepare_image, to_batch
 from croquis.catalog.table import Catalog, CatalogWriter
 from croquis.files import write_json
@@ -74,7 +74,7 @@ def read_vectors(folder: Path) -> pa.Table:
     return pa.concat_tables([pq.read_table(path) for path in sorted(folder.glob("*.parquet"))])
 
 
-def by_id(table: pa.Table, column: str, items: Items) -> list[Any]:
+def by_id(table: pa.Table, column: str, items: GalleryTable) -> list[Any]:
     """A column's values in the order of a gallery."""
     found = dict(zip(table.column("image_id").to_pylist(), table.column(column).to_pylist(), strict=True))
     return [found[image_id] for image_id in items.image_ids]

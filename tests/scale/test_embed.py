@@ -16,8 +16,8 @@ import pytest
 
 from croquis.bulk.places import EmbedError, open_place
 from croquis.bulk.run import embed, embed_local
-from croquis.bulk.shard_embedder import Embedder, Job
-from croquis.bulk.shard_file import Record
+from croquis.bulk.shard_embedder import ShardEmbedder, ShardJob
+from croquis.bulk.shard_file import ShardRecord
 from croquis.bulk.shards import Shard
 from croquis.bundle import Bundle
 from croquis.catalog.images import crop, decode_image
@@ -79,7 +79,7 @@ def change(shard: Path, column: str, values: dict[int, object]) -> None:
 def dying_after(count: int) -> object:
     """An engine that ends after so many shards, as a killed process does."""
 
-    def engine(job: Job, shards: Sequence[Shard]) -> Iterator[Record]:
+    def engine(job: ShardJob, shards: Sequence[Shard]) -> Iterator[ShardRecord]:
         done = embed_local(job, shards)
         for _ in range(count):
             yield next(done)
@@ -314,8 +314,8 @@ def test_a_job_is_told_apart_from_what_lies_there(bundles: dict[str, Bundle], ca
 def test_two_calls_at_a_time_do_each_other_no_harm(bundles: dict[str, Bundle], catalog: Catalog, tmp_path: Path):
     """The second one finishes everything, and clears away, while the first one is within its second shard."""
 
-    def overtaken(job: Job, shards: Sequence[Shard]) -> Iterator[Record]:
-        embedder = Embedder(job)
+    def overtaken(job: ShardJob, shards: Sequence[Shard]) -> Iterator[ShardRecord]:
+        embedder = ShardEmbedder(job)
         yield embedder.embed(shards[0])
         with open_place(job.to).writing(shards[1].name) as stream:
             assert run(bundles["binary"], catalog.folder, tmp_path / "out") == 0

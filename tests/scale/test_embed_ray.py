@@ -17,8 +17,8 @@ from croquis.bulk import ray_engine
 from croquis.bulk.places import EmbedError, open_place
 from croquis.bulk.ray_engine import RayEngine, ray_session
 from croquis.bulk.run import embed, embed_local
-from croquis.bulk.shard_embedder import Embedder, Job
-from croquis.bulk.shard_file import Record
+from croquis.bulk.shard_embedder import ShardEmbedder, ShardJob
+from croquis.bulk.shard_file import ShardRecord
 from croquis.bulk.shards import Shard, find_shards
 from croquis.bundle import Bundle
 from tests.scale.embed_world import SHARDS, contents, write_catalogue, write_tiny_bundle
@@ -110,17 +110,17 @@ def cluster() -> Iterator[Ray]:
 class Hanging:
     """An actor that never gets so far as to have a bundle."""
 
-    def open(self, _job: Job) -> None:
+    def open(self, _job: ShardJob) -> None:
         time.sleep(600)
 
 
 class Dying:
     """An actor that a certain shard ends."""
 
-    def open(self, job: Job) -> None:
-        self._embed = Embedder(job).embed
+    def open(self, job: ShardJob) -> None:
+        self._embed = ShardEmbedder(job).embed
 
-    def embed(self, shard: Shard) -> Record:
+    def embed(self, shard: Shard) -> ShardRecord:
         if shard.name == "part-00002.parquet":
             os._exit(9)
         return self._embed(shard)
@@ -163,7 +163,7 @@ def test_a_shard_that_ends_every_actor_is_named(world: World, tmp_path: Path, mo
 
 def test_what_an_actor_finds_wrong_is_said_as_it_is(world: World, tmp_path: Path) -> None:
     folder, bundle = world
-    other = Job(bundle.folder, "f" * 64, f"file://{folder}", f"file://{tmp_path}", {})
+    other = ShardJob(bundle.folder, "f" * 64, f"file://{folder}", f"file://{tmp_path}", {})
     shards = find_shards(open_place(str(folder)), {})
     with pytest.raises(EmbedError, match=rf"is the bundle {bundle.hash[:12]} here, not ffffffffffff: copy it anew"):
         list(RayEngine(1)(other, shards))

@@ -11,12 +11,12 @@ import pytest
 
 from benchmarks.events.event_engines import missing, nats_server, running
 from benchmarks.events.ingest_plan import faultless, plan
-from croquis.events.consumer import Ingest
+from croquis.events.consumer import EventConsumer
 from croquis.events.event import ProductEvent, event_body
 from croquis.events.event_command import store_of
 from croquis.events.event_meter import OUTCOMES, IngestMeter
 from croquis.events.feed import catalogue_events
-from croquis.events.handler import Handler, Outcome
+from croquis.events.handler import BatchOutcome, Handler
 from croquis.events.stream import Message, Stream, StreamError, open_stream
 from croquis.params import load_params
 from croquis.search.retriever import Retriever
@@ -71,7 +71,7 @@ def fetched(stream: Stream, count: int) -> list[bytes]:
     return bodies
 
 
-def run_until(ingest: Ingest, meter: IngestMeter, events: int) -> None:
+def run_until(ingest: EventConsumer, meter: IngestMeter, events: int) -> None:
     """Lets a consumer work until so many events are done, and drain."""
     stop, deadline = threading.Event(), time.monotonic() + PATIENCE
 
@@ -122,7 +122,7 @@ def test_a_batch_that_was_given_up_is_not_passed_over(
     stream.reject = reject  # type: ignore[method-assign]
     stores = open_stores(f"faiss:{tmp_path / 'store'}")
     handler = Handler(retriever, store_of(stores, retriever, None, True, "flat"), load_params().validate_)
-    run_until(Ingest(stream, handler, meter, batch=1), meter, 2)
+    run_until(EventConsumer(stream, handler, meter, batch=1), meter, 2)
     assert asked == [b"{"] * 3
     assert dead == [b"{"]
     stream.close()
@@ -142,9 +142,9 @@ def test_events_go_into_the_store(open_it: Callable[[], Stream], retriever: Retr
         keep(message, reason)
 
     stream.reject = reject  # type: ignore[method-assign]
-    run_until(Ingest(stream, handler, meter, batch=3), meter, len(BODIES))
+    run_until(EventConsumer(stream, handler, meter, batch=3), meter, len(BODIES))
     kept = {image.item_id: image.version for images, _ in store.scan() for image in images}
-    assert (kept, store.count(), store.graves()) == ({"a": 3, "b": 1}, 3, {"c": 2})
+    assert (kept, store.count(), store.deletions()) == ({"a": 3, "b": 1}, 3, {"c": 2})
     assert [body for body, _ in rejected] == [b"{"]
     value = meter.registry.get_sample_value
     assert value("croquis_ingest_events_total", {"outcome": "rejected"}) == 1
@@ -161,17 +161,17 @@ def test_a_store_that_fails_holds_the_stream_up(open_it: Callable[[], Stream]) -
     class Failing:
         calls = 0
 
-        def handle(self, bodies: list[bytes]) -> Outcome:
+        def handle(self, bodies: list[bytes]) -> BatchOutcome:
             self.calls += 1
             if self.calls < 3:
                 raise StoreError("the store is away")
-            done = Outcome()
+            done = BatchOutcome()
             done.counts["applied"] = len(bodies)
             return done
 
     stream, meter, handler = open_it(), IngestMeter(), Failing()
     stream.send(BODIES[:1])
-    run_until(Ingest(stream, handler, meter), meter, 1)  # type: ignore[arg-type]
+    run_until(EventConsumer(stream, handler, meter), meter, 1)  # type: ignore[arg-type]
     assert handler.calls == 3
     assert meter.registry.get_sample_value("croquis_ingest_failures_total", {"of": "store"}) == 2
     assert stream.lag() == 0

@@ -166,7 +166,7 @@ def test_an_older_version_never_overwrites_a_newer_one(store: VectorStore) -> No
     assert there() == {}
     assert [apply(store, [state(5, 1)]), apply(store, [state(6, 1)])] == [0, 0]
     assert known_versions(store, ["versioned", "unknown"])["versioned"].version == 6
-    assert store.graves() == {"versioned": 6}
+    assert store.deletions() == {"versioned": 6}
     assert apply(store, [state(7, 9), state(7, 9)]) == 1
     assert there() == {"v9": 7}
     assert apply(store, [state(7, 9)]) == 1  # the same again
@@ -227,7 +227,7 @@ def test_a_snapshot_is_the_same_from_every_engine(store: VectorStore, tmp_path_f
     folder = tmp_path_factory.mktemp("snapshot")
     shown = image(1, name="shown")
     store.upsert([shown], vectors(1, seed=12), [b"a JPEG"])
-    store.bury({"buried": 9})
+    store.mark_deleted({"buried": 9})
     assert save_snapshot(store, folder / "saved") == IMAGES + 1
     with pytest.raises(StoreError, match="exists: give a new folder"):
         save_snapshot(store, folder / "saved")
@@ -240,7 +240,7 @@ def test_a_snapshot_is_the_same_from_every_engine(store: VectorStore, tmp_path_f
     assert restored.get([GALLERY[3].image_id]) == {GALLERY[3].image_id: GALLERY[3]}
     assert restored.thumbnails([shown.image_id]) == {shown.image_id: b"a JPEG"}
     assert store.delete([shown.image_id]) == 1
-    assert (restored.spec, restored.graves()["buried"]) == (store.spec, 9)
+    assert (restored.spec, restored.deletions()["buried"]) == (store.spec, 9)
     other.close()
 
 

@@ -10,7 +10,7 @@ import pytest
 from starlette.requests import Request
 
 from croquis.serving.answers.problems import Problem
-from croquis.serving.limits.access import Gatekeeper
+from croquis.serving.limits.access import AccessControl
 from croquis.serving.limits.http_meter import Meter
 from croquis.serving.server_settings import Access, Settings, SettingsError, access_from_environment
 from tests.serving.conftest import Serve, photo
@@ -32,11 +32,11 @@ def test_searching_needs_a_key_when_there_are_keys(serve: Serve) -> None:
     assert client.post("/search", headers={"x-api-key": KEYS["shop"]}, **asked).status_code == 200
 
 
-def gatekeeper(clock: list[float], **rules: float) -> Gatekeeper:
-    return Gatekeeper(Access(keys=KEYS, **rules), Meter(), clock=lambda: clock[0])  # type: ignore[arg-type]
+def gatekeeper(clock: list[float], **rules: float) -> AccessControl:
+    return AccessControl(Access(keys=KEYS, **rules), Meter(), clock=lambda: clock[0])  # type: ignore[arg-type]
 
 
-def take(keeper: Gatekeeper, key: str) -> float | None:
+def take(keeper: AccessControl, key: str) -> float | None:
     """Seconds to wait, None when let through."""
     headers = [(b"x-api-key", key.encode())]
     try:

@@ -12,7 +12,7 @@ import pytest
 from croquis.search.retriever import Retriever
 from croquis.serving.command import parser, settings_of
 from croquis.serving.models.batching import Batcher, batched
-from croquis.serving.models.served_model import load_model
+from croquis.serving.models.loaded_model import load_model
 from croquis.serving.server_settings import Settings
 from tests.retrieval.conftest import gallery_rows, picture_of
 from tests.serving.conftest import Serve, photo

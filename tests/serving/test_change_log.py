@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from croquis.catalog.product import Product, ProductPicture
-from croquis.serving.changes.change_log import FILE, Change, ChangeLog, ChangeLogError
+from croquis.serving.changes.change_log import FILE, CatalogueChange, ChangeLog, ChangeLogError
 
 
 def product(item_id: str, *files: bytes, category: str = "dress") -> Product:
@@ -22,13 +22,13 @@ def test_the_newest_state_of_each_product_is_read_back_in_order(tmp_path: Path) 
     assert (log.sequence, list(log.since(0)), log.version("a")) == (0, [], 0)
     first, second = product("a", b"1", b"22"), product("b", bytes(100_000))
     assert [log.write("a", 1, first), log.write("b", 7, second), log.write("a", 2, None)] == [1, 2, 3]
-    assert list(log.since(0)) == [Change(2, "b", 7, second), Change(3, "a", 2, None)]
-    assert list(log.since(2)) == [Change(3, "a", 2, None)]
+    assert list(log.since(0)) == [CatalogueChange(2, "b", 7, second), CatalogueChange(3, "a", 2, None)]
+    assert list(log.since(2)) == [CatalogueChange(3, "a", 2, None)]
     again = product("a", b"333", category="coat")
     log.write("a", 3, again)
     log.close()
     reopened = ChangeLog(tmp_path / "new" / "folder")
-    assert list(reopened.since(0)) == [Change(2, "b", 7, second), Change(4, "a", 3, again)]
+    assert list(reopened.since(0)) == [CatalogueChange(2, "b", 7, second), CatalogueChange(4, "a", 3, again)]
     assert (reopened.sequence, reopened.version("a"), reopened.version("b")) == (4, 3, 7)
 
 
@@ -99,5 +99,5 @@ def test_a_change_that_cannot_be_written_leaves_the_one_before(tmp_path: Path) -
     with pytest.raises(ChangeLogError, match="cannot be written: database or disk is full"):
         log.write("a", 2, product("a", bytes(1_000_000)))
     log._connection.execute("pragma max_page_count = 100000")
-    assert list(log.since(0)) == [Change(1, "a", 1, product("a", b"1"))]
+    assert list(log.since(0)) == [CatalogueChange(1, "a", 1, product("a", b"1"))]
     assert log.write("a", 2, None) == 2

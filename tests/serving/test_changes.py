@@ -21,7 +21,7 @@ from croquis.serving.app import create_app
 from croquis.serving.changes.change_log import ChangeLog, ChangeLogError
 from croquis.serving.client import AsyncClient, Client, ServerError
 from croquis.serving.command import main
-from croquis.serving.models.bundle_sources import BundleSource, SourceError
+from croquis.serving.models.bundle_sources import BundleSource, ModelSourceError
 from croquis.serving.server_settings import Access, Limits, Settings
 from tests.serving.conftest import Serve, listening, photo, write_tiny_bundle
 from tests.serving.test_operations import ADMIN, TOKEN, replace_bundle
@@ -290,7 +290,7 @@ def test_a_kept_picture_that_cannot_be_read_any_more_is_named(bundle: Path, tmp_
     log = ChangeLog(tmp_path)
     log.write(NEW, 1, Product(NEW, "shirt", (), (ProductPicture.of(NEW, picture(1)[:60]),)))
     log.close()
-    with pytest.raises(SourceError, match=r"'shop/new é' of the changed catalogue cannot be encoded: .* damaged"):
+    with pytest.raises(ModelSourceError, match=r"'shop/new é' of the changed catalogue cannot be encoded: .* damaged"):
         create_app({"champion": BundleSource(bundle)}, settings(tmp_path))
 
 

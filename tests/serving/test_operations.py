@@ -13,8 +13,8 @@ from starlette.testclient import TestClient
 
 from croquis.bundle import Bundle
 from croquis.serving.limits.http_meter import Meter
-from croquis.serving.models.bundle_sources import BundleSource, SourceError
-from croquis.serving.models.fleet import Fleet
+from croquis.serving.models.bundle_sources import BundleSource, ModelSourceError
+from croquis.serving.models.served_models import ServedModels
 from croquis.serving.server_settings import Access, Settings
 from tests.serving.conftest import Serve, photo, write_tiny_bundle
 
@@ -185,5 +185,5 @@ def test_no_request_fails_or_mixes_models_while_they_swap(serve: Serve, two: tup
 
 
 def test_a_model_that_cannot_be_loaded_is_named(tmp_path: Path) -> None:
-    with pytest.raises(SourceError, match=r"is not a bundle: it has no manifest\.json"):
-        Fleet({"champion": BundleSource(tmp_path)}, Meter())
+    with pytest.raises(ModelSourceError, match=r"is not a bundle: it has no manifest\.json"):
+        ServedModels({"champion": BundleSource(tmp_path)}, Meter())

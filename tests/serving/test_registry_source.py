@@ -17,7 +17,7 @@ from croquis.registry.promotion import rollback
 from croquis.serving.answers.answer_models import ModelName
 from croquis.serving.app import create_app
 from croquis.serving.client import Client
-from croquis.serving.models.bundle_sources import SourceError
+from croquis.serving.models.bundle_sources import ModelSourceError
 from croquis.serving.models.registry_source import RegistrySource
 from croquis.serving.server_settings import Access, Settings
 from croquis.store.fill import fill
@@ -139,14 +139,14 @@ def test_a_version_that_is_not_what_the_registry_says_is_refused(project: Projec
     registry = project.registry
     assert RegistrySource.open(f"models:/{MODEL}/2", project.root).load()[0] == "2"
     registry.tag(2, {"bundle_hash": "0" * 64})
-    with pytest.raises(SourceError, match="holds another bundle"):
+    with pytest.raises(ModelSourceError, match="holds another bundle"):
         RegistrySource.open(f"models:/{MODEL}/2", project.root).load()
     shutil.rmtree(registry.bundle_folder(1))
-    with pytest.raises(SourceError, match=r"version 1 .* cannot be loaded"):
+    with pytest.raises(ModelSourceError, match=r"version 1 .* cannot be loaded"):
         RegistrySource.open(f"models:/{MODEL}/1", project.root).load()
-    with pytest.raises(SourceError, match="has no version 9"):
+    with pytest.raises(ModelSourceError, match="has no version 9"):
         RegistrySource.open(f"models:/{MODEL}/9", project.root).current()
-    with pytest.raises(SourceError, match="has no nobody: run `make repro`"):
+    with pytest.raises(ModelSourceError, match="has no nobody: run `make repro`"):
         RegistrySource.open(f"models:/{MODEL}@nobody", project.root).current()
 
 
@@ -154,5 +154,5 @@ def test_a_version_that_is_not_what_the_registry_says_is_refused(project: Projec
     "uri", ["runs:/1/model", "models:/a", "models:/a@b@c", "models:/a/latest", "models:/a/0", "/tmp"]
 )
 def test_another_uri_is_refused(uri: str) -> None:
-    with pytest.raises(SourceError, match="write models:/NAME@ALIAS or models:/NAME/NUMBER"):
+    with pytest.raises(ModelSourceError, match="write models:/NAME@ALIAS or models:/NAME/NUMBER"):
         RegistrySource.open(uri)

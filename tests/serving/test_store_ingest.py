@@ -16,7 +16,7 @@ from croquis.events.event import ProductEvent, event_body
 from croquis.events.stream import open_stream
 from croquis.serving.app import create_app
 from croquis.serving.client import Client
-from croquis.serving.models.bundle_sources import BundleSource, SourceError
+from croquis.serving.models.bundle_sources import BundleSource, ModelSourceError
 from croquis.serving.server_settings import IngestSettings, Settings, SettingsError
 from croquis.store.fill import fill
 from croquis.store.versions import open_stores
@@ -107,7 +107,7 @@ def test_a_stream_or_rules_that_cannot_be_used_are_refused(
 ) -> None:
     filled(uri, bundle)
     sources = {"champion": BundleSource(bundle)}
-    with pytest.raises(SourceError, match="is no stream: give nats://HOST:PORT/STREAM"):
+    with pytest.raises(ModelSourceError, match="is no stream: give nats://HOST:PORT/STREAM"):
         create_app(sources, Settings(store=uri, ingest=IngestSettings("redis://127.0.0.1/products")))
     absent = IngestSettings("nats://127.0.0.1:1/products", params=tmp_path / "none.yaml")
     with pytest.raises(SettingsError, match=r"none\.yaml"):

@@ -12,7 +12,7 @@ import pytest
 
 from croquis.params.source_blocks import DeepfashionAttributes
 from croquis.sources.deepfashion import deepfashion_attributes
-from croquis.sources.deepfashion.annotation_lines import Line
+from croquis.sources.deepfashion.annotation_lines import AnnotationLine
 from croquis.sources.deepfashion.deepfashion_attributes import rows
 from croquis.sources.deepfashion.label_tables import parse_labels, read_labels
 from croquis.sources.errors import SourceError, SourceWarning
@@ -179,7 +179,7 @@ def test_what_is_unknown_is_kept_apart_from_what_is_absent(root: Path, tmp_path:
     assert others.count(None) == len(others) - len(others) // 4
 
 
-LINE = Line(Path("table.txt"), 3, "a.jpg ...")
+LINE = AnnotationLine(Path("table.txt"), 3, "a.jpg ...")
 
 
 @pytest.mark.parametrize("text", ["2", "--1", "1-", "-", "10", "1.0", "+1", "1,0", "1 - 1"])

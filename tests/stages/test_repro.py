@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from croquis.cli import repro
-from croquis.cli.repro import Plan
+from croquis.cli.repro import StagePlan
 
 PARAMS = Path.cwd() / "params.yaml"
 DVC = [sys.executable, "-m", "dvc"]
@@ -94,10 +94,10 @@ def test_after_a_failure_nothing_more_is_started(project, capfd):
 
 
 def test_a_plan_holds_what_changed_and_what_hangs_on_it():
-    assert Plan.of(ORDER, NEEDS, ["left"]).needs == {"left": frozenset(), "sum": frozenset({"left"})}
-    assert list(Plan.of(ORDER, NEEDS, ["source"]).needs) == ORDER
-    assert Plan.of(reversed(ORDER), NEEDS, ["source"]).needs.keys() == set(ORDER)
-    assert Plan.of(ORDER, NEEDS, []).needs == {}
+    assert StagePlan.of(ORDER, NEEDS, ["left"]).needs == {"left": frozenset(), "sum": frozenset({"left"})}
+    assert list(StagePlan.of(ORDER, NEEDS, ["source"]).needs) == ORDER
+    assert StagePlan.of(reversed(ORDER), NEEDS, ["source"]).needs.keys() == set(ORDER)
+    assert StagePlan.of(ORDER, NEEDS, []).needs == {}
 
 
 def test_a_number_of_jobs_below_one_is_refused(capsys):

@@ -13,7 +13,7 @@ import pytest
 from croquis.cli import promote
 from croquis.files import write_json
 from croquis.registry.lineage import Lineage, made_from
-from croquis.registry.registry import CHALLENGER, CHAMPION, PREVIOUS, Version
+from croquis.registry.registry import CHALLENGER, CHAMPION, PREVIOUS, RegisteredVersion
 from stages import register
 from tests import evaluation_world
 from tests import registry_world as world
@@ -69,7 +69,7 @@ def registered(project: Project, monkeypatch: pytest.MonkeyPatch) -> str:
     return str(project.report["outcome"])
 
 
-def artifact(project: Project, version: Version, name: str) -> bytes:
+def artifact(project: Project, version: RegisteredVersion, name: str) -> bytes:
     store = project.registry.store
     return bytes((store.root / store.client.get_run(version.run_id).info.artifact_uri / name).read_bytes())
 

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from croquis.registry.lineage import COMPLETE, Lineage, made_from
-from croquis.registry.registry import Version
+from croquis.registry.registry import RegisteredVersion
 
 RUNS = {"ingest": "1" * 32, "train_embedder@siamese": "2" * 32, "train_embedder@gpq": "3" * 32}
 TAGS = {
@@ -21,8 +21,8 @@ TAGS = {
 }
 
 
-def version(number: int, method: str, **tags: str) -> Version:
-    return Version(number, str(number) * 64, method, {**TAGS, "method": method, **tags})
+def version(number: int, method: str, **tags: str) -> RegisteredVersion:
+    return RegisteredVersion(number, str(number) * 64, method, {**TAGS, "method": method, **tags})
 
 
 def test_only_stages_that_led_to_the_version_count() -> None:

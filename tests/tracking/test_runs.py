@@ -15,7 +15,7 @@ from croquis.files import read_json
 from croquis.tracking import mlflow_mirror as projection_module
 from croquis.tracking import tracking_store as store_module
 from croquis.tracking.mlflow_mirror import KEY_TAG, PROCESS_TAG, STAGE_TAG
-from croquis.tracking.record import Record, dvc_name, flatten, folder_name, mlflow_name
+from croquis.tracking.record import RunRecord, dvc_name, flatten, folder_name, mlflow_name
 from croquis.tracking.stage_key import StageSignature
 from croquis.tracking.stage_run import stage_run
 from croquis.tracking.tracking_store import STAGE_EXPERIMENT, Store
@@ -178,7 +178,7 @@ def test_a_dead_tracker_does_not_stop_a_stage(tmp_path: Path, monkeypatch: pytes
         run.volatile("seconds", 1)
         assert run.logger_arguments() is None
         assert run.run_id is None
-    assert Record.read(tmp_path / "reports/runs/ingest").metrics == {"rows": [(0, 3.0)]}
+    assert RunRecord.read(tmp_path / "reports/runs/ingest").metrics == {"rows": [(0, 3.0)]}
 
 
 def test_a_tracker_that_dies_midway_does_not_stop_a_stage(
@@ -195,7 +195,7 @@ def test_a_tracker_that_dies_midway_does_not_stop_a_stage(
         run.volatile("seconds", 1.0)
         run.metric("rows", 4, step=1)
         assert run.logger_arguments() is None
-    assert Record.read(run.record_folder).metrics == {"rows": [(0, 3.0), (1, 4.0)]}
+    assert RunRecord.read(run.record_folder).metrics == {"rows": [(0, 3.0), (1, 4.0)]}
     assert caplog.text.count("nobody there") == 1
 
 
@@ -207,17 +207,17 @@ def test_names_and_params() -> None:
 
 
 def test_figures_that_are_no_numbers_survive_the_file(tmp_path: Path) -> None:
-    record = Record()
+    record = RunRecord()
     record.add("loss", [(0, math.inf), (1, math.nan), (2, 0.5)])
     record.write(tmp_path)
-    (_, first), (_, second), (_, third) = Record.read(tmp_path).metrics["loss"]
+    (_, first), (_, second), (_, third) = RunRecord.read(tmp_path).metrics["loss"]
     assert first == math.inf
     assert math.isnan(second)
     assert third == 0.5
 
 
 def test_a_second_value_of_one_step_is_refused() -> None:
-    record = Record()
+    record = RunRecord()
     record.add("val/score", [(0, 1.0), (2, 3.0)])
     with pytest.raises(ValueError, match="metric 'val/score' has a value at step 2 already: give one of them another"):
         record.add("val/score", [(1, 2.0), (2, 4.0)])

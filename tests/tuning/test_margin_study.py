@@ -14,7 +14,7 @@ from croquis.tuning.task import TuneError
 from lightning_modules.data.retrieval_data import RetrievalData
 from lightning_modules.methods import siamese
 from lightning_modules.studies.margin import MarginTask, scratch_folder, short
-from lightning_modules.training.fit import Plan, fit
+from lightning_modules.training.fit import FitPlan, fit
 from lightning_modules.training.numerics import prepare_torch
 
 
@@ -52,7 +52,7 @@ def test_the_value_is_the_best_val_score_of_a_plain_training(shapes, tmp_path_fa
     data = RetrievalData.from_catalog(catalog, ["shop", "consumer"], params.base.image_size)
     module = siamese.build(params, data)
     data.use_sampler(module.sampler(params.base.seed))
-    history = fit(module, data, Plan("plain", 3, 3, "val/score", "max"), params.base, tmp_path_factory.mktemp("fit"))
+    history = fit(module, data, FitPlan("plain", 3, 3, "val/score", "max"), params.base, tmp_path_factory.mktemp("fit"))
     assert tried.curves == history
     assert tried.value == max(value for _, value in history["val/score"])
     assert tried.settings == {"siamese.margin": 0.5}

@@ -17,7 +17,15 @@ from optuna.trial import TrialState
 from toy_task import ToyTask
 
 from croquis.tuning.storage import open_storage
-from croquis.tuning.study import best_trial, bury_the_dead, done, give_up, is_dead, open_study, this_worker
+from croquis.tuning.study import (
+    best_trial,
+    done,
+    fail_and_requeue,
+    is_dead,
+    open_study,
+    requeue_stale_trials,
+    this_worker,
+)
 from croquis.tuning.study_search import search
 from croquis.tuning.task import TuneError
 
@@ -134,7 +142,7 @@ def test_the_trial_of_a_living_worker_is_left_alone(tmp_path, worker):
     until(mark.exists)
     study = run(tmp_path, 4)
     assert states(study) == ["COMPLETE", "COMPLETE", "RUNNING", "COMPLETE"]
-    assert bury_the_dead(study) == []
+    assert requeue_stale_trials(study) == []
 
 
 def test_workers_share_a_study_and_stop_at_its_total(tmp_path, worker):
@@ -172,7 +180,7 @@ def test_a_trial_that_kills_its_worker_each_time_is_given_up(tmp_path):
     study = open_study(ToyTask(), open_storage(None, tmp_path))
     for _ in range(2):
         trial = study.ask(dict(ToyTask().space))
-        give_up(study, study.trials[trial.number])
+        fail_and_requeue(study, study.trials[trial.number])
     assert states(study) == ["FAIL", "FAIL"]
 
 
@@ -182,7 +190,7 @@ def test_what_a_worker_measured_after_it_was_taken_for_dead_is_dropped(tmp_path)
 
     def buried_meanwhile(point):
         if len(task.measured) == 3:
-            give_up(study, study.trials[2])
+            fail_and_requeue(study, study.trials[2])
         return value(point)
 
     task.value = buried_meanwhile

@@ -17,7 +17,7 @@ from croquis.tracking.tracking_store import open_store
 from croquis.tuning.mlflow_runs import EXPERIMENT, PARENT_TAG, STUDY_TAG
 from croquis.tuning.storage import open_storage
 from croquis.tuning.study import best_trial, missing_anchors, open_study
-from croquis.tuning.study_job import Job, make_task, run_study
+from croquis.tuning.study_job import StudyJob, make_task, run_study
 from croquis.tuning.task import TuneError
 
 pytestmark = pytest.mark.slow
@@ -47,7 +47,7 @@ def test_a_rerank_study_writes_what_it_found_and_shows_it_in_mlflow(reranked, ca
     assert shown.endswith("params.yaml is written; now: dvc repro\n")
     assert (reranked / "params.yaml").read_text().count("#") == text.count("#")
     block = load_params(reranked / "params.yaml").rerank
-    task = make_task(Job("rerank", reranked, 70, method="histogram", metric="mrr"))
+    task = make_task(StudyJob("rerank", reranked, 70, method="histogram", metric="mrr"))
     study = open_study(task, open_storage(None, reranked))
     best = best_trial(study, task)
     assert best.value > task.value(task.anchors[1])
@@ -104,7 +104,7 @@ def test_what_cannot_start_is_refused_with_the_fix(tmp_path, reranked, capsys):
 def test_workers_share_a_rerank_study(reranked, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", DEAD)
     url = f"sqlite:///{reranked}/optuna.db"
-    outcome = run_study(Job("rerank", reranked, 41, workers=2, storage=url, method="histogram"))
+    outcome = run_study(StudyJob("rerank", reranked, 41, workers=2, storage=url, method="histogram"))
     assert outcome.after == 41
     assert len({tuple(trial.params.values()) for trial in outcome.study.trials}) == 41
     assert not (reranked / "mlruns/optuna.log").exists()
@@ -139,7 +139,7 @@ def test_a_margin_study_survives_a_kill_and_ctrl_c(shapes):
     assert stop_after_epochs(2, signal.SIGKILL) == -signal.SIGKILL
     assert stop_after_epochs(2, signal.SIGINT) == 130
     time.sleep(0.1)
-    outcome = run_study(Job("margin", shapes, 2, epochs=60))
+    outcome = run_study(StudyJob("margin", shapes, 2, epochs=60))
     states = [trial.state.name for trial in outcome.study.trials]
     assert states.count("FAIL") == 2
     assert states.count("COMPLETE") + states.count("PRUNED") == 2

@@ -10,8 +10,8 @@ from croquis.catalog.images import encode_png
 from croquis.search.answer import Answer, Hit
 from croquis.search.gallery import Record
 from croquis.serving.answers.answer_models import Item, ItemImage, Result, SearchAnswer, Timings
-from croquis.serving.models.fleet import DEFAULT_LABEL
-from croquis.serving.models.served_model import LoadedModel
+from croquis.serving.models.loaded_model import LoadedModel
+from croquis.serving.models.served_models import DEFAULT_LABEL
 from croquis.serving.requests.search_request import SearchRequest
 
 

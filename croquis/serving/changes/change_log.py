@@ -42,7 +42,7 @@ class ChangeLogError(RuntimeError):
 
 
 @dataclass(frozen=True)
-class Change:
+class CatalogueChange:
     """The newest change of one product.
 
     Attributes:
@@ -115,7 +115,7 @@ class ChangeLog:
         with self._lock:
             return self._last()
 
-    def since(self, sequence: int) -> Iterator[Change]:
+    def since(self, sequence: int) -> Iterator[CatalogueChange]:
         """The products that changed after `sequence`, in that order; pictures are read one product at a time."""
         with self._lock:
             found = self._connection.execute(
@@ -128,7 +128,7 @@ class ChangeLog:
         with self._lock:
             self._connection.close()
 
-    def _read(self, item_id: str) -> Change:
+    def _read(self, item_id: str) -> CatalogueChange:
         with self._lock:
             sequence, version, category, attributes = self._connection.execute(
                 "select sequence, version, category, attributes from products where item_id = ?", (item_id,)
@@ -137,12 +137,14 @@ class ChangeLog:
                 "select image_id, data, bbox from pictures where item_id = ? order by place", (item_id,)
             ).fetchall()
         if category is None:
-            return Change(sequence, item_id, version, None)
+            return CatalogueChange(sequence, item_id, version, None)
         pictures = tuple(
             ProductPicture(image_id, data, None if bbox is None else tuple(json.loads(bbox)))
             for image_id, data, bbox in rows
         )
-        return Change(sequence, item_id, version, Product(item_id, category, tuple(json.loads(attributes)), pictures))
+        return CatalogueChange(
+            sequence, item_id, version, Product(item_id, category, tuple(json.loads(attributes)), pictures)
+        )
 
     def _last(self) -> int:
         return int(self._connection.execute("select coalesce(max(sequence), 0) from products").fetchone()[0])

@@ -8,8 +8,8 @@ from croquis.catalog.product import Product
 from croquis.search.changed_gallery import ChangedGallery, Entry
 from croquis.serving.answers.problems import Problem
 from croquis.serving.changes.change_log import ChangeLog
-from croquis.serving.models.fleet import Fleet
-from croquis.serving.requests.decoding import Decoder
+from croquis.serving.models.served_models import ServedModels
+from croquis.serving.requests.decoding import PictureDecoder
 
 
 class LiveCatalogue:
@@ -25,7 +25,7 @@ class LiveCatalogue:
         decoder: opens pictures within the server's limits.
     """
 
-    def __init__(self, fleet: Fleet, log: ChangeLog, decoder: Decoder) -> None:
+    def __init__(self, fleet: ServedModels, log: ChangeLog, decoder: PictureDecoder) -> None:
         self._fleet = fleet
         self._log = log
         self._decoder = decoder
@@ -79,7 +79,7 @@ class LiveCatalogue:
         return newest + 1 if asked is None else asked
 
     def _describe(self, gallery: ChangedGallery, product: Product) -> Entry:
-        return gallery.describe(product, lambda picture: self._decoder.picture(picture.data, picture.bbox))
+        return gallery.photo_facts(product, lambda picture: self._decoder.picture(picture.data, picture.bbox))
 
     def _change(
         self, item_id: str, version: int, product: Product | None, entry: Callable[[ChangedGallery], Entry | None]

@@ -20,7 +20,7 @@ ADMIN = "(admin)"  # in the log
 MOST_CLIENTS = 10_000  # whose use is remembered
 
 
-class Gatekeeper:
+class AccessControl:
     """Checks keys and rates.
 
     Args:

@@ -17,7 +17,7 @@ from croquis.bundle import Bundle
 from croquis.nets.classifier import AttributeClassifier
 from croquis.nets.encoder import Encoder
 from croquis.nets.generator import Generator
-from croquis.serving.models.served_model import LoadedModel
+from croquis.serving.models.loaded_model import LoadedModel
 
 Array = npt.NDArray[np.float32]
 T = TypeVar("T")

@@ -9,13 +9,13 @@ from typing import Protocol
 
 from croquis.bundle.manifest import MANIFEST_FILE, Manifest
 from croquis.files import read_json
-from croquis.serving.models.served_model import LoadedModel, load_model
+from croquis.serving.models.loaded_model import LoadedModel, load_model
 from croquis.store.stored_gallery import StoreGallery
 from croquis.store.vector_store import StoreError, VectorStore
 from croquis.store.versions import Stores
 
 
-class SourceError(RuntimeError):
+class ModelSourceError(RuntimeError):
     """A model cannot be found or is not what its source says; the message names the fix."""
 
 
@@ -43,13 +43,13 @@ class BundleSource:
         try:
             return Manifest.from_json(read_json(manifest)).hash
         except (OSError, ValueError) as error:
-            raise SourceError(f"{manifest} cannot be read: {error}") from error
+            raise ModelSourceError(f"{manifest} cannot be read: {error}") from error
 
     def load(self) -> tuple[str, LoadedModel]:
         try:
             model = load_model(self.folder)
         except (ValueError, OSError) as error:
-            raise SourceError(str(error)) from error
+            raise ModelSourceError(str(error)) from error
         return model.identity.bundle, model
 
 
@@ -88,7 +88,7 @@ class StoredSource:
                 stored = replace(model, retriever=model.retriever.over(StoreGallery(model.retriever.bundle, store)))
                 stored.prepare()
             except StoreError as error:
-                raise SourceError(str(error)) from error
+                raise ModelSourceError(str(error)) from error
             self._models = {identity: model}
         return _joined(identity, store), stored
 
@@ -96,7 +96,7 @@ class StoredSource:
         try:
             return version_of(self._stores, model.identity.bundle)
         except StoreError as error:
-            raise SourceError(str(error)) from error
+            raise ModelSourceError(str(error)) from error
 
 
 def version_of(stores: Stores, bundle: str) -> VectorStore:

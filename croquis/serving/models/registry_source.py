@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from croquis.registry.registry import Registry, RegistryError, Version
-from croquis.serving.models.bundle_sources import SourceError
-from croquis.serving.models.served_model import LoadedModel, load_model
+from croquis.registry.registry import RegisteredVersion, Registry, RegistryError
+from croquis.serving.models.bundle_sources import ModelSourceError
+from croquis.serving.models.loaded_model import LoadedModel, load_model
 from croquis.tracking.tracking_store import TrackingError, open_store
 
 URI = re.compile(r"models:/(?P<name>[^/@]+)(?:@(?P<alias>[^/@]+)|/(?P<number>[1-9][0-9]*))")
@@ -39,12 +39,12 @@ class RegistrySource:
         """
         parts = URI.fullmatch(uri)
         if parts is None:
-            raise SourceError(f"{uri!r} is no model: write models:/NAME@ALIAS or models:/NAME/NUMBER")
+            raise ModelSourceError(f"{uri!r} is no model: write models:/NAME@ALIAS or models:/NAME/NUMBER")
         number = parts["number"]
         try:
             registry = Registry(open_store(root), parts["name"])
         except TrackingError as error:
-            raise SourceError(str(error)) from error
+            raise ModelSourceError(str(error)) from error
         return cls(registry, parts["alias"], int(number) if number else None)
 
     def current(self) -> str:
@@ -62,9 +62,9 @@ class RegistrySource:
                 metrics=own_metrics(self.registry.metrics(version.number), version.method),
             )
         except (RegistryError, ValueError, OSError) as error:
-            raise SourceError(f"{version} of {self.registry.model} cannot be loaded: {error}") from error
+            raise ModelSourceError(f"{version} of {self.registry.model} cannot be loaded: {error}") from error
         if version.bundle_hash not in ("", model.identity.bundle):
-            raise SourceError(f"{version} of {self.registry.model} holds another bundle, {model.identity.bundle}")
+            raise ModelSourceError(f"{version} of {self.registry.model} holds another bundle, {model.identity.bundle}")
         return str(version.number), model
 
     def bundle_folder(self) -> Path:
@@ -73,15 +73,15 @@ class RegistrySource:
         try:
             return self.registry.bundle_folder(version.number)
         except Exception as error:  # MLflow, SQLAlchemy and requests share no base class
-            raise SourceError(f"{version} of {self.registry.model} cannot be pulled: {error}") from error
+            raise ModelSourceError(f"{version} of {self.registry.model} cannot be pulled: {error}") from error
 
-    def _version(self) -> Version:
+    def _version(self) -> RegisteredVersion:
         try:
             found = self.registry.version(self.number) if self.number else self.registry.holder(str(self.alias))
         except Exception as error:  # MLflow, SQLAlchemy and requests share no base class
-            raise SourceError(f"{self.registry.model} cannot be looked up: {error}") from error
+            raise ModelSourceError(f"{self.registry.model} cannot be looked up: {error}") from error
         if found is None:
-            raise SourceError(
+            raise ModelSourceError(
                 f"{self.registry.model} has no {self.alias}: run `make repro`, or name a version (models:/NAME/NUMBER)"
             )
         return found

@@ -16,7 +16,7 @@ M_MMAP_THRESHOLD = -3  # of glibc's malloc.h
 RETURNED_BYTES = 1 << 20
 
 
-class Decoder:
+class PictureDecoder:
     """Lets small pictures through at once and large ones one after another; safe to use from several threads.
 
     Args:

@@ -12,13 +12,13 @@ from croquis.search.query import QueryError
 from croquis.serving.answers.answer_models import FilterValues, Item, SearchAnswer
 from croquis.serving.answers.from_hits import item_answer, similar_answer
 from croquis.serving.answers.problems import Problem
-from croquis.serving.limits.access import Gatekeeper
-from croquis.serving.models.fleet import DEFAULT_LABEL, Fleet
+from croquis.serving.limits.access import AccessControl
+from croquis.serving.models.served_models import DEFAULT_LABEL, ServedModels
 from croquis.serving.requests.search_request import DEFAULT_K, read_k
 from croquis.serving.server_settings import Limits
 
 
-def catalogue_router(fleet: Fleet, gatekeeper: Gatekeeper, limits: Limits) -> APIRouter:
+def catalogue_router(fleet: ServedModels, gatekeeper: AccessControl, limits: Limits) -> APIRouter:
     """The functions are not `async`: FastAPI runs them in threads, as they may read a file."""
     router = APIRouter(tags=["catalogue"])
     known = [Depends(gatekeeper.client)]

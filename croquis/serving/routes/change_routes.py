@@ -12,10 +12,10 @@ from croquis.serving.answers.answer_models import ItemChange, ItemImage
 from croquis.serving.answers.from_hits import image_url
 from croquis.serving.answers.problems import IN_OPENAPI, Problem
 from croquis.serving.changes.live_catalogue import LiveCatalogue
-from croquis.serving.limits.access import Gatekeeper
+from croquis.serving.limits.access import AccessControl
 from croquis.serving.limits.http_meter import Meter
 from croquis.serving.limits.work_queue import WorkQueue
-from croquis.serving.models.fleet import DEFAULT_LABEL
+from croquis.serving.models.served_models import DEFAULT_LABEL
 from croquis.serving.requests.item_request import ItemRequest, read_version
 from croquis.serving.requests.request_body import request_fields
 from croquis.serving.requests.request_schema import body_schema
@@ -25,7 +25,7 @@ from croquis.serving.server_settings import Limits
 def change_router(
     catalogue: LiveCatalogue | None,
     queue: WorkQueue,
-    gatekeeper: Gatekeeper,
+    gatekeeper: AccessControl,
     meter: Meter,
     limits: Limits,
     *,

@@ -10,14 +10,14 @@ from starlette.responses import Response
 from croquis.catalog.images import FORMATS
 from croquis.serving.answers.answer_models import LimitValues, Status, Swap, Version
 from croquis.serving.answers.problems import Problem
-from croquis.serving.limits.access import Gatekeeper
+from croquis.serving.limits.access import AccessControl
 from croquis.serving.limits.http_meter import Meter
-from croquis.serving.models.bundle_sources import SourceError
-from croquis.serving.models.fleet import Fleet
+from croquis.serving.models.bundle_sources import ModelSourceError
+from croquis.serving.models.served_models import ServedModels
 from croquis.serving.server_settings import Limits
 
 
-def operations_router(fleet: Fleet, gatekeeper: Gatekeeper, meter: Meter, limits: Limits) -> APIRouter:
+def operations_router(fleet: ServedModels, gatekeeper: AccessControl, meter: Meter, limits: Limits) -> APIRouter:
     router = APIRouter(tags=["operations"])
 
     def stores() -> dict[str, str] | None:
@@ -55,7 +55,7 @@ def operations_router(fleet: Fleet, gatekeeper: Gatekeeper, meter: Meter, limits
         """Looks every model up anew and loads what has changed; requests go on meanwhile."""
         try:
             return await asyncio.to_thread(fleet.reload)
-        except SourceError as error:
+        except ModelSourceError as error:
             raise Problem(503, "reload-failed", f"the models stay as they are: {error}") from None
 
     return router

@@ -12,11 +12,11 @@ from croquis.search.answer import Stopwatch
 from croquis.serving.answers.answer_models import SearchAnswer
 from croquis.serving.answers.from_hits import search_answer
 from croquis.serving.answers.problems import IN_OPENAPI
-from croquis.serving.limits.access import Gatekeeper
+from croquis.serving.limits.access import AccessControl
 from croquis.serving.limits.http_meter import Meter
 from croquis.serving.limits.work_queue import WorkQueue
-from croquis.serving.models.fleet import DEFAULT_LABEL, Fleet
-from croquis.serving.requests.decoding import Decoder
+from croquis.serving.models.served_models import DEFAULT_LABEL, ServedModels
+from croquis.serving.requests.decoding import PictureDecoder
 from croquis.serving.requests.request_body import JSON, search_request
 from croquis.serving.requests.request_schema import body_schema
 from croquis.serving.requests.search_request import DEFAULT_K, SearchRequest
@@ -24,7 +24,12 @@ from croquis.serving.server_settings import Limits
 
 
 def search_router(
-    fleet: Fleet, queue: WorkQueue, gatekeeper: Gatekeeper, meter: Meter, limits: Limits, decoder: Decoder
+    fleet: ServedModels,
+    queue: WorkQueue,
+    gatekeeper: AccessControl,
+    meter: Meter,
+    limits: Limits,
+    decoder: PictureDecoder,
 ) -> APIRouter:
     router = APIRouter(tags=["search"])
 

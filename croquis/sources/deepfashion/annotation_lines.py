@@ -13,7 +13,7 @@ from croquis.sources.errors import SourceError
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class AnnotationLine:
     """One row of an annotation file and where it stands."""
 
     path: Path
@@ -42,12 +42,12 @@ class Line:
         return SourceError(f"{self.path}, line {self.number} {problem}: {self.text[:120]!r}")
 
 
-def read_lines(path: Path, header: bool = True) -> list[Line]:
+def read_lines(path: Path, header: bool = True) -> list[AnnotationLine]:
     """`iter_lines` as a list, for files that fit into memory with ease."""
     return list(iter_lines(path, header))
 
 
-def iter_lines(path: Path, header: bool = True) -> Iterator[Line]:
+def iter_lines(path: Path, header: bool = True) -> Iterator[AnnotationLine]:
     """The rows below the count line and the header line, if the file has one; line 1 must state their number.
 
     Rows come one at a time, so that a table of a gigabyte can be read; the number is checked after the last one.
@@ -68,7 +68,7 @@ def iter_lines(path: Path, header: bool = True) -> Iterator[Line]:
             for number, text in enumerate(stream, start=3 if header else 2):
                 if text.strip():
                     rows += 1
-                    yield Line(path, number, text.rstrip("\n"))
+                    yield AnnotationLine(path, number, text.rstrip("\n"))
     except UnicodeDecodeError as error:
         raise SourceError(f"{path} is not UTF-8 text: {error}") from error
     if int(stated) != rows:

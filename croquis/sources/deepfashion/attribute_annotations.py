@@ -10,7 +10,7 @@ import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
-from croquis.sources.deepfashion.annotation_lines import Line, iter_lines, read_lines
+from croquis.sources.deepfashion.annotation_lines import AnnotationLine, iter_lines, read_lines
 from croquis.sources.deepfashion.label_tables import read_labels
 from croquis.sources.deepfashion.regions import read_boxes, read_landmarks
 from croquis.sources.errors import SourceWarning, refuse
@@ -65,7 +65,7 @@ def read_category_names(folder: Path) -> list[str]:
     return [line.text.rsplit(maxsplit=1)[0].strip() for line in read_lines(folder / "list_category_cloth.txt")]
 
 
-def _category(line: Line) -> tuple[str, int]:
+def _category(line: AnnotationLine) -> tuple[str, int]:
     name, number = line.fields(2)
     return name, line.integer(number)
 
@@ -84,7 +84,7 @@ def _read_splits(path: Path) -> dict[str, str]:
     return splits
 
 
-def _attribute(line: Line) -> str:
+def _attribute(line: AnnotationLine) -> str:
     """`texture:animal print` of `animal print   1`; names hold blanks, the group is the last word.
 
     The released file has one row whose group cannot be read. It is taken as style, as public readers of the file do.

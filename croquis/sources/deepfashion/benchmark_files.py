@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
 
-from croquis.sources.deepfashion.annotation_lines import Line, read_lines
+from croquis.sources.deepfashion.annotation_lines import AnnotationLine, read_lines
 from croquis.sources.errors import SourceError, refuse
 
 
-def photo_parts(line: Line, name: str, pattern: str) -> tuple[str, ...]:
+def photo_parts(line: AnnotationLine, name: str, pattern: str) -> tuple[str, ...]:
     """The parts of a photo's path, e.g. five for the pattern `img/GENDER/CATEGORY/ITEM/FILE`.
 
     Raises:

@@ -20,16 +20,16 @@ from pathlib import Path
 from typing import Any
 
 from croquis.params.source_blocks import Deepfashion2
-from croquis.sources.deepfashion.deepfashion2_files import Garment, read_garments, read_listed
+from croquis.sources.deepfashion.deepfashion2_files import AnnotatedGarment, read_garments, read_listed
 from croquis.sources.errors import SourceWarning, refuse
 from croquis.sources.tables.hashed_split import position
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class PlacedGarment:
     """A garment in its split; `role` is None for one that is left out."""
 
-    garment: Garment
+    garment: AnnotatedGarment
     split: str
     role: str | None
 
@@ -66,32 +66,32 @@ def rows(block: Deepfashion2, seed: int) -> Iterator[dict[str, Any]]:
         }
 
 
-def _place_train(garments: Sequence[Garment], val_share: float, seed: int) -> list[Place]:
+def _place_train(garments: Sequence[AnnotatedGarment], val_share: float, seed: int) -> list[PlacedGarment]:
     """About `val_share` of the pairs, chosen by a seeded hash, go to val."""
     val = [garment for garment in garments if position(f"pair {garment.pair}", seed) < val_share]
     role_of = _roles(val)
     return [
-        Place(garment, "val", role_of[garment.image_id])
+        PlacedGarment(garment, "val", role_of[garment.image_id])
         if garment.image_id in role_of
-        else Place(garment, "train", "train")
+        else PlacedGarment(garment, "train", "train")
         for garment in garments
     ]
 
 
-def _place_test(root: Path, garments: Sequence[Garment]) -> list[Place]:
+def _place_test(root: Path, garments: Sequence[AnnotatedGarment]) -> list[PlacedGarment]:
     listed = read_listed(root, garments)
     if listed is None:
         role_of = _roles(garments)
     else:
         role_of = {image_id: role for role, chosen in listed.items() for image_id in chosen}
-    return [Place(garment, "test", role_of.get(garment.image_id)) for garment in garments]
+    return [PlacedGarment(garment, "test", role_of.get(garment.image_id)) for garment in garments]
 
 
-def _roles(garments: Sequence[Garment]) -> dict[str, str | None]:
+def _roles(garments: Sequence[AnnotatedGarment]) -> dict[str, str | None]:
     """Image id -> role in a split that asks and answers."""
     offered = {garment.item_id for garment in garments if garment.domain == "shop"}
 
-    def role(garment: Garment) -> str | None:
+    def role(garment: AnnotatedGarment) -> str | None:
         if garment.domain == "shop":
             return "gallery"
         return "query" if garment.item_id in offered else None

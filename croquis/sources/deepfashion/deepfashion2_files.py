@@ -20,7 +20,7 @@ LIST_FOLDERS = ("", "validation", "json_for_validation", "evaluation")
 
 
 @dataclass(frozen=True, slots=True)
-class Garment:
+class AnnotatedGarment:
     """One garment of an image; `folder` is `train` or `validation`, `image` its number with zeros, `number` counts in it."""
 
     folder: str
@@ -47,7 +47,7 @@ class Garment:
         return root / self.folder / "image" / f"{self.image}.jpg"
 
 
-def read_garments(root: Path, folder: str) -> list[Garment]:
+def read_garments(root: Path, folder: str) -> list[AnnotatedGarment]:
     """All garments of `train` or `validation`, by image and number.
 
     Raises:
@@ -59,13 +59,13 @@ def read_garments(root: Path, folder: str) -> list[Garment]:
     return [garment for path in sorted(annotations.glob("*.json")) for garment in _garments(path, folder)]
 
 
-def _garments(path: Path, folder: str) -> Iterator[Garment]:
+def _garments(path: Path, folder: str) -> Iterator[AnnotatedGarment]:
     notes = _load(path)
     try:
         domain, pair = DOMAINS[notes["source"]], int(notes["pair_id"])
         numbered = sorted((int(found[1]), notes[key]) for key in notes if (found := ITEM_KEY.fullmatch(key)))
         for number, item in numbered:
-            yield Garment(
+            yield AnnotatedGarment(
                 folder=folder,
                 image=path.stem,
                 number=number,
@@ -99,7 +99,7 @@ def _landmarks(values: Sequence[float]) -> list[int]:
     return [number for x, y, seen in triples for number in (round(x), round(y), VISIBILITIES[int(seen)])]
 
 
-def read_listed(root: Path, garments: Sequence[Garment]) -> dict[str, set[str]] | None:
+def read_listed(root: Path, garments: Sequence[AnnotatedGarment]) -> dict[str, set[str]] | None:
     """Role -> image ids of the garments that `val_query.json` and `val_gallery.json` list; None where there is neither.
 
     The lists name a garment by its image's number and its box. Queries of style 0 are listed too; they ask nothing.
@@ -121,7 +121,7 @@ def _find(root: Path, name: str) -> Path | None:
     return next((path for folder in LIST_FOLDERS if (path := root / folder / name).is_file()), None)
 
 
-def _chosen(root: Path, role: str, path: Path | None, known: Mapping[Any, Garment]) -> set[str]:
+def _chosen(root: Path, role: str, path: Path | None, known: Mapping[Any, AnnotatedGarment]) -> set[str]:
     if path is None:
         raise SourceError(f"{root} has one of val_query.json and val_gallery.json but no val_{role}.json; unpack both")
     try:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from croquis.params.source_blocks import DeepfashionC2s
-from croquis.sources.deepfashion.annotation_lines import Line, read_lines
+from croquis.sources.deepfashion.annotation_lines import AnnotationLine, read_lines
 from croquis.sources.deepfashion.benchmark_files import check_counts, check_items, find_photos, photo_parts
 from croquis.sources.deepfashion.c2s_attributes import read_attributes
 from croquis.sources.deepfashion.regions import Box, LargePhoto, read_boxes, read_landmarks
@@ -32,7 +32,7 @@ RENAMED = ("CLOTHING/Summer_Wear", "CLOTHING/Summer_Suit")
 
 
 @dataclass(frozen=True, slots=True)
-class Photo:
+class C2sPhoto:
     """One side of a pair."""
 
     name: str
@@ -92,9 +92,9 @@ def rows(block: DeepfashionC2s, seed: int) -> Iterator[dict[str, Any]]:  # noqa:
         }
 
 
-def _read_pairs(path: Path, lines: Sequence[Line]) -> list[Photo]:
+def _read_pairs(path: Path, lines: Sequence[AnnotationLine]) -> list[C2sPhoto]:
     """Every photo once; one that two pairs tell different things of is refused."""
-    photos: dict[str, Photo] = {}
+    photos: dict[str, C2sPhoto] = {}
     problems = []
     for line in lines:
         for photo in _pair(line):
@@ -106,7 +106,7 @@ def _read_pairs(path: Path, lines: Sequence[Line]) -> list[Photo]:
     return list(photos.values())
 
 
-def _pair(line: Line) -> tuple[Photo, Photo]:
+def _pair(line: AnnotationLine) -> tuple[C2sPhoto, C2sPhoto]:
     """`img/DRESSES/Dress/id_00000001/comsumer_01.jpg img/.../shop_01.jpg id_00000001 train` as two photos.
 
     The column says which photo is the consumer's; the misspelt file name is not looked at.
@@ -117,21 +117,21 @@ def _pair(line: Line) -> tuple[Photo, Photo]:
     return _photo(line, consumer, "consumer", item_id, status), _photo(line, shop, "shop", item_id, status)
 
 
-def _photo(line: Line, name: str, domain: str, item_id: str, status: str) -> Photo:
+def _photo(line: AnnotationLine, name: str, domain: str, item_id: str, status: str) -> C2sPhoto:
     _img, _kind, category, folder, _file = photo_parts(line, name, "img/KIND/CATEGORY/ITEM/FILE")
     if folder != item_id:
         raise line.error(f"has the item {item_id}, but the photo {name} lies in the folder {folder}")
-    return Photo(name, item_id, domain, status, category)
+    return C2sPhoto(name, item_id, domain, status, category)
 
 
-def _check_items(folder: Path, photos: Sequence[Photo]) -> int | None:
+def _check_items(folder: Path, photos: Sequence[C2sPhoto]) -> int | None:
     """The list's name is spelt in two ways, by the release and by its own description."""
     names = ("list_item_consumer2shop.txt", "list_items_consumer2shop.txt")
     path = next((folder / name for name in names if (folder / name).is_file()), folder / names[0])
     return check_items(path, (photo.item_id for photo in photos))
 
 
-def _check_sources(path: Path, photos: Sequence[Photo], boxes: Mapping[str, Box]) -> None:
+def _check_sources(path: Path, photos: Sequence[C2sPhoto], boxes: Mapping[str, Box]) -> None:
     """The box file says too whether a photo is the shop's; where it disagrees, one of the two files is wrong."""
     refuse(
         str(path),
@@ -144,7 +144,7 @@ def _check_sources(path: Path, photos: Sequence[Photo], boxes: Mapping[str, Box]
     )
 
 
-def _files(root: Path, high_resolution: bool, photos: Sequence[Photo]) -> list[Path]:
+def _files(root: Path, high_resolution: bool, photos: Sequence[C2sPhoto]) -> list[Path]:
     folder = "img_highres" if high_resolution else "img"
     names = [photo.name for photo in photos]
     annotated, archived = RENAMED

@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from croquis.params.source_blocks import DeepfashionInshop
-from croquis.sources.deepfashion.annotation_lines import Line, read_lines
+from croquis.sources.deepfashion.annotation_lines import AnnotationLine, read_lines
 from croquis.sources.deepfashion.benchmark_files import check_counts, check_items, find_photos, photo_parts
 from croquis.sources.deepfashion.inshop_attributes import read_attributes
 from croquis.sources.deepfashion.regions import LargePhoto, read_boxes, read_landmarks
@@ -38,7 +38,7 @@ PHOTO_SIDE = 256
 
 
 @dataclass(frozen=True)
-class Photo:
+class InshopPhoto:
     """One row of the partition file."""
 
     name: str
@@ -86,14 +86,14 @@ def rows(block: DeepfashionInshop, seed: int) -> Iterator[dict[str, Any]]:
         }
 
 
-def _read_partition(path: Path) -> list[Photo]:
+def _read_partition(path: Path) -> list[InshopPhoto]:
     photos = [_photo(line) for line in read_lines(path)]
     repeated = [name for name, count in Counter(photo.name for photo in photos).items() if count > 1]
     refuse(str(path), [f"{name} is listed more than once" for name in repeated])
     return photos
 
 
-def _photo(line: Line) -> Photo:
+def _photo(line: AnnotationLine) -> InshopPhoto:
     """`img/WOMEN/Dresses/id_00000002/02_1_front.jpg id_00000002 train` as a Photo."""
     name, item_id, status = line.fields(3)
     _img, _gender, category, folder, file = photo_parts(line, name, "img/GENDER/CATEGORY/ITEM/FILE")
@@ -101,7 +101,7 @@ def _photo(line: Line) -> Photo:
         raise line.error(f"has the item {item_id}, but the photo lies in the folder {folder}")
     if status not in STATUSES:
         raise line.error(f"has the status {status!r}, which is none of {', '.join(STATUSES)}")
-    return Photo(name, item_id, "train" if status == "train" else "test", status, category, _view(file))
+    return InshopPhoto(name, item_id, "train" if status == "train" else "test", status, category, _view(file))
 
 
 def _view(file: str) -> str | None:
@@ -110,16 +110,16 @@ def _view(file: str) -> str | None:
     return next((part for part in parts[2:] if not part.isdigit()), None)
 
 
-def _counts(photos: Sequence[Photo]) -> dict[str, int | None]:
+def _counts(photos: Sequence[InshopPhoto]) -> dict[str, int | None]:
     roles = Counter(photo.role for photo in photos)
     items = {split: len({photo.item_id for photo in photos if photo.split == split}) for split in ("train", "test")}
     counts: dict[str, int | None] = {f"{role} photos": roles[role] for role in STATUSES}
     return counts | {f"{split} items": count for split, count in items.items()}
 
 
-def _carve_val(photos: Sequence[Photo], share: float, seed: int) -> list[Photo]:
+def _carve_val(photos: Sequence[InshopPhoto], share: float, seed: int) -> list[InshopPhoto]:
     """Moves about `share` of the official train items to val, chosen by a seeded hash of the item."""
-    of_item: dict[str, list[Photo]] = defaultdict(list)
+    of_item: dict[str, list[InshopPhoto]] = defaultdict(list)
     for photo in photos:
         if photo.split == "train" and position(photo.item_id, seed) < share:
             of_item[photo.item_id].append(photo)
@@ -127,7 +127,7 @@ def _carve_val(photos: Sequence[Photo], share: float, seed: int) -> list[Photo]:
     return [moved.get(photo.name, photo) for photo in photos]
 
 
-def _val_roles(photos: Sequence[Photo]) -> list[Photo]:
+def _val_roles(photos: Sequence[InshopPhoto]) -> list[InshopPhoto]:
     """Half of an item's photos (at least one) as gallery, front views first, then by name; the rest as queries."""
     ordered = sorted(photos, key=lambda photo: (photo.view != "front", photo.name))
     gallery = max(1, len(ordered) // 2)

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-from croquis.sources.deepfashion.annotation_lines import Line, read_lines
+from croquis.sources.deepfashion.annotation_lines import AnnotationLine, read_lines
 from croquis.sources.deepfashion.attribute_annotations import SPLITS, Annotations, read_category_names
 from croquis.sources.deepfashion.label_tables import parse_labels, positives
 from croquis.sources.errors import SourceError, refuse
@@ -46,7 +46,7 @@ def _repeated(images: list[str], found: Annotations) -> list[str]:
     return [image for image, count in times.items() if count > 1]
 
 
-def _matched(path: Path, images: list[str], needed: bool = True) -> Iterator[tuple[str, Line]]:
+def _matched(path: Path, images: list[str], needed: bool = True) -> Iterator[tuple[str, AnnotationLine]]:
     if not needed and not path.is_file():
         return iter(())
     lines = _bare_lines(path)
@@ -55,15 +55,19 @@ def _matched(path: Path, images: list[str], needed: bool = True) -> Iterator[tup
     return zip(images, lines, strict=True)
 
 
-def _bare_lines(path: Path) -> list[Line]:
+def _bare_lines(path: Path) -> list[AnnotationLine]:
     """The rows of a file that has neither count nor header."""
     if not path.is_file():
         raise SourceError(f"{path} does not exist; unpack the fine annotations there")
     with path.open(encoding="utf-8-sig") as stream:
-        return [Line(path, number, text.rstrip("\n")) for number, text in enumerate(stream, start=1) if text.strip()]
+        return [
+            AnnotationLine(path, number, text.rstrip("\n"))
+            for number, text in enumerate(stream, start=1)
+            if text.strip()
+        ]
 
 
-def _attribute(line: Line) -> str:
+def _attribute(line: AnnotationLine) -> str:
     """The name; a number that may follow it is a group, which the name says already."""
     words = line.text.split()
     return " ".join(words[:-1] if len(words) > 1 and words[-1].isdigit() else words)

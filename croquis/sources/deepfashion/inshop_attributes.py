@@ -29,7 +29,7 @@ TABLE_COLUMNS = {
 
 
 @dataclass(frozen=True)
-class Attributes:
+class InshopAttributes:
     """Labels of items and labels of single photos; a photo has both.
 
     Attributes:
@@ -47,7 +47,7 @@ class Attributes:
         return list(dict.fromkeys([*self.items.has.get(item_id, []), *own]))
 
 
-def read_attributes(folder: Path) -> Attributes:
+def read_attributes(folder: Path) -> InshopAttributes:
     """The labels below `Anno/`; none where no file holds any.
 
     Raises:
@@ -56,8 +56,8 @@ def read_attributes(folder: Path) -> Attributes:
     names, items = _read_items(folder)
     by_photo = _read_colours(folder)
     if names is None and not by_photo and (folder / "attributes.csv").is_file():
-        return Attributes(by_photo=_read_table(folder / "attributes.csv"))
-    return Attributes(items, by_photo, _read_descriptions(folder), names)
+        return InshopAttributes(by_photo=_read_table(folder / "attributes.csv"))
+    return InshopAttributes(items, by_photo, _read_descriptions(folder), names)
 
 
 def _locate(folder: Path, name: str) -> Path | None:

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from croquis.sources.deepfashion.annotation_lines import Line, iter_lines
+from croquis.sources.deepfashion.annotation_lines import AnnotationLine, iter_lines
 
 Labels = npt.NDArray[np.int8]
 
@@ -74,7 +74,7 @@ def iter_labels(path: Path, count: int) -> Iterator[tuple[str, Labels]]:
         yield key, parse_labels(line, "".join(rest), count, before=1)
 
 
-def parse_labels(line: Line, text: str, count: int, before: int = 0) -> Labels:
+def parse_labels(line: AnnotationLine, text: str, count: int, before: int = 0) -> Labels:
     """`text`, blanks and the values 1, -1 and 0, as int8 (count,); `before` columns of the line stand before it.
 
     Raises:

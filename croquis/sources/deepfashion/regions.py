@@ -13,7 +13,7 @@ from typing import Self
 
 from PIL import Image
 
-from croquis.sources.deepfashion.annotation_lines import Line, iter_lines
+from croquis.sources.deepfashion.annotation_lines import AnnotationLine, iter_lines
 
 POINTS = {1: 6, 2: 4, 3: 8}
 """Landmarks of upper-body, lower-body and full-body clothes."""
@@ -41,7 +41,7 @@ def read_boxes(path: Path, types: int) -> dict[str, Box]:
     return dict(_box(line, types) for line in iter_lines(path))
 
 
-def _box(line: Line, types: int) -> tuple[str, Box]:
+def _box(line: AnnotationLine, types: int) -> tuple[str, Box]:
     name, *texts = line.fields(5 + types)
     values = [line.integer(text) for text in texts]
     return name, Box(tuple(values[:types]), values[types:])
@@ -60,7 +60,7 @@ def read_landmarks(path: Path) -> dict[str, list[int]]:
     return dict(_landmarks(line) for line in iter_lines(path))
 
 
-def _landmarks(line: Line) -> tuple[str, list[int]]:
+def _landmarks(line: AnnotationLine) -> tuple[str, list[int]]:
     name, *texts = line.text.split()
     values = [line.integer(text) for text in texts]
     points = POINTS.get(values[0]) if values else None

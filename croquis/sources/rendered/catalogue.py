@@ -15,7 +15,7 @@ import cv2
 from croquis.params.data_blocks import Rendered
 from croquis.sources.rendered.consumer_photo import consumer_photo
 from croquis.sources.rendered.flat import flat
-from croquis.sources.rendered.item_lineage import Item, make_item
+from croquis.sources.rendered.item_lineage import RenderedItem, make_item
 from croquis.sources.rendered.shop_photo import shop_photo
 
 ITEMS_PER_TASK = 4
@@ -86,7 +86,7 @@ def item_rows(params: Rendered, seed: int, number: int) -> Iterator[Row]:
         yield _row(item, "flat", "sketch", "flat", flat(item.garment, params.size, seed, number), None)
 
 
-def _row(item: Item, name: str, domain: str, view: str | None, image: bytes, box: list[int] | None) -> Row:
+def _row(item: RenderedItem, name: str, domain: str, view: str | None, image: bytes, box: list[int] | None) -> Row:
     return {
         "image_id": f"{item.item_id}/{name}",
         "item_id": item.item_id,

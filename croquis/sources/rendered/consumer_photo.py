@@ -25,7 +25,7 @@ MARGIN = 1.3
 
 
 @dataclass(frozen=True)
-class Setting:
+class PhotoSetting:
     """How the garment is shown: `worn`, `hung` or `laid`, from the front or the back."""
 
     kind: str
@@ -60,7 +60,7 @@ def consumer_photo(
     return encoded.tobytes(), tight_box(owned, size)
 
 
-def _setting(garment: Garment, rng: np.random.Generator, difficulty: float) -> Setting:
+def _setting(garment: Garment, rng: np.random.Generator, difficulty: float) -> PhotoSetting:
     kind = str(rng.choice(["worn", "hung", "laid"], p=[0.64, 0.16, 0.20]))
     view = "back" if rng.random() < 0.06 * min(1.0, difficulty) else "front"
     base, loose = shop_pose(garment), 0.16 * difficulty
@@ -71,13 +71,13 @@ def _setting(garment: Garment, rng: np.random.Generator, difficulty: float) -> S
     pose = Pose(
         (float(arms[0]), float(arms[1])), (float(elbows[0]), float(elbows[1])), (float(legs[0]), float(legs[1]))
     )
-    return Setting(kind, view, pose, (float(np.cos(angle)), float(np.sin(angle))))
+    return PhotoSetting(kind, view, pose, (float(np.cos(angle)), float(np.sin(angle))))
 
 
 def _staged(
     garment: Garment,
     drawing: Drawing,
-    setting: Setting,
+    setting: PhotoSetting,
     frame: Frame,
     rng: np.random.Generator,
     difficulty: float,
@@ -129,7 +129,9 @@ def _hanger(garment: Garment) -> Drawing:
     return drawing
 
 
-def _compose(ground: np.ndarray, look: camera.View, canvas: Canvas, setting: Setting) -> tuple[np.ndarray, np.ndarray]:
+def _compose(
+    ground: np.ndarray, look: camera.CameraView, canvas: Canvas, setting: PhotoSetting
+) -> tuple[np.ndarray, np.ndarray]:
     """The scene as float32 RGB (side, side, 3) and the visible share of the garment (side, side)."""
     side = ground.shape[0]
     stacked = np.dstack([canvas.colour, canvas.cover * 255.0])

@@ -31,7 +31,7 @@ STEP = 2.5
 """Length of the straight pieces of a line, pixels of a photo of 128."""
 
 
-class Hand:
+class FlatHand:
     """Draws lines as a person does: a slow wobble, ends that miss, a width that varies, a place that is a bit off."""
 
     def __init__(self, image: np.ndarray, frame: Frame, rng: np.random.Generator) -> None:
@@ -78,7 +78,7 @@ def flat(garment: Garment, size: int, seed: int, number: int) -> bytes:
     side = size * SUPERSAMPLING
     drawing = draw(garment, "front", shop_pose(garment))
     frame = fit(drawing.box(), side, float(rng.uniform(0.80, 0.90)))
-    hand = Hand(np.full((side, side), 255, dtype=np.uint8), frame, rng)
+    hand = FlatHand(np.full((side, side), 255, dtype=np.uint8), frame, rng)
     largest = max(_area(e.outline) for e in drawing.elements if isinstance(e, Part) and e.fill == "main")
     for element in drawing.elements:
         _draw(hand, element, garment)
@@ -89,7 +89,7 @@ def flat(garment: Garment, size: int, seed: int, number: int) -> bytes:
     return encoded.tobytes()
 
 
-def _draw(hand: Hand, element: object, garment: Garment) -> None:
+def _draw(hand: FlatHand, element: object, garment: Garment) -> None:
     rng = hand.rng
     if isinstance(element, Part) and element.drawn:
         hand.outline(element.outline)
@@ -145,7 +145,7 @@ def _smooth_noise(rng: np.random.Generator, n: int, span: int) -> np.ndarray:
     return np.interp(np.linspace(0, len(knots) - 1, n), np.arange(len(knots)), knots)
 
 
-def _hatch_rib(hand: Hand, outline: Points) -> None:
+def _hatch_rib(hand: FlatHand, outline: Points) -> None:
     """A few short strokes across a ribbed band."""
     half = len(outline) // 2
     first, second = outline[:half], outline[half:][::-1]
@@ -154,7 +154,7 @@ def _hatch_rib(hand: Hand, outline: Points) -> None:
         hand.line(np.stack([a + (c - a) * 0.15, a + (c - a) * 0.85]), 0.45)
 
 
-def _hint_badge(hand: Hand, badge: Badge, garment: Garment) -> None:
+def _hint_badge(hand: FlatHand, badge: Badge, garment: Garment) -> None:
     (x, y), r = badge.centre, badge.width * 0.36
     if garment.print.motif % 2:
         hand.line(ellipse(x, y, r, r)[[*range(28), 0]], 0.7)
@@ -163,7 +163,7 @@ def _hint_badge(hand: Hand, badge: Badge, garment: Garment) -> None:
     hand.line(points((x - r * 0.6, y + r * 0.2), (x - r * 0.1, y - r * 0.2), (x + r * 0.5, y + r * 0.2)), 0.7)
 
 
-def _hint_pattern(hand: Hand, part: Part, garment: Garment) -> None:
+def _hint_pattern(hand: FlatHand, part: Part, garment: Garment) -> None:
     """A few strokes that say what is printed, only within the part."""
     (x0, y0), (x1, y1) = part.outline.min(axis=0), part.outline.max(axis=0)
     before, spec = hand.image.copy(), garment.print
@@ -202,7 +202,7 @@ def _zig(x0: float, x1: float, y: float) -> Points:
     return np.stack([xs, y + 0.016 * (-1.0) ** np.arange(len(xs))], axis=1)
 
 
-def _motif(hand: Hand, kind: str, x: float, y: float) -> None:
+def _motif(hand: FlatHand, kind: str, x: float, y: float) -> None:
     if kind == "floral":
         for a in np.arange(5) * 2 * np.pi / 5:
             hand.line(

@@ -16,7 +16,7 @@ FIRST_COPY = 16
 
 
 @dataclass(frozen=True)
-class Item:
+class RenderedItem:
     """One catalogue item: its number, split, garment, and the item that it takes after."""
 
     number: int
@@ -49,20 +49,20 @@ def kind_of(params: Rendered, seed: int, number: int) -> str:
     return "print" if at < params.twin_share + params.shared_print_share else "original"
 
 
-def make_item(params: Rendered, seed: int, number: int) -> Item:
+def make_item(params: Rendered, seed: int, number: int) -> RenderedItem:
     """The item with that number. A twin or shared print whose split has no earlier original stays on its own."""
     split, kind = split_of(params, seed, number), kind_of(params, seed, number)
     own = sample(stream(seed, number, "garment"))
     source = None if kind == "original" else _find_source(params, seed, number, split, own if kind == "print" else None)
     if source is None:
-        return Item(number, split, own)
+        return RenderedItem(number, split, own)
     other = sample(stream(seed, source, "garment"))
     if kind == "print":
-        return Item(number, split, wear_print(own, other), print_of=source)
+        return RenderedItem(number, split, wear_print(own, other), print_of=source)
     rng = stream(seed, number, "twin")
     options = twin_options(other)
     group = options[int(rng.integers(len(options)))]
-    return Item(number, split, vary(other, group, rng), twin_of=source, varied=group)
+    return RenderedItem(number, split, vary(other, group, rng), twin_of=source, varied=group)
 
 
 def _find_source(params: Rendered, seed: int, number: int, split: str, wearer: Garment | None) -> int | None:

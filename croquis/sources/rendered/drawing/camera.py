@@ -11,7 +11,7 @@ Image = np.ndarray
 
 
 @dataclass(frozen=True)
-class View:
+class CameraView:
     """Where every pixel of the photo looks in the painted canvas: two float32 maps (side, side)."""
 
     map_x: Image
@@ -21,7 +21,7 @@ class View:
         return np.asarray(cv2.remap(canvas, self.map_x, self.map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT))
 
 
-def sample_view(rng: np.random.Generator, source: int, side: int, strength: float, turn: float) -> View:
+def sample_view(rng: np.random.Generator, source: int, side: int, strength: float, turn: float) -> CameraView:
     """A random viewpoint of a square canvas of `source` pixels, with the cloth's small movements.
 
     Args:
@@ -43,7 +43,7 @@ def sample_view(rng: np.random.Generator, source: int, side: int, strength: floa
         wave = rng.standard_normal((cells, cells, 2)).astype(np.float32) * (amount * side * strength)
         wave = cv2.resize(wave, (side, side), interpolation=cv2.INTER_CUBIC)
         map_x, map_y = map_x + wave[..., 0], map_y + wave[..., 1]
-    return View(map_x, map_y)
+    return CameraView(map_x, map_y)
 
 
 def light(image: Image, rng: np.random.Generator, strength: float) -> Image:

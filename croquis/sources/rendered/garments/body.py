@@ -20,7 +20,7 @@ from croquis.sources.rendered.drawing.geometry import (
     spline,
 )
 from croquis.sources.rendered.garments.garment import Garment
-from croquis.sources.rendered.garments.measures import Block, block
+from croquis.sources.rendered.garments.measures import PatternBlock, block
 from croquis.sources.rendered.garments.palette import Colour, shaded
 from croquis.sources.rendered.garments.torso import sleeve_axis
 
@@ -78,11 +78,11 @@ def behind(wearer: Wearer, pose: Pose, upper: Garment | None) -> Drawing:
     return drawing
 
 
-def _block_of(upper: Garment | None) -> Block | None:
+def _block_of(upper: Garment | None) -> PatternBlock | None:
     return block(upper) if upper is not None and upper.family in UPPER else None
 
 
-def _arms(drawing: Drawing, wearer: Wearer, pose: Pose, b: Block | None) -> None:
+def _arms(drawing: Drawing, wearer: Wearer, pose: Pose, b: PatternBlock | None) -> None:
     for sign in (-1, 1):
         if b is None:
             continue

@@ -19,10 +19,10 @@ from croquis.sources.rendered.drawing.geometry import (
 )
 from croquis.sources.rendered.garments.collars import depth_below_neck
 from croquis.sources.rendered.garments.garment import Garment
-from croquis.sources.rendered.garments.measures import Block
+from croquis.sources.rendered.garments.measures import PatternBlock
 
 
-def add_closure(drawing: Drawing, garment: Garment, b: Block) -> None:
+def add_closure(drawing: Drawing, garment: Garment, b: PatternBlock) -> None:
     """Placket with buttons, or a zip, from the neck down."""
     if garment.closure == "none":
         return
@@ -46,14 +46,14 @@ def add_closure(drawing: Drawing, garment: Garment, b: Block) -> None:
         drawing.add(Button((0.0, float(y)), radius))
 
 
-def _double_breasted(drawing: Drawing, b: Block, top: float, bottom: float) -> None:
+def _double_breasted(drawing: Drawing, b: PatternBlock, top: float, bottom: float) -> None:
     edge = bezier((0.0, top), (0.05, top + 0.02), (0.07, top + 0.05), (0.07, top + 0.10), 8)
     drawing.add(Stroke(chain(edge, points((0.07, bottom))), "seam", 0.006, -0.35))
     for y in np.linspace(top + 0.06, min(bottom - 0.06, b.waist_y + 0.12), 3):
         drawing.add(Button((-0.052, float(y)), 0.016), Button((0.05, float(y)), 0.016))
 
 
-def _bottom(garment: Garment, b: Block, top: float) -> float:
+def _bottom(garment: Garment, b: PatternBlock, top: float) -> float:
     if garment.category == "polo":
         return top + 0.15
     if garment.family == "jumpsuit":
@@ -63,7 +63,7 @@ def _bottom(garment: Garment, b: Block, top: float) -> float:
     return b.hem_y + b.hem_dip * 0.72
 
 
-def add_pockets(drawing: Drawing, garment: Garment, b: Block) -> None:
+def add_pockets(drawing: Drawing, garment: Garment, b: PatternBlock) -> None:
     """Pockets of tops, dresses and jumpsuits."""
     kind = garment.pocket
     if kind == "chest":
@@ -98,7 +98,7 @@ def _patch(drawing: Drawing, x: float, y: float, half: float, high: float, flap:
         drawing.add(Stroke(points((x - half, y + 0.016), (x + half, y + 0.016)), "stitch", 0.0025, -0.2))
 
 
-def _kangaroo(drawing: Drawing, garment: Garment, b: Block) -> None:
+def _kangaroo(drawing: Drawing, garment: Garment, b: PatternBlock) -> None:
     low, top, wide = b.hem_y - 0.045, b.hem_y - 0.195, b.waist * 0.66
     curve = bezier((wide * 0.60, top), (wide * 0.65, top + 0.05), (wide * 0.95, top + 0.06), (wide, top + 0.085), 8)
     half = chain(points((0.0, top)), curve, points((wide, low), (0.0, low)))
@@ -113,7 +113,7 @@ def _kangaroo(drawing: Drawing, garment: Garment, b: Block) -> None:
         drawing.add(Stroke(side(curve + np.array([-0.010, 0.004]), sign), "stitch", 0.0025, -0.22))
 
 
-def add_badge(drawing: Drawing, garment: Garment, b: Block) -> None:
+def add_badge(drawing: Drawing, garment: Garment, b: PatternBlock) -> None:
     """The chest graphic, where the garment has one."""
     if garment.pattern == "graphic":
         high = max(b.neck_depth + 0.125, 0.23) + 0.01 * garment.shape.detail

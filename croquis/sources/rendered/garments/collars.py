@@ -18,10 +18,10 @@ from croquis.sources.rendered.drawing.geometry import (
     spline,
 )
 from croquis.sources.rendered.garments.garment import Garment
-from croquis.sources.rendered.garments.measures import Block
+from croquis.sources.rendered.garments.measures import PatternBlock
 
 
-def add_behind(drawing: Drawing, garment: Garment, b: Block, back: bool) -> None:
+def add_behind(drawing: Drawing, garment: Garment, b: PatternBlock, back: bool) -> None:
     """What lies behind the torso: the back of a hood, the fall of a collar."""
     if garment.neck == "hood" and not back:
         _hood_behind(drawing, garment, b)
@@ -32,7 +32,7 @@ def add_behind(drawing: Drawing, garment: Garment, b: Block, back: bool) -> None
         drawing.add(Part(chain(top, low), "solid", lift=0.0, round=0.5))
 
 
-def _hood_behind(drawing: Drawing, garment: Garment, b: Block) -> None:
+def _hood_behind(drawing: Drawing, garment: Garment, b: PatternBlock) -> None:
     w, top = b.neck + 0.048, -0.225 - 0.02 * garment.shape.detail
     right = [(b.neck + 0.02, 0.03), (w + 0.012, -0.06), (w - 0.012, -0.16), (0.05, top + 0.012), (0.0, top)]
     half = spline(right, 6)
@@ -43,7 +43,7 @@ def _hood_behind(drawing: Drawing, garment: Garment, b: Block) -> None:
     drawing.add(Part(chain(inner, (inner * [-1, 1])[::-1]), "inside", lift=0.3, round=0.7))
 
 
-def add_front(drawing: Drawing, garment: Garment, b: Block) -> None:
+def add_front(drawing: Drawing, garment: Garment, b: PatternBlock) -> None:
     """What lies over the torso in the front view."""
     makers = {
         "collar": _shirt_collar,
@@ -58,7 +58,7 @@ def add_front(drawing: Drawing, garment: Garment, b: Block) -> None:
         maker(drawing, garment, b)
 
 
-def add_back(drawing: Drawing, garment: Garment, b: Block) -> None:
+def add_back(drawing: Drawing, garment: Garment, b: PatternBlock) -> None:
     """The same collars seen from behind."""
     n = b.neck
     if garment.neck == "hood":
@@ -83,7 +83,7 @@ def _fill(garment: Garment) -> str:
     return "main" if garment.category in {"coat", "jacket"} else "solid"
 
 
-def _shirt_collar(drawing: Drawing, garment: Garment, b: Block) -> None:
+def _shirt_collar(drawing: Drawing, garment: Garment, b: PatternBlock) -> None:
     long = 0.105 + 0.020 * garment.shape.detail
     for sign in (-1, 1):
         leaf = [
@@ -100,7 +100,7 @@ def _shirt_collar(drawing: Drawing, garment: Garment, b: Block) -> None:
         drawing.add(Stroke(side(edge, sign), "stitch", 0.0025, -0.18))
 
 
-def _stand(drawing: Drawing, garment: Garment, b: Block) -> None:
+def _stand(drawing: Drawing, garment: Garment, b: PatternBlock) -> None:
     high = 0.048 if garment.category in {"jacket", "coat"} else 0.03
     for sign in (-1, 1):
         low = bezier(
@@ -120,7 +120,7 @@ def _stand(drawing: Drawing, garment: Garment, b: Block) -> None:
         drawing.add(Part(side(chain(low, top), sign), _fill(garment), lift=0.35, round=0.35))
 
 
-def _lapels(drawing: Drawing, garment: Garment, b: Block) -> None:
+def _lapels(drawing: Drawing, garment: Garment, b: PatternBlock) -> None:
     wide = 0.098 + 0.016 * garment.shape.detail
     for sign in (-1, 1):
         notch_y = b.neck_depth * 0.40
@@ -150,7 +150,7 @@ def _lapels(drawing: Drawing, garment: Garment, b: Block) -> None:
         drawing.add(Part(side(collar, sign), "main", grain=-0.5 * sign, lift=0.5, round=0.3))
 
 
-def _shawl(drawing: Drawing, garment: Garment, b: Block) -> None:
+def _shawl(drawing: Drawing, garment: Garment, b: PatternBlock) -> None:
     wide = 0.05 + 0.012 * garment.shape.detail
     for sign in (-1, 1):
         path = bezier(
@@ -163,7 +163,7 @@ def _shawl(drawing: Drawing, garment: Garment, b: Block) -> None:
         drawing.add(Part(side(ribbon(path, 0.022, wide * 0.45), sign), "rib", lift=0.5, round=0.5))
 
 
-def _hood(drawing: Drawing, garment: Garment, b: Block) -> None:
+def _hood(drawing: Drawing, garment: Garment, b: PatternBlock) -> None:
     for sign in (-1, 1):
         path = bezier(
             (b.neck + 0.042, -0.055),
@@ -187,6 +187,6 @@ def _hood(drawing: Drawing, garment: Garment, b: Block) -> None:
             drawing.add(Part(ellipse(sign * 0.034, b.neck_depth + 0.006, 0.006, 0.006), "metal", lift=0.0, round=0.0))
 
 
-def depth_below_neck(b: Block) -> float:
+def depth_below_neck(b: PatternBlock) -> float:
     """Where a front opening starts, garment units."""
     return float(np.round(b.neck_depth + 0.012, 4))

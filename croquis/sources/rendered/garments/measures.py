@@ -17,7 +17,7 @@ OUTERWEAR = frozenset({"jacket", "coat"})
 
 
 @dataclass(frozen=True)
-class Block:
+class PatternBlock:
     """Half widths (x) and heights (y) in garment units."""
 
     neck: float
@@ -35,7 +35,7 @@ class Block:
     cuff: float
 
 
-def block(garment: Garment) -> Block:
+def block(garment: Garment) -> PatternBlock:
     """The upper-body block of tops, dresses and jumpsuits."""
     shape, ease = garment.shape, EASE[garment.fit] + 0.012 * garment.shape.width
     ease += 0.022 if garment.category in OUTERWEAR else 0.0
@@ -46,7 +46,7 @@ def block(garment: Garment) -> Block:
         shoulder = 0.138 + 0.020 * shape.shoulder
     nipped = 0.030 if garment.family == "dress" else 0.016
     waist = chest - (nipped if garment.fit in {"slim", "flared"} else 0.006) - 0.008 * shape.taper
-    return Block(
+    return PatternBlock(
         neck=_neck(garment),
         neck_depth=NECK_DEPTH[garment.neck] * (1.0 + 0.12 * shape.neck_depth),
         shoulder=shoulder,

@@ -18,7 +18,7 @@ from croquis.sources.rendered.drawing.geometry import (
 from croquis.sources.rendered.garments import collars, lower, torso
 from croquis.sources.rendered.garments.closures import add_badge, add_closure, add_pockets
 from croquis.sources.rendered.garments.garment import Garment
-from croquis.sources.rendered.garments.measures import Block, block
+from croquis.sources.rendered.garments.measures import PatternBlock, block
 
 
 def draw(garment: Garment, view: str = "front", pose: Pose | None = None) -> Drawing:
@@ -38,7 +38,7 @@ def shop_pose(garment: Garment) -> Pose:
     return Pose((arms, arms), (-0.06, -0.06), (0.05, 0.05))
 
 
-def _upper(drawing: Drawing, garment: Garment, b: Block, pose: Pose, back: bool) -> None:
+def _upper(drawing: Drawing, garment: Garment, b: PatternBlock, pose: Pose, back: bool) -> None:
     collars.add_behind(drawing, garment, b, back)
     if not back:
         torso.add_inside(drawing, garment, b)
@@ -47,7 +47,7 @@ def _upper(drawing: Drawing, garment: Garment, b: Block, pose: Pose, back: bool)
     torso.add_torso(drawing, garment, b, back)
 
 
-def _finish(drawing: Drawing, garment: Garment, b: Block, back: bool) -> None:
+def _finish(drawing: Drawing, garment: Garment, b: PatternBlock, back: bool) -> None:
     torso.add_neckband(drawing, garment, b, back)
     if back:
         _back_seams(drawing, garment, b)
@@ -59,7 +59,7 @@ def _finish(drawing: Drawing, garment: Garment, b: Block, back: bool) -> None:
     collars.add_front(drawing, garment, b)
 
 
-def _back_seams(drawing: Drawing, garment: Garment, b: Block) -> None:
+def _back_seams(drawing: Drawing, garment: Garment, b: PatternBlock) -> None:
     if garment.category in {"shirt", "jacket"}:
         yoke = bezier((-b.shoulder + 0.02, 0.125), (-0.08, 0.14), (0.08, 0.14), (b.shoulder - 0.02, 0.125))
         drawing.add(Stroke(yoke, "seam", 0.004, -0.28))

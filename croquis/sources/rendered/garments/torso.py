@@ -22,12 +22,12 @@ from croquis.sources.rendered.drawing.geometry import (
     spline,
 )
 from croquis.sources.rendered.garments.garment import Garment, block_style
-from croquis.sources.rendered.garments.measures import Block
+from croquis.sources.rendered.garments.measures import PatternBlock
 
 RIBBED_HEMS = frozenset({"sweater", "hoodie", "cardigan"})
 
 
-def neckline(garment: Garment, b: Block, back: bool = False) -> Points:
+def neckline(garment: Garment, b: PatternBlock, back: bool = False) -> Points:
     """The neck edge from the left shoulder to the right one."""
     left, right, depth = (-b.neck, -0.004), (b.neck, -0.004), b.neck_depth
     if back:
@@ -42,7 +42,7 @@ def neckline(garment: Garment, b: Block, back: bool = False) -> Points:
     return bezier(left, (-b.neck * swing, low), (b.neck * swing, low), right, 20)
 
 
-def armhole(b: Block, bare: bool) -> Points:
+def armhole(b: PatternBlock, bare: bool) -> Points:
     """From the right shoulder point down to the right underarm."""
     shoulder, underarm = (b.shoulder, b.shoulder_y), (b.chest, b.underarm_y)
     inward = 0.012 if bare else 0.022
@@ -55,7 +55,7 @@ def armhole(b: Block, bare: bool) -> Points:
     )
 
 
-def torso_side(b: Block) -> Points:
+def torso_side(b: PatternBlock) -> Points:
     """From the right underarm down to the right end of the hem."""
     if b.hem_y <= b.waist_y + 0.06:
         middle = ((b.chest + b.hem) / 2 - 0.004, (b.underarm_y + b.hem_y) / 2)
@@ -68,18 +68,18 @@ def torso_side(b: Block) -> Points:
     return spline([*knots, (b.hem, b.hem_y)])
 
 
-def hem(b: Block) -> Points:
+def hem(b: PatternBlock) -> Points:
     """From the right end to the left end."""
     dip = b.hem_y + b.hem_dip
     return bezier((b.hem, b.hem_y), (b.hem * 0.6, dip), (-b.hem * 0.6, dip), (-b.hem, b.hem_y), 18)
 
 
-def torso_outline(garment: Garment, b: Block, back: bool) -> Points:
+def torso_outline(garment: Garment, b: PatternBlock, back: bool) -> Points:
     right = chain(armhole(b, garment.sleeve == "none"), torso_side(b)[1:])
     return chain(neckline(garment, b, back), right, hem(b)[1:-1], mirror(right))
 
 
-def add_inside(drawing: Drawing, garment: Garment, b: Block) -> None:
+def add_inside(drawing: Drawing, garment: Garment, b: PatternBlock) -> None:
     """The inside of the back that shows through the neck opening, with its label."""
     back, front = neckline(garment, b, back=True), neckline(garment, b)
     rise = back - np.array([[0.0, 0.014]]) * np.sin(np.linspace(0, np.pi, len(back)))[:, None] ** 0.5
@@ -89,7 +89,7 @@ def add_inside(drawing: Drawing, garment: Garment, b: Block) -> None:
         drawing.add(Part(rectangle(-0.016, 0.012, 0.016, 0.028), "label", lift=0.0, round=0.0, drawn=False))
 
 
-def sleeve_axis(b: Block, sign: int, pose: Pose, length: float) -> Points:
+def sleeve_axis(b: PatternBlock, sign: int, pose: Pose, length: float) -> Points:
     """Centre line of a sleeve from the armhole to the cuff, bent at the elbow."""
     index = 0 if sign < 0 else 1
     angle, bend = pose.arms[index], pose.elbows[index]
@@ -100,7 +100,7 @@ def sleeve_axis(b: Block, sign: int, pose: Pose, length: float) -> Points:
     return side(np.concatenate([start[None], start + np.cumsum(steps, axis=0)]), sign)
 
 
-def sleeve_outline(b: Block, sign: int, pose: Pose) -> tuple[Points, Points]:
+def sleeve_outline(b: PatternBlock, sign: int, pose: Pose) -> tuple[Points, Points]:
     """The sleeve's outer and inner edges, both from the armhole to the cuff."""
     axis = side(sleeve_axis(b, sign, pose, b.sleeve_length), sign)
     normal = offset(axis, 1.0) - axis
@@ -113,7 +113,7 @@ def sleeve_outline(b: Block, sign: int, pose: Pose) -> tuple[Points, Points]:
     return side(outer, sign), side(inner, sign)
 
 
-def add_sleeve(drawing: Drawing, garment: Garment, b: Block, sign: int, pose: Pose) -> None:
+def add_sleeve(drawing: Drawing, garment: Garment, b: PatternBlock, sign: int, pose: Pose) -> None:
     """One sleeve, from behind the torso, with cuff and creases. `sign` -1 is the left of the picture."""
     if garment.sleeve == "none":
         return
@@ -156,7 +156,7 @@ def _back_along(path: Points, distance: float) -> Points:
     return np.asarray(last + share * (earlier - last))
 
 
-def add_torso(drawing: Drawing, garment: Garment, b: Block, back: bool) -> None:
+def add_torso(drawing: Drawing, garment: Garment, b: PatternBlock, back: bool) -> None:
     """Torso cloth with its seams, hems and the soft folds under the arms."""
     drawing.add(Part(torso_outline(garment, b, back), "main", lift=0.5, round=0.55))
     hole = armhole(b, garment.sleeve == "none")
@@ -173,7 +173,7 @@ def add_torso(drawing: Drawing, garment: Garment, b: Block, back: bool) -> None:
             drawing.add(Stroke(side(bezier(start, start, end, end, 4), sign), "fold", 0.022, tone))
 
 
-def _add_hem(drawing: Drawing, garment: Garment, b: Block) -> None:
+def _add_hem(drawing: Drawing, garment: Garment, b: PatternBlock) -> None:
     edge = hem(b)
     if garment.category in RIBBED_HEMS:
         top = edge * np.array([1.0, 1.0]) - np.array([0.0, 0.05])
@@ -182,7 +182,7 @@ def _add_hem(drawing: Drawing, garment: Garment, b: Block) -> None:
         drawing.add(Stroke(edge * np.array([0.985, 1.0]) - np.array([0.0, 0.018]), "stitch", 0.003, -0.22))
 
 
-def add_neckband(drawing: Drawing, garment: Garment, b: Block, back: bool) -> None:
+def add_neckband(drawing: Drawing, garment: Garment, b: PatternBlock, back: bool) -> None:
     """The knitted or bound edge of collarless necks."""
     edge = neckline(garment, b, back)
     wide = {"crew": 0.020, "v": 0.018, "scoop": 0.012, "boat": 0.010, "square": 0.010}.get(garment.neck, 0.0)
@@ -196,7 +196,7 @@ def add_neckband(drawing: Drawing, garment: Garment, b: Block, back: bool) -> No
     return None
 
 
-def _add_turtle(drawing: Drawing, b: Block) -> None:
+def _add_turtle(drawing: Drawing, b: PatternBlock) -> None:
     w, base = (
         b.neck,
         bezier((-b.neck - 0.008, 0.0), (-b.neck * 0.6, 0.055), (b.neck * 0.6, 0.055), (b.neck + 0.008, 0.0)),

@@ -30,7 +30,7 @@ HEADERS = {
 CLIENT_CLOSED = 499
 
 
-class Guard:
+class RequestLogMiddleware:
     """ASGI middleware; a header that the answer sets itself is kept.
 
     The log names method, path, status, time, client and request id: no picture, no query string, no key.

@@ -15,8 +15,8 @@ from croquis.serving.answers.problems import invalid_field
 from croquis.serving.changes.change_log import ChangeLog
 from croquis.serving.limits.http_meter import Meter
 from croquis.serving.models.batching import batched
-from croquis.serving.models.bundle_sources import ModelSource, SourceError
-from croquis.serving.models.served_model import LoadedModel
+from croquis.serving.models.bundle_sources import ModelSource, ModelSourceError
+from croquis.serving.models.loaded_model import LoadedModel
 
 logger = logging.getLogger(__name__)
 
@@ -35,7 +35,7 @@ class _Loaded:
         return _Loaded(self.identity, replace(self.model, retriever=gallery.retriever), gallery)
 
 
-class Fleet:
+class ServedModels:
     """Label -> model; loaded by the constructor, in the order of `sources`.
 
     A request takes its model once, at its start, and keeps it to its end; `reload` and `publish` put another one in its
@@ -102,7 +102,7 @@ class Fleet:
                 fresh, sequence = self._load(label)
                 with self.changing:
                     self._loaded[label], _ = self._caught_up(fresh, sequence)
-        except SourceError:
+        except ModelSourceError:
             self._meter.reloads.labels("failed").inc()
             raise
         after = self._loaded[label]
@@ -126,9 +126,11 @@ class Fleet:
         reached = self._log.sequence
         for change in self._log.since(sequence):
             try:
-                described = None if change.product is None else loaded.gallery.describe(change.product)
+                described = None if change.product is None else loaded.gallery.photo_facts(change.product)
             except ImageError as error:
-                raise SourceError(f"{change.item_id!r} of the changed catalogue cannot be encoded: {error}") from error
+                raise ModelSourceError(
+                    f"{change.item_id!r} of the changed catalogue cannot be encoded: {error}"
+                ) from error
             entries[change.item_id] = described
         return (loaded.over(loaded.gallery.changed(entries)) if entries else loaded), reached
 
@@ -138,5 +140,5 @@ class Fleet:
             await asyncio.sleep(seconds)
             try:
                 await asyncio.to_thread(self.reload)
-            except SourceError as error:
+            except ModelSourceError as error:
                 logger.warning("the models stay as they are: %s", error)
