@@ -24,7 +24,7 @@ from croquis.figures.evaluation_pictures import gallery_sheets, overview_picture
 from croquis.files import fresh_folder, write_bytes, write_json
 from croquis.params import Params, load_params
 from croquis.registry.gate_inputs import evaluation_settings
-from croquis.search.retriever import Retriever
+from croquis.search.local_retriever import LocalRetriever
 from croquis.tracking.stage_run import stage_run
 
 SPLITS = ("val", "test")
@@ -38,7 +38,7 @@ Summaries = Mapping[str, dict[str, Any]]
 def main(method: str, root: Path = Path()) -> None:
     params = load_params(root / "params.yaml")
     with stage_run("evaluate", method, params=used_params(params), root=root) as run:
-        retriever = Retriever.load(root / "models/bundles" / method, threads=params.base.threads)
+        retriever = LocalRetriever.load(root / "models/bundles" / method, threads=params.base.threads)
         results = measure(retriever, params, root)
         summaries = {split: result.summary() for split, result in results.items()}
         head = {
@@ -61,7 +61,7 @@ def used_params(params: Params) -> dict[str, Any]:
     return {"base": base, "evaluate": params.evaluate.model_dump(), "sketch": sketch}
 
 
-def measure(retriever: Retriever, params: Params, root: Path) -> dict[str, SplitResult]:
+def measure(retriever: LocalRetriever, params: Params, root: Path) -> dict[str, SplitResult]:
     """Both splits; sketches are asked where the pipeline made any."""
     settings = evaluation_settings(params)
     catalog, drawn = Catalog.open(root / "data/catalog"), root / "data/sketches"
@@ -80,7 +80,7 @@ def write_reports(reports: Path, head: Mapping[str, Any], results: Results, summ
 
 
 def write_plots(
-    plots: Path, method: str, retriever: Retriever, results: Results, summaries: Summaries, params: Params
+    plots: Path, method: str, retriever: LocalRetriever, results: Results, summaries: Summaries, params: Params
 ) -> Iterator[tuple[str, bytes]]:
     """Writes DVC's plots of the reported split, and hands every picture on with a file name for the tracker."""
     result, asked = results[REPORTED], params.evaluate

@@ -22,7 +22,7 @@ from croquis.nets.histogram_encoder import HistogramEncoder
 from croquis.params import load_params
 from croquis.registry.judging import REPORT
 from croquis.registry.registry import Registry
-from croquis.search.retriever import Retriever
+from croquis.search.local_retriever import LocalRetriever
 from croquis.tracking.tracking_store import PIPELINE_EXPERIMENT, open_store
 from stages import register
 from stages.evaluate import measure, write_reports
@@ -90,7 +90,7 @@ def write_method(root: Path, catalog: Catalog, method: str, encoder: HistogramEn
 
 
 def evaluate(root: Path, method: str) -> None:
-    retriever = Retriever.load(root / "models/bundles" / method)
+    retriever = LocalRetriever.load(root / "models/bundles" / method)
     results = measure(retriever, load_params(root / "params.yaml"), root)
     summaries = {split: result.summary() for split, result in results.items()}
     head = {"method": method, "bundle": retriever.bundle.hash}

@@ -53,7 +53,7 @@ from croquis.evaluation.protocol import PAIRS, Protocol, open_gallery
 from croquis.evaluation.protocol import PROTOCOLS as ALL_PROTOCOLS
 from croquis.nets.encoder import other_comparison
 from croquis.registry.gate_inputs import evaluation_settings
-from croquis.search.retriever import Retriever
+from croquis.search.local_retriever import LocalRetriever
 
 PROTOCOLS = ("cifar10_a", "cifar10_c")
 FULL_DATABASE = 50_000  # images that the 1,000 results of cifar10_c are taken of
@@ -191,7 +191,7 @@ def learned(cell: Cell, catalog: Catalog) -> Values:
     }
 
 
-def comparisons(retriever: Retriever) -> dict[str, str]:
+def comparisons(retriever: LocalRetriever) -> dict[str, str]:
     """How codes are compared -> the path that the evaluation calls it by; floats have but one."""
     served = retriever.index.comparison
     if served is None:

@@ -33,7 +33,7 @@ from croquis.params import Params
 from croquis.params.loader import parse_params
 from croquis.registry.evaluation_reports import Measure
 from croquis.registry.gate_inputs import evaluation_settings
-from croquis.search.retriever import Retriever
+from croquis.search.local_retriever import LocalRetriever
 from croquis.tracking.environment import quiet
 from croquis.tracking.git import git_state
 from stages import index, ingest, train_embedder, validate
@@ -175,13 +175,13 @@ def timed(cell: Cell, work: Callable[[], None]) -> float | None:
     return seconds
 
 
-def pack(cell: Cell) -> Retriever:
+def pack(cell: Cell) -> LocalRetriever:
     """The bundle of a trained cell, opened."""
     index.main(cell.method, cell.folder)
-    return Retriever(Bundle.load(cell.folder / "models/bundles" / cell.method, threads=cell.params.base.threads))
+    return LocalRetriever(Bundle.load(cell.folder / "models/bundles" / cell.method, threads=cell.params.base.threads))
 
 
-def evaluate(cell: Cell, retriever: Retriever) -> dict[str, SplitResult]:
+def evaluate(cell: Cell, retriever: LocalRetriever) -> dict[str, SplitResult]:
     """Val and test, the cell's pair only."""
     catalog, settings = Catalog.open(cell.folder / "data/catalog"), evaluation_settings(cell.params)
     pairs = [each for each in PAIRS if each.name == cell.pair]

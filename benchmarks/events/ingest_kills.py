@@ -28,7 +28,7 @@ from croquis.events.event_command import main as main_of_ingest
 from croquis.events.nats_stream import NatsStream
 from croquis.events.stream import StreamError, open_stream
 from croquis.files import write_json
-from croquis.search.retriever import Retriever
+from croquis.search.local_retriever import LocalRetriever
 from croquis.store.versions import open_stores
 
 REPORT = Path("reports/benchmarks/ingest_kills.json")
@@ -76,7 +76,7 @@ class Campaign:
                 consumer.finish()
             seconds = time.monotonic() - start
             dead = dead_letters(stream)
-        stores, retriever = open_stores(uri), Retriever.load(self.bundle)
+        stores, retriever = open_stores(uri), LocalRetriever.load(self.bundle)
         faults = compare(made, stores.open(retriever.bundle.hash), dead, retriever)
         stores.close()
         figures = {

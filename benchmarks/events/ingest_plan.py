@@ -15,7 +15,7 @@ import numpy as np
 from croquis.catalog.images import decode_image
 from croquis.catalog.product import Product, ProductPicture
 from croquis.events.event import ProductEvent, event_body
-from croquis.search.retriever import Retriever
+from croquis.search.local_retriever import LocalRetriever
 from croquis.store.vector_store import StoredImage, VectorStore
 
 VERSIONS = 4  # events per product, about
@@ -85,7 +85,7 @@ def spoilt(number: int, rng: random.Random) -> bytes:
 
 
 def compare(
-    made: EventPlan, store: VectorStore, dead: Sequence[tuple[bytes, str]], retriever: Retriever
+    made: EventPlan, store: VectorStore, dead: Sequence[tuple[bytes, str]], retriever: LocalRetriever
 ) -> dict[str, Any]:
     """What is not as it must be; nothing is, when all is well."""
     there: dict[str, list[StoredImage]] = {}
@@ -107,7 +107,7 @@ def compare(
     }
 
 
-def not_found(made: EventPlan, store: VectorStore, retriever: Retriever) -> list[str]:
+def not_found(made: EventPlan, store: VectorStore, retriever: LocalRetriever) -> list[str]:
     """Products whose own picture does not find them first."""
     live = [(name, event.product) for name, event in made.newest.items() if event.product is not None][:SEARCHED]
     vectors = retriever.encode_photos([decode_image(product.pictures[0].data) for _, product in live])

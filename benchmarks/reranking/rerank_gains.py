@@ -36,7 +36,7 @@ from croquis.catalog.table import Catalog
 from croquis.evaluation.protocol import PROTOCOLS, open_gallery
 from croquis.params.loader import load_params
 from croquis.rerank.steps import QueryEvidence
-from croquis.search.retriever import Retriever
+from croquis.search.local_retriever import LocalRetriever
 from croquis.tuning.shortlist import Shortlists, collect
 from lightning_modules.attributes.attribute_labels import read_labels
 from lightning_modules.attributes.report import figures
@@ -68,7 +68,7 @@ def measure_all(given: argparse.Namespace, options: Options) -> None:
     if given.root is not None:
         cell = finished(given.root, given.method)
         label = f"{given.method}/{cell.params.base.seed}"
-        retriever = Retriever.load(cell.folder / "models/bundles" / cell.method, cell.params.base.threads)
+        retriever = LocalRetriever.load(cell.folder / "models/bundles" / cell.method, cell.params.base.threads)
         results.add(
             label, {"key": cell.key, "seed": cell.params.base.seed, "commit": commit(), **figures_of(cell, retriever)}
         )
@@ -122,7 +122,7 @@ def by_type_and_colour(data: Values, source: Path, target: Path) -> Values:
 def finished(root: Path, method: str) -> Cell:
     """A cell of a pipeline that has run; its key names the bundle."""
     params = load_params(root / "params.yaml")
-    bundle = Retriever.load(root / "models/bundles" / method).bundle.hash
+    bundle = LocalRetriever.load(root / "models/bundles" / method).bundle.hash
     return Cell(root, method, params, digest({"bundle": bundle, "evaluate": params.evaluate.model_dump()}))
 
 
@@ -134,7 +134,7 @@ def train_and_compare(cell: Cell) -> Values:
     return figures_of(cell, pack(cell))
 
 
-def figures_of(cell: Cell, retriever: Retriever) -> Values:
+def figures_of(cell: Cell, retriever: LocalRetriever) -> Values:
     """Everything that the table shows of a cell."""
     protocol, asked = PROTOCOLS[cell.params.base.protocol], cell.params.evaluate
     catalog = Catalog.open(cell.folder / "data/catalog")
@@ -162,7 +162,7 @@ def with_true_attributes(lists: Shortlists, catalog: Catalog) -> Shortlists:
     return replace(lists, asked=QueryEvidence(lists.asked.vectors, lambda: nothing, lambda _: sets), overlaps={})
 
 
-def told_attributes(lists: Shortlists, catalog: Catalog, retriever: Retriever) -> Values:
+def told_attributes(lists: Shortlists, catalog: Catalog, retriever: LocalRetriever) -> Values:
     """How well the classifier tells the queries' attributes."""
     classifier = retriever.nets.classifier
     truth = catalog.column("attributes")[lists.queries.rows].tolist()

@@ -26,7 +26,7 @@ from benchmarks.scale.scale_rates import encoder_rates, ingest_rate
 from benchmarks.scale.scale_tables import ENCODER, GALLERY, GRAPH, INGEST, OURS, REFERENCE
 from croquis.catalog.table import Catalog
 from croquis.params.loader import parse_params
-from croquis.search.retriever import Retriever
+from croquis.search.local_retriever import LocalRetriever
 from stages import train_embedder
 
 PAPER = {
@@ -61,7 +61,7 @@ def measure(given: argparse.Namespace, options: Options) -> None:
 
 def subjects(given: argparse.Namespace, options: Options) -> Iterator[tuple[str, Work]]:
     """What is measured, by its label in the report."""
-    retriever, catalog = Retriever.load(given.bundle), Catalog.open(given.catalog)
+    retriever, catalog = LocalRetriever.load(given.bundle), Catalog.open(given.catalog)
     shop = catalog.select(domain="shop")
     photos, many = (list(catalog.images(shop[:count])) for count in (PHOTOS, EVENTS))
     yield f"{ENCODER}{OURS}", lambda: encoder_rates(retriever, photos) | described(retriever)
@@ -84,7 +84,7 @@ def reference_rates(options: Options, photos: list[bytes]) -> Values:
     return encoder_rates(retriever, photos) | described(retriever)
 
 
-def described(retriever: Retriever) -> Values:
+def described(retriever: LocalRetriever) -> Values:
     """What is known of a bundle beside its rates; `thumbnail_bytes` and `gallery_bytes` are those of its file, per image."""
     file = retriever.bundle.folder / "gallery.parquet"
     manifest = retriever.bundle.manifest

@@ -14,7 +14,7 @@ from croquis.catalog.product import Product, ProductPicture
 from croquis.events.event import ProductEvent, event_body
 from croquis.events.handler import Handler
 from croquis.params.data_blocks import Validate
-from croquis.search.retriever import Retriever
+from croquis.search.local_retriever import LocalRetriever
 from croquis.store.vector_store import StoreSpec
 from croquis.store.versions import open_stores
 
@@ -22,7 +22,7 @@ BATCH = 64  # events handled together, as `python -m croquis.events` does by def
 REPEATS = 3
 
 
-def encoder_rates(retriever: Retriever, photos: Sequence[bytes]) -> dict[str, float]:
+def encoder_rates(retriever: LocalRetriever, photos: Sequence[bytes]) -> dict[str, float]:
     """Of one thread, medians of several passes: `decode_ms` and `encode_ms` of one picture at a time, as a query needs them;
     `images_per_s`, decoded and encoded in batches, as a catalogue is embedded."""
     retriever.warm_up()
@@ -41,7 +41,7 @@ def encoder_rates(retriever: Retriever, photos: Sequence[bytes]) -> dict[str, fl
     }
 
 
-def ingest_rate(retriever: Retriever, photos: Sequence[bytes], rules: Validate) -> float:
+def ingest_rate(retriever: LocalRetriever, photos: Sequence[bytes], rules: Validate) -> float:
     """Events per second, one picture each, through check, encoder and a FAISS store on disk; without a stream."""
     spec = StoreSpec(retriever.bundle.hash, retriever.index.head, retriever.index.metric, retriever.index.dim)
     bodies = []

@@ -32,7 +32,7 @@ import numpy as np
 from benchmarks.serving.http_load import post_bytes, run_load
 from croquis.catalog.table import Catalog
 from croquis.files import write_json
-from croquis.search.retriever import Retriever
+from croquis.search.local_retriever import LocalRetriever
 
 REPORT = Path("reports/benchmarks/serving_load.json")
 PHOTOS = 200
@@ -77,7 +77,7 @@ def parser() -> argparse.ArgumentParser:
 
 def bare_work(bundle: Path, photos: Sequence[bytes]) -> dict[str, float]:
     """Milliseconds of one query at a time in this process: medians of each step and of their sum; the mean of CPU time."""
-    retriever = Retriever.load(bundle)
+    retriever = LocalRetriever.load(bundle)
     retriever.warm_up()
     begun = time.process_time()
     answers = [retriever.answer(photo, K, describe=True) for _ in range(BARE_REPEATS) for photo in photos]

@@ -33,7 +33,7 @@ from croquis.evaluation.results import RunResult, rounded
 from croquis.params import Params
 from croquis.params.loader import load_params
 from croquis.registry.gate_inputs import evaluation_settings
-from croquis.search.retriever import Retriever
+from croquis.search.local_retriever import LocalRetriever
 
 PAIR, PATHS, SPLITS = "sketch->shop", ("gan", "direct", "edges"), ("val", "test")
 METRICS = ("hit@1", "hit@10", "map@r")
@@ -56,7 +56,9 @@ def main(arguments: list[str] | None = None) -> None:
 def measure_all(given: argparse.Namespace, options: Options) -> None:
     methods = chosen(given.methods, METHODS, "--methods")
     params = load_params(given.root / "params.yaml")
-    retrievers = {each: Retriever.load(given.root / "models/bundles" / each, params.base.threads) for each in methods}
+    retrievers = {
+        each: LocalRetriever.load(given.root / "models/bundles" / each, params.base.threads) for each in methods
+    }
     head = options.head(set="rendered", methods=methods)
     results = Results(options.reports / "sketch-rendered.json", head, options.scratch)
     hashes = [retriever.bundle.hash for retriever in retrievers.values()]
@@ -67,7 +69,7 @@ def measure_all(given: argparse.Namespace, options: Options) -> None:
     print(paths_table({"cells": results.cells}), losses_table({"cells": results.cells}), sep="\n\n")
 
 
-def paths(retrievers: dict[str, Retriever], params: Params, root: Path) -> Values:
+def paths(retrievers: dict[str, LocalRetriever], params: Params, root: Path) -> Values:
     """split -> method -> path -> figures with intervals, chance, and the gain in hit@1 over the first straight path."""
     settings, pairs = evaluation_settings(params), [pair for pair in PAIRS if pair.name == PAIR]
     catalog, sketches = Catalog.open(root / "data/catalog"), Catalog.open(root / "data/sketches")
@@ -96,7 +98,7 @@ def told(run: RunResult, base: RunResult | None, params: Params) -> Values:
     return {"queries": len(run.queries), **figures}
 
 
-def losses(retrievers: dict[str, Retriever], params: Params, root: Path) -> Values:
+def losses(retrievers: dict[str, LocalRetriever], params: Params, root: Path) -> Values:
     """method -> what it is asked with -> hit@1 on val, with its interval."""
     catalog, sketches = Catalog.open(root / "data/catalog"), Catalog.open(root / "data/sketches")
     gallery = open_gallery(catalog, "val", evaluation_settings(params).protocol)
@@ -131,7 +133,9 @@ def without_colours(photos: Sequence[Uint8Image]) -> list[Uint8Image]:
     return [np.repeat(photo.mean(axis=2, keepdims=True).round(), 3, axis=2).astype(np.uint8) for photo in photos]
 
 
-def hit_at_1(retriever: Retriever, gallery: JudgedGallery, queries: Queries, change: Change, params: Params) -> Values:
+def hit_at_1(
+    retriever: LocalRetriever, gallery: JudgedGallery, queries: Queries, change: Change, params: Params
+) -> Values:
     rows = np.array([retriever.items.row(image_id) for image_id in gallery.image_ids], dtype=np.int64)
     search = search_among(retriever.index.subset(rows), gallery)
     path = QueryPath("asked", change, retriever.encode_photos, search)

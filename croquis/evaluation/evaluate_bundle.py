@@ -51,7 +51,7 @@ from croquis.rerank.evidence import certain_gallery, stored_gallery
 from croquis.rerank.overlap import to_bytes
 from croquis.rerank.rerank_settings import needs_classifier
 from croquis.rerank.steps import GalleryEvidence
-from croquis.search.retriever import Retriever
+from croquis.search.local_retriever import LocalRetriever
 
 SERVED_PATHS = ("encoder", "gan", "direct")
 Describe = Callable[[Sequence[Uint8Image]], Vectors]
@@ -87,7 +87,7 @@ class EvaluationSettings:
 
 
 def evaluate_split(
-    retriever: Retriever,
+    retriever: LocalRetriever,
     catalog: Catalog,
     sketches: Catalog | None,
     split: str,
@@ -136,7 +136,7 @@ class PreparedGallery:
     reorders: Mapping[str, Reorder]
 
 
-def _stored(retriever: Retriever, gallery: JudgedGallery) -> PreparedGallery:
+def _stored(retriever: LocalRetriever, gallery: JudgedGallery) -> PreparedGallery:
     """The bundle's own vectors and attributes of the gallery's photos."""
     places = {image_id: row for row, image_id in enumerate(retriever.items.image_ids)}
     missing = [image_id for image_id in gallery.image_ids if image_id not in places]
@@ -152,7 +152,7 @@ def _stored(retriever: Retriever, gallery: JudgedGallery) -> PreparedGallery:
     return PreparedGallery(gallery, _searches(index, gallery), _reorders(retriever, known))
 
 
-def _fresh(retriever: Retriever, gallery: JudgedGallery, chunk: int) -> PreparedGallery:
+def _fresh(retriever: LocalRetriever, gallery: JudgedGallery, chunk: int) -> PreparedGallery:
     """Vectors and attributes made now from the gallery's photos."""
     index = build_alike(_gallery_vectors(gallery, retriever.encode_photos, chunk), retriever.index)
     index.threads = retriever.index.threads
@@ -161,7 +161,7 @@ def _fresh(retriever: Retriever, gallery: JudgedGallery, chunk: int) -> Prepared
     )
 
 
-def _known_now(retriever: Retriever, gallery: JudgedGallery, index: VectorIndex, chunk: int) -> GalleryEvidence:
+def _known_now(retriever: LocalRetriever, gallery: JudgedGallery, index: VectorIndex, chunk: int) -> GalleryEvidence:
     """What the classifier, or the present catalogue, says of the gallery's photos."""
     if not retriever.nets.has_classifier:
         return GalleryEvidence(index.vectors)
@@ -193,7 +193,7 @@ def search_among(index: VectorIndex, gallery: JudgedGallery) -> Search:
     return search
 
 
-def _reorders(retriever: Retriever, known: GalleryEvidence) -> dict[str, Chain]:
+def _reorders(retriever: LocalRetriever, known: GalleryEvidence) -> dict[str, Chain]:
     block = retriever.bundle.manifest.rerank
     return {
         name: Chain(steps, block, known)
@@ -202,7 +202,9 @@ def _reorders(retriever: Retriever, known: GalleryEvidence) -> dict[str, Chain]:
     }
 
 
-def _paths(pair: Pair, retriever: Retriever, source: PreparedGallery, settings: EvaluationSettings) -> list[QueryPath]:
+def _paths(
+    pair: Pair, retriever: LocalRetriever, source: PreparedGallery, settings: EvaluationSettings
+) -> list[QueryPath]:
     encode = retriever.encode_photos
     if pair.query_domain != "sketch":
         return [QueryPath(name, same_pictures, encode, search) for name, search in source.searches.items()]

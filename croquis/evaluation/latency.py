@@ -11,8 +11,8 @@ import numpy as np
 from croquis.bundle import Bundle
 from croquis.catalog.table import Catalog
 from croquis.evaluation.protocol import PAIRS
+from croquis.search.local_retriever import LocalRetriever
 from croquis.search.query import Mode
-from croquis.search.retriever import Retriever
 
 QUERIES = 30
 ROUNDS = 3
@@ -25,7 +25,7 @@ def query_latencies(bundles: Sequence[Bundle], split: str, pair: str, root: Path
     """
     domain = next(found.query_domain for found in PAIRS if found.name == pair)
     images = _queries(split, domain, root)
-    retrievers = [Retriever(bundle) for bundle in bundles]
+    retrievers = [LocalRetriever(bundle) for bundle in bundles]
     times = np.full((len(bundles), len(images)), np.inf)
     for _ in range(ROUNDS):
         for column, image in enumerate(images):
@@ -34,7 +34,7 @@ def query_latencies(bundles: Sequence[Bundle], split: str, pair: str, root: Path
     return [float(np.median(row) * 1000) for row in times]
 
 
-def _time(retriever: Retriever, image: bytes, domain: str) -> float:
+def _time(retriever: LocalRetriever, image: bytes, domain: str) -> float:
     mode: Mode = "photo"
     if domain == "sketch":
         mode = "sketch" if retriever.nets.has_generator else "sketch-direct"

@@ -25,7 +25,7 @@ from croquis.events.event_meter import OUTCOMES, IngestMeter
 from croquis.events.handler import Handler
 from croquis.events.stream import StreamError, open_stream
 from croquis.params import load_params
-from croquis.search.retriever import Retriever
+from croquis.search.local_retriever import LocalRetriever
 from croquis.serving.command import add_bundle_options, bundle_folder
 from croquis.serving.models.bundle_sources import ModelSourceError
 from croquis.store.fill import spec_of
@@ -45,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     meter = IngestMeter()
     try:
         settings = load_params(options.params).validate_
-        retriever = Retriever.load(bundle_folder(options))
+        retriever = LocalRetriever.load(bundle_folder(options))
         stores = open_stores(options.to, options.catalogue)
         store = store_of(stores, retriever, options.store_version, options.create, options.kind)
         stream = open_stream(options.source, options.group or store.name, options.redeliver)
@@ -65,7 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     print(", ".join(f"{int(count or 0)} {name}" for name, count in totals.items()), flush=True)
 
 
-def store_of(stores: Stores, retriever: Retriever, version: str | None, create: bool, kind: str) -> VectorStore:
+def store_of(stores: Stores, retriever: LocalRetriever, version: str | None, create: bool, kind: str) -> VectorStore:
     """The version that events go to.
 
     Args:

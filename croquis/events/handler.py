@@ -18,7 +18,7 @@ from croquis.catalog.product import ProductPicture
 from croquis.events.event import EventError, ProductEvent, parse_event
 from croquis.params.data_blocks import Validate
 from croquis.search.bundle_nets import AT_A_TIME
-from croquis.search.retriever import Retriever
+from croquis.search.local_retriever import LocalRetriever
 from croquis.store.products import ItemState, apply, known_versions, newest
 from croquis.store.vector_store import StoredImage, StoreError, VectorStore
 from croquis.validation.without_gx import image_reasons
@@ -68,7 +68,7 @@ class Handler:
     """
 
     def __init__(
-        self, retriever: Retriever, store: VectorStore, settings: Validate, images: Path | None = None
+        self, retriever: LocalRetriever, store: VectorStore, settings: Validate, images: Path | None = None
     ) -> None:
         ours, theirs = retriever.bundle.hash[:12], store.spec.bundle[:12]
         if store.spec.bundle != retriever.bundle.hash:

@@ -10,7 +10,7 @@ from croquis.figures.embedding_map import embedding_map
 from croquis.figures.rerank_sheet import rerank_sheet
 from croquis.figures.retrieval_sheet import retrieval_sheet
 from croquis.figures.tiles import png_bytes
-from croquis.search.retriever import Retriever
+from croquis.search.local_retriever import LocalRetriever
 
 # Which runs get a contact sheet, under which name.
 SHEETS = (
@@ -22,7 +22,7 @@ SHEETS = (
 )
 
 
-def gallery_sheets(method: str, retriever: Retriever, result: SplitResult, queries: int) -> dict[str, bytes]:
+def gallery_sheets(method: str, retriever: LocalRetriever, result: SplitResult, queries: int) -> dict[str, bytes]:
     """A contact sheet for each domain that asks, and for each path of a sketch; `reranked` explains the re-ranking."""
     sheets: dict[str, bytes] = {}
     for name, pair, path in SHEETS:
@@ -48,7 +48,7 @@ def first_reranked(result: SplitResult) -> RunResult | None:
 
 def overview_pictures(
     method: str,
-    retriever: Retriever,
+    retriever: LocalRetriever,
     result: SplitResult,
     summary: dict[str, Any],
     projection: Literal["tsne", "pca"],

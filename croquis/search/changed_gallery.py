@@ -25,7 +25,7 @@ from croquis.index.vector_index import VectorIndex
 from croquis.nets.classifier import AttributeClassifier
 from croquis.nets.encoder import Encoder
 from croquis.nets.generator import Generator
-from croquis.search.retriever import Retriever
+from croquis.search.local_retriever import LocalRetriever
 
 Rows = npt.NDArray[np.int64]
 Vectors = npt.NDArray[np.float32]
@@ -57,7 +57,7 @@ class ChangedGallery:
         retriever: answers from the gallery as it is now.
     """
 
-    def __init__(self, base: Retriever, entries: Entries | None = None) -> None:
+    def __init__(self, base: LocalRetriever, entries: Entries | None = None) -> None:
         self._base = base
         self._entries = dict(entries or {})
         self.retriever = self._rebuilt() if self._entries else base
@@ -93,14 +93,14 @@ class ChangedGallery:
         }
         return row, seen.vectors
 
-    def _rebuilt(self) -> Retriever:
+    def _rebuilt(self) -> LocalRetriever:
         entries = [entry for entry in self._entries.values() if entry is not None]
         added = pa.concat_tables([ENTRY_SCHEMA.empty_table(), *(entry.rows for entry in entries)])
         nothing = np.empty((0, self._base.index.dim), dtype=np.float32)
         vectors = np.concatenate([nothing, *(entry.vectors for entry in entries)])
         kept = self._kept(added.column("image_id").to_pylist())
         index = LayeredIndex(self._base.index, kept, vectors)
-        return Retriever(ChangedBundle(self._base.bundle, index, self._base.items.changed(kept, added)))
+        return LocalRetriever(ChangedBundle(self._base.bundle, index, self._base.items.changed(kept, added)))
 
     def _kept(self, added: list[str]) -> Rows:
         """The bundle's rows whose product was not changed and whose image was not handed in again."""

@@ -19,7 +19,7 @@ from croquis.evaluation.ranked_answers import QueryPath, Vectors, answer, same_p
 from croquis.index.build import build_index
 from croquis.index.vector_index import VectorIndex
 from croquis.params import Params
-from croquis.search.retriever import Retriever
+from croquis.search.local_retriever import LocalRetriever
 from croquis.tuning.rerank_study import SPLIT
 from croquis.tuning.shortlist import gallery_places, query_path
 from croquis.tuning.task import TuneError
@@ -48,7 +48,7 @@ class Candidate:
         vectors: of the whole gallery of the bundle, (rows, dim); None where it holds codes, so that it is taken as it is.
     """
 
-    retriever: Retriever
+    retriever: LocalRetriever
     root: Path
     params: Params
     pair: str

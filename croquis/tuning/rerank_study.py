@@ -12,7 +12,7 @@ from croquis.catalog.table import Catalog
 from croquis.evaluation.protocol import PROTOCOLS
 from croquis.params import Params
 from croquis.registry.evaluation_reports import Measure, rank, read_evaluations
-from croquis.search.retriever import Retriever
+from croquis.search.local_retriever import LocalRetriever
 from croquis.tuning.rerank_space import (
     block_of,
     is_off,
@@ -125,7 +125,7 @@ def best_method(params: Params, root: Path, measure: Measure) -> str:
     return rank(read_evaluations(folder, params.retrievers), SPLIT, measure, reranked=False)[0].method
 
 
-def open_bundle(folder: Path, threads: int) -> Retriever:
+def open_bundle(folder: Path, threads: int) -> LocalRetriever:
     if not (folder / "manifest.json").is_file():
         raise TuneError(f"{folder} holds no bundle: run `make repro` first")
-    return Retriever.load(folder, threads=threads)
+    return LocalRetriever.load(folder, threads=threads)

@@ -33,7 +33,7 @@ from croquis.rerank.chain import Moves, by_attributes, make_step, resorted
 from croquis.rerank.evidence import stored_gallery
 from croquis.rerank.rerank_settings import BY_ATTRIBUTES, RerankBlock, needs_classifier
 from croquis.rerank.steps import GalleryEvidence, QueryEvidence
-from croquis.search.retriever import Retriever
+from croquis.search.local_retriever import LocalRetriever
 from croquis.tuning.task import TuneError
 
 GallerySource = Literal["predicted", "catalogue"]
@@ -131,7 +131,7 @@ class Shortlists:
 
 
 def collect(
-    retriever: Retriever,
+    retriever: LocalRetriever,
     catalog: Catalog,
     sketches: Catalog | None,
     pair: str,
@@ -182,7 +182,7 @@ def collect(
     )
 
 
-def remembered(retriever: Retriever, recorder: ListRecorder) -> QueryEvidence:
+def remembered(retriever: LocalRetriever, recorder: ListRecorder) -> QueryEvidence:
     """All queries in one."""
     vectors = np.concatenate(recorder.vectors)
     if not recorder.classified:
@@ -191,7 +191,7 @@ def remembered(retriever: Retriever, recorder: ListRecorder) -> QueryEvidence:
     return QueryEvidence(vectors, lambda: found, retriever.nets.classifier.decide)
 
 
-def query_path(domain: str, retriever: Retriever, index: VectorIndex, gallery: JudgedGallery) -> QueryPath:
+def query_path(domain: str, retriever: LocalRetriever, index: VectorIndex, gallery: JudgedGallery) -> QueryPath:
     """What happens to a user's query of this domain."""
 
     def search(vectors: Vectors, depth: int) -> RankedLists:
@@ -228,7 +228,7 @@ def per_query(metric: str, normaliser: metrics.Normaliser = "retrievable") -> Pe
     return known[metric]
 
 
-def gallery_places(retriever: Retriever, gallery: JudgedGallery) -> npt.NDArray[np.int64]:
+def gallery_places(retriever: LocalRetriever, gallery: JudgedGallery) -> npt.NDArray[np.int64]:
     """The bundle's rows of the gallery's photos."""
     known = {image_id: row for row, image_id in enumerate(retriever.items.image_ids)}
     missing = [image_id for image_id in gallery.image_ids if image_id not in known]

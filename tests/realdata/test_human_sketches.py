@@ -12,8 +12,8 @@ from benchmarks.common.real_sets import merged, real_set
 from croquis.catalog.table import Catalog
 from croquis.files import write_json
 from croquis.params.loader import read_yaml
+from croquis.search.local_retriever import LocalRetriever
 from croquis.search.query import MODES
-from croquis.search.retriever import Retriever
 from stages import evaluate, index, ingest, sketch, train_embedder, train_gan, validate
 from tests.realdata.marks import MARKS, SHARED
 
@@ -42,7 +42,7 @@ def test_drawings_by_people_go_through_the_whole_chain(tmp_path: Path) -> None:
     report = json.loads((tmp_path / "reports/evaluation/joint.json").read_text())
     assert {run["path"] for run in report["splits"]["test"]["runs"]} == {"gan", "direct", "edges"}
 
-    retriever = Retriever.load(tmp_path / "models/bundles/joint")
+    retriever = LocalRetriever.load(tmp_path / "models/bundles/joint")
     for kind in ("shoes", "chairs"):
         for file in sorted((SHARED / "sketch_qmul" / kind / "test/sketch").glob("*.png"))[::4]:
             for mode in MODES:

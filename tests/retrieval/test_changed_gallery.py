@@ -18,8 +18,8 @@ from croquis.catalog.product import Product, ProductPicture, check_attributes, c
 from croquis.index.build import build_alike, build_index
 from croquis.nets.encoder import load_encoder
 from croquis.search.changed_gallery import ChangedGallery, Entry
+from croquis.search.local_retriever import LocalRetriever
 from croquis.search.query import Filters, QueryError
-from croquis.search.retriever import Retriever
 
 NEW, DELETED, REPLACED = "shop/new é", "item-red-0", "item-blue-1"
 
@@ -59,13 +59,13 @@ def image_ids(parts: dict[str, Any]) -> list[str]:
     return ids
 
 
-def changed(base: Retriever) -> ChangedGallery:
+def changed(base: LocalRetriever) -> ChangedGallery:
     gallery = ChangedGallery(base)
     entries: dict[str, Entry | None] = {each.item_id: gallery.describe(each) for each in PRODUCTS}
     return gallery.changed(entries).changed({DELETED: None})
 
 
-def rebuilt(base: Retriever, parts: dict[str, Any], tiny: SimpleNamespace, folder: Path) -> Retriever:
+def rebuilt(base: LocalRetriever, parts: dict[str, Any], tiny: SimpleNamespace, folder: Path) -> LocalRetriever:
     """A bundle of what the catalogue is after the changes, with nothing of the changed gallery in it but labels."""
     rows = [row for row in tiny.gallery_rows() if row["item_id"] not in (DELETED, REPLACED)]
     photos = [tiny.picture_of(row["image_id"]) for row in rows]
@@ -80,13 +80,13 @@ def rebuilt(base: Retriever, parts: dict[str, Any], tiny: SimpleNamespace, folde
     order = sorted(range(len(rows)), key=lambda number: str(rows[number]["image_id"]))
     table = pa.Table.from_pylist([rows[number] for number in order], schema=GALLERY_SCHEMA)
     index = build_alike(base.encode_photos([photos[number] for number in order]), base.index)
-    return Retriever(write_bundle(folder, **(parts | {"gallery_table": table, "index": index})))
+    return LocalRetriever(write_bundle(folder, **(parts | {"gallery_table": table, "index": index})))
 
 
 def test_every_way_of_asking_answers_as_after_a_rebuild(
     bundle_parts: dict[str, Any], tiny: SimpleNamespace, tmp_path: Path
 ) -> None:
-    base = Retriever(write_bundle(tmp_path / "before", **bundle_parts))
+    base = LocalRetriever(write_bundle(tmp_path / "before", **bundle_parts))
     ours = changed(base).retriever
     theirs = rebuilt(base, bundle_parts, tiny, tmp_path / "after")
     photos = [tiny.picture_of("red-00"), tiny.picture_of("blue-02"), patched((90, 225, 25), 5)]
@@ -105,7 +105,7 @@ def test_every_way_of_asking_answers_as_after_a_rebuild(
 
 
 def test_the_gallery_before_is_untouched(parts: dict[str, Any], tiny: SimpleNamespace, tmp_path: Path) -> None:
-    base = Retriever(write_bundle(tmp_path / "bundle", **parts))
+    base = LocalRetriever(write_bundle(tmp_path / "bundle", **parts))
     before = base.search(tiny.picture_of("red-00"), k=40)
     first = ChangedGallery(base).changed({DELETED: None})
     second = changed(base)
@@ -116,7 +116,7 @@ def test_the_gallery_before_is_untouched(parts: dict[str, Any], tiny: SimpleName
 
 
 def test_products_come_and_go(parts: dict[str, Any], tiny: SimpleNamespace, tmp_path: Path) -> None:
-    base = Retriever(write_bundle(tmp_path / "bundle", **parts))
+    base = LocalRetriever(write_bundle(tmp_path / "bundle", **parts))
     gallery = changed(base)
     (first,) = PRODUCTS[0].pictures
     found = gallery.retriever.search(first.data, k=1)[0]
@@ -142,7 +142,7 @@ def test_products_come_and_go(parts: dict[str, Any], tiny: SimpleNamespace, tmp_
 
 
 def test_an_image_that_is_handed_in_again_is_there_once(parts: dict[str, Any], tmp_path: Path) -> None:
-    base = Retriever(write_bundle(tmp_path / "bundle", **parts))
+    base = LocalRetriever(write_bundle(tmp_path / "bundle", **parts))
     picture = ProductPicture("green-03", encode_png(patched((10, 10, 10), 0)))
     gallery = ChangedGallery(base)
     moved = gallery.changed({"other": gallery.describe(Product("other", "dress", (), (picture,)))}).retriever
@@ -152,13 +152,13 @@ def test_an_image_that_is_handed_in_again_is_there_once(parts: dict[str, Any], t
 
 
 def test_without_a_classifier_nothing_is_predicted(parts: dict[str, Any], tmp_path: Path) -> None:
-    base = Retriever(write_bundle(tmp_path / "bundle", **(parts | {"classifier_folder": None})))
+    base = LocalRetriever(write_bundle(tmp_path / "bundle", **(parts | {"classifier_folder": None})))
     entry = ChangedGallery(base).describe(PRODUCTS[0])
     assert entry.rows.column("predicted_attributes").to_pylist() == [[]]
 
 
 def test_a_damaged_picture_is_named(parts: dict[str, Any], tmp_path: Path) -> None:
-    base = Retriever(write_bundle(tmp_path / "bundle", **parts))
+    base = LocalRetriever(write_bundle(tmp_path / "bundle", **parts))
     broken = Product("a", "dress", (), (ProductPicture.of("a", PRODUCTS[0].pictures[0].data[:60]),))
     with pytest.raises(ImageError, match="truncated or damaged"):
         ChangedGallery(base).describe(broken)

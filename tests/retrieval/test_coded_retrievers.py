@@ -21,8 +21,8 @@ from croquis.index.build import build_index
 from croquis.index.coding import read_codebooks
 from croquis.nets.encoder import load_encoder
 from croquis.nets.session import ModelError
+from croquis.search.local_retriever import LocalRetriever
 from croquis.search.query import Filters
-from croquis.search.retriever import Retriever
 
 HEADS = ["binary", "pq"]
 OTHER = {"symmetric": "asymmetric", "asymmetric": "symmetric"}
@@ -62,7 +62,7 @@ def test_a_bundle_of_codes_answers_by_its_codes(
 ) -> None:
     lists = {"ivf_lists": 3, "ivf_probes": 3}
     parts = coded_parts(head, codes=codes, **{f"{head}_comparison": comparison}, **lists)
-    retriever = Retriever.load(write_bundle(tmp_path / "bundle", **parts).folder)
+    retriever = LocalRetriever.load(write_bundle(tmp_path / "bundle", **parts).folder)
     block = retriever.bundle.manifest.index
     width = 6 + (8 if codes == "ivf" else 0)
     assert (block.kind, block.comparison, block.bytes_per_vector) == (f"{head}_{codes}", comparison, width)
@@ -85,7 +85,7 @@ def test_a_bundle_of_codes_answers_by_its_codes(
 
 @pytest.mark.parametrize("head", HEADS)
 def test_similar_asks_with_the_stored_code(coded_parts: Coded, tmp_path: Path, head: str) -> None:
-    retriever = Retriever.load(write_bundle(tmp_path / "bundle", **coded_parts(head)).folder)
+    retriever = LocalRetriever.load(write_bundle(tmp_path / "bundle", **coded_parts(head)).folder)
     found = retriever.similar("green-05", k=35)
     assert sorted(hit.image_id for hit in found) == sorted(set(retriever.items.image_ids) - {"green-05"})
     row = retriever.items.row("green-05")
@@ -204,7 +204,7 @@ def write_catalogue(folder: Path, tiny: SimpleNamespace, order: np.ndarray | Non
 
 
 def measure(bundle: Path, catalog: Catalog, **options: Any) -> SplitResult:
-    return evaluate_split(Retriever.load(bundle), catalog, None, "test", SETTINGS, **options)
+    return evaluate_split(LocalRetriever.load(bundle), catalog, None, "test", SETTINGS, **options)
 
 
 @pytest.fixture
@@ -223,7 +223,7 @@ class TestEvaluation:
         own = str(Bundle.load(bundle).index.comparison)
         paths = {"encoder": own, f"encoder-{OTHER[own]}": OTHER[own]}
         assert [run.path for run in result.runs] == list(paths)
-        retriever = Retriever.load(bundle)
+        retriever = LocalRetriever.load(bundle)
         pq = retriever.index.head == "pq"
         books = read_codebooks(tmp_path / "models/pq", 48).astype(float) if pq else None
         gallery = retriever.encode_photos([tiny.picture_of(name) for name in result.gallery.image_ids])

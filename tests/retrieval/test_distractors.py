@@ -10,7 +10,7 @@ import pytest
 from croquis.catalog.table import Catalog, CatalogError, CatalogWriter
 from croquis.evaluation.evaluate_bundle import EvaluationSettings, evaluate_split
 from croquis.evaluation.protocol import ProtocolError, open_gallery
-from croquis.search.retriever import Retriever
+from croquis.search.local_retriever import LocalRetriever
 from tests import evaluation_world as world
 
 SETTINGS = EvaluationSettings(depth=50, resamples=50, chunk=7, seed=3, edges="canny", edge_size=32)
@@ -51,7 +51,7 @@ def test_evaluation_searches_the_distractors_and_counts_no_answer_among_them(tmp
     """Each first right answer stands behind exactly those distractors that beat it, as counted photo by photo."""
     catalog = write(tmp_path / "data/catalog", True)
     world.write_histogram_bundle(tmp_path, catalog)
-    retriever = Retriever.load(tmp_path / "models/bundles/histogram")
+    retriever = LocalRetriever.load(tmp_path / "models/bundles/histogram")
     wide = evaluate_split(retriever, catalog, None, "test", SETTINGS).run("consumer->shop", "encoder")
     narrow_catalog = write(tmp_path / "narrow", False)
     narrow = evaluate_split(retriever, narrow_catalog, None, "test", SETTINGS).run("consumer->shop", "encoder")

@@ -22,7 +22,7 @@ from croquis.evaluation.results import headline
 from croquis.figures.evaluation_pictures import first_reranked
 from croquis.figures.rerank_sheet import rerank_sheet
 from croquis.index.ranking import label_blind_keys
-from croquis.search.retriever import Retriever
+from croquis.search.local_retriever import LocalRetriever
 from tests import evaluation_world as world
 
 SETTINGS = EvaluationSettings(depth=50, resamples=200, chunk=7, seed=3, edges="canny", edge_size=32)
@@ -37,7 +37,7 @@ def root(tmp_path_factory):
 
 def evaluate(root, split="test", settings=SETTINGS, data=None, **options):
     data = data or root
-    retriever = Retriever.load(root / "models/bundles/histogram")
+    retriever = LocalRetriever.load(root / "models/bundles/histogram")
     catalogs = Catalog.open(data / "data/catalog"), Catalog.open(data / "data/sketches")
     return evaluate_split(retriever, *catalogs, split, settings, **options)
 
@@ -90,7 +90,7 @@ def test_sketches_are_searched_by_every_path_that_the_bundle_allows(result):
 
 
 def test_only_pairs_with_queries_are_measured(root):
-    retriever = Retriever.load(root / "models/bundles/histogram")
+    retriever = LocalRetriever.load(root / "models/bundles/histogram")
     measured = evaluate_split(retriever, Catalog.open(root / "data/catalog"), None, "val", SETTINGS)
     assert {run.pair for run in measured.runs} == {"consumer->shop", "shop->shop"}
     assert [run.pair for run in evaluate(root, pairs=PAIRS[1:2]).runs] == ["shop->shop"]
@@ -118,7 +118,7 @@ def test_equal_photos_of_different_items_are_not_ordered_by_their_labels(tmp_pat
             writer.write(base | {"image_id": f"g{number:02d}", "domain": "shop", "role": "gallery"})
             writer.write(base | {"image_id": f"q{number:02d}", "domain": "consumer", "role": "query"})
     catalog = Catalog.open(tmp_path / "data/catalog")
-    retriever = Retriever.load(world.write_histogram_bundle(tmp_path, catalog))
+    retriever = LocalRetriever.load(world.write_histogram_bundle(tmp_path, catalog))
     result = evaluate_split(retriever, catalog, None, "test", SETTINGS)
     run = result.run("consumer->shop", "encoder")
     # All scores are equal: every query sees one and the same list, in the order of the hashes.
@@ -138,7 +138,7 @@ def test_an_old_bundle_is_refused_on_a_new_catalogue_unless_it_encodes_the_galle
     with CatalogWriter(tmp_path / "data/catalog") as writer:
         for row in old.rows():
             writer.write(row | {"image_id": f"new/{row['image_id']}"})
-    retriever, catalog = Retriever.load(root / "models/bundles/histogram"), Catalog.open(tmp_path / "data/catalog")
+    retriever, catalog = LocalRetriever.load(root / "models/bundles/histogram"), Catalog.open(tmp_path / "data/catalog")
     with pytest.raises(ProtocolError, match=r"lacks 18 of 18 gallery photos, first 'new/.*reencode_gallery"):
         evaluate_split(retriever, catalog, None, "test", SETTINGS)
     fresh = evaluate_split(retriever, catalog, None, "test", SETTINGS, reencode_gallery=True)
@@ -147,9 +147,9 @@ def test_an_old_bundle_is_refused_on_a_new_catalogue_unless_it_encodes_the_galle
 
 def test_queries_and_galleries_are_searched_in_pieces(root, monkeypatch):
     seen = []
-    plain = Retriever.encode_photos
+    plain = LocalRetriever.encode_photos
     monkeypatch.setattr(
-        Retriever, "encode_photos", lambda self, images: seen.append(len(images)) or plain(self, images)
+        LocalRetriever, "encode_photos", lambda self, images: seen.append(len(images)) or plain(self, images)
     )
     evaluate(root, reencode_gallery=True)
     assert max(seen) == SETTINGS.chunk
@@ -193,7 +193,7 @@ def test_a_sketch_does_not_find_the_photo_it_was_traced_from(tmp_path):
     removed = [{str(gallery.image_ids[row]) for row in rows if row >= 0} for rows in own]
     assert removed == [{"a/1"}, {"b/1"}]
     assert count_relevant(*label_codes(queries, gallery), own).tolist() == [1, 0]
-    retriever = Retriever.load(world.write_histogram_bundle(tmp_path, catalog))
+    retriever = LocalRetriever.load(world.write_histogram_bundle(tmp_path, catalog))
     run = evaluate_split(retriever, catalog, None, "test", SETTINGS).run("sketch->shop", "direct")
     assert (run.queries.image_ids.tolist(), run.unmatched, run.gallery_sizes.tolist()) == (["sketch-of/a/1"], 1, [2])
     assert "a/1" not in {gallery.image_ids[row] for row in run.top[0] if row >= 0}
@@ -209,7 +209,7 @@ def test_a_sketch_does_not_find_the_photo_it_was_traced_from(tmp_path):
 )
 def test_splits_that_cannot_be_measured_are_refused(tmp_path, entries, message):
     catalog = tiny_catalogue(tmp_path, entries)
-    retriever = Retriever.load(world.write_histogram_bundle(tmp_path, catalog))
+    retriever = LocalRetriever.load(world.write_histogram_bundle(tmp_path, catalog))
     with pytest.raises(ProtocolError, match=message):
         evaluate_split(retriever, catalog, None, "test", SETTINGS)
 
@@ -238,7 +238,7 @@ class TestGeneratorAndReranking:
 
     @pytest.fixture
     def measured(self, make_bundle, tmp_path):
-        retriever = Retriever.load(make_bundle(rerank={**self.rerank, "gallery_attributes": "predicted"}))
+        retriever = LocalRetriever.load(make_bundle(rerank={**self.rerank, "gallery_attributes": "predicted"}))
         with CatalogWriter(tmp_path / "data/catalog") as writer:
             for number, row in enumerate(retriever.items.table.to_pylist()):
                 gallery = {key: value for key, value in row.items() if key != "predicted_attributes"}
@@ -305,7 +305,9 @@ class TestGeneratorAndReranking:
         assert measured, "the catalogue is there"
         block = {**self.rerank, "gallery_attributes": "predicted", "steps": ["alpha_qe", "attributes"]}
         bundle = make_bundle("other", rerank={**block, "compare": ["k_reciprocal", "probability"]})
-        result = evaluate_split(Retriever.load(bundle), Catalog.open(tmp_path / "data/catalog"), None, "test", SETTINGS)
+        result = evaluate_split(
+            LocalRetriever.load(bundle), Catalog.open(tmp_path / "data/catalog"), None, "test", SETTINGS
+        )
         assert [run.rerank for run in result.runs if run.pair == "consumer->shop"] == [
             "none", "alpha_qe+attributes", "k_reciprocal", "probability",
         ]  # fmt: skip

@@ -19,7 +19,7 @@ ROOT = Path(croquis.__file__).parent.parent
 def test_no_module_of_the_runtime_imports_the_pipeline() -> None:
     rooms = [import_module(f"croquis.{room}") for room in ROOMS]
     names = [f"{room.__name__}.{module.name}" for room in rooms for module in pkgutil.walk_packages(room.__path__)]
-    assert {"croquis.search.retriever", "croquis.bundle.reader", "croquis.index.build"} <= set(names)
+    assert {"croquis.search.local_retriever", "croquis.bundle.reader", "croquis.index.build"} <= set(names)
     script = (
         "import importlib, json, sys\n"
         f"for name in {names!r}: importlib.import_module(name)\n"

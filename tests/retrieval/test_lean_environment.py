@@ -19,7 +19,7 @@ pytestmark = pytest.mark.slow
 QUESTION = """
 import sys
 from pathlib import Path
-from croquis.search.retriever import Retriever
+from croquis.search.local_retriever import Retriever
 hits = Retriever.load(sys.argv[1]).search(Path(sys.argv[2]).read_bytes(), k=3)
 heavy = {"torch", "pytorch_lightning", "mlflow", "dvc", "pandas", "pydantic"}
 assert not heavy & set(sys.modules), heavy & set(sys.modules)

@@ -12,8 +12,8 @@ import pytest
 from PIL import Image
 
 from croquis.catalog.images import encode_png
+from croquis.search.local_retriever import LocalRetriever
 from croquis.search.query import MODES
-from croquis.search.retriever import Retriever
 
 
 def scribble(seed: int) -> np.ndarray:
@@ -32,7 +32,7 @@ def scribble(seed: int) -> np.ndarray:
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("rerank", [False, True])
 def test_scribbles_are_answered_in_every_mode(make_bundle: Callable[..., Path], mode: str, rerank: bool) -> None:
-    retriever = Retriever.load(make_bundle())
+    retriever = LocalRetriever.load(make_bundle())
     for seed in range(12):
         hits = retriever.search(scribble(seed), k=5, mode=mode, rerank=rerank)
         assert len(hits) == 5
@@ -42,7 +42,7 @@ def test_scribbles_are_answered_in_every_mode(make_bundle: Callable[..., Path], 
 @pytest.mark.parametrize("mode", MODES)
 def test_odd_sheets_are_answered(make_bundle: Callable[..., Path], mode: str) -> None:
     """A blank sheet, a dot, a black one, one line at the border, and a transparent canvas as a browser hands it over."""
-    retriever = Retriever.load(make_bundle())
+    retriever = LocalRetriever.load(make_bundle())
     blank = np.full((90, 60, 3), 255, dtype=np.uint8)
     dot, line = blank.copy(), blank.copy()
     dot[40, 30] = 0
@@ -56,7 +56,7 @@ def test_odd_sheets_are_answered(make_bundle: Callable[..., Path], mode: str) ->
 
 
 def test_where_the_drawing_is_on_the_sheet_does_not_change_what_is_painted(make_bundle: Callable[..., Path]) -> None:
-    retriever = Retriever.load(make_bundle())
+    retriever = LocalRetriever.load(make_bundle())
     drawing = scribble(3)
     moved = np.full((drawing.shape[0] + 200, drawing.shape[1] + 300, 3), 255, dtype=np.uint8)
     moved[150 : 150 + drawing.shape[0], 40 : 40 + drawing.shape[1]] = drawing

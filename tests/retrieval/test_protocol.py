@@ -26,7 +26,7 @@ from croquis.evaluation.protocol import (
 )
 from croquis.index.build import build_index
 from croquis.index.ranking import RankedLists, label_blind_keys, relevance_of
-from croquis.search.retriever import Retriever
+from croquis.search.local_retriever import LocalRetriever
 from tests import evaluation_world as world
 
 SETTINGS = EvaluationSettings(depth=50, resamples=50, chunk=7, seed=3, edges="canny", edge_size=32)
@@ -42,7 +42,7 @@ def root(tmp_path_factory):
 
 
 def evaluate(root, protocol, **changes):
-    retriever = Retriever.load(root / "models/bundles/histogram")
+    retriever = LocalRetriever.load(root / "models/bundles/histogram")
     catalog, settings = Catalog.open(root / "data/catalog"), replace(SETTINGS, protocol=protocol, **changes)
     return evaluate_split(retriever, catalog, None, "test", settings, pairs=PAIRS[:2])
 

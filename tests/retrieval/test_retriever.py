@@ -20,22 +20,22 @@ from croquis.index.build import build_index
 from croquis.index.ranking import label_blind_keys
 from croquis.nets.classifier import AttributeClassifier
 from croquis.rerank.overlap import to_bytes
+from croquis.search.local_retriever import Hit, LocalRetriever
 from croquis.search.query import Filters, QueryError
-from croquis.search.retriever import Hit, Retriever
 
 Make = Callable[..., Path]
 
 
 @pytest.fixture
-def retriever(make_bundle: Make) -> Retriever:
-    return Retriever.load(make_bundle())
+def retriever(make_bundle: Make) -> LocalRetriever:
+    return LocalRetriever.load(make_bundle())
 
 
 def ids(hits: list[Hit]) -> list[str]:
     return [hit.image_id for hit in hits]
 
 
-def brute_force(retriever: Retriever, tiny: SimpleNamespace, image: np.ndarray) -> list[tuple[float, str]]:
+def brute_force(retriever: LocalRetriever, tiny: SimpleNamespace, image: np.ndarray) -> list[tuple[float, str]]:
     """All gallery images by cosine, computed with NumPy from the pictures themselves."""
 
     def vector(picture: np.ndarray) -> np.ndarray:
@@ -48,7 +48,9 @@ def brute_force(retriever: Retriever, tiny: SimpleNamespace, image: np.ndarray) 
     return sorted(scored, key=lambda each: (-round(each[0], 6), keys[each[1]]))
 
 
-def test_a_photo_finds_itself_first_and_all_in_the_right_order(retriever: Retriever, tiny: SimpleNamespace) -> None:
+def test_a_photo_finds_itself_first_and_all_in_the_right_order(
+    retriever: LocalRetriever, tiny: SimpleNamespace
+) -> None:
     image = tiny.picture_of("green-05")
     hits = retriever.search(encode_png(image), k=36)
     expected = brute_force(retriever, tiny, image)
@@ -58,7 +60,7 @@ def test_a_photo_finds_itself_first_and_all_in_the_right_order(retriever: Retrie
     assert [hit.rank for hit in hits] == list(range(1, 37))
 
 
-def test_a_hit_tells_who_it_is(retriever: Retriever, tiny: SimpleNamespace) -> None:
+def test_a_hit_tells_who_it_is(retriever: LocalRetriever, tiny: SimpleNamespace) -> None:
     hit = retriever.search(tiny.picture_of("blue-03"), k=1)[0]
     assert (hit.item_id, hit.category) == ("item-blue-1", "coat")
     assert hit.attributes == ("colour:blue", "sleeve:long")
@@ -66,12 +68,12 @@ def test_a_hit_tells_who_it_is(retriever: Retriever, tiny: SimpleNamespace) -> N
     assert json.loads(json.dumps(hit.to_dict()))["attributes"] == ["colour:blue", "sleeve:long"]
 
 
-def test_files_and_arrays_give_the_same_answer(retriever: Retriever, tiny: SimpleNamespace) -> None:
+def test_files_and_arrays_give_the_same_answer(retriever: LocalRetriever, tiny: SimpleNamespace) -> None:
     image = tiny.picture_of("red-01")
     assert retriever.search(encode_png(image)) == retriever.search(image)
 
 
-def test_a_box_searches_for_what_is_in_it(retriever: Retriever, tiny: SimpleNamespace) -> None:
+def test_a_box_searches_for_what_is_in_it(retriever: LocalRetriever, tiny: SimpleNamespace) -> None:
     street = np.zeros((80, 90, 3), dtype=np.uint8)
     street[20:52, 30:62] = tiny.picture_of("red-07")
     assert ids(retriever.search(street, k=1, bbox=[30, 20, 62, 52])) == ["red-07"]
@@ -79,7 +81,7 @@ def test_a_box_searches_for_what_is_in_it(retriever: Retriever, tiny: SimpleName
         retriever.search(street, bbox=[200, 200, 300, 300])
 
 
-def test_a_sketch_goes_through_the_generator(retriever: Retriever) -> None:
+def test_a_sketch_goes_through_the_generator(retriever: LocalRetriever) -> None:
     drawing = np.full((40, 40, 3), 255, dtype=np.uint8)
     drawing[10:12, 5:35] = 0
     painted = retriever.generate([drawing])[0]
@@ -93,7 +95,7 @@ def test_a_sketch_goes_through_the_generator(retriever: Retriever) -> None:
     assert direct == retriever.search(drawing, k=12, mode="photo")
 
 
-def test_filters_are_exact_and_combine(retriever: Retriever, tiny: SimpleNamespace) -> None:
+def test_filters_are_exact_and_combine(retriever: LocalRetriever, tiny: SimpleNamespace) -> None:
     image = tiny.picture_of("red-00")
     everything = retriever.search(image, k=36)
     filters = Filters(category=("dress",), attributes=("colour:blue", "sleeve:long"))
@@ -121,12 +123,12 @@ def test_filtered_recall_is_one_for_every_index(
 ) -> None:
     settings = {"ivf_lists": 2, "ivf_probes": 1, "pq_subspaces": 24, "pq_bits": 4}
     index = build_index(parts["index"].vectors(), metric="cosine", kind=kind, **settings)
-    retriever = Retriever.load(make_bundle(index=index))
+    retriever = LocalRetriever.load(make_bundle(index=index))
     found = retriever.search(tiny.picture_of("red-00"), k=50, filters=Filters(attributes=("colour:green",)))
     assert sorted(ids(found)) == [f"green-{number:02d}" for number in range(12)]
 
 
-def test_colours_are_any_of_and_stand_for_their_attributes(retriever: Retriever, tiny: SimpleNamespace) -> None:
+def test_colours_are_any_of_and_stand_for_their_attributes(retriever: LocalRetriever, tiny: SimpleNamespace) -> None:
     image = tiny.picture_of("red-00")
     found = retriever.search(image, k=36, filters=Filters(colour=("red", "blue"), category=("coat",)))
     assert sorted(ids(found)) == sorted(f"{colour}-{n:02d}" for colour in ("red", "blue") for n in range(1, 12, 2))
@@ -137,7 +139,7 @@ def test_colours_are_any_of_and_stand_for_their_attributes(retriever: Retriever,
 @pytest.mark.parametrize("rerank", [False, True])
 @pytest.mark.parametrize("mode", ["photo", "sketch"])
 def test_an_answer_says_what_was_looked_at(
-    retriever: Retriever, tiny: SimpleNamespace, mode: Any, rerank: bool
+    retriever: LocalRetriever, tiny: SimpleNamespace, mode: Any, rerank: bool
 ) -> None:
     image = tiny.picture_of("green-00")
     answer = retriever.answer(image, k=5, mode=mode, rerank=rerank, bbox=[0, 0, 32, 16], describe=True)
@@ -151,14 +153,14 @@ def test_an_answer_says_what_was_looked_at(
 
 
 def test_attributes_are_predicted_only_when_asked(
-    retriever: Retriever, make_bundle: Make, tiny: SimpleNamespace
+    retriever: LocalRetriever, make_bundle: Make, tiny: SimpleNamespace
 ) -> None:
     assert retriever.answer(tiny.picture_of("green-00")).attributes is None
-    without = Retriever.load(make_bundle("without", classifier_folder=None))
+    without = LocalRetriever.load(make_bundle("without", classifier_folder=None))
     assert without.answer(tiny.picture_of("green-00"), describe=True).attributes is None
 
 
-def test_similar_leaves_out_the_image_itself(retriever: Retriever, tiny: SimpleNamespace) -> None:
+def test_similar_leaves_out_the_image_itself(retriever: LocalRetriever, tiny: SimpleNamespace) -> None:
     found = retriever.similar("green-05", k=35)
     assert "green-05" not in ids(found)
     assert len(found) == 35
@@ -180,7 +182,7 @@ def olive() -> np.ndarray:
 
 def test_reranking_moves_shared_attributes_up_and_says_which(make_bundle: Make, tiny: SimpleNamespace) -> None:
     rerank = {**tiny.rerank, "depth": 36, "alpha": 0.01, "beta": 1.0}
-    retriever = Retriever.load(make_bundle(rerank=rerank))
+    retriever = LocalRetriever.load(make_bundle(rerank=rerank))
     image = olive()
     assert retriever.predict_attributes([image]) == [{"colour:red"}]
     plain = retriever.search(image, k=36)
@@ -197,11 +199,11 @@ def test_reranking_moves_shared_attributes_up_and_says_which(make_bundle: Make, 
 
 
 def test_the_bundle_decides_about_reranking_unless_asked(make_bundle: Make, tiny: SimpleNamespace) -> None:
-    enabled = Retriever.load(make_bundle(rerank={**tiny.rerank, "enabled": True}))
+    enabled = LocalRetriever.load(make_bundle(rerank={**tiny.rerank, "enabled": True}))
     image = tiny.picture_of("red-03")
     assert enabled.search(image)[0].shared_attributes == ("colour:red",)
     assert enabled.search(image, rerank=False)[0].shared_attributes == ()
-    without = Retriever.load(make_bundle("plain", rerank={**tiny.rerank, "enabled": True}, classifier_folder=None))
+    without = LocalRetriever.load(make_bundle("plain", rerank={**tiny.rerank, "enabled": True}, classifier_folder=None))
     assert without.search(image)[0].shared_attributes == ()
     with pytest.raises(QueryError, match="needs an attribute classifier, which this bundle lacks"):
         without.search(image, rerank=True)
@@ -210,8 +212,8 @@ def test_the_bundle_decides_about_reranking_unless_asked(make_bundle: Make, tiny
 def test_a_shortlist_deeper_than_k_can_bring_in_new_results(make_bundle: Make, tiny: SimpleNamespace) -> None:
     image = olive()
     strong = {**tiny.rerank, "alpha": 0.01, "beta": 1.0}
-    deep = Retriever.load(make_bundle("deep", rerank={**strong, "depth": 36}))
-    shallow = Retriever.load(make_bundle("shallow", rerank={**strong, "depth": 5}))
+    deep = LocalRetriever.load(make_bundle("deep", rerank={**strong, "depth": 36}))
+    shallow = LocalRetriever.load(make_bundle("shallow", rerank={**strong, "depth": 5}))
     plain = ids(deep.search(image, k=5))
     assert all(name.startswith("green") for name in plain)
     assert sorted(ids(shallow.search(image, k=5, rerank=True))) == sorted(plain)
@@ -219,13 +221,13 @@ def test_a_shortlist_deeper_than_k_can_bring_in_new_results(make_bundle: Make, t
 
 
 def test_gallery_attributes_come_from_the_chosen_column(make_bundle: Make, tiny: SimpleNamespace) -> None:
-    retriever = Retriever.load(make_bundle(rerank={**tiny.rerank, "gallery_attributes": "predicted"}))
+    retriever = LocalRetriever.load(make_bundle(rerank={**tiny.rerank, "gallery_attributes": "predicted"}))
     row = retriever.items.row("red-03")
     assert retriever.gallery_attributes()[row] == ["colour:red"]
     assert retriever.gallery_attributes("catalogue")[row] == ["colour:red", "sleeve:long"]
 
 
-def test_thumbnails_are_those_of_the_gallery(retriever: Retriever, tiny: SimpleNamespace) -> None:
+def test_thumbnails_are_those_of_the_gallery(retriever: LocalRetriever, tiny: SimpleNamespace) -> None:
     row = retriever.items.row("blue-11")
     assert retriever.items.thumbnail(row) == encode_jpeg(tiny.picture_of("blue-11"))
 
@@ -245,7 +247,7 @@ def test_thumbnails_are_those_of_the_gallery(retriever: Retriever, tiny: SimpleN
     ],
 )
 def test_wrong_requests_name_field_value_and_limit(
-    retriever: Retriever, tiny: SimpleNamespace, arguments: dict[str, Any], field: str, words: str
+    retriever: LocalRetriever, tiny: SimpleNamespace, arguments: dict[str, Any], field: str, words: str
 ) -> None:
     with pytest.raises(QueryError, match=words) as caught:
         retriever.search(tiny.picture_of("red-00"), **arguments)
@@ -253,13 +255,13 @@ def test_wrong_requests_name_field_value_and_limit(
 
 
 def test_a_bundle_without_generator_says_so(make_bundle: Make, tiny: SimpleNamespace) -> None:
-    retriever = Retriever.load(make_bundle(generator_folder=None))
+    retriever = LocalRetriever.load(make_bundle(generator_folder=None))
     with pytest.raises(QueryError, match="needs a sketch generator, which this bundle lacks; use sketch-direct"):
         retriever.search(tiny.picture_of("red-00"), mode="sketch")
     assert retriever.search(tiny.picture_of("red-00"), k=2, mode="sketch-direct")
 
 
-def test_bytes_that_are_no_picture_are_refused(retriever: Retriever) -> None:
+def test_bytes_that_are_no_picture_are_refused(retriever: LocalRetriever) -> None:
     with pytest.raises(ImageError, match="none of"):
         retriever.search(b"GET / HTTP/1.1")
 
@@ -285,7 +287,7 @@ def test_filters_take_a_word_or_a_list() -> None:
     )
 
 
-def test_many_pictures_at_once_are_the_same_as_one_by_one(retriever: Retriever, tiny: SimpleNamespace) -> None:
+def test_many_pictures_at_once_are_the_same_as_one_by_one(retriever: LocalRetriever, tiny: SimpleNamespace) -> None:
     pictures = [tiny.picture_of(name) for name in retriever.items.image_ids] * 2
     together = retriever.encode_photos(pictures)
     assert together.shape == (72, 48)
@@ -298,7 +300,7 @@ def test_many_pictures_at_once_are_the_same_as_one_by_one(retriever: Retriever, 
 
 
 def test_threads_may_search_at_once(make_bundle: Make, tiny: SimpleNamespace) -> None:
-    retriever = Retriever.load(make_bundle())  # nothing is opened or warm yet
+    retriever = LocalRetriever.load(make_bundle())  # nothing is opened or warm yet
     names = retriever.items.image_ids * 4
     modes = ["photo", "sketch", "sketch-direct"]
     asked = [(tiny.picture_of(name), modes[number % 3], number % 2 == 0) for number, name in enumerate(names)]
@@ -312,8 +314,8 @@ def test_threads_may_search_at_once(make_bundle: Make, tiny: SimpleNamespace) ->
 
 
 def test_warm_up_opens_what_there_is(make_bundle: Make) -> None:
-    Retriever.load(make_bundle()).warm_up()
-    Retriever.load(make_bundle("bare", generator_folder=None, classifier_folder=None)).warm_up()
+    LocalRetriever.load(make_bundle()).warm_up()
+    LocalRetriever.load(make_bundle("bare", generator_folder=None, classifier_folder=None)).warm_up()
 
 
 def with_probabilities(parts: dict[str, Any], chances: Any) -> pa.Table:
@@ -330,10 +332,10 @@ def test_the_expected_overlap_takes_the_stored_probabilities(
     chances = [[1.0, 0, 0] if "blue" in name else [0.1, 0.1, 0.1] for name in names]
     rerank = {**tiny.rerank, "depth": 36, "beta": 1000.0, "gallery_attributes": "predicted", "steps": ["probability"]}
     image = tiny.picture_of("red-00")
-    stored = Retriever.load(make_bundle("stored", rerank=rerank, gallery_table=with_probabilities(parts, chances)))
+    stored = LocalRetriever.load(make_bundle("stored", rerank=rerank, gallery_table=with_probabilities(parts, chances)))
     assert {name.split("-")[0] for name in ids(stored.search(image, k=12, rerank=True))} == {"blue"}
     # Without probabilities an image has what was decided, for certain.
-    decided = Retriever.load(make_bundle("decided", rerank=rerank))
+    decided = LocalRetriever.load(make_bundle("decided", rerank=rerank))
     assert {name.split("-")[0] for name in ids(decided.search(image, k=12, rerank=True))} == {"red"}
     assert decided.items.probabilities(["colour:red", "colour:blue"])[:, 0].tolist() == [
         255 * (name.startswith("red")) for name in names
@@ -341,7 +343,7 @@ def test_the_expected_overlap_takes_the_stored_probabilities(
 
 
 def test_probabilities_of_another_classifier_are_refused(make_bundle: Make, parts: dict[str, Any]) -> None:
-    retriever = Retriever.load(make_bundle(gallery_table=with_probabilities(parts, np.zeros((36, 2)))))
+    retriever = LocalRetriever.load(make_bundle(gallery_table=with_probabilities(parts, np.zeros((36, 2)))))
     with pytest.raises(ItemsError, match="has 2 probabilities for 3 attributes"):
         retriever.items.probabilities(retriever.nets.classifier.attributes)
 
@@ -350,7 +352,7 @@ def test_probabilities_of_another_classifier_are_refused(make_bundle: Make, part
 def test_steps_that_look_at_vectors_need_no_classifier(
     make_bundle: Make, tiny: SimpleNamespace, steps: list[str]
 ) -> None:
-    retriever = Retriever.load(make_bundle(rerank={**tiny.rerank, "steps": steps}, classifier_folder=None))
+    retriever = LocalRetriever.load(make_bundle(rerank={**tiny.rerank, "steps": steps}, classifier_folder=None))
     retriever.warm_up()
     image = tiny.picture_of("green-03")
     plain, moved = (retriever.search(image, k=20, rerank=rerank) for rerank in (False, True))

@@ -26,7 +26,7 @@ from croquis.cli.embed import main
 from croquis.index.code_index import CodeIndex
 from croquis.index.exact import normalise
 from croquis.search.bundle_nets import AT_A_TIME
-from croquis.search.retriever import Retriever
+from croquis.search.local_retriever import LocalRetriever
 from croquis.store.versions import open_stores
 from tests.scale.embed_world import (
     HEADS,
@@ -113,7 +113,7 @@ def test_a_picture_alone_has_the_vector_that_it_has_in_a_shard(
     pq.write_table(one, tmp_path / "all.parquet")
     assert len(one) > AT_A_TIME
     run(bundles["pq"], tmp_path / "all.parquet", tmp_path / "out")
-    retriever, vectors = Retriever(bundles["pq"]), read_vectors(tmp_path / "out").column("vector").to_pylist()
+    retriever, vectors = LocalRetriever(bundles["pq"]), read_vectors(tmp_path / "out").column("vector").to_pylist()
     assert len(vectors) == len(one)
     for row, data in enumerate(catalog.images(range(len(catalog)))):
         alone = retriever.encode_photos([crop(decode_image(data), catalog.column("bbox")[row])])

@@ -12,7 +12,7 @@ from croquis.events.event import EventError, ProductEvent, event_body, parse_eve
 from croquis.events.event_command import store_of
 from croquis.events.handler import Handler
 from croquis.params import load_params
-from croquis.search.retriever import Retriever
+from croquis.search.local_retriever import LocalRetriever
 from croquis.store.vector_store import Stored, StoredImage, StoreError, StoreSpec, VectorStore
 from croquis.store.versions import Stores, open_stores
 from tests.retrieval import conftest as tiny
@@ -28,8 +28,8 @@ def upsert(item_id: str, version: int, *names: str, category: str = "dress") -> 
 
 
 @pytest.fixture(scope="module")
-def retriever(tmp_path_factory: pytest.TempPathFactory) -> Retriever:
-    return Retriever.load(write_tiny_bundle(tmp_path_factory.mktemp("events") / "bundle"))
+def retriever(tmp_path_factory: pytest.TempPathFactory) -> LocalRetriever:
+    return LocalRetriever.load(write_tiny_bundle(tmp_path_factory.mktemp("events") / "bundle"))
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ def stores(tmp_path: Path) -> Stores:
 
 
 @pytest.fixture
-def handler(retriever: Retriever, stores: Stores) -> Handler:
+def handler(retriever: LocalRetriever, stores: Stores) -> Handler:
     settings = load_params().validate_.model_copy(update=RULES)
     return Handler(retriever, store_of(stores, retriever, None, True, "flat"), settings)
 
@@ -88,7 +88,7 @@ def test_paths_do_not_leave_the_folder(tmp_path: Path) -> None:
             parse_event(json.dumps(event | {"images": [{"path": name}]}).encode(), tmp_path / "in")
 
 
-def test_a_batch_is_checked_embedded_and_stored(handler: Handler, retriever: Retriever, stores: Stores) -> None:
+def test_a_batch_is_checked_embedded_and_stored(handler: Handler, retriever: LocalRetriever, stores: Stores) -> None:
     store = stores.open(retriever.bundle.hash)
     torn = ProductEvent("torn", 1, Product("torn", "dress", (), (ProductPicture.of("torn", photo()[:60]),)))
     bodies = [
@@ -119,7 +119,7 @@ def test_two_events_with_one_picture_do_not_meet(handler: Handler) -> None:
     assert handler.handle([twice, twice, event_body(upsert("b", 1, "red-00"))]).rejected == {}
 
 
-def test_a_store_of_another_bundle_is_refused(retriever: Retriever, stores: Stores) -> None:
+def test_a_store_of_another_bundle_is_refused(retriever: LocalRetriever, stores: Stores) -> None:
     other = stores.create(StoreSpec("cd" * 32, "dense", "cosine", 48))
     with pytest.raises(StoreError, match=f"{other.name} was made with the bundle {'cd' * 6}"):
         Handler(retriever, other, load_params().validate_)

@@ -19,7 +19,7 @@ from croquis.events.feed import catalogue_events
 from croquis.events.handler import BatchOutcome, Handler
 from croquis.events.stream import Message, Stream, StreamError, open_stream
 from croquis.params import load_params
-from croquis.search.retriever import Retriever
+from croquis.search.local_retriever import LocalRetriever
 from croquis.store.vector_store import StoreError
 from croquis.store.versions import open_stores
 from tests.scale.test_events import upsert
@@ -57,8 +57,8 @@ def open_it(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable
 
 
 @pytest.fixture(scope="module")
-def retriever(tmp_path_factory: pytest.TempPathFactory) -> Retriever:
-    return Retriever.load(write_tiny_bundle(tmp_path_factory.mktemp("ingest") / "bundle"))
+def retriever(tmp_path_factory: pytest.TempPathFactory) -> LocalRetriever:
+    return LocalRetriever.load(write_tiny_bundle(tmp_path_factory.mktemp("ingest") / "bundle"))
 
 
 def fetched(stream: Stream, count: int) -> list[bytes]:
@@ -104,7 +104,7 @@ def test_what_was_not_committed_comes_again(open_it: Callable[[], Stream]) -> No
 
 
 def test_a_batch_that_was_given_up_is_not_passed_over(
-    open_it: Callable[[], Stream], retriever: Retriever, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    open_it: Callable[[], Stream], retriever: LocalRetriever, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The dead-letter topic takes nothing for as long as a batch is tried: its bad event is not lost to the next commit."""
     monkeypatch.setattr("croquis.events.consumer.TRIES", 2)
@@ -129,7 +129,7 @@ def test_a_batch_that_was_given_up_is_not_passed_over(
     stores.close()
 
 
-def test_events_go_into_the_store(open_it: Callable[[], Stream], retriever: Retriever, tmp_path: Path) -> None:
+def test_events_go_into_the_store(open_it: Callable[[], Stream], retriever: LocalRetriever, tmp_path: Path) -> None:
     stream, meter, rejected = open_it(), IngestMeter(), []
     stream.send(BODIES)
     stores = open_stores(f"faiss:{tmp_path / 'store'}")
@@ -195,7 +195,7 @@ def test_a_catalogue_becomes_one_event_per_product() -> None:
 
 
 @pytest.mark.skipif("nats" in missing(), reason=missing().get("nats", ""))
-def test_nothing_is_lost_or_doubled_under_kill_9(retriever: Retriever, tmp_path: Path) -> None:
+def test_nothing_is_lost_or_doubled_under_kill_9(retriever: LocalRetriever, tmp_path: Path) -> None:
     """The small form of `python -m benchmarks.events.ingest_kills`."""
     pytest.importorskip("nats", reason="nats-py is not installed: pip install '.[scale]'")
     from benchmarks.events.ingest_kills import Campaign

@@ -20,7 +20,7 @@ from croquis.bundle.gallery_table import GALLERY_SCHEMA
 from croquis.catalog.images import encode_png, prepare_image, to_batch
 from croquis.index.build import build_index
 from croquis.nets.encoder import load_encoder
-from croquis.search.retriever import Retriever
+from croquis.search.local_retriever import LocalRetriever
 from croquis.serving.app import create_app
 from croquis.serving.command import listening_socket
 from croquis.serving.models.bundle_sources import BundleSource
@@ -66,8 +66,8 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def retriever(bundle: Path) -> Retriever:
-    return Retriever.load(bundle)
+def retriever(bundle: Path) -> LocalRetriever:
+    return LocalRetriever.load(bundle)
 
 
 @pytest.fixture

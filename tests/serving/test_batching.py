@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from croquis.search.retriever import Retriever
+from croquis.search.local_retriever import LocalRetriever
 from croquis.serving.command import parser, settings_of
 from croquis.serving.models.batching import Batcher, batched
 from croquis.serving.models.loaded_model import load_model
@@ -73,11 +73,11 @@ def test_a_lone_call_does_not_wait() -> None:
     assert net.sizes == [1, 1, 1]
 
 
-def test_a_batched_model_answers_like_a_single_one(bundle: Path, retriever: Retriever) -> None:
+def test_a_batched_model_answers_like_a_single_one(bundle: Path, retriever: LocalRetriever) -> None:
     model = batched(load_model(bundle), 4)
     ids = [row["image_id"] for row in gallery_rows()]
 
-    def ask(searched: Retriever, image_id: str) -> list[tuple[str, float, tuple[str, ...]]]:
+    def ask(searched: LocalRetriever, image_id: str) -> list[tuple[str, float, tuple[str, ...]]]:
         mode = ("photo", "sketch")[len(image_id) % 2]
         hits = searched.search(picture_of(image_id), k=5, mode=mode, rerank=True)
         return [(hit.image_id, round(hit.score, 6), hit.shared_attributes) for hit in hits]

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 from starlette.testclient import TestClient
 
-from croquis.search.retriever import Retriever
+from croquis.search.local_retriever import LocalRetriever
 from tests.retrieval.conftest import gallery_rows
 
 
-def test_an_item_lists_its_images_and_they_are_there(client: TestClient, retriever: Retriever) -> None:
+def test_an_item_lists_its_images_and_they_are_there(client: TestClient, retriever: LocalRetriever) -> None:
     item = client.get("/items/item-red-0").json()
     assert (item["item_id"], item["category"]) == ("item-red-0", "dress")
     assert item["attributes"] == ["colour:red", "sleeve:long"]
@@ -38,7 +38,7 @@ def test_what_is_not_there_is_named(client: TestClient, path: str, field: str) -
     assert (response.status_code, response.json()["field"]) == (404, field)
 
 
-def test_similar_are_other_items_in_the_retrievers_order(client: TestClient, retriever: Retriever) -> None:
+def test_similar_are_other_items_in_the_retrievers_order(client: TestClient, retriever: LocalRetriever) -> None:
     answer = client.get("/similar/item-green-2?k=5").json()
     hits = [hit for hit in retriever.similar("green-04", k=35) if hit.item_id != "item-green-2"][:5]
     assert [(r["image_id"], r["score"]) for r in answer["results"]] == [(hit.image_id, hit.score) for hit in hits]

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pytest
 
 from croquis.bundle.gallery_table import GALLERY_SCHEMA
-from croquis.search.retriever import Retriever
+from croquis.search.local_retriever import LocalRetriever
 from croquis.serving.answers.answer_models import SearchAnswer
 from croquis.serving.app import create_app
 from croquis.serving.client import AsyncClient, Client, ServerError
@@ -43,7 +43,7 @@ def address(bundle: Path, odd_bundle: Path) -> Iterator[str]:
         yield address
 
 
-def test_a_search_in_every_detail(address: str, retriever: Retriever) -> None:
+def test_a_search_in_every_detail(address: str, retriever: LocalRetriever) -> None:
     with Client(address, KEY) as client:
         answer = client.search(
             photo("red-03"),
@@ -88,7 +88,7 @@ def test_both_clients_get_the_same(address: str) -> None:
 
 
 def test_ids_may_hold_any_character(address: str, odd_bundle: Path) -> None:
-    retriever = Retriever.load(odd_bundle)
+    retriever = LocalRetriever.load(odd_bundle)
     with Client(address, KEY) as client:
         item = client.item(ODD, model="odd")
         assert (item.item_id, item.images[0].image_id) == (ODD, f"!{ODD}/front")

@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from croquis.search.retriever import Retriever
+from croquis.search.local_retriever import LocalRetriever
 from croquis.serving.client import Client
 from croquis.serving.server_settings import Limits
 from tests.serving.conftest import photo
@@ -27,7 +27,7 @@ def post(http: httpx.Client, body: Body) -> int:
     return http.post("/search", content=body.content, headers={"content-type": body.media}).status_code
 
 
-def test_hostile_bodies_are_answered_and_do_no_harm(bundle: Path, retriever: Retriever, tmp_path: Path) -> None:
+def test_hostile_bodies_are_answered_and_do_no_harm(bundle: Path, retriever: LocalRetriever, tmp_path: Path) -> None:
     with server_process(tmp_path, "--bundle", str(bundle), "--workers", "2") as server:
         with httpx.Client(base_url=server.address, timeout=60, trust_env=False) as http:
             with ThreadPoolExecutor(4) as pool:

@@ -13,7 +13,7 @@ import pytest
 import uvicorn
 from PIL import Image
 
-from croquis.search.retriever import Retriever
+from croquis.search.local_retriever import LocalRetriever
 from croquis.serving.client import Client
 from croquis.serving.command import listening_socket, main
 from tests.registry_world import MODEL, OUTSIDE, begun_project
@@ -41,7 +41,7 @@ def test_make_serve_answers_with_the_champion(tmp_path: Path, tmp_path_factory: 
         with Client(server.address) as client:
             (model,) = client.version().models
             assert (model.name, model.version, model.label) == (MODEL, "1", "champion")
-            hits = Retriever.load(root / "models/bundles/siamese").similar("test-0/back", 3)
+            hits = LocalRetriever.load(root / "models/bundles/siamese").similar("test-0/back", 3)
             answer = client.similar("test-0", image_id="test-0/back")
             assert answer.results[0].image_id in {hit.image_id for hit in hits}
         server.end()

@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 from mlflow.exceptions import MlflowException
 
-from croquis.search.retriever import Retriever
+from croquis.search.local_retriever import LocalRetriever
 from croquis.serving.mlflow_model.packaging import requirements
 from croquis.serving.mlflow_model.smoke import SmokeError, smoke_load
 from croquis.tracking.tracking_store import open_store
@@ -41,11 +41,11 @@ def model(root: Path) -> Iterator[Any]:
 
 
 @pytest.fixture(scope="module")
-def retriever(root: Path) -> Retriever:
-    return Retriever.load(root / "models/bundles/siamese")
+def retriever(root: Path) -> LocalRetriever:
+    return LocalRetriever.load(root / "models/bundles/siamese")
 
 
-def encoded(retriever: Retriever, row: int) -> str:
+def encoded(retriever: LocalRetriever, row: int) -> str:
     return base64.b64encode(retriever.items.thumbnail(row)).decode()
 
 
@@ -53,7 +53,7 @@ def ask(model: Any, *images: Any, **params: Any) -> list[dict[str, list[Any]]]:
     return model.predict(pd.DataFrame({"image": list(images)}), params=params)  # type: ignore[no-any-return]
 
 
-def test_it_answers_as_the_retriever_does(model: Any, retriever: Retriever) -> None:
+def test_it_answers_as_the_retriever_does(model: Any, retriever: LocalRetriever) -> None:
     answers = ask(model, *(encoded(retriever, row) for row in (0, 7)), k=4)
     assert len(answers) == 2
     for row, answer in zip((0, 7), answers, strict=True):
@@ -63,7 +63,7 @@ def test_it_answers_as_the_retriever_does(model: Any, retriever: Retriever) -> N
         assert answer["scores"] == pytest.approx([hit.score for hit in hits])
 
 
-def test_defaults_and_filters(model: Any, retriever: Retriever) -> None:
+def test_defaults_and_filters(model: Any, retriever: LocalRetriever) -> None:
     (plain,) = ask(model, encoded(retriever, 0))
     assert len(plain["image_ids"]) == 10
     (dresses,) = ask(model, encoded(retriever, 0), k=100, filters=json.dumps({"category": ["dress"]}))
@@ -75,7 +75,7 @@ def test_defaults_and_filters(model: Any, retriever: Retriever) -> None:
     assert sorted(dresses["image_ids"]) == sorted(wanted)
 
 
-def test_a_sketch_goes_straight_to_the_encoder_when_asked(model: Any, retriever: Retriever) -> None:
+def test_a_sketch_goes_straight_to_the_encoder_when_asked(model: Any, retriever: LocalRetriever) -> None:
     (answer,) = ask(model, encoded(retriever, 3), k=2, mode="sketch-direct")
     assert len(answer["image_ids"]) == 2
 
@@ -98,7 +98,7 @@ def test_a_sketch_goes_straight_to_the_encoder_when_asked(model: Any, retriever:
     ],
 )
 def test_bad_requests_are_named_and_end_nothing(
-    model: Any, retriever: Retriever, image: Any, params: dict[str, Any], words: str
+    model: Any, retriever: LocalRetriever, image: Any, params: dict[str, Any], words: str
 ) -> None:
     good = encoded(retriever, 0)
     with pytest.raises(MlflowException, match=words) as raised:
@@ -107,13 +107,13 @@ def test_bad_requests_are_named_and_end_nothing(
     assert ask(model, good, k=1)[0]["image_ids"]
 
 
-def test_too_many_rows_are_refused(model: Any, retriever: Retriever) -> None:
+def test_too_many_rows_are_refused(model: Any, retriever: LocalRetriever) -> None:
     with pytest.raises(MlflowException, match=f"rows = {MOST + 1} are too many, at most {MOST}"):
         ask(model, *[encoded(retriever, 0)] * (MOST + 1))
 
 
 def test_a_fault_of_ours_does_not_show_its_inside(
-    model: Any, retriever: Retriever, monkeypatch: pytest.MonkeyPatch
+    model: Any, retriever: LocalRetriever, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     inner = model.unwrap_python_model()
     monkeypatch.setattr(inner, "_retriever", None)
@@ -123,7 +123,7 @@ def test_a_fault_of_ours_does_not_show_its_inside(
     assert raised.value.__cause__ is None
 
 
-def test_threads_get_the_answers_of_one(model: Any, retriever: Retriever) -> None:
+def test_threads_get_the_answers_of_one(model: Any, retriever: LocalRetriever) -> None:
     images = [encoded(retriever, row) for row in range(12)]
     alone = [ask(model, image, k=3)[0] for image in images]
     with ThreadPoolExecutor(6) as pool:
@@ -150,7 +150,7 @@ def test_requirements_are_the_core_dependencies() -> None:
 
 
 def test_the_smoke_test_passes_and_names_what_fails(
-    root: Path, retriever: Retriever, monkeypatch: pytest.MonkeyPatch
+    root: Path, retriever: LocalRetriever, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clear_environment(monkeypatch)
     with open_store(root).here():
@@ -166,7 +166,7 @@ def server(root: Path) -> Iterator[str]:
 
 
 @pytest.mark.slow
-def test_mlflow_serves_the_champion(server: str, retriever: Retriever) -> None:
+def test_mlflow_serves_the_champion(server: str, retriever: LocalRetriever) -> None:
     image = encoded(retriever, 0)
     for mode in ("photo", "sketch-direct"):
         status, answer = post(server, {"dataframe_records": [{"image": image}], "params": {"k": 3, "mode": mode}})

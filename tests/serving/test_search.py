@@ -12,7 +12,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from croquis.catalog.images import decode_image, encode_png
-from croquis.search.retriever import Filters, Retriever
+from croquis.search.local_retriever import Filters, LocalRetriever
 from tests.retrieval.conftest import picture_of
 from tests.serving.conftest import Serve, photo, write_tiny_bundle
 
@@ -29,7 +29,9 @@ def scored(answer: dict[str, Any]) -> list[tuple[str, str, float]]:
 
 @pytest.mark.parametrize("rerank", [False, True])
 @pytest.mark.parametrize("mode", ["photo", "sketch", "sketch-direct"])
-def test_ids_and_scores_are_the_retrievers(client: TestClient, retriever: Retriever, mode: Any, rerank: bool) -> None:
+def test_ids_and_scores_are_the_retrievers(
+    client: TestClient, retriever: LocalRetriever, mode: Any, rerank: bool
+) -> None:
     answer = ask(client, photo("green-05"), k=7, mode=mode, rerank=json.dumps(rerank))
     hits = retriever.search(photo("green-05"), k=7, mode=mode, rerank=rerank)
     assert scored(answer) == [(hit.image_id, hit.item_id, hit.score) for hit in hits]
@@ -39,14 +41,14 @@ def test_ids_and_scores_are_the_retrievers(client: TestClient, retriever: Retrie
     assert answer["model"] == named
 
 
-def test_defaults_are_twenty_photos_without_extras(client: TestClient, retriever: Retriever) -> None:
+def test_defaults_are_twenty_photos_without_extras(client: TestClient, retriever: LocalRetriever) -> None:
     answer = ask(client, photo())
     assert scored(answer) == [(h.image_id, h.item_id, h.score) for h in retriever.search(photo(), k=20)]
     assert answer["generated"] is None
     assert answer["timings"] is None
 
 
-def test_filters_by_category_attributes_and_colour(client: TestClient, retriever: Retriever) -> None:
+def test_filters_by_category_attributes_and_colour(client: TestClient, retriever: LocalRetriever) -> None:
     filters = {"category": ["coat"], "colour": ["red", "blue"], "attributes": ["sleeve:short"]}
     answer = ask(client, photo(), k=36, filters=json.dumps(filters))
     wanted = Filters(category=("coat",), colour=("red", "blue"), attributes=("sleeve:short",))
@@ -72,7 +74,7 @@ def test_a_json_body_is_the_same_as_a_form(client: TestClient) -> None:
     assert response.json() == ask(client, photo(), filters='{"category": ["dress"]}', **form)
 
 
-def test_what_the_generator_painted_comes_along(client: TestClient, retriever: Retriever) -> None:
+def test_what_the_generator_painted_comes_along(client: TestClient, retriever: LocalRetriever) -> None:
     answer = ask(client, photo("red-03"), mode="sketch", generated="true")
     head, _, data = answer["generated"].partition(",")
     assert head == "data:image/png;base64"
@@ -98,7 +100,7 @@ def test_timings_on_request(client: TestClient) -> None:
     assert all(value > 0 for value in timings.values())
 
 
-def test_the_pictures_of_results_are_where_they_say(client: TestClient, retriever: Retriever) -> None:
+def test_the_pictures_of_results_are_where_they_say(client: TestClient, retriever: LocalRetriever) -> None:
     for result in ask(client, photo(), k=3)["results"]:
         response = client.get(result["image"])
         assert response.headers["content-type"] == "image/jpeg"
@@ -109,7 +111,9 @@ def test_a_second_model_answers_under_its_label(serve: Serve, tmp_path: Path) ->
     other = write_tiny_bundle(tmp_path / "other", generator_folder=None, classifier_folder=None)
     client = serve(challenger=other)
     answer = ask(client, photo(), "?model=challenger", k=3)
-    assert answer["model"]["bundle"] == Retriever.load(other).bundle.hash != ask(client, photo())["model"]["bundle"]
+    assert (
+        answer["model"]["bundle"] == LocalRetriever.load(other).bundle.hash != ask(client, photo())["model"]["bundle"]
+    )
     assert answer["query_attributes"] == []
     assert all(result["image"].endswith("&model=challenger") for result in answer["results"])
     assert client.get(answer["results"][0]["image"]).status_code == 200

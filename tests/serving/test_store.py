@@ -17,8 +17,8 @@ from croquis.events.handler import Handler
 from croquis.index.build import build_index
 from croquis.nets.encoder import describe_encoder, load_encoder
 from croquis.params import load_params
+from croquis.search.local_retriever import LocalRetriever
 from croquis.search.query import Filters
-from croquis.search.retriever import Retriever
 from croquis.serving.command import main, parser, settings_of
 from croquis.serving.server_settings import Access, Settings, SettingsError
 from croquis.store.fill import fill, spec_of
@@ -110,7 +110,7 @@ def test_a_store_answers_as_the_bundles_own_index(kind: str, serve: Serve, uri: 
 def test_a_product_that_came_by_event_is_found_shown_and_gone_again(serve: Serve, uri: str, bundle: Path) -> None:
     filled(uri, bundle)
     client = serve(Settings(workers=2, store=uri))
-    retriever = Retriever.load(bundle)
+    retriever = LocalRetriever.load(bundle)
     store = client.app.state.stores.open(retriever.bundle.hash)  # type: ignore[attr-defined]
     handler = Handler(retriever, store, load_params().validate_)
     new = upsert("new/1", 5, "blue-13", "blue-14", category="cape")

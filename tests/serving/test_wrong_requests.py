@@ -184,7 +184,7 @@ def test_routes_and_methods_that_are_not_there(client: TestClient) -> None:
 
 
 def test_a_fault_of_ours_does_not_show_its_inside(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("croquis.search.retriever.Retriever.answer", lambda *_, **__: 1 / 0)
+    monkeypatch.setattr("croquis.search.local_retriever.LocalRetriever.answer", lambda *_, **__: 1 / 0)
     response = client.post("/search", files={"image": photo()})
     check_problem(response, 500, None, "the server failed; its log says why")
     assert "ZeroDivision" not in response.text

@@ -13,7 +13,7 @@ from croquis.catalog.table import Catalog
 from croquis.evaluation.evaluate_bundle import EvaluationSettings, evaluate_split
 from croquis.params import load_params
 from croquis.rerank.rerank_settings import RerankBlock
-from croquis.search.retriever import Retriever
+from croquis.search.local_retriever import LocalRetriever
 from croquis.tuning.rerank_space import point_of, weights
 from croquis.tuning.rerank_study import RerankTask, parse_metric
 from croquis.tuning.shortlist import collect
@@ -24,7 +24,7 @@ METRICS = ("hit@1", "hit@10", "precision@5", "map@r", "mrr")
 
 
 def lists(root, pair="consumer->shop", depth=100):
-    retriever = Retriever.load(root / "models/bundles/histogram")
+    retriever = LocalRetriever.load(root / "models/bundles/histogram")
     catalogs = Catalog.open(root / "data/catalog"), Catalog.open(root / "data/sketches")
     return collect(retriever, *catalogs, pair, "val", depth, 7)
 
@@ -43,7 +43,7 @@ def evaluated(root, folder, rerank):
         shutil.copytree(root / name, folder / name, dirs_exist_ok=True)
     bundle = write_reranked_bundle(folder, Catalog.open(folder / "data/catalog"), "other", **rerank)
     catalogs = Catalog.open(root / "data/catalog"), Catalog.open(root / "data/sketches")
-    return evaluate_split(Retriever.load(bundle), *catalogs, "val", SETTINGS)
+    return evaluate_split(LocalRetriever.load(bundle), *catalogs, "val", SETTINGS)
 
 
 @pytest.mark.parametrize("rerank", [

@@ -15,7 +15,7 @@ from croquis.cli import tune
 from croquis.evaluation.evaluate_bundle import evaluate_split
 from croquis.params import load_params
 from croquis.registry.gate_inputs import evaluation_settings
-from croquis.search.retriever import Retriever
+from croquis.search.local_retriever import LocalRetriever
 from croquis.tracking.tracking_store import open_store
 from croquis.tuning.candidate import Candidate, Remembered
 from croquis.tuning.mlflow_runs import EXPERIMENT
@@ -37,12 +37,12 @@ def project(reranked: Path) -> Path:
 
 
 def candidate(root: Path) -> Candidate:
-    retriever = Retriever.load(root / "models/bundles/histogram")
+    retriever = LocalRetriever.load(root / "models/bundles/histogram")
     return Candidate(retriever, root, load_params(root / "params.yaml"), PAIR, "mrr")
 
 
 def test_the_quality_of_the_bundles_own_index_is_what_evaluate_reports(project: Path) -> None:
-    params, retriever = load_params(project / "params.yaml"), Retriever.load(project / "models/bundles/histogram")
+    params, retriever = load_params(project / "params.yaml"), LocalRetriever.load(project / "models/bundles/histogram")
     quality, size, milliseconds = candidate(project).measure({"kind": "flat"})
     result = evaluate_split(
         retriever, Catalog.open(project / "data/catalog"), None, "val", evaluation_settings(params)

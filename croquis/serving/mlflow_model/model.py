@@ -21,8 +21,8 @@ from mlflow.protos.databricks_pb2 import INTERNAL_ERROR, INVALID_PARAMETER_VALUE
 from mlflow.pyfunc import PythonModel, PythonModelContext
 
 from croquis.catalog.images import DEFAULT_LIMITS, ImageError
+from croquis.search.local_retriever import Hit, LocalRetriever
 from croquis.search.query import Filters, QueryError
-from croquis.search.retriever import Hit, Retriever
 
 logger = logging.getLogger(__name__)
 
@@ -38,7 +38,7 @@ class RetrieverModel(PythonModel):  # type: ignore[misc]
     """A retriever behind MLflow's interface; `predict` may be called by several threads at once."""
 
     def load_context(self, context: PythonModelContext) -> None:
-        self._retriever = Retriever.load(context.artifacts[BUNDLE])
+        self._retriever = LocalRetriever.load(context.artifacts[BUNDLE])
         self._retriever.warm_up()
 
     def predict(

@@ -9,8 +9,8 @@ from pathlib import Path
 from croquis.bundle import Bundle
 from croquis.bundle.gallery_table import COLOUR
 from croquis.search.gallery import Record
+from croquis.search.local_retriever import LocalRetriever
 from croquis.search.query import MODES, QueryError
-from croquis.search.retriever import Retriever
 from croquis.serving.answers.answer_models import Count, FilterValues, ModelInfo, ModelName
 
 LOCAL = "local"
@@ -26,7 +26,7 @@ class LoadedModel:
         metrics: as they were evaluated; empty for a bundle from no registry.
     """
 
-    retriever: Retriever
+    retriever: LocalRetriever
     name: str
     version: str
     metrics: dict[str, float] = field(default_factory=dict)
@@ -87,7 +87,7 @@ def load_model(
         BundleError: when a file is missing, changed or unexpected.
     """
     bundle = Bundle.load(folder.resolve())
-    model = LoadedModel(Retriever(bundle), name or bundle.manifest.method, version, metrics or {})
+    model = LoadedModel(LocalRetriever(bundle), name or bundle.manifest.method, version, metrics or {})
     model.prepare()
     return model
 

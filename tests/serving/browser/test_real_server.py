@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from croquis.catalog.images import decode_image
-from croquis.search.retriever import Retriever
+from croquis.search.local_retriever import LocalRetriever
 from croquis.serving.app import create_app
 from croquis.serving.models.bundle_sources import BundleSource
 from croquis.serving.server_settings import Settings
@@ -54,14 +54,14 @@ def shown(page: Any) -> list[str]:
     return [card.get_attribute("data-item") for card in page.locator(".card").all()]
 
 
-def test_a_photo_finds_what_the_retriever_finds(page: Any, retriever: Retriever, tmp_path: Path) -> None:
+def test_a_photo_finds_what_the_retriever_finds(page: Any, retriever: LocalRetriever, tmp_path: Path) -> None:
     (tmp_path / "photo.png").write_bytes(photo("green-04"))
     page.set_input_files("#file", tmp_path / "photo.png")
     assert shown(page) == [hit.item_id for hit in retriever.search(photo("green-04"), k=20)]
     assert page.locator("#results .meta").inner_text().startswith("20 results by siamese in")
 
 
-def test_a_drawing_finds_what_the_generator_made_of_it(page: Any, retriever: Retriever) -> None:
+def test_a_drawing_finds_what_the_generator_made_of_it(page: Any, retriever: LocalRetriever) -> None:
     page.get_by_role("tab", name="Sketch").click()
     with page.expect_response("**/search*") as answered:
         drag(page, "#pad", (0.2, 0.2), (0.8, 0.8))

@@ -27,7 +27,7 @@ Scores = npt.NDArray[np.float32]
 Rows = npt.NDArray[np.int64]
 
 
-class Retriever:
+class LocalRetriever:
     """Answers queries from a bundle; one instance may be used by several threads at once.
 
     Attributes:
@@ -47,7 +47,7 @@ class Retriever:
         self._limits = limits
 
     @classmethod
-    def load(cls, path: str | Path, threads: int = 1) -> Retriever:
+    def load(cls, path: str | Path, threads: int = 1) -> LocalRetriever:
         """Verifies the bundle in `path` and opens it.
 
         Args:
@@ -59,14 +59,14 @@ class Retriever:
         """
         return cls(Bundle.load(path, threads))
 
-    def over(self, gallery: SearchedGallery) -> Retriever:
+    def over(self, gallery: SearchedGallery) -> LocalRetriever:
         """The same nets, searching other images."""
-        return Retriever(self.bundle, self._limits, gallery)
+        return LocalRetriever(self.bundle, self._limits, gallery)
 
-    def with_nets_of(self, bundle: Bundle) -> Retriever:
+    def with_nets_of(self, bundle: Bundle) -> LocalRetriever:
         """The same bundle in another guise, searching what is searched here."""
         own = isinstance(self.gallery, BundleGallery)
-        return Retriever(bundle, self._limits, None if own else self.gallery)
+        return LocalRetriever(bundle, self._limits, None if own else self.gallery)
 
     @property
     def index(self) -> VectorIndex:
