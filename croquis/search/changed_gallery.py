@@ -66,7 +66,7 @@ class ChangedGallery:
         """The gallery after further changes."""
         return ChangedGallery(self._base, {**self._entries, **entries})
 
-    def photo_facts(self, product: Product, open_picture: Opener = opened) -> Entry:
+    def entry_of(self, product: Product, open_picture: Opener = opened) -> Entry:
         """Encodes a product's pictures, one at a time, and predicts their attributes where the bundle has a classifier.
 
         Raises:

@@ -20,7 +20,7 @@ from croquis.search.bundle_nets import Nets
 from croquis.search.gallery import BundleGallery, Listed, SearchedGallery
 from croquis.search.query import Filters, Mode, QueryError, check_k, check_mode
 
-__all__ = ["Answer", "Filters", "Hit", "QueryError", "Retriever"]
+__all__ = ["Answer", "Filters", "Hit", "LocalRetriever", "QueryError"]
 
 Vectors = npt.NDArray[np.float32]
 Scores = npt.NDArray[np.float32]

@@ -61,7 +61,7 @@ def image_ids(parts: dict[str, Any]) -> list[str]:
 
 def changed(base: LocalRetriever) -> ChangedGallery:
     gallery = ChangedGallery(base)
-    entries: dict[str, Entry | None] = {each.item_id: gallery.describe(each) for each in PRODUCTS}
+    entries: dict[str, Entry | None] = {each.item_id: gallery.entry_of(each) for each in PRODUCTS}
     return gallery.changed(entries).changed({DELETED: None})
 
 
@@ -133,7 +133,7 @@ def test_products_come_and_go(parts: dict[str, Any], tiny: SimpleNamespace, tmp_
     assert NEW not in {hit.item_id for hit in without.retriever.search(first.data, k=100)}
     with pytest.raises(QueryError, match=r"filters\.colour = 'lime' is not known"):
         without.changed({REPLACED: None}).retriever.search(first.data, filters=Filters(colour=("lime",)))
-    back = without.changed({DELETED: gallery.describe(product(DELETED, tiny.picture_of("red-00")))})
+    back = without.changed({DELETED: gallery.entry_of(product(DELETED, tiny.picture_of("red-00")))})
     assert back.retriever.search(tiny.picture_of("red-00"), k=1)[0].item_id == DELETED
     empty = gallery.changed(dict.fromkeys({*base.items.rows_by_item, NEW}))
     assert empty.retriever.search(first.data, k=5) == []
@@ -145,7 +145,7 @@ def test_an_image_that_is_handed_in_again_is_there_once(parts: dict[str, Any], t
     base = LocalRetriever(write_bundle(tmp_path / "bundle", **parts))
     picture = ProductPicture("green-03", encode_png(patched((10, 10, 10), 0)))
     gallery = ChangedGallery(base)
-    moved = gallery.changed({"other": gallery.describe(Product("other", "dress", (), (picture,)))}).retriever
+    moved = gallery.changed({"other": gallery.entry_of(Product("other", "dress", (), (picture,)))}).retriever
     assert moved.items.image_ids.count("green-03") == 1
     assert moved.items.rows_of("other") == [moved.items.row("green-03")]
     assert len(moved.items) == 36
@@ -153,7 +153,7 @@ def test_an_image_that_is_handed_in_again_is_there_once(parts: dict[str, Any], t
 
 def test_without_a_classifier_nothing_is_predicted(parts: dict[str, Any], tmp_path: Path) -> None:
     base = LocalRetriever(write_bundle(tmp_path / "bundle", **(parts | {"classifier_folder": None})))
-    entry = ChangedGallery(base).describe(PRODUCTS[0])
+    entry = ChangedGallery(base).entry_of(PRODUCTS[0])
     assert entry.rows.column("predicted_attributes").to_pylist() == [[]]
 
 
@@ -161,7 +161,7 @@ def test_a_damaged_picture_is_named(parts: dict[str, Any], tmp_path: Path) -> No
     base = LocalRetriever(write_bundle(tmp_path / "bundle", **parts))
     broken = Product("a", "dress", (), (ProductPicture.of("a", PRODUCTS[0].pictures[0].data[:60]),))
     with pytest.raises(ImageError, match="truncated or damaged"):
-        ChangedGallery(base).describe(broken)
+        ChangedGallery(base).entry_of(broken)
 
 
 def test_a_picture_has_the_same_id_whenever_it_comes() -> None:

@@ -1,4 +1,4 @@
-"""`retrieval/` in an environment of its own that holds only the project's core dependencies answers a query there."""
+"""The runtime in an environment of its own that holds only the project's core dependencies answers a query there."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ print(hits[0].image_id)
 def test_a_query_is_answered_without_torch(tmp_path: Path):
     catalog = write_catalogue(tmp_path)
     bundle = write_histogram_bundle(tmp_path, catalog)
-    shutil.copytree("retrieval", tmp_path / "site/retrieval", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree("croquis", tmp_path / "site/croquis", ignore=shutil.ignore_patterns("__pycache__"))
     row = int(catalog.select(split="test", role="gallery", domain="shop")[0])
     (tmp_path / "photo.png").write_bytes(next(catalog.images([row])))
 

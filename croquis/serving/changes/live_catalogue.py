@@ -79,7 +79,7 @@ class LiveCatalogue:
         return newest + 1 if asked is None else asked
 
     def _describe(self, gallery: ChangedGallery, product: Product) -> Entry:
-        return gallery.photo_facts(product, lambda picture: self._decoder.picture(picture.data, picture.bbox))
+        return gallery.entry_of(product, lambda picture: self._decoder.picture(picture.data, picture.bbox))
 
     def _change(
         self, item_id: str, version: int, product: Product | None, entry: Callable[[ChangedGallery], Entry | None]

@@ -126,7 +126,7 @@ class ServedModels:
         reached = self._log.sequence
         for change in self._log.since(sequence):
             try:
-                described = None if change.product is None else loaded.gallery.photo_facts(change.product)
+                described = None if change.product is None else loaded.gallery.entry_of(change.product)
             except ImageError as error:
                 raise ModelSourceError(
                     f"{change.item_id!r} of the changed catalogue cannot be encoded: {error}"
