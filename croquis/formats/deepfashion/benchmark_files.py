@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
 
-from croquis.sources.deepfashion.annotation_lines import AnnotationLine, read_lines
-from croquis.sources.errors import SourceError, refuse
+from croquis.formats.deepfashion.annotation_lines import AnnotationLine, read_lines
+from croquis.formats.errors import SourceError, refuse
 
 
 def photo_parts(line: AnnotationLine, name: str, pattern: str) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from croquis.sources.deepfashion.annotation_lines import AnnotationLine, iter_lines
+from croquis.formats.deepfashion.annotation_lines import AnnotationLine, iter_lines
 
 Labels = npt.NDArray[np.int8]
 

@@ -19,10 +19,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from croquis.params.source_blocks import Deepfashion2
-from croquis.sources.deepfashion.deepfashion2_files import AnnotatedGarment, read_garments, read_listed
-from croquis.sources.errors import SourceWarning, refuse
-from croquis.sources.tables.hashed_split import position
+from pydantic import Field
+
+from croquis.formats.deepfashion.deepfashion2_files import AnnotatedGarment, read_garments, read_listed
+from croquis.formats.errors import SourceWarning, refuse
+from croquis.formats.tables.hashed_split import position
+from croquis.params.block import Block
+from croquis.sources import Source
+
+
+class Deepfashion2(Block):
+    """DeepFashion2, one row per garment box; the official validation set is our test."""
+
+    root: str
+    val_share: float = Field(gt=0.0, lt=0.5, description="share of the official train pairs held out as val")
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,3 +107,6 @@ def _roles(garments: Sequence[AnnotatedGarment]) -> dict[str, str | None]:
         return "query" if garment.item_id in offered else None
 
     return {garment.image_id: role(garment) for garment in garments}
+
+
+SOURCE = Source(params=Deepfashion2, rows=rows)

@@ -13,7 +13,7 @@ from typing import Self
 
 from PIL import Image
 
-from croquis.sources.deepfashion.annotation_lines import AnnotationLine, iter_lines
+from croquis.formats.deepfashion.annotation_lines import AnnotationLine, iter_lines
 
 POINTS = {1: 6, 2: 4, 3: 8}
 """Landmarks of upper-body, lower-body and full-body clothes."""

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from croquis.sources.class_sets.class_rows import LabelledImages
-from croquis.sources.errors import SourceError
+from croquis.formats.class_sets.class_rows import LabelledImages
+from croquis.formats.errors import SourceError
 
 
 @dataclass(frozen=True)

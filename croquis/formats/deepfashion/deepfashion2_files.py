@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from croquis.sources.errors import SourceError, refuse
+from croquis.formats.errors import SourceError, refuse
 
 DOMAINS = {"shop": "shop", "user": "consumer"}
 VIEWS = {1: "not_worn", 2: "front", 3: "side_or_back"}

@@ -11,9 +11,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from croquis.sources.deepfashion.annotation_lines import AnnotationLine, read_lines
-from croquis.sources.deepfashion.label_tables import LabelTable, read_labels
-from croquis.sources.errors import SourceError
+from croquis.formats.deepfashion.annotation_lines import AnnotationLine, read_lines
+from croquis.formats.deepfashion.label_tables import LabelTable, read_labels
+from croquis.formats.errors import SourceError
 
 FILES = ("list_attr_cloth.txt", "list_attr_type.txt", "list_attr_items.txt")
 

@@ -14,9 +14,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from croquis.sources.deepfashion.annotation_lines import read_lines
-from croquis.sources.deepfashion.label_tables import LabelTable, read_labels
-from croquis.sources.errors import SourceError
+from croquis.formats.deepfashion.annotation_lines import read_lines
+from croquis.formats.deepfashion.label_tables import LabelTable, read_labels
+from croquis.formats.errors import SourceError
 
 TABLE_COLUMNS = {
     "gender": "gender",

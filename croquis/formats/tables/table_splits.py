@@ -6,10 +6,12 @@ Rows are dicts with `path`, `item_id`, `domain`, and `split` and `role`, which m
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from croquis.params.data_blocks import Folder
-from croquis.sources.tables.hashed_split import position, split_of
+from croquis.formats.tables.hashed_split import position, split_of
+
+if TYPE_CHECKING:
+    from croquis.sources.folder import Folder
 
 Row = dict[str, Any]
 

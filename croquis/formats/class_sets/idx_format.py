@@ -19,7 +19,7 @@ from typing import BinaryIO, cast
 import numpy as np
 import numpy.typing as npt
 
-from croquis.sources.errors import SourceError
+from croquis.formats.errors import SourceError
 
 GZIP_MAGIC = b"\x1f\x8b"
 UNSIGNED_BYTE = 0x08

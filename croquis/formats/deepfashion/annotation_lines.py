@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from croquis.sources.errors import SourceError
+from croquis.formats.errors import SourceError
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from croquis.catalog.images import Uint8Image, encode_png
-from croquis.sources.tables.hashed_split import position
+from croquis.formats.tables.hashed_split import position
 
 Labels = npt.NDArray[np.int64]
 Place = tuple[str, str]

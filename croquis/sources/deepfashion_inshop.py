@@ -14,13 +14,25 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from croquis.params.source_blocks import DeepfashionInshop
-from croquis.sources.deepfashion.annotation_lines import AnnotationLine, read_lines
-from croquis.sources.deepfashion.benchmark_files import check_counts, check_items, find_photos, photo_parts
-from croquis.sources.deepfashion.inshop_attributes import read_attributes
-from croquis.sources.deepfashion.regions import LargePhoto, read_boxes, read_landmarks
-from croquis.sources.errors import refuse
-from croquis.sources.tables.hashed_split import position
+from pydantic import Field
+
+from croquis.formats.deepfashion.annotation_lines import AnnotationLine, read_lines
+from croquis.formats.deepfashion.benchmark_files import check_counts, check_items, find_photos, photo_parts
+from croquis.formats.deepfashion.inshop_attributes import read_attributes
+from croquis.formats.deepfashion.regions import LargePhoto, read_boxes, read_landmarks
+from croquis.formats.errors import refuse
+from croquis.formats.tables.hashed_split import position
+from croquis.params.block import Block
+from croquis.sources import Source
+
+
+class DeepfashionInshop(Block):
+    """DeepFashion In-shop Clothes Retrieval, the official split."""
+
+    root: str
+    val_share: float = Field(gt=0.0, lt=0.5, description="share of the official train items held out as val")
+    high_resolution: bool
+
 
 STATUSES = ("train", "query", "gallery")
 OFFICIAL_IMAGES = 52_712
@@ -135,3 +147,6 @@ def _val_roles(photos: Sequence[InshopPhoto]) -> list[InshopPhoto]:
         replace(photo, split="val", role="gallery" if place < gallery else "query")
         for place, photo in enumerate(ordered)
     ]
+
+
+SOURCE = Source(params=DeepfashionInshop, rows=rows)

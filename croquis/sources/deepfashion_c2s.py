@@ -12,14 +12,28 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from croquis.params.source_blocks import DeepfashionC2s
-from croquis.sources.deepfashion.annotation_lines import AnnotationLine, read_lines
-from croquis.sources.deepfashion.benchmark_files import check_counts, check_items, find_photos, photo_parts
-from croquis.sources.deepfashion.c2s_attributes import read_attributes
-from croquis.sources.deepfashion.regions import Box, LargePhoto, read_boxes, read_landmarks
-from croquis.sources.errors import refuse
+from pydantic import Field
+
+from croquis.formats.deepfashion.annotation_lines import AnnotationLine, read_lines
+from croquis.formats.deepfashion.benchmark_files import check_counts, check_items, find_photos, photo_parts
+from croquis.formats.deepfashion.c2s_attributes import read_attributes
+from croquis.formats.deepfashion.regions import Box, LargePhoto, read_boxes, read_landmarks
+from croquis.formats.errors import refuse
+from croquis.params.block import Block
+from croquis.sources import Source
+
+
+class DeepfashionC2s(Block):
+    """DeepFashion Consumer-to-shop Clothes Retrieval, the official split."""
+
+    root: str
+    gallery: Literal["test", "val+test"] = Field(
+        description="shop photos that test queries search; the official texts disagree, and val+test is the harder one"
+    )
+    high_resolution: bool
+
 
 STATUSES = ("train", "val", "test")
 SOURCE_TYPES = {"shop": 1, "consumer": 2}
@@ -152,3 +166,6 @@ def _files(root: Path, high_resolution: bool, photos: Sequence[C2sPhoto]) -> lis
     if any((base / archived).is_dir() and not (base / annotated).is_dir() for base in bases):
         names = [name.replace(f"img/{annotated}/", f"img/{archived}/", 1) for name in names]
     return find_photos(root, folder, names)
+
+
+SOURCE = Source(params=DeepfashionC2s, rows=rows)

@@ -11,13 +11,25 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from croquis.params.source_blocks import DeepfashionAttributes
-from croquis.sources.deepfashion.attribute_annotations import Annotations, read_tables
-from croquis.sources.deepfashion.benchmark_files import check_counts, find_photos
-from croquis.sources.deepfashion.fine_annotations import read_split_files
-from croquis.sources.errors import SourceError, refuse
+from pydantic import Field
+
+from croquis.formats.deepfashion.attribute_annotations import Annotations, read_tables
+from croquis.formats.deepfashion.benchmark_files import check_counts, find_photos
+from croquis.formats.deepfashion.fine_annotations import read_split_files
+from croquis.formats.errors import SourceError, refuse
+from croquis.params.block import Block
+from croquis.sources import Source
+
+
+class DeepfashionAttributes(Block):
+    """DeepFashion Category and Attribute Prediction, the official split."""
+
+    root: str
+    annotations: Literal["coarse", "fine"] = Field(description="1,000 attributes of 289,222 images, or 26 of 20,000")
+    merge_dresses: bool = Field(description="count Cape, Nightdress, Shirtdress and Sundress as Dress")
+
 
 OFFICIAL_IMAGES = 289_222
 OFFICIAL_COUNTS = {
@@ -86,3 +98,6 @@ def _counts(notes: Annotations) -> dict[str, int | None]:
     splits = Counter(notes.splits.values())
     counts: dict[str, int | None] = {f"{split} photos": splits[split] for split in ("train", "val", "test")}
     return counts | {"categories": len(notes.category_names), "attributes": notes.attribute_count}
+
+
+SOURCE = Source(params=DeepfashionAttributes, rows=rows)

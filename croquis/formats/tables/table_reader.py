@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from croquis.sources.errors import SourceError
+from croquis.formats.errors import SourceError
 
 
 @dataclass(frozen=True)

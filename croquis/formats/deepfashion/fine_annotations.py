@@ -12,10 +12,10 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-from croquis.sources.deepfashion.annotation_lines import AnnotationLine, read_lines
-from croquis.sources.deepfashion.attribute_annotations import SPLITS, Annotations, read_category_names
-from croquis.sources.deepfashion.label_tables import parse_labels, positives
-from croquis.sources.errors import SourceError, refuse
+from croquis.formats.deepfashion.annotation_lines import AnnotationLine, read_lines
+from croquis.formats.deepfashion.attribute_annotations import SPLITS, Annotations, read_category_names
+from croquis.formats.deepfashion.label_tables import parse_labels, positives
+from croquis.formats.errors import SourceError, refuse
 
 
 def read_split_files(folder: Path) -> Annotations:

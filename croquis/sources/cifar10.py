@@ -18,12 +18,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import chain
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
+from pydantic import Field
 
-from croquis.params.source_blocks import Cifar10
-from croquis.sources.class_sets.class_rows import (
+from croquis.formats.class_sets.class_rows import (
     TEST,
     TRAIN,
     VAL,
@@ -35,7 +35,21 @@ from croquis.sources.class_sets.class_rows import (
     rows_of,
     train_quotas,
 )
-from croquis.sources.class_sets.torchvision_sets import TrainAndTest, open_set
+from croquis.formats.class_sets.class_set import ClassSet
+from croquis.formats.class_sets.torchvision_sets import TrainAndTest, open_set
+from croquis.sources import Source
+
+
+class Cifar10(ClassSet):
+    """CIFAR-10 through torchvision; `root` holds cifar-10-batches-py/."""
+
+    download: bool
+    split: Literal["a", "c"] = Field(description="a: 1,000 queries, 5,000 train, 54,000 gallery; c: the official split")
+
+    @property
+    def fitting_protocols(self) -> tuple[str, ...]:
+        return ("cifar10_a",) if self.split == "a" else ("cifar10_c", "category")
+
 
 QUERY_SHARE, LABELLED_SHARE = 1 / 60, 5 / 60
 VAL_QUERY_SHARE = 0.2
@@ -92,3 +106,6 @@ def quotas_a(share: float, val_share: float) -> Quotas:
         ]
 
     return quotas
+
+
+SOURCE = Source(params=Cifar10, rows=rows)

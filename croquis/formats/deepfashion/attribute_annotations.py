@@ -10,10 +10,10 @@ import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
-from croquis.sources.deepfashion.annotation_lines import AnnotationLine, iter_lines, read_lines
-from croquis.sources.deepfashion.label_tables import read_labels
-from croquis.sources.deepfashion.regions import read_boxes, read_landmarks
-from croquis.sources.errors import SourceWarning, refuse
+from croquis.formats.deepfashion.annotation_lines import AnnotationLine, iter_lines, read_lines
+from croquis.formats.deepfashion.label_tables import read_labels
+from croquis.formats.deepfashion.regions import read_boxes, read_landmarks
+from croquis.formats.errors import SourceWarning, refuse
 
 SPLITS = ("train", "val", "test")
 GROUPS = {"1": "texture", "2": "fabric", "3": "shape", "4": "part", "5": "style"}

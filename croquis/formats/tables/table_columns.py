@@ -5,10 +5,24 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 
-from croquis.params.data_blocks import TableColumn
-from croquis.sources.errors import SourceError
+from croquis.formats.errors import SourceError
+
+TableColumn = Literal[
+    "path",
+    "image_id",
+    "item_id",
+    "domain",
+    "split",
+    "role",
+    "category",
+    "view",
+    "attributes",
+    "unknown_attributes",
+    "bbox",
+]
+
 
 OURS: tuple[str, ...] = get_args(TableColumn)
 REQUIRED = ("path", "item_id")

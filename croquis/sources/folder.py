@@ -2,7 +2,7 @@
 
 Columns: `path` (relative to `ingest.folder.images`) and `item_id` are required; any other catalogue column may be
 given. A table with other names is read by `ingest.folder.columns`, other words for splits and domains by `splits` and
-`domains` (see `croquis.sources.tables.table_columns`). An empty cell counts as missing, and what is missing gets a default:
+`domains` (see `croquis.formats.tables.table_columns`). An empty cell counts as missing, and what is missing gets a default:
 
 - `image_id`: the path. `domain`: `shop`. `category`: `unknown`. `view`, `bbox`: null. `attributes`: none.
 - `unknown_attributes`: null. Labels of which nobody said whether the image has them; none may stand in `attributes` too.
@@ -19,14 +19,50 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, field_validator
 
 from croquis.catalog.table import DOMAINS, ROLES, SPLITS
-from croquis.params.data_blocks import Folder
-from croquis.sources.errors import SourceError, refuse
-from croquis.sources.tables.table_columns import Columns
-from croquis.sources.tables.table_reader import TableRow, read_rows
-from croquis.sources.tables.table_splits import fill_roles, fill_splits, keep_share, role_problems
+from croquis.formats.errors import SourceError, refuse
+from croquis.formats.tables.table_columns import Columns, TableColumn
+from croquis.formats.tables.table_reader import TableRow, read_rows
+from croquis.formats.tables.table_splits import fill_roles, fill_splits, keep_share, role_problems
+from croquis.params.block import Block, one_of
+from croquis.sources import Source
+
+
+class Folder(Block):
+    """A CSV or Parquet table that points at image files."""
+
+    table: str
+    images: str = Field(description="folder that the table's `path` column is relative to")
+    columns: dict[TableColumn, str | list[str] | None] = Field(
+        description="where the table has other names than ours: a column of the table, a pattern such as "
+        "`images/{id}.jpg` with columns in braces, a list of columns (attributes only), or null to leave ours out"
+    )
+    splits: dict[str, Annotated[str, one_of(SPLITS)]] = Field(
+        description="what the table's words for splits mean, e.g. `validation: val`"
+    )
+    domains: dict[str, Annotated[str, one_of(DOMAINS)]] = Field(
+        description="what the table's words for domains mean, e.g. `street: consumer`"
+    )
+    roles: Literal["by_item", "queries"] = Field(
+        description="rows of val and test without a role: one shop photo per item is the gallery, or all are queries"
+    )
+    share: float = Field(gt=0.0, le=1.0, description="part of the items that is read, chosen by a hash; 1 for all")
+    val_share: float = Field(ge=0.0, lt=0.5, description="share of items for val where the table names no val rows")
+    test_share: float = Field(ge=0.0, lt=0.5, description="share of items for test where the table names no test rows")
+
+    @field_validator("columns")
+    @classmethod
+    def only_attributes_are_many(cls, columns: dict[str, Any]) -> dict[str, Any]:
+        for name, source in columns.items():
+            if isinstance(source, list) and (name != "attributes" or not source):
+                raise ValueError(f"{name} cannot be the list {source}; only attributes take one or more columns")
+            if source is None and name in ("path", "item_id"):
+                raise ValueError(f"{name} cannot be null, every row needs it")
+        return columns
 
 
 class CellError(ValueError):
@@ -141,3 +177,6 @@ def _box(value: Any) -> list[int] | None:
     if len(box) != 4:
         raise CellError(f"column bbox: {value!r} is not four numbers 'x1 y1 x2 y2' in pixels")
     return box
+
+
+SOURCE = Source(params=Folder, rows=rows)

@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import Field
 
-from croquis.params.source_blocks import Idx, IdxPair
-from croquis.sources.class_sets.class_rows import (
+from croquis.formats.class_sets.class_rows import (
     TEST,
     LabelledImages,
     Place,
@@ -26,8 +26,28 @@ from croquis.sources.class_sets.class_rows import (
     rows_of,
     train_quotas,
 )
-from croquis.sources.class_sets.idx_format import IdxFile, open_idx
-from croquis.sources.errors import SourceError
+from croquis.formats.class_sets.class_set import ClassSet
+from croquis.formats.class_sets.idx_format import IdxFile, open_idx
+from croquis.formats.errors import SourceError
+from croquis.params.block import Block
+from croquis.sources import Source
+
+
+class IdxPair(Block):
+    """Two files of equal length: images (idx3 or idx4, unsigned bytes) and their labels (idx1)."""
+
+    images: str
+    labels: str
+
+
+class Idx(ClassSet):
+    """Labelled images in IDX files, the format of MNIST."""
+
+    train: IdxPair
+    test: IdxPair | None = Field(description="null: `test_share` of the train pair")
+    classes: str | None = Field(description="file of class names, one a line in the order of the labels; null: numbers")
+    test_share: float = Field(gt=0.0, lt=0.5, description="share of the images for test where there is no test pair")
+
 
 CHANNELS = (1, 3)
 
@@ -96,3 +116,6 @@ def _with_test(block: Idx) -> Quotas:
         return [(TEST, test), *of_train(max(1, kept - test))]
 
     return quotas
+
+
+SOURCE = Source(params=Idx, rows=rows)

@@ -9,9 +9,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from croquis.params.source_blocks import FashionMnist
-from croquis.sources.class_sets.class_rows import deal, query_quotas, rows_of, train_quotas
-from croquis.sources.class_sets.torchvision_sets import open_set
+from croquis.formats.class_sets.class_rows import deal, query_quotas, rows_of, train_quotas
+from croquis.formats.class_sets.class_set import ClassSet
+from croquis.formats.class_sets.torchvision_sets import open_set
+from croquis.sources import Source
+
+
+class FashionMnist(ClassSet):
+    """Fashion-MNIST through torchvision, the official split; `root` holds FashionMNIST/raw/."""
+
+    download: bool
+
 
 REMEDY = (
     "unpack the four files (train-images-idx3-ubyte and so on) into {root}/FashionMNIST/raw/, or set "
@@ -34,3 +42,6 @@ def rows(block: FashionMnist, seed: int) -> Iterator[dict[str, Any]]:
     )
     for images, quotas in parts:
         yield from rows_of(images, deal(images.ids, images.labels, quotas, seed), official.classes)
+
+
+SOURCE = Source(params=FashionMnist, rows=rows)
