@@ -18,7 +18,7 @@ from typing import Any
 
 from croquis.bundle import Bundle
 from croquis.evaluation.bootstrap import Interval
-from croquis.files import write_json
+from croquis.files import read_json, write_json
 from croquis.params import Params, load_params
 from croquis.registry.evaluation_reports import Evaluation, EvaluationError, Measure, gains, rank, read_evaluations
 from croquis.registry.judging import AGAIN, FIRST, REPORT, SELECTED_ON, Judgement, judge

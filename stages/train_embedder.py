@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 def main(name: str, root: Path = Path()) -> None:
-    params = load_params(root / "params.yaml", methods=True)
+    params = load_params(root / "params.yaml", methods=[name])
     method: Method = METHODS.entry(name)
     if method.learns and processes.over(params.base.processes, "stages.train_embedder", [name], root):
         return

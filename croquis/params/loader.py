@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -112,12 +113,12 @@ class Params(Block):
         return self
 
 
-def load_params(path: str | Path = "params.yaml", methods: bool = False) -> Params:
+def load_params(path: str | Path = "params.yaml", methods: bool | Collection[str] = False) -> Params:
     """Reads and checks the file (YAML 1.2, as DVC reads it: `1e-4` is a number and `on` is a word).
 
     Args:
-        methods: whether the blocks of the methods are checked, too, for which their modules and torch are imported. A
-            stage that trains nothing leaves them as the mappings that they are.
+        methods: whose blocks are checked, too, for which their modules and torch are imported: all, or those named. The
+            others stay the mappings that they are.
 
     Raises:
         ParamsError: naming every key that is missing, unknown, of the wrong type or out of range.
@@ -134,14 +135,14 @@ def read_yaml(path: str | Path) -> Any:
         raise ParamsError(f"{path} is not valid YAML: {error}") from error
 
 
-def parse_params(values: Any, source: str = "params.yaml", methods: bool = False) -> Params:
+def parse_params(values: Any, source: str = "params.yaml", methods: bool | Collection[str] = False) -> Params:
     """Checks an already parsed mapping; `source` names it in errors, `methods` as in `load_params`."""
     values, named = _renamed(values, source), _retrievers(values)
-    methods = methods and bool(METHODS.built_in)
     values = lifted(values, named)
     try:
-        params = _model(values, named, methods).model_validate(values)
-        problems = _disagreements(params, values) if methods else []
+        model, checked = _model(values, named, methods)
+        params = model.model_validate(values)
+        problems = _disagreements(params, checked)
     except PluginError as error:
         problems = [str(error)]
     except ValidationError as error:
@@ -167,8 +168,8 @@ def _retrievers(values: Any) -> list[str]:
     return [name for name in found if isinstance(name, str)] if isinstance(found, list) else []
 
 
-def _model(values: Any, named: list[str], methods: bool) -> type[Params]:
-    """`Params` with the blocks of all sources and methods that `values` hold."""
+def _model(values: Any, named: list[str], methods: bool | Collection[str]) -> tuple[type[Params], list[str]]:
+    """`Params` with the blocks of all sources and methods that `values` hold, and the methods whose blocks are checked."""
     ingest = values.get("ingest") if isinstance(values, dict) else None
     source = [ingest["source"]] if isinstance(ingest, dict) and isinstance(ingest.get("source"), str) else []
     if isinstance(values, dict):
@@ -178,20 +179,22 @@ def _model(values: Any, named: list[str], methods: bool) -> type[Params]:
         blocks = entries_in(values, METHODS, [name for name in named if METHODS.knows(name)])
     else:  # without lightning_modules nobody can tell a method's block from a misspelt key
         blocks = [name for name in values if name not in _KEYS] if isinstance(values, dict) else []
-    return _with_entries(tuple(present), tuple(blocks), methods)
+    wanted = (blocks if methods else ()) if isinstance(methods, bool) else methods
+    checked = [name for name in blocks if name in wanted and METHODS.built_in]
+    return _with_entries(tuple(present), tuple(blocks), tuple(checked)), checked
 
 
 @lru_cache(maxsize=32)
-def _with_entries(sources: tuple[str, ...], methods: tuple[str, ...], checked: bool) -> type[Params]:
+def _with_entries(sources: tuple[str, ...], methods: tuple[str, ...], checked: tuple[str, ...]) -> type[Params]:
     ingest = with_blocks(Ingest, {name: SOURCES.entry(name).params for name in sources})
-    model = with_blocks(Params, {name: METHODS.entry(name).params if checked else Any for name in methods})
+    model = with_blocks(Params, {name: METHODS.entry(name).params if name in checked else Any for name in methods})
     return create_model("Params", __base__=model, __module__=__name__, ingest=(ingest, ...))
 
 
-def _disagreements(params: Params, values: Any) -> list[str]:
+def _disagreements(params: Params, methods: Iterable[str]) -> list[str]:
     """What the methods' own checks refuse."""
     found = []
-    for name in entries_in(values, METHODS, params.retrievers):
+    for name in methods:
         check = METHODS.entry(name).check
         try:
             if check is not None:

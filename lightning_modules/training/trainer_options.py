@@ -66,13 +66,12 @@ def _listed(value: Any) -> list[Any]:
 
 
 def _made(key: str, value: Any) -> Any:
-    given = {"class_path": value} if isinstance(value, str) else value
+    given: Any = {"class_path": value} if isinstance(value, str) else value
     if not isinstance(given, Mapping) or set(given) - {"class_path", "init_args"} or "class_path" not in given:
         raise TrainerError(f"trainer.{key} has {value!r}, must be a class path, or class_path with init_args")
     path = str(given["class_path"])
     module, _, name = path.rpartition(".")
     try:
-        arguments: dict[str, Any] = dict(given.get("init_args") or {})
-        return getattr(import_module(module), name)(**arguments)
+        return getattr(import_module(module), name)(**(given.get("init_args") or {}))
     except (ImportError, AttributeError, ValueError, TypeError) as error:
         raise TrainerError(f"trainer.{key}: {path} cannot be made: {error}") from error

@@ -29,7 +29,7 @@ from tests import evaluation_world as world
 def params():
     values = read_yaml("params.yaml")
     values["train_embedder"]["backbone"] |= {"width": 8, "channels_last": False}
-    return parse_params(values)
+    return parse_params(values, methods=True)
 
 
 @pytest.fixture(scope="module")

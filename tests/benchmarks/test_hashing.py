@@ -22,7 +22,8 @@ def asked(*arguments):
 @pytest.mark.parametrize("method", code_settings.LEARNED)
 def test_a_method_has_as_many_bits_as_asked_for(method, bits):
     values = make_values(asked(), 1, code_settings.CIFAR)
-    block = getattr(parse_params(merged(values, {method: code_settings.code_settings(method, bits, values)})), method)
+    chosen = merged(values, {method: code_settings.code_settings(method, bits, values)})
+    block = parse_params(chosen, methods=True).method(method)
     made = block.bits if hasattr(block, "bits") else block.subspaces * (block.codewords.bit_length() - 1)
     assert made == bits
 

@@ -21,7 +21,7 @@ def shared(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("name", LEARNING)
 def test_every_method_learns_by_the_set_s_settings(shared: Path, name: str):
-    params = parse_params(merged(read_yaml("params.yaml"), pretrained(name, shared)))
+    params = parse_params(merged(read_yaml("params.yaml"), pretrained(name, shared)), methods=True)
     learning = LEARNING[name]
     assert params.base.image_size == learning.image_size
     assert params.train_embedder.backbone.weights == str(shared / "weights" / MOBILENET[1])

@@ -92,7 +92,7 @@ def params() -> Params:
     for block in ("image2vec", "siamese", "joint", "triplet_gan", "sgh", "dhd", "train_classifier"):
         values[block]["fit"] |= {"epochs": 3, "warmup_epochs": 0, "patience": 10, "validate_every": 1}
     values["train_gan"] |= {"epochs": 3, "validate_every": 1, "batch_size": 8, "contact_sheet_every": 2}
-    return parse_params(values)
+    return parse_params(values, methods=True)
 
 
 def outline(item: int, number: int) -> bytes:

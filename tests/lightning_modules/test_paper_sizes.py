@@ -45,7 +45,7 @@ def one_step(module: torch.nn.Module, loss: torch.Tensor) -> None:
 def with_backbone(block: str, name: str) -> Params:
     values = read_yaml("params.yaml")
     values[block]["backbone"]["name"] = name
-    return parse_params(values)
+    return parse_params(values, methods=True)
 
 
 def test_siamese_resnet50_at_224():

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 from pathlib import Path
-from typing import get_args
 
 import pytest
 import torch
@@ -12,7 +11,8 @@ from torch import Tensor, nn
 
 from croquis.catalog.table import Catalog
 from croquis.params import Params
-from croquis.params.loader import Base, Method
+from croquis.params.loader import Base
+from croquis.plugins import METHODS
 from lightning_modules.attributes import classifier_module
 from lightning_modules.attributes.attribute_labels import Layout, attribute_names, read_labels
 from lightning_modules.bases.retrieval_module import MONITOR, RetrievalModule
@@ -22,9 +22,7 @@ from lightning_modules.sketch_gan import gan_module
 from lightning_modules.training.fit import FitPlan, fit
 from lightning_modules.training.numerics import prepare_torch
 
-TRAINED = [
-    name for name in get_args(Method) if hasattr(importlib.import_module(f"lightning_modules.methods.{name}"), "build")
-]
+TRAINED = [name for name in METHODS.built_in if METHODS.entry(name).learns]
 
 
 def half(base: Base) -> Base:
@@ -80,7 +78,7 @@ def test_the_classifier_trains_in_bf16(params: Params, data: RetrievalData, tmp_
     sets = (data.train, data.val)
     labels = [read_labels(each.attributes.tolist(), [None] * len(each), names) for each in sets]
     own = classifier_module.ClassifierData(*sets, tuple(labels), Layout.of(names, ["shape"]), 8, 0)
-    module = classifier_module.AttributeClassifier(params.train_classifier, own)
+    module = classifier_module.AttributeClassifierModule(params.train_classifier, own)
     convolutions = dtypes_of(module, nn.Conv2d)
     history = fit(
         module, own, FitPlan("classifier", 1, 5, classifier_module.MONITOR, "max"), half(params.base), tmp_path

@@ -178,7 +178,7 @@ def test_all_weights_0_are_refused():
     values = read_yaml("params.yaml")
     values["triplet_gan"] |= dict.fromkeys(WEIGHTS, 0.0)
     with pytest.raises(ParamsError, match=r"triplet_gan.*all four weights are 0"):
-        parse_params(values)
+        parse_params(values, methods=True)
 
 
 def test_unlabelled_images_join_every_term_but_the_triplets(params: Params, data: RetrievalData):

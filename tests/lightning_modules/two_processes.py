@@ -109,7 +109,7 @@ def tiny_params(changes: Sequence[str]) -> Params:
         name, value = change.split("=")
         block, key = name.split(".")
         values[block][key] = json.loads(value)
-    return parse_params(values)
+    return parse_params(values, methods=True)
 
 
 def build(method: str, params: Params) -> tuple[pl.LightningModule, pl.LightningDataModule]:

@@ -10,8 +10,9 @@ import pytest
 
 from croquis.evaluation.protocol import PROTOCOLS
 from croquis.params import ParamsError, load_params
-from croquis.params.block import Block
-from croquis.params.loader import AVERAGE_PRECISION, Base, Params, parse_params, read_yaml
+from croquis.params.block import Block, OneOf
+from croquis.params.loader import AVERAGE_PRECISION, Base, parse_params, read_yaml
+from croquis.plugins import SOURCES
 
 
 @pytest.fixture
@@ -44,10 +45,11 @@ def test_the_shipped_file_is_valid():
 def test_a_mistake_is_named(values: dict[str, Any], block: str, key: str, value: object, told: str):
     values[block][key] = value
     with pytest.raises(ParamsError) as error:
-        parse_params(values)
+        parse_params(values, methods=True)
     assert told in str(error.value)
 
 
+SHIPPED = type(parse_params(read_yaml("params.yaml"), methods=True))
 LEARNING = sorted(name for name, value in read_yaml("params.yaml").items() if "fit" in value or name == "train_gan")
 
 
@@ -55,11 +57,11 @@ LEARNING = sorted(name for name, value in read_yaml("params.yaml").items() if "f
 def test_a_net_is_validated_at_least_once(values: dict[str, Any], block: str):
     schedule = values[block].get("fit", values[block])
     schedule |= {"epochs": 3, "validate_every": 3}
-    parse_params(values)
+    parse_params(values, methods=True)
     schedule["validate_every"] = 4
     where = f"{block}.fit" if "fit" in values[block] else block
     with pytest.raises(ParamsError) as error:
-        parse_params(values)
+        parse_params(values, methods=True)
     assert f"  {where}: Value error, validate_every is 4, must be at most epochs (3): the net" in str(error.value)
     assert "learning_rate" not in str(error.value)  # the rest of the block is none of the reader's business
 
@@ -68,17 +70,17 @@ def test_a_missing_key_and_an_unknown_block_are_named_together(values: dict[str,
     del values["siamese"]["margin"]
     values["extra"] = {}
     with pytest.raises(ParamsError) as error:
-        parse_params(values)
+        parse_params(values, methods=True)
     assert "siamese.margin: missing" in str(error.value)
     assert "extra: unknown key" in str(error.value)
 
 
 def test_the_metric_that_selects_must_be_one_that_the_protocol_reports(values: dict[str, Any]):
     values["base"]["protocol"], values["register"]["select_by"] = "cifar10_c", "shop->shop/map@1000"
-    parse_params(values)
+    parse_params(values, methods=True)
     values["base"]["protocol"] = "category"
     with pytest.raises(ParamsError, match=r"select_by names map@1000, but base\.protocol category reports map@all"):
-        parse_params(values)
+        parse_params(values, methods=True)
 
 
 def test_the_protocols_report_what_the_schema_believes():
@@ -90,7 +92,7 @@ def test_the_protocols_report_what_the_schema_believes():
 def test_retrievers_are_known_and_distinct(values: dict[str, Any], retrievers: list[str]):
     values["retrievers"] = retrievers
     with pytest.raises(ParamsError, match="retrievers"):
-        parse_params(values)
+        parse_params(values, methods=True)
 
 
 def test_yaml_is_read_as_dvc_reads_it(tmp_path: Path):
@@ -115,21 +117,25 @@ def blocks_of(kind: type[Block], path: str = "") -> list[tuple[str, type[Block]]
     return found
 
 
-@pytest.mark.parametrize(("path", "kind"), blocks_of(Params))
+@pytest.mark.parametrize(("path", "kind"), blocks_of(SHIPPED))
 def test_the_schema_holds_no_default(path: str, kind: type[Block]):
     """A value that is not in the file would be one that DVC cannot see."""
     assert all(field.is_required() for field in kind.model_fields.values()), path
 
 
 def choices(kind: type[Block], values: Any, path: tuple[str, ...] = ()) -> list[tuple[tuple[str, ...], object]]:
-    """Every alternative of every Literal in the schema."""
+    """Every alternative of every Literal, table and registry in the schema."""
     found = []
     for name, field in kind.model_fields.items():
         key = field.alias or name
         if isinstance(field.annotation, type) and issubclass(field.annotation, Block):
             found += choices(field.annotation, values[key], (*path, key))
         else:
-            found += [((*path, key), choice) for choice in get_args(field.annotation) if not isinstance(choice, type)]
+            tables = [each.func.names for each in field.metadata if isinstance(getattr(each, "func", None), OneOf)]
+            offered = [*get_args(field.annotation), *(name for names in tables for name in names)]
+            found += [((*path, key), choice) for choice in offered if not isinstance(choice, type)]
+    if kind.__name__ == "Ingest":
+        found += [((*path, "source"), name) for name in SOURCES.built_in]
     return [(where, choice) for where, choice in found if isinstance(choice, str | int)]
 
 
@@ -137,7 +143,7 @@ def choices(kind: type[Block], values: Any, path: tuple[str, ...] = ()) -> list[
 PROTOCOL_OF_SOURCE = {"fashion_mnist": "category", "idx": "category", "cifar10": "cifar10_a"}
 
 
-@pytest.mark.parametrize(("where", "choice"), choices(Params, read_yaml("params.yaml")))
+@pytest.mark.parametrize(("where", "choice"), choices(SHIPPED, read_yaml("params.yaml")))
 def test_every_choice_parses(values: dict[str, Any], where: tuple[str, ...], choice: object):
     if where == ("ingest", "source"):
         values["base"]["protocol"] = PROTOCOL_OF_SOURCE.get(str(choice), "instance")
@@ -145,7 +151,7 @@ def test_every_choice_parses(values: dict[str, Any], where: tuple[str, ...], cho
     for key in where[:-1]:
         block = block[key]
     block[where[-1]] = choice
-    parse_params(values)
+    parse_params(values, methods=True)
 
 
 @pytest.mark.parametrize(
@@ -172,8 +178,8 @@ def test_a_source_of_classes_needs_a_protocol_of_classes(
     values["ingest"]["cifar10"]["split"] = split
     values["base"]["protocol"] = protocol
     if fits:
-        parse_params(values)
+        parse_params(values, methods=True)
         return
     told = f"base.protocol is {protocol}, which does not fit ingest.source {source}.*: use (category|cifar10_)"
     with pytest.raises(ParamsError, match=told):
-        parse_params(values)
+        parse_params(values, methods=True)

@@ -43,7 +43,7 @@ Set = Callable[[Path, pytest.MonkeyPatch], Path]
 @pytest.mark.parametrize("name", PRESETS)
 def test_a_preset_names_only_keys_of_params_and_the_schema_takes_it(name: str):
     assert not set(SETTINGS[name]) - set(SHIPPED)
-    parse_params(nested(SHIPPED | SETTINGS[name]))
+    parse_params(nested(SHIPPED | SETTINGS[name]), methods=True)
 
 
 def nested(settings: dict[str, Any]) -> dict[str, Any]:
@@ -156,7 +156,7 @@ def prepared(
     shutil.copy("params.yaml", tmp_path)
     shutil.copytree("presets", tmp_path / "presets")
     assert preset.main([name], tmp_path) == 0
-    params = load_params(tmp_path / "params.yaml")
+    params = load_params(tmp_path / "params.yaml", methods=True)
     assert METHOD[name] in params.retrievers
     source = params.ingest.source
     files = SETS[source](tmp_path / "files", monkeypatch)
@@ -166,7 +166,7 @@ def prepared(
         warnings.simplefilter("ignore")  # of the fixtures' planted quirks, which the sources' own tests look at
         ingest.main(tmp_path)
     validate.main(tmp_path)
-    return name, tmp_path, load_params(tmp_path / "params.yaml")
+    return name, tmp_path, load_params(tmp_path / "params.yaml", methods=True)
 
 
 @pytest.mark.slow

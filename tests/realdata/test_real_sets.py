@@ -168,7 +168,7 @@ def test_the_overrides_fit_the_schema_and_replace_an_earlier_set(
     """A set may follow any other: nothing of the one before stays in its block."""
     shipped = read_yaml("params.yaml")
     alone = merged(shipped, overrides[name])
-    parse_params(alone)
+    parse_params(alone, methods=True)
     source = alone["ingest"]["source"]
     for other in REAL_SETS:
         after = merged(merged(shipped, overrides[other]), overrides[name])

@@ -170,5 +170,5 @@ def test_params_refuse_a_mapping_that_cannot_be(columns: dict[str, Any], told: s
     values = read_yaml("params.yaml")
     values["ingest"]["folder"]["columns"] = columns
     with pytest.raises(ParamsError) as error:
-        parse_params(values)
+        parse_params(values, methods=True)
     assert told in str(error.value)

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from typing import get_args
-
 import pytest
 
-from croquis.params.data_blocks import Ingest
-from croquis.sources import SOURCES
+from croquis.params.block import Block
+from croquis.params.loader import read_yaml
+from croquis.plugins import SOURCES
 
 
-def test_registry_holds_every_choice_of_the_params() -> None:
-    assert set(SOURCES) == set(get_args(Ingest.model_fields["source"].annotation))
+def test_every_source_of_the_shipped_params_is_registered_and_the_other_way_round() -> None:
+    assert set(SOURCES.built_in) == set(read_yaml("params.yaml")["ingest"]) - {"source", "shard_rows"}
 
 
-@pytest.mark.parametrize("name", sorted(SOURCES))
-def test_every_source_has_a_block_of_its_own(name: str) -> None:
-    assert name in Ingest.model_fields
+@pytest.mark.parametrize("name", SOURCES.built_in)
+def test_every_source_has_a_block_and_a_summary(name: str) -> None:
+    assert issubclass(SOURCES.entry(name).params, Block)
+    assert len(SOURCES.summary(name)) > 20

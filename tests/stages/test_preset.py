@@ -35,9 +35,9 @@ def changed_lines(old: str, new: str) -> list[tuple[str, str]]:
 
 
 def test_it_changes_only_its_keys_and_keeps_comments(root: Path, capsys: pytest.CaptureFixture[str]):
-    before = load_params(root / "params.yaml")
+    before = load_params(root / "params.yaml", methods=True)
     assert preset.main(["mine"], root) == 0
-    text, after = (root / "params.yaml").read_text(), load_params(root / "params.yaml")
+    text, after = (root / "params.yaml").read_text(), load_params(root / "params.yaml", methods=True)
     expected = {
         **before.model_dump(by_alias=True),
         "base": before.base.model_dump() | {"image_size": 128},

@@ -19,7 +19,7 @@ from lightning_modules.training.numerics import prepare_torch
 
 
 def make(root: Path, **options) -> MarginTask:
-    return MarginTask(load_params(root / "params.yaml"), root, **options)
+    return MarginTask(load_params(root / "params.yaml", methods=True), root, **options)
 
 
 def files(root: Path) -> list[str]:
@@ -46,7 +46,7 @@ def test_the_value_is_the_best_val_score_of_a_plain_training(shapes, tmp_path_fa
     before = files(shapes)
     tried = task.measure(ask(task, point=point))
     assert files(shapes) == before
-    params = short(load_params(shapes / "params.yaml"), {"siamese.margin": 0.5}, 3)
+    params = short(load_params(shapes / "params.yaml", methods=True), {"siamese.margin": 0.5}, 3)
     prepare_torch(params.base.seed, 1)
     catalog = Catalog.open(shapes / "data/catalog")
     data = RetrievalData.from_catalog(catalog, ["shop", "consumer"], params.base.image_size)
@@ -94,7 +94,7 @@ def test_an_interrupted_training_passes_ctrl_c_on(shapes, monkeypatch):
 def test_the_present_params_are_the_first_point(shapes):
     write_params(shapes, siamese__margin=1.5, siamese__embedding_dim=48)
     task = make(shapes, also=["learning_rate", "negatives", "embedding_dim"])
-    params = load_params(shapes / "params.yaml").siamese
+    params = load_params(shapes / "params.yaml", methods=True).siamese
     assert task.anchors == [
         {
             "margin": 1.5,
@@ -113,7 +113,7 @@ def test_the_present_params_are_the_first_point(shapes):
 
 def test_every_point_of_the_space_is_a_set_of_params(shapes):
     task = make(shapes, also=["learning_rate", "negatives", "embedding_dim"])
-    params = load_params(shapes / "params.yaml")
+    params = load_params(shapes / "params.yaml", methods=True)
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=1))
     for _ in range(30):
         settings = task.settings(study.ask(dict(task.space)).params)
@@ -123,7 +123,7 @@ def test_every_point_of_the_space_is_a_set_of_params(shapes):
 def test_a_third_of_the_schedule_by_default_without_early_stopping(shapes):
     task = make(shapes)
     assert task.epochs == 3
-    schedule = short(load_params(shapes / "params.yaml"), {}, task.epochs).siamese.fit
+    schedule = short(load_params(shapes / "params.yaml", methods=True), {}, task.epochs).siamese.fit
     assert (schedule.epochs, schedule.patience, schedule.validate_every, schedule.warmup_epochs) == (3, 3, 1, 1)
 
 
@@ -132,7 +132,7 @@ def test_a_study_belongs_to_its_data_and_schedule_but_not_to_the_margin(shapes):
     assert len({name, make(shapes, epochs=2).name, make(shapes, also=["negatives"]).name}) == 3
     text = (shapes / "params.yaml").read_text()
     write_params(shapes, siamese__margin=0.77)
-    values = {"margin": load_params(shapes / "params.yaml").siamese.margin}
+    values = {"margin": load_params(shapes / "params.yaml", methods=True).siamese.margin}
     (shapes / "params.yaml").write_text(text.replace("margin: 0.2", f"margin: {values['margin']}"))
     assert make(shapes).name == name
     (shapes / "params.yaml").write_text(text.replace("seed: 7", "seed: 8"))
@@ -143,7 +143,7 @@ def test_the_fix_is_named_when_something_is_missing(shapes, tmp_path_factory):
     with pytest.raises(TuneError, match="learning_rate, negatives, embedding_dim"):
         make(shapes, also=["momentum"])
     with pytest.raises(TuneError, match=r"data/catalog.*make repro"):
-        MarginTask(load_params(shapes / "params.yaml"), tmp_path_factory.mktemp("empty"))
+        MarginTask(load_params(shapes / "params.yaml", methods=True), tmp_path_factory.mktemp("empty"))
 
 
 def test_scratch_of_dead_processes_is_removed(tmp_path):

@@ -18,7 +18,7 @@ def main() -> None:
     arguments = parser.parse_args()
     params = load_params()
     block = getattr(params.ingest, SOURCE)
-    write_sheet(arguments.contact_sheet, params.ingest.rendered, params.base.seed, arguments.items, arguments.side)
+    write_sheet(arguments.contact_sheet, block, params.base.seed, arguments.items, arguments.side)
 
 
 if __name__ == "__main__":
