@@ -288,12 +288,10 @@ def test_a_kept_picture_that_cannot_be_read_any_more_is_named(bundle: Path, tmp_
 
 
 def test_the_log_tells_changes_from_searches(client: TestClient, caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level("INFO", "croquis.serving.limits.access"):
+    with caplog.at_level("INFO", "croquis.serving.access"):
         put(client, NEW, picture(1))
         found(client, picture(1))
-    entries = [
-        json.loads(record.message) for record in caplog.records if record.name == "croquis.serving.limits.access"
-    ]
+    entries = [json.loads(record.message) for record in caplog.records if record.name == "croquis.serving.access"]
     assert [(entry["method"], entry["path"], entry["client"]) for entry in entries] == [
         ("PUT", f"/items/{NEW}", "(admin)"),
         ("POST", "/search", "testclient"),
