@@ -3,7 +3,7 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3.13 || command -v python3)
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 READY := .venv/.ready
-# A file at a time, the long ones first (tests/conftest.py). Four workers keep two cores busy: tests wait for servers and disks.
+# A file at a time, the long ones first (tests/support/file_order.py). Four workers keep two cores busy: tests wait for servers and disks.
 PYTEST := python -m pytest -n 4 --dist loadfile --no-loadscope-reorder
 
 .PHONY: help repro test test-fast engines ui plots tune serve lint lock clean
@@ -27,7 +27,7 @@ test-fast: $(READY) ## run the tests but for the slow ones, some three minutes
 	$(PYTEST) -m "not slow and not realdata"
 
 engines: ## install what some tests drive, a PostgreSQL server and a Chromium (Debian's packages; root or sudo)
-	$(PYTHON) -m tests.engines
+	$(PYTHON) -m tests.support.engines
 
 ui: $(READY) ## open the MLflow UI on mlruns/ (http://127.0.0.1:5000)
 	python -m croquis.cli.ui

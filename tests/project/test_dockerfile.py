@@ -5,28 +5,27 @@ from __future__ import annotations
 import json
 import re
 import tomllib
-from pathlib import Path
 
 import pytest
 
 from croquis.serving.command import parser
-from tests.dockerfiles import assert_clean
+from tests.support.deploy.dockerfiles import assert_clean
+from tests.support.environment import REPOSITORY
 
-ROOT = Path(__file__).resolve().parents[2]
 HEAVY = {"torch", "torchvision", "pytorch-lightning", "mlflow", "dvc"}
 
 
 @pytest.fixture(scope="module")
 def instructions() -> list[tuple[str, str]]:
     """Name and arguments of each instruction, in order."""
-    text = (ROOT / "Dockerfile").read_text().replace("\\\n", " ")
+    text = (REPOSITORY / "Dockerfile").read_text().replace("\\\n", " ")
     lines = [line for line in text.splitlines() if line.strip() and not line.startswith("#")]
     return [(name, arguments) for name, _, arguments in (line.partition(" ") for line in lines)]
 
 
 @pytest.fixture(scope="module")
 def project() -> dict[str, object]:
-    return tomllib.loads((ROOT / "pyproject.toml").read_text())
+    return tomllib.loads((REPOSITORY / "pyproject.toml").read_text())
 
 
 def last(instructions: list[tuple[str, str]], name: str) -> str:
@@ -38,7 +37,7 @@ def test_the_linter_finds_nothing() -> None:
 
 
 def test_the_build_is_given_every_package_and_nothing_large(project: dict[str, dict]) -> None:
-    lines = (ROOT / ".dockerignore").read_text().splitlines()
+    lines = (REPOSITORY / ".dockerignore").read_text().splitlines()
     rules = [line for line in lines if line and not line.startswith("#")]
     assert rules[0] == "*"
     given = {rule[1:] for rule in rules if rule.startswith("!")}

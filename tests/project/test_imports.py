@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent))
-from import_closure import PACKAGES, imports
+from tests.support.pipeline.import_closure import PACKAGES, imports
 
 ALLOWED = {
     "params": set(),

@@ -25,12 +25,12 @@ from lightning_modules.attributes.classifier_module import AttributeClassifierMo
 from lightning_modules.sketch_gan.gan_module import PairData, SketchGan, load_pairs
 from lightning_modules.training.numerics import prepare_torch
 from stages import ingest, sketch, train_classifier, train_embedder, validate
-from tests.sources.cifar_files import write_cifar10
-from tests.sources.fixtures_attributes import write_attributes
-from tests.sources.fixtures_c2s import write_c2s
-from tests.sources.fixtures_deepfashion2 import write_deepfashion2
-from tests.sources.fixtures_inshop import write_inshop
-from tests.sources.idx_files import write_idx
+from tests.support.sources.attributes_files import write_attributes
+from tests.support.sources.c2s_files import write_c2s
+from tests.support.sources.cifar_files import write_cifar10
+from tests.support.sources.deepfashion2_files import write_deepfashion2
+from tests.support.sources.idx_files import write_idx
+from tests.support.sources.inshop_files import write_inshop
 
 ROOT = Path.cwd()
 PRESETS = sorted(preset.preset_files(ROOT))

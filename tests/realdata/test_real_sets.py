@@ -24,7 +24,7 @@ from croquis.nets.encoder import load_encoder
 from croquis.params.loader import parse_params, read_yaml
 from croquis.tracking.record import RUNS, RunRecord
 from stages import ingest, train_embedder, validate
-from tests.realdata.marks import MARKS, SHARED
+from tests.support.real_sets import MARKS, SHARED
 
 pytestmark = MARKS
 SIZE = 32
