@@ -18,8 +18,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from croquis.bundle import Bundle, BundleError
-from croquis.serving.command import add_bundle_options, bundle_folder
-from croquis.serving.models.bundle_sources import ModelSourceError
+from croquis.registry.bundle_options import ModelSourceError, add_bundle_options, bundle_folder
 from croquis.store.fill import fill, spec_of
 from croquis.store.snapshot import load_snapshot, save_snapshot
 from croquis.store.vector_store import KINDS, StoreError

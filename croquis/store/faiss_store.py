@@ -12,8 +12,8 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
+from croquis.catalog.filters import Filters
 from croquis.index.vector_index import Vectors
-from croquis.search.query import Filters
 from croquis.store.faiss_file import StoreFile
 from croquis.store.faiss_view import StoreView
 from croquis.store.vector_store import Match, Stored, StoredImage, VectorStore

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from croquis.bundle import Bundle, BundleError, write_bundle
+from croquis.catalog.filters import Filters
 from croquis.catalog.images import encode_png, prepare_image, to_batch
 from croquis.catalog.table import Catalog, CatalogWriter
 from croquis.evaluation.evaluate_bundle import EvaluationSettings, evaluate_split
@@ -22,7 +23,6 @@ from croquis.index.coding import read_codebooks
 from croquis.nets.encoder import load_encoder
 from croquis.nets.session import ModelError
 from croquis.search.local_retriever import LocalRetriever
-from croquis.search.query import Filters
 
 HEADS = ["binary", "pq"]
 OTHER = {"symmetric": "asymmetric", "asymmetric": "symmetric"}

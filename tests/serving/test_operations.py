@@ -12,8 +12,9 @@ import pytest
 from starlette.testclient import TestClient
 
 from croquis.bundle import Bundle
+from croquis.registry.bundle_options import ModelSourceError
 from croquis.serving.limits.http_meter import Meter
-from croquis.serving.models.bundle_sources import BundleSource, ModelSourceError
+from croquis.serving.models.bundle_sources import BundleSource
 from croquis.serving.models.served_models import ServedModels
 from croquis.serving.server_settings import Access, Settings
 from tests.serving.conftest import Serve, photo, write_tiny_bundle
