@@ -1,8 +1,6 @@
-"""Where catalogues come from: one module per source, each with `rows(block, seed)`.
+"""Where catalogues come from: one module per source, each with `rows(block, seed)`, which yields one row at a time.
 
-A source yields catalogue rows one at a time (see `croquis.catalog.table.SCHEMA`), so that ingest never holds more than a
-shard of images. A new source is one module, one line in `SOURCES`, one block under `ingest` in params.yaml and one
-test.
+A new source is one module, one line in `SOURCES`, one block under `ingest` in params.yaml and one test.
 """
 
 from __future__ import annotations

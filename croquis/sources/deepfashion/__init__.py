@@ -1,0 +1,1 @@
+"""The DeepFashion benchmarks and their annotation files as catalogues. Reads a person's own copy only."""
