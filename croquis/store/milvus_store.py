@@ -35,8 +35,8 @@ DIGITS = "0123456789abcdef"
 class MilvusStore(VectorStore):
     """One version of a catalogue in Milvus.
 
-    What decides whether a change is applied (`get`, `images_of`, `deletions_of`, `count`) is read with strong consistency: another
-    process may have written it a moment ago. Searches read with `consistency`.
+    What decides whether a change is applied (`get`, `images_of`, `deletions_of`, `count`) is read with strong consistency:
+    another process may have written it a moment ago. Searches read with `consistency`.
 
     Args:
         link: the connection, which the store does not close.

@@ -1,7 +1,7 @@
 """The val queries' ranked lists, found once, so that a re-ranking costs milliseconds.
 
-Lists, attributes and relevance are those of `croquis.evaluation.evaluate_bundle.evaluate_split` on the same bundle; a trial therefore
-has the very value that the stage `evaluate` would report for its weights.
+Lists, attributes and relevance are those of `croquis.evaluation.evaluate_bundle.evaluate_split` on the same bundle; a
+trial therefore has the very value that the stage `evaluate` would report for its weights.
 """
 
 from __future__ import annotations

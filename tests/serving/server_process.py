@@ -19,7 +19,8 @@ STARTER = """
 import atexit, json, signal, sys
 from pathlib import Path
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-atexit.register(lambda: Path(sys.argv[1]).write_text(json.dumps(sorted({'.'.join(m.split('.')[:n]) for m in sys.modules for n in (1, 2)}))))
+loaded = lambda: sorted({'.'.join(m.split('.')[:n]) for m in sys.modules for n in (1, 2)})
+atexit.register(lambda: Path(sys.argv[1]).write_text(json.dumps(loaded())))
 module, *arguments = sys.argv[2:]
 __import__(module)
 sys.modules[module].main(arguments)
