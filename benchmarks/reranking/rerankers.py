@@ -1,4 +1,4 @@
-"""The re-rankers that `benchmarks.reranking.rerank_gains` compares: the settings tried on val, and the figures of the best."""
+"""The re-rankers that `benchmarks.reranking.rerank_gains` compares: settings tried on val, figures of the best."""
 
 from __future__ import annotations
 
