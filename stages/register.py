@@ -35,8 +35,8 @@ from croquis.tracking.tracking_store import Store, open_store
 
 logger = logging.getLogger(__name__)
 
-FLOOR = "histogram"
-LEARNS_NOTHING = (FLOOR, "untrained")
+BASELINE = "histogram"  # what the leaderboard holds the others against
+METHODS_FACTS = Path("data/code/methods.json")
 
 CHALLENGER, REFUSED = "challenger", "refused"
 
@@ -61,7 +61,7 @@ class Choice:
     @cached_property
     def above_floor(self) -> dict[str, Interval]:
         """How far each method is above the floor on test; empty where the floor is not among `retrievers`."""
-        floor = next((each for each in self.ranking if each.method == FLOOR), None)
+        floor = next((each for each in self.ranking if each.method == BASELINE), None)
         if floor is None:
             return {}
         return gains(floor, (each for each in self.ranking if each is not floor), REPORTED, self.measure)
@@ -105,7 +105,7 @@ def choose(params: Params, root: Path) -> Choice:
             f"{best.path} is about bundle {best.bundle[:12]}, {bundle.folder} is {bundle.hash[:12]}; "
             f"run `dvc repro evaluate@{best.method}`"
         )
-    if best.method in LEARNS_NOTHING:
+    if not read_json(root / METHODS_FACTS)[best.method]["learns"]:
         logger.warning("the best method on val is %s, which learns nothing: look at the trainings", best.method)
     return Choice(ranking, measure, bundle, reranked)
 

@@ -31,14 +31,14 @@ def seconds(step: Callable[[], Any]) -> float:
 
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.leaderboards.precision", description=__doc__)
-    params = load_params()
+    params = load_params(methods=True)
     parser.add_argument("--backbone", choices=get_args(BackboneName), default=params.train_embedder.backbone.name)
     parser.add_argument("--size", type=int, default=params.base.image_size, help="of the images, pixels")
     parser.add_argument("--batch", type=int, default=96, help="images in a step")
     given = parser.parse_args(arguments)
     prepare_torch(params.base.seed, params.base.threads)
     backbone = params.train_embedder.backbone.model_copy(update={"name": given.backbone, "weights": "none"})
-    net = max_pool_net(backbone, params.siamese.embedding_dim, params.siamese.centre)
+    net = max_pool_net(backbone, params.method("siamese").embedding_dim, params.method("siamese").centre)
     images = torch.rand(given.batch, 3, given.size, given.size)
     if backbone.channels_last:
         net, images = net.to(memory_format=torch.channels_last), images.to(memory_format=torch.channels_last)

@@ -21,9 +21,9 @@ from tqdm import tqdm
 from croquis.catalog.product import Product, ProductPicture
 from croquis.events.event import ProductEvent, event_body
 from croquis.events.stream import StreamError, open_stream
+from croquis.formats.errors import SourceError
 from croquis.params import Params, load_params
 from croquis.sources import source_rows
-from croquis.sources.errors import SourceError
 
 AT_A_TIME = 256  # events in one call of the stream
 

@@ -1,9 +1,80 @@
-"""The base of every block of params.yaml."""
+"""The base of every block of params.yaml, and the pieces that blocks of registered parts are made of."""
 
-from pydantic import BaseModel, ConfigDict
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+from typing import Any, TypeVar
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, create_model
+
+from croquis.plugins import Registry
 
 
 class Block(BaseModel):
     """Frozen and strict: no unknown keys, no silent conversions (an int is accepted where a float is asked for)."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, protected_namespaces=())
+
+
+Model = TypeVar("Model", bound=Block)
+
+
+class OneOf:
+    """Accepts the names of a table of the runtime, so that the schema does not spell them again."""
+
+    def __init__(self, names: Iterable[str]) -> None:
+        self.names = tuple(names)
+
+    def __call__(self, value: str) -> str:
+        if value not in self.names:
+            near = get_close_matches(value, self.names, n=1)
+            hint = f"; did you mean {near[0]}?" if near else ""
+            raise ValueError(f"must be one of {', '.join(self.names)}{hint}")
+        return value
+
+
+def one_of(names: Iterable[str]) -> AfterValidator:
+    """For `Annotated[str, one_of(TABLE)]`."""
+    return AfterValidator(OneOf(names))
+
+
+def field_name(entry: str) -> str:
+    """The attribute that holds the block of a registry's entry; dotted names cannot be attributes."""
+    return entry.replace(".", "__")
+
+
+def with_blocks(base: type[Model], blocks: dict[str, Any]) -> type[Model]:
+    """`base` with a further block per entry of a registry.
+
+    Args:
+        blocks: name of the entry, which is its key in params.yaml -> the class of its block, or Any for one that stays
+            as it is.
+    """
+    fields: dict[str, Any] = {field_name(name): (block, Field(alias=name)) for name, block in blocks.items()}
+    return create_model(base.__name__, __base__=base, __module__=base.__module__, __doc__=base.__doc__, **fields)
+
+
+def lifted(values: Any, names: Iterable[str]) -> Any:
+    """A mapping in which the block of a dotted name stands under that name: `{a: {b: X}}` -> `{a.b: X}` for `a.b`.
+
+    DVC reads a dotted key of params.yaml as a path, and so params.yaml nests these blocks.
+    """
+    if not isinstance(values, dict):
+        return values
+    found = dict(values)
+    for name in names:
+        *path, last = name.split(".")
+        inner: Any = values
+        for part in path:
+            inner = inner.get(part) if isinstance(inner, dict) else None
+        if path and isinstance(inner, dict) and last in inner:
+            found.pop(path[0], None)
+            found[name] = inner[last]
+    return found
+
+
+def entries_in(values: Any, registry: Registry[Any], named: Iterable[str]) -> list[str]:
+    """Entries of a registry that have a block in `values`, or need one because they are named there."""
+    keys = values if isinstance(values, dict) else {}
+    return [name for name in dict.fromkeys([*registry.names, *named]) if name in keys or name in set(named)]

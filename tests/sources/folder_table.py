@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from croquis.params.data_blocks import Folder
-from croquis.sources.tables.folder import rows
+from croquis.sources.folder import Folder, rows
 
 
 def read_folder(table: Path, images: Path, **settings: Any) -> list[dict[str, Any]]:

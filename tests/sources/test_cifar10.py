@@ -12,9 +12,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from croquis.params.source_blocks import Cifar10
-from croquis.sources.class_sets.cifar10 import quotas_a, rows
-from croquis.sources.errors import SourceError
+from croquis.formats.errors import SourceError
+from croquis.sources.cifar10 import Cifar10, quotas_a, rows
 from tests.sources.cifar_files import CLASSES, write_cifar10
 
 BATCH = 100

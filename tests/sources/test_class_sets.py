@@ -8,7 +8,7 @@ from collections import Counter
 import numpy as np
 from PIL import Image
 
-from croquis.sources.class_sets.class_rows import LabelledImages, deal, query_quotas, rows_of, train_quotas
+from croquis.formats.class_sets.class_rows import LabelledImages, deal, query_quotas, rows_of, train_quotas
 
 LABELS = np.repeat([0, 1, 2], [100, 50, 10]).astype(np.int64)
 IDS = [f"train/{number:05d}" for number in range(len(LABELS))]

@@ -9,13 +9,12 @@ from typing import Any
 
 import pytest
 
-from croquis.params.source_blocks import Deepfashion2
-from croquis.sources.deepfashion.deepfashion2 import rows
-from croquis.sources.errors import SourceError, SourceWarning
+from croquis.formats.errors import SourceError, SourceWarning
+from croquis.sources.deepfashion2 import Deepfashion2, rows
 from tests.sources.fixtures_deepfashion2 import write_deepfashion2, write_lists
 from tests.sources.official import official_root
 
-pytestmark = pytest.mark.filterwarnings("ignore:.*are left out:croquis.sources.errors.SourceWarning")
+pytestmark = pytest.mark.filterwarnings("ignore:.*are left out:croquis.formats.errors.SourceWarning")
 
 
 @pytest.fixture

@@ -10,16 +10,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from croquis.params.source_blocks import DeepfashionAttributes
-from croquis.sources.deepfashion import deepfashion_attributes
-from croquis.sources.deepfashion.annotation_lines import AnnotationLine
-from croquis.sources.deepfashion.deepfashion_attributes import rows
-from croquis.sources.deepfashion.label_tables import parse_labels, read_labels
-from croquis.sources.errors import SourceError, SourceWarning
+from croquis.formats.deepfashion.annotation_lines import AnnotationLine
+from croquis.formats.deepfashion.label_tables import parse_labels, read_labels
+from croquis.formats.errors import SourceError, SourceWarning
+from croquis.sources import deepfashion_attributes
+from croquis.sources.deepfashion_attributes import DeepfashionAttributes, rows
 from tests.sources.fixtures_attributes import image_name, write_attributes
 from tests.sources.official import official_root
 
-pytestmark = pytest.mark.filterwarnings("ignore:.*has no attribute type:croquis.sources.errors.SourceWarning")
+pytestmark = pytest.mark.filterwarnings("ignore:.*has no attribute type:croquis.formats.errors.SourceWarning")
 
 
 @pytest.fixture

@@ -10,10 +10,9 @@ import pytest
 
 from croquis.catalog.table import Catalog, CatalogWriter
 from croquis.evaluation.protocol import open_gallery
-from croquis.params.source_blocks import DeepfashionC2s
-from croquis.sources.deepfashion import deepfashion_c2s
-from croquis.sources.deepfashion.deepfashion_c2s import rows
-from croquis.sources.errors import SourceError
+from croquis.formats.errors import SourceError
+from croquis.sources import deepfashion_c2s
+from croquis.sources.deepfashion_c2s import DeepfashionC2s, rows
 from tests.sources.fixture_files import garment
 from tests.sources.fixtures_c2s import ATTRIBUTES, consumer_name, shop_name, write_c2s
 from tests.sources.official import official_root

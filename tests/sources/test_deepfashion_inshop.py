@@ -9,10 +9,9 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from croquis.params.source_blocks import DeepfashionInshop
-from croquis.sources.deepfashion import deepfashion_inshop
-from croquis.sources.deepfashion.deepfashion_inshop import rows
-from croquis.sources.errors import SourceError
+from croquis.formats.errors import SourceError
+from croquis.sources import deepfashion_inshop
+from croquis.sources.deepfashion_inshop import DeepfashionInshop, rows
 from tests.sources.fixtures_inshop import photo_names, write_inshop
 from tests.sources.official import official_root
 

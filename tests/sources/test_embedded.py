@@ -12,9 +12,9 @@ import pytest
 from PIL import Image
 
 from croquis.catalog.table import ROLES, Catalog, CatalogWriter
-from croquis.params.data_blocks import Rendered
 from croquis.sources.rendered import rows, vocabulary
 from croquis.sources.rendered.item_sheet import write_sheet
+from croquis.sources.rendered.settings import Rendered
 
 SEED = 11
 PARAMS = Rendered(

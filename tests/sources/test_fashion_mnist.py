@@ -11,9 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from croquis.params.source_blocks import FashionMnist
-from croquis.sources.class_sets.fashion_mnist import rows
-from croquis.sources.errors import SourceError
+from croquis.formats.errors import SourceError
+from croquis.sources.fashion_mnist import FashionMnist, rows
 from tests.sources.idx_files import write_idx
 
 TRAIN = np.random.default_rng(0).integers(0, 256, (60, 28, 28), dtype=np.uint8)

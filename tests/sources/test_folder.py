@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from croquis.catalog.table import Catalog, CatalogWriter
-from croquis.sources.errors import SourceError
+from croquis.formats.errors import SourceError
 from tests.sources.folder_table import read_folder
 
 

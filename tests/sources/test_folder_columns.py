@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from croquis.formats.errors import SourceError
 from croquis.params.loader import ParamsError, parse_params, read_yaml
-from croquis.sources.errors import SourceError
 from tests.sources.folder_table import read_folder
 
 SHOP = ["id,gender,articleType,baseColour,phase", "7,Women,Dress,Navy Blue,training", "8,Men|Boys,Shirt,,evaluation"]

@@ -13,9 +13,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from croquis.params.source_blocks import Idx
-from croquis.sources.class_sets.idx import rows
-from croquis.sources.errors import SourceError
+from croquis.formats.errors import SourceError
+from croquis.sources.idx import Idx, rows
 from tests.sources.idx_files import idx_bytes, write_idx
 
 CHANCE = np.random.default_rng(0)

@@ -15,9 +15,8 @@ import pytest
 from fsspec.implementations.memory import MemoryFile
 
 from croquis.catalog.table import SCHEMA, Catalog, CatalogWriter
-from croquis.params.data_blocks import Parquet
-from croquis.sources.errors import SourceError
-from croquis.sources.parquet import rows
+from croquis.formats.errors import SourceError
+from croquis.sources.parquet import Parquet, rows
 
 
 def build(count: int, size: int = 40) -> list[dict[str, Any]]:

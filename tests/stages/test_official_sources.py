@@ -18,7 +18,7 @@ from tests.sources.fixtures_c2s import consumer_name, write_c2s
 from tests.sources.fixtures_deepfashion2 import write_deepfashion2
 from tests.sources.fixtures_inshop import write_inshop
 
-pytestmark = pytest.mark.filterwarnings("ignore::croquis.sources.errors.SourceWarning")
+pytestmark = pytest.mark.filterwarnings("ignore::croquis.formats.errors.SourceWarning")
 
 WRITERS: dict[str, tuple[Callable[[Path], Path], dict[str, Any], dict[str, Any]]] = {
     "deepfashion_inshop": (write_inshop, {"val_share": 0.3}, {}),

@@ -7,6 +7,8 @@ import argparse
 from croquis.params.loader import load_params
 from croquis.sources.rendered.item_sheet import write_sheet
 
+SOURCE = "rendered"
+
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m croquis.sources.rendered", description=__doc__)
@@ -15,6 +17,7 @@ def main() -> None:
     parser.add_argument("--side", type=int, default=112, help="side of one picture on the sheet, pixels (112)")
     arguments = parser.parse_args()
     params = load_params()
+    block = getattr(params.ingest, SOURCE)
     write_sheet(arguments.contact_sheet, params.ingest.rendered, params.base.seed, arguments.items, arguments.side)
 
 

@@ -1,1 +1,0 @@
-"""Folders and tables of pictures as catalogues: columns, splits, roles."""
