@@ -28,7 +28,7 @@ class PluginError(ValueError):
     """A part is not known, or its module does not hold an entry; the message says what is."""
 
 
-class Registry(Generic[Entry]):
+class PluginRegistry(Generic[Entry]):
     """The parts of one kind.
 
     Args:
@@ -114,6 +114,8 @@ def _is_there(module: str) -> bool:
         return False
 
 
-METHODS: Registry[Any] = Registry("method", "lightning_modules.methods", "METHOD", "croquis.methods")
-SOURCES: Registry[Any] = Registry("source", "croquis.sources", "SOURCE", "croquis.sources")
-RERANKERS: Registry[Any] = Registry("re-ranker", "croquis.rerank.rerankers", "RERANKER", "croquis.rerankers")
+METHODS: PluginRegistry[Any] = PluginRegistry("method", "lightning_modules.methods", "METHOD", "croquis.methods")
+SOURCES: PluginRegistry[Any] = PluginRegistry("source", "croquis.sources", "SOURCE", "croquis.sources")
+RERANKERS: PluginRegistry[Any] = PluginRegistry(
+    "re-ranker", "croquis.rerank.rerankers", "RERANKER", "croquis.rerankers"
+)

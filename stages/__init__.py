@@ -1,1 +1,1 @@
-
+"""The DVC stages, one file each, named as in dvc.yaml. Nobody imports them."""

@@ -25,11 +25,11 @@ from croquis.registry.judging import AGAIN, FIRST, REPORT, SELECTED_ON, Judgemen
 from croquis.registry.leaderboard import REPORTED, closing_words
 from croquis.registry.lineage import version_tags
 from croquis.registry.model_card import publish_card
+from croquis.registry.pipeline_run import PipelineRun, describe, result_key
 from croquis.registry.promotion import challenge, first_champion
 from croquis.registry.registry import RegisteredVersion, Registry
 from croquis.registry.verdict import Scores
 from croquis.tracking.environment import quiet
-from croquis.tracking.pipeline_run import PipelineRun, describe, result_key
 from croquis.tracking.stage_run import stage_run
 from croquis.tracking.tracking_store import Store, open_store
 

@@ -126,7 +126,7 @@ def search_of(index: VectorIndex, gallery: JudgedGallery) -> Search:
 
 
 def list_figures(search: Search, asked: Vectors, features: Features) -> dict[str, float]:
-    """Means over the queries with an answer, by the rules of `croquis.evaluation.ranked_answers`, for vectors that are there already."""
+    """Means over the queries with an answer, for vectors that are there already; see `croquis.evaluation.ranked_answers`."""
     gallery, judge = features.gallery, RelevanceJudge.of(features.queries, features.gallery)
     matched = np.flatnonzero(judge.n_relevant > 0)
     judge, asked = judge.take(matched), asked[matched]

@@ -3,9 +3,9 @@
     python -m benchmarks.events.ingest_latency --bundle models/bundles/siamese
 
 NATS, a server on a store that holds the bundle's gallery, and clients, all on this machine: with FAISS the server takes the
-events itself (`python -m croquis.serving --ingest`), with Milvus `python -m croquis.events` does. Each product is published alone,
-at a moment drawn at random, and searched by its own picture again and again until it is among the results. Then many are
-published at once, and the time until the last of them is committed gives the rate. NATS and Milvus are fetched by
+events itself (`python -m croquis.serving --ingest`), with Milvus `python -m croquis.events` does. Each product is published
+alone, at a moment drawn at random, and searched by its own picture again and again until it is among the results. Then many
+are published at once, and the time until the last of them is committed gives the rate. NATS and Milvus are fetched by
 `python -m benchmarks.events.event_engines`. The result is printed and written to reports/benchmarks/ingest_latency.json.
 """
 

@@ -1,4 +1,4 @@
-"""The re-rankers that `benchmarks.reranking.rerank_gains` compares: what is tried of each on val, and what is measured of the best."""
+"""The re-rankers that `benchmarks.reranking.rerank_gains` compares: settings tried on val, figures of the best."""
 
 from __future__ import annotations
 

@@ -15,11 +15,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from croquis.catalog.filters import Filters, QueryError
 from croquis.index.ranking import Keys, label_blind_keys
 from croquis.lazy import Lazy
 from croquis.rerank.attributes import flags
 from croquis.rerank.overlap import LEVELS
-from croquis.search.query import Filters, QueryError
 
 Rows = npt.NDArray[np.int64]
 

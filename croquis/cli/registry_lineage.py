@@ -1,7 +1,7 @@
 """Command `lineage`: where a version comes from, or which versions came from something.
 
-python -m croquis.cli.registry_lineage fashion-retriever@champion    commit, dvc.lock, data, params, stage runs, environment
-python -m croquis.cli.registry_lineage 00e6450                       versions of a commit; so too by run id, stage key or any hash
+python -m croquis.cli.registry_lineage fashion-retriever@champion  commit, dvc.lock, data, params, stage runs, environment
+python -m croquis.cli.registry_lineage 00e6450                     versions of a commit, a run id, a stage key or any hash
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Serves the champion: `make serve`, which is `python -m croquis.serving --model models:/NAME@champion` with params.yaml's NAME.
+"""Serves the champion: `python -m croquis.serving --model models:/NAME@champion` with params.yaml's NAME.
 
 Every option of `python -m croquis.serving` may follow; `--model` or `--bundle` puts another model in the champion's place.
 """

@@ -2,9 +2,9 @@
 
     python -m croquis.cli.store_versions --store milvus:http://milvus:19530 list
     python -m croquis.cli.store_versions --store URI create --model models:/fashion-retriever@challenger    # prints its name
-    python -m croquis.cli.store_versions --store URI fill --bundle models/bundles/siamese --publish    # of its own gallery, as a start
+    python -m croquis.cli.store_versions --store URI fill --bundle models/bundles/siamese --publish    # its gallery
     python -m croquis.cli.store_versions --store URI publish NAME      # searches meet it from now on; rollback takes it back
-    python -m croquis.cli.store_versions --store URI save FOLDER       # the current version as Parquet; load makes a version of it
+    python -m croquis.cli.store_versions --store URI save FOLDER       # the current version as Parquet; load reads it
 
 What is made by `create` is filled by `python -m croquis.events --store-version NAME`. Events bring a gallery that `fill` put
 there up to date: each is newer than what the bundle says of its product.
@@ -18,8 +18,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from croquis.bundle import Bundle, BundleError
-from croquis.serving.command import add_bundle_options, bundle_folder
-from croquis.serving.models.bundle_sources import ModelSourceError
+from croquis.registry.bundle_options import ModelSourceError, add_bundle_options, bundle_folder
 from croquis.store.fill import fill, spec_of
 from croquis.store.snapshot import load_snapshot, save_snapshot
 from croquis.store.vector_store import KINDS, StoreError

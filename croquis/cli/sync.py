@@ -23,11 +23,11 @@ from croquis.params import Params, ParamsError, load_params
 from croquis.registry.evaluation_reports import EvaluationError
 from croquis.registry.judging import AGAIN, FIRST, REPORT, verdict_tags
 from croquis.registry.model_card import publish_card
+from croquis.registry.pipeline_run import describe
 from croquis.registry.promotion import challenge, first_champion
 from croquis.registry.registry import CHAMPION, Registry, RegistryError
 from croquis.registry.verdict import Reason, Verdict
 from croquis.tracking.environment import project_root, quiet
-from croquis.tracking.pipeline_run import describe
 from croquis.tracking.restore import restore_stages
 from croquis.tracking.stage_key import read_lock
 from croquis.tracking.tracking_store import Store, TrackingError, open_store

@@ -25,9 +25,8 @@ from croquis.events.event_meter import OUTCOMES, IngestMeter
 from croquis.events.handler import Handler
 from croquis.events.stream import StreamError, open_stream
 from croquis.params import load_params
+from croquis.registry.bundle_options import ModelSourceError, add_bundle_options, bundle_folder
 from croquis.search.local_retriever import LocalRetriever
-from croquis.serving.command import add_bundle_options, bundle_folder
-from croquis.serving.models.bundle_sources import ModelSourceError
 from croquis.store.fill import spec_of
 from croquis.store.vector_store import StoreError, VectorStore
 from croquis.store.versions import Stores, open_stores

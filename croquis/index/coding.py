@@ -1,4 +1,4 @@
-"""How vectors become codes and how queries are scored against them: signs, and learned product quantisation with its codebooks."""
+"""How vectors become codes and how queries are scored against them: signs, and learned product quantisation."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, create_model
 
-from croquis.plugins import Registry
+from croquis.plugins import PluginRegistry
 
 
 class Block(BaseModel):
@@ -74,7 +74,7 @@ def lifted(values: Any, names: Iterable[str]) -> Any:
     return found
 
 
-def entries_in(values: Any, registry: Registry[Any], named: Iterable[str]) -> list[str]:
+def entries_in(values: Any, registry: PluginRegistry[Any], named: Iterable[str]) -> list[str]:
     """Entries of a registry that have a block in `values`, or need one because they are named there."""
     keys = values if isinstance(values, dict) else {}
     return [name for name in dict.fromkeys([*registry.names, *named]) if name in keys or name in set(named)]

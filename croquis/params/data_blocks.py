@@ -58,7 +58,7 @@ class Validate(Block):
 
 
 class Mix(Block):
-    """How often drawings begin with each kind of lines (croquis/sketching/linework.py); weights, of which the sum does not matter."""
+    """How often drawings begin with each kind of lines (croquis/sketching/linework.py); weights of any sum."""
 
     canny: float = Field(ge=0.0, le=100.0)
     xdog: float = Field(ge=0.0, le=100.0)

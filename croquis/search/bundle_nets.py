@@ -9,10 +9,10 @@ import numpy.typing as npt
 
 from croquis.bundle import Bundle
 from croquis.catalog.drawings import crop_to_ink
+from croquis.catalog.filters import QueryError
 from croquis.catalog.images import Batch, Uint8Image, from_batch, prepare_image, to_batch
 from croquis.nets.classifier import AttributeClassifier
-from croquis.rerank.steps import QueryEvidence
-from croquis.search.query import QueryError
+from croquis.rerank.evidence import QueryEvidence
 
 Vectors = npt.NDArray[np.float32]
 

@@ -17,7 +17,6 @@ import pyarrow as pa
 
 from croquis.bundle import Bundle
 from croquis.bundle.gallery_table import GALLERY_SCHEMA, PROBABILITIES, GalleryTable
-from croquis.bundle.photo_facts import photo_facts, thumbnail_side
 from croquis.catalog.images import Uint8Image
 from croquis.catalog.product import Product, ProductPicture, opened
 from croquis.index.layered import LayeredIndex
@@ -26,6 +25,7 @@ from croquis.nets.classifier import AttributeClassifier
 from croquis.nets.encoder import Encoder
 from croquis.nets.generator import Generator
 from croquis.search.local_retriever import LocalRetriever
+from croquis.search.photo_facts import photo_facts, thumbnail_side
 
 Rows = npt.NDArray[np.int64]
 Vectors = npt.NDArray[np.float32]

@@ -10,15 +10,16 @@ import numpy as np
 import numpy.typing as npt
 
 from croquis.bundle import Bundle
+from croquis.bundle.gallery_evidence import attribute_sets
 from croquis.bundle.gallery_table import GalleryTable
+from croquis.catalog.filters import Filters, QueryError
 from croquis.catalog.images import DEFAULT_LIMITS, DecodeLimits, Uint8Image, check_image, crop, decode_image
 from croquis.index.vector_index import VectorIndex
-from croquis.rerank.evidence import attribute_sets
 from croquis.rerank.rerank_settings import needs_classifier
 from croquis.search.answer import Answer, Hit, Stopwatch
 from croquis.search.bundle_nets import Nets
 from croquis.search.gallery import BundleGallery, Listed, SearchedGallery
-from croquis.search.query import Filters, Mode, QueryError, check_k, check_mode
+from croquis.search.query import Mode, check_k, check_mode
 
 __all__ = ["Answer", "Filters", "Hit", "LocalRetriever", "QueryError"]
 

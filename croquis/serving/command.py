@@ -19,9 +19,10 @@ from pathlib import Path
 
 import uvicorn
 
+from croquis.registry.bundle_options import ModelSourceError
 from croquis.serving.app import create_app
 from croquis.serving.changes.change_log import ChangeLogError
-from croquis.serving.models.bundle_sources import BundleSource, ModelSource, ModelSourceError
+from croquis.serving.models.bundle_sources import BundleSource, ModelSource
 from croquis.serving.models.served_models import DEFAULT_LABEL
 from croquis.serving.requests.decoding import give_memory_back
 from croquis.serving.server_settings import (
@@ -33,31 +34,6 @@ from croquis.serving.server_settings import (
     access_from_environment,
 )
 from croquis.store.vector_store import StoreError
-
-
-def add_bundle_options(parser: argparse.ArgumentParser, use: str) -> None:
-    """Adds --bundle and --model, of which one is given.
-
-    Args:
-        use: what the bundle is for, in the help.
-    """
-    one = parser.add_mutually_exclusive_group(required=True)
-    one.add_argument("--bundle", type=Path, metavar="FOLDER", help=f"{use}; MLflow is not used at all")
-    one.add_argument("--model", metavar="URI", help="models:/NAME@ALIAS or models:/NAME/NUMBER, looked up once")
-
-
-def bundle_folder(options: argparse.Namespace) -> Path:
-    """The folder of the bundle, pulled where a model is named.
-
-    Raises:
-        SourceError: when the registry cannot be reached or has no such model.
-    """
-    if options.bundle is not None:
-        return Path(options.bundle)
-    from croquis.serving.models.registry_source import RegistrySource  # MLflow is imported only where it is used
-
-    return RegistrySource.open(options.model).bundle_folder()
-
 
 WATCH_STORE = 5.0  # seconds; a version that is published is searched as soon
 
@@ -186,7 +162,7 @@ def sources_of(options: argparse.Namespace) -> dict[str, ModelSource]:
 
     Raises:
         SettingsError: when two models have one label.
-        SourceError: when a URI is wrong or the registry cannot be reached.
+        ModelSourceError: when a URI is wrong or the registry cannot be reached.
     """
     first = _registry(options.model) if options.model else BundleSource(options.bundle)
     named: list[tuple[str, ModelSource]] = [(DEFAULT_LABEL, first)]

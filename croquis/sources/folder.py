@@ -81,7 +81,7 @@ def rows(block: Folder, seed: int) -> Iterator[dict[str, Any]]:
         raise SourceError(f"{table} has no rows; it needs a header and one row per image")
     columns = Columns(block.columns, list(read[0].cells), str(table))
     planned = keep_share(_parse_all(block, columns, read), block.share, seed)
-    fill_splits(planned, block, seed)
+    fill_splits(planned, {"val": block.val_share, "test": block.test_share}, seed)
     fill_roles(planned, by_item=block.roles == "by_item")
     refuse(str(table), role_problems(planned))
     return _with_images(planned, Path(block.images))

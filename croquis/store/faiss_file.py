@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from croquis.search.query import Filters
+from croquis.catalog.filters import Filters
 from croquis.store.sqlite_file import DatabaseError, DatabaseKind, open_database
 from croquis.store.vector_store import Stored, StoredImage, StoreError, StoreSpec, conditions
 
@@ -42,7 +42,10 @@ create table words (
 create index by_number on words (number);
 create table graves (item_id text primary key, version integer not null);
 """
-SHARING = "one at a time; a server takes events itself (python -m croquis.serving --ingest), and a Milvus server takes several"
+SHARING = (
+    "one at a time; a server takes events itself (python -m croquis.serving --ingest), "
+    "and a Milvus server takes several"
+)
 KIND = DatabaseKind("vector store", "process", 0x43524F56, 2, SCHEMA, "give another path", SHARING)  # "CROV"
 COLUMNS = "image_id, item_id, version, category, domain, attributes, predicted, probabilities"
 AT_A_TIME = 500  # values in one statement

@@ -1,7 +1,7 @@
 """The val queries' ranked lists, found once, so that a re-ranking costs milliseconds.
 
-Lists, attributes and relevance are those of `croquis.evaluation.evaluate_bundle.evaluate_split` on the same bundle; a trial therefore
-has the very value that the stage `evaluate` would report for its weights.
+Lists, attributes and relevance are those of `croquis.evaluation.evaluate_bundle.evaluate_split` on the same bundle; a
+trial therefore has the very value that the stage `evaluate` would report for its weights.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from croquis.bundle.gallery_evidence import stored_gallery
 from croquis.catalog.table import Catalog
 from croquis.evaluation import metrics
 from croquis.evaluation.protocol import (
@@ -30,9 +31,8 @@ from croquis.index.ranking import RankedLists, relevance_of
 from croquis.index.vector_index import VectorIndex
 from croquis.rerank.attributes import Weighing
 from croquis.rerank.chain import Moves, by_attributes, make_step, resorted
-from croquis.rerank.evidence import stored_gallery
+from croquis.rerank.evidence import GalleryEvidence, QueryEvidence
 from croquis.rerank.rerank_settings import BY_ATTRIBUTES, RerankBlock, needs_classifier
-from croquis.rerank.steps import GalleryEvidence, QueryEvidence
 from croquis.search.local_retriever import LocalRetriever
 from croquis.tuning.task import TuneError
 

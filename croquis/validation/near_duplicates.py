@@ -15,7 +15,7 @@ import faiss
 import numpy as np
 import numpy.typing as npt
 
-from croquis.validation.thumbnails import BLOCK, Floats, Thumbnails, contrast, difference
+from croquis.validation.fingerprints import BLOCK, Floats, Thumbnails, contrast, difference
 
 Codes = npt.NDArray[np.uint64]  # (rows,)
 Numbers = npt.NDArray[np.int64]
@@ -47,7 +47,7 @@ class CopyPairs:
     Attributes:
         first, second: row numbers; every pair is listed both ways round, unless the cap on representatives cut one.
         bits: Hamming distance of the hashes.
-        difference: of the thumbnails, see `croquis.validation.thumbnails.difference`.
+        difference: of the thumbnails, see `croquis.validation.fingerprints.difference`.
         mirrored: whether `second` is like the mirror image of `first`.
     """
 

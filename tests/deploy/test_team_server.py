@@ -16,10 +16,10 @@ import pytest
 from croquis.bundle import Bundle
 from croquis.catalog.table import Catalog
 from croquis.cli.store_versions import parser
+from croquis.registry.bundle_options import bundle_folder
 from croquis.registry.promotion import NOTE_TAG, promote
 from croquis.registry.registry import CHAMPION, PREVIOUS, Registry
 from croquis.serving.client import Client
-from croquis.serving.command import bundle_folder
 from croquis.tracking.tracking_store import STAGE_EXPERIMENT, TrackingError, open_store
 from tests.support.pipeline.forked_stages import forked_stages
 from tests.support.pipeline.small_project import TINY, clone, commit, git, module

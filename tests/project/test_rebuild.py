@@ -18,8 +18,8 @@ from croquis.cli import registry_lineage
 from croquis.params import load_params
 from croquis.registry import rebuild
 from croquis.registry.lineage import COMPLETE
+from croquis.registry.rebuild.scratch_clone import CloneError
 from croquis.registry.registry import Registry
-from croquis.registry.scratch_clone import CloneError
 from croquis.sources import rendered
 from croquis.tracking.tracking_store import PIPELINE_EXPERIMENT, STAGE_EXPERIMENT, Store, open_store
 from tests.support.environment import clear_environment

@@ -5,13 +5,10 @@ Rows are dicts with `path`, `item_id`, `domain`, and `split` and `role`, which m
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from croquis.formats.tables.hashed_split import position, split_of
-
-if TYPE_CHECKING:
-    from croquis.sources.folder import Folder
 
 Row = dict[str, Any]
 
@@ -21,23 +18,23 @@ def keep_share(rows: Sequence[Row], share: float, seed: int) -> list[Row]:
     return [row for row in rows if share >= 1 or position(f"share/{row['item_id']}", seed) < share]
 
 
-def fill_splits(rows: Sequence[Row], block: Folder, seed: int) -> None:
+def fill_splits(rows: Sequence[Row], shares: Mapping[str, float], seed: int) -> None:
     """Rows without a split get that of another row of their item, otherwise a hash of the item decides.
+
+    `shares` are those of the items that `val` and `test` get.
 
     A split that no row names takes its share out of the train items: a table with train and test only gets a val.
     """
     named = {row["item_id"]: row["split"] for row in reversed(rows) if row["split"]}
     present = set(named.values())
-    val_share, test_share = (
-        0.0 if split in present else share for split, share in (("val", block.val_share), ("test", block.test_share))
-    )
+    lacking = {split: 0.0 if split in present else share for split, share in shares.items()}
     for row in rows:
         item = row["item_id"]
         split = row["split"] or named.get(item)
         if split is None:
-            split = split_of(item, seed, block.val_share, block.test_share)
-        elif split == "train" and split_of(item, seed, val_share, test_share) != "train":
-            split, row["role"] = split_of(item, seed, val_share, test_share), None
+            split = split_of(item, seed, shares["val"], shares["test"])
+        elif split == "train" and split_of(item, seed, lacking["val"], lacking["test"]) != "train":
+            split, row["role"] = split_of(item, seed, lacking["val"], lacking["test"]), None
         row["split"] = split
 
 

@@ -9,14 +9,11 @@ from typing import Protocol
 
 from croquis.bundle.manifest import MANIFEST_FILE, Manifest
 from croquis.files import read_json
+from croquis.registry.bundle_options import ModelSourceError
 from croquis.serving.models.loaded_model import LoadedModel, load_model
 from croquis.store.stored_gallery import StoreGallery
 from croquis.store.vector_store import StoreError, VectorStore
 from croquis.store.versions import Stores
-
-
-class ModelSourceError(RuntimeError):
-    """A model cannot be found or is not what its source says; the message names the fix."""
 
 
 class ModelSource(Protocol):

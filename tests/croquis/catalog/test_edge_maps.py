@@ -7,7 +7,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from croquis.catalog.edge_maps import EDGE_METHODS, EdgeDescriptor, edge_map, without_specks
+from croquis.catalog.edge_maps import EDGE_METHODS, edge_map, without_specks
+from croquis.evaluation.edge_descriptor import EdgeDescriptor
 
 Picture = npt.NDArray[np.uint8]
 

@@ -8,7 +8,7 @@ import pytest
 
 from croquis.bundle import Bundle
 from croquis.catalog.table import Catalog
-from croquis.registry.bundle_differences import bundle_differences, environment_differences, lock_differences
+from croquis.registry.rebuild.bundle_differences import bundle_differences, environment_differences, lock_differences
 from tests.support.catalogues import blob_catalogue as world
 from tests.support.registry.evaluated_project import SEES_COLOURS, SEES_LITTLE, write_method, write_params
 

@@ -12,13 +12,13 @@ import pytest
 
 from croquis.bundle import write_bundle
 from croquis.bundle.gallery_table import GALLERY_SCHEMA
+from croquis.catalog.filters import Filters, QueryError
 from croquis.catalog.images import ImageError, decode_image, encode_png, prepare_image, to_batch
 from croquis.catalog.product import Product, ProductPicture, check_attributes, check_item_id, check_version
 from croquis.index.build import build_alike, build_index
 from croquis.nets.encoder import load_encoder
 from croquis.search.changed_gallery import ChangedGallery, Entry
 from croquis.search.local_retriever import LocalRetriever
-from croquis.search.query import Filters, QueryError
 from tests.support import tiny_retriever as tiny
 
 NEW, DELETED, REPLACED = "shop/new é", "item-red-0", "item-blue-1"

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from croquis.bundle import Bundle, BundleError, write_bundle
+from croquis.catalog.filters import Filters
 from croquis.catalog.images import encode_png, prepare_image, to_batch
 from croquis.catalog.table import Catalog, CatalogWriter
 from croquis.evaluation.evaluate_bundle import EvaluationSettings, evaluate_split
@@ -21,7 +22,6 @@ from croquis.index.coding import read_codebooks
 from croquis.nets.encoder import load_encoder
 from croquis.nets.session import ModelError
 from croquis.search.local_retriever import LocalRetriever
-from croquis.search.query import Filters
 from tests.support import tiny_retriever as tiny
 from tests.support.coded_encoders import save_coded_encoder
 

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pytest
 
 from croquis.bundle.gallery_table import PROBABILITIES, ItemsError
+from croquis.catalog.filters import Filters, QueryError
 from croquis.catalog.images import ImageError, encode_jpeg, encode_png, prepare_image, to_batch
 from croquis.files import read_json, write_json
 from croquis.index.build import build_index
@@ -20,7 +21,6 @@ from croquis.index.ranking import label_blind_keys
 from croquis.nets.classifier import AttributeClassifier
 from croquis.rerank.overlap import to_bytes
 from croquis.search.local_retriever import Hit, LocalRetriever
-from croquis.search.query import Filters, QueryError
 from tests.support import tiny_retriever as tiny
 
 Make = Callable[..., Path]

@@ -14,9 +14,10 @@ from croquis.bundle import Bundle
 from croquis.catalog.images import decode_image
 from croquis.events.event import ProductEvent, event_body
 from croquis.events.stream import open_stream
+from croquis.registry.bundle_options import ModelSourceError
 from croquis.serving.app import create_app
 from croquis.serving.client import Client
-from croquis.serving.models.bundle_sources import BundleSource, ModelSourceError
+from croquis.serving.models.bundle_sources import BundleSource
 from croquis.serving.server_settings import IngestSettings, Settings, SettingsError
 from croquis.store.fill import fill
 from croquis.store.versions import open_stores

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from croquis.bundle import Bundle
+from croquis.catalog.filters import Filters
 from croquis.catalog.images import decode_image, prepare_image, to_batch
 from croquis.cli import store_versions
 from croquis.events.event import ProductEvent, event_body
@@ -17,7 +18,6 @@ from croquis.index.build import build_index
 from croquis.nets.encoder import describe_encoder, load_encoder
 from croquis.params import load_params
 from croquis.search.local_retriever import LocalRetriever
-from croquis.search.query import Filters
 from croquis.serving.command import main, parser, settings_of
 from croquis.serving.server_settings import Access, Settings, SettingsError
 from croquis.store.fill import spec_of

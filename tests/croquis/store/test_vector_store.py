@@ -9,8 +9,8 @@ from collections import Counter
 import numpy as np
 import pytest
 
+from croquis.catalog.filters import Filters
 from croquis.index.ranking import label_blind_keys
-from croquis.search.query import Filters
 from croquis.store.milvus_store import MilvusStore
 from croquis.store.products import ItemState, apply, known_versions
 from croquis.store.snapshot import load_snapshot, save_snapshot

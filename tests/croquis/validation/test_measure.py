@@ -10,8 +10,8 @@ from PIL import Image
 
 from croquis.catalog import images
 from croquis.catalog.images import encode_png
+from croquis.validation.fingerprints import as_thumbnails, thumbnail
 from croquis.validation.measure import measure
-from croquis.validation.thumbnails import as_thumbnails, thumbnail
 from tests.support.catalogues.garment_catalogue import draw_garment
 from tests.support.catalogues.planted_faults import file_of, garment, with_orientation
 

@@ -10,9 +10,9 @@ import numpy.typing as npt
 import pytest
 from PIL import Image
 
+from croquis.validation.fingerprints import SIDE, as_thumbnails, contrast, difference, thumbnail
 from croquis.validation.measure import measure
 from croquis.validation.near_duplicates import REPRESENTATIVES, near_pairs, range_search
-from croquis.validation.thumbnails import SIDE, as_thumbnails, contrast, difference, thumbnail
 from tests.support.catalogues.garment_catalogue import draw_garment
 
 Codes = npt.NDArray[np.uint64]

@@ -8,7 +8,7 @@ import numpy.typing as npt
 import pytest
 
 from croquis.catalog.images import decode_image, encode_jpeg
-from croquis.validation.phash import perceptual_hashes, to_hex
+from croquis.validation.fingerprints import perceptual_hashes, to_hex
 
 Picture = npt.NDArray[np.uint8]
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from benchmarks.events.event_engines import Server
-from croquis.search.query import Filters
+from croquis.catalog.filters import Filters
 from croquis.store.vector_store import Match, StoredImage, StoreSpec
 
 ENGINES = {"faiss": (), "milvus-lite": (pytest.mark.slow,), "milvus-server": (pytest.mark.slow,)}

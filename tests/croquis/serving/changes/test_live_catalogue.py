@@ -17,11 +17,12 @@ from starlette.testclient import TestClient
 
 from croquis.catalog.images import encode_png
 from croquis.catalog.product import Product, ProductPicture
+from croquis.registry.bundle_options import ModelSourceError
 from croquis.serving.app import create_app
 from croquis.serving.changes.change_log import ChangeLog, ChangeLogError
 from croquis.serving.client import AsyncClient, Client, ServerError
 from croquis.serving.command import main
-from croquis.serving.models.bundle_sources import BundleSource, ModelSourceError
+from croquis.serving.models.bundle_sources import BundleSource
 from croquis.serving.server_settings import Access, Limits, Settings
 from tests.support.serving.live_server import ADMIN, TOKEN, Serve, listening, picture, replace_bundle
 from tests.support.tiny_retriever import photo, write_tiny_bundle

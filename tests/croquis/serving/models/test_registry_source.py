@@ -13,11 +13,11 @@ import pytest
 
 from croquis.bundle import Bundle
 from croquis.cli.promote import main as promote_command
+from croquis.registry.bundle_options import ModelSourceError
 from croquis.registry.promotion import rollback
 from croquis.serving.answers.answer_models import ModelName
 from croquis.serving.app import create_app
 from croquis.serving.client import Client
-from croquis.serving.models.bundle_sources import ModelSourceError
 from croquis.serving.models.registry_source import RegistrySource
 from croquis.serving.server_settings import Access, Settings
 from croquis.store.fill import fill

@@ -9,8 +9,9 @@ import pytest
 from starlette.testclient import TestClient
 
 from croquis.bundle import Bundle
+from croquis.registry.bundle_options import ModelSourceError
 from croquis.serving.limits.http_meter import Meter
-from croquis.serving.models.bundle_sources import BundleSource, ModelSourceError
+from croquis.serving.models.bundle_sources import BundleSource
 from croquis.serving.models.served_models import ServedModels
 from croquis.serving.server_settings import Access, Settings
 from tests.support.serving.live_server import ADMIN, TOKEN, Serve, replace_bundle, samples, wait_for

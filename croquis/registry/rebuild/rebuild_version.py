@@ -21,12 +21,12 @@ from tempfile import TemporaryDirectory
 from croquis.bundle import Bundle, BundleError
 from croquis.files import read_json, sha256_file
 from croquis.params import ParamsError, load_params
-from croquis.registry.bundle_differences import bundle_differences, environment_differences, lock_differences
 from croquis.registry.lineage import PACKAGES, Lineage, installed, lock_hash
+from croquis.registry.pipeline_run import ENVIRONMENT, LOCK, PARAMS
+from croquis.registry.rebuild.bundle_differences import bundle_differences, environment_differences, lock_differences
+from croquis.registry.rebuild.scratch_clone import CloneError, ScratchClone, has_remote, scratch_clone
 from croquis.registry.registry import RegisteredVersion, Registry, RegistryError
-from croquis.registry.scratch_clone import CloneError, ScratchClone, has_remote, scratch_clone
 from croquis.tracking.environment import project_root, quiet
-from croquis.tracking.pipeline_run import ENVIRONMENT, LOCK, PARAMS
 from croquis.tracking.stage_key import read_lock
 from croquis.tracking.tracking_store import TrackingError, open_store
 
@@ -173,7 +173,3 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--compute", choices=(MODELS, ALL), help="compute what DVC could restore: nets, or everything")
     parser.add_argument("--keep", type=Path, metavar="FOLDER", help="leave the clone there")
     return parser
-
-
-if __name__ == "__main__":
-    sys.exit(main())

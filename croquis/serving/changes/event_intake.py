@@ -10,8 +10,8 @@ from croquis.events.consumer import EventConsumer
 from croquis.events.event_meter import IngestMeter
 from croquis.events.stream import Stream, StreamError, open_stream
 from croquis.params import load_params
+from croquis.registry.bundle_options import ModelSourceError
 from croquis.serving.limits.http_meter import Meter
-from croquis.serving.models.bundle_sources import ModelSourceError
 from croquis.serving.models.served_models import ServedModels
 from croquis.serving.server_settings import IngestSettings, SettingsError
 from croquis.store.stored_gallery import StoreGallery
@@ -35,7 +35,7 @@ class OwnIngest:
 
     Raises:
         SettingsError: when the file of params cannot be used.
-        SourceError: when the stream cannot be reached.
+        ModelSourceError: when the stream cannot be reached.
     """
 
     def __init__(self, fleet: ServedModels, settings: IngestSettings, meter: Meter) -> None:
