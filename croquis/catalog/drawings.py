@@ -6,7 +6,7 @@ import re
 
 import numpy as np
 
-from croquis.catalog.images import Uint8Image
+from croquis.arrays import Uint8Image
 from croquis.evaluation.edge_descriptor import INK
 
 SKETCH_PREFIX = "sketch-of/"

@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 
-Uint8Image = npt.NDArray[np.uint8]  # (H, W, 3) RGB
+from croquis.arrays import Uint8Image
+
 Batch = npt.NDArray[np.float32]  # (B, 3, S, S) in [0, 1]
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF")

@@ -9,7 +9,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from croquis.catalog.images import DecodeLimits, Uint8Image, crop, decode_image
+from croquis.arrays import Uint8Image
+from croquis.catalog.images import DecodeLimits, crop, decode_image
 from croquis.search.query import QueryError
 
 LONGEST_ID = 200

@@ -17,6 +17,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from croquis.arrays import Rows
+
 DOMAINS = ("shop", "consumer", "sketch")
 SPLITS = ("train", "val", "test")
 ROLES = ("train", "query", "gallery")
@@ -58,7 +60,6 @@ SHARD_BYTES = 64 * 2**20
 METADATA_COLUMNS = tuple(name for name in SCHEMA.names if name != "image")
 
 Row = Mapping[str, Any]
-Rows = npt.NDArray[np.int64]
 
 
 class CatalogError(ValueError):

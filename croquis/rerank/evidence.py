@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 
+from croquis.arrays import Rows, Vectors
 from croquis.bundle import Bundle
-from croquis.index.vector_index import VectorIndex, Vectors
+from croquis.index.vector_index import VectorIndex
 from croquis.rerank.attributes import flags
-from croquis.rerank.overlap import Holdings, Rows
+from croquis.rerank.overlap import Holdings
 from croquis.rerank.steps import GalleryEvidence
 
 

@@ -10,11 +10,11 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from croquis.arrays import Floats, Rows, Vectors
 from croquis.index.ranking import RankedLists
 from croquis.rerank.attributes import Weighing
-from croquis.rerank.overlap import Floats, Holdings, RerankError, Rows
+from croquis.rerank.overlap import Holdings, RerankError
 
-Vectors = npt.NDArray[np.float32]
 Probabilities = npt.NDArray[np.float32]
 Contributions = tuple[tuple[str, ...], Floats]
 

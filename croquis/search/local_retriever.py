@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 
+from croquis.arrays import Rows, Scores, Uint8Image, Vectors
 from croquis.bundle import Bundle
 from croquis.bundle.gallery_table import GalleryTable
-from croquis.catalog.images import DEFAULT_LIMITS, DecodeLimits, Uint8Image, check_image, crop, decode_image
+from croquis.catalog.images import DEFAULT_LIMITS, DecodeLimits, check_image, crop, decode_image
 from croquis.index.vector_index import VectorIndex
 from croquis.rerank.evidence import attribute_sets
 from croquis.rerank.rerank_settings import needs_classifier
@@ -21,10 +21,6 @@ from croquis.search.gallery import BundleGallery, Listed, SearchedGallery
 from croquis.search.query import Filters, Mode, QueryError, check_k, check_mode
 
 __all__ = ["Answer", "Filters", "Hit", "LocalRetriever", "QueryError"]
-
-Vectors = npt.NDArray[np.float32]
-Scores = npt.NDArray[np.float32]
-Rows = npt.NDArray[np.int64]
 
 
 class LocalRetriever:

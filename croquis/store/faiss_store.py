@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
-from croquis.index.vector_index import Vectors
+from croquis.arrays import Vectors
 from croquis.search.query import Filters
 from croquis.store.faiss_file import StoreFile
 from croquis.store.faiss_view import StoreView

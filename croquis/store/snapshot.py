@@ -12,8 +12,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from croquis.arrays import Vectors
 from croquis.files import read_json, write_json
-from croquis.index.vector_index import Vectors
 from croquis.store.vector_store import Stored, StoredImage, StoreError, StoreSpec, VectorStore
 from croquis.store.versions import Stores
 

@@ -10,11 +10,11 @@ from typing import TypeVar
 
 import numpy as np
 
+from croquis.arrays import Rows, Vectors
 from croquis.bundle import Bundle
 from croquis.bundle.gallery_table import held_probabilities
 from croquis.index.exact import empty_result
 from croquis.index.ranking import RankedLists
-from croquis.index.vector_index import Rows, Vectors
 from croquis.rerank.chain import Chain
 from croquis.rerank.evidence import certain_gallery
 from croquis.rerank.steps import GalleryEvidence
