@@ -6,7 +6,6 @@ catalogue of 100,000 photos is some two hundred files that DVC, pandas, Ray and 
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -18,6 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from croquis.arrays import Rows
+from croquis.files import fresh_folder
 
 DOMAINS = ("shop", "consumer", "sketch")
 SPLITS = ("train", "val", "test")
@@ -85,14 +85,14 @@ class CatalogWriter:
         self.rows_written = 0
         self._schema = schema
         self._shard_rows = shard_rows
-        self._partial = self.folder.with_name(f".{self.folder.name}.partial")
+        self._fresh = fresh_folder(self.folder)
+        self._partial = self.folder
         self._pending: list[Row] = []
         self._pending_bytes = 0
         self._shards = 0
 
     def __enter__(self) -> Self:
-        shutil.rmtree(self._partial, ignore_errors=True)
-        self._partial.mkdir(parents=True)
+        self._partial = self._fresh.__enter__()
         return self
 
     def write(self, row: Row) -> None:
@@ -109,14 +109,9 @@ class CatalogWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if kind is not None:
-            shutil.rmtree(self._partial, ignore_errors=True)
-            return
-        if self._pending or not self._shards:
+        if kind is None and (self._pending or not self._shards):
             self._flush()
-        if self.folder.exists():
-            shutil.rmtree(self.folder)
-        self._partial.rename(self.folder)
+        self._fresh.__exit__(kind, error, trace)
 
     def _flush(self) -> None:
         table = self._to_table(self._pending)
