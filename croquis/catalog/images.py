@@ -117,6 +117,19 @@ def read_image(data: bytes, limits: DecodeLimits = DEFAULT_LIMITS) -> Decoded:
         raise DamagedImageError(f"the image is truncated or damaged: {error}") from error
 
 
+def from_pillow(image: Image.Image) -> Uint8Image:
+    """Upright RGB, uint8 (H, W, 3), of an image that Pillow holds; for files use `decode_image`, which checks them first.
+
+    Raises:
+        ImageError: when its pixels cannot be read, or its colour mode is unknown.
+    """
+    try:
+        image.load()
+    except Exception as error:  # as in `read_image`: a parser raises anything
+        raise DamagedImageError(f"the image is truncated or damaged: {error}") from error
+    return check_image(to_rgb(_upright(image, _orientation(image))))
+
+
 def _check_header(image: Image.Image, limits: DecodeLimits) -> None:
     width, height = image.size
     if width * height > limits.max_pixels:
