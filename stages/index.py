@@ -11,10 +11,11 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from croquis.arrays import Rows, Uint8Image
 from croquis.bundle import write_bundle
 from croquis.bundle.gallery_table import GALLERY_SCHEMA, PROBABILITIES
-from croquis.catalog.images import Uint8Image, crop, decode_image, encode_jpeg, prepare_image, to_batch
-from croquis.catalog.table import Catalog, Rows
+from croquis.catalog.images import crop, decode_image, encode_jpeg, prepare_image, to_batch
+from croquis.catalog.table import Catalog
 from croquis.index.build import build_index
 from croquis.index.coding import read_codebooks
 from croquis.index.vector_index import VectorIndex

@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
+from croquis.arrays import Uint8Image
 from croquis.catalog.drawings import drawing_id
 from croquis.catalog.edge_maps import EDGE_METHODS, edge_map
-from croquis.catalog.images import Uint8Image, decode_image, encode_png, prepare_image
+from croquis.catalog.images import decode_image, encode_png, prepare_image
 from croquis.catalog.table import Catalog, CatalogWriter
 from croquis.files import fresh_folder, read_json, sha256_file, write_bytes, write_json
 from croquis.params import Params, load_params

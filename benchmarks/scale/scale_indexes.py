@@ -20,11 +20,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from benchmarks.common.fresh_process import apart, resident
+from croquis.arrays import Rows, Vectors
 from croquis.bundle.gallery_table import GALLERY_SCHEMA, GalleryTable
 from croquis.index.build import build_alike, build_index, load_index
 from croquis.index.code_index import IvfCodeIndex
 from croquis.index.dense import FlatIndex
-from croquis.index.vector_index import Rows, VectorIndex, Vectors
+from croquis.index.vector_index import VectorIndex
 
 DIM = 128
 SHOPS = 200  # vectors around one centre

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from croquis.arrays import Rows
 from croquis.bundle.reader import Bundle
 from croquis.index.vector_index import VectorIndex
 from croquis.rerank.evidence import GalleryEvidence, certain_gallery
-from croquis.rerank.overlap import Holdings, Rows
+from croquis.rerank.overlap import Holdings
 
 
 def attribute_sets(bundle: Bundle, source: str) -> list[list[str]]:

@@ -15,13 +15,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from croquis.arrays import Keys, Rows
 from croquis.catalog.filters import Filters, QueryError
-from croquis.index.ranking import Keys, label_blind_keys
+from croquis.index.ranking import label_blind_keys
 from croquis.lazy import Lazy
 from croquis.rerank.attributes import flags
 from croquis.rerank.overlap import LEVELS
-
-Rows = npt.NDArray[np.int64]
 
 
 def encode(column: pa.Array) -> tuple[tuple[str, ...], Rows]:

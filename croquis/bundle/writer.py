@@ -23,7 +23,7 @@ from croquis.bundle.manifest import (
     encoder_block,
 )
 from croquis.bundle.reader import Bundle
-from croquis.files import sha256_file, write_json
+from croquis.files import fresh_folder, sha256_file, write_json
 from croquis.index.vector_index import VectorIndex
 from croquis.nets.classifier import AttributeClassifier
 from croquis.nets.encoder import OnnxDescription, describe_encoder
@@ -64,10 +64,7 @@ def write_bundle(
         BundleError, ModelError, ItemsError: when the parts do not fit each other; nothing is left behind.
     """
     target = Path(folder)
-    partial = target.with_name(f".{target.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    try:
+    with fresh_folder(target) as partial:
         parts = _copy_models(partial, Path(encoder_folder), generator_folder, classifier_folder, image_size)
         index.save(partial / INDEX)
         write_gallery(partial / ITEMS, gallery_table)
@@ -85,11 +82,6 @@ def write_bundle(
         write_json(partial / MANIFEST_FILE, manifest.to_json())
         # A graph with its weights in a second file, say, fails here and not in a server.
         Bundle.load(partial).open_all()
-        if target.exists():
-            shutil.rmtree(target)
-        partial.rename(target)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
     return Bundle(target, manifest)
 
 

@@ -6,7 +6,7 @@ import re
 
 import numpy as np
 
-from croquis.catalog.images import Uint8Image
+from croquis.arrays import Uint8Image
 
 SKETCH_PREFIX = "sketch-of/"
 _TRACED = re.compile(r"sketch(-\d+)?-of/(?P<photo>.+)", re.DOTALL)

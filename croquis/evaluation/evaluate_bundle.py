@@ -16,9 +16,10 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
+from croquis.arrays import Uint8Image, Vectors
 from croquis.bundle.gallery_evidence import stored_gallery
 from croquis.catalog.edge_maps import edge_map
-from croquis.catalog.images import Uint8Image, prepare_image
+from croquis.catalog.images import prepare_image
 from croquis.catalog.table import Catalog
 from croquis.evaluation.edge_descriptor import EdgeDescriptor
 from croquis.evaluation.metrics import REPORTED_K
@@ -32,15 +33,7 @@ from croquis.evaluation.protocol import (
     open_gallery,
     open_queries,
 )
-from croquis.evaluation.ranked_answers import (
-    QueryPath,
-    Reorder,
-    Search,
-    Vectors,
-    answer,
-    in_gallery_order,
-    same_pictures,
-)
+from croquis.evaluation.ranked_answers import QueryPath, Reorder, Search, answer, in_gallery_order, same_pictures
 from croquis.evaluation.results import RunResult, SplitResult
 from croquis.index.build import build_alike, build_index
 from croquis.index.code_index import CodeIndex

@@ -13,10 +13,11 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from croquis.arrays import Keys, Rows, Uint8Image
 from croquis.catalog.drawings import photo_of
-from croquis.catalog.images import Uint8Image, crop, decode_image
-from croquis.catalog.table import Catalog, Rows
-from croquis.index.ranking import NO_ROW, Keys, label_blind_keys
+from croquis.catalog.images import crop, decode_image
+from croquis.catalog.table import Catalog
+from croquis.index.ranking import NO_ROW, label_blind_keys
 
 
 def own_rows(queries: Queries, gallery: JudgedGallery) -> Rows:

@@ -8,9 +8,8 @@ from itertools import islice
 from typing import Protocol, TypeVar
 
 import numpy as np
-import numpy.typing as npt
 
-from croquis.catalog.images import Uint8Image
+from croquis.arrays import Rows, Uint8Image, Vectors
 from croquis.evaluation.metrics import REPORTED_K, PerQuery, first_hit_rank, metric_table
 from croquis.evaluation.protocol import JudgedGallery, Queries, count_relevant, label_codes, own_rows
 from croquis.evaluation.protocol import Protocol as EvaluationProtocol
@@ -19,8 +18,6 @@ from croquis.index.ranking import NO_ROW, RankedLists, drop_rows, relevance_of
 from croquis.rerank.chain import Moves
 from croquis.rerank.evidence import QueryEvidence
 
-Vectors = npt.NDArray[np.float32]
-Rows = npt.NDArray[np.int64]
 T = TypeVar("T")
 
 PICTURED = 10

@@ -10,13 +10,14 @@ import faiss
 import numpy as np
 import numpy.typing as npt
 
+from croquis.arrays import Vectors
 from croquis.index.binary_index import BinaryFlatIndex, BinaryIvfIndex
 from croquis.index.code_index import CodeIndex, check_comparison
 from croquis.index.coding import check_codebooks
 from croquis.index.dense import FlatIndex, HnswIndex
 from croquis.index.ivfpq import IvfPqIndex
 from croquis.index.pq_index import PqFlatIndex, PqIvfIndex
-from croquis.index.vector_index import FAISS, VectorIndex, VectorIndexError, Vectors, check_vectors
+from croquis.index.vector_index import FAISS, VectorIndex, VectorIndexError, check_vectors
 from croquis.nets.encoder import HEADS
 
 

@@ -23,7 +23,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from croquis.rerank.overlap import Floats, Overlap, RerankError, Rows, check_rows
+from croquis.arrays import Floats, Rows
+from croquis.rerank.overlap import Overlap, RerankError, check_rows
 
 Flags = npt.NDArray[np.bool_]
 

@@ -14,11 +14,12 @@ from operator import attrgetter
 
 import numpy as np
 
+from croquis.arrays import Floats, Rows
 from croquis.index.ranking import RankedLists
 from croquis.rerank.attributes import SharedAttributes, Weighing
 from croquis.rerank.evidence import GalleryEvidence, QueryEvidence
 from croquis.rerank.neighbours import alpha_qe_scores, k_reciprocal_scores
-from croquis.rerank.overlap import Floats, Overlap, RerankError, Rows
+from croquis.rerank.overlap import Overlap, RerankError
 from croquis.rerank.rerank_settings import STEPS, RerankBlock
 from croquis.rerank.steps import ByAttributes, ByVectors, Step
 

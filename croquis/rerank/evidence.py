@@ -9,10 +9,10 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
+from croquis.arrays import Rows, Vectors
 from croquis.rerank.attributes import flags
-from croquis.rerank.overlap import Holdings, RerankError, Rows
+from croquis.rerank.overlap import Holdings, RerankError
 
-Vectors = npt.NDArray[np.float32]
 Probabilities = npt.NDArray[np.float32]
 
 

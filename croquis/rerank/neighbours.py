@@ -9,7 +9,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-Floats = npt.NDArray[np.float64]
+from croquis.arrays import Floats
+
 Flags = npt.NDArray[np.bool_]
 Order = npt.NDArray[np.int64]
 

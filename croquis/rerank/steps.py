@@ -7,10 +7,10 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from croquis.arrays import Floats, Rows, Vectors
 from croquis.index.ranking import RankedLists
 from croquis.rerank.attributes import Weighing
-from croquis.rerank.evidence import QueryEvidence, Vectors
-from croquis.rerank.overlap import Floats, Rows
+from croquis.rerank.evidence import QueryEvidence
 
 Contributions = tuple[tuple[str, ...], Floats]
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from croquis.arrays import Uint8Image, Vectors
 from croquis.bundle.gallery_table import GalleryTable
-from croquis.catalog.images import Uint8Image, decode_image, encode_jpeg, prepare_image
-from croquis.index.vector_index import Vectors
+from croquis.catalog.images import decode_image, encode_jpeg, prepare_image
 from croquis.rerank.overlap import to_bytes
 from croquis.search.bundle_nets import Nets
 

@@ -15,9 +15,9 @@ from pathlib import Path
 
 import numpy as np
 
+from croquis.arrays import Vectors
 from croquis.catalog.filters import Filters
 from croquis.files import read_json, write_json
-from croquis.index.vector_index import Vectors
 from croquis.store.faiss_file import StoreFile
 from croquis.store.faiss_view import StoreView
 from croquis.store.vector_store import Match, Stored, StoredImage, StoreSpec, VectorStore

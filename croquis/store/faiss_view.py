@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from croquis.arrays import Keys, Rows, Vectors
 from croquis.index.build import build_index
 from croquis.index.layered import LayeredIndex
 from croquis.index.ranking import label_blind_keys
-from croquis.index.vector_index import Keys, Rows, VectorIndex, Vectors
+from croquis.index.vector_index import VectorIndex
 from croquis.store.vector_store import Stored, StoreSpec
 
 SMALL = 1024  # a layer that a search hardly notices

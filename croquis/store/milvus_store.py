@@ -9,9 +9,9 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from croquis.arrays import Vectors
 from croquis.catalog.filters import Filters
 from croquis.index.exact import SPARE
-from croquis.index.vector_index import Vectors
 from croquis.store.milvus_collections import IMAGE_FIELDS, NOTES, RECORD, image_of, note, row_of, vectors_of
 from croquis.store.milvus_link import AT_A_TIME, CONSISTENCY, KEY, MilvusLink, any_in, key_of, one_of
 from croquis.store.vector_store import (

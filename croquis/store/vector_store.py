@@ -15,12 +15,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from croquis.arrays import Scores, Vectors
 from croquis.bundle.gallery_table import COLOUR
 from croquis.catalog.filters import Filters
 from croquis.index.coding import SignCoding
 from croquis.index.exact import best_first, normalise, similarity
 from croquis.index.ranking import label_blind_keys
-from croquis.index.vector_index import Scores, Vectors, check_depth, check_vectors
+from croquis.index.vector_index import check_depth, check_vectors
 from croquis.nets.encoder import HEADS
 
 KINDS = ("flat", "hnsw")

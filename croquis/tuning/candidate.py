@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from croquis.catalog.images import Uint8Image
+from croquis.arrays import Uint8Image, Vectors
 from croquis.catalog.table import Catalog
 from croquis.evaluation.protocol import PAIRS, PROTOCOLS, open_gallery, open_queries
-from croquis.evaluation.ranked_answers import QueryPath, Vectors, answer, same_pictures
+from croquis.evaluation.ranked_answers import QueryPath, answer, same_pictures
 from croquis.index.build import build_index
 from croquis.index.vector_index import VectorIndex
 from croquis.params import Params

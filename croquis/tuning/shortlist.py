@@ -13,6 +13,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from croquis.arrays import Rows, Vectors
 from croquis.bundle.gallery_evidence import stored_gallery
 from croquis.catalog.table import Catalog
 from croquis.evaluation import metrics
@@ -26,7 +27,7 @@ from croquis.evaluation.protocol import (
     open_gallery,
     open_queries,
 )
-from croquis.evaluation.ranked_answers import QueryPath, Vectors, answer, same_pictures
+from croquis.evaluation.ranked_answers import QueryPath, answer, same_pictures
 from croquis.index.ranking import RankedLists, relevance_of
 from croquis.index.vector_index import VectorIndex
 from croquis.rerank.attributes import Weighing
@@ -39,7 +40,6 @@ from croquis.tuning.task import TuneError
 GallerySource = Literal["predicted", "catalogue"]
 SOURCES: tuple[GallerySource, ...] = ("predicted", "catalogue")
 PerQuery = Callable[[metrics.Relevance, metrics.Counts], metrics.PerQuery]
-Rows = npt.NDArray[np.int64]
 
 
 @dataclass

@@ -17,6 +17,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from croquis.arrays import Floats32
+
 HASH_SIDE = 32
 BITS = 64
 BLANK = 1e-2  # coefficients below this are rounding noise of a picture of one colour
@@ -33,7 +35,6 @@ BLOCK = 4096  # thumbnails looked at in one go
 NO_CONTRAST = 1e-3  # grey levels; keeps the quotient finite
 
 Thumbnails = npt.NDArray[np.uint8]  # (n, SIDE, SIDE, 3) RGB
-Floats = npt.NDArray[np.float32]
 
 
 def perceptual_hashes(image: npt.NDArray[np.uint8]) -> tuple[int, int]:
@@ -61,7 +62,7 @@ def thumbnail(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
     return np.asarray(cv2.resize(image, (SIDE, SIDE), interpolation=cv2.INTER_AREA), dtype=np.uint8)
 
 
-def contrast(thumbnails: Thumbnails) -> Floats:
+def contrast(thumbnails: Thumbnails) -> Floats32:
     """Root mean square distance of each thumbnail's cells from its mean colour, in grey levels of 255; (n,)."""
     found = [np.zeros(0, dtype=np.float32)]
     for begin in range(0, len(thumbnails), BLOCK):
@@ -70,7 +71,7 @@ def contrast(thumbnails: Thumbnails) -> Floats:
     return np.concatenate(found)
 
 
-def difference(first: Thumbnails, second: Thumbnails, contrasts: tuple[Floats, Floats]) -> Floats:
+def difference(first: Thumbnails, second: Thumbnails, contrasts: tuple[Floats32, Floats32]) -> Floats32:
     """How far pairs of thumbnails are apart, relative to how much there is to see in them; (n,).
 
     The root mean square difference of the cells over the quadratic mean of both contrasts: 0 for equal pictures, about

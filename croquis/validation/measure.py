@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from PIL import Image
 
+from croquis.arrays import Uint8Image
 from croquis.catalog.images import (
     AnimatedImageError,
     ColourModeError,
@@ -15,7 +16,6 @@ from croquis.catalog.images import (
     DecodeLimits,
     ImageError,
     OversizedImageError,
-    Uint8Image,
     read_image,
 )
 from croquis.validation.fingerprints import perceptual_hashes, thumbnail

@@ -20,7 +20,6 @@ from croquis.store.versions import TOKEN_VARIABLE
 from tests.support.deploy.compose_file import (
     COMPOSE,
     DEPLOY,
-    REPOSITORY,
     VARIABLE,
     dockerfile_words,
     listening,
@@ -30,8 +29,9 @@ from tests.support.deploy.compose_file import (
     started_with,
     waited_for,
     words,
-)  # fmt: skip
+)
 from tests.support.deploy.mlflow_launcher import SCRIPT, launcher
+from tests.support.environment import REPOSITORY
 
 SECRET = re.compile(r"PASSWORD|TOKEN|SECRET")
 

@@ -18,9 +18,8 @@ pytestmark = pytest.mark.slow
 
 QUESTION = """
 import sys
-from pathlib import Path
-from croquis.search.local_retriever import LocalRetriever
-hits = LocalRetriever.load(sys.argv[1]).search(Path(sys.argv[2]).read_bytes(), k=3)
+from croquis import Retriever
+hits = Retriever.load(sys.argv[1]).search(sys.argv[2], k=3)
 heavy = {"torch", "pytorch_lightning", "mlflow", "dvc", "pandas", "pydantic"}
 assert not heavy & set(sys.modules), heavy & set(sys.modules)
 print(hits[0].image_id)

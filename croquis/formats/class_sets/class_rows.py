@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from croquis.catalog.images import Uint8Image, encode_png
+from croquis.arrays import Uint8Image
+from croquis.catalog.images import encode_png
 from croquis.formats.tables.hashed_split import position
 
 Labels = npt.NDArray[np.int64]

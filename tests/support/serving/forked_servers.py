@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from tests.support.serving.server_process import REPOSITORY
+from tests.support.environment import REPOSITORY
 
 STARTER = """
 import json, os, signal, sys
