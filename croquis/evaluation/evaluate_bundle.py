@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
+from croquis.bundle.gallery_evidence import stored_gallery
 from croquis.catalog.edge_maps import edge_map
 from croquis.catalog.images import Uint8Image, prepare_image
 from croquis.catalog.table import Catalog
@@ -47,10 +48,9 @@ from croquis.index.ranking import RankedLists
 from croquis.index.vector_index import VectorIndex
 from croquis.nets.encoder import other_comparison
 from croquis.rerank.chain import Chain
-from croquis.rerank.evidence import certain_gallery, stored_gallery
+from croquis.rerank.evidence import GalleryEvidence, certain_gallery
 from croquis.rerank.overlap import to_bytes
 from croquis.rerank.rerank_settings import needs_classifier
-from croquis.rerank.steps import GalleryEvidence
 from croquis.search.local_retriever import LocalRetriever
 
 SERVED_PATHS = ("encoder", "gan", "direct")

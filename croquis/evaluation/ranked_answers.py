@@ -17,7 +17,7 @@ from croquis.evaluation.protocol import Protocol as EvaluationProtocol
 from croquis.evaluation.results import NO_RERANK, RunResult
 from croquis.index.ranking import NO_ROW, RankedLists, drop_rows, relevance_of
 from croquis.rerank.chain import Moves
-from croquis.rerank.steps import QueryEvidence
+from croquis.rerank.evidence import QueryEvidence
 
 Vectors = npt.NDArray[np.float32]
 Rows = npt.NDArray[np.int64]

@@ -16,10 +16,11 @@ import numpy as np
 
 from croquis.index.ranking import RankedLists
 from croquis.rerank.attributes import SharedAttributes, Weighing
+from croquis.rerank.evidence import GalleryEvidence, QueryEvidence
 from croquis.rerank.neighbours import alpha_qe_scores, k_reciprocal_scores
 from croquis.rerank.overlap import Floats, Overlap, RerankError, Rows
 from croquis.rerank.rerank_settings import STEPS, RerankBlock
-from croquis.rerank.steps import ByAttributes, ByVectors, GalleryEvidence, QueryEvidence, Step
+from croquis.rerank.steps import ByAttributes, ByVectors, Step
 
 EXPLAINED = 3  # attributes that are named for a result that moved up
 NOTABLE = 0.05  # shared attributes; a smaller share in a move is not told

@@ -2,65 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import numpy as np
-import numpy.typing as npt
 
 from croquis.index.ranking import RankedLists
 from croquis.rerank.attributes import Weighing
-from croquis.rerank.overlap import Floats, Holdings, RerankError, Rows
+from croquis.rerank.evidence import QueryEvidence, Vectors
+from croquis.rerank.overlap import Floats, Rows
 
-Vectors = npt.NDArray[np.float32]
-Probabilities = npt.NDArray[np.float32]
 Contributions = tuple[tuple[str, ...], Floats]
-
-
-@dataclass(frozen=True)
-class QueryEvidence:
-    """What is known of Q queries; the classifier looks at them when first asked, and once.
-
-    Attributes:
-        vectors: (Q, D) as they were searched.
-        label: gives the probabilities (Q, A) of the queries; None without a classifier.
-        decide: from those to the sets of attributes that hold.
-    """
-
-    vectors: Vectors
-    label: Callable[[], Probabilities] | None = None
-    decide: Callable[[Probabilities], list[frozenset[str]]] | None = None
-
-    @cached_property
-    def probabilities(self) -> Probabilities:
-        if self.label is None:
-            raise RerankError("there is no attribute classifier: choose the steps k_reciprocal or alpha_qe")
-        return self.label()
-
-    @cached_property
-    def attributes(self) -> list[frozenset[str]]:
-        if self.decide is None:
-            raise RerankError("there is no attribute classifier: choose the steps k_reciprocal or alpha_qe")
-        return self.decide(self.probabilities)
-
-
-@dataclass(frozen=True)
-class GalleryEvidence:
-    """What is known of the gallery, by row.
-
-    Attributes:
-        vectors: gives the stored vectors of some rows, (n,) -> (n, D); decoded where the index keeps codes.
-        names: the classifier's attributes; None without one.
-        attributes: gives the sets that queries are compared with.
-        holdings: gives (N, names) for `probability`, see `croquis.rerank.overlap.Holdings`.
-    """
-
-    vectors: Callable[[Rows], Vectors]
-    names: tuple[str, ...] | None = None
-    attributes: Callable[[], Sequence[Collection[str]]] | None = None
-    holdings: Callable[[], Holdings] | None = None
 
 
 class Step(Protocol):

@@ -11,7 +11,7 @@ from croquis.bundle import Bundle
 from croquis.catalog.drawings import crop_to_ink
 from croquis.catalog.images import Batch, Uint8Image, from_batch, prepare_image, to_batch
 from croquis.nets.classifier import AttributeClassifier
-from croquis.rerank.steps import QueryEvidence
+from croquis.rerank.evidence import QueryEvidence
 from croquis.search.query import QueryError
 
 Vectors = npt.NDArray[np.float32]

@@ -13,6 +13,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from croquis.bundle.gallery_evidence import stored_gallery
 from croquis.catalog.table import Catalog
 from croquis.evaluation import metrics
 from croquis.evaluation.protocol import (
@@ -30,9 +31,8 @@ from croquis.index.ranking import RankedLists, relevance_of
 from croquis.index.vector_index import VectorIndex
 from croquis.rerank.attributes import Weighing
 from croquis.rerank.chain import Moves, by_attributes, make_step, resorted
-from croquis.rerank.evidence import stored_gallery
+from croquis.rerank.evidence import GalleryEvidence, QueryEvidence
 from croquis.rerank.rerank_settings import BY_ATTRIBUTES, RerankBlock, needs_classifier
-from croquis.rerank.steps import GalleryEvidence, QueryEvidence
 from croquis.search.local_retriever import LocalRetriever
 from croquis.tuning.task import TuneError
 

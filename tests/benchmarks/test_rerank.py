@@ -13,7 +13,7 @@ from benchmarks.reranking.rerankers import PLAIN, RERANKERS, choose, compare, me
 from croquis.evaluation.protocol import Queries
 from croquis.index.ranking import RankedLists
 from croquis.rerank.chain import Chain
-from croquis.rerank.steps import GalleryEvidence, QueryEvidence
+from croquis.rerank.evidence import GalleryEvidence, QueryEvidence
 from croquis.tuning.shortlist import Shortlists
 
 NAMES = ("colour:blue", "colour:red", "sleeve:long")

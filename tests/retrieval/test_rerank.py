@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from croquis.index.ranking import RankedLists
 from croquis.rerank.attributes import SharedAttributes, relative_scores
 from croquis.rerank.chain import Chain, Moves
+from croquis.rerank.evidence import GalleryEvidence, QueryEvidence
 from croquis.rerank.overlap import OVERLAPS, RerankError, inverse_frequencies
 from croquis.rerank.rerank_settings import RerankBlock
-from croquis.rerank.steps import GalleryEvidence, QueryEvidence
 
 NAMES = [f"attribute:{number}" for number in range(8)]
 GALLERY = 40

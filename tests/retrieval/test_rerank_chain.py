@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from croquis.index.ranking import RankedLists
 from croquis.rerank.attributes import SharedAttributes, Weighing
 from croquis.rerank.chain import Chain, by_attributes
+from croquis.rerank.evidence import GalleryEvidence, QueryEvidence
 from croquis.rerank.overlap import LEVELS, Overlap, RerankError, to_bytes
 from croquis.rerank.rerank_settings import STEPS, RerankBlock
-from croquis.rerank.steps import GalleryEvidence, QueryEvidence
 
 NAMES = tuple(f"attribute:{number}" for number in range(6))
 GALLERY, DIM = 40, 5
