@@ -17,8 +17,8 @@ import pyarrow.parquet as pq
 
 from croquis.index.ranking import Keys, label_blind_keys
 from croquis.lazy import Lazy
-from croquis.rerank.attributes import flags
 from croquis.rerank.overlap import LEVELS
+from croquis.rerank.shared_attributes import flags
 from croquis.search.query import Filters, QueryError
 
 Rows = npt.NDArray[np.int64]

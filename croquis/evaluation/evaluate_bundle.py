@@ -50,7 +50,7 @@ from croquis.nets.encoder import other_comparison
 from croquis.rerank.chain import Chain
 from croquis.rerank.evidence import GalleryEvidence, certain_gallery
 from croquis.rerank.overlap import to_bytes
-from croquis.rerank.rerank_settings import needs_classifier
+from croquis.rerank.reranker import needs_classifier
 from croquis.search.local_retriever import LocalRetriever
 
 SERVED_PATHS = ("encoder", "gan", "direct")

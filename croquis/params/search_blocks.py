@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal, Self, cast
 
-from pydantic import Field, field_validator
+from pydantic import Field, ModelWrapValidatorHandler, field_validator, model_validator
 
 from croquis.params.block import Block
+from croquis.params.dataclass_block import block_of, extended
+from croquis.plugins import RERANKERS
+from croquis.rerank.rerank_settings import RerankBlock
+from croquis.rerank.reranker import reranker
 
 
 class Index(Block):
@@ -29,47 +34,48 @@ class Index(Block):
     thumbnail: int = Field(ge=16, le=512, description="side of the thumbnails in the bundle, pixels")
 
 
-RerankStep = Literal["attributes", "probability", "k_reciprocal", "alpha_qe"]
+def own_settings(names: Iterable[str]) -> dict[str, type[Any]]:
+    """Re-ranker -> its settings class, of those that have one."""
+    kinds = {name: reranker(name).settings for name in names}
+    return {name: kind for name, kind in kinds.items() if kind is not None}
 
 
-class KReciprocal(Block):
-    """Zhong et al. 2017, on the shortlist."""
-
-    neighbours: int = Field(ge=1, le=1000, description="k1 of the paper: photos among each other's k1 nearest")
-    expansion: int = Field(ge=1, le=1000, description="k2 of the paper: photos whose neighbour sets are averaged")
-    distance_weight: float = Field(ge=0.0, le=1.0, description="lambda: the plain distance's share")
+# Any: mypy knows no class that is made of another one.
+SharedKeys: Any = extended(block_of(RerankBlock, leave_out=["settings"]), own_settings(RERANKERS.built_in))
 
 
-class AlphaQe(Block):
-    """Radenovic et al. 2019, on the shortlist."""
-
-    neighbours: int = Field(ge=1, le=1000, description="results that join the query")
-    power: float = Field(ge=0.0, le=100.0, description="alpha of the paper: results weigh cosine ** power")
-
-
-class Rerank(Block):
-    """Re-ranking of a shortlist; by attributes it is alpha * standing + beta * overlap."""
-
-    enabled: bool = Field(description="for a query that does not say")
-    steps: list[RerankStep] = Field(min_length=1, description="one after the other")
-    compare: list[RerankStep] = Field(description="further steps that `evaluate` measures, each alone")
-    depth: int = Field(ge=2, le=10_000)
-    alpha: float = Field(ge=0.0, le=100.0)
-    beta: float = Field(ge=0.0, le=100.0)
-    standing: Literal["rank", "score"] = Field(
-        description="what alpha weighs: minus the rank (the paper), or the score in [-1, 0]"
-    )
-    overlap: Literal["count", "jaccard", "idf"]
-    gallery_attributes: Literal["predicted", "catalogue"]
-    k_reciprocal: KReciprocal
-    alpha_qe: AlphaQe
+class Rerank(SharedKeys):  # type: ignore[misc]
+    """Re-ranking of a shortlist, with the settings of all built-in re-rankers and of others that are used."""
 
     @field_validator("steps", "compare")
     @classmethod
-    def no_repeats(cls, names: list[str]) -> list[str]:
+    def known_and_once(cls, names: list[str]) -> list[str]:
         if len(set(names)) < len(names):
             raise ValueError("names a step twice")
+        for name in names:
+            if not RERANKERS.knows(name):
+                raise ValueError(RERANKERS.unknown(name))
         return names
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def with_outside_settings(cls, values: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        """Re-rankers of other packages bring their settings along: those that are used, and those installed of which the
+        block holds settings."""
+        if cls is not Rerank or not isinstance(values, dict):
+            return handler(values)
+        outside = own_settings(name for name in _named(values) if name not in RERANKERS.built_in)
+        if not outside:
+            return handler(values)
+        whole: Any = extended(cls, outside).model_validate(values)
+        return cast(Self, whole)
+
+
+def _named(values: Mapping[str, Any]) -> list[str]:
+    """Known re-rankers that a block uses or configures."""
+    lists = [values.get("steps"), values.get("compare"), [name for name in RERANKERS.names if name in values]]
+    named = [name for each in lists if isinstance(each, list) for name in each if isinstance(name, str)]
+    return [name for name in dict.fromkeys(named) if RERANKERS.knows(name)]
 
 
 class Evaluate(Block):

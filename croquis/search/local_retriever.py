@@ -14,7 +14,7 @@ from croquis.bundle.gallery_evidence import attribute_sets
 from croquis.bundle.gallery_table import GalleryTable
 from croquis.catalog.images import DEFAULT_LIMITS, DecodeLimits, Uint8Image, check_image, crop, decode_image
 from croquis.index.vector_index import VectorIndex
-from croquis.rerank.rerank_settings import needs_classifier
+from croquis.rerank.reranker import needs_classifier
 from croquis.search.answer import Answer, Hit, Stopwatch
 from croquis.search.bundle_nets import Nets
 from croquis.search.gallery import BundleGallery, Listed, SearchedGallery
