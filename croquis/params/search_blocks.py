@@ -5,32 +5,43 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal, Self, cast
 
-from pydantic import Field, ModelWrapValidatorHandler, field_validator, model_validator
+from pydantic import Field, ModelWrapValidatorHandler, create_model, field_validator, model_validator
 
+from croquis.index.kinds import INDEX_KINDS, comparison_key, kinds_of
+from croquis.nets.encoder import COMPARISONS, HEADS
 from croquis.params.block import Block
-from croquis.params.dataclass_block import block_of, extended
+from croquis.params.dataclass_block import block_keys, block_of, extended
 from croquis.plugins import RERANKERS
 from croquis.rerank.rerank_settings import RerankBlock
 from croquis.rerank.reranker import reranker
 
 
-class Index(Block):
+def index_keys() -> type[Block]:
+    """The keys of the block `index` that `croquis.index.kinds` knows."""
+    coding = [head for head in HEADS if head != "dense"]
+    keys: dict[str, Any] = {
+        "kind": (Literal[tuple(kinds_of("dense"))], Field(description="of dense retrievers: flat is exact")),
+        "codes": (
+            Literal[tuple(kinds_of(coding[0]))],
+            Field(description="of coding retrievers: all codes, or some lists"),
+        ),
+    }
+    for kind in INDEX_KINDS:
+        keys |= block_keys(kind.settings)
+    about = "of {} codes: with the query as exact as the net gives it (asymmetric), or coded too (symmetric)"
+    for head in coding:
+        keys[comparison_key(head)] = (Literal[COMPARISONS], Field(description=about.format(head)))
+    made: type[Block] = create_model("Index", __base__=Block, __module__=__name__, **keys)
+    return made
+
+
+# Any, here and below: mypy knows no class that is made of another one.
+IndexKeys: Any = index_keys()
+
+
+class Index(IndexKeys):  # type: ignore[misc]
     """The FAISS index: floats of dense retrievers, codes of the others; `ivf_lists` and `ivf_probes` serve both."""
 
-    kind: Literal["flat", "hnsw", "ivfpq"] = Field(description="of dense retrievers; hnsw and ivfpq are approximate")
-    hnsw_links: int = Field(ge=4, le=128)
-    hnsw_ef_search: int = Field(ge=1, le=10_000)
-    ivf_lists: int = Field(ge=1, le=65_536)
-    ivf_probes: int = Field(ge=1, le=65_536)
-    pq_subspaces: int = Field(ge=1, le=256)
-    pq_bits: Literal[4, 8]
-    codes: Literal["flat", "ivf"] = Field(description="of coding retrievers: compare all codes, or those of some lists")
-    binary_comparison: Literal["asymmetric", "symmetric"] = Field(
-        description="bits with the query's real numbers (inner product), or with its bits (Hamming distance)"
-    )
-    pq_comparison: Literal["asymmetric", "symmetric"] = Field(
-        description="codewords with the query's real numbers, or with its own codewords (squared distance)"
-    )
     thumbnail: int = Field(ge=16, le=512, description="side of the thumbnails in the bundle, pixels")
 
 
@@ -40,7 +51,6 @@ def own_settings(names: Iterable[str]) -> dict[str, type[Any]]:
     return {name: kind for name, kind in kinds.items() if kind is not None}
 
 
-# Any: mypy knows no class that is made of another one.
 SharedKeys: Any = extended(block_of(RerankBlock, leave_out=["settings"]), own_settings(RERANKERS.built_in))
 
 

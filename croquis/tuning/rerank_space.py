@@ -23,7 +23,7 @@ from croquis.rerank.overlap import OVERLAPS, RerankError
 from croquis.rerank.rerank_settings import GALLERY_ATTRIBUTES, RerankBlock
 from croquis.rerank.reranker import reranker
 from croquis.rerank.shared_attributes import STANDINGS
-from croquis.settings import SearchRange
+from croquis.tuning.search_values import distribution
 from croquis.tuning.task import Point, TuneError, significant
 
 EVIDENCE = "evidence"
@@ -51,15 +51,6 @@ def search_space(params: Params, longest: int) -> dict[str, BaseDistribution]:
     for step in unweighed:
         space |= {f"{step}.{name}": distribution(values) for name, values in reranker(step).space.items()}
     return space
-
-
-def distribution(values: SearchRange | tuple[Any, ...]) -> BaseDistribution:
-    """What Optuna draws from."""
-    if isinstance(values, tuple):
-        return CategoricalDistribution(values)
-    if isinstance(values.low, int) and isinstance(values.high, int):
-        return IntDistribution(values.low, values.high, log=values.log)
-    return FloatDistribution(values.low, values.high, log=values.log)
 
 
 def weighed_choices(steps: Sequence[str]) -> list[str]:

@@ -21,6 +21,7 @@ from croquis.index.build import build_index
 from croquis.index.coding import read_codebooks
 from croquis.nets.encoder import describe_encoder, load_encoder
 from tests.coded_nets import save_coded_encoder
+from tests.support.indexes import index_of
 
 SIZE = 16
 SKETCH_SIZE = 8
@@ -171,7 +172,7 @@ def make_bundle(parts: dict[str, Any], tmp_path: Path) -> Callable[..., Path]:
 
 @pytest.fixture
 def coded_parts(parts: dict[str, Any], tmp_path: Path) -> Callable[..., dict[str, Any]]:
-    """The arguments of `write_bundle` for a tiny retriever with head `binary` or `pq`; `settings` go to `build_index`."""
+    """The arguments of `write_bundle` for a tiny retriever with head `binary` or `pq`; `settings` are keys of `index`."""
 
     def make(head: str, **settings: Any) -> dict[str, Any]:
         folder = save_coded_encoder(tmp_path / "models" / head, head, SIZE)
@@ -180,7 +181,7 @@ def coded_parts(parts: dict[str, Any], tmp_path: Path) -> Callable[..., dict[str
         described = describe_encoder(folder)
         codebooks = read_codebooks(folder, described.dim) if head == "pq" else None
         vectors = load_encoder(folder).encode(batch)
-        index = build_index(vectors, head=head, metric=described.metric, codebooks=codebooks, **settings)
+        index = index_of(vectors, head=head, metric=described.metric, codebooks=codebooks, **settings)
         return {**parts, "method": head, "encoder_folder": folder, "index": index}
 
     return make

@@ -14,7 +14,6 @@ from croquis.catalog.images import decode_image, prepare_image, to_batch
 from croquis.cli import store_versions
 from croquis.events.event import ProductEvent, event_body
 from croquis.events.handler import Handler
-from croquis.index.build import build_index
 from croquis.nets.encoder import describe_encoder, load_encoder
 from croquis.params import load_params
 from croquis.search.local_retriever import LocalRetriever
@@ -29,6 +28,7 @@ from tests.retrieval import conftest as tiny
 from tests.scale.test_events import upsert
 from tests.serving.conftest import Serve, photo, write_tiny_bundle
 from tests.serving.test_operations import ADMIN, TOKEN, samples, wait_for
+from tests.support.indexes import index_of
 
 pytestmark = pytest.mark.scale
 PROBABLE = {"gallery_attributes": "predicted", "steps": ["probability", "k_reciprocal"], "standing": "score"}
@@ -45,7 +45,7 @@ def binary_parts(folder: Path) -> dict[str, Any]:
     pictures = [prepare_image(tiny.picture_of(row["image_id"]), tiny.SIZE) for row in tiny.gallery_rows()]
     vectors = load_encoder(encoder).encode(to_batch(pictures))
     metric = describe_encoder(encoder).metric
-    return {"encoder_folder": encoder, "index": build_index(vectors, head="binary", metric=metric)}
+    return {"encoder_folder": encoder, "index": index_of(vectors, head="binary", metric=metric)}
 
 
 @pytest.fixture
