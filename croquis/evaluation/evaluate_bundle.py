@@ -41,7 +41,7 @@ from croquis.evaluation.ranked_answers import (
     in_gallery_order,
     same_pictures,
 )
-from croquis.evaluation.results import RunResult, SplitResult
+from croquis.evaluation.results import SERVED_PATHS, RunResult, SplitResult
 from croquis.index.build import build_alike, build_index
 from croquis.index.code_index import CodeIndex
 from croquis.index.ranking import RankedLists
@@ -53,7 +53,6 @@ from croquis.rerank.overlap import to_bytes
 from croquis.rerank.reranker import needs_classifier
 from croquis.search.local_retriever import LocalRetriever
 
-SERVED_PATHS = ("encoder", "gan", "direct")
 Describe = Callable[[Sequence[Uint8Image]], Vectors]
 
 

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
+from croquis.evaluation.metrics import REPORTED_K
+from croquis.evaluation.protocol import PROTOCOLS
 from croquis.params.block import Block
 from croquis.params.code_blocks import Dhd, Gpq, Sgh, Spq
 from croquis.params.data_blocks import Ingest, Sketch, Validate
+from croquis.params.dataclass_block import OneOf
 from croquis.params.search_blocks import Evaluate, Index, Register, Rerank
 from croquis.params.source_blocks import Cifar10, ClassSet
 from croquis.params.training_blocks import (
@@ -26,9 +29,6 @@ from croquis.params.training_blocks import (
     Untrained,
 )
 
-LARGEST_REPORTED_K = 50
-# The average precision that each protocol reports, as in croquis.evaluation.protocol.
-AVERAGE_PRECISION = {"instance": "map@r", "category": "map@all", "cifar10_a": "map@all", "cifar10_c": "map@1000"}
 Method = Literal["histogram", "untrained", "image2vec", "siamese", "triplet_gan", "sgh", "dhd", "gpq", "spq", "joint"]
 
 
@@ -45,7 +45,7 @@ class Base(Block):
     processes: int = Field(ge=1, le=256, description="of each training, on this machine; a batch is spread over them")
     accelerator: Literal["auto", "cpu", "gpu", "mps"]
     precision: Literal["auto", "32-true", "bf16-mixed", "16-mixed"]
-    protocol: Literal["instance", "category", "cifar10_a", "cifar10_c"]
+    protocol: Annotated[str, OneOf(PROTOCOLS)]
 
 
 class Params(Block):
@@ -83,16 +83,16 @@ class Params(Block):
 
     @model_validator(mode="after")
     def blocks_agree(self) -> Self:
-        if self.rerank.depth <= LARGEST_REPORTED_K:
+        if self.rerank.depth <= max(REPORTED_K):
             raise ValueError(
-                f"rerank.depth is {self.rerank.depth}, must exceed the largest reported k ({LARGEST_REPORTED_K})"
+                f"rerank.depth is {self.rerank.depth}, must exceed the largest reported k ({max(REPORTED_K)})"
             )
         if self.evaluate.depth < self.rerank.depth:
             raise ValueError(
                 f"evaluate.depth is {self.evaluate.depth}, must be at least rerank.depth ({self.rerank.depth})"
             )
         metric = self.register_.select_by.rpartition("/")[2]
-        reported = AVERAGE_PRECISION[self.base.protocol]
+        reported = PROTOCOLS[self.base.protocol].average_precision
         if metric.startswith("map@") and metric != reported:
             raise ValueError(
                 f"register.select_by names {metric}, but base.protocol {self.base.protocol} reports {reported}"

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, Literal, Self, cast
+from typing import Annotated, Any, Literal, Self, cast
 
-from pydantic import Field, ModelWrapValidatorHandler, create_model, field_validator, model_validator
+from pydantic import AfterValidator, Field, ModelWrapValidatorHandler, create_model, field_validator, model_validator
 
+from croquis.evaluation.protocol import PAIRS, PROTOCOLS
 from croquis.index.kinds import INDEX_KINDS, comparison_key, kinds_of
 from croquis.nets.encoder import COMPARISONS, HEADS
 from croquis.params.block import Block
@@ -100,13 +101,22 @@ class Evaluate(Block):
     projection: Literal["tsne", "pca"]
 
 
+def reported_measure(text: str) -> str:
+    """Refuses what no protocol reports."""
+    pairs = [pair.name for pair in PAIRS]
+    metrics = list(dict.fromkeys(metric.name for protocol in PROTOCOLS.values() for metric in protocol.metrics))
+    pair, _, metric = text.rpartition("/")
+    if pair not in pairs or metric not in metrics:
+        raise ValueError(f"must be PAIR/METRIC with a pair of {', '.join(pairs)} and a metric of {', '.join(metrics)}")
+    return text
+
+
 class Register(Block):
     """Where a champion comes from."""
 
     model_name: str = Field(min_length=1, max_length=100, pattern=r"^[A-Za-z0-9._-]+$")
-    select_by: str = Field(
-        pattern=r"^(consumer|shop|sketch)->shop/(hit@(1|5|10|20|50)|precision@5|map@(r|all|1000)|mrr)$",
-        description="`PAIR/METRIC` on val, e.g. `consumer->shop/hit@1`",
+    select_by: Annotated[str, AfterValidator(reported_measure)] = Field(
+        description="`PAIR/METRIC` on val, e.g. `consumer->shop/hit@1`"
     )
     floor: float = Field(ge=0.0, le=1.0, description="lowest value of that metric on val that may become champion")
     min_gain: float = Field(ge=0.0, le=1.0, description="gain over the champion that the bootstrap must be sure of")

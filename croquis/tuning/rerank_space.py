@@ -14,8 +14,8 @@ from typing import Any
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
+from croquis.evaluation.metrics import REPORTED_K
 from croquis.params import Params
-from croquis.params.loader import LARGEST_REPORTED_K
 from croquis.params.search_blocks import Rerank
 from croquis.params.write_back import place
 from croquis.plugins import RERANKERS
@@ -32,7 +32,7 @@ DEEPEST_UNWEIGHED = 200  # the square of it is what k_reciprocal holds and compu
 
 def search_space(params: Params, longest: int) -> dict[str, BaseDistribution]:
     """`longest` is the length of the lists: a greater depth would change nothing."""
-    steps, least = params.rerank.steps, LARGEST_REPORTED_K + 1
+    steps, least = params.rerank.steps, max(REPORTED_K) + 1
     deepest = max(least, min(longest, params.evaluate.depth))
     unweighed = [step for step in steps if not reranker(step).weighed]
     if unweighed:

@@ -215,17 +215,9 @@ def per_query(metric: str, normaliser: metrics.Normaliser = "retrievable") -> Pe
     Raises:
         TuneError: for `map@all`, which a shortlist cannot tell.
     """
-    if metric.startswith("hit@"):
-        return lambda relevance, _: metrics.hit_at_k(relevance, int(metric.removeprefix("hit@")))
     if metric == "map@all":
         raise TuneError("map@all needs lists of the whole gallery; choose --metric hit@1, precision@5 or mrr")
-    if metric.startswith("map@"):
-        return lambda relevance, counts: metrics.named_average_precision(metric, relevance, counts, normaliser)
-    known: dict[str, PerQuery] = {
-        "precision@5": lambda relevance, _: metrics.precision_at_k(relevance, 5),
-        "mrr": lambda relevance, _: metrics.reciprocal_rank(relevance),
-    }
-    return known[metric]
+    return metrics.metric_called(metric, normaliser).per_query
 
 
 def gallery_places(retriever: LocalRetriever, gallery: JudgedGallery) -> npt.NDArray[np.int64]:
