@@ -84,7 +84,7 @@ class PluginRegistry(Generic[Entry]):
     def unknown(self, name: str) -> str:
         """One line for a name that is not known."""
         near = get_close_matches(name, self.names, n=1)
-        hint = f"; did you mean {near[0]}?" if near else ""
+        hint = f"; did you mean {near[0]}?" if near else "."
         return (
             f"there is no {self.kind} {name!r}{hint} Known: {', '.join(self.names)}; or the dotted name of a module "
             "that can be imported"

@@ -19,8 +19,8 @@ from croquis.arrays import Keys, Rows
 from croquis.catalog.filters import Filters, QueryError
 from croquis.index.ranking import label_blind_keys
 from croquis.lazy import Lazy
-from croquis.rerank.attributes import flags
 from croquis.rerank.overlap import LEVELS
+from croquis.rerank.shared_attributes import flags
 
 
 def encode(column: pa.Array) -> tuple[tuple[str, ...], Rows]:

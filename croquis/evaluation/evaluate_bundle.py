@@ -34,7 +34,7 @@ from croquis.evaluation.protocol import (
     open_queries,
 )
 from croquis.evaluation.ranked_answers import QueryPath, Reorder, Search, answer, in_gallery_order, same_pictures
-from croquis.evaluation.results import RunResult, SplitResult
+from croquis.evaluation.results import SERVED_PATHS, RunResult, SplitResult
 from croquis.index.build import build_alike, build_index
 from croquis.index.code_index import CodeIndex
 from croquis.index.ranking import RankedLists
@@ -43,10 +43,9 @@ from croquis.nets.encoder import other_comparison
 from croquis.rerank.chain import Chain
 from croquis.rerank.evidence import GalleryEvidence, certain_gallery
 from croquis.rerank.overlap import to_bytes
-from croquis.rerank.rerank_settings import needs_classifier
+from croquis.rerank.reranker import needs_classifier
 from croquis.search.local_retriever import LocalRetriever
 
-SERVED_PATHS = ("encoder", "gan", "direct")
 Describe = Callable[[Sequence[Uint8Image]], Vectors]
 
 

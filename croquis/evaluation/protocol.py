@@ -17,6 +17,7 @@ from croquis.arrays import Keys, Rows, Uint8Image
 from croquis.catalog.drawings import photo_of
 from croquis.catalog.images import crop, decode_image
 from croquis.catalog.table import Catalog
+from croquis.evaluation.metrics import Metric, reported_metrics
 from croquis.index.ranking import NO_ROW, label_blind_keys
 
 
@@ -71,6 +72,11 @@ class Protocol:
     def average_precision(self) -> str:
         """The name of its average precision: `map@r` where items count, else `map@all` or `map@` and the depth."""
         return "map@r" if self.relevance == "item" else f"map@{self.depth or 'all'}"
+
+    @property
+    def metrics(self) -> tuple[Metric, ...]:
+        """What is reported under it."""
+        return reported_metrics(self.average_precision, self.normaliser)
 
     def list_depth(self, asked: int, gallery: int) -> int:
         """Length of the ranked lists: as `asked` where items count, since R is small there (a list shorter than the

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from difflib import get_close_matches
+from collections.abc import Collection, Iterable
 from typing import Any, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, create_model
+from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, create_model
+from pydantic_core import CoreSchema, core_schema
 
 from croquis.plugins import PluginRegistry
 
@@ -21,22 +21,13 @@ Model = TypeVar("Model", bound=Block)
 
 
 class OneOf:
-    """Accepts the names of a table of the runtime, so that the schema does not spell them again."""
+    """Of a text: one of the names that the runtime knows, e.g. `Annotated[str, OneOf(PROTOCOLS)]`."""
 
-    def __init__(self, names: Iterable[str]) -> None:
+    def __init__(self, names: Collection[str]) -> None:
         self.names = tuple(names)
 
-    def __call__(self, value: str) -> str:
-        if value not in self.names:
-            near = get_close_matches(value, self.names, n=1)
-            hint = f"; did you mean {near[0]}?" if near else ""
-            raise ValueError(f"must be one of {', '.join(self.names)}{hint}")
-        return value
-
-
-def one_of(names: Iterable[str]) -> AfterValidator:
-    """For `Annotated[str, one_of(TABLE)]`."""
-    return AfterValidator(OneOf(names))
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.literal_schema(list(self.names))
 
 
 def field_name(entry: str) -> str:

@@ -5,21 +5,19 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, ValidationError, create_model, field_validator, model_validator
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from croquis.params.block import Block, entries_in, field_name, lifted, with_blocks
+from croquis.evaluation.metrics import REPORTED_K
+from croquis.evaluation.protocol import PROTOCOLS
+from croquis.params.block import Block, OneOf, entries_in, field_name, lifted, with_blocks
 from croquis.params.data_blocks import Ingest, Sketch, Validate
 from croquis.params.search_blocks import Evaluate, Index, Register, Rerank
 from croquis.params.training_blocks import TrainClassifier, TrainEmbedder, TrainGan
 from croquis.plugins import METHODS, SOURCES, PluginError
-
-LARGEST_REPORTED_K = 50
-# The average precision that each protocol reports, as in croquis.evaluation.protocol.
-AVERAGE_PRECISION = {"instance": "map@r", "category": "map@all", "cifar10_a": "map@all", "cifar10_c": "map@1000"}
 
 
 class ParamsError(ValueError):
@@ -35,7 +33,7 @@ class Base(Block):
     processes: int = Field(ge=1, le=256, description="of each training, on this machine; a batch is spread over them")
     accelerator: Literal["auto", "cpu", "gpu", "mps"]
     precision: Literal["auto", "32-true", "bf16-mixed", "16-mixed"]
-    protocol: Literal["instance", "category", "cifar10_a", "cifar10_c"]
+    protocol: Annotated[str, OneOf(PROTOCOLS)]
 
 
 class Params(Block):
@@ -80,16 +78,16 @@ class Params(Block):
 
     @model_validator(mode="after")
     def blocks_agree(self) -> Self:
-        if self.rerank.depth <= LARGEST_REPORTED_K:
+        if self.rerank.depth <= max(REPORTED_K):
             raise ValueError(
-                f"rerank.depth is {self.rerank.depth}, must exceed the largest reported k ({LARGEST_REPORTED_K})"
+                f"rerank.depth is {self.rerank.depth}, must exceed the largest reported k ({max(REPORTED_K)})"
             )
         if self.evaluate.depth < self.rerank.depth:
             raise ValueError(
                 f"evaluate.depth is {self.evaluate.depth}, must be at least rerank.depth ({self.rerank.depth})"
             )
         metric = self.register_.select_by.rpartition("/")[2]
-        reported = AVERAGE_PRECISION[self.base.protocol]
+        reported = PROTOCOLS[self.base.protocol].average_precision
         if metric.startswith("map@") and metric != reported:
             raise ValueError(
                 f"register.select_by names {metric}, but base.protocol {self.base.protocol} reports {reported}"

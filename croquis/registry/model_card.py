@@ -14,9 +14,10 @@ from typing import Any
 from croquis.bundle import Bundle
 from croquis.evaluation.latency import query_latencies
 from croquis.evaluation.metrics import headline_metrics
+from croquis.evaluation.results import NO_RERANK
 from croquis.files import read_json, write_bytes
 from croquis.params import Params
-from croquis.registry.evaluation_reports import NO_RERANK, Evaluation, Measure
+from croquis.registry.evaluation_reports import Evaluation, Measure
 from croquis.registry.judging import SELECTED_ON
 from croquis.registry.lineage import Lineage
 from croquis.registry.registry import RegisteredVersion, Registry

@@ -10,8 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from croquis.arrays import Rows, Vectors
-from croquis.rerank.attributes import flags
-from croquis.rerank.overlap import Holdings, RerankError
+from croquis.rerank.overlap import Holdings
+from croquis.rerank.reranker import needed
+from croquis.rerank.shared_attributes import flags
 
 Probabilities = npt.NDArray[np.float32]
 
@@ -32,15 +33,11 @@ class QueryEvidence:
 
     @cached_property
     def probabilities(self) -> Probabilities:
-        if self.label is None:
-            raise RerankError("there is no attribute classifier: choose the steps k_reciprocal or alpha_qe")
-        return self.label()
+        return needed(self.label)()
 
     @cached_property
     def attributes(self) -> list[frozenset[str]]:
-        if self.decide is None:
-            raise RerankError("there is no attribute classifier: choose the steps k_reciprocal or alpha_qe")
-        return self.decide(self.probabilities)
+        return needed(self.decide)(self.probabilities)
 
 
 @dataclass(frozen=True)

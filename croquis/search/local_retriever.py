@@ -15,7 +15,7 @@ from croquis.bundle.gallery_table import GalleryTable
 from croquis.catalog.filters import Filters, QueryError, as_filters
 from croquis.catalog.images import DEFAULT_LIMITS, DecodeLimits, crop
 from croquis.index.vector_index import VectorIndex
-from croquis.rerank.rerank_settings import needs_classifier
+from croquis.rerank.reranker import needs_classifier
 from croquis.search.answer import Answer, Hit, Stopwatch
 from croquis.search.bundle_nets import AT_A_TIME, Nets
 from croquis.search.gallery import BundleGallery, Listed, SearchedGallery

@@ -28,7 +28,7 @@ from croquis.formats.errors import SourceError, refuse
 from croquis.formats.tables.table_columns import Columns, TableColumn
 from croquis.formats.tables.table_reader import TableRow, read_rows
 from croquis.formats.tables.table_splits import fill_roles, fill_splits, keep_share, role_problems
-from croquis.params.block import Block, one_of
+from croquis.params.block import Block, OneOf
 from croquis.sources import Source
 
 
@@ -41,10 +41,10 @@ class Folder(Block):
         description="where the table has other names than ours: a column of the table, a pattern such as "
         "`images/{id}.jpg` with columns in braces, a list of columns (attributes only), or null to leave ours out"
     )
-    splits: dict[str, Annotated[str, one_of(SPLITS)]] = Field(
+    splits: dict[str, Annotated[str, OneOf(SPLITS)]] = Field(
         description="what the table's words for splits mean, e.g. `validation: val`"
     )
-    domains: dict[str, Annotated[str, one_of(DOMAINS)]] = Field(
+    domains: dict[str, Annotated[str, OneOf(DOMAINS)]] = Field(
         description="what the table's words for domains mean, e.g. `street: consumer`"
     )
     roles: Literal["by_item", "queries"] = Field(

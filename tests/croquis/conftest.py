@@ -10,13 +10,13 @@ import pytest
 
 from croquis.bundle import write_bundle
 from croquis.catalog.images import prepare_image, to_batch
-from croquis.index.build import build_index
 from croquis.index.coding import read_codebooks
 from croquis.nets.encoder import describe_encoder, load_encoder
 from croquis.tracking.tracking_store import Store, open_store
 from tests.support import tiny_retriever as tiny
 from tests.support.coded_encoders import save_coded_encoder
 from tests.support.environment import clear_environment
+from tests.support.indexes import index_of
 
 
 @pytest.fixture(autouse=True)
@@ -51,7 +51,7 @@ def coded_parts(parts: dict[str, Any], tmp_path: Path) -> Callable[..., dict[str
         described = describe_encoder(folder)
         codebooks = read_codebooks(folder, described.dim) if head == "pq" else None
         vectors = load_encoder(folder).encode(batch)
-        index = build_index(vectors, head=head, metric=described.metric, codebooks=codebooks, **settings)
+        index = index_of(vectors, head=head, metric=described.metric, codebooks=codebooks, **settings)
         return {**parts, "method": head, "encoder_folder": folder, "index": index}
 
     return make

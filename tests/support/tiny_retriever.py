@@ -27,6 +27,11 @@ RERANK = {
     "beta": 1.0,
     "overlap": "count",
     "gallery_attributes": "catalogue",
+    "standing": "rank",
+    "steps": ["attributes"],
+    "compare": [],
+    "k_reciprocal": {"neighbours": 20, "expansion": 6, "distance_weight": 0.3},
+    "alpha_qe": {"neighbours": 3, "power": 3.0},
 }
 
 
@@ -73,7 +78,7 @@ def save_classifier(folder: Path, size: int = SIZE) -> Path:
     names = [f"colour:{name}" for name in COLOURS]
     write_json(
         folder / "classifier.json",
-        {"file": "classifier.onnx", "size": size, "attributes": names, "thresholds": [0.5, 0.5, 0.5]},
+        {"file": "classifier.onnx", "size": size, "attributes": names, "thresholds": [0.5, 0.5, 0.5], "exclusive": []},
     )
     return folder
 

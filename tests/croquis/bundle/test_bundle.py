@@ -135,7 +135,7 @@ def rename(values: Parts, old: str, new: str) -> None:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (lambda m: m.update(schema_version=2), "schema_version = 2, this version reads 1"),
+        (lambda m: m.update(schema_version=3), "schema_version = 3, this version reads 1 and 2"),
         (lambda m: m.pop("method"), r"lacks the keys \['method'\]"),
         (lambda m: m.update(note="x"), r"unknown keys \['note'\]"),
         (lambda m: m["index"].pop("rows"), r"index lacks the keys \['rows'\]"),

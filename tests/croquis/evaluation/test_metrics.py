@@ -117,8 +117,9 @@ def test_chance_levels_are_the_mean_over_every_order_of_the_gallery(size, releva
     np.put_along_axis(relevance, orders, True, axis=1)
     counts = np.full(len(orders), relevant)
     reported_k = (1, 2, 5, 9)
-    expected = metrics.metric_table(relevance, counts, reported_k)
-    levels = chance_levels.chance_table(np.array([size]), np.array([relevant]), size, reported_k)
+    reported = metrics.reported_metrics(reported_k=reported_k)
+    expected = metrics.metric_table(relevance, counts, reported)
+    levels = metrics.chance_table(np.array([size]), np.array([relevant]), size, reported)
     assert set(levels) == set(expected)
     for name, level in levels.items():
         assert level == pytest.approx(expected[name].mean()), name
@@ -132,8 +133,9 @@ def test_chance_of_each_average_precision_is_the_mean_over_every_order(size, rel
     orders = np.array(list(itertools.combinations(range(size), relevant)))
     relevance = np.zeros((len(orders), size), dtype=bool)
     np.put_along_axis(relevance, orders, True, axis=1)
-    values = metrics.metric_table(relevance, np.full(len(orders), relevant), (1,), average, normaliser)[average]
-    levels = chance_levels.chance_table(np.array([size]), np.array([relevant]), size, (1,), average, normaliser)
+    reported = metrics.reported_metrics(average, normaliser, (1,))
+    values = metrics.metric_table(relevance, np.full(len(orders), relevant), reported)[average]
+    levels = metrics.chance_table(np.array([size]), np.array([relevant]), size, reported)
     assert levels[average] == pytest.approx(values.mean())
 
 
@@ -149,7 +151,7 @@ def test_chance_of_a_query_without_relevant_images_is_zero():
 
 
 def test_chance_averages_over_queries_with_different_galleries():
-    levels = chance_levels.chance_table(np.array([10, 20, 10]), np.array([1, 2, 5]), 10, (1,))
+    levels = metrics.chance_table(np.array([10, 20, 10]), np.array([1, 2, 5]), 10)
     assert levels["hit@1"] == pytest.approx((0.1 + 0.1 + 0.5) / 3)
 
 

@@ -13,6 +13,7 @@ from croquis.index.build import build_index, load_index
 from croquis.index.dense import HnswIndex
 from croquis.index.ranking import label_blind_keys
 from croquis.index.vector_index import VectorIndex, VectorIndexError, faiss_threads
+from tests.support.indexes import index_of
 
 DIM = 16
 SETTINGS = {"hnsw_links": 16, "hnsw_ef_search": 64, "ivf_lists": 8, "ivf_probes": 4, "pq_subspaces": 4, "pq_bits": 4}
@@ -28,7 +29,7 @@ def clustered(count: int, seed: int = 0, noise: float = 0.35) -> np.ndarray:
 
 
 def build(vectors: np.ndarray, kind: str, metric: str = "cosine", **changes: Any) -> VectorIndex:
-    return build_index(vectors, metric=metric, kind=kind, **{**SETTINGS, **changes})
+    return index_of(vectors, metric=metric, kind=kind, **{**SETTINGS, **changes})
 
 
 def brute_force(queries: np.ndarray, vectors: np.ndarray, metric: str) -> np.ndarray:
@@ -284,7 +285,7 @@ def test_wrong_tiebreak_is_named() -> None:
 )
 def test_settings_that_do_not_fit_are_named(changes: dict[str, Any], words: str) -> None:
     with pytest.raises(VectorIndexError, match=words):
-        build_index(clustered(100), **{"metric": "cosine", **SETTINGS, **changes})
+        index_of(clustered(100), **{"metric": "cosine", **SETTINGS, **changes})
 
 
 @pytest.mark.parametrize("vectors", [np.empty((0, DIM), np.float32), np.empty((5, 0), np.float32)])

@@ -11,9 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from croquis.index.build import build_alike, build_index, load_index
+from croquis.index.build import build_alike, load_index
 from croquis.index.code_index import CodeIndex
 from croquis.index.vector_index import VectorIndexError, faiss_threads
+from tests.support.indexes import index_of
 
 HEADS = ["binary", "pq"]
 CODES = ["flat", "ivf"]
@@ -35,7 +36,7 @@ def clustered(count: int, dim: int = 24, seed: int = 0, noise: float = 0.4) -> n
 def build(vectors: np.ndarray, head: str, comparison: str = "symmetric", **changes: Any) -> CodeIndex:
     given = {"codebooks": codebooks() if head == "pq" else None, "ivf_lists": 8, "ivf_probes": 3, **changes}
     comparisons = {f"{head}_comparison": comparison}
-    index = build_index(vectors, head=head, metric=METRIC[head], **comparisons, **given)
+    index = index_of(vectors, head=head, metric=METRIC[head], **comparisons, **given)
     assert isinstance(index, CodeIndex)
     return index
 
@@ -392,7 +393,7 @@ def test_nobody_asks() -> None:
 )
 def test_settings_that_do_not_fit_are_named(changes: dict[str, Any], words: str) -> None:
     with pytest.raises(VectorIndexError, match=words):
-        build_index(clustered(50), **{"head": "binary", "metric": "hamming", **changes})
+        index_of(clustered(50), **{"head": "binary", "metric": "hamming", **changes})
 
 
 def test_files_of_another_kind_are_named(tmp_path: Path) -> None:

@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from croquis.index.build import build_index, load_index
+from croquis.index.build import load_index
 from croquis.index.exact import best_first, normalise, similarity
 from croquis.index.layered import LayeredIndex
 from croquis.index.vector_index import FAISS, VectorIndex, VectorIndexError
+from tests.support.indexes import index_of
 
 DIM, OLD, NEW = 16, 120, 25
 LISTS = {"ivf_lists": 4, "ivf_probes": 4}
@@ -52,7 +53,7 @@ def queries(vectors: np.ndarray) -> np.ndarray:
 
 
 def built(settings: dict[str, Any], vectors: np.ndarray) -> VectorIndex:
-    return build_index(vectors, codebooks=CODEBOOKS, **settings)
+    return index_of(vectors, codebooks=CODEBOOKS, **settings)
 
 
 def layered(settings: dict[str, Any], vectors: np.ndarray, kept: np.ndarray) -> LayeredIndex:

@@ -12,11 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from croquis.index.ranking import RankedLists
-from croquis.rerank.attributes import SharedAttributes, relative_scores
 from croquis.rerank.chain import Chain, Moves
 from croquis.rerank.evidence import GalleryEvidence, QueryEvidence
 from croquis.rerank.overlap import OVERLAPS, RerankError, inverse_frequencies
 from croquis.rerank.rerank_settings import RerankBlock
+from croquis.rerank.shared_attributes import SharedAttributes, relative_scores
 
 NAMES = [f"attribute:{number}" for number in range(8)]
 GALLERY = 40
@@ -57,6 +57,10 @@ def reranker(gallery: list[set[str]], **changes: Any) -> Reranker:
         "beta": 1.0,
         "overlap": "count",
         "gallery_attributes": "predicted",
+        "standing": "rank",
+        "steps": ("attributes",),
+        "compare": (),
+        "settings": {},
         **changes,
     }
     known = GalleryEvidence(

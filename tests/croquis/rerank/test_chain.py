@@ -12,18 +12,30 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from croquis.index.ranking import RankedLists
-from croquis.rerank.attributes import SharedAttributes, Weighing
-from croquis.rerank.chain import Chain, by_attributes
+from croquis.plugins import RERANKERS
+from croquis.rerank.chain import Chain, make_step
 from croquis.rerank.evidence import GalleryEvidence, QueryEvidence
 from croquis.rerank.overlap import LEVELS, Overlap, RerankError, to_bytes
-from croquis.rerank.rerank_settings import STEPS, RerankBlock
+from croquis.rerank.rerank_settings import RerankBlock
+from croquis.rerank.rerankers.alpha_qe import AlphaQe
+from croquis.rerank.rerankers.k_reciprocal import KReciprocal
+from croquis.rerank.shared_attributes import SharedAttributes, Weighing
 
 NAMES = tuple(f"attribute:{number}" for number in range(6))
 GALLERY, DIM = 40, 5
 BLOCK = RerankBlock(
-    enabled=True, depth=20, alpha=1.0, beta=2.0, overlap="count", gallery_attributes="predicted", steps=("attributes",)
+    enabled=True,
+    depth=20,
+    alpha=1.0,
+    beta=2.0,
+    overlap="count",
+    gallery_attributes="predicted",
+    steps=("attributes",),
+    standing="rank",
+    compare=(),
+    settings={"k_reciprocal": KReciprocal(20, 6, 0.3), "alpha_qe": AlphaQe(3, 3.0)},
 )
-CHAINS = [chain for length in (1, 2) for chain in permutations(STEPS, length)] + [STEPS]
+CHAINS = [chain for length in (1, 2) for chain in permutations(RERANKERS.built_in, length)] + [RERANKERS.built_in]
 
 
 def decide(probabilities: np.ndarray) -> list[frozenset[str]]:
@@ -124,7 +136,7 @@ def test_a_step_weighs_what_the_sets_or_the_probabilities_have_in_common(kind: s
         ("attributes", of_sets.overlaps(ranked.rows, asked.attributes), asked.attributes[2]),
         ("probability", of_chances.overlaps(ranked.rows, asked.probabilities), asked.probabilities[2]),
     ):
-        made = by_attributes(step, block, known)
+        made = make_step(step, block, known)
         assert made.overlaps(asked, ranked.rows).tobytes() == overlaps.tobytes()
         assert made.scores(asked, ranked).tobytes() == weighing.totals(overlaps, ranked.scores).tobytes()
         names, parts = made.contributions(asked, 2, ranked.rows[2])

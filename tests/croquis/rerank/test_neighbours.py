@@ -10,7 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from croquis.rerank.neighbours import alpha_qe_scores, k_reciprocal_scores, unit_rows
+from croquis.rerank.rerankers.alpha_qe import alpha_qe_scores
+from croquis.rerank.rerankers.k_reciprocal import k_reciprocal_scores
+from croquis.rerank.steps import unit_rows
 
 
 def at(*degrees: float) -> np.ndarray:

@@ -15,11 +15,12 @@ from croquis.bundle.gallery_table import GALLERY_SCHEMA
 from croquis.catalog.filters import Filters, QueryError
 from croquis.catalog.images import ImageError, decode_image, encode_png, prepare_image, to_batch
 from croquis.catalog.product import Product, ProductPicture, check_attributes, check_item_id, check_version
-from croquis.index.build import build_alike, build_index
+from croquis.index.build import build_alike
 from croquis.nets.encoder import load_encoder
 from croquis.search.changed_gallery import ChangedGallery, Entry
 from croquis.search.local_retriever import LocalRetriever
 from tests.support import tiny_retriever as tiny
+from tests.support.indexes import index_of
 
 NEW, DELETED, REPLACED = "shop/new é", "item-red-0", "item-blue-1"
 
@@ -48,7 +49,7 @@ def bundle_parts(request: pytest.FixtureRequest, parts: dict[str, Any], coded_pa
     if request.param == "hnsw":
         encoder, pictures = load_encoder(parts["encoder_folder"]), [tiny.picture_of(i) for i in image_ids(parts)]
         vectors = encoder.encode(to_batch([prepare_image(picture, tiny.SIZE) for picture in pictures]))
-        return {**parts, "index": build_index(vectors, metric="cosine", kind="hnsw")}
+        return {**parts, "index": index_of(vectors, metric="cosine", kind="hnsw")}
     return coded_parts(request.param)
 
 

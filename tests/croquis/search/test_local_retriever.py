@@ -16,12 +16,12 @@ from croquis.bundle.gallery_table import PROBABILITIES, ItemsError
 from croquis.catalog.filters import Filters, QueryError
 from croquis.catalog.images import ImageError, encode_jpeg, encode_png, prepare_image, to_batch
 from croquis.files import read_json, write_json
-from croquis.index.build import build_index
 from croquis.index.ranking import label_blind_keys
 from croquis.nets.classifier import AttributeClassifier
 from croquis.rerank.overlap import to_bytes
 from croquis.search.local_retriever import Hit, LocalRetriever
 from tests.support import tiny_retriever as tiny
+from tests.support.indexes import index_of
 
 Make = Callable[..., Path]
 
@@ -118,7 +118,7 @@ def _order(names: list[str]) -> list[int]:
 @pytest.mark.parametrize("kind", ["flat", "hnsw", "ivfpq"])
 def test_filtered_recall_is_one_for_every_index(make_bundle: Make, parts: Any, kind: str) -> None:
     settings = {"ivf_lists": 2, "ivf_probes": 1, "pq_subspaces": 24, "pq_bits": 4}
-    index = build_index(parts["index"].vectors(), metric="cosine", kind=kind, **settings)
+    index = index_of(parts["index"].vectors(), metric="cosine", kind=kind, **settings)
     retriever = LocalRetriever.load(make_bundle(index=index))
     found = retriever.search(tiny.picture_of("red-00"), k=50, filters=Filters(attributes=("colour:green",)))
     assert sorted(ids(found)) == [f"green-{number:02d}" for number in range(12)]

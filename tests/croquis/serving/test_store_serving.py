@@ -14,7 +14,6 @@ from croquis.catalog.images import decode_image, prepare_image, to_batch
 from croquis.cli import store_versions
 from croquis.events.event import ProductEvent, event_body
 from croquis.events.handler import Handler
-from croquis.index.build import build_index
 from croquis.nets.encoder import describe_encoder, load_encoder
 from croquis.params import load_params
 from croquis.search.local_retriever import LocalRetriever
@@ -25,6 +24,7 @@ from croquis.store.vector_store import StoreError
 from croquis.store.versions import open_stores
 from tests.support import tiny_retriever as tiny
 from tests.support.coded_encoders import save_coded_encoder
+from tests.support.indexes import index_of
 from tests.support.serving.live_server import ADMIN, TOKEN, Serve, samples, wait_for
 from tests.support.serving.store_answers import FILTERS, PROBABLE, asked, filled, same
 from tests.support.store.product_events import upsert
@@ -38,7 +38,7 @@ def binary_parts(folder: Path) -> dict[str, Any]:
     pictures = [prepare_image(tiny.picture_of(row["image_id"]), tiny.SIZE) for row in tiny.gallery_rows()]
     vectors = load_encoder(encoder).encode(to_batch(pictures))
     metric = describe_encoder(encoder).metric
-    return {"encoder_folder": encoder, "index": build_index(vectors, head="binary", metric=metric)}
+    return {"encoder_folder": encoder, "index": index_of(vectors, head="binary", metric=metric)}
 
 
 @pytest.fixture

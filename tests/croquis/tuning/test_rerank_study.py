@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import optuna
@@ -11,12 +12,14 @@ import pytest
 from croquis.catalog.table import Catalog
 from croquis.evaluation.evaluate_bundle import EvaluationSettings, evaluate_split
 from croquis.params import load_params
+from croquis.rerank.overlap import RerankError
 from croquis.rerank.rerank_settings import RerankBlock
 from croquis.search.local_retriever import LocalRetriever
 from croquis.tuning.rerank_space import point_of, weights
 from croquis.tuning.rerank_study import RerankTask, parse_metric
 from croquis.tuning.shortlist import collect
 from croquis.tuning.task import TuneError
+from tests.support.catalogues.blob_catalogue import RERANK
 from tests.support.tuning.study_projects import write_params, write_reranked_bundle
 
 SETTINGS = EvaluationSettings(depth=100, resamples=10, chunk=16, seed=3, edges="canny", edge_size=32)
@@ -30,11 +33,10 @@ def lists(root, pair="consumer->shop", depth=100):
 
 
 def block(**changes):
-    plain = {"depth": 60, "alpha": 1.0, "beta": 1.0, "overlap": "count", "gallery_attributes": "predicted"}
-    return RerankBlock(enabled=True, **{**plain, **changes})
+    return RerankBlock.from_description({**RERANK, "enabled": True, **changes}, "rerank", RerankError)
 
 
-OFF = RerankBlock(enabled=False, depth=60, alpha=1.0, beta=1.0, overlap="count", gallery_attributes="predicted")
+OFF = replace(block(), enabled=False)
 
 
 def evaluated(root, folder, rerank):
@@ -58,7 +60,7 @@ def evaluated(root, folder, rerank):
 ])  # fmt: skip
 def test_scores_equal_those_of_the_evaluation(reranked_world, tmp_path, rerank):
     result, name = evaluated(reranked_world, tmp_path, rerank), "+".join(rerank.get("steps", ["attributes"]))
-    chosen = block(**{**rerank, "steps": tuple(rerank.get("steps", ["attributes"]))})
+    chosen = block(**rerank)
     for pair, path in (("consumer->shop", "encoder"), ("shop->shop", "encoder"), ("sketch->shop", "direct")):
         found = lists(reranked_world, pair)
         run, plain = result.run(pair, path, name), result.run(pair, path)
@@ -93,7 +95,7 @@ def test_trial_0_is_what_params_say_and_trial_1_switches_it_off(reranked):
     same = ("depth", "standing", "overlap", "gallery_attributes")
     assert {name: task.anchors[0][name] for name in same} == {name: getattr(said, name) for name in same}
     found = lists(reranked)
-    rest = {name: getattr(said, name) for name in same} | {"steps": tuple(said.steps)}
+    rest = {name: getattr(said, name) for name in same} | {"steps": list(said.steps)}
     assert task.value(task.anchors[0]) == found.score("hit@1", block(alpha=said.alpha, beta=said.beta, **rest))
     assert task.value(task.anchors[1]) == found.score("hit@1", OFF)
 
@@ -107,7 +109,7 @@ def test_settings_say_what_was_measured(reranked):
     said = {key.removeprefix("rerank."): value for key, value in tried.settings.items()}
     assert said.pop("enabled") is True
     assert said == {"alpha": 1.0, "beta": 1.618, "steps": ["probability"], **same}
-    assert tried.value == lists(reranked).score("hit@1", block(**{**said, "steps": ("probability",)}))
+    assert tried.value == lists(reranked).score("hit@1", block(**{**said, "steps": ["probability"]}))
 
 
 def test_steps_that_look_at_vectors_are_searched_too(reranked):

@@ -27,6 +27,11 @@ RERANK = {
     "beta": 1.0,
     "overlap": "count",
     "gallery_attributes": "predicted",
+    "standing": "rank",
+    "steps": ["attributes"],
+    "compare": [],
+    "k_reciprocal": {"neighbours": 20, "expansion": 6, "distance_weight": 0.3},
+    "alpha_qe": {"neighbours": 3, "power": 3.0},
 }
 SHAPES = {"val": 6, "test": 9, "train": 3}  # items per split
 

@@ -14,11 +14,11 @@ from croquis.bundle.gallery_table import GALLERY_SCHEMA, GalleryTable
 from croquis.catalog.images import crop, decode_image, prepare_image, to_batch
 from croquis.catalog.table import Catalog, CatalogWriter
 from croquis.files import write_json
-from croquis.index.build import build_index
 from croquis.index.coding import read_codebooks
 from croquis.nets.encoder import describe_encoder, describe_histogram, load_encoder
 from tests.support.catalogues.blob_catalogue import RERANK, SIZE, encoder, rows
 from tests.support.coded_encoders import save_coded_encoder
+from tests.support.indexes import index_of
 
 SHARD_ROWS, SHARDS = 3, 12  # the last one is not full
 HEADS = ("dense", "binary", "pq")
@@ -42,7 +42,7 @@ def write_tiny_bundle(folder: Path, catalog: Catalog, head: str) -> Bundle:
     shop = catalog.select(domain="shop")
     shop = shop[np.argsort(catalog.column("image_id")[shop].astype(str))]
     described = describe_encoder(models)
-    index = build_index(
+    index = index_of(
         load_encoder(models).encode(to_batch(prepared(catalog, shop))),
         metric=described.metric,
         head=described.head,

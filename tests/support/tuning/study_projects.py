@@ -59,7 +59,13 @@ def write_classifier(folder: Path) -> Path:
         str(folder / "classifier.onnx"),
     )
     names = [f"cell:{number}" for number in range(CELLS)]
-    described = {"file": "classifier.onnx", "size": world.SIZE, "attributes": names, "thresholds": [0.82] * CELLS}
+    described = {
+        "file": "classifier.onnx",
+        "size": world.SIZE,
+        "attributes": names,
+        "thresholds": [0.82] * CELLS,
+        "exclusive": [],
+    }
     write_json(folder / "classifier.json", described)
     return folder
 

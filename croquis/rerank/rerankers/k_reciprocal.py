@@ -1,28 +1,36 @@
-"""Re-ranking by the vectors of a shortlist alone: k-reciprocal neighbours and alpha query expansion.
-
-Both look at one query and its n nearest results, (n + 1) x (n + 1) distances at most: never at queries x gallery. Vectors
-that an index only keeps as codes come back decoded; the query stays as the encoder gave it.
-"""
+"""By k-reciprocal neighbours (Zhong, Zheng, Cao and Li 2017), on the shortlist."""
 
 from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
 
 from croquis.arrays import Floats
+from croquis.rerank.evidence import GalleryEvidence
+from croquis.rerank.overlap import RerankError
+from croquis.rerank.reranker import Reranker
+from croquis.rerank.steps import DIGITS, ByVectors, unit_rows
+from croquis.settings import SearchRange, check_settings, setting
 
 Flags = npt.NDArray[np.bool_]
 Order = npt.NDArray[np.int64]
 
-DIGITS = 12  # of a score: results that are equal on paper must not part ways in the last bit
 SHARE = 2 / 3  # of a candidate's own neighbours that must be known before they are taken in (Zhong et al., eq. 4)
 
 
-def unit_rows(vectors: npt.NDArray[np.floating]) -> Floats:
-    """Rows of length 1; a zero row stays zero."""
-    values = np.asarray(vectors, dtype=np.float64)
-    lengths = np.linalg.norm(values, axis=-1, keepdims=True)
-    return np.asarray(values / np.where(lengths > 0, lengths, 1.0), dtype=np.float64)
+@dataclass(frozen=True)
+class KReciprocal:
+    """See `k_reciprocal_scores`."""
+
+    neighbours: int = setting("k1 of the paper: photos among each other's k1 nearest", 1, 1000)
+    expansion: int = setting("k2 of the paper: photos whose neighbour sets are averaged", 1, 1000)
+    distance_weight: float = setting("lambda: the plain distance's share", 0.0, 1.0)
+
+    def __post_init__(self) -> None:
+        check_settings(self, RerankError)
 
 
 def k_reciprocal_scores(
@@ -76,20 +84,17 @@ def _reciprocal(nearest: Order, neighbours: int) -> Flags:
     return np.asarray(near & near.T, dtype=np.bool_)
 
 
-def alpha_qe_scores(query: Floats, shortlist: Floats, *, neighbours: int, power: float) -> Floats:
-    """A shortlist by alpha-weighted query expansion (Radenovic, Tolias and Chum 2019): cosines (n,).
+def make(settings: KReciprocal, known: GalleryEvidence) -> ByVectors:
+    return ByVectors(known.vectors, partial(k_reciprocal_scores, **asdict(settings)))
 
-    The query becomes the unit vector of itself plus its nearest results, each times max(cosine, 0) ** power, and the
-    shortlist is compared with that. The original searches the gallery again; here the shortlist is what is sorted.
 
-    Args:
-        query: (D,).
-        shortlist: (n, D), nearest first.
-        neighbours: results that join the query, at least 1.
-        power: the paper's alpha, at least 0; 0 is plain averaging.
-    """
-    asked, points = unit_rows(query), unit_rows(shortlist)
-    joined = points[:neighbours]
-    weights = np.maximum(joined @ asked, 0.0) ** power
-    expanded = unit_rows(asked + weights @ joined)
-    return np.asarray(np.round(points @ expanded, DIGITS), dtype=np.float64)
+RERANKER = Reranker(
+    settings=KReciprocal,
+    make=make,
+    needs_classifier=False,
+    space={
+        "neighbours": SearchRange(2, 60, log=True),
+        "expansion": SearchRange(1, 20, log=True),
+        "distance_weight": SearchRange(0.0, 1.0),
+    },
+)
