@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -11,11 +12,16 @@ from zipfile import ZipFile
 
 import pytest
 
-from tests.project.small_project import clone
-
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = {"croquis", "lightning_modules"}
+
+
+def handed_over(*paths: str) -> list[str]:
+    """The files in some paths that git would hand over."""
+    listed = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z", *paths]
+    names = subprocess.run(listed, cwd=ROOT, check=True, capture_output=True, text=True).stdout.split("\0")
+    return [name for name in names if name and (ROOT / name).is_file()]
 
 
 def pip(python: Path | str, *arguments: str) -> None:
@@ -26,18 +32,13 @@ def pip(python: Path | str, *arguments: str) -> None:
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Built in a clone, as setuptools leaves a folder `build` beside what it builds."""
-    source, built = clone(tmp_path_factory.mktemp("source")), tmp_path_factory.mktemp("built")
-    pip(
-        sys.executable,
-        "wheel",
-        "--no-deps",
-        "--no-build-isolation",
-        "--no-index",
-        "--wheel-dir",
-        str(built),
-        str(source),
-    )
+    """Built from copies, as setuptools leaves a folder `build` beside what it builds."""
+    source, built = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("built")
+    for name in handed_over():
+        (source / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(ROOT / name, source / name)
+    offline = ["--no-deps", "--no-build-isolation", "--no-index"]
+    pip(sys.executable, "wheel", *offline, "--wheel-dir", str(built), str(source))
     (found,) = built.glob("*.whl")
     return found
 
@@ -79,7 +80,5 @@ def test_name_version_and_command_are_those_of_pyproject(site_packages: Path) ->
 
 
 def test_every_module_and_every_file_beside_them_is_in_it(files: set[str]) -> None:
-    listed = ["git", "ls-files", "--cached", "--others", "--exclude-standard", *sorted(PACKAGES)]
-    tracked = subprocess.run(listed, cwd=ROOT, check=True, capture_output=True, text=True).stdout.split()
-    assert files == {name for name in tracked if (ROOT / name).is_file()}
+    assert files == set(handed_over(*sorted(PACKAGES)))
     assert {"croquis/py.typed", "croquis/serving/page/index.html", "croquis/validation/data_docs.css"} <= files
