@@ -44,7 +44,7 @@ def describe(version: RegisteredVersion) -> str:
         f"  dvc.lock     {lineage.lock_hash or 'unknown'}",
         f"  data         {lineage.data_hash or 'unknown'}",
         f"  environment  {lineage.environment or 'unknown'}",
-        f"  pipeline run {version.run_id or 'unknown'} (params.yaml, dvc.lock, requirements.lock, environment.json)",
+        f"  pipeline run {version.run_id or 'unknown'} (params.yaml, dvc.lock, pipeline.txt, environment.json)",
         *(f"  {name:<28} run {lineage.stage_runs.get(name, 'unknown'):<32} key {key[:12]}"
           for name, key in lineage.stage_keys.items()),
     ]  # fmt: skip

@@ -19,7 +19,7 @@ from croquis.files import read_json, write_bytes
 from croquis.params import Params
 from croquis.registry.evaluation_reports import Evaluation, Measure
 from croquis.registry.judging import SELECTED_ON
-from croquis.registry.lineage import Lineage
+from croquis.registry.lineage import PACKAGES, Lineage
 from croquis.registry.registry import RegisteredVersion, Registry
 from croquis.tracking.record import flatten
 
@@ -162,7 +162,7 @@ def _lineage(version: RegisteredVersion) -> Iterator[str]:
     dirty = ", with files that differed from it" if lineage.dirty else ""
     yield f"- bundle `{version.bundle_hash}`"
     yield f"- commit `{lineage.commit or 'unknown'}`{dirty}"
-    facts = {"dvc.lock": lineage.lock_hash, "data": lineage.data_hash, "requirements.lock": lineage.environment}
+    facts = {"dvc.lock": lineage.lock_hash, "data": lineage.data_hash, PACKAGES: lineage.environment}
     yield f"- {', '.join(f'{name} `{value}`' for name, value in facts.items() if value) or 'no hashes'}"
     yield f"- pipeline run `{version.run_id}`; stage runs in the tag `stage_runs`"
     if lineage.missing:

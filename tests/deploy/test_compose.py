@@ -144,8 +144,6 @@ def test_images_have_the_versions_of_the_project() -> None:
     built = {service["image"] for service in services().values() if "build" in service}
     (mlflow,) = re.findall(r"^mlflow==(\S+)$", (DEPLOY / "mlflow/requirements.txt").read_text(), re.MULTILINE)
     assert built == {f"croquis-server:{project['version']}", f"croquis-mlflow:{mlflow}"}
-    asked = services()["serving"]["build"]["args"]["EXTRAS"].split(",")
-    assert set(asked) <= set(project["optional-dependencies"])
 
 
 def test_files_and_volumes_are_there() -> None:

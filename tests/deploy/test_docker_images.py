@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-import tomllib
-from importlib.metadata import requires
 from pathlib import Path
 
 import pytest
@@ -16,38 +14,14 @@ from tests.support.deploy.dockerfiles import assert_clean
 from tests.support.deploy.mlflow_launcher import SCRIPT, launcher
 from tests.support.environment import REPOSITORY
 
-TRAINS = {"torch", "torchvision", "pytorch-lightning", "mlflow", "dvc", "optuna"}
 
-
-def closure(names: list[Requirement]) -> set[str]:
-    """All distributions that some requirements bring, as they are installed here."""
-    seen: set[tuple[str, str]] = set()
-    waiting = [(found, extra) for found in names for extra in ("", *found.extras)]
-    while waiting:
-        found, extra = waiting.pop()
-        key = (canonicalize_name(found.name), extra)
-        if key in seen:
-            continue
-        seen.add(key)
-        for line in requires(found.name) or ():
-            needed = Requirement(line)
-            if needed.marker is None or needed.marker.evaluate({"extra": extra}):
-                waiting += [(needed, more) for more in ("", *needed.extras)]
-    return {name for name, _ in seen}
-
-
-def test_the_search_server_and_the_ingest_bring_nothing_that_trains() -> None:
-    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
-    extras = services()["ingest"]["build"]["args"]["EXTRAS"].split(",")
+def test_the_search_server_and_the_ingest_are_one_image_of_the_platforms_lock() -> None:
     assert services()["serving"]["build"] == services()["ingest"]["build"]
-    lines = [*project["dependencies"], *(line for extra in extras for line in project["optional-dependencies"][extra])]
-    brought = closure([Requirement(line) for line in lines])
-    assert {"onnxruntime", "fastapi", "mlflow-skinny", "pymilvus", "confluent-kafka"} <= brought
-    assert not brought & TRAINS
+    assert services()["serving"]["build"]["args"] == {"LOCK": "platform"}  # tests/project/test_locks.py: what is in it
 
 
 def test_the_server_of_mlflow_has_the_versions_of_the_lock() -> None:
-    lock = (REPOSITORY / "requirements.lock").read_text()
+    lock = (REPOSITORY / "locks/dev.txt").read_text()
     pinned = [
         Requirement(line) for line in (DEPLOY / "mlflow/requirements.txt").read_text().splitlines() if line[0] != "#"
     ]
