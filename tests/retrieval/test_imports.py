@@ -31,4 +31,4 @@ def test_no_module_of_the_runtime_imports_the_pipeline() -> None:
     assert "faiss" in loaded
     assert not {name.partition(".")[0] for name in loaded} & (FORBIDDEN | {"lightning_modules", "stages"})
     ours = {name.split(".")[1] for name in loaded if name.startswith("croquis.")}
-    assert ours == {*ROOMS, "files", "lazy", "strict_json"}
+    assert ours == {*ROOMS, "files", "lazy", "plugins", "settings", "strict_json"}
