@@ -21,6 +21,7 @@ from croquis.params import Params, load_params
 from croquis.tracking.record import dvc_name
 from croquis.tracking.stage_run import StageRun, stage_run
 from lightning_modules.training import processes
+from stages import run_stage
 
 if TYPE_CHECKING:
     from lightning_modules.bases.retrieval_module import RetrievalModule
@@ -158,6 +159,4 @@ def export(net: RetrievalNet, size: int, target: Path) -> float:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 2:
-        sys.exit("usage: python -m stages.train_embedder METHOD")
-    main(sys.argv[1])
+    sys.exit(run_stage(main, __doc__, "METHOD"))

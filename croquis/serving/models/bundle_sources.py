@@ -99,6 +99,19 @@ class StoredSource:
             raise ModelSourceError(str(error)) from error
 
 
+def bundle_folder(bundle: Path | None, model: str | None) -> Path:
+    """The folder of the bundle, pulled from the registry where a model is named.
+
+    Raises:
+        ModelSourceError: when the registry cannot be reached or has no such model.
+    """
+    if bundle is not None:
+        return bundle
+    from croquis.serving.models.registry_source import RegistrySource  # MLflow is imported only where it is used
+
+    return RegistrySource.open(model or "").bundle_folder()
+
+
 def version_of(stores: Stores, bundle: str) -> VectorStore:
     """The current version, or the one before it where only that was made with the bundle of this hash.
 
