@@ -18,7 +18,7 @@ $(READY): requirements.lock
 	@touch $@
 
 repro: $(READY) ## run the pipeline (dvc repro, two stages at a time), from the catalogue to a champion in the registry
-	python -m croquis.cli.repro
+	python -m croquis repro
 
 test: $(READY) ## run every test, a whole small pipeline included
 	$(PYTEST)
@@ -30,16 +30,16 @@ engines: ## install what some tests drive, a PostgreSQL server and a Chromium (D
 	$(PYTHON) -m tests.engines
 
 ui: $(READY) ## open the MLflow UI on mlruns/ (http://127.0.0.1:5000)
-	python -m croquis.cli.ui
+	python -m croquis ui
 
 plots: $(READY) ## write the page of `dvc plots show` with its charts, for a browser without a network
-	python -m croquis.cli.plots
+	python -m croquis plots
 
 tune: $(READY) ## search the triplet margin and the re-rank weights with Optuna
-	python -m croquis.cli.tune
+	python -m croquis tune
 
 serve: $(READY) ## serve the champion (http://127.0.0.1:8000)
-	python -m croquis.cli.serve
+	python -m croquis serve
 
 lint: $(READY) ## check style and types
 	ruff check .

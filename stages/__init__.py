@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import inspect
 import sys
 import traceback
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 from croquis.refusals import is_refusal
@@ -23,7 +25,7 @@ def run_stage(main: Callable[..., Any], doc: str | None, *names: str, arguments:
         names: of the arguments, e.g. `METHOD`.
         arguments: of the command line; those of this process by default.
     """
-    asked = stage_arguments(main.__module__, doc, *names, arguments=arguments)
+    asked = stage_arguments(Path(inspect.getfile(main)).stem, doc, *names, arguments=arguments)
     try:
         main(*(getattr(asked, name) for name in names))
     except Exception as error:
@@ -36,16 +38,15 @@ def run_stage(main: Callable[..., Any], doc: str | None, *names: str, arguments:
 
 
 def stage_arguments(
-    module: str, doc: str | None, *names: str, arguments: Sequence[str] | None = None
+    stage: str, doc: str | None, *names: str, arguments: Sequence[str] | None = None
 ) -> argparse.Namespace:
     """Parses a stage's command line.
 
     Raises:
         SystemExit: 0 after --help, 2 for arguments that it does not have, with one line on stderr.
     """
-    name = sys.modules["__main__"].__spec__.name if module == "__main__" else module
     parser = _OneLineParser(
-        prog=f"python -m {name}", description=doc, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog=f"python -m stages.{stage}", description=doc, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     for argument in names:
         parser.add_argument(argument)

@@ -185,6 +185,6 @@ USUAL = EmbedOptions(Path(), "")
 @option("--kind", type=click.Choice(list(KINDS)), default=USUAL.kind, help="of the store's version")
 @option("--item-version", default=USUAL.item_version, metavar="N", help="of every product in the store")
 @click.pass_obj
-def embed_command(invocation: Invocation, **given: Any) -> int:
+def embed_command(invocation: Invocation, /, **given: Any) -> int:
     invocation.set_up_logging()
     return embed_shards(EmbedOptions(**given))

@@ -55,7 +55,7 @@ Events: docs/scale.md. SIGTERM and Ctrl-C end it when the batch under way is com
     help="where metrics may be asked for",
 )
 @click.pass_obj
-def consume_command(invocation: Invocation, **given: Any) -> int:
+def consume_command(invocation: Invocation, /, **given: Any) -> int:
     one_of(bundle=given["bundle"], model=given["model"])
     invocation.set_up_logging(logging.INFO)
     try:

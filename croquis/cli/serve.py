@@ -80,7 +80,7 @@ def _option(name: str, says: str, **settings: Any) -> Callable[[Callable[..., An
 @_option("--page", "files of the web page", metavar="FOLDER", type=PATH)
 @_option("--grace", "for requests that run when the server is ended", metavar="SECONDS")
 @click.pass_obj
-def serve_command(invocation: Invocation, **given: Any) -> int:
+def serve_command(invocation: Invocation, /, **given: Any) -> int:
     if given["model"] is not None and given["bundle"] is not None:
         raise click.UsageError("give only one of --model and --bundle")
     if given["model"] is None and given["bundle"] is None:

@@ -155,7 +155,7 @@ def _job(root: Path, options: TuneOptions, kind: Kind) -> StudyJob:
 @option("--method", help="rerank: whose bundle; by default the best on val")
 @option("--metric", help="rerank, tradeoff: hit@5, map@r, ... by default register.select_by")
 @click.pass_obj
-def tune_command(invocation: Invocation, also: str, **given: Any) -> int:
+def tune_command(invocation: Invocation, /, also: str, **given: Any) -> int:
     invocation.set_up_logging()
     if invocation.verbosity >= 0:
         logging.getLogger("croquis.tuning").setLevel(logging.INFO)

@@ -1,4 +1,4 @@
-"""`python -m croquis.cli.embed` in one process: what it writes, what it goes on with, and what it refuses."""
+"""`croquis embed` in one process: what it writes, what it goes on with, and what it refuses."""
 
 from __future__ import annotations
 

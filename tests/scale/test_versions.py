@@ -1,4 +1,4 @@
-"""`python -m croquis.cli.store_versions`: what deploy/README.md does with the versions of a store."""
+"""`croquis store`: what deploy/README.md does with the versions of a store."""
 
 from __future__ import annotations
 

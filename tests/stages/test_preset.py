@@ -76,7 +76,7 @@ def test_a_dry_run_shows_the_same_and_writes_nothing(root: Path, capsys: pytest.
     assert preset.main(["mine", flag], root) == 0
     shown = capsys.readouterr().out
     assert (root / "params.yaml").read_text() == SHIPPED
-    assert "nothing is written; to do so: python -m croquis.cli.preset mine" in shown
+    assert "nothing is written; to do so: croquis preset mine" in shown
     preset.main(["mine"], root)
     diff, _, _ = capsys.readouterr().out.partition("params.yaml is written")
     assert diff

@@ -26,7 +26,7 @@ def test_a_better_candidate_becomes_challenger_then_champion_and_back(
     project: Project, capsys: pytest.CaptureFixture[str]
 ) -> None:
     project.offer_a_challenger()
-    assert "python -m croquis.cli.promote --apply" in capsys.readouterr().out
+    assert "croquis registry promote" in capsys.readouterr().out
     assert project.registry.aliases() == {CHAMPION: 1, CHALLENGER: 2}
     assert [reason["rule"] for reason in project.report["reasons"]] == ["floor", "size", "gain", "category", "mode"]
     assert "latency" in project.registry.version(2).tags["gate.reasons"]

@@ -44,7 +44,7 @@ def test_a_rerank_study_writes_what_it_found_and_shows_it_in_mlflow(reranked, ca
     assert tune.main([*RERANK, "--trials", "70", "--write"], reranked) == 0
     shown = capsys.readouterr().out
     assert ": 70 trials\n" in shown
-    assert shown.endswith("params.yaml is written; now: dvc repro\n")
+    assert shown.endswith("params.yaml is written; now: croquis repro\n")
     assert (reranked / "params.yaml").read_text().count("#") == text.count("#")
     block = load_params(reranked / "params.yaml").rerank
     task = make_task(StudyJob("rerank", reranked, 70, method="histogram", metric="mrr"))
