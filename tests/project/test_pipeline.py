@@ -64,7 +64,7 @@ def digests(folder: Path) -> dict[str, str]:
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, str]]:
     folder = clone(tmp_path_factory.mktemp("whole"))
     with forked_stages() as programs:
-        said = module(folder, "croquis.cli.repro", "--jobs", "2", programs=programs)
+        said = module(folder, "croquis", "repro", "--jobs", "2", programs=programs)
     yield folder, said
     shutil.rmtree(folder)
 
