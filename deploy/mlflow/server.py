@@ -40,7 +40,7 @@ def main(options: list[str]) -> None:
         SystemExit: 1 when a variable is missing, naming it.
     """
     if "--help" in options:
-        print(__doc__)
+        print(f"usage: python server.py OPTIONS-OF-MLFLOW-SERVER ...\n\n{__doc__}", end="")
         return
     missing = [name for name in NEEDED if not os.environ.get(name)]
     if missing:
