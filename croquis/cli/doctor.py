@@ -29,7 +29,7 @@ EXTRAS = {
     "team": ("psycopg", "optuna-dashboard"),
     "scale": ("pymilvus", "milvus-lite", "nats-py", "confluent-kafka", "ray"),
 }
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 PATIENCE = 5.0  # seconds for an engine to answer
 OK, ABSENT, WRONG = "ok", "-", "WRONG"
 

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from croquis.cli import main
-from croquis.cli.repro import StagePlan
+from croquis.cli.repro import StagePlan, needed_by
+from croquis.refusals import RefusedError
 
 PARAMS = Path.cwd() / "params.yaml"
 DVC = [sys.executable, "-m", "dvc"]
@@ -98,6 +99,13 @@ def test_a_plan_holds_what_changed_and_what_hangs_on_it():
     assert list(StagePlan.of(ORDER, NEEDS, ["source"]).needs) == ORDER
     assert StagePlan.of(reversed(ORDER), NEEDS, ["source"]).needs.keys() == set(ORDER)
     assert StagePlan.of(ORDER, NEEDS, []).needs == {}
+
+
+def test_a_stage_needs_what_it_hangs_on_and_no_other():
+    assert needed_by("left", NEEDS) == {"left", "source"}
+    assert needed_by("sum", NEEDS) == set(ORDER)
+    with pytest.raises(RefusedError, match=r"dvc\.yaml has no stage elsewhere"):
+        needed_by("elsewhere", NEEDS)
 
 
 def test_a_number_of_jobs_below_one_is_refused(capsys):
