@@ -9,12 +9,13 @@ ENV PYTHONUNBUFFERED=1 \
     OMP_WAIT_POLICY=passive \
     OMP_NUM_THREADS=1
 
-# Of pyproject.toml; deploy/compose.yaml adds what the registry, the ingest and the store need.
-ARG EXTRAS=serving
+# A lock of locks/; deploy/compose.yaml takes `platform`, with what the registry, the ingest and the store need.
+ARG LOCK=runtime
 WORKDIR /build
+COPY locks locks
+RUN pip install --no-cache-dir --require-hashes -r "locks/$LOCK.txt"
 COPY . .
-# hadolint ignore=DL3013
-RUN pip install --no-cache-dir ".[$EXTRAS]" && rm -rf /build/* \
+RUN pip install --no-cache-dir --no-deps . && rm -rf /build/* \
     && useradd --uid 10001 --no-create-home --shell /usr/sbin/nologin croquis \
     && mkdir /changes /backup && chown croquis /changes /backup
 

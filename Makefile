@@ -2,8 +2,15 @@
 .DEFAULT_GOAL := help
 PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3.13 || command -v python3)
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
-READY := .venv/.ready
-# A file at a time, the long ones first (tests/conftest.py). Four workers keep two cores busy: tests wait for servers and disks.
+PACKAGES := .venv/.packages
+PIPELINE := .venv/.pipeline
+DEV := .venv/.dev
+PIP := .venv/bin/python -m pip install --quiet --no-compile --disable-pip-version-check
+# All files at once by two cores; one that does not compile is no error, as for pip.
+COMPILE := .venv/bin/python -m compileall -q -j 0 .venv/lib > /dev/null || true
+LOCK := uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-annotate \
+	--custom-compile-command "make lock" --quiet
+# A file at a time, the long ones first (tests/support/file_order.py). Four workers keep two cores busy: tests wait for servers and disks.
 PYTEST := python -m pytest -n 4 --dist loadfile --no-loadscope-reorder
 
 .PHONY: help repro test test-fast engines ui plots tune serve lint lock clean
@@ -11,44 +18,58 @@ PYTEST := python -m pytest -n 4 --dist loadfile --no-loadscope-reorder
 help: ## list these targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
 
-$(READY): requirements.lock
+$(PACKAGES): locks/pipeline.txt
 	$(PYTHON) -m venv .venv
-	.venv/bin/python -m pip install --quiet --no-compile --disable-pip-version-check --require-hashes -r requirements.lock
-	.venv/bin/python -m compileall -q -j 0 .venv/lib > /dev/null || true # a file that does not compile is no error, as for pip
+	$(PIP) --require-hashes -r $<
+	$(COMPILE)
 	@touch $@
 
-repro: $(READY) ## run the pipeline (dvc repro, two stages at a time), from the catalogue to a champion in the registry
+# The project itself: its command and its metadata. Python finds the modules of the current folder before these.
+$(PIPELINE): pyproject.toml $(PACKAGES)
+	$(PIP) --no-deps --no-build-isolation --editable .
+	rm -rf croquis.egg-info
+	@touch $@
+
+$(DEV): locks/dev.txt $(PACKAGES) | $(PIPELINE)
+	$(PIP) --require-hashes -r $<
+	$(COMPILE)
+	@touch $@
+
+repro: $(PIPELINE) ## run the pipeline (dvc repro, two stages at a time), from the catalogue to a champion in the registry
 	python -m croquis repro
 
-test: $(READY) ## run every test, a whole small pipeline included
+test: $(DEV) ## run every test, a whole small pipeline included
 	$(PYTEST)
 
-test-fast: $(READY) ## run the tests but for the slow ones, some three minutes
+test-fast: $(DEV) ## run the tests but for the slow ones, some three minutes
 	$(PYTEST) -m "not slow and not realdata"
 
 engines: ## install what some tests drive, a PostgreSQL server and a Chromium (Debian's packages; root or sudo)
-	$(PYTHON) -m tests.engines
+	$(PYTHON) -m tests.support.engines
 
-ui: $(READY) ## open the MLflow UI on mlruns/ (http://127.0.0.1:5000)
+ui: $(PIPELINE) ## open the MLflow UI on mlruns/ (http://127.0.0.1:5000)
 	python -m croquis ui
 
-plots: $(READY) ## write the page of `dvc plots show` with its charts, for a browser without a network
+plots: $(PIPELINE) ## write the page of `dvc plots show` with its charts, for a browser without a network
 	python -m croquis plots
 
-tune: $(READY) ## search the triplet margin and the re-rank weights with Optuna
+tune: $(PIPELINE) ## search the triplet margin and the re-rank weights with Optuna
 	python -m croquis tune
 
-serve: $(READY) ## serve the champion (http://127.0.0.1:8000)
+serve: $(PIPELINE) ## serve the champion (http://127.0.0.1:8000)
 	python -m croquis serve
 
-lint: $(READY) ## check style and types
+lint: $(DEV) ## check style, types and declared dependencies
 	ruff check .
 	ruff format --check .
 	mypy
+	deptry .
 
-lock: $(READY) ## write requirements.lock anew from pyproject.toml (needs uv)
-	uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes --no-annotate \
-		--custom-compile-command "make lock" --quiet --output-file requirements.lock
+lock: ## write locks/ anew from pyproject.toml (needs uv); the pins that still fit stay
+	$(LOCK) --extra dev --group build --output-file locks/dev.txt
+	$(LOCK) --extra pipeline --extra serving --group build --constraint locks/dev.txt --output-file locks/pipeline.txt
+	$(LOCK) --extra registry --extra scale --extra serving --constraint locks/dev.txt --output-file locks/platform.txt
+	$(LOCK) --extra serving --constraint locks/dev.txt --output-file locks/runtime.txt
 
 clean: ## remove the environment, scratch folders and caches; data, models and runs stay
 	rm -rf .venv .scratch .pytest_cache .mypy_cache .ruff_cache .hypothesis

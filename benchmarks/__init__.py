@@ -1,1 +1,1 @@
-"""Measurements outside the pipeline: leaderboards and trials on real pictures."""
+"""Measurements outside the pipeline: leaderboards and trials on real pictures. Not installed."""

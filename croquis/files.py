@@ -38,11 +38,8 @@ def write_array(path: str | Path, values: npt.NDArray[Any]) -> None:
 
 def write_bytes(path: str | Path, data: bytes) -> None:
     """Writes `data` under a temporary name in the same folder and renames it."""
-    target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_name(f".{target.name}.partial")
-    partial.write_bytes(data)
-    partial.replace(target)
+    with fresh_file(Path(path)) as partial:
+        partial.write_bytes(data)
 
 
 def sha256_file(path: str | Path) -> str:
@@ -52,9 +49,29 @@ def sha256_file(path: str | Path) -> str:
 
 
 @contextmanager
+def fresh_file(path: Path) -> Iterator[Path]:
+    """The path of a file to be written beside `path`, which takes that name when the block ends without an error.
+
+    An existing file is replaced; after an error it is still there, and the new one is gone. What a killed process left
+    at the path that is given may be there: write over it.
+    """
+    partial = _partial(path)
+    partial.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        yield partial
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
+    partial.replace(path)
+
+
+@contextmanager
 def fresh_folder(folder: Path) -> Iterator[Path]:
-    """An empty sibling folder that takes the name `folder` when the block ends without an error."""
-    partial = folder.with_name(f".{folder.name}.partial")
+    """An empty sibling folder that takes the name `folder` when the block ends without an error.
+
+    An existing folder is replaced; after an error it is still there, and the new one is gone.
+    """
+    partial = _partial(folder)
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     try:
@@ -64,3 +81,8 @@ def fresh_folder(folder: Path) -> Iterator[Path]:
         raise
     shutil.rmtree(folder, ignore_errors=True)
     partial.rename(folder)
+
+
+def _partial(path: Path) -> Path:
+    """Hidden, and in the same folder, so that the renaming stays on one file system."""
+    return path.with_name(f".{path.name}.partial")

@@ -11,21 +11,28 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 
-def parse_description(kind: type[T], values: Any, source: str, error: type[ValueError]) -> T:
+def parse_description(kind: type[T], values: Any, source: str, error: type[ValueError], *, follow: bool = True) -> T:
     """Builds the dataclass `kind` from a JSON object, with no key more or less and every value of its type.
+
+    A class whose JSON is not that of its fields reads it itself, by a class method `from_description`.
 
     Args:
         kind: a dataclass; fields with a default may be left out.
         values: the parsed JSON.
         source: names the object in errors, e.g. `manifest.json: encoder`.
         error: the class to raise.
+        follow: False for `from_description` of `kind` not to be called.
 
     Raises:
         ValueError: of class `error`, naming the key.
     """
+    own_reader = getattr(kind, "from_description", None)
+    if follow and own_reader is not None:
+        read: T = own_reader(values, source, error)
+        return read
     if not isinstance(values, Mapping):
         raise error(f"{source} must be an object, not {type(values).__name__}")
-    known = {field.name: field for field in fields(kind)}  # type: ignore[arg-type]
+    known = {field.name: field for field in fields(kind) if field.init}  # type: ignore[arg-type]
     needed = {name for name, field in known.items() if field.default is MISSING and field.default_factory is MISSING}
     if unknown := sorted(set(values) - set(known)):
         raise error(f"{source} has unknown keys {unknown}; known: {sorted(known)}")

@@ -1,1 +1,1 @@
-
+"""What learns, as PyTorch Lightning modules: imports croquis, never stages."""

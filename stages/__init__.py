@@ -1,4 +1,7 @@
-"""The stages of dvc.yaml, one module each: `python -m stages.NAME`, for some with the name of a method."""
+"""The DVC stages, one module each, named as in dvc.yaml: `python -m stages.NAME`. Nobody imports them.
+
+Here is what their command lines share.
+"""
 
 from __future__ import annotations
 

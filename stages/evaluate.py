@@ -17,8 +17,9 @@ import pyarrow.parquet as pq
 from croquis.catalog.table import Catalog
 from croquis.evaluation.evaluate_bundle import evaluate_split
 from croquis.evaluation.metrics import headline_metrics as short_metrics
+from croquis.evaluation.metrics import metric_called
 from croquis.evaluation.protocol import PROTOCOLS
-from croquis.evaluation.results import SplitResult, headline
+from croquis.evaluation.results import NO_RERANK, SplitResult, headline
 from croquis.figures.curves import category_rows, hit_rows, main_run
 from croquis.figures.evaluation_pictures import gallery_sheets, overview_pictures
 from croquis.files import fresh_folder, write_bytes, write_json
@@ -30,7 +31,6 @@ from stages import run_stage
 
 SPLITS = ("val", "test")
 REPORTED = "test"
-LEFT_OUT = ("hit@20", "hit@50", "precision@5")  # of what is printed
 
 Results = Mapping[str, SplitResult]
 Summaries = Mapping[str, dict[str, Any]]
@@ -118,11 +118,11 @@ def headline_metrics(summaries: Summaries) -> Iterator[tuple[str, float]]:
 def table(method: str, summaries: Summaries) -> str:
     """A line per run with the interval of hit@1 and the level of chance."""
     reported = next(iter(summaries.values()))["runs"][0]["metrics"]
-    shown = [name for name in reported if name not in LEFT_OUT]
+    shown = [name for name in reported if metric_called(name).printed]
     lines = [f"{method:<38}{'queries':>8}" + "".join(f"{name:>9}" for name in shown) + "   hit@1 95 %     chance"]
     for split, summary in summaries.items():
         for run in summary["runs"]:
-            name = f"{split} {run['pair']} {run['path']}" + (f" +{run['rerank']}" if run["rerank"] != "none" else "")
+            name = f"{split} {run['pair']} {run['path']}" + (f" +{run['rerank']}" if run["rerank"] != NO_RERANK else "")
             found, first = run["metrics"], run["metrics"]["hit@1"]
             values = "".join(f"{found[metric]['value']:>9.3f}" for metric in shown)
             interval = f"{first['low']:.3f}-{first['high']:.3f}"

@@ -11,12 +11,14 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from croquis.arrays import Rows, Uint8Image
 from croquis.bundle import write_bundle
 from croquis.bundle.gallery_table import GALLERY_SCHEMA, PROBABILITIES
-from croquis.catalog.images import Uint8Image, crop, decode_image, encode_jpeg, prepare_image, to_batch
-from croquis.catalog.table import Catalog, Rows
+from croquis.catalog.images import crop, decode_image, encode_jpeg, prepare_image, to_batch
+from croquis.catalog.table import Catalog
 from croquis.index.build import build_index
 from croquis.index.coding import read_codebooks
+from croquis.index.kinds import chosen_comparison, chosen_settings
 from croquis.index.vector_index import VectorIndex
 from croquis.nets.classifier import AttributeClassifier
 from croquis.nets.encoder import describe_encoder, load_encoder
@@ -113,11 +115,17 @@ def photo_chunks(catalog: Catalog, rows: Rows) -> Iterator[tuple[int, list[Uint8
 
 
 def build(vectors: npt.NDArray[np.float32], method: str, params: Params, root: Path) -> VectorIndex:
-    settings = params.index.model_dump(exclude={"thumbnail"})
-    folder = root / "models" / method
+    asked, folder = params.index.model_dump(), root / "models" / method
     described = describe_encoder(folder)
     codebooks = read_codebooks(folder, described.dim) if described.head == "pq" else None
-    return build_index(vectors, head=described.head, metric=described.metric, codebooks=codebooks, **settings)
+    return build_index(
+        vectors,
+        chosen_settings(described.head, asked),
+        metric=described.metric,
+        head=described.head,
+        comparison=chosen_comparison(described.head, asked),
+        codebooks=codebooks,
+    )
 
 
 if __name__ == "__main__":

@@ -50,7 +50,7 @@ def ingest(params: Params, root: Path) -> IngestCounts:
     """Streams the source into `data/raw/` below `root`; no more than one shard of images is in memory.
 
     Raises:
-        croquis.sources.errors.SourceError: when the source's files cannot be used; an older `data/raw/` is left as it was.
+        croquis.formats.errors.SourceError: when the source's files cannot be used; an older `data/raw/` is left as it was.
     """
     tally = IngestCounts()
     rows = source_rows(params.ingest, params.base.seed)
@@ -62,9 +62,9 @@ def ingest(params: Params, root: Path) -> IngestCounts:
 
 
 def main(root: Path = Path()) -> None:
-    params = load_params(root / "params.yaml")
+    params = load_params(root / "params.yaml", methods=True)  # a wrong block is told now, not after hours
     source = params.ingest.source
-    settings = {"seed": params.base.seed, "source": source, source: getattr(params.ingest, source).model_dump()}
+    settings = {"seed": params.base.seed, "source": source, source: params.ingest.block.model_dump()}
     with stage_run("ingest", params=settings, root=root) as run:
         start = time.perf_counter()
         tally = ingest(params, root)

@@ -20,11 +20,11 @@ from croquis.params import load_params
 from croquis.registry.judging import AGAIN, FIRST, REPORT, SELECTED_ON, Judgement, judge
 from croquis.registry.leaderboard import closing_words
 from croquis.registry.model_card import publish_card
+from croquis.registry.pipeline_run import PipelineRun, describe
 from croquis.registry.promotion import challenge, first_champion
 from croquis.registry.registering import CHALLENGER, REFUSED, Choice, begin_result, choose, register_version
 from croquis.registry.registry import RegisteredVersion, Registry
 from croquis.tracking.environment import quiet
-from croquis.tracking.pipeline_run import PipelineRun, describe
 from croquis.tracking.stage_run import stage_run
 from croquis.tracking.tracking_store import open_store
 from stages import run_stage

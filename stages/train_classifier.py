@@ -41,7 +41,11 @@ def main(root: Path = Path()) -> None:
 
 def settings(params: Params) -> dict[str, Any]:
     """The params that decide on this classifier."""
-    return {"base": params.base.model_dump(), "train_classifier": params.train_classifier.model_dump()}
+    return {
+        "base": params.base.model_dump(),
+        "train_classifier": params.train_classifier.model_dump(),
+        "trainer": params.trainer,
+    }
 
 
 def train(params: Params, root: Path, target: Path, run: StageRun) -> None:
@@ -69,7 +73,7 @@ def plan(params: Params) -> FitPlan:
     from lightning_modules.training.fit import FitPlan
 
     own = params.train_classifier.fit
-    return FitPlan("attributes", own.epochs, own.patience, MONITOR, "max", own.validate_every)
+    return FitPlan("attributes", own.epochs, own.patience, MONITOR, "max", own.validate_every, trainer=params.trainer)
 
 
 def load_data(params: Params, catalog: Catalog) -> ClassifierData:

@@ -1,25 +1,23 @@
 """Stage `train_embedder@METHOD`: one retriever, from the catalogue to `models/METHOD/`.
 
-A method is the module of its name in `lightning_modules/`. It offers one of `build(params, data)`, a module to train,
-`fixed_net(params)`, a net that is used as it is, or `fixed_encoder(params)`, an encoder without a net. One that also offers
-`add_drawings(data, sketches, size)` learns from drawings besides the photos.
-
-Each batch is spread over `base.processes` processes; started by `torchrun`, over those on several machines.
+METHOD is an entry of the registry of methods (`croquis list methods`): a module to train, a net that is used as it is, or an
+encoder without a net. Each batch is spread over `base.processes` processes; started by `torchrun`, over those on several
+machines.
 """
 
 from __future__ import annotations
 
-import importlib
 import sys
 from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from croquis.files import fresh_folder, write_array, write_json
 from croquis.nets.encoder import describe_histogram
 from croquis.params import Params, load_params
+from croquis.plugins import METHODS
 from croquis.tracking.record import dvc_name
 from croquis.tracking.stage_run import StageRun, stage_run
+from lightning_modules.methods import Method
 from lightning_modules.training import processes
 from stages import run_stage
 
@@ -30,64 +28,72 @@ if TYPE_CHECKING:
     from lightning_modules.training.fit import FitPlan, MetricRecorder
 
 
-def main(method: str, root: Path = Path()) -> None:
-    params = load_params(root / "params.yaml")
-    source = importlib.import_module(f"lightning_modules.methods.{method}")
-    if hasattr(source, "build") and processes.over(params.base.processes, "stages.train_embedder", [method], root):
+def main(name: str, root: Path = Path()) -> None:
+    params = load_params(root / "params.yaml", methods=[name])
+    method: Method = METHODS.entry(name)
+    if method.learns and processes.over(params.base.processes, "stages.train_embedder", [name], root):
         return
     if processes.following():
-        train_along(source, params, method, root)
+        follow(method, params, name, root)
         return
-    folder, own = root / "models" / method, settings(params, method)
-    with stage_run("train_embedder", method, params=own, root=root) as run, fresh_folder(folder) as target:
-        produce(source, params, method, root, target, run)
-    print(f"{method}: wrote {folder.relative_to(root)}")
+    folder, own = root / "models" / name, settings(params, name)
+    with stage_run("train_embedder", name, params=own, root=root) as run, fresh_folder(folder) as target:
+        produce(method, params, name, root, target, run)
+    print(f"{name}: wrote {folder.relative_to(root)}")
 
 
-def settings(params: Params, method: str) -> dict[str, Any]:
+def settings(params: Params, name: str) -> dict[str, Any]:
     """The params that decide on this retriever."""
-    own = getattr(params, method).model_dump()
-    return {"base": params.base.model_dump(), "train_embedder": params.train_embedder.model_dump(), method: own}
+    shared = {"base": params.base, "train_embedder": params.train_embedder, name: params.method(name)}
+    return {key: block.model_dump() for key, block in shared.items()} | {"trainer": params.trainer}
 
 
-def produce(source: ModuleType, params: Params, method: str, root: Path, target: Path, run: StageRun) -> None:
-    if hasattr(source, "fixed_encoder"):
-        write_json(target / "encoder.json", describe_histogram(source.fixed_encoder(params)))
+def produce(method: Method, params: Params, name: str, root: Path, target: Path, run: StageRun) -> None:
+    """Writes what the method's way to an encoder gives into `target`."""
+    if method.fixed_encoder is not None:
+        write_json(target / "encoder.json", describe_histogram(method.fixed_encoder(params)))
         return
     from lightning_modules.training.numerics import prepare_torch
 
     prepare_torch(params.base.seed, params.base.threads)
-    if hasattr(source, "fixed_net"):
-        run.volatile("onnx_parity", export(source.fixed_net(params), params.base.image_size, target))
+    if method.fixed_net is not None:
+        run.volatile("onnx_parity", export(method.fixed_net(params), params.base.image_size, target))
     else:
-        train(source, params, method, root, target, run)
+        train(method, params, name, root, target, run)
 
 
-def train(source: ModuleType, params: Params, method: str, root: Path, target: Path, run: StageRun) -> None:
+def train(method: Method, params: Params, name: str, root: Path, target: Path, run: StageRun) -> None:
     """Trains, resuming where a killed try stopped, and exports the best epoch."""
     from lightning_modules.training.scratch import open_scratch, params_key
 
-    module = source.build(params, load_data(params, root, source))
-    key = run.key or params_key(settings(params, method))
-    with open_scratch(root, f"train_embedder-{method}", key) as scratch:
-        fit_module(module, params, method, scratch, run)
+    module = make_module(method, params, root)
+    key = run.key or params_key(settings(params, name))
+    with open_scratch(root, f"train_embedder-{name}", key) as scratch:
+        fit_module(module, params, name, scratch, run)
         run.volatile("onnx_parity", export(module.net, params.base.image_size, target))
 
 
-def train_along(source: ModuleType, params: Params, method: str, root: Path) -> None:
+def follow(method: Method, params: Params, name: str, root: Path) -> None:
     """What all processes but the first do."""
     from lightning_modules.training.numerics import prepare_torch
 
-    if hasattr(source, "build"):
+    if method.learns:
         prepare_torch(params.base.seed, params.base.threads)
-        module = source.build(params, load_data(params, root, source))
-        plan = prepare(module, params, method)
-        stage = dvc_name("train_embedder", method)
-        processes.train_along(stage, settings(params, method), params.base, root, module, module.data, plan)
+        module = make_module(method, params, root)
+        plan = prepare(module, params, name)
+        stage = dvc_name("train_embedder", name)
+        processes.train_along(stage, settings(params, name), params.base, root, module, module.data, plan)
 
 
-def load_data(params: Params, root: Path, source: ModuleType) -> RetrievalData:
-    """The images that `train_embedder` and the protocol name, and what the method `source` adds to them."""
+def make_module(method: Method, params: Params, root: Path) -> RetrievalModule:
+    """The module of a method that learns, with its images."""
+    if method.build is None:
+        raise ValueError("this method learns nothing: it has no module to train")
+    return method.build(params, load_data(params, root, method))
+
+
+def load_data(params: Params, root: Path, method: Method) -> RetrievalData:
+    """The images that `train_embedder` and the protocol name, and the drawings for a method that learns from them."""
     from croquis.catalog.table import Catalog
     from croquis.evaluation.protocol import PROTOCOLS
     from lightning_modules.data.retrieval_data import RetrievalData
@@ -101,27 +107,28 @@ def load_data(params: Params, root: Path, source: ModuleType) -> RetrievalData:
         base.seed,
         PROTOCOLS[base.protocol],
     )
-    if hasattr(source, "add_drawings"):
-        data = source.add_drawings(data, Catalog.open(root / "data/sketches"), base.image_size)
+    if method.add_drawings is not None:
+        data = method.add_drawings(data, Catalog.open(root / "data/sketches"), base.image_size)
     return data
 
 
-def fit_module(module: RetrievalModule, params: Params, method: str, scratch: Path, run: MetricRecorder) -> None:
+def fit_module(module: RetrievalModule, params: Params, name: str, scratch: Path, run: MetricRecorder) -> None:
+    """Trains a module whose params block is that of `name`; its best weights are left in it."""
     from lightning_modules.training.fit import fit_and_record
 
-    fit_and_record(module, module.data, prepare(module, params, method), params.base, scratch, run)
+    fit_and_record(module, module.data, prepare(module, params, name), params.base, scratch, run)
 
 
-def prepare(module: RetrievalModule, params: Params, method: str) -> FitPlan:
+def prepare(module: RetrievalModule, params: Params, name: str) -> FitPlan:
     """Puts the method's images in its order, and says how it is to be fitted."""
     from lightning_modules.bases.retrieval_module import MONITOR
     from lightning_modules.training.fit import FitPlan
     from lightning_modules.training.result_sheet import draw_results
 
-    own = getattr(params, method)
+    own = params.method(name)
     module.data.use_sampler(module.sampler(params.base.seed))
     return FitPlan(
-        name=method,
+        name=name,
         epochs=own.fit.epochs,
         patience=own.fit.patience,
         monitor=MONITOR,
@@ -129,7 +136,8 @@ def prepare(module: RetrievalModule, params: Params, method: str) -> FitPlan:
         validate_every=own.fit.validate_every,
         accumulate=getattr(own, "accumulate", 1),
         sheets_every=params.train_embedder.contact_sheet_every,
-        draw=lambda: draw_results(module, f"{method}: val queries and what it finds"),
+        draw=lambda: draw_results(module, f"{name}: val queries and what it finds"),
+        trainer=params.trainer,
     )
 
 

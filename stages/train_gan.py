@@ -35,7 +35,7 @@ def main(root: Path = Path()) -> None:
 
 def settings(params: Params) -> dict[str, Any]:
     """The params that decide on this generator."""
-    return {"base": params.base.model_dump(), "train_gan": params.train_gan.model_dump()}
+    return {"base": params.base.model_dump(), "train_gan": params.train_gan.model_dump(), "trainer": params.trainer}
 
 
 def train(params: Params, root: Path, target: Path, run: StageRun) -> None:
@@ -76,6 +76,7 @@ def plan(params: Params, module: SketchGan) -> FitPlan:
         validate_every=own.validate_every,
         sheets_every=own.contact_sheet_every,
         draw=module.draw,
+        trainer=params.trainer,
     )
 
 

@@ -18,8 +18,8 @@ from croquis.files import write_json
 from croquis.params import load_params
 from croquis.tracking.stage_run import stage_run
 from croquis.validation.examination import Examination, examine
+from croquis.validation.fingerprints import to_hex
 from croquis.validation.measure import Measured, measure
-from croquis.validation.phash import to_hex
 from croquis.validation.quarantine import DATA_DOCS, check_complete, check_failures, check_share, count_reasons
 from stages import run_stage
 

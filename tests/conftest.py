@@ -1,35 +1,60 @@
-"""The order of the files: a long file that starts last leaves the other workers idle."""
+"""The order of the files, and fixtures of several rooms: a small catalogue, stage runs, projects to run studies in."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-ROOT = Path(__file__).parent
-# Whole pipelines, many processes, servers and browsers: the longest first.
-LONGEST = (
-    "project/test_pipeline.py",
-    "project/test_rebuild.py",
-    "tracking/test_team_server.py",
-    "tracking/test_experiments.py",
-    "tracking/test_promotion.py",
-    "stages/test_register.py",
-    "lightning_modules/test_distributed.py",
-    "serving/test_hostile_bodies.py",
-    "stages/test_two_workspaces.py",
-    "tuning/test_shared_storage.py",
-    "project/test_presets.py",
-    "lightning_modules/test_paper_sizes.py",
-)
+from tests.support.catalogues.garment_catalogue import build_rows
+from tests.support.file_order import sort_items
+from tests.support.stage_runs import FakeRun, Outcome, install_fake_runs, run_validate, write_project
+from tests.support.tuning import study_projects
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Files in the order of `LONGEST`, then those with slow tests, then the others; within a file all stays as it is.
+    sort_items(items)
 
-    Of use to `--dist loadfile` with `--no-loadscope-reorder` only, which hands files out in the order of the items.
-    """
-    slow = {item.path for item in items if item.get_closest_marker("slow")}
-    place = {ROOT / name: number for number, name in enumerate(LONGEST)}
-    items.sort(key=lambda item: (place.get(item.path, len(LONGEST)), item.path not in slow))
+
+@pytest.fixture
+def catalogue_rows() -> list[dict[str, Any]]:
+    return build_rows()
+
+
+@pytest.fixture
+def fake_run(monkeypatch: pytest.MonkeyPatch) -> Callable[[Any], list[FakeRun]]:
+    """`fake_run(stage's module)` replaces its `stage_run`; gives the list that its runs are added to."""
+    return lambda module: install_fake_runs(module, monkeypatch)
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Callable[..., Path]:
+    """A folder with a params.yaml; keyword arguments `block__key=value` change it."""
+    return lambda **changes: write_project(tmp_path, **changes)
+
+
+@pytest.fixture
+def run_stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Outcome]:
+    """Runs the validate stage on rows; keyword arguments `block__key=value` change params.yaml."""
+    return lambda rows, **changes: run_validate(tmp_path, rows, monkeypatch, **changes)
+
+
+@pytest.fixture(scope="session")
+def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tracking database as it is made, which takes seconds."""
+    return study_projects.empty_database(tmp_path_factory.mktemp("store"))
+
+
+@pytest.fixture(scope="session")
+def shapes_world(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A catalogue of coloured shapes with params for tiny nets; treat it as read-only."""
+    return study_projects.write_shapes_project(tmp_path_factory.mktemp("shapes"))
+
+
+@pytest.fixture
+def shapes(shapes_world: Path, empty_store: Path, tmp_path: Path) -> Path:
+    """A project of one's own on the catalogue of `shapes_world`."""
+    return study_projects.own_project(shapes_world, empty_store, tmp_path, "data")

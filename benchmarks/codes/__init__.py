@@ -1,0 +1,1 @@
+"""Benchmarks of binary and quantised codes."""

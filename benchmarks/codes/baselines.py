@@ -17,10 +17,11 @@ import faiss
 import numpy as np
 import numpy.typing as npt
 
+from croquis.arrays import Vectors
 from croquis.index.binary_index import BinaryFlatIndex
 from croquis.index.code_index import CodeIndex
 from croquis.index.pq_index import PqFlatIndex
-from croquis.index.vector_index import Vectors, check_vectors, faiss_threads
+from croquis.index.vector_index import check_vectors, faiss_threads
 
 Matrix = npt.NDArray[np.float64]
 

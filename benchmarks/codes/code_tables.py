@@ -1,5 +1,5 @@
-"""The tables of benchmarks.codes.hashing: learned codes and the baselines on the same features, both comparisons, and what the
-features hold before they are coded.
+"""The tables of benchmarks.codes.hashing: learned codes and the baselines on the same features, both comparisons, and
+what the features hold before they are coded.
 """
 
 from __future__ import annotations

@@ -11,7 +11,8 @@ import numpy.typing as npt
 import torch
 
 from benchmarks.codes.baselines import fit_baseline
-from croquis.catalog.table import Catalog, Rows
+from croquis.arrays import Rows, Vectors
+from croquis.catalog.table import Catalog
 from croquis.evaluation.metrics import named_average_precision
 from croquis.evaluation.protocol import PAIRS, JudgedGallery, Protocol, Queries, open_gallery, open_queries
 from croquis.evaluation.ranked_answers import RelevanceJudge, Search, queries_at_a_time, ranked_lists
@@ -22,8 +23,6 @@ from croquis.index.vector_index import VectorIndex
 from croquis.params import Params
 from lightning_modules.data.retrieval_data import EVAL_BATCH, load_images, to_float
 from lightning_modules.nets.backbones import Backbone, build_backbone
-
-Vectors = npt.NDArray[np.float32]
 
 DIGITS = 6
 CHUNK = 64
@@ -126,7 +125,7 @@ def search_of(index: VectorIndex, gallery: JudgedGallery) -> Search:
 
 
 def list_figures(search: Search, asked: Vectors, features: Features) -> dict[str, float]:
-    """Means over the queries with an answer, by the rules of `croquis.evaluation.ranked_answers`, for vectors that are there already."""
+    """Means over the queries with an answer, for vectors that are there already; see `croquis.evaluation.ranked_answers`."""
     gallery, judge = features.gallery, RelevanceJudge.of(features.queries, features.gallery)
     matched = np.flatnonzero(judge.n_relevant > 0)
     judge, asked = judge.take(matched), asked[matched]

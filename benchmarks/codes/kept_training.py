@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import torch
 
 from benchmarks.common.runner import Cell
 from croquis.files import fresh_folder, read_json, write_json
+from croquis.plugins import METHODS
 from lightning_modules.bases.retrieval_module import MONITOR
 from lightning_modules.nets.retrieval_net import RetrievalNet
 from lightning_modules.training.numerics import prepare_torch
@@ -39,20 +39,19 @@ def train_and_keep(cell: Cell) -> None:
 
     A net that is used as it is has no curves.
     """
-    params, method = cell.params, cell.method
+    params, name, method = cell.params, cell.method, METHODS.entry(cell.method)
     prepare_torch(params.base.seed, params.base.threads)
-    source = importlib.import_module(f"lightning_modules.methods.{method}")
-    if hasattr(source, "fixed_net"):
-        with fresh_folder(cell.folder / "models" / method) as target:
-            keep(source.fixed_net(params), cell, target, {})
+    if not method.learns:
+        with fresh_folder(cell.folder / "models" / name) as target:
+            keep(method.fixed_net(params), cell, target, {})
         return
-    module = source.build(params, train_embedder.load_data(params, cell.folder, source))
+    module = method.build(params, train_embedder.load_data(params, cell.folder, method))
     run = Curves(cell.folder / "artifacts")
     with (
-        fresh_folder(cell.folder / "models" / method) as target,
-        open_scratch(cell.folder, f"train_embedder-{method}", cell.key) as scratch,
+        fresh_folder(cell.folder / "models" / name) as target,
+        open_scratch(cell.folder, f"train_embedder-{name}", cell.key) as scratch,
     ):
-        train_embedder.fit_module(module, params, method, scratch, run)
+        train_embedder.fit_module(module, params, name, scratch, run)
         keep(module.net, cell, target, run.curves)
 
 

@@ -1,0 +1,1 @@
+"""What benchmarks share: the command, the runner, recorded results, tables, real sets."""

@@ -8,11 +8,12 @@ of the pipeline. What a set is and what it may be used for is told by its README
 from __future__ import annotations
 
 import csv
-import shutil
 import zipfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
+
+from croquis.files import fresh_file, fresh_folder
 
 Overrides = dict[str, Any]
 
@@ -165,20 +166,17 @@ def _unpack(archive: Path, target: Path, share: float) -> Sequence[str]:
             of_folder.setdefault(str(PurePosixPath(name).parent), []).append(name)
         kept = [name for names in of_folder.values() for name in names[: max(2, round(share * len(names)))]]
         if not target.is_dir():
-            partial = target.with_name(f".{target.name}.partial")
-            shutil.rmtree(partial, ignore_errors=True)
-            stream.extractall(partial, members=kept)
-            partial.rename(target)
+            with fresh_folder(target) as partial:
+                stream.extractall(partial, members=kept)
     return kept
 
 
 def _write_table(path: Path, header: Sequence[str], lines: Iterable[Sequence[str]]) -> Path:
-    partial = path.with_name(f".{path.name}.partial")
-    with partial.open("w", encoding="utf-8", newline="") as stream:
+    with fresh_file(path) as partial, partial.open("w", encoding="utf-8", newline="") as stream:
         writer = csv.writer(stream)
         writer.writerow(header)
         writer.writerows(lines)
-    return partial.replace(path)
+    return path
 
 
 REAL_SETS: Mapping[str, Callable[[Path, Path, float], Overrides]] = {

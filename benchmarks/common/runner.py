@@ -109,7 +109,7 @@ def open_cell(values: Values, method: str, data: Path, scratch: Path, more: Sequ
     write_json(folder / "params.yaml", values)
     if not (folder / "data").is_symlink():
         (folder / "data").symlink_to((data / "data").resolve(), target_is_directory=True)
-    return Cell(folder, method, parse_params(values), key)
+    return Cell(folder, method, parse_params(values, methods=True), key)
 
 
 def run_cells(
@@ -151,7 +151,7 @@ def train_and_measure(cell: Cell) -> Values:
     results = evaluate(cell, retriever)
     record = read_json(cell.folder / f"reports/runs/train_embedder-{cell.method}/record.json")
     return {
-        "train_seconds": seconds if hasattr(getattr(cell.params, cell.method), "fit") else None,
+        "train_seconds": seconds if hasattr(cell.params.method(cell.method), "fit") else None,
         "epochs": len(record["metrics"].get("train/loss", [])),
         "bytes_per_image": retriever.index.nbytes,
         "query_ms": round(query_latencies([retriever.bundle], "test", cell.pair, cell.folder)[0], 3),

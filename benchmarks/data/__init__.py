@@ -1,0 +1,1 @@
+"""Benchmarks of ingest and validation: real sets, scale, thresholds of near duplicates."""

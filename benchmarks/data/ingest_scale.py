@@ -26,7 +26,8 @@ import numpy as np
 
 from benchmarks.common.benchmark_command import PROJECT
 from benchmarks.common.real_sets import merged
-from croquis.catalog.images import Uint8Image, encode_jpeg
+from croquis.arrays import Uint8Image
+from croquis.catalog.images import encode_jpeg
 from croquis.files import write_json
 from croquis.params.loader import parse_params, read_yaml
 

@@ -30,9 +30,9 @@ from croquis.files import write_bytes
 from croquis.params import Params
 from croquis.params.loader import parse_params, read_yaml
 from croquis.sources import source_rows
+from croquis.validation.fingerprints import as_thumbnails
 from croquis.validation.measure import Measured, measure
 from croquis.validation.near_duplicates import CopyPairs, near_pairs
-from croquis.validation.thumbnails import as_thumbnails
 
 SETS = ("attr_products", "inshop_luma")
 RADII = (0, 1, 2, 3, 4, 6, 8)

@@ -1,0 +1,1 @@
+"""Benchmarks of product events: latency, kills, several processes."""

@@ -2,9 +2,9 @@
 
     python -m benchmarks.events.ingest_kills --bundle models/bundles/siamese --events 10000
 
-1 % of the events are bad and 5 % come out of order. NATS is fetched by `python -m benchmarks.events.event_engines`. The result is printed
-and written to reports/benchmarks/ingest_kills.json; the command fails when an item is not at its newest version, is there
-twice, or a bad event is missing in the dead-letter stream or present in the store.
+1 % of the events are bad and 5 % come out of order. NATS is fetched by `python -m benchmarks.events.event_engines`. The
+result is printed and written to reports/benchmarks/ingest_kills.json; the command fails when an item is not at its newest
+version, is there twice, or a bad event is missing in the dead-letter stream or present in the store.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The processes of `python -m benchmarks.events.ingest_latency`: a server over a store, and what brings events into the store."""
+"""The processes of `benchmarks.events.ingest_latency`: a server over a store, and what brings events into the store."""
 
 from __future__ import annotations
 

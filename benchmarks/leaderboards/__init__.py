@@ -1,0 +1,1 @@
+"""Leaderboards of the methods, and ablations of their training."""

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import importlib
 import shutil
 
 from benchmarks.common.benchmark_command import Values
 from benchmarks.common.recorded_results import Results
 from benchmarks.common.runner import Cell, evaluate, pack, short_summary
 from croquis.files import fresh_folder
+from croquis.plugins import METHODS
 from lightning_modules.training.numerics import prepare_torch
 from stages import train_embedder
 
@@ -21,9 +21,9 @@ def measure_before(cell: Cell) -> Values:
     Args:
         cell: a workspace of its own, not the one where the method is trained.
     """
-    source, params = importlib.import_module(f"lightning_modules.methods.{cell.method}"), cell.params
+    method, params = METHODS.entry(cell.method), cell.params
     prepare_torch(params.base.seed, params.base.threads)
-    module = source.build(params, train_embedder.load_data(params, cell.folder, source))
+    module = method.build(params, train_embedder.load_data(params, cell.folder, method))
     with fresh_folder(cell.folder / "models" / cell.method) as target:
         train_embedder.export(module.net, params.base.image_size, target)
     found = {split: short_summary(result, cell.pair) for split, result in evaluate(cell, pack(cell)).items()}
@@ -32,7 +32,7 @@ def measure_before(cell: Cell) -> Values:
 
 
 def learns(method: str) -> bool:
-    return hasattr(importlib.import_module(f"lightning_modules.methods.{method}"), "build")
+    return bool(METHODS.entry(method).learns)
 
 
 def add_before(results: Results, label: str, cell: Cell) -> None:

@@ -29,11 +29,11 @@ from benchmarks.common.runner import Cell, open_cell, open_data, prepare_environ
 from benchmarks.common.seed_interval import spread
 from benchmarks.common.tables import caption, mean_of, metric_values, one_seed, table
 from benchmarks.leaderboards.before_training import BEFORE, add_before
+from croquis import plugins
 from croquis.evaluation.metrics import headline_metrics
-from stages.sketch import LEARNS_FROM_DRAWINGS
 
 # `joint` needs drawings; benchmarks/sketches/sketch_search.py measures it.
-PHOTO_METHODS = tuple(method for method in METHODS if method not in LEARNS_FROM_DRAWINGS)
+PHOTO_METHODS = tuple(method for method in METHODS if plugins.METHODS.entry(method).add_drawings is None)
 SETS = ("rendered", "inshop_luma", "c2s_grocery")
 # Its sketches ask nothing here, and the pictures of the others stay the same without them.
 RENDERED = {"ingest": {"source": "rendered", "rendered": {"sketches": False}}}

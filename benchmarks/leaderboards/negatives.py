@@ -1,4 +1,6 @@
-"""Siamese's five negative strategies for equally many steps on the rendered catalogue: `python -m benchmarks.leaderboards.negatives`.
+"""Siamese's five negative strategies for equally many steps on the rendered catalogue.
+
+    python -m benchmarks.leaderboards.negatives
 
 A step is one batch of items_per_batch x images_per_item images; `nearest` and `adjacent` pass as many negatives again
 through the net. Writes reports/benchmarks/negatives.json; with --render, the tables of docs/methods.md.

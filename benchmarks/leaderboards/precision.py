@@ -35,11 +35,11 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--size", type=int, help="of the images, pixels; by default that of params.yaml")
     parser.add_argument("--batch", type=int, default=96, help="images in a step")
     given = parser.parse_args(arguments)
-    params = load_params()
+    params = load_params(methods=True)
     name, size = given.backbone or params.train_embedder.backbone.name, given.size or params.base.image_size
     prepare_torch(params.base.seed, params.base.threads)
     backbone = params.train_embedder.backbone.model_copy(update={"name": name, "weights": "none"})
-    net = max_pool_net(backbone, params.siamese.embedding_dim, params.siamese.centre)
+    net = max_pool_net(backbone, params.method("siamese").embedding_dim, params.method("siamese").centre)
     images = torch.rand(given.batch, 3, size, size)
     if backbone.channels_last:
         net, images = net.to(memory_format=torch.channels_last), images.to(memory_format=torch.channels_last)

@@ -35,7 +35,7 @@ from benchmarks.reranking.rerankers import PLAIN, compare, measure, said
 from croquis.catalog.table import Catalog
 from croquis.evaluation.protocol import PROTOCOLS, open_gallery
 from croquis.params.loader import load_params
-from croquis.rerank.steps import QueryEvidence
+from croquis.rerank.evidence import QueryEvidence
 from croquis.search.local_retriever import LocalRetriever
 from croquis.tuning.shortlist import Shortlists, collect
 from lightning_modules.attributes.attribute_labels import read_labels

@@ -1,16 +1,19 @@
-"""The re-rankers that `benchmarks.reranking.rerank_gains` compares: what is tried of each on val, and what is measured of the best."""
+"""The re-rankers that `benchmarks.reranking.rerank_gains` compares: settings tried on val, figures of the best."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from itertools import product
 
 from benchmarks.common.benchmark_command import Values
 from croquis.evaluation.bootstrap import bootstrap_interval, paired_gain
 from croquis.evaluation.results import rounded
 from croquis.rerank.overlap import OVERLAPS
-from croquis.rerank.rerank_settings import AlphaQe, KReciprocal, RerankBlock
+from croquis.rerank.rerank_settings import RerankBlock
+from croquis.rerank.reranker import reranker
+from croquis.rerank.rerankers.alpha_qe import AlphaQe
+from croquis.rerank.rerankers.k_reciprocal import KReciprocal
 from croquis.tuning.shortlist import Shortlists
 
 DEPTH = 100
@@ -44,8 +47,11 @@ PLAIN = RerankBlock(
     alpha=1.0,
     beta=1.0,
     overlap="count",
+    standing="rank",
     gallery_attributes="predicted",
     steps=("attributes",),
+    compare=(),
+    settings={},
 )
 Tried = Iterator[RerankBlock]
 
@@ -67,20 +73,19 @@ def by_attributes(step: str, source: str, standings: Sequence[str] = ("rank", "s
 
 def by_k_reciprocal() -> Tried:
     for neighbours, expansion, weight in product((5, 10, 20), (1, 3, 6), (0.3, 0.5, 0.8)):
-        yield replace(
-            PLAIN, enabled=True, steps=("k_reciprocal",), k_reciprocal=KReciprocal(neighbours, expansion, weight)
-        )
+        settings = {"k_reciprocal": KReciprocal(neighbours, expansion, weight)}
+        yield replace(PLAIN, enabled=True, steps=("k_reciprocal",), settings=settings)
 
 
 def by_alpha_qe() -> Tried:
     for neighbours, power in product((1, 2, 3, 5, 10), (0.0, 1.0, 3.0, 6.0)):
-        yield replace(PLAIN, enabled=True, steps=("alpha_qe",), alpha_qe=AlphaQe(neighbours, power))
+        yield replace(PLAIN, enabled=True, steps=("alpha_qe",), settings={"alpha_qe": AlphaQe(neighbours, power)})
 
 
 def combined() -> Tried:
     """Query expansion, and the expected overlap against its scores."""
     for block, neighbours in product(by_attributes("probability", "predicted", ("score",)), (1, 3)):
-        yield replace(block, steps=("alpha_qe", "probability"), alpha_qe=AlphaQe(neighbours, 3.0))
+        yield replace(block, steps=("alpha_qe", "probability"), settings={"alpha_qe": AlphaQe(neighbours, 3.0)})
 
 
 RERANKERS: dict[str, Callable[[], Tried]] = {
@@ -131,9 +136,9 @@ def measure(lists: Mapping[str, Shortlists], metrics: Sequence[str], resamples: 
 
 def said(block: RerankBlock) -> Values:
     """The settings that the block's steps look at."""
-    values = asdict(block)
+    values = block.to_json()
     names = ["steps", "depth"]
-    if {"attributes", "probability"} & set(block.steps):
+    if any(reranker(step).weighed for step in block.steps):
         names += ["alpha", "beta", "standing", "overlap", "gallery_attributes"]
-    names += [name for name in ("k_reciprocal", "alpha_qe") if name in block.steps]
-    return {name: list(values[name]) if name == "steps" else values[name] for name in names}
+    names += [name for name in block.settings if name in block.steps]
+    return {name: values[name] for name in names}

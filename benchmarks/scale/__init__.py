@@ -1,0 +1,1 @@
+"""Benchmarks of large galleries: capacity, indexes, rates of embedding."""

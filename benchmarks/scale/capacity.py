@@ -14,14 +14,13 @@ from dataclasses import dataclass
 from math import ceil, log, sqrt
 
 import numpy as np
-import numpy.typing as npt
+
+from croquis.arrays import Floats
 
 GIB = 2**30
 MONTH = 730.0  # hours
 SIMULATED = 20_000  # queries
 MOST_SHARDS = 4096
-
-Floats = npt.NDArray[np.float64]
 
 
 class CapacityError(ValueError):

@@ -20,11 +20,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from benchmarks.common.fresh_process import apart, resident
+from croquis.arrays import Rows, Vectors
 from croquis.bundle.gallery_table import GALLERY_SCHEMA, GalleryTable
 from croquis.index.build import build_alike, build_index, load_index
 from croquis.index.code_index import IvfCodeIndex
 from croquis.index.dense import FlatIndex
-from croquis.index.vector_index import Rows, VectorIndex, Vectors
+from croquis.index.kinds import Flat, Hnsw, IndexSettings, Ivf, IvfPq
+from croquis.index.vector_index import VectorIndex
 
 DIM = 128
 SHOPS = 200  # vectors around one centre
@@ -34,6 +36,7 @@ QUERIES, AGREED, K = 100, 10, 50
 PARTS, BITS = 16, 4  # of the product codes, as gpq's and spq's
 PROBES = 16
 SMALL = 1000  # vectors of an index that only warms up
+COMPARED = {"dense": None, "binary": "symmetric", "pq": "asymmetric"}
 
 
 @dataclass(frozen=True)
@@ -43,29 +46,29 @@ class Subject:
     Attributes:
         head: as in `croquis.nets.encoder`.
         metric: of that head.
-        settings: from the number of vectors, what `build_index` is told beside them.
+        settings: from the number of vectors to those of its kind.
         growth: of the time of a search with the number of vectors: `linear`, `root` (a fixed number of lists is visited, of
             which there are as many as the root) or `log`.
     """
 
     head: str
     metric: str
-    settings: Callable[[int], dict[str, Any]]
+    settings: Callable[[int], IndexSettings]
     growth: str
 
 
-def _lists(rows: int) -> dict[str, int]:
-    return {"ivf_lists": isqrt(rows), "ivf_probes": PROBES}
+def _lists(rows: int) -> Ivf:
+    return Ivf(isqrt(rows), PROBES)
 
 
 SUBJECTS = {
-    "floats, flat": Subject("dense", "cosine", lambda _: {"kind": "flat"}, "linear"),
-    "floats, hnsw": Subject("dense", "cosine", lambda _: {"kind": "hnsw"}, "log"),
-    "floats, ivfpq": Subject("dense", "cosine", lambda rows: {"kind": "ivfpq", **_lists(rows)}, "root"),
-    "128 bits, flat": Subject("binary", "hamming", lambda _: {"codes": "flat"}, "linear"),
-    "128 bits, ivf": Subject("binary", "hamming", lambda rows: {"codes": "ivf", **_lists(rows)}, "root"),
-    "16 x 4 bits, flat": Subject("pq", "l2", lambda _: {"codes": "flat"}, "linear"),
-    "16 x 4 bits, ivf": Subject("pq", "l2", lambda rows: {"codes": "ivf", **_lists(rows)}, "root"),
+    "floats, flat": Subject("dense", "cosine", lambda _: Flat(), "linear"),
+    "floats, hnsw": Subject("dense", "cosine", lambda _: Hnsw(32, 64), "log"),
+    "floats, ivfpq": Subject("dense", "cosine", lambda rows: IvfPq(isqrt(rows), PROBES, 16, 8), "root"),
+    "128 bits, flat": Subject("binary", "hamming", lambda _: Flat(), "linear"),
+    "128 bits, ivf": Subject("binary", "hamming", _lists, "root"),
+    "16 x 4 bits, flat": Subject("pq", "l2", lambda _: Flat(), "linear"),
+    "16 x 4 bits, ivf": Subject("pq", "l2", _lists, "root"),
 }
 
 
@@ -132,7 +135,7 @@ def _search(name: str, rows: int, folder: str) -> dict[str, Any]:
         metric=subject.metric,
         head=subject.head,
         dim=DIM,
-        comparison={"dense": None, "binary": "symmetric", "pq": "asymmetric"}[subject.head],
+        comparison=COMPARED[subject.head],
     )
     tiebreak = np.arange(rows, dtype=np.uint64)
     index.search(queries[:3], K, tiebreak=tiebreak)
@@ -150,8 +153,15 @@ def _search(name: str, rows: int, folder: str) -> dict[str, Any]:
 def _filled(name: str, rows: int) -> tuple[VectorIndex, Vectors]:
     subject, vectors = SUBJECTS[name], clustered(rows, rows, seed=1)
     codebooks = _codebooks(vectors) if subject.head == "pq" else None
-    settings = subject.settings(rows) | {"metric": subject.metric, "head": subject.head, "codebooks": codebooks}
-    return build_index(vectors, **settings), vectors
+    index = build_index(
+        vectors,
+        subject.settings(rows),
+        metric=subject.metric,
+        head=subject.head,
+        comparison=COMPARED[subject.head],
+        codebooks=codebooks,
+    )
+    return index, vectors
 
 
 def _queries(rows: int) -> Vectors:

@@ -22,8 +22,8 @@ from benchmarks.common.benchmark_command import METHODS, Options, Values, add_op
 from benchmarks.common.recorded_results import Results
 from benchmarks.common.runner import commit, digest
 from benchmarks.common.tables import table
+from croquis.arrays import Uint8Image
 from croquis.catalog.drawings import photo_of
-from croquis.catalog.images import Uint8Image
 from croquis.catalog.table import Catalog
 from croquis.evaluation.bootstrap import bootstrap_interval, paired_gain
 from croquis.evaluation.evaluate_bundle import evaluate_split, search_among

@@ -8,10 +8,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from croquis.arrays import Vectors
 from croquis.bulk.places import EmbedError
 from croquis.bulk.run import Embedding
 from croquis.bulk.shard_file import VECTOR
-from croquis.index.vector_index import Vectors
 from croquis.store.vector_store import StoredImage, StoreSpec, VectorStore
 from croquis.store.versions import Stores
 

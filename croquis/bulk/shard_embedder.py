@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from croquis.arrays import Uint8Image
 from croquis.bulk.places import EmbedError, open_place
 from croquis.bulk.shard_file import ShardRecord, rows_of, schema_of, writing_shard
 from croquis.bulk.shards import Shard, read_shard
 from croquis.bundle import Bundle
-from croquis.catalog.images import ImageError, Uint8Image, crop, decode_image
+from croquis.catalog.images import ImageError, crop, decode_image
 from croquis.index.code_index import CodeIndex
 from croquis.index.coding import Coding, code_bytes
 from croquis.search.bundle_nets import Nets

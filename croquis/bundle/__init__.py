@@ -1,7 +1,6 @@
-"""A bundle: one folder with everything that answers queries.
+"""A bundle: one folder with everything that answers queries, read, checked and written. No queries in here.
 
-It holds `manifest.json`, `index.faiss`, `gallery.parquet` and the graphs `encoder.onnx` (the histogram needs none),
-`generator.onnx` and `classifier.onnx` (where there are any). What is evaluated, registered and served is this folder.
+`manifest.json`, `index.faiss`, `gallery.parquet`, and the graphs of encoder, generator and classifier where there are any.
 """
 
 from croquis.bundle.manifest import BundleError, Manifest

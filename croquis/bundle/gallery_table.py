@@ -15,13 +15,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from croquis.index.ranking import Keys, label_blind_keys
+from croquis.arrays import Keys, Rows
+from croquis.catalog.filters import Filters, QueryError
+from croquis.index.ranking import label_blind_keys
 from croquis.lazy import Lazy
-from croquis.rerank.attributes import flags
 from croquis.rerank.overlap import LEVELS
-from croquis.search.query import Filters, QueryError
-
-Rows = npt.NDArray[np.int64]
+from croquis.rerank.shared_attributes import flags
 
 
 def encode(column: pa.Array) -> tuple[tuple[str, ...], Rows]:

@@ -5,21 +5,21 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import MISSING, asdict, dataclass, fields
+from copy import deepcopy
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import PurePosixPath
 from typing import Any, Self
 
+from croquis.bundle.old_manifests import completed
 from croquis.nets.classifier import ClassifierDescription
 from croquis.nets.encoder import COMPARISONS, EncoderDescription, OnnxDescription, parse_encoder
 from croquis.nets.generator import GeneratorDescription
-from croquis.rerank.attributes import STANDINGS
-from croquis.rerank.overlap import OVERLAPS
-from croquis.rerank.rerank_settings import STEPS, RerankBlock
+from croquis.rerank.rerank_settings import RerankBlock
+from croquis.settings import check_choices
 from croquis.strict_json import parse_description
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 MANIFEST_FILE = "manifest.json"
-GALLERY_ATTRIBUTES = ("predicted", "catalogue")
 
 
 class BundleError(ValueError):
@@ -90,30 +90,37 @@ class Manifest:
     rerank: RerankBlock
     files: dict[str, FileEntry]
     stage_keys: dict[str, str] | None = None
+    stated: Mapping[str, Any] | None = field(default=None, init=False, compare=False, repr=False)
 
     @classmethod
     def from_json(cls, values: Any) -> Self:
-        """Checks and converts the parsed JSON.
+        """Checks and converts the parsed JSON; a file of an older version is read with what it left out.
 
         Raises:
             BundleError: naming the key that is missing, unknown or holds something else than is allowed.
         """
         version = values.get("schema_version") if isinstance(values, Mapping) else None
-        if version != SCHEMA_VERSION:
-            raise BundleError(f"{MANIFEST_FILE}: schema_version = {version!r}, this version reads {SCHEMA_VERSION}")
-        manifest = parse_description(cls, values, MANIFEST_FILE, BundleError)
+        if version not in (1, SCHEMA_VERSION):
+            raise BundleError(
+                f"{MANIFEST_FILE}: schema_version = {version!r}, this version reads 1 and {SCHEMA_VERSION}"
+            )
+        whole = completed(values) if version == 1 else values
+        manifest = parse_description(cls, whole, MANIFEST_FILE, BundleError)
         manifest._check_files()
         manifest._check_agreement()
+        object.__setattr__(manifest, "stated", deepcopy(dict(values)))
         return manifest
 
     def to_json(self) -> dict[str, Any]:
-        """The JSON object; `from_json` of it gives an equal manifest."""
-        values: dict[str, Any] = json.loads(json.dumps(asdict(self)))
+        """The JSON object, with every value: as it stands in the file that was read, so that a bundle keeps its identity
+        whatever a later version writes; `from_json` of it gives an equal manifest."""
+        if self.stated is not None:
+            return deepcopy(dict(self.stated))
+        values: dict[str, Any] = json.loads(json.dumps(asdict(replace(self, rerank=None))))  # type: ignore[arg-type]
+        del values["stated"]
+        values["rerank"] = self.rerank.to_json()
         for part in ("encoder", "index"):
             values[part] = {key: value for key, value in values[part].items() if value is not None}
-        # What came later is told where it says something, so that older bundles keep their identity.
-        for part, block in (("rerank", self.rerank), ("classifier", self.classifier)):
-            values[part] = block and {key: value for key, value in values[part].items() if not _by_default(block, key)}
         if self.stage_keys is None:
             del values["stage_keys"]
         return values
@@ -152,22 +159,7 @@ class Manifest:
             raise BundleError(f"{MANIFEST_FILE}: {found} does not fit an encoder with head {self.encoder.head!r}")
         if self.index.rows != self.items.rows:
             raise BundleError(f"{MANIFEST_FILE}: {self.index.rows} rows in the index, {self.items.rows} in the items")
-        if unknown := sorted({*self.rerank.steps, *self.rerank.compare} - set(STEPS)):
-            raise BundleError(f"{MANIFEST_FILE}: rerank names the steps {unknown}, known are {list(STEPS)}")
-        if self.rerank.standing not in STANDINGS:
-            raise BundleError(f"{MANIFEST_FILE}: rerank.standing = {self.rerank.standing!r}, not in {STANDINGS}")
-        if self.rerank.overlap not in OVERLAPS:
-            raise BundleError(f"{MANIFEST_FILE}: rerank.overlap = {self.rerank.overlap!r}, must be one of {OVERLAPS}")
-        if self.rerank.gallery_attributes not in GALLERY_ATTRIBUTES:
-            found = self.rerank.gallery_attributes
-            raise BundleError(f"{MANIFEST_FILE}: rerank.gallery_attributes = {found!r}, not in {GALLERY_ATTRIBUTES}")
-
-
-def _by_default(block: Any, key: str) -> bool:
-    """Whether a field has the default that its class gives it."""
-    field = next(field for field in fields(block) if field.name == key)
-    default = field.default if field.default_factory is MISSING else field.default_factory()
-    return bool(getattr(block, key) == default)
+        check_choices(self.rerank, f"{MANIFEST_FILE}: rerank.", BundleError)
 
 
 def encoder_block(described: EncoderDescription, file: str) -> EncoderBlock:

@@ -23,13 +23,12 @@ from croquis.bundle.manifest import (
     encoder_block,
 )
 from croquis.bundle.reader import Bundle
-from croquis.files import sha256_file, write_json
+from croquis.files import fresh_folder, sha256_file, write_json
 from croquis.index.vector_index import VectorIndex
 from croquis.nets.classifier import AttributeClassifier
 from croquis.nets.encoder import OnnxDescription, describe_encoder
 from croquis.nets.generator import Generator, GeneratorDescription
 from croquis.rerank.rerank_settings import RerankBlock
-from croquis.strict_json import parse_description
 
 ENCODER, GENERATOR, CLASSIFIER = "encoder.onnx", "generator.onnx", "classifier.onnx"
 INDEX, ITEMS = "index.faiss", "gallery.parquet"
@@ -56,7 +55,7 @@ def write_bundle(
         encoder_folder, generator_folder, classifier_folder: folders of the trained models; None for no such part.
         index: over the encoder's vectors of the gallery, row for row with `gallery_table`; learned codebooks are in it.
         gallery_table: `GALLERY_SCHEMA`, in ascending order of image_id.
-        rerank: the keys of `RerankBlock`.
+        rerank: as in params.yaml, see `RerankBlock`.
         image_size: side of the prepared images, pixels; must be the encoder's.
         stage_keys: the pipeline stages that made the parts.
 
@@ -64,10 +63,7 @@ def write_bundle(
         BundleError, ModelError, ItemsError: when the parts do not fit each other; nothing is left behind.
     """
     target = Path(folder)
-    partial = target.with_name(f".{target.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    try:
+    with fresh_folder(target) as partial:
         parts = _copy_models(partial, Path(encoder_folder), generator_folder, classifier_folder, image_size)
         index.save(partial / INDEX)
         write_gallery(partial / ITEMS, gallery_table)
@@ -78,18 +74,13 @@ def write_bundle(
             **parts,
             index=_index_block(index),
             items=ItemsBlock(ITEMS, gallery_table.num_rows),
-            rerank=parse_description(RerankBlock, rerank, "rerank", BundleError),
+            rerank=RerankBlock.from_description(rerank, "rerank", BundleError),
             files={file.name: FileEntry(sha256_file(file), file.stat().st_size) for file in sorted(partial.iterdir())},
             stage_keys=None if stage_keys is None else dict(stage_keys),
         )
         write_json(partial / MANIFEST_FILE, manifest.to_json())
         # A graph with its weights in a second file, say, fails here and not in a server.
         Bundle.load(partial).open_all()
-        if target.exists():
-            shutil.rmtree(target)
-        partial.rename(target)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
     return Bundle(target, manifest)
 
 

@@ -6,11 +6,11 @@ import re
 
 import numpy as np
 
-from croquis.catalog.images import Uint8Image
-from croquis.evaluation.edge_descriptor import INK
+from croquis.arrays import Uint8Image
 
 SKETCH_PREFIX = "sketch-of/"
 _TRACED = re.compile(r"sketch(-\d+)?-of/(?P<photo>.+)", re.DOTALL)
+INK = 128  # below: part of a line
 MARGIN = 0.02  # paper left around the ink, share of its longer side
 
 

@@ -6,9 +6,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from croquis.evaluation.edge_descriptor import INK, EdgeDescriptor, EdgeMap
+from croquis.catalog.drawings import INK
 
-__all__ = ["DRAWN", "EDGE_METHODS", "EdgeDescriptor", "EdgeMap", "canny", "edge_map", "without_specks", "xdog"]
+EdgeMap = npt.NDArray[np.uint8]  # (H, W), 0 dark line .. 255 white
 
 EDGE_METHODS = ("canny", "xdog")
 DRAWN = "drawn"  # the pictures are line drawings already

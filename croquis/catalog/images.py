@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 
-Uint8Image = npt.NDArray[np.uint8]  # (H, W, 3) RGB
+from croquis.arrays import Uint8Image
+
 Batch = npt.NDArray[np.float32]  # (B, 3, S, S) in [0, 1]
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF")
@@ -114,6 +115,19 @@ def read_image(data: bytes, limits: DecodeLimits = DEFAULT_LIMITS) -> Decoded:
         raise OversizedImageError(f"the image has far more than the {limits.max_pixels} pixels allowed") from None
     except Exception as error:
         raise DamagedImageError(f"the image is truncated or damaged: {error}") from error
+
+
+def from_pillow(image: Image.Image) -> Uint8Image:
+    """Upright RGB, uint8 (H, W, 3), of an image that Pillow holds; for files use `decode_image`, which checks them first.
+
+    Raises:
+        ImageError: when its pixels cannot be read, or its colour mode is unknown.
+    """
+    try:
+        image.load()
+    except Exception as error:  # as in `read_image`: a parser raises anything
+        raise DamagedImageError(f"the image is truncated or damaged: {error}") from error
+    return check_image(to_rgb(_upright(image, _orientation(image))))
 
 
 def _check_header(image: Image.Image, limits: DecodeLimits) -> None:

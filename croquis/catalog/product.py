@@ -9,8 +9,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from croquis.catalog.images import DecodeLimits, Uint8Image, crop, decode_image
-from croquis.search.query import QueryError
+from croquis.arrays import Uint8Image
+from croquis.catalog.filters import QueryError
+from croquis.catalog.images import DecodeLimits, crop, decode_image
 
 LONGEST_ID = 200
 LONGEST_WORD = 100

@@ -6,7 +6,6 @@ catalogue of 100,000 photos is some two hundred files that DVC, pandas, Ray and 
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -16,6 +15,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
+
+from croquis.arrays import Rows
+from croquis.files import fresh_folder
 
 DOMAINS = ("shop", "consumer", "sketch")
 SPLITS = ("train", "val", "test")
@@ -58,7 +60,6 @@ SHARD_BYTES = 64 * 2**20
 METADATA_COLUMNS = tuple(name for name in SCHEMA.names if name != "image")
 
 Row = Mapping[str, Any]
-Rows = npt.NDArray[np.int64]
 
 
 class CatalogError(ValueError):
@@ -84,14 +85,14 @@ class CatalogWriter:
         self.rows_written = 0
         self._schema = schema
         self._shard_rows = shard_rows
-        self._partial = self.folder.with_name(f".{self.folder.name}.partial")
+        self._fresh = fresh_folder(self.folder)
+        self._partial = self.folder
         self._pending: list[Row] = []
         self._pending_bytes = 0
         self._shards = 0
 
     def __enter__(self) -> Self:
-        shutil.rmtree(self._partial, ignore_errors=True)
-        self._partial.mkdir(parents=True)
+        self._partial = self._fresh.__enter__()
         return self
 
     def write(self, row: Row) -> None:
@@ -108,14 +109,9 @@ class CatalogWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if kind is not None:
-            shutil.rmtree(self._partial, ignore_errors=True)
-            return
-        if self._pending or not self._shards:
+        if kind is None and (self._pending or not self._shards):
             self._flush()
-        if self.folder.exists():
-            shutil.rmtree(self.folder)
-        self._partial.rename(self.folder)
+        self._fresh.__exit__(kind, error, trace)
 
     def _flush(self) -> None:
         table = self._to_table(self._pending)
@@ -144,6 +140,20 @@ class Catalog:
     """A catalogue folder opened for reading: metadata in memory, image bytes read shard by shard.
 
     Row numbers count over the shards in name order and are the handle that every other part of the project uses.
+
+        >>> from croquis import Catalog
+        >>> catalog = Catalog.open("data/catalog")
+        >>> queries = catalog.select(split="test", role="query", domain=["shop", "consumer"])
+        >>> queries.dtype, len(catalog) > len(queries)
+        (dtype('int64'), True)
+        >>> sorted(set(catalog.column("domain")[queries]))
+        ['consumer', 'shop']
+        >>> all(isinstance(image, bytes) for image in catalog.images(queries))
+        True
+
+    Attributes:
+        folder: where the shards lie.
+        table: every column but `image`, a row per image.
     """
 
     def __init__(self, folder: Path, table: pa.Table, offsets: Rows, shards: Sequence[Path]) -> None:
@@ -156,6 +166,9 @@ class Catalog:
     def open(cls, folder: str | Path) -> Catalog:
         """Reads every column but `image`.
 
+        Args:
+            folder: holds Parquet shards with the columns of `SCHEMA`, e.g. `data/catalog`.
+
         Raises:
             CatalogError: when the folder has no shards or a shard lacks a column.
         """
@@ -167,18 +180,32 @@ class Catalog:
         offsets = np.cumsum([0] + [len(table) for table in tables]).astype(np.int64)
         return cls(path, pa.concat_tables(tables), offsets, shards)
 
+    def __repr__(self) -> str:
+        return f"Catalog({str(self.folder)!r}, {len(self)} images)"
+
     def __len__(self) -> int:
         return int(self._offsets[-1])
 
     def column(self, name: str) -> npt.NDArray[Any]:
-        """A metadata column as a NumPy array of shape (rows,); lists stay Python lists."""
+        """A metadata column as a NumPy array of objects, of shape (rows,); lists stay Python lists.
+
+        Raises:
+            CatalogError: when there is no such column, naming those that there are.
+        """
+        if name not in self.table.column_names:
+            known = ", ".join(self.table.column_names)
+            raise CatalogError(f"{self.folder} has no column {name!r} in memory; known: {known}")
         values = self.table.column(name).to_pylist()
         array = np.empty(len(values), dtype=object)
         array[:] = values
         return array
 
     def select(self, **wanted: str | Sequence[str]) -> Rows:
-        """Row numbers whose columns match, e.g. `select(split="test", role="query", domain=["shop", "consumer"])`."""
+        """Row numbers (n,) int64, ascending, whose columns match: each a word, or any of several.
+
+        Raises:
+            CatalogError: when there is no such column.
+        """
         keep = np.ones(len(self), dtype=bool)
         for name, value in wanted.items():
             allowed = [value] if isinstance(value, str) else list(value)

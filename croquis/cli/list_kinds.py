@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable, Iterable
+from dataclasses import fields
 from difflib import get_close_matches
 from importlib.util import find_spec
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import click
 
 from croquis.cli.command_line import command
+from croquis.plugins import METHODS, RERANKERS, SOURCES, PluginRegistry
 from croquis.refusals import RefusedError
 
 Listed = Iterable[tuple[str, str]]
@@ -24,10 +26,10 @@ Listed = Iterable[tuple[str, str]]
 def kinds() -> dict[str, Callable[[], Listed]]:
     """Kind -> what gives name and one line of each of its entries."""
     return {
-        "methods": methods,
-        "sources": sources,
+        "methods": lambda: plugins(METHODS),
+        "sources": lambda: plugins(SOURCES),
         "indexes": indexes,
-        "rerankers": rerankers,
+        "rerankers": lambda: plugins(RERANKERS),
         "backbones": backbones,
         "metrics": metrics,
         "rules": rules,
@@ -54,36 +56,18 @@ def list_kind(kind: str | None = None) -> int:
     return 0
 
 
-def methods() -> Listed:
-    from croquis.params.loader import Method
-
-    return ((name, headline(f"lightning_modules.methods.{name}")) for name in get_args(Method))
-
-
-def sources() -> Listed:
-    from croquis.params.data_blocks import Ingest
-
-    for name, field in Ingest.model_fields.items():
-        doc = getattr(field.annotation, "__doc__", None)
-        if doc is not None and name not in ("source", "shard_rows"):
-            yield name, doc.strip().splitlines()[0]
+def plugins(registry: PluginRegistry[Any]) -> Listed:
+    """The parts of a registry, those of other installed packages included; none is imported."""
+    return ((name, headline(registry.module_of(name))) for name in registry.names)
 
 
 def indexes() -> Listed:
-    from croquis.params.search_blocks import Index
+    """By the head of the vectors that they hold."""
+    from croquis.index.kinds import INDEX_KINDS
 
-    fields = Index.model_fields
-    for setting, kept in (("kind", "floats"), ("codes", "codes")):
-        for name in get_args(fields[setting].annotation):
-            yield f"{setting}: {name}", f"of retrievers that keep {kept}"
-
-
-def rerankers() -> Listed:
-    from croquis.params.search_blocks import Rerank, RerankStep
-
-    for name in get_args(RerankStep):
-        field = Rerank.model_fields.get(name)
-        yield name, (field.annotation.__doc__ or "").strip() if field and field.annotation else "by shared attributes"
+    for kind in INDEX_KINDS:
+        settings = ", ".join(field.name for field in fields(kind.settings))
+        yield f"{kind.head}: {kind.name}", f"settings: {settings}" if settings else "compares every one; no settings"
 
 
 def backbones() -> Listed:
@@ -94,15 +78,14 @@ def backbones() -> Listed:
 
 
 def metrics() -> Listed:
-    from croquis.evaluation import metrics as functions
-    from croquis.params.loader import AVERAGE_PRECISION
+    """Those of all protocols."""
+    from croquis.evaluation.protocol import PROTOCOLS
 
-    named = {f"hit@{k}": functions.hit_at_k for k in functions.REPORTED_K}
-    averages = dict.fromkeys(AVERAGE_PRECISION.values(), functions.named_average_precision)
-    others = {"precision@5": functions.precision_at_k, "mrr": functions.reciprocal_rank}
-    return (
-        (name, (function.__doc__ or "").partition("\n")[0]) for name, function in (named | others | averages).items()
-    )
+    found: dict[str, list[str]] = {}
+    for protocol in PROTOCOLS.values():
+        for metric in protocol.metrics:
+            found.setdefault(metric.name, []).append(protocol.name)
+    return ((name, f"of protocol {', '.join(protocols)}") for name, protocols in found.items())
 
 
 def rules() -> Listed:

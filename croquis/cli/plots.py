@@ -16,7 +16,9 @@ import vl_convert
 
 from croquis.cli.command_line import PATH, Invocation, command, option
 from croquis.files import write_bytes
+from croquis.refusals import RefusedError
 
+SOURCE = "rendered"
 FOLDER, LIBRARIES = Path("dvc_plots"), "vega.js"
 OFFER = "window.vegaEmbed = vegaEmbed;"
 VEGA_LITE = "5.8"  # the schema of DVC's templates is version 5
@@ -66,7 +68,10 @@ def draw_sheet(root: Path, picture: Path, items: int = 8, side: int = 112) -> No
     from croquis.sources.rendered.item_sheet import write_sheet
 
     params = load_params(root / "params.yaml")
-    write_sheet(str(picture), params.ingest.rendered, params.base.seed, items, side)
+    block = getattr(params.ingest, SOURCE, None)
+    if block is None:
+        raise RefusedError(f"params.yaml has no block ingest.{SOURCE}: the sheet shows that source")
+    write_sheet(str(picture), block, params.base.seed, items, side)
 
 
 @command("""Draws the page of `dvc plots show` so that its charts show in a browser without a network.

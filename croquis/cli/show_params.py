@@ -8,12 +8,12 @@ croquis params base.protocol    one key
 from __future__ import annotations
 
 import typing
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 from types import UnionType
-from typing import Any, Literal, Union
+from typing import Annotated, Any, Literal, Union
 
 import click
 from pydantic import BaseModel
@@ -21,7 +21,9 @@ from pydantic.fields import FieldInfo
 from ruamel.yaml import YAML
 
 from croquis.cli.command_line import Invocation, command
-from croquis.params import Params, load_params
+from croquis.params import load_params
+from croquis.params.block import OneOf
+from croquis.plugins import METHODS
 from croquis.refusals import RefusedError
 
 PARAMS = "params.yaml"
@@ -62,7 +64,8 @@ def show_params(root: Path, name: str | None = None) -> int:
         ParamsError: when params.yaml cannot be used.
         RefusedError: when there is no such key.
     """
-    keys = read_keys(root)
+    first = (name or "").partition(".")[0]
+    keys = read_keys(root, methods=name is None or [first for known in METHODS.names if known == first])
     wanted = [key for key in keys if name is None or key.name == name or key.name.startswith(f"{name}.")]
     if not wanted:
         blocks = {key.name.rpartition(".")[0] for key in keys}
@@ -73,37 +76,50 @@ def show_params(root: Path, name: str | None = None) -> int:
     return 0
 
 
-def read_keys(root: Path) -> list[Key]:
-    """Every key of the schema, in its order."""
-    params, comments = load_params(root / PARAMS), read_comments(root / PARAMS)
-    return list(_keys(Params, params, "", comments))
+def read_keys(root: Path, methods: bool | Collection[str] = True) -> list[Key]:
+    """Every key of the schema, in its order.
+
+    Args:
+        methods: whose blocks are described, too, for which torch is imported; those of others are left out.
+    """
+    params, comments = load_params(root / PARAMS, methods), read_comments(root / PARAMS)
+    return list(_keys(type(params), params, "", comments))
 
 
 def _keys(block: type[BaseModel], values: BaseModel, prefix: str, comments: dict[str, str]) -> Iterator[Key]:
     for attribute, field in block.model_fields.items():
         name, value = f"{prefix}{field.alias or attribute}", getattr(values, attribute)
+        if field.annotation is Any:
+            continue  # the block of a method that is not described
         if isinstance(value, BaseModel):
             yield from _keys(type(value), value, f"{name}.", comments)
         else:
-            yield Key(
-                name, kind_of(field.annotation), range_of(field), value, field.description or comments.get(name, "")
-            )
+            yield Key(name, kind_of(field), range_of(field), value, field.description or comments.get(name, ""))
 
 
-def kind_of(annotation: Any) -> str:
-    """A type as a person writes it: `int`, `list of str`, `flat | hnsw`, `str or null`."""
+def kind_of(field: FieldInfo) -> str:
+    """A field's type as a person writes it."""
+    names = next((part.names for part in field.metadata if isinstance(part, OneOf)), None)
+    return " | ".join(names) if names else spelt_type(field.annotation)
+
+
+def spelt_type(annotation: Any) -> str:
+    """`int`, `list of str`, `flat | hnsw`, `str or null`."""
     origin, inner = typing.get_origin(annotation), typing.get_args(annotation)
     if origin is Literal:
         return " | ".join(map(str, inner))
+    if origin is Annotated:
+        names = next((part.names for part in inner[1:] if isinstance(part, OneOf)), None)
+        return " | ".join(names) if names else spelt_type(inner[0])
     if origin in (Union, UnionType):
-        return " or ".join(map(kind_of, inner))
+        return " or ".join(map(spelt_type, inner))
     if origin is list:
-        return f"list of {kind_of(inner[0])}"
+        return f"list of {spelt_type(inner[0])}"
     if origin is dict:
-        return f"mapping of {kind_of(inner[0])} to {kind_of(inner[1])}"
+        return f"mapping of {spelt_type(inner[0])} to {spelt_type(inner[1])}"
     if annotation is type(None):
         return "null"
-    return str(getattr(annotation, "__name__", annotation))
+    return "anything" if annotation is Any else str(getattr(annotation, "__name__", annotation))
 
 
 def range_of(field: FieldInfo) -> str:

@@ -12,7 +12,7 @@ import click
 from croquis.bundle import Bundle
 from croquis.cli.command_line import PATH, bundle_options, command, named_store, one_of, option, store_options
 from croquis.refusals import RefusedError
-from croquis.serving.models.bundle_sources import bundle_folder
+from croquis.registry.bundle_options import bundle_folder
 from croquis.store.fill import fill, spec_of
 from croquis.store.snapshot import load_snapshot, save_snapshot
 from croquis.store.vector_store import KINDS

@@ -11,7 +11,7 @@ from croquis.cli.command_line import PATH, Invocation, command, option
 from croquis.cli.registry_commands import project_registry
 from croquis.registry.lineage import Lineage, made_from
 from croquis.registry.model_card import CARD_FILE
-from croquis.registry.rebuild import ALL, MODELS, rebuild_version
+from croquis.registry.rebuild.rebuild_version import ALL, MODELS, rebuild_version
 from croquis.registry.registry import CHAMPION, RegisteredVersion, Registry, RegistryError
 
 IDENTICAL, DIFFERENT = 0, 2
@@ -66,7 +66,7 @@ def lineage_text(version: RegisteredVersion) -> str:
         f"  dvc.lock     {lineage.lock_hash or 'unknown'}",
         f"  data         {lineage.data_hash or 'unknown'}",
         f"  environment  {lineage.environment or 'unknown'}",
-        f"  pipeline run {version.run_id or 'unknown'} (params.yaml, dvc.lock, requirements.lock, environment.json)",
+        f"  pipeline run {version.run_id or 'unknown'} (params.yaml, dvc.lock, pipeline.txt, environment.json)",
         *(f"  {name:<28} run {lineage.stage_runs.get(name, 'unknown'):<32} key {key[:12]}"
           for name, key in lineage.stage_keys.items()),
     ]  # fmt: skip

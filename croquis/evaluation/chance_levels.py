@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from croquis.evaluation.metrics import REPORTED_K, Counts, Normaliser, PerQuery, ap_depth
+if TYPE_CHECKING:
+    from croquis.evaluation.metrics import Counts, Normaliser, PerQuery
 
 
 def chance_hit_at_k(gallery_size: Counts, n_relevant: Counts, k: int) -> PerQuery:
@@ -30,6 +32,11 @@ def chance_precision(gallery_size: Counts, n_relevant: Counts, k: int) -> PerQue
     size = np.maximum(np.asarray(gallery_size), 1)
     filled = np.minimum(k, size)
     return np.asarray(np.asarray(n_relevant) / size * filled / k)
+
+
+def chance_mean_reciprocal_rank(gallery_size: Counts, n_relevant: Counts, depth: int) -> PerQuery:
+    """`chance_reciprocal_rank`, worked out once for queries with as many candidates and right answers."""
+    return _per_distinct(chance_reciprocal_rank, gallery_size, n_relevant, depth)
 
 
 def chance_reciprocal_rank(gallery_size: Counts, n_relevant: Counts, depth: int) -> PerQuery:
@@ -87,27 +94,6 @@ def chance_average_precision(
     some = _per_distinct(chance_hit_at_k, gallery_size, n_relevant, longest)
     more = (seen * relevant / size - some) / np.maximum(seen - 1, 1)
     return np.asarray((some * harmonic + more * (seen - harmonic)) / seen)
-
-
-def chance_table(
-    gallery_size: Counts,
-    n_relevant: Counts,
-    depth: int,
-    reported_k: Sequence[int] = REPORTED_K,
-    average: str = "map@r",
-    normaliser: Normaliser = "retrievable",
-) -> dict[str, float]:
-    """Chance level of every metric of `metrics.metric_table`, averaged over the queries."""
-    if average == "map@r":
-        precision = chance_average_precision_at_r(gallery_size, n_relevant)
-    else:
-        precision = chance_average_precision(gallery_size, n_relevant, ap_depth(average), normaliser)
-    levels = {f"hit@{k}": chance_hit_at_k(gallery_size, n_relevant, k) for k in reported_k} | {
-        "precision@5": chance_precision(gallery_size, n_relevant, 5),
-        average: precision,
-        "mrr": _per_distinct(chance_reciprocal_rank, gallery_size, n_relevant, depth),
-    }
-    return {name: float(values.mean()) for name, values in levels.items()}
 
 
 def _misses(gallery_size: Counts, n_relevant: Counts, depth: int) -> PerQuery:

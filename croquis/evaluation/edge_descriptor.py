@@ -8,9 +8,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-EdgeMap = npt.NDArray[np.uint8]  # (H, W), 0 dark line .. 255 white
+from croquis.catalog.drawings import INK
+from croquis.catalog.edge_maps import EdgeMap
 
-INK = 128  # below: part of a line
 MARGIN = 0.05  # white left around the drawing, share of the square's side
 
 

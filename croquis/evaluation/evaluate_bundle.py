@@ -16,8 +16,10 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
+from croquis.arrays import Uint8Image, Vectors
+from croquis.bundle.gallery_evidence import stored_gallery
 from croquis.catalog.edge_maps import edge_map
-from croquis.catalog.images import Uint8Image, prepare_image
+from croquis.catalog.images import prepare_image
 from croquis.catalog.table import Catalog
 from croquis.evaluation.edge_descriptor import EdgeDescriptor
 from croquis.evaluation.metrics import REPORTED_K
@@ -31,29 +33,19 @@ from croquis.evaluation.protocol import (
     open_gallery,
     open_queries,
 )
-from croquis.evaluation.ranked_answers import (
-    QueryPath,
-    Reorder,
-    Search,
-    Vectors,
-    answer,
-    in_gallery_order,
-    same_pictures,
-)
-from croquis.evaluation.results import RunResult, SplitResult
+from croquis.evaluation.ranked_answers import QueryPath, Reorder, Search, answer, in_gallery_order, same_pictures
+from croquis.evaluation.results import SERVED_PATHS, RunResult, SplitResult
 from croquis.index.build import build_alike, build_index
 from croquis.index.code_index import CodeIndex
 from croquis.index.ranking import RankedLists
 from croquis.index.vector_index import VectorIndex
 from croquis.nets.encoder import other_comparison
 from croquis.rerank.chain import Chain
-from croquis.rerank.evidence import certain_gallery, stored_gallery
+from croquis.rerank.evidence import GalleryEvidence, certain_gallery
 from croquis.rerank.overlap import to_bytes
-from croquis.rerank.rerank_settings import needs_classifier
-from croquis.rerank.steps import GalleryEvidence
+from croquis.rerank.reranker import needs_classifier
 from croquis.search.local_retriever import LocalRetriever
 
-SERVED_PATHS = ("encoder", "gan", "direct")
 Describe = Callable[[Sequence[Uint8Image]], Vectors]
 
 

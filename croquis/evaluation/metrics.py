@@ -8,11 +8,14 @@ negative score cannot be dropped. The worked examples share one list: hits at ra
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
+
+from croquis.evaluation import chance_levels
 
 Relevance = npt.NDArray[np.bool_]
 Counts = npt.NDArray[np.int64]
@@ -136,29 +139,109 @@ def ap_depth(name: str) -> int | None:
     return None if depth == "all" else int(depth)
 
 
-def metric_table(
-    relevance: Relevance,
-    n_relevant: Counts,
-    reported_k: Sequence[int] = REPORTED_K,
-    average: str = "map@r",
-    normaliser: Normaliser = "retrievable",
-) -> dict[str, PerQuery]:
-    """Every reported metric by name: hit@k for each k, precision@5, the average precision called `average`, mrr."""
-    hits = {f"hit@{k}": hit_at_k(relevance, k) for k in reported_k}
-    return hits | {
-        "precision@5": precision_at_k(relevance, 5),
-        average: named_average_precision(average, relevance, n_relevant, normaliser),
-        "mrr": reciprocal_rank(relevance),
-    }
+@dataclass(frozen=True)
+class Metric:
+    """What a report says of a set of queries.
+
+    Attributes:
+        name: as in reports, e.g. `hit@5`.
+        per_query: from relevance (Q, depth) and the counts of right answers (Q,) to values (Q,).
+        chance: what a random order of the gallery would score: from gallery sizes (Q,), counts (Q,) and the depth of the
+            lists to values (Q,).
+        printed: whether it has room in the table that the stage `evaluate` prints.
+        headline: whether it has room in short tables.
+    """
+
+    name: str
+    per_query: Callable[[Relevance, Counts], PerQuery]
+    chance: Callable[[Counts, Counts, int], PerQuery]
+    printed: bool = True
+    headline: bool = False
+
+
+def hit_metric(k: int) -> Metric:
+    return Metric(
+        f"hit@{k}",
+        lambda relevance, _: hit_at_k(relevance, k),
+        lambda sizes, counts, _: chance_levels.chance_hit_at_k(sizes, counts, k),
+        printed=k <= 10,
+        headline=k <= 5,
+    )
+
+
+def precision_metric(k: int) -> Metric:
+    return Metric(
+        f"precision@{k}",
+        lambda relevance, _: precision_at_k(relevance, k),
+        lambda sizes, counts, _: chance_levels.chance_precision(sizes, counts, k),
+        printed=False,
+    )
+
+
+def average_precision_metric(name: str, normaliser: Normaliser) -> Metric:
+    """The average precision of that name, see `named_average_precision`."""
+
+    def chance(sizes: Counts, counts: Counts, depth: int) -> PerQuery:  # noqa: ARG001 its name says how deep it looks
+        if name == "map@r":
+            return chance_levels.chance_average_precision_at_r(sizes, counts)
+        return chance_levels.chance_average_precision(sizes, counts, ap_depth(name), normaliser)
+
+    def per_query(relevance: Relevance, counts: Counts) -> PerQuery:
+        return named_average_precision(name, relevance, counts, normaliser)
+
+    return Metric(name, per_query, chance, headline=True)
+
+
+RECIPROCAL_RANK = Metric(
+    "mrr", lambda relevance, _: reciprocal_rank(relevance), chance_levels.chance_mean_reciprocal_rank
+)
+
+
+def reported_metrics(
+    average: str = "map@r", normaliser: Normaliser = "retrievable", reported_k: Sequence[int] = REPORTED_K
+) -> tuple[Metric, ...]:
+    """What is reported under a protocol whose average precision is called `average`."""
+    hits = (hit_metric(k) for k in reported_k)
+    return (*hits, precision_metric(5), average_precision_metric(average, normaliser), RECIPROCAL_RANK)
+
+
+REPORTED = reported_metrics()
+"""Of a protocol that counts items; others report another average precision, see `Protocol.metrics`."""
+
+
+def metric_table(relevance: Relevance, n_relevant: Counts, metrics: Sequence[Metric] = REPORTED) -> dict[str, PerQuery]:
+    """Every metric by name, (queries,) each."""
+    return {metric.name: metric.per_query(relevance, n_relevant) for metric in metrics}
+
+
+def chance_table(
+    gallery_size: Counts, n_relevant: Counts, depth: int, metrics: Sequence[Metric] = REPORTED
+) -> dict[str, float]:
+    """Chance level of every metric by name, averaged over the queries."""
+    return {metric.name: float(metric.chance(gallery_size, n_relevant, depth).mean()) for metric in metrics}
 
 
 def headline_metrics(names: Iterable[str]) -> tuple[str, ...]:
-    """Those of a report that have room in a short table: hit@1, hit@5 and its average precision.
+    """Those of a report that have room in a short table.
 
     >>> headline_metrics(["hit@1", "hit@5", "hit@10", "precision@5", "map@all", "mrr"])
     ('hit@1', 'hit@5', 'map@all')
     """
-    return ("hit@1", "hit@5", *(name for name in names if name.startswith("map@")))
+    return tuple(name for name in names if metric_called(name).headline)
+
+
+def metric_called(name: str, normaliser: Normaliser = "retrievable") -> Metric:
+    """The reported metric of that name, of whichever protocol.
+
+    Raises:
+        ValueError: when nothing of that name is reported.
+    """
+    if name.startswith("map@"):
+        return average_precision_metric(name, normaliser)
+    known = {metric.name: metric for metric in REPORTED}
+    if name not in known:
+        raise ValueError(f"{name!r} is not reported; known: {', '.join(known)}")
+    return known[name]
 
 
 def _precision_at_hits(relevance: Relevance) -> PerQuery:

@@ -13,10 +13,12 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from croquis.arrays import Keys, Rows, Uint8Image
 from croquis.catalog.drawings import photo_of
-from croquis.catalog.images import Uint8Image, crop, decode_image
-from croquis.catalog.table import Catalog, Rows
-from croquis.index.ranking import NO_ROW, Keys, label_blind_keys
+from croquis.catalog.images import crop, decode_image
+from croquis.catalog.table import Catalog
+from croquis.evaluation.metrics import Metric, reported_metrics
+from croquis.index.ranking import NO_ROW, label_blind_keys
 
 
 def own_rows(queries: Queries, gallery: JudgedGallery) -> Rows:
@@ -70,6 +72,11 @@ class Protocol:
     def average_precision(self) -> str:
         """The name of its average precision: `map@r` where items count, else `map@all` or `map@` and the depth."""
         return "map@r" if self.relevance == "item" else f"map@{self.depth or 'all'}"
+
+    @property
+    def metrics(self) -> tuple[Metric, ...]:
+        """What is reported under it."""
+        return reported_metrics(self.average_precision, self.normaliser)
 
     def list_depth(self, asked: int, gallery: int) -> int:
         """Length of the ranked lists: as `asked` where items count, since R is small there (a list shorter than the

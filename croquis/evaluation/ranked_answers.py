@@ -8,19 +8,16 @@ from itertools import islice
 from typing import Protocol, TypeVar
 
 import numpy as np
-import numpy.typing as npt
 
-from croquis.catalog.images import Uint8Image
-from croquis.evaluation.metrics import REPORTED_K, PerQuery, first_hit_rank, metric_table
+from croquis.arrays import Rows, Uint8Image, Vectors
+from croquis.evaluation.metrics import PerQuery, first_hit_rank, metric_table
 from croquis.evaluation.protocol import JudgedGallery, Queries, count_relevant, label_codes, own_rows
 from croquis.evaluation.protocol import Protocol as EvaluationProtocol
 from croquis.evaluation.results import NO_RERANK, RunResult
 from croquis.index.ranking import NO_ROW, RankedLists, drop_rows, relevance_of
 from croquis.rerank.chain import Moves
-from croquis.rerank.steps import QueryEvidence
+from croquis.rerank.evidence import QueryEvidence
 
-Vectors = npt.NDArray[np.float32]
-Rows = npt.NDArray[np.int64]
 T = TypeVar("T")
 
 PICTURED = 10
@@ -116,8 +113,7 @@ class MetricAccumulator:
 
     def add(self, ranked: RankedLists, judge: RelevanceJudge, chunk: slice) -> None:
         relevance = relevance_of(ranked, judge.query_codes[chunk], judge.gallery_codes)
-        average, normaliser = judge.protocol.average_precision, judge.protocol.normaliser
-        found = metric_table(relevance, judge.n_relevant[chunk], REPORTED_K, average, normaliser)
+        found = metric_table(relevance, judge.n_relevant[chunk], judge.protocol.metrics)
         for name, values in found.items():
             self.metrics.setdefault(name, []).append(values)
         self.ranks.append(first_hit_rank(relevance))

@@ -11,12 +11,13 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from croquis.evaluation.bootstrap import Interval, bootstrap_intervals, paired_gain
-from croquis.evaluation.chance_levels import chance_table
-from croquis.evaluation.metrics import REPORTED_K, Counts, PerQuery
+from croquis.evaluation.metrics import Counts, PerQuery, chance_table
 from croquis.evaluation.protocol import INSTANCE, JudgedGallery, Protocol, Queries
 
 DIGITS = 6
 NO_RERANK = "none"
+# What a user gets: a photo goes through the encoder; a sketch through the generator where there is one.
+SERVED_PATHS = ("encoder", "gan", "direct")
 
 
 @dataclass(frozen=True)
@@ -58,8 +59,7 @@ class RunResult:
 
     def summary(self, depth: int, resamples: int, seed: int, protocol: Protocol = INSTANCE) -> dict[str, Any]:
         """Means with intervals over items, chance levels, and the same per category; JSON-able, rounded."""
-        average, normaliser = protocol.average_precision, protocol.normaliser
-        chance = chance_table(self.gallery_sizes, self.n_relevant, depth, REPORTED_K, average, normaliser)
+        chance = chance_table(self.gallery_sizes, self.n_relevant, depth, protocol.metrics)
         overall = self._estimates(np.arange(len(self.queries)), resamples, seed)
         for name, estimate in overall.items():
             estimate["chance"] = round(chance[name], DIGITS)

@@ -1,1 +1,2 @@
-"""Product events from a stream into a store: `croquis events consume`; `croquis events feed` sends them."""
+"""Product events from a stream into a store: `croquis events consume`; `croquis events feed` sends them.
+No HTTP server."""

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from croquis.catalog.filters import QueryError
 from croquis.catalog.product import (
     MOST_PICTURES,
     Box,
@@ -25,7 +26,6 @@ from croquis.catalog.product import (
     check_item_id,
     check_version,
 )
-from croquis.search.query import QueryError
 
 UPSERT, DELETE = "upsert", "delete"
 FIELDS = {

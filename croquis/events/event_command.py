@@ -17,8 +17,8 @@ from croquis.events.event_meter import OUTCOMES, IngestMeter
 from croquis.events.handler import Handler
 from croquis.events.stream import open_stream
 from croquis.params import load_params
+from croquis.registry.bundle_options import bundle_folder
 from croquis.search.local_retriever import LocalRetriever
-from croquis.serving.models.bundle_sources import bundle_folder
 from croquis.store.fill import spec_of
 from croquis.store.vector_store import VectorStore
 from croquis.store.versions import Stores, open_stores

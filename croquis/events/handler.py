@@ -12,13 +12,13 @@ from typing import Any
 
 import numpy as np
 
-from croquis.bundle.photo_facts import PhotoFacts, photo_facts, thumbnail_side
 from croquis.catalog.images import crop, decode_image
 from croquis.catalog.product import ProductPicture
 from croquis.events.event import EventError, ProductEvent, parse_event
 from croquis.params.data_blocks import Validate
 from croquis.search.bundle_nets import AT_A_TIME
 from croquis.search.local_retriever import LocalRetriever
+from croquis.search.photo_facts import PhotoFacts, photo_facts, thumbnail_side
 from croquis.store.products import ItemState, apply, known_versions, newest
 from croquis.store.vector_store import StoredImage, StoreError, VectorStore
 from croquis.validation.without_gx import image_reasons

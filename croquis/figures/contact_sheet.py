@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from PIL import Image, ImageDraw
 
-from croquis.figures.tiles import HIT, INK, MISS, MUTED, WHITE, Uint8Image, tile, write
+from croquis.arrays import Uint8Image
+from croquis.figures.tiles import HIT, INK, MISS, MUTED, WHITE, tile, write
 
 SIDE = 96
 MARGIN = 6

@@ -13,12 +13,13 @@ from matplotlib.offsetbox import AnnotationBbox, OffsetImage
 from sklearn.manifold import TSNE
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
+from croquis.arrays import Uint8Image
 from croquis.evaluation.protocol import JudgedGallery
 from croquis.evaluation.ranked_answers import batches
 from croquis.evaluation.results import RunResult
 from croquis.figures.charts import figure_bytes
 from croquis.figures.retrieval_sheet import pick_queries
-from croquis.figures.tiles import Uint8Image, tile
+from croquis.figures.tiles import tile
 
 Points = npt.NDArray[np.float64]
 THUMBNAIL = 36

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
+from croquis.arrays import Uint8Image
 from croquis.evaluation.protocol import JudgedGallery
 from croquis.evaluation.results import RunResult
 from croquis.figures.retrieval_sheet import gallery_photos, pick_queries
-from croquis.figures.tiles import HIT, INK, MISS, MUTED, WHITE, Uint8Image, tile, write
+from croquis.figures.tiles import HIT, INK, MISS, MUTED, WHITE, tile, write
 from croquis.index.ranking import NO_ROW
 
 SIDE = 112

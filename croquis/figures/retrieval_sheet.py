@@ -8,10 +8,10 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from croquis.arrays import Uint8Image
 from croquis.evaluation.protocol import JudgedGallery
 from croquis.evaluation.results import RunResult
 from croquis.figures.contact_sheet import QueryRow, SheetResult, contact_sheet
-from croquis.figures.tiles import Uint8Image
 from croquis.index.ranking import NO_ROW, label_blind_keys
 
 Chosen = npt.NDArray[np.int64]

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import io
 
-import numpy as np
-import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
-Uint8Image = npt.NDArray[np.uint8]
+from croquis.arrays import Uint8Image
+
 Colour = tuple[int, int, int]
 
 WHITE: Colour = (255, 255, 255)

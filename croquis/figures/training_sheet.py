@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from PIL import Image
 
-from croquis.figures.tiles import MUTED, WHITE, Uint8Image, tile, write
+from croquis.arrays import Uint8Image
+from croquis.figures.tiles import MUTED, WHITE, tile, write
 
 MARGIN = 6
 HEADER = 20

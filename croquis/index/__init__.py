@@ -1,0 +1,1 @@
+"""Indexes over vectors and codes: exact, HNSW, IVF-PQ, binary, PQ, layered. Rows and scores, nothing of images."""

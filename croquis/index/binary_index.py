@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any, Self
 
+from croquis.arrays import Rows, Scores, Vectors
 from croquis.index.code_index import SEED, CodeIndex, IvfCodeIndex, check_lists, keep_rows
 from croquis.index.codes import Codes
 from croquis.index.coding import SignCoding, columns_of
-from croquis.index.vector_index import FAISS, Rows, Scores, VectorIndexError, Vectors, faiss_threads
+from croquis.index.vector_index import FAISS, VectorIndexError, faiss_threads
 
 
 class BinaryFlatIndex(CodeIndex):

@@ -19,17 +19,14 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
+from croquis.arrays import Keys, Rows, Scores, Vectors
 from croquis.files import write_bytes
 from croquis.index.codes import Codes
 from croquis.index.coding import Coding, asked, code_bytes, columns_of, packed_of
 from croquis.index.exact import best_first, empty_result
 from croquis.index.vector_index import (
     FAISS,
-    Keys,
-    Rows,
-    Scores,
     VectorIndexError,
-    Vectors,
     check_depth,
     check_rows,
     check_subset,

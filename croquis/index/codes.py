@@ -10,7 +10,7 @@ import faiss
 import numpy as np
 import numpy.typing as npt
 
-from croquis.index.vector_index import Scores, Vectors
+from croquis.arrays import Scores, Vectors
 
 Codes = npt.NDArray[np.uint8]
 Columns = npt.NDArray[np.uint8]

@@ -1,4 +1,4 @@
-"""How vectors become codes and how queries are scored against them: signs, and learned product quantisation with its codebooks."""
+"""How vectors become codes and how queries are scored against them: signs, and learned product quantisation."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from croquis.arrays import Scores, Vectors
 from croquis.index import codes
 from croquis.index.codes import Codes, Columns
-from croquis.index.vector_index import Scores, Vectors
 from croquis.nets.session import ModelError
 
 Codebooks = npt.NDArray[np.float32]

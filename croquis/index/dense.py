@@ -9,14 +9,11 @@ from typing import Any, Self
 import faiss
 import numpy as np
 
+from croquis.arrays import Keys, Rows, Scores, Vectors
 from croquis.files import write_bytes
 from croquis.index.exact import SPARE, best_first, empty_result, normalise, search_exact, similarity
 from croquis.index.vector_index import (
     FAISS,
-    Keys,
-    Rows,
-    Scores,
-    Vectors,
     check_depth,
     check_rows,
     check_subset,

@@ -14,7 +14,7 @@ import faiss
 import numpy as np
 import numpy.typing as npt
 
-from croquis.index.vector_index import Keys, Rows, Scores, Vectors
+from croquis.arrays import Keys, Rows, Scores, Vectors
 
 SPARE = 32  # candidates beyond k: enough unless that many vectors tie at the last rank
 TOLERANCE = 1e-5  # bound on the relative error of FAISS's float32 squared distances

@@ -7,11 +7,12 @@ from typing import Any, Self
 
 import numpy as np
 
+from croquis.arrays import Keys, Rows, Scores, Vectors
 from croquis.files import write_bytes
 from croquis.index.code_index import ROW_BYTES, keep_rows
 from croquis.index.dense import FaissIndex
 from croquis.index.exact import normalise
-from croquis.index.vector_index import FAISS, Keys, Rows, Scores, VectorIndexError, Vectors, check_subset, faiss_threads
+from croquis.index.vector_index import FAISS, VectorIndexError, check_subset, faiss_threads
 
 
 class IvfPqIndex(FaissIndex):

@@ -12,23 +12,13 @@ from typing import Self
 import faiss
 import numpy as np
 
+from croquis.arrays import Keys, Rows, Scores, Vectors
 from croquis.index.build import build_alike
 from croquis.index.code_index import CodeIndex
 from croquis.index.dense import FlatIndex
 from croquis.index.exact import SPARE, best_first, empty_result
 from croquis.index.ivfpq import IvfPqIndex
-from croquis.index.vector_index import (
-    Keys,
-    Rows,
-    Scores,
-    VectorIndex,
-    Vectors,
-    check_depth,
-    check_rows,
-    check_subset,
-    check_vectors,
-    tie_keys,
-)
+from croquis.index.vector_index import VectorIndex, check_depth, check_rows, check_subset, check_vectors, tie_keys
 
 
 class LayeredIndex:

@@ -7,12 +7,13 @@ from typing import Any, Self
 import faiss
 import numpy as np
 
+from croquis.arrays import Rows, Scores, Vectors
 from croquis.index.code_index import SEED, CodeIndex, IvfCodeIndex, append_to_list, check_lists, keep_rows
 from croquis.index.codes import Codes
 from croquis.index.coding import ProductCoding
 from croquis.index.dense import stored_floats
 from croquis.index.exact import similarity
-from croquis.index.vector_index import FAISS, Rows, Scores, VectorIndexError, Vectors, faiss_threads
+from croquis.index.vector_index import FAISS, VectorIndexError, faiss_threads
 
 
 class PqFlatIndex(CodeIndex):

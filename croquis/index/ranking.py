@@ -13,9 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-Rows = npt.NDArray[np.int64]
-Scores = npt.NDArray[np.float32]
-Keys = npt.NDArray[np.uint64]
+from croquis.arrays import Keys, Rows, Scores
 
 NO_ROW = -1
 

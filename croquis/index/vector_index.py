@@ -11,10 +11,7 @@ import faiss
 import numpy as np
 import numpy.typing as npt
 
-Vectors = npt.NDArray[np.float32]
-Scores = npt.NDArray[np.float32]
-Rows = npt.NDArray[np.int64]
-Keys = npt.NDArray[np.uint64]
+from croquis.arrays import Keys, Rows, Scores, Vectors
 
 FAISS: Any = faiss  # its stub file lacks classes and arguments that the library has
 

@@ -34,7 +34,7 @@ class ClassifierDescription:
     size: int
     attributes: tuple[str, ...]
     thresholds: tuple[float, ...]
-    exclusive: tuple[str, ...] = ()
+    exclusive: tuple[str, ...]
 
 
 class AttributeClassifier(DescribedNet[ClassifierDescription]):

@@ -9,9 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-import numpy as np
-import numpy.typing as npt
-
+from croquis.arrays import Vectors
 from croquis.catalog.images import Batch
 from croquis.files import read_json
 from croquis.nets.histogram_encoder import HistogramEncoder
@@ -28,9 +26,6 @@ COMPARISONS = ("asymmetric", "symmetric")
 def other_comparison(comparison: str) -> str:
     """The one of the two that `comparison` is not."""
     return COMPARISONS[1 - COMPARISONS.index(comparison)]
-
-
-Vectors = npt.NDArray[np.float32]
 
 
 class Encoder(Protocol):

@@ -7,9 +7,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from croquis.arrays import Vectors
 from croquis.catalog.images import Batch
-
-Vectors = npt.NDArray[np.float32]
 
 GREY = np.array([0.299, 0.587, 0.114], dtype=np.float32)  # ITU-R BT.601 luma
 TINY = 1e-6

@@ -6,113 +6,29 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from croquis.params.block import Block
-from croquis.params.source_blocks import (
-    Cifar10,
-    Deepfashion2,
-    DeepfashionAttributes,
-    DeepfashionC2s,
-    DeepfashionInshop,
-    FashionMnist,
-    Idx,
-)
+from croquis.params.block import Block, field_name
+from croquis.plugins import SOURCES
 
 Share = Field(ge=0.0, le=1.0)
-Split = Literal["train", "val", "test"]
-Domain = Literal["shop", "consumer", "sketch"]
-TableColumn = Literal[
-    "path",
-    "image_id",
-    "item_id",
-    "domain",
-    "split",
-    "role",
-    "category",
-    "view",
-    "attributes",
-    "unknown_attributes",
-    "bbox",
-]
-
-
-class Rendered(Block):
-    """Garments rendered by the project itself."""
-
-    items: int = Field(ge=20, le=1_000_000)
-    size: int = Field(ge=32, le=1024, description="side of the square photos, pixels")
-    shop_views: list[Literal["front", "back", "detail"]] = Field(min_length=1)
-    consumer_photos: int = Field(ge=1, le=20)
-    sketches: bool = Field(description="also draw a flat (domain sketch) of every val and test item")
-    twin_share: float = Field(ge=0.0, le=0.9, description="share of items that differ from another in one attribute")
-    shared_print_share: float = Field(ge=0.0, le=0.9, description="share of items that wear another item's print")
-    difficulty: float = Field(ge=0.0, le=2.0, description="strength of pose, viewpoint, folds, cover, blur and noise")
-    lighting: float = Field(ge=0.0, le=2.0, description="strength of shadows, white balance, exposure and contrast")
-    val_share: float = Field(gt=0.0, lt=0.5)
-    test_share: float = Field(gt=0.0, lt=0.5)
-
-
-class Folder(Block):
-    """A CSV or Parquet table that points at image files."""
-
-    table: str
-    images: str = Field(description="folder that the table's `path` column is relative to")
-    columns: dict[TableColumn, str | list[str] | None] = Field(
-        description="where the table has other names than ours: a column of the table, a pattern such as "
-        "`images/{id}.jpg` with columns in braces, a list of columns (attributes only), or null to leave ours out"
-    )
-    splits: dict[str, Split] = Field(description="what the table's words for splits mean, e.g. `validation: val`")
-    domains: dict[str, Domain] = Field(description="what the table's words for domains mean, e.g. `street: consumer`")
-    roles: Literal["by_item", "queries"] = Field(
-        description="rows of val and test without a role: one shop photo per item is the gallery, or all are queries"
-    )
-    share: float = Field(gt=0.0, le=1.0, description="part of the items that is read, chosen by a hash; 1 for all")
-    val_share: float = Field(ge=0.0, lt=0.5, description="share of items for val where the table names no val rows")
-    test_share: float = Field(ge=0.0, lt=0.5, description="share of items for test where the table names no test rows")
-
-    @field_validator("columns")
-    @classmethod
-    def only_attributes_are_many(cls, columns: dict[str, Any]) -> dict[str, Any]:
-        for name, source in columns.items():
-            if isinstance(source, list) and (name != "attributes" or not source):
-                raise ValueError(f"{name} cannot be the list {source}; only attributes take one or more columns")
-            if source is None and name in ("path", "item_id"):
-                raise ValueError(f"{name} cannot be null, every row needs it")
-        return columns
-
-
-class Parquet(Block):
-    """A catalogue in our own format: Parquet shards of `croquis.catalog.table.SCHEMA`."""
-
-    path: str = Field(min_length=1, description="a folder or a file, local or a URL such as s3://bucket/catalogue")
-    storage_options: dict[str, str | int | bool] = Field(
-        description="given to fsspec, e.g. `anon: true`; credentials belong into the environment"
-    )
 
 
 class Ingest(Block):
-    source: Literal[
-        "rendered",
-        "folder",
-        "parquet",
-        "fashion_mnist",
-        "cifar10",
-        "idx",
-        "deepfashion_inshop",
-        "deepfashion_c2s",
-        "deepfashion_attributes",
-        "deepfashion2",
-    ]
-    shard_rows: int = Field(ge=1, le=100_000)
-    rendered: Rendered
-    folder: Folder
-    parquet: Parquet
-    fashion_mnist: FashionMnist
-    cifar10: Cifar10
-    idx: Idx
-    deepfashion_inshop: DeepfashionInshop
-    deepfashion_c2s: DeepfashionC2s
-    deepfashion_attributes: DeepfashionAttributes
-    deepfashion2: Deepfashion2
+    """Which source is read. `with_blocks` adds the block of each source, under the source's name."""
+
+    source: str = Field(description="name of a source (`croquis list sources`), or of a module from another package")
+    shard_rows: int = Field(ge=1, le=100_000, description="rows of a Parquet file of the catalogue")
+
+    @field_validator("source")
+    @classmethod
+    def known(cls, name: str) -> str:
+        if not SOURCES.knows(name):
+            raise ValueError(SOURCES.unknown(name))
+        return name
+
+    @property
+    def block(self) -> Any:
+        """The block of the source that is read."""
+        return getattr(self, field_name(self.source))
 
 
 class Validate(Block):
@@ -142,7 +58,7 @@ class Validate(Block):
 
 
 class Mix(Block):
-    """How often drawings begin with each kind of lines (croquis/sketching/linework.py); weights, of which the sum does not matter."""
+    """How often drawings begin with each kind of lines (croquis/sketching/linework.py); weights of any sum."""
 
     canny: float = Field(ge=0.0, le=100.0)
     xdog: float = Field(ge=0.0, le=100.0)

@@ -2,34 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable
+from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, create_model, field_validator, model_validator
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from croquis.params.block import Block
-from croquis.params.code_blocks import Dhd, Gpq, Sgh, Spq
+from croquis.evaluation.metrics import REPORTED_K
+from croquis.evaluation.protocol import PROTOCOLS
+from croquis.params.block import Block, OneOf, entries_in, field_name, lifted, with_blocks
 from croquis.params.data_blocks import Ingest, Sketch, Validate
 from croquis.params.search_blocks import Evaluate, Index, Register, Rerank
-from croquis.params.source_blocks import Cifar10, ClassSet
-from croquis.params.training_blocks import (
-    Histogram,
-    Image2vec,
-    Joint,
-    Siamese,
-    TrainClassifier,
-    TrainEmbedder,
-    TrainGan,
-    TripletGan,
-    Untrained,
-)
-
-LARGEST_REPORTED_K = 50
-# The average precision that each protocol reports, as in croquis.evaluation.protocol.
-AVERAGE_PRECISION = {"instance": "map@r", "category": "map@all", "cifar10_a": "map@all", "cifar10_c": "map@1000"}
-Method = Literal["histogram", "untrained", "image2vec", "siamese", "triplet_gan", "sgh", "dhd", "gpq", "spq", "joint"]
+from croquis.params.training_blocks import TrainClassifier, TrainEmbedder, TrainGan
+from croquis.plugins import METHODS, SOURCES, PluginError
 
 
 class ParamsError(ValueError):
@@ -45,89 +33,95 @@ class Base(Block):
     processes: int = Field(ge=1, le=256, description="of each training, on this machine; a batch is spread over them")
     accelerator: Literal["auto", "cpu", "gpu", "mps"]
     precision: Literal["auto", "32-true", "bf16-mixed", "16-mixed"]
-    protocol: Literal["instance", "category", "cifar10_a", "cifar10_c"]
+    protocol: Annotated[str, OneOf(PROTOCOLS)]
 
 
 class Params(Block):
-    """The whole of params.yaml; one attribute per block."""
+    """The whole of params.yaml: one attribute per block, and one per method (`siamese`, ...), which `with_blocks` adds."""
 
     base: Base
-    retrievers: list[Method] = Field(min_length=1)
+    retrievers: list[str] = Field(min_length=1, description="methods that are trained and compared")
     ingest: Ingest
-    validate_: Validate = Field(alias="validate")
+    validate_: Validate = Field(alias="validate", description="pydantic keeps the name `validate` for itself")
     sketch: Sketch
     train_gan: TrainGan
     train_embedder: TrainEmbedder
-    histogram: Histogram
-    untrained: Untrained
-    image2vec: Image2vec
-    siamese: Siamese
-    triplet_gan: TripletGan
-    sgh: Sgh
-    dhd: Dhd
-    gpq: Gpq
-    spq: Spq
-    joint: Joint
     train_classifier: TrainClassifier
+    trainer: dict[str, Any] = Field(
+        description="further arguments of Lightning's Trainer for all trainings, callbacks and loggers by import path"
+    )
     index: Index
     rerank: Rerank
     evaluate: Evaluate
-    register_: Register = Field(alias="register")
+    register_: Register = Field(alias="register", description="`register` is a method of pydantic's models")
+
+    def method(self, name: str) -> Any:
+        """The block of a method, an instance of its `METHOD.params` if the params were loaded with `methods=True`.
+
+        Raises:
+            ParamsError: when params.yaml has no block of that name.
+        """
+        try:
+            return getattr(self, field_name(name))
+        except AttributeError:
+            raise ParamsError(f"params.yaml has no block {name}, which the method of that name needs: add it") from None
 
     @field_validator("retrievers")
     @classmethod
-    def no_repeats(cls, names: list[str]) -> list[str]:
+    def known_and_distinct(cls, names: list[str]) -> list[str]:
         if len(set(names)) < len(names):
             raise ValueError("names a method twice")
+        for name in names:
+            if not METHODS.knows(name):
+                raise ValueError(METHODS.unknown(name))
         return names
 
     @model_validator(mode="after")
     def blocks_agree(self) -> Self:
-        if self.rerank.depth <= LARGEST_REPORTED_K:
+        if self.rerank.depth <= max(REPORTED_K):
             raise ValueError(
-                f"rerank.depth is {self.rerank.depth}, must exceed the largest reported k ({LARGEST_REPORTED_K})"
+                f"rerank.depth is {self.rerank.depth}, must exceed the largest reported k ({max(REPORTED_K)})"
             )
         if self.evaluate.depth < self.rerank.depth:
             raise ValueError(
                 f"evaluate.depth is {self.evaluate.depth}, must be at least rerank.depth ({self.rerank.depth})"
             )
         metric = self.register_.select_by.rpartition("/")[2]
-        reported = AVERAGE_PRECISION[self.base.protocol]
+        reported = PROTOCOLS[self.base.protocol].average_precision
         if metric.startswith("map@") and metric != reported:
             raise ValueError(
                 f"register.select_by names {metric}, but base.protocol {self.base.protocol} reports {reported}"
             )
         if 2**self.train_gan.depth > self.train_gan.size:
             raise ValueError(f"train_gan.depth is {self.train_gan.depth}: 2**depth exceeds train_gan.size")
-        if self.triplet_gan.adversarial_weight and 3 * 2**self.triplet_gan.discriminator_layers > self.base.image_size:
-            raise ValueError(
-                f"triplet_gan.discriminator_layers is {self.triplet_gan.discriminator_layers}: too many for images of "
-                f"base.image_size {self.base.image_size}, which must be at least 3 * 2**layers"
-            )
-        if self.ingest.rendered.val_share + self.ingest.rendered.test_share >= 0.9:
-            raise ValueError("ingest.rendered.val_share + test_share must stay below 0.9")
         return self
 
     @model_validator(mode="after")
     def source_fits_protocol(self) -> Self:
-        source = self.ingest.source
-        block = getattr(self.ingest, source)
-        if isinstance(block, ClassSet) and self.base.protocol not in block.fitting_protocols:
-            split = f" with split {block.split}" if isinstance(block, Cifar10) else ""
-            fitting = " or ".join(block.fitting_protocols)
+        fitting = SOURCES.entry(self.ingest.source).fitting_protocols
+        if fitting is None:
+            return self
+        allowed = fitting(self.ingest.block)
+        if self.base.protocol not in allowed:
+            split = getattr(self.ingest.block, "split", None)
             raise ValueError(
-                f"base.protocol is {self.base.protocol}, which does not fit ingest.source {source}{split}: use {fitting}"
+                f"base.protocol is {self.base.protocol}, which does not fit ingest.source {self.ingest.source}"
+                f"{f' with split {split}' if split else ''}: use {' or '.join(allowed)}"
             )
         return self
 
 
-def load_params(path: str | Path = "params.yaml") -> Params:
+def load_params(path: str | Path = "params.yaml", methods: bool | Collection[str] = False) -> Params:
     """Reads and checks the file (YAML 1.2, as DVC reads it: `1e-4` is a number and `on` is a word).
+
+    Args:
+        methods: whose blocks are checked, too, for which their modules and torch are imported: all, or those named. The
+            others stay the mappings that they are.
 
     Raises:
         ParamsError: naming every key that is missing, unknown, of the wrong type or out of range.
     """
-    return parse_params(read_yaml(path), str(path))
+    return parse_params(read_yaml(path), str(path), methods)
 
 
 def read_yaml(path: str | Path) -> Any:
@@ -145,23 +139,85 @@ def parse_yaml(text: str, source: str) -> Any:
         raise ParamsError(f"{source} is not valid YAML: {error}") from error
 
 
-def parse_params(values: Any, source: str = "params.yaml") -> Params:
-    """Checks an already parsed mapping; `source` names it in errors."""
+def parse_params(values: Any, source: str = "params.yaml", methods: bool | Collection[str] = False) -> Params:
+    """Checks an already parsed mapping; `source` names it in errors, `methods` as in `load_params`."""
+    values, named = _renamed(values, source), _retrievers(values)
+    values = lifted(values, named)
     try:
-        return Params.model_validate(values)
+        model, checked = _model(values, named, methods)
+        params = model.model_validate(values)
+        problems = _disagreements(params, checked)
+    except PluginError as error:
+        problems = [str(error)]
     except ValidationError as error:
-        problems = "\n".join(f"  {_explain(problem)}" for problem in error.errors())
-        raise ParamsError(f"{source} has {error.error_count()} problem(s):\n{problems}") from None
+        problems = [_explain(problem) for problem in error.errors()]
+    if problems:
+        raise ParamsError("\n  ".join([f"{source} has {len(problems)} problem(s):", *problems]))
+    return params
+
+
+def _renamed(values: Any, source: str) -> Any:
+    """Refuses names of version 0.1 with the new ones."""
+    ingest = values.get("ingest") if isinstance(values, dict) else None
+    if isinstance(ingest, dict) and (ingest.get("source") == "embedded" or "embedded" in ingest):
+        raise ParamsError(
+            f"{source}: ingest.embedded is called ingest.rendered since 0.2 ('embedded' means a vector here): "
+            "rename the block, and `ingest.source: embedded` to `rendered`"
+        )
+    return values
+
+
+def _retrievers(values: Any) -> list[str]:
+    found = values.get("retrievers") if isinstance(values, dict) else None
+    return [name for name in found if isinstance(name, str)] if isinstance(found, list) else []
+
+
+def _model(values: Any, named: list[str], methods: bool | Collection[str]) -> tuple[type[Params], list[str]]:
+    """`Params` with the blocks of all sources and methods that `values` hold, and the methods whose blocks are checked."""
+    ingest = values.get("ingest") if isinstance(values, dict) else None
+    source = [ingest["source"]] if isinstance(ingest, dict) and isinstance(ingest.get("source"), str) else []
+    if isinstance(values, dict):
+        values["ingest"] = lifted(ingest, source)
+    present = entries_in(ingest, SOURCES, [name for name in source if SOURCES.knows(name)])
+    if METHODS.built_in:
+        blocks = entries_in(values, METHODS, [name for name in named if METHODS.knows(name)])
+    else:  # without lightning_modules nobody can tell a method's block from a misspelt key
+        blocks = [name for name in values if name not in _KEYS] if isinstance(values, dict) else []
+    wanted = (blocks if methods else ()) if isinstance(methods, bool) else methods
+    checked = [name for name in blocks if name in wanted and METHODS.built_in]
+    return _with_entries(tuple(present), tuple(blocks), tuple(checked)), checked
+
+
+@lru_cache(maxsize=32)
+def _with_entries(sources: tuple[str, ...], methods: tuple[str, ...], checked: tuple[str, ...]) -> type[Params]:
+    ingest = with_blocks(Ingest, {name: SOURCES.entry(name).params for name in sources})
+    model = with_blocks(Params, {name: METHODS.entry(name).params if name in checked else Any for name in methods})
+    return create_model("Params", __base__=model, __module__=__name__, ingest=(ingest, ...))
+
+
+def _disagreements(params: Params, methods: Iterable[str]) -> list[str]:
+    """What the methods' own checks refuse."""
+    found = []
+    for name in methods:
+        check = METHODS.entry(name).check
+        try:
+            if check is not None:
+                check(params)
+        except ValueError as error:
+            found.append(str(error))
+    return found
+
+
+_KEYS = {field.alias or name for name, field in Params.model_fields.items()}
 
 
 def _explain(problem: Any) -> str:
     key = ".".join(str(part) for part in problem["loc"]) or "(top level)"
     if problem["type"] == "extra_forbidden":
-        return f"{key}: unknown key; remove it or mend its spelling"
+        return f"{key}: unknown key; remove it or fix the spelling"
     if problem["type"] == "missing":
         return f"{key}: missing"
-    of_a_block = problem["type"] == "value_error" and isinstance(
-        problem["input"], dict
-    )  # its message names key and value
+    # The message of a check over a whole block names key and value.
+    of_a_block = problem["type"] == "value_error" and isinstance(problem["input"], dict)
     shown = "" if of_a_block else f" = {problem['input']!r}"
     return f"{key}{shown}: {problem['msg']}"

@@ -2,74 +2,91 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any, Literal, Self, cast
 
-from pydantic import Field, field_validator
+from pydantic import AfterValidator, Field, ModelWrapValidatorHandler, create_model, field_validator, model_validator
 
+from croquis.evaluation.protocol import PAIRS, PROTOCOLS
+from croquis.index.kinds import INDEX_KINDS, comparison_key, kinds_of
+from croquis.nets.encoder import COMPARISONS, HEADS
 from croquis.params.block import Block
+from croquis.params.dataclass_block import block_keys, block_of, extended
+from croquis.plugins import RERANKERS
+from croquis.rerank.rerank_settings import RerankBlock
+from croquis.rerank.reranker import reranker
 
 
-class Index(Block):
+def index_keys() -> type[Block]:
+    """The keys of the block `index` that `croquis.index.kinds` knows."""
+    coding = [head for head in HEADS if head != "dense"]
+    keys: dict[str, Any] = {
+        "kind": (Literal[tuple(kinds_of("dense"))], Field(description="of dense retrievers: flat is exact")),
+        "codes": (
+            Literal[tuple(kinds_of(coding[0]))],
+            Field(description="of coding retrievers: all codes, or some lists"),
+        ),
+    }
+    for kind in INDEX_KINDS:
+        keys |= block_keys(kind.settings)
+    about = "of {} codes: with the query as exact as the net gives it (asymmetric), or coded too (symmetric)"
+    for head in coding:
+        keys[comparison_key(head)] = (Literal[COMPARISONS], Field(description=about.format(head)))
+    made: type[Block] = create_model("Index", __base__=Block, __module__=__name__, **keys)
+    return made
+
+
+# Any, here and below: mypy knows no class that is made of another one.
+IndexKeys: Any = index_keys()
+
+
+class Index(IndexKeys):  # type: ignore[misc]
     """The FAISS index: floats of dense retrievers, codes of the others; `ivf_lists` and `ivf_probes` serve both."""
 
-    kind: Literal["flat", "hnsw", "ivfpq"] = Field(description="of dense retrievers; hnsw and ivfpq are approximate")
-    hnsw_links: int = Field(ge=4, le=128)
-    hnsw_ef_search: int = Field(ge=1, le=10_000)
-    ivf_lists: int = Field(ge=1, le=65_536)
-    ivf_probes: int = Field(ge=1, le=65_536)
-    pq_subspaces: int = Field(ge=1, le=256)
-    pq_bits: Literal[4, 8]
-    codes: Literal["flat", "ivf"] = Field(description="of coding retrievers: compare all codes, or those of some lists")
-    binary_comparison: Literal["asymmetric", "symmetric"] = Field(
-        description="bits with the query's real numbers (inner product), or with its bits (Hamming distance)"
-    )
-    pq_comparison: Literal["asymmetric", "symmetric"] = Field(
-        description="codewords with the query's real numbers, or with its own codewords (squared distance)"
-    )
     thumbnail: int = Field(ge=16, le=512, description="side of the thumbnails in the bundle, pixels")
 
 
-RerankStep = Literal["attributes", "probability", "k_reciprocal", "alpha_qe"]
+def own_settings(names: Iterable[str]) -> dict[str, type[Any]]:
+    """Re-ranker -> its settings class, of those that have one."""
+    kinds = {name: reranker(name).settings for name in names}
+    return {name: kind for name, kind in kinds.items() if kind is not None}
 
 
-class KReciprocal(Block):
-    """Zhong et al. 2017, on the shortlist."""
-
-    neighbours: int = Field(ge=1, le=1000, description="k1 of the paper: photos among each other's k1 nearest")
-    expansion: int = Field(ge=1, le=1000, description="k2 of the paper: photos whose neighbour sets are averaged")
-    distance_weight: float = Field(ge=0.0, le=1.0, description="lambda: the plain distance's share")
+SharedKeys: Any = extended(block_of(RerankBlock, leave_out=["settings"]), own_settings(RERANKERS.built_in))
 
 
-class AlphaQe(Block):
-    """Radenovic et al. 2019, on the shortlist."""
-
-    neighbours: int = Field(ge=1, le=1000, description="results that join the query")
-    power: float = Field(ge=0.0, le=100.0, description="alpha of the paper: results weigh cosine ** power")
-
-
-class Rerank(Block):
-    """Re-ranking of a shortlist; by attributes it is alpha * standing + beta * overlap."""
-
-    enabled: bool = Field(description="for a query that does not say")
-    steps: list[RerankStep] = Field(min_length=1, description="one after the other")
-    compare: list[RerankStep] = Field(description="further steps that `evaluate` measures, each alone")
-    depth: int = Field(ge=2, le=10_000)
-    alpha: float = Field(ge=0.0, le=100.0)
-    beta: float = Field(ge=0.0, le=100.0)
-    standing: Literal["rank", "score"] = Field(
-        description="what alpha weighs: minus the rank (the paper), or the score in [-1, 0]"
-    )
-    overlap: Literal["count", "jaccard", "idf"]
-    gallery_attributes: Literal["predicted", "catalogue"]
-    k_reciprocal: KReciprocal
-    alpha_qe: AlphaQe
+class Rerank(SharedKeys):  # type: ignore[misc]
+    """Re-ranking of a shortlist, with the settings of all built-in re-rankers and of others that are used."""
 
     @field_validator("steps", "compare")
     @classmethod
-    def no_repeats(cls, names: list[str]) -> list[str]:
+    def known_and_once(cls, names: list[str]) -> list[str]:
         if len(set(names)) < len(names):
             raise ValueError("names a step twice")
+        for name in names:
+            if not RERANKERS.knows(name):
+                raise ValueError(RERANKERS.unknown(name))
         return names
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def with_outside_settings(cls, values: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        """Re-rankers of other packages bring their settings along: those that are used, and those installed of which the
+        block holds settings."""
+        if cls is not Rerank or not isinstance(values, dict):
+            return handler(values)
+        outside = own_settings(name for name in _named(values) if name not in RERANKERS.built_in)
+        if not outside:
+            return handler(values)
+        whole: Any = extended(cls, outside).model_validate(values)
+        return cast(Self, whole)
+
+
+def _named(values: Mapping[str, Any]) -> list[str]:
+    """Known re-rankers that a block uses or configures."""
+    lists = [values.get("steps"), values.get("compare"), [name for name in RERANKERS.names if name in values]]
+    named = [name for each in lists if isinstance(each, list) for name in each if isinstance(name, str)]
+    return [name for name in dict.fromkeys(named) if RERANKERS.knows(name)]
 
 
 class Evaluate(Block):
@@ -84,13 +101,22 @@ class Evaluate(Block):
     projection: Literal["tsne", "pca"]
 
 
+def reported_measure(text: str) -> str:
+    """Refuses what no protocol reports."""
+    pairs = [pair.name for pair in PAIRS]
+    metrics = list(dict.fromkeys(metric.name for protocol in PROTOCOLS.values() for metric in protocol.metrics))
+    pair, _, metric = text.rpartition("/")
+    if pair not in pairs or metric not in metrics:
+        raise ValueError(f"must be PAIR/METRIC with a pair of {', '.join(pairs)} and a metric of {', '.join(metrics)}")
+    return text
+
+
 class Register(Block):
     """Where a champion comes from."""
 
     model_name: str = Field(min_length=1, max_length=100, pattern=r"^[A-Za-z0-9._-]+$")
-    select_by: str = Field(
-        pattern=r"^(consumer|shop|sketch)->shop/(hit@(1|5|10|20|50)|precision@5|map@(r|all|1000)|mrr)$",
-        description="`PAIR/METRIC` on val, e.g. `consumer->shop/hit@1`",
+    select_by: Annotated[str, AfterValidator(reported_measure)] = Field(
+        description="`PAIR/METRIC` on val, e.g. `consumer->shop/hit@1`"
     )
     floor: float = Field(ge=0.0, le=1.0, description="lowest value of that metric on val that may become champion")
     min_gain: float = Field(ge=0.0, le=1.0, description="gain over the champion that the bootstrap must be sure of")

@@ -100,105 +100,6 @@ class TrainEmbedder(Block):
     contact_sheet_every: int = Field(ge=1, le=10_000, description="epochs between two contact sheets in the tracker")
 
 
-class Histogram(Block):
-    """The floor that learns nothing: colour and edge-orientation histograms on a grid."""
-
-    colour_bins: int = Field(ge=2, le=16, description="bins per RGB channel")
-    orientation_bins: int = Field(ge=2, le=36)
-    grid: int = Field(ge=1, le=8, description="cells per side for the orientation histograms")
-    colour_weight: float = Field(ge=0.0, le=1.0)
-
-
-class Untrained(Block):
-    """The second floor: siamese's net with its initial weights."""
-
-    embedding_dim: int = Field(ge=2, le=4096)
-
-
-class Image2vec(Block):
-    batch_size: int = Field(ge=2, le=4096)
-    label_smoothing: float = Field(ge=0.0, lt=1.0)
-    fit: Fit
-
-
-class Siamese(Block):
-    embedding_dim: int = Field(ge=2, le=4096)
-    centre: bool = Field(description="batch-normalise the vector before its L2 norm; needed without pretrained weights")
-    margin: float = Field(gt=0.0, le=2.0)
-    positives: Positives = Field(description="pairs of two domains where an item has such, or all pairs of an item")
-    negatives: NegativeStrategy
-    nearest_pool: int = Field(ge=1, le=1000, description="size of the pool of closest non-relevant gallery images")
-    nearest_same_category: bool
-    refresh_every: int = Field(ge=1, le=1000, description="epochs between two refreshes of the nearest pool")
-    items_per_batch: int = Field(ge=2, le=1024)
-    images_per_item: int = Field(ge=2, le=64)
-    accumulate: int = Field(ge=1, le=1024, description="batches whose gradients are added before a step")
-    fit: Fit
-
-
-class DrawingViews(Geometry):
-    """Random views of a line drawing, which has no colours to change."""
-
-    thicken: float = Field(ge=0.0, le=1.0, description="probability that the lines get a pixel thicker")
-    thin: float = Field(ge=0.0, le=1.0, description="probability that the lines get paler and thinner")
-    erase: float = Field(ge=0.0, le=1.0, description="probability that a rectangle of the drawing is blank paper")
-
-
-class Joint(Siamese):
-    """siamese with drawings as a third domain."""
-
-    negatives_from: Literal["batch", "positive_domain"] = Field(
-        description="negatives of any domain, or of the positive's: shop photos where the positive is one, else the others"
-    )
-    grey: float = Field(ge=0.0, le=1.0, description="probability that a photo loses its colours, as a drawing has none")
-    drawing_views: DrawingViews
-
-
-class TripletGan(Block):
-    """CBIR-GAN, a reconstruction; a term of weight 0 is left out, with the nets that only it needs."""
-
-    embedding_dim: int = Field(ge=2, le=4096)
-    centre: bool = Field(description="batch-normalise the vector before its L2 norm; needed without pretrained weights")
-    normalise: bool = Field(description="whether triplet loss and decoder see vectors of length 1, as search does")
-    margin: float = Field(gt=0.0, le=100.0, description="between squared distances; those of unit vectors reach 4")
-    positives: Positives
-    negatives: InBatchNegatives
-    items_per_batch: int = Field(ge=2, le=1024)
-    images_per_item: int = Field(ge=2, le=64)
-    unlabelled_per_batch: int = Field(
-        ge=0, le=65_536, description="images without labels that join a batch for reconstruction and adversary"
-    )
-    triplet_weight: float = Field(ge=0.0, le=10_000.0)
-    reconstruction_weight: float = Field(ge=0.0, le=10_000.0)
-    perceptual_weight: float = Field(ge=0.0, le=10_000.0)
-    adversarial_weight: float = Field(ge=0.0, le=10_000.0)
-    adversarial_loss: AdversarialLoss
-    perceptual_net: TorchvisionName = Field(
-        description="frozen net of the perceptual loss, unless its weights are none"
-    )
-    perceptual_weights: str = Field(
-        description="`none` (a frozen random net), `imagenet` (torchvision download), or a path to a state dict"
-    )
-    decoder_channels: int = Field(ge=4, le=256)
-    discriminator_channels: int = Field(ge=4, le=256)
-    discriminator_layers: int = Field(ge=1, le=5)
-    discriminator_rate: float = Field(gt=0.0, le=1.0, description="learning rate of the discriminator (Adam)")
-    discriminator_beta1: float = Field(ge=0.0, lt=1.0)
-    fit: Fit
-
-    @model_validator(mode="after")
-    def something_to_learn(self) -> Self:
-        weights = (
-            self.triplet_weight,
-            self.reconstruction_weight,
-            self.perceptual_weight,
-            self.adversarial_weight,
-        )
-        if not any(weights):
-            raise ValueError("all four weights are 0: nothing would be learnt; raise one of them")
-        return self
-
-
 class TrainClassifier(Block):
     backbone: Backbone
     augment: Augment
@@ -239,3 +140,28 @@ class TrainGan(Schedule):
         if size & (size - 1):
             raise ValueError("must be a power of two: 32, 64, 128, 256 or 512")
         return size
+
+
+class DrawingViews(Geometry):
+    """Random views of a line drawing, which has no colours to change."""
+
+    thicken: float = Field(ge=0.0, le=1.0, description="probability that the lines get a pixel thicker")
+    thin: float = Field(ge=0.0, le=1.0, description="probability that the lines get paler and thinner")
+    erase: float = Field(ge=0.0, le=1.0, description="probability that a rectangle of the drawing is blank paper")
+
+
+class TripletBlock(Block):
+    """Triplet training over P x K batches, which siamese and joint share."""
+
+    embedding_dim: int = Field(ge=2, le=4096)
+    centre: bool = Field(description="batch-normalise the vector before its L2 norm; needed without pretrained weights")
+    margin: float = Field(gt=0.0, le=2.0)
+    positives: Positives = Field(description="pairs of two domains where an item has such, or all pairs of an item")
+    negatives: NegativeStrategy
+    nearest_pool: int = Field(ge=1, le=1000, description="size of the pool of closest non-relevant gallery images")
+    nearest_same_category: bool
+    refresh_every: int = Field(ge=1, le=1000, description="epochs between two refreshes of the nearest pool")
+    items_per_batch: int = Field(ge=2, le=1024)
+    images_per_item: int = Field(ge=2, le=64)
+    accumulate: int = Field(ge=1, le=1024, description="batches whose gradients are added before a step")
+    fit: Fit

@@ -62,7 +62,7 @@ def changed_text(text: str, settings: Mapping[str, Any], source: str = "params.y
             _put(target, name, value)
     stream = io.StringIO()
     yaml.dump(values, stream)
-    parse_params(YAML(typ="safe", pure=True).load(stream.getvalue()), source)
+    parse_params(YAML(typ="safe", pure=True).load(stream.getvalue()), source, methods=True)
     return stream.getvalue()
 
 

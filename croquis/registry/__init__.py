@@ -1,0 +1,1 @@
+"""Model versions, the gate, promotion, lineage, reports of a registration. MLflow by way of croquis.tracking."""

@@ -13,12 +13,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from croquis.evaluation.bootstrap import Interval, paired_gain
+from croquis.evaluation.results import NO_RERANK, SERVED_PATHS
 from croquis.files import read_json
 from croquis.registry.verdict import Scores
 
-NO_RERANK = "none"
-# What a user gets: a photo goes through the encoder; a sketch through the generator where there is one.
-PATHS = ("encoder", "gan", "direct")
 KEY = ("pair", "path", "rerank")
 
 
@@ -134,7 +132,7 @@ def mode_scores(table: pa.Table, split: str, metric: str, reranked: bool) -> dic
     keys = sorted(set(zip(*(rows[name].to_pylist() for name in KEY), strict=True)))
     found: dict[str, Scores] = {}
     for pair, path, rerank in sorted(keys, key=lambda key: (key[2] != NO_RERANK) != reranked):
-        if path in PATHS:
+        if path in SERVED_PATHS:
             found.setdefault(f"{pair} {path}", _scores(rows, (pair, path, rerank), metric))
     return dict(sorted(found.items()))
 
@@ -150,9 +148,9 @@ def _served(keys: Sequence[tuple[str, str, str]], pair: str, reranked: bool, sou
     """The place among (pair, path, rerank) of the run that answers as the served retriever does."""
 
     def preference(place: int) -> tuple[int, bool]:
-        return PATHS.index(keys[place][1]), (keys[place][2] != NO_RERANK) != reranked
+        return SERVED_PATHS.index(keys[place][1]), (keys[place][2] != NO_RERANK) != reranked
 
-    fitting = [place for place, (found, path, _) in enumerate(keys) if found == pair and path in PATHS]
+    fitting = [place for place, (found, path, _) in enumerate(keys) if found == pair and path in SERVED_PATHS]
     if not fitting:
         known = sorted({found for found, _, _ in keys})
         raise EvaluationError(f"{source} has no queries {pair!r} (it has {known}); choose another register.select_by")

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 # Its entry comes into dvc.lock only after it has run, so it cannot be part of what it writes down.
 LAST_STAGE = "register"
-PACKAGES = "requirements.lock"
+PACKAGES = "locks/pipeline.txt"
 COMMIT, DIRTY, LOCK_HASH, DATA_HASH = "git.commit", "git.dirty", "dvc.lock_hash", "data.hash"
 STAGE_KEYS, STAGE_RUNS, ENVIRONMENT = "dvc.stage_keys", "stage_runs", "environment.lock_hash"
 COMPLETE = (COMMIT, LOCK_HASH, DATA_HASH, STAGE_KEYS, STAGE_RUNS, ENVIRONMENT)
@@ -38,7 +38,7 @@ class Lineage:
         dirty: whether files differed from it, other than what the pipeline writes.
         lock_hash, data_hash: of dvc.lock without `register`, and of the catalogue in it.
         stage_keys, stage_runs: by DVC's stage name, of the stages that led to the version; other methods' are left out.
-        environment: SHA-256 of requirements.lock.
+        environment: SHA-256 of locks/pipeline.txt.
         missing: tags that the version lacks.
     """
 

@@ -14,11 +14,12 @@ from typing import Any
 from croquis.bundle import Bundle
 from croquis.evaluation.latency import query_latencies
 from croquis.evaluation.metrics import headline_metrics
+from croquis.evaluation.results import NO_RERANK
 from croquis.files import read_json, write_bytes
 from croquis.params import Params
-from croquis.registry.evaluation_reports import NO_RERANK, Evaluation, Measure
+from croquis.registry.evaluation_reports import Evaluation, Measure
 from croquis.registry.judging import SELECTED_ON
-from croquis.registry.lineage import Lineage
+from croquis.registry.lineage import PACKAGES, Lineage
 from croquis.registry.registry import RegisteredVersion, Registry
 from croquis.tracking.record import flatten
 
@@ -161,7 +162,7 @@ def _lineage(version: RegisteredVersion) -> Iterator[str]:
     dirty = ", with files that differed from it" if lineage.dirty else ""
     yield f"- bundle `{version.bundle_hash}`"
     yield f"- commit `{lineage.commit or 'unknown'}`{dirty}"
-    facts = {"dvc.lock": lineage.lock_hash, "data": lineage.data_hash, "requirements.lock": lineage.environment}
+    facts = {"dvc.lock": lineage.lock_hash, "data": lineage.data_hash, PACKAGES: lineage.environment}
     yield f"- {', '.join(f'{name} `{value}`' for name, value in facts.items() if value) or 'no hashes'}"
     yield f"- pipeline run `{version.run_id}`; stage runs in the tag `stage_runs`"
     if lineage.missing:

@@ -9,20 +9,21 @@ from pathlib import Path
 
 from croquis.bundle import Bundle
 from croquis.evaluation.bootstrap import Interval
+from croquis.files import read_json
 from croquis.params import Params
 from croquis.registry.evaluation_reports import Evaluation, EvaluationError, Measure, gains, rank, read_evaluations
 from croquis.registry.judging import SELECTED_ON
 from croquis.registry.leaderboard import REPORTED
 from croquis.registry.lineage import version_tags
+from croquis.registry.pipeline_run import PipelineRun, result_key
 from croquis.registry.registry import RegisteredVersion, Registry
 from croquis.registry.verdict import Scores
-from croquis.tracking.pipeline_run import PipelineRun, result_key
 from croquis.tracking.tracking_store import Store
 
 logger = logging.getLogger(__name__)
 
-FLOOR = "histogram"
-LEARNS_NOTHING = (FLOOR, "untrained")
+BASELINE = "histogram"  # what the leaderboard holds the others against
+METHODS_FACTS = Path("data/code/methods.json")
 CHALLENGER, REFUSED = "challenger", "refused"  # outcomes, beside judging's FIRST and AGAIN
 
 
@@ -46,7 +47,7 @@ class Choice:
     @cached_property
     def above_floor(self) -> dict[str, Interval]:
         """How far each method is above the floor on test; empty where the floor is not among `retrievers`."""
-        floor = next((each for each in self.ranking if each.method == FLOOR), None)
+        floor = next((each for each in self.ranking if each.method == BASELINE), None)
         if floor is None:
             return {}
         return gains(floor, (each for each in self.ranking if each is not floor), REPORTED, self.measure)
@@ -68,7 +69,7 @@ def choose(params: Params, root: Path) -> Choice:
             f"{best.path} is about bundle {best.bundle[:12]}, {bundle.folder} is {bundle.hash[:12]}; "
             f"run `dvc repro evaluate@{best.method}`"
         )
-    if best.method in LEARNS_NOTHING:
+    if not read_json(root / METHODS_FACTS)[best.method]["learns"]:
         logger.warning("the best method on val is %s, which learns nothing: look at the trainings", best.method)
     return Choice(ranking, measure, bundle, reranked)
 

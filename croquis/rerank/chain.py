@@ -8,18 +8,18 @@ does hit@depth.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
-from functools import partial
-from operator import attrgetter
+from dataclasses import dataclass
 
 import numpy as np
 
+from croquis.arrays import Floats, Rows
 from croquis.index.ranking import RankedLists
-from croquis.rerank.attributes import SharedAttributes, Weighing
-from croquis.rerank.neighbours import alpha_qe_scores, k_reciprocal_scores
-from croquis.rerank.overlap import Floats, Overlap, RerankError, Rows
-from croquis.rerank.rerank_settings import STEPS, RerankBlock
-from croquis.rerank.steps import ByAttributes, ByVectors, GalleryEvidence, QueryEvidence, Step
+from croquis.plugins import RERANKERS
+from croquis.rerank.evidence import GalleryEvidence, QueryEvidence
+from croquis.rerank.overlap import RerankError
+from croquis.rerank.rerank_settings import RerankBlock
+from croquis.rerank.reranker import reranker
+from croquis.rerank.steps import Step
 
 EXPLAINED = 3  # attributes that are named for a result that moved up
 NOTABLE = 0.05  # shared attributes; a smaller share in a move is not told
@@ -93,8 +93,8 @@ class Chain:
 
 def check_steps(steps: Sequence[str]) -> None:
     """Refuses an empty list, a step that is not known, and one that comes twice."""
-    if not steps or any(step not in STEPS for step in steps) or len(set(steps)) < len(steps):
-        raise RerankError(f"rerank.steps = {list(steps)}, must be some of {list(STEPS)}, each once")
+    if not steps or not all(map(RERANKERS.knows, steps)) or len(set(steps)) < len(steps):
+        raise RerankError(f"rerank.steps = {list(steps)}, must be some of {list(RERANKERS.names)}, each once")
 
 
 def resorted(ranked: RankedLists, scores: Floats) -> tuple[Rows, RankedLists]:
@@ -109,21 +109,9 @@ def make_step(step: str, block: RerankBlock, known: GalleryEvidence) -> Step:
     """One step by its name.
 
     Raises:
-        RerankError: when it needs a classifier and there is none, or a setting is out of range.
+        RerankError: when it is not known, or needs a classifier and there is none, or a setting is out of range.
     """
-    if step == "k_reciprocal":
-        return ByVectors(known.vectors, partial(k_reciprocal_scores, **asdict(block.k_reciprocal)))
-    if step == "alpha_qe":
-        return ByVectors(known.vectors, partial(alpha_qe_scores, **asdict(block.alpha_qe)))
-    return by_attributes(step, block, known)
-
-
-def by_attributes(step: str, block: RerankBlock, known: GalleryEvidence) -> ByAttributes:
-    """`attributes` or `probability`; raises as `make_step`."""
-    if known.names is None or known.attributes is None or known.holdings is None:
+    entry = reranker(step)
+    if entry.needs_classifier and known.names is None:
         raise RerankError(f"the step {step!r} needs an attribute classifier, which this bundle lacks")
-    weighing = Weighing(block.alpha, block.beta, block.standing)
-    if step == "attributes":
-        return ByAttributes(SharedAttributes(known.attributes(), block.overlap), attrgetter("attributes"), weighing)
-    compared = Overlap(known.names, known.holdings(), block.overlap)
-    return ByAttributes(compared, attrgetter("probabilities"), weighing)
+    return entry.make(block if entry.weighed else block.settings.get(step), known)

@@ -1,46 +1,60 @@
-"""What re-ranking may know of a bundle's gallery."""
+"""What re-ranking may know: of the queries, and of the gallery whose rows it sorts again."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 
-from croquis.bundle import Bundle
-from croquis.index.vector_index import VectorIndex, Vectors
-from croquis.rerank.attributes import flags
-from croquis.rerank.overlap import Holdings, Rows
-from croquis.rerank.steps import GalleryEvidence
+import numpy as np
+import numpy.typing as npt
+
+from croquis.arrays import Rows, Vectors
+from croquis.rerank.overlap import Holdings
+from croquis.rerank.reranker import needed
+from croquis.rerank.shared_attributes import flags
+
+Probabilities = npt.NDArray[np.float32]
 
 
-def attribute_sets(bundle: Bundle, source: str) -> list[list[str]]:
-    """The attributes of each gallery row, `predicted` or those of the `catalogue`."""
-    column = "predicted_attributes" if source == "predicted" else "attributes"
-    sets: list[list[str]] = bundle.items.table.column(column).to_pylist()
-    return sets
+@dataclass(frozen=True)
+class QueryEvidence:
+    """What is known of Q queries; the classifier looks at them when first asked, and once.
 
-
-def stored_gallery(bundle: Bundle, index: VectorIndex, source: str, rows: Rows | None = None) -> GalleryEvidence:
-    """What is stored; where `rows` are given, of those only, in their order, and `index` holds just them.
-
-    Args:
-        source: `predicted` or `catalogue`: which attributes of the gallery count.
+    Attributes:
+        vectors: (Q, D) as they were searched.
+        label: gives the probabilities (Q, A) of the queries; None without a classifier.
+        decide: from those to the sets of attributes that hold.
     """
-    if bundle.manifest.classifier is None:
-        return GalleryEvidence(index.vectors)
-    names = bundle.manifest.classifier.attributes
 
-    def sets() -> list[list[str]]:
-        found = attribute_sets(bundle, source)
-        return found if rows is None else [found[row] for row in rows.tolist()]
+    vectors: Vectors
+    label: Callable[[], Probabilities] | None = None
+    decide: Callable[[Probabilities], list[frozenset[str]]] | None = None
 
-    def probabilities() -> Holdings:
-        found = bundle.items.probabilities(names)
-        return found if rows is None else found[rows]
+    @cached_property
+    def probabilities(self) -> Probabilities:
+        return needed(self.label)()
 
-    return (
-        GalleryEvidence(index.vectors, names, sets, probabilities)
-        if source == "predicted"
-        else certain_gallery(index.vectors, names, sets())
-    )
+    @cached_property
+    def attributes(self) -> list[frozenset[str]]:
+        return needed(self.decide)(self.probabilities)
+
+
+@dataclass(frozen=True)
+class GalleryEvidence:
+    """What is known of the gallery, by row.
+
+    Attributes:
+        vectors: gives the stored vectors of some rows, (n,) -> (n, D); decoded where the index keeps codes.
+        names: the classifier's attributes; None without one.
+        attributes: gives the sets that queries are compared with.
+        holdings: gives (N, names) for `probability`, see `croquis.rerank.overlap.Holdings`.
+    """
+
+    vectors: Callable[[Rows], Vectors]
+    names: tuple[str, ...] | None = None
+    attributes: Callable[[], Sequence[Collection[str]]] | None = None
+    holdings: Callable[[], Holdings] | None = None
 
 
 def certain_gallery(

@@ -14,8 +14,8 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-Rows = npt.NDArray[np.int64]
-Floats = npt.NDArray[np.float64]
+from croquis.arrays import Floats, Rows
+
 Holdings = npt.NDArray[np.bool_] | npt.NDArray[np.uint8]
 OverlapKind = Literal["count", "jaccard", "idf"]
 

@@ -1,58 +1,95 @@
-"""How a bundle re-ranks: the block `rerank` of its manifest."""
+"""How a bundle re-ranks: the block `rerank` of params.yaml and of its manifest."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from copy import deepcopy
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Self
 
-BY_ATTRIBUTES = ("attributes", "probability")
-BY_VECTORS = ("k_reciprocal", "alpha_qe")
-STEPS = (*BY_ATTRIBUTES, *BY_VECTORS)
+from croquis.plugins import RERANKERS
+from croquis.rerank.overlap import OVERLAPS, RerankError
+from croquis.rerank.reranker import reranker
+from croquis.rerank.shared_attributes import STANDINGS
+from croquis.settings import setting
+from croquis.strict_json import parse_description
 
-
-@dataclass(frozen=True)
-class KReciprocal:
-    """See `croquis.rerank.neighbours.k_reciprocal_order`."""
-
-    neighbours: int = 20
-    expansion: int = 6
-    distance_weight: float = 0.3
-
-
-@dataclass(frozen=True)
-class AlphaQe:
-    """See `croquis.rerank.neighbours.alpha_qe_order`."""
-
-    neighbours: int = 3
-    power: float = 3.0
+GALLERY_ATTRIBUTES = ("predicted", "catalogue")
+WEIGHT = (0.0, 100.0)
 
 
 @dataclass(frozen=True)
 class RerankBlock:
-    """How, and whether by default; what came after the first bundles were written has a default.
+    """How, and whether by default.
 
     Attributes:
-        enabled: whether a query is re-ranked that does not say.
-        depth: length of the shortlist.
-        alpha, beta, overlap: of the steps `attributes` and `probability`, see `croquis.rerank.attributes.Weighing` and
-            `croquis.rerank.overlap.Overlap`.
-        gallery_attributes: `predicted` or `catalogue`: what is known of the gallery.
-        standing: what `alpha` weighs, `rank` or `score`.
-        steps: of `STEPS`, in the order in which they are applied.
-        compare: further steps that an evaluation measures on their own.
+        settings: re-ranker -> its own settings. In params.yaml and in a manifest they stand beside the other keys, under
+            the re-ranker's name, of a dotted name one block in the other: `fashion.knn` is `{fashion: {knn: {...}}}`.
     """
 
-    enabled: bool
-    depth: int
-    alpha: float
-    beta: float
-    overlap: str
-    gallery_attributes: str
-    standing: str = "rank"
-    steps: tuple[str, ...] = ("attributes",)
-    compare: tuple[str, ...] = ()
-    k_reciprocal: KReciprocal = field(default_factory=KReciprocal)
-    alpha_qe: AlphaQe = field(default_factory=AlphaQe)
+    enabled: bool = setting("the default for requests that do not set `rerank`")
+    steps: tuple[str, ...] = setting("re-rankers, applied one after the other", least=1)
+    compare: tuple[str, ...] = setting("further re-rankers that `evaluate` measures, each alone")
+    depth: int = setting("length of the shortlist", 2, 10_000)
+    alpha: float = setting("weight of the standing, of re-rankers by attributes", *WEIGHT)
+    beta: float = setting("weight of the overlap, of re-rankers by attributes", *WEIGHT)
+    standing: str = setting("what alpha weighs: minus the rank (the paper), or the score in [-1, 0]", choices=STANDINGS)
+    overlap: str = setting("what counts as overlap, see croquis.rerank.overlap", choices=OVERLAPS)
+    gallery_attributes: str = setting("which attributes of the gallery count", choices=GALLERY_ATTRIBUTES)
+    settings: Mapping[str, Any] = setting("of each re-ranker, by its name")
+
+    @classmethod
+    def from_description(cls, values: Any, source: str, error: type[ValueError]) -> Self:
+        """From the JSON object of a manifest, or the mapping of params.yaml. Settings of re-rankers of other packages that
+        no step uses are left out.
+
+        Raises:
+            ValueError: of class `error`, naming the key, or the re-ranker that is not installed.
+        """
+        if not isinstance(values, Mapping):
+            raise error(f"{source} must be an object, not {type(values).__name__}")
+        shared = [each.name for each in fields(cls) if each.name != "settings"]
+        rest: dict[str, Any] = {name: deepcopy(value) for name, value in values.items() if name not in shared}
+        found = {name: values[name] for name in shared if name in values}
+        block = parse_description(cls, {**found, "settings": {}}, source, error, follow=False)
+        settings = block._own_settings(rest, source, error)
+        if rest:
+            known = sorted([*shared, *settings])
+            raise error(f"{source} has unknown keys {sorted(rest)}; known: {known}")
+        return cls(**{name: getattr(block, name) for name in shared}, settings=settings)
+
+    def _own_settings(self, values: dict[str, Any], source: str, error: type[ValueError]) -> dict[str, Any]:
+        """The settings of each re-ranker, taken out of `values`."""
+        used, settings = (*self.steps, *self.compare), {}
+        for name in dict.fromkeys((*RERANKERS.names, *used)):
+            own = _taken(values, name.split("."))
+            if own is None and name not in used:
+                continue
+            kind = _settings_class(name, source, error)
+            if kind is None:
+                continue
+            if own is None:
+                raise error(f"{source} lacks the keys {[name]}")
+            try:
+                parsed = parse_description(kind, own, f"{source}: {name}", error)
+            except RerankError as wrong:
+                raise error(f"{source}.{name}: {wrong}") from wrong
+            if name in used or name in RERANKERS.built_in:
+                settings[name] = parsed
+        return settings
+
+    def to_json(self) -> dict[str, Any]:
+        """Every value; `from_description` of it gives an equal block."""
+        values: dict[str, Any] = asdict(self)
+        settings = values.pop("settings")
+        values = {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
+        for name, own in settings.items():
+            *outer, last = name.split(".")
+            place = values
+            for part in outer:
+                place = place.setdefault(part, {})
+            place[last] = own
+        return values
 
     def chains(self) -> dict[str, tuple[str, ...]]:
         """What an evaluation measures, the served chain first: name, e.g. `alpha_qe+probability` -> steps."""
@@ -64,5 +101,19 @@ def chain_name(steps: Sequence[str]) -> str:
     return "+".join(steps)
 
 
-def needs_classifier(steps: Sequence[str]) -> bool:
-    return any(step in BY_ATTRIBUTES for step in steps)
+def _settings_class(name: str, source: str, error: type[ValueError]) -> type[Any] | None:
+    try:
+        return reranker(name).settings
+    except RerankError as unknown:
+        raise error(f"{source} names a re-ranker that is not installed: {unknown}") from unknown
+
+
+def _taken(values: dict[str, Any], path: Sequence[str]) -> Any:
+    """Removes what stands at a path of nested mappings, and mappings that are empty then; None when there is nothing."""
+    head, *inner = path
+    if not inner or not isinstance(values.get(head), dict):
+        return None if inner else values.pop(head, None)
+    found = _taken(values[head], inner)
+    if not values[head]:
+        del values[head]
+    return found

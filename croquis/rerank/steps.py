@@ -1,66 +1,25 @@
-"""The steps that a re-ranking may be made of: what each looks at, and the scores that it gives."""
+"""What the steps of a re-ranking are made of: by attributes, or by the vectors of the shortlist alone.
+
+By vectors, one query and its n nearest results are looked at, (n + 1) x (n + 1) distances at most: never queries x gallery.
+Vectors that an index only keeps as codes come back decoded; the query stays as the encoder gave it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
+from croquis.arrays import Floats, Rows, Vectors
 from croquis.index.ranking import RankedLists
-from croquis.rerank.attributes import Weighing
-from croquis.rerank.overlap import Floats, Holdings, RerankError, Rows
+from croquis.rerank.evidence import QueryEvidence
+from croquis.rerank.shared_attributes import Weighing
 
-Vectors = npt.NDArray[np.float32]
-Probabilities = npt.NDArray[np.float32]
 Contributions = tuple[tuple[str, ...], Floats]
 
-
-@dataclass(frozen=True)
-class QueryEvidence:
-    """What is known of Q queries; the classifier looks at them when first asked, and once.
-
-    Attributes:
-        vectors: (Q, D) as they were searched.
-        label: gives the probabilities (Q, A) of the queries; None without a classifier.
-        decide: from those to the sets of attributes that hold.
-    """
-
-    vectors: Vectors
-    label: Callable[[], Probabilities] | None = None
-    decide: Callable[[Probabilities], list[frozenset[str]]] | None = None
-
-    @cached_property
-    def probabilities(self) -> Probabilities:
-        if self.label is None:
-            raise RerankError("there is no attribute classifier: choose the steps k_reciprocal or alpha_qe")
-        return self.label()
-
-    @cached_property
-    def attributes(self) -> list[frozenset[str]]:
-        if self.decide is None:
-            raise RerankError("there is no attribute classifier: choose the steps k_reciprocal or alpha_qe")
-        return self.decide(self.probabilities)
-
-
-@dataclass(frozen=True)
-class GalleryEvidence:
-    """What is known of the gallery, by row.
-
-    Attributes:
-        vectors: gives the stored vectors of some rows, (n,) -> (n, D); decoded where the index keeps codes.
-        names: the classifier's attributes; None without one.
-        attributes: gives the sets that queries are compared with.
-        holdings: gives (N, names) for `probability`, see `croquis.rerank.overlap.Holdings`.
-    """
-
-    vectors: Callable[[Rows], Vectors]
-    names: tuple[str, ...] | None = None
-    attributes: Callable[[], Sequence[Collection[str]]] | None = None
-    holdings: Callable[[], Holdings] | None = None
+DIGITS = 12  # of a score by vectors: results that are equal on paper must not part ways in the last bit
 
 
 class Step(Protocol):
@@ -85,8 +44,7 @@ class Comparison(Protocol):
 
 
 class ByAttributes:
-    """`attributes`, the sets that hold, as in the paper; and `probability`, the expected overlap, so that a doubtful
-    attribute counts for as much as it is likely.
+    """A weighed step: alpha * standing + beta * overlap.
 
     Args:
         comparison: of the gallery.
@@ -110,7 +68,7 @@ class ByAttributes:
 
 
 class ByVectors:
-    """`k_reciprocal` and `alpha_qe`: one shortlist at a time.
+    """A step that rates one shortlist at a time.
 
     Args:
         vectors: gives the gallery's vectors of some rows.
@@ -131,3 +89,10 @@ class ByVectors:
 
     def contributions(self, asked: QueryEvidence, query: int, rows: Rows) -> None:  # noqa: ARG002
         return None
+
+
+def unit_rows(vectors: npt.NDArray[np.floating]) -> Floats:
+    """Rows of length 1; a zero row stays zero."""
+    values = np.asarray(vectors, dtype=np.float64)
+    lengths = np.linalg.norm(values, axis=-1, keepdims=True)
+    return np.asarray(values / np.where(lengths > 0, lengths, 1.0), dtype=np.float64)

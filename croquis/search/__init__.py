@@ -1,0 +1,1 @@
+"""Search over a bundle: queries, galleries, answers. No torch, no HTTP."""

@@ -6,7 +6,7 @@ import time
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from croquis.catalog.images import Uint8Image
+from croquis.arrays import Uint8Image
 
 
 @dataclass(frozen=True)

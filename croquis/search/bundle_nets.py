@@ -7,14 +7,13 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import numpy.typing as npt
 
+from croquis.arrays import Uint8Image, Vectors
 from croquis.bundle import Bundle
 from croquis.catalog.drawings import crop_to_ink
-from croquis.catalog.images import Batch, Uint8Image, from_batch, prepare_image, to_batch
+from croquis.catalog.filters import QueryError
+from croquis.catalog.images import Batch, from_batch, prepare_image, to_batch
 from croquis.nets.classifier import AttributeClassifier
-from croquis.rerank.steps import QueryEvidence
-from croquis.search.query import QueryError
-
-Vectors = npt.NDArray[np.float32]
+from croquis.rerank.evidence import QueryEvidence
 
 AT_A_TIME = 32  # images in one run of a net: bounds the memory, and more are no faster on a CPU
 

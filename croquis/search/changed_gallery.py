@@ -12,13 +12,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
+from croquis.arrays import Rows, Uint8Image, Vectors
 from croquis.bundle import Bundle
 from croquis.bundle.gallery_table import GALLERY_SCHEMA, PROBABILITIES, GalleryTable
-from croquis.bundle.photo_facts import photo_facts, thumbnail_side
-from croquis.catalog.images import Uint8Image
 from croquis.catalog.product import Product, ProductPicture, opened
 from croquis.index.layered import LayeredIndex
 from croquis.index.vector_index import VectorIndex
@@ -26,9 +24,8 @@ from croquis.nets.classifier import AttributeClassifier
 from croquis.nets.encoder import Encoder
 from croquis.nets.generator import Generator
 from croquis.search.local_retriever import LocalRetriever
+from croquis.search.photo_facts import photo_facts, thumbnail_side
 
-Rows = npt.NDArray[np.int64]
-Vectors = npt.NDArray[np.float32]
 Opener = Callable[[ProductPicture], AbstractContextManager[Uint8Image]]
 
 ENTRY_SCHEMA = GALLERY_SCHEMA.append(PROBABILITIES)

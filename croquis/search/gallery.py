@@ -8,14 +8,15 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from croquis.arrays import Vectors
 from croquis.bundle import Bundle
+from croquis.bundle.gallery_evidence import attribute_sets, stored_gallery
 from croquis.bundle.gallery_table import GalleryTable
+from croquis.catalog.filters import Filters
 from croquis.index.ranking import RankedLists
-from croquis.index.vector_index import VectorIndex, Vectors
+from croquis.index.vector_index import VectorIndex
 from croquis.lazy import Lazy
 from croquis.rerank.chain import Chain
-from croquis.rerank.evidence import attribute_sets, stored_gallery
-from croquis.search.query import Filters
 
 Record = Mapping[str, Any]
 

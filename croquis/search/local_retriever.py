@@ -2,33 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
-import numpy.typing as npt
 
+from croquis.arrays import Rows, Scores, Uint8Image, Vectors
 from croquis.bundle import Bundle
+from croquis.bundle.gallery_evidence import attribute_sets
 from croquis.bundle.gallery_table import GalleryTable
-from croquis.catalog.images import DEFAULT_LIMITS, DecodeLimits, Uint8Image, check_image, crop, decode_image
+from croquis.catalog.filters import Filters, QueryError, as_filters
+from croquis.catalog.images import DEFAULT_LIMITS, DecodeLimits, crop
 from croquis.index.vector_index import VectorIndex
-from croquis.rerank.evidence import attribute_sets
-from croquis.rerank.rerank_settings import needs_classifier
+from croquis.rerank.reranker import needs_classifier
 from croquis.search.answer import Answer, Hit, Stopwatch
-from croquis.search.bundle_nets import Nets
+from croquis.search.bundle_nets import AT_A_TIME, Nets
 from croquis.search.gallery import BundleGallery, Listed, SearchedGallery
-from croquis.search.query import Filters, Mode, QueryError, check_k, check_mode
+from croquis.search.pictures import Picture, check_pictures, open_picture
+from croquis.search.query import Mode, check_k, check_mode
 
 __all__ = ["Answer", "Filters", "Hit", "LocalRetriever", "QueryError"]
 
-Vectors = npt.NDArray[np.float32]
-Scores = npt.NDArray[np.float32]
-Rows = npt.NDArray[np.int64]
-
 
 class LocalRetriever:
-    """Answers queries from a bundle; one instance may be used by several threads at once.
+    """The `croquis.Retriever` of a bundle; one instance may be used by several threads at once.
 
     Attributes:
         bundle: the verified folder.
@@ -78,20 +76,20 @@ class LocalRetriever:
 
     def search(
         self,
-        query: bytes | Uint8Image,
+        picture: Picture,
         k: int = 10,
         mode: Mode = "photo",
-        filters: Filters | None = None,
+        filters: Filters | Mapping[str, Any] | None = None,
         rerank: bool | None = None,
         bbox: Sequence[int] | None = None,
     ) -> list[Hit]:
         """The `k` best gallery images, fewer when fewer pass the filters.
 
         Args:
-            query: an image file, or uint8 (H, W, 3) RGB.
+            picture: a path, the bytes of an image file, a Pillow image, or uint8 (H, W, 3) RGB.
             k: 1 to 1000.
             mode: `photo`; `sketch` (the generator paints a photo of it first); `sketch-direct` (no generator).
-            filters: which gallery images may be found; the search among them is exact.
+            filters: which gallery images may be found, e.g. `{"category": ["dress"]}`; the search among them is exact.
             rerank: re-order the head of the list by the bundle's `rerank.steps`; None for the bundle's own setting.
             bbox: x1, y1, x2, y2 of the garment in pixels of the upright picture.
 
@@ -99,14 +97,14 @@ class LocalRetriever:
             QueryError: naming the field, its value and what is allowed.
             ImageError: when the query is not a picture that we accept.
         """
-        return self.answer(query, k, mode, filters, rerank, bbox).hits
+        return self.answer(picture, k, mode, filters, rerank, bbox).hits
 
     def answer(
         self,
-        query: bytes | Uint8Image,
+        picture: Picture,
         k: int = 10,
         mode: Mode = "photo",
-        filters: Filters | None = None,
+        filters: Filters | Mapping[str, Any] | None = None,
         rerank: bool | None = None,
         bbox: Sequence[int] | None = None,
         *,
@@ -118,19 +116,18 @@ class LocalRetriever:
         check_mode(mode)
         reranked = self._wants_rerank(rerank)
         watch = Stopwatch()
-        find = self.gallery.among(filters)
+        find = self.gallery.among(as_filters(filters))
         watch.lap("search")
-        image = decode_image(query, self._limits) if isinstance(query, bytes) else check_image(query)
-        cropped = crop(image, bbox)
+        cropped = crop(open_picture(picture, self._limits), bbox)
         watch.lap("decode")
-        picture = self.generate([cropped])[0] if mode == "sketch" else cropped
-        vectors = self.encode_photos([picture])
+        encoded = self.generate([cropped])[0] if mode == "sketch" else cropped
+        vectors = self.encode_photos([encoded])
         watch.lap("encode")
         depth = max(k, self.bundle.manifest.rerank.depth) if reranked else k
         listed = find(vectors, depth)
         watch.lap("search")
         scores, found = listed.ranked.scores, listed.ranked.rows
-        asked = self.nets.asked([picture], vectors)
+        asked = self.nets.asked([encoded], vectors)
         if reranked and (found >= 0).any():
             moves = listed.chain()(asked, listed.ranked)
             scores, found = np.take_along_axis(scores, moves.order, axis=1), moves.rows
@@ -139,21 +136,35 @@ class LocalRetriever:
         attributes = asked.attributes[0] if described else None
         hits = _hits(listed, scores[0, :k], found[0, :k], attributes if by_attributes else None)
         watch.lap("rerank")
-        return Answer(hits, picture, attributes, watch.seconds)
+        return Answer(hits, encoded, attributes, watch.seconds)
 
-    def similar(self, image_id: str, k: int = 10, filters: Filters | None = None) -> list[Hit]:
+    def similar(self, image_id: str, k: int = 10, filters: Filters | Mapping[str, Any] | None = None) -> list[Hit]:
         """The gallery images most like one of them, itself left out by its id.
 
         Raises:
             QueryError: on an unknown image, k or filter.
         """
         check_k(k)
-        listed = self.gallery.among(filters)(self.gallery.vector(image_id), k + 1)
+        listed = self.gallery.among(as_filters(filters))(self.gallery.vector(image_id), k + 1)
         rows = listed.ranked.rows[0]
         there = rows >= 0
         ids = [record["image_id"] for record in listed.records(rows[there].tolist())]
         others = [place for place, name in enumerate(ids) if name != image_id][:k]
         return _hits(listed, listed.ranked.scores[0][others], rows[others])
+
+    def embed(self, pictures: Sequence[Picture]) -> Vectors:
+        """Vectors (n, D) float32 of n pictures, comparable with those of the index; (0, D) for none.
+
+        Raises:
+            QueryError: when `pictures` is a single picture.
+            ImageError: when one is not a picture that we accept.
+        """
+        given = check_pictures(pictures)
+        parts = [
+            self.encode_photos([open_picture(picture, self._limits) for picture in given[start : start + AT_A_TIME]])
+            for start in range(0, max(1, len(given)), AT_A_TIME)
+        ]
+        return np.concatenate(parts)
 
     def search_vectors(self, vectors: Vectors, k: int, rows: Rows | None = None) -> tuple[Scores, Rows]:
         """Scores and rows (Q, k) among the bundle's own images; equal scores in label-blind order, -inf and -1 last."""

@@ -30,7 +30,7 @@ from croquis.serving.server_settings import Settings, SettingsError
 from croquis.store.versions import open_stores
 
 if TYPE_CHECKING:
-    from croquis.events.in_server import OwnIngest
+    from croquis.serving.changes.event_intake import OwnIngest
 
 RULES_NEED = ("great_expectations", "pandas", "ruamel")  # of --ingest
 DESCRIPTION = "Photos, drawings and filters in; ranked products out. Errors are problem details (RFC 9457)."
@@ -44,7 +44,7 @@ def create_app(sources: Mapping[str, ModelSource], settings: Settings) -> FastAP
         settings: everything else.
 
     Raises:
-        SourceError: when a model cannot be loaded.
+        ModelSourceError: when a model cannot be loaded.
         ChangeLogError: when the changes of the catalogue cannot be read.
         StoreError: when the store cannot be opened.
         SettingsError: when events are to be taken, and a package or the file of params is not there.
@@ -122,6 +122,6 @@ def _own_ingest(fleet: ServedModels, settings: Settings, meter: Meter) -> OwnIng
     absent = [name for name in RULES_NEED if importlib.util.find_spec(name) is None]
     if absent:
         raise SettingsError(f"--ingest needs {', '.join(absent)}: pip install '.[scale]'")
-    from croquis.events.in_server import OwnIngest  # its packages are imported only where they are used
+    from croquis.serving.changes.event_intake import OwnIngest  # its packages are imported only where they are used
 
     return OwnIngest(fleet, settings.ingest, meter)

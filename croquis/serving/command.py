@@ -90,7 +90,7 @@ def sources_of(options: ServeOptions) -> dict[str, ModelSource]:
 
     Raises:
         SettingsError: when two models have one label.
-        SourceError: when a URI is wrong or the registry cannot be reached.
+        ModelSourceError: when a URI is wrong or the registry cannot be reached.
     """
     first = BundleSource(options.bundle) if options.bundle else _registry(options.model or "")
     named: list[tuple[str, ModelSource]] = [(DEFAULT_LABEL, first)]

@@ -1,49 +1,41 @@
-"""Where catalogues come from: one module per source, each with `rows(block, seed)`.
-
-A source yields catalogue rows one at a time (see `croquis.catalog.table.SCHEMA`), so that ingest never holds more than a
-shard of images. A new source is one module, one line in `SOURCES`, one block under `ingest` in params.yaml and one
-test.
-"""
+"""Where catalogues come from: one module per source. No stages, no decoding beyond what a source's format demands."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from importlib import import_module
-from typing import Any
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
-from croquis.params.data_blocks import Ingest
+from croquis.plugins import SOURCES
 
-RowSource = Callable[[Any, int], Iterator[dict[str, Any]]]
+if TYPE_CHECKING:
+    from croquis.params.block import Block
+    from croquis.params.data_blocks import Ingest
 
-
-def _module(name: str) -> RowSource:
-    """The `rows` function of a module that is imported at its first use, for some sources need heavy libraries."""
-
-    def rows(block: Any, seed: int) -> Iterator[dict[str, Any]]:
-        source: RowSource = import_module(name).rows
-        return source(block, seed)
-
-    return rows
+Row = dict[str, Any]
 
 
-SOURCES: Mapping[str, RowSource] = {
-    "rendered": _module("croquis.sources.rendered"),
-    "folder": _module("croquis.sources.tables.folder"),
-    "parquet": _module("croquis.sources.parquet"),
-    "fashion_mnist": _module("croquis.sources.class_sets.fashion_mnist"),
-    "cifar10": _module("croquis.sources.class_sets.cifar10"),
-    "idx": _module("croquis.sources.class_sets.idx"),
-    "deepfashion_inshop": _module("croquis.sources.deepfashion.deepfashion_inshop"),
-    "deepfashion_c2s": _module("croquis.sources.deepfashion.deepfashion_c2s"),
-    "deepfashion_attributes": _module("croquis.sources.deepfashion.deepfashion_attributes"),
-    "deepfashion2": _module("croquis.sources.deepfashion.deepfashion2"),
-}
+@dataclass(frozen=True)
+class Source:
+    """One source of catalogues, the constant `SOURCE` of its module.
+
+    Attributes:
+        params: the class of its block, `ingest.NAME` in params.yaml.
+        rows: gives catalogue rows (see `croquis.catalog.table.SCHEMA`) one at a time, so that `ingest` never holds more
+            than a shard of images; takes the block and `base.seed`.
+        fitting_protocols: values of `base.protocol` that the source's splits and roles can be measured by; None for any.
+    """
+
+    params: type[Block]
+    rows: Callable[[Any, int], Iterator[Row]]
+    fitting_protocols: Callable[[Any], tuple[str, ...]] | None = None
 
 
-def source_rows(ingest: Ingest, seed: int) -> Iterator[dict[str, Any]]:
+def source_rows(ingest: Ingest, seed: int) -> Iterator[Row]:
     """Rows of the source that `ingest.source` names, read with the block of the same name.
 
     Raises:
-        croquis.sources.errors.SourceError: when the source's files are missing or malformed, naming file and place.
+        croquis.formats.errors.SourceError: when the source's files are missing or malformed, naming file and place.
     """
-    return SOURCES[ingest.source](getattr(ingest, ingest.source), seed)
+    source: Source = SOURCES.entry(ingest.source)
+    return source.rows(ingest.block, seed)

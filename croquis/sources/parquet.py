@@ -15,10 +15,22 @@ from typing import Any
 import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
+from pydantic import Field
 
 from croquis.catalog.table import SCHEMA
-from croquis.params.data_blocks import Parquet
-from croquis.sources.errors import SourceError, refuse
+from croquis.formats.errors import SourceError, refuse
+from croquis.params.block import Block
+from croquis.sources import Source
+
+
+class Parquet(Block):
+    """A catalogue in our own format: Parquet shards of `croquis.catalog.table.SCHEMA`."""
+
+    path: str = Field(min_length=1, description="a folder or a file, local or a URL such as s3://bucket/catalogue")
+    storage_options: dict[str, str | int | bool] = Field(
+        description="given to fsspec, e.g. `anon: true`; credentials belong into the environment"
+    )
+
 
 MEASURED = ("width", "height", "sha256", "phash")
 NEEDED = pa.schema([field for field in SCHEMA if field.name not in MEASURED])
@@ -111,3 +123,6 @@ def _cast(batch: pa.RecordBatch, shard: str, first: int) -> pa.Table:
         except pa.ArrowException as error:
             raise SourceError(f"{shard}, rows {first} to {first + len(column) - 1}, column {name}: {error}") from error
     return pa.Table.from_arrays(columns, names=batch.schema.names)
+
+
+SOURCE = Source(params=Parquet, rows=rows)

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from croquis.search.query import Filters
+from croquis.catalog.filters import Filters
 from croquis.store.sqlite_file import DatabaseError, DatabaseKind, open_database
 from croquis.store.vector_store import Stored, StoredImage, StoreError, StoreSpec, conditions
 

@@ -1,5 +1,7 @@
 """A store in one file on this machine: SQLite keeps it, FAISS searches it; one process at a time.
 
+Each version of a catalogue is such a file; a small file beside them names the current one.
+
 The index in memory is a `LayeredIndex`: what has changed since it was built lies in a layer over it, and where the layer has
 grown to an eighth of it both become a new index. A search goes on in the view that it began with and holds nobody up.
 """
@@ -9,14 +11,20 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 
-from croquis.index.vector_index import Vectors
-from croquis.search.query import Filters
+from croquis.arrays import Vectors
+from croquis.catalog.filters import Filters
+from croquis.files import read_json, write_json
 from croquis.store.faiss_file import StoreFile
 from croquis.store.faiss_view import StoreView
-from croquis.store.vector_store import Match, Stored, StoredImage, VectorStore
+from croquis.store.vector_store import Match, Stored, StoredImage, StoreSpec, VectorStore
+from croquis.store.versions import Stores
+
+POINTER = "current.json"
+ENDINGS = ("", "-wal", "-shm")  # of a file of SQLite and what it keeps beside it
 
 
 class FaissStore(VectorStore):
@@ -102,3 +110,43 @@ class FaissStore(VectorStore):
             ]
             for names, best, rows in zip(lists, scores, near, strict=True)
         ]
+
+
+class FaissStores(Stores):
+    """`FOLDER/NAME/VERSION.sqlite` and `FOLDER/NAME/current.json`."""
+
+    def __init__(self, uri: str, name: str, folder: Path) -> None:
+        super().__init__(uri, name)
+        self._folder = folder / name
+
+    @property
+    def current(self) -> str | None:
+        return self._pointer().get("current")
+
+    @property
+    def previous(self) -> str | None:
+        return self._pointer().get("previous")
+
+    def versions(self) -> list[str]:
+        return sorted(file.stem for file in self._folder.glob(f"{self.name}_*.sqlite"))
+
+    def _create(self, version: str, spec: StoreSpec) -> FaissStore:
+        return FaissStore(version, StoreFile(self._file(version), spec))
+
+    def _load(self, version: str) -> FaissStore:
+        return FaissStore(version, StoreFile(self._file(version)))
+
+    def _drop(self, version: str) -> None:
+        for ending in ENDINGS:
+            file = self._file(version)
+            file.with_name(file.name + ending).unlink(missing_ok=True)
+
+    def _point(self, current: str, previous: str | None) -> None:
+        write_json(self._folder / POINTER, {"current": current, "previous": previous})
+
+    def _pointer(self) -> dict[str, str | None]:
+        file = self._folder / POINTER
+        return dict(read_json(file)) if file.is_file() else {}
+
+    def _file(self, version: str) -> Path:
+        return self._folder / f"{version}.sqlite"

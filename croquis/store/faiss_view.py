@@ -7,14 +7,17 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from croquis.arrays import Keys, Rows, Vectors
 from croquis.index.build import build_index
+from croquis.index.kinds import Flat, Hnsw
 from croquis.index.layered import LayeredIndex
 from croquis.index.ranking import label_blind_keys
-from croquis.index.vector_index import Keys, Rows, VectorIndex, Vectors
+from croquis.index.vector_index import VectorIndex
 from croquis.store.vector_store import Stored, StoreSpec
 
 SMALL = 1024  # a layer that a search hardly notices
 SHARE = 8  # a layer over one eighth of its base is merged with it
+GRAPH = Hnsw(hnsw_links=32, hnsw_ef_search=64)
 
 Added = Mapping[str, tuple[Vectors, np.uint64]]
 
@@ -30,7 +33,9 @@ class IndexedRows:
 
     @classmethod
     def build(cls, ids: list[str], vectors: Vectors, spec: StoreSpec) -> IndexedRows:
-        index = build_index(vectors, metric=spec.metric, head=spec.head, kind=spec.kind)
+        settings = GRAPH if spec.kind == "hnsw" else Flat()
+        comparison = "symmetric" if spec.head == "binary" else None
+        index = build_index(vectors, settings, metric=spec.metric, head=spec.head, comparison=comparison)
         return cls(index, ids, label_blind_keys(ids), {image_id: row for row, image_id in enumerate(ids)})
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from croquis.bundle import Bundle
+from croquis.index.kinds import kinds_of
 from croquis.store.products import ItemState, apply
 from croquis.store.vector_store import StoredImage, StoreError, StoreSpec, VectorStore
 from croquis.store.versions import Stores
@@ -26,7 +27,9 @@ def fill(stores: Stores, bundle: Bundle, kind: str = "flat") -> VectorStore:
     Raises:
         StoreError: when the bundle's index does not give back the vectors that the encoder made.
     """
-    if bundle.index.kind not in ("flat", "hnsw", "binary_flat", "binary_ivf"):
+    kind_there = kinds_of("dense").get(bundle.index.kind)
+    keeps_floats = kind_there is not None and kind_there.keeps_floats
+    if not keeps_floats and bundle.manifest.encoder.head != "binary":
         raise StoreError(
             f"the index of the kind {bundle.index.kind} keeps no whole vectors: send the catalogue as events "
             "(croquis events feed)"

@@ -9,9 +9,9 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from croquis.arrays import Vectors
+from croquis.catalog.filters import Filters
 from croquis.index.exact import SPARE
-from croquis.index.vector_index import Vectors
-from croquis.search.query import Filters
 from croquis.store.milvus_collections import IMAGE_FIELDS, NOTES, RECORD, image_of, note, row_of, vectors_of
 from croquis.store.milvus_link import AT_A_TIME, CONSISTENCY, KEY, MilvusLink, any_in, key_of, one_of
 from croquis.store.vector_store import (
@@ -35,8 +35,8 @@ DIGITS = "0123456789abcdef"
 class MilvusStore(VectorStore):
     """One version of a catalogue in Milvus.
 
-    What decides whether a change is applied (`get`, `images_of`, `deletions_of`, `count`) is read with strong consistency: another
-    process may have written it a moment ago. Searches read with `consistency`.
+    What decides whether a change is applied (`get`, `images_of`, `deletions_of`, `count`) is read with strong consistency:
+    another process may have written it a moment ago. Searches read with `consistency`.
 
     Args:
         link: the connection, which the store does not close.

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from croquis.index.vector_index import Vectors
+from croquis.arrays import Vectors
 from croquis.store.vector_store import StoredImage, VectorStore
 
 

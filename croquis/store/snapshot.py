@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -12,8 +11,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from croquis.files import read_json, write_json
-from croquis.index.vector_index import Vectors
+from croquis.arrays import Vectors
+from croquis.files import fresh_folder, read_json, write_json
 from croquis.store.vector_store import Stored, StoredImage, StoreError, StoreSpec, VectorStore
 from croquis.store.versions import Stores
 
@@ -45,17 +44,14 @@ def save_snapshot(store: VectorStore, folder: Path) -> int:
     """
     if folder.exists():
         raise StoreError(f"{folder} exists: give a new folder for the snapshot")
-    partial = folder.with_name(f".{folder.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
     written = 0
-    with pq.ParquetWriter(partial / IMAGES, SCHEMA, compression="zstd") as writer:
-        for images, stored in store.scan():
-            writer.write_table(_table(images, stored, store.thumbnails([image.image_id for image in images])))
-            written += len(images)
-    write_json(partial / DELETIONS, store.deletions())
-    write_json(partial / SPEC, asdict(store.spec))
-    partial.rename(folder)
+    with fresh_folder(folder) as partial:
+        with pq.ParquetWriter(partial / IMAGES, SCHEMA, compression="zstd") as writer:
+            for images, stored in store.scan():
+                writer.write_table(_table(images, stored, store.thumbnails([image.image_id for image in images])))
+                written += len(images)
+        write_json(partial / DELETIONS, store.deletions())
+        write_json(partial / SPEC, asdict(store.spec))
     return written
 
 

@@ -10,16 +10,15 @@ from typing import TypeVar
 
 import numpy as np
 
+from croquis.arrays import Rows, Vectors
 from croquis.bundle import Bundle
 from croquis.bundle.gallery_table import held_probabilities
+from croquis.catalog.filters import Filters, QueryError
 from croquis.index.exact import empty_result
 from croquis.index.ranking import RankedLists
-from croquis.index.vector_index import Rows, Vectors
 from croquis.rerank.chain import Chain
-from croquis.rerank.evidence import certain_gallery
-from croquis.rerank.steps import GalleryEvidence
+from croquis.rerank.evidence import GalleryEvidence, certain_gallery
 from croquis.search.gallery import Find, Listed, Record, WordCounts
-from croquis.search.query import Filters, QueryError
 from croquis.store.vector_store import Match, StoredImage, StoreError, VectorStore
 
 T = TypeVar("T")

@@ -15,15 +15,17 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from croquis.arrays import Scores, Vectors
 from croquis.bundle.gallery_table import COLOUR
+from croquis.catalog.filters import Filters
 from croquis.index.coding import SignCoding
 from croquis.index.exact import best_first, normalise, similarity
+from croquis.index.kinds import INDEX_KINDS, kinds_of
 from croquis.index.ranking import label_blind_keys
-from croquis.index.vector_index import Scores, Vectors, check_depth, check_vectors
+from croquis.index.vector_index import check_depth, check_vectors
 from croquis.nets.encoder import HEADS
-from croquis.search.query import Filters
 
-KINDS = ("flat", "hnsw")
+KINDS = tuple(dict.fromkeys(kind.name for kind in INDEX_KINDS if kind.in_store))
 Stored = npt.NDArray[Any]
 """(n, dim) float32 of unit length for `cosine`, as they are for `l2`; packed bits (n, ceil(dim / 8)) uint8 for `hamming`."""
 
@@ -85,15 +87,16 @@ class StoreSpec:
     kind: str = "flat"
 
     def __post_init__(self) -> None:
-        if self.head not in ("dense", "binary"):
+        if not any(kind.in_store for kind in INDEX_KINDS if kind.head == self.head):
             raise StoreError(
                 f"head = {self.head!r}: a store keeps dense vectors and binary codes; product codes need the bundle's own "
                 "index (croquis serve --bundle)"
             )
         if self.metric not in HEADS[self.head]:
             raise StoreError(f"metric = {self.metric!r}, must be one of {HEADS[self.head]} for the head {self.head}")
-        if self.kind not in KINDS or (self.kind == "hnsw" and self.head == "binary"):
-            raise StoreError(f"kind = {self.kind!r} of the head {self.head}: flat, or hnsw for dense vectors")
+        fitting = [name for name, kind in kinds_of(self.head).items() if kind.in_store]
+        if self.kind not in fitting:
+            raise StoreError(f"kind = {self.kind!r} of the head {self.head}: must be one of {fitting}")
 
     def stored(self, vectors: Vectors) -> Stored:
         """Vectors (n, dim) of the encoder as a store keeps them.

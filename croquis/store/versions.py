@@ -149,7 +149,7 @@ def open_stores(uri: str, name: str = "catalogue", consistency: str = "session")
     Raises:
         StoreError: when the address cannot be used.
     """
-    from croquis.store.faiss_versions import FaissStores
+    from croquis.store.faiss_store import FaissStores
     from croquis.store.milvus_versions import MilvusStores
 
     kind, separator, address = uri.partition(":")

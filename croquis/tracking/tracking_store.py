@@ -16,6 +16,7 @@ from urllib.parse import unquote, urlsplit
 
 from filelock import FileLock
 
+from croquis.files import fresh_file
 from croquis.tracking.environment import quiet, store_root
 
 if TYPE_CHECKING:
@@ -183,11 +184,10 @@ def create_once(uri: str) -> None:
     with FileLock(path.parent / ".store.lock", timeout=300):
         if path.is_file():
             return
-        partial = path.with_name(f".{path.name}.partial")
-        partial.unlink(missing_ok=True)
-        _client(f"sqlite:///{partial}").search_experiments(max_results=1)
-        make_artifacts_relative(partial)
-        partial.replace(path)
+        with fresh_file(path) as partial:
+            partial.unlink(missing_ok=True)
+            _client(f"sqlite:///{partial}").search_experiments(max_results=1)
+            make_artifacts_relative(partial)
 
 
 def make_artifacts_relative(database: Path, experiment_id: str | None = None) -> None:

@@ -1,1 +1,1 @@
-"""Searches params with Optuna: the margin of the triplet loss, and the weights of the re-ranking. Always on val."""
+"""Searches params with Optuna: margins, re-ranking, trade-offs. Always on val; trains by way of what it is given."""

@@ -12,11 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from croquis.catalog.images import Uint8Image
+from croquis.arrays import Uint8Image, Vectors
 from croquis.catalog.table import Catalog
 from croquis.evaluation.protocol import PAIRS, PROTOCOLS, open_gallery, open_queries
-from croquis.evaluation.ranked_answers import QueryPath, Vectors, answer, same_pictures
+from croquis.evaluation.ranked_answers import QueryPath, answer, same_pictures
 from croquis.index.build import build_index
+from croquis.index.kinds import chosen_settings, kinds_of
 from croquis.index.vector_index import VectorIndex
 from croquis.params import Params
 from croquis.search.local_retriever import LocalRetriever
@@ -65,7 +66,8 @@ class Candidate:
         self.domain = asked.query_domain
         self.path = query_path(self.domain, self.retriever, self.retriever.index, self.gallery)
         self._vectors = Remembered(self._encode)
-        kept = self.retriever.index.kind in ("flat", "hnsw") and self.retriever.bundle.manifest.encoder.head == "dense"
+        kind = kinds_of("dense").get(self.retriever.index.kind)
+        kept = kind is not None and kind.keeps_floats
         self.vectors = self.retriever.index.vectors() if kept else None
 
     def _encode(self, pictures: Sequence[Uint8Image]) -> Vectors:
@@ -74,7 +76,8 @@ class Candidate:
     def index(self, settings: Mapping[str, Any]) -> VectorIndex:
         if self.vectors is None:
             return self.retriever.index
-        return build_index(self.vectors, metric=self.retriever.bundle.manifest.encoder.metric, **settings)
+        metric = self.retriever.bundle.manifest.encoder.metric
+        return build_index(self.vectors, chosen_settings("dense", settings), metric=metric)
 
     def measure(self, settings: Mapping[str, Any]) -> tuple[float, float, float]:
         """(mean of the metric, bytes per image, milliseconds of one query) with this index."""

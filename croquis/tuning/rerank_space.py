@@ -1,60 +1,61 @@
 """What the study `rerank` searches: the settings of those steps that params.yaml names.
 
 Only the ratio of alpha and beta matters, so `share` = beta / (alpha + beta) is searched: 0 is no re-ranking by attributes,
-0.5 trades one rank for one shared attribute, 1 sorts by attributes alone. `evidence` is `attributes` or `probability`, which
-share these weights. A step that looks at vectors adds its own settings, and `enabled`: it has no weight that makes it idle.
+0.5 trades one rank for one shared attribute, 1 sorts by attributes alone. `evidence` is one of the weighed re-rankers, which
+share these weights. Any other one adds what its entry says of its own settings, and `enabled`: it has no weight that makes
+it idle.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from operator import attrgetter
 from typing import Any
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
+from croquis.evaluation.metrics import REPORTED_K
 from croquis.params import Params
-from croquis.params.loader import LARGEST_REPORTED_K
 from croquis.params.search_blocks import Rerank
-from croquis.rerank.attributes import STANDINGS
+from croquis.params.write_back import place
+from croquis.plugins import RERANKERS
 from croquis.rerank.overlap import OVERLAPS, RerankError
-from croquis.rerank.rerank_settings import BY_ATTRIBUTES, BY_VECTORS, RerankBlock, needs_classifier
-from croquis.strict_json import parse_description
-from croquis.tuning.shortlist import SOURCES
+from croquis.rerank.rerank_settings import GALLERY_ATTRIBUTES, RerankBlock
+from croquis.rerank.reranker import reranker
+from croquis.rerank.shared_attributes import STANDINGS
+from croquis.tuning.search_values import distribution
 from croquis.tuning.task import Point, TuneError, significant
 
 EVIDENCE = "evidence"
-DEEPEST_BY_VECTORS = 200  # the square of it is what k_reciprocal holds and computes for each query
-OF_VECTORS: Mapping[str, Mapping[str, BaseDistribution]] = {
-    "k_reciprocal": {
-        "neighbours": IntDistribution(2, 60, log=True),
-        "expansion": IntDistribution(1, 20, log=True),
-        "distance_weight": FloatDistribution(0.0, 1.0),
-    },
-    "alpha_qe": {"neighbours": IntDistribution(1, 30, log=True), "power": FloatDistribution(0.0, 10.0)},
-}
+DEEPEST_UNWEIGHED = 200  # the square of it is what k_reciprocal holds and computes for each query
 
 
 def search_space(params: Params, longest: int) -> dict[str, BaseDistribution]:
     """`longest` is the length of the lists: a greater depth would change nothing."""
-    steps, least = params.rerank.steps, LARGEST_REPORTED_K + 1
+    steps, least = params.rerank.steps, max(REPORTED_K) + 1
     deepest = max(least, min(longest, params.evaluate.depth))
-    by_vectors = [step for step in BY_VECTORS if step in steps]
-    if by_vectors:
-        deepest = min(deepest, DEEPEST_BY_VECTORS)
+    unweighed = [step for step in steps if not reranker(step).weighed]
+    if unweighed:
+        deepest = min(deepest, DEEPEST_UNWEIGHED)
     space: dict[str, BaseDistribution] = {"depth": IntDistribution(least, max(deepest, params.rerank.depth), log=True)}
-    if needs_classifier(steps):
+    if len(unweighed) < len(steps):
         space |= {
             "share": FloatDistribution(0.0, 1.0),
             "standing": CategoricalDistribution(STANDINGS),
             "overlap": CategoricalDistribution(OVERLAPS),
-            "gallery_attributes": CategoricalDistribution(SOURCES),
-            EVIDENCE: CategoricalDistribution(BY_ATTRIBUTES),
+            "gallery_attributes": CategoricalDistribution(GALLERY_ATTRIBUTES),
+            EVIDENCE: CategoricalDistribution(weighed_choices(steps)),
         }
-    if by_vectors:
+    if unweighed:
         space["enabled"] = CategoricalDistribution((True, False))
-    for step in by_vectors:
-        space |= {f"{step}.{name}": distribution for name, distribution in OF_VECTORS[step].items()}
+    for step in unweighed:
+        space |= {f"{step}.{name}": distribution(values) for name, values in reranker(step).space.items()}
     return space
+
+
+def weighed_choices(steps: Sequence[str]) -> list[str]:
+    """The re-rankers that share alpha and beta: those that are built in, and others among the steps."""
+    return [name for name in dict.fromkeys((*RERANKERS.built_in, *steps)) if reranker(name).weighed]
 
 
 def weights(share: float) -> tuple[float, float]:
@@ -72,10 +73,10 @@ def point_of(block: Rerank) -> Point:
     """Where in the search space a block `rerank` lies; weights of 0 and 0 do nothing, as a share of 0.
 
     Raises:
-        TuneError: when both `attributes` and `probability` are among the steps, for there is one pair of weights.
+        TuneError: when two weighed re-rankers are among the steps, for there is one pair of weights.
     """
-    evidence = [step for step in block.steps if step in BY_ATTRIBUTES]
-    by_vectors = [step for step in block.steps if step in BY_VECTORS]
+    evidence = [step for step in block.steps if reranker(step).weighed]
+    unweighed = [step for step in block.steps if not reranker(step).weighed]
     if len(evidence) > 1:
         raise TuneError(f"rerank.steps names {' and '.join(evidence)}, which share their weights: keep one of them")
     point: Point = {"depth": block.depth}
@@ -88,10 +89,10 @@ def point_of(block: Rerank) -> Point:
             "gallery_attributes": block.gallery_attributes,
             EVIDENCE: evidence[0],
         }
-    if by_vectors:
+    if unweighed:
         point["enabled"] = True
-    for step in by_vectors:
-        point |= {f"{step}.{name}": getattr(getattr(block, step), name) for name in OF_VECTORS[step]}
+    for step in unweighed:
+        point |= {f"{step}.{name}": attrgetter(f"{step}.{name}")(block) for name in reranker(step).space}
     return point
 
 
@@ -110,21 +111,21 @@ def settings_of(point: Mapping[str, Any], steps: Sequence[str]) -> dict[str, Any
         alpha, beta = weights(point["share"])
         chosen |= {"alpha": alpha, "beta": beta}
         chosen |= {name: point[name] for name in ("standing", "overlap", "gallery_attributes")}
-        chosen["steps"] = [point[EVIDENCE] if step in BY_ATTRIBUTES else step for step in steps]
+        chosen["steps"] = [point[EVIDENCE] if reranker(step).weighed else step for step in steps]
     own = {name: value for name, value in point.items() if "." in name}
     chosen |= {name: significant(value) if isinstance(value, float) else value for name, value in own.items()}
     return {"rerank.enabled": True, **{f"rerank.{name}": value for name, value in chosen.items()}}
 
 
 def without_evidence(steps: Sequence[str]) -> list[str]:
-    """The steps, the one by attributes by a name that does not tell which: the study searches that."""
-    return [EVIDENCE if step in BY_ATTRIBUTES else step for step in steps]
+    """The steps, the weighed one by a name that does not tell which: the study searches that."""
+    return [EVIDENCE if reranker(step).weighed else step for step in steps]
 
 
 def block_of(block: Rerank, settings: Mapping[str, Any]) -> RerankBlock:
     """The block `rerank` of params.yaml with some settings in place, as a bundle would hold it."""
-    values = block.model_dump()
+    values = {"rerank": block.model_dump()}
     for key, value in settings.items():
-        *inner, name = key.removeprefix("rerank.").split(".")
-        (values[inner[0]] if inner else values)[name] = value
-    return parse_description(RerankBlock, values, "rerank", RerankError)
+        holder, name = place(values, key)
+        holder[name] = value
+    return RerankBlock.from_description(values["rerank"], "rerank", RerankError)

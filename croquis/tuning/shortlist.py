@@ -1,18 +1,20 @@
 """The val queries' ranked lists, found once, so that a re-ranking costs milliseconds.
 
-Lists, attributes and relevance are those of `croquis.evaluation.evaluate_bundle.evaluate_split` on the same bundle; a trial therefore
-has the very value that the stage `evaluate` would report for its weights.
+Lists, attributes and relevance are those of `croquis.evaluation.evaluate_bundle.evaluate_split` on the same bundle; a
+trial therefore has the very value that the stage `evaluate` would report for its weights.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from croquis.arrays import Rows, Vectors
+from croquis.bundle.gallery_evidence import stored_gallery
 from croquis.catalog.table import Catalog
 from croquis.evaluation import metrics
 from croquis.evaluation.protocol import (
@@ -25,21 +27,19 @@ from croquis.evaluation.protocol import (
     open_gallery,
     open_queries,
 )
-from croquis.evaluation.ranked_answers import QueryPath, Vectors, answer, same_pictures
+from croquis.evaluation.ranked_answers import QueryPath, answer, same_pictures
 from croquis.index.ranking import RankedLists, relevance_of
 from croquis.index.vector_index import VectorIndex
-from croquis.rerank.attributes import Weighing
-from croquis.rerank.chain import Moves, by_attributes, make_step, resorted
-from croquis.rerank.evidence import stored_gallery
-from croquis.rerank.rerank_settings import BY_ATTRIBUTES, RerankBlock, needs_classifier
-from croquis.rerank.steps import GalleryEvidence, QueryEvidence
+from croquis.plugins import RERANKERS
+from croquis.rerank.chain import Moves, make_step, resorted
+from croquis.rerank.evidence import GalleryEvidence, QueryEvidence
+from croquis.rerank.rerank_settings import GALLERY_ATTRIBUTES, RerankBlock
+from croquis.rerank.reranker import needs_classifier, reranker
+from croquis.rerank.shared_attributes import Weighing
 from croquis.search.local_retriever import LocalRetriever
 from croquis.tuning.task import TuneError
 
-GallerySource = Literal["predicted", "catalogue"]
-SOURCES: tuple[GallerySource, ...] = ("predicted", "catalogue")
 PerQuery = Callable[[metrics.Relevance, metrics.Counts], metrics.PerQuery]
-Rows = npt.NDArray[np.int64]
 
 
 @dataclass
@@ -113,7 +113,7 @@ class Shortlists:
         order = np.tile(np.arange(head.rows.shape[1], dtype=np.int64), (len(head.rows), 1))
         weighing = Weighing(block.alpha, block.beta, block.standing)
         for step in block.steps:
-            if step in BY_ATTRIBUTES:
+            if reranker(step).weighed:
                 found = np.take_along_axis(self._overlaps(step, block)[:, : order.shape[1]], order, axis=1)
                 scores = weighing.totals(found, head.scores)
             else:
@@ -125,7 +125,7 @@ class Shortlists:
     def _overlaps(self, step: str, block: RerankBlock) -> npt.NDArray[np.float64]:
         key = (step, block.gallery_attributes, block.overlap)
         if key not in self.overlaps:
-            made = by_attributes(step, block, self.known[block.gallery_attributes])
+            made: Any = make_step(step, block, self.known[block.gallery_attributes])
             self.overlaps[key] = made.overlaps(self.asked, self.ranked.rows)
         return self.overlaps[key]
 
@@ -139,7 +139,7 @@ def collect(
     depth: int,
     chunk: int,
     protocol: Protocol = INSTANCE,
-    steps: Sequence[str] = BY_ATTRIBUTES,
+    steps: Sequence[str] = RERANKERS.built_in,
 ) -> Shortlists:
     """Searches every query of a pair in a split, as the product would: sketches by way of the generator if there is one.
 
@@ -174,7 +174,7 @@ def collect(
     query_codes, gallery_codes = label_codes(runs[0].queries, gallery)
     relevance = relevance_of(ranked, query_codes, gallery_codes)
     known: dict[str, GalleryEvidence] = {
-        source: stored_gallery(retriever.bundle, index, source, places) for source in SOURCES
+        source: stored_gallery(retriever.bundle, index, source, places) for source in GALLERY_ATTRIBUTES
     }
     queries, n_relevant = runs[0].queries, runs[0].n_relevant
     return Shortlists(
@@ -215,17 +215,9 @@ def per_query(metric: str, normaliser: metrics.Normaliser = "retrievable") -> Pe
     Raises:
         TuneError: for `map@all`, which a shortlist cannot tell.
     """
-    if metric.startswith("hit@"):
-        return lambda relevance, _: metrics.hit_at_k(relevance, int(metric.removeprefix("hit@")))
     if metric == "map@all":
         raise TuneError("map@all needs lists of the whole gallery; choose --metric hit@1, precision@5 or mrr")
-    if metric.startswith("map@"):
-        return lambda relevance, counts: metrics.named_average_precision(metric, relevance, counts, normaliser)
-    known: dict[str, PerQuery] = {
-        "precision@5": lambda relevance, _: metrics.precision_at_k(relevance, 5),
-        "mrr": lambda relevance, _: metrics.reciprocal_rank(relevance),
-    }
-    return known[metric]
+    return metrics.metric_called(metric, normaliser).per_query
 
 
 def gallery_places(retriever: LocalRetriever, gallery: JudgedGallery) -> npt.NDArray[np.int64]:

@@ -81,7 +81,7 @@ class StudyOutcome:
 
 
 def make_task(job: StudyJob) -> Task:
-    params = load_params(job.root / "params.yaml")
+    params = load_params(job.root / "params.yaml", methods=True)
     if job.kind == "margin":
         from lightning_modules.studies.margin import MarginTask
 

@@ -13,16 +13,18 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
+from croquis.index.kinds import kinds_of
 from croquis.index.vector_index import VectorIndexError
 from croquis.params import Params
+from croquis.settings import SearchRange
 from croquis.tuning.candidate import Candidate
 from croquis.tuning.rerank_study import SPLIT, open_bundle, parse_metric
+from croquis.tuning.search_values import suggest
 from croquis.tuning.task import TuneError, folder_hash, study_name
 
 OBJECTIVES = ("quality", "bytes per image", "query ms")
 DIRECTIONS = ("maximize", "minimize", "minimize")
 OWN = "own"  # a retriever of codes keeps its index
-KINDS = ("flat", "hnsw", "ivfpq")
 
 
 class Tradeoff:
@@ -67,24 +69,14 @@ class Tradeoff:
 
 def suggest_index(trial: optuna.Trial) -> dict[str, Any]:
     """The block `index` of params.yaml, as far as the kind asks for it."""
-    kind = trial.suggest_categorical("kind", KINDS)
-    if kind == "hnsw":
-        links = trial.suggest_categorical("hnsw_links", [8, 16, 32, 64])
-        return {
-            "kind": kind,
-            "hnsw_links": links,
-            "hnsw_ef_search": trial.suggest_int("hnsw_ef_search", 8, 512, log=True),
-        }
-    if kind == "ivfpq":
-        lists = trial.suggest_categorical("ivf_lists", [1, 4, 16, 64])
-        return {
-            "kind": kind,
-            "ivf_lists": lists,
-            "ivf_probes": min(lists, trial.suggest_int("ivf_probes", 1, 64, log=True)),
-            "pq_subspaces": trial.suggest_categorical("pq_subspaces", [4, 8, 16, 32, 64]),
-            "pq_bits": trial.suggest_categorical("pq_bits", [4, 8]),
-        }
-    return {"kind": kind}
+    kinds = kinds_of("dense")
+    kind: str = trial.suggest_categorical("kind", list(kinds))
+    settings: dict[str, Any] = {"kind": kind}
+    for name, values in kinds[kind].space.items():
+        settings[name] = suggest(trial, name, values)
+        if isinstance(values, SearchRange) and values.at_most is not None:
+            settings[name] = min(settings[values.at_most], settings[name])
+    return settings
 
 
 def front(study: optuna.Study) -> list[FrozenTrial]:

@@ -13,11 +13,10 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from croquis.arrays import Floats
 from croquis.catalog.table import SPLITS, Catalog
 
 STANDARD_ERRORS = 3
-
-Floats = npt.NDArray[np.float64]
 
 
 def attribute_table(catalog: Catalog, column: str = "attributes") -> pd.DataFrame:

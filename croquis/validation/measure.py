@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from PIL import Image
 
+from croquis.arrays import Uint8Image
 from croquis.catalog.images import (
     AnimatedImageError,
     ColourModeError,
@@ -15,11 +16,9 @@ from croquis.catalog.images import (
     DecodeLimits,
     ImageError,
     OversizedImageError,
-    Uint8Image,
     read_image,
 )
-from croquis.validation.phash import perceptual_hashes
-from croquis.validation.thumbnails import thumbnail
+from croquis.validation.fingerprints import perceptual_hashes, thumbnail
 
 MEGA = 1_000_000
 # The first of these that an error is an instance of names the column of the frame that it goes to.
@@ -42,7 +41,7 @@ class Measured:
         mode: Pillow's name of the colour mode that the file is stored in.
         orientation: the EXIF orientation tag as it stands in the file.
         phash, mirror_phash: perceptual hashes of the picture and its mirror image, where it was decoded.
-        thumbnail: the bytes of `croquis.validation.thumbnails.thumbnail`, where it was decoded.
+        thumbnail: the bytes of `croquis.validation.fingerprints.thumbnail`, where it was decoded.
     """
 
     sha256: str

@@ -15,7 +15,8 @@ import faiss
 import numpy as np
 import numpy.typing as npt
 
-from croquis.validation.thumbnails import BLOCK, Floats, Thumbnails, contrast, difference
+from croquis.arrays import Floats32
+from croquis.validation.fingerprints import BLOCK, Thumbnails, contrast, difference
 
 Codes = npt.NDArray[np.uint64]  # (rows,)
 Numbers = npt.NDArray[np.int64]
@@ -47,14 +48,14 @@ class CopyPairs:
     Attributes:
         first, second: row numbers; every pair is listed both ways round, unless the cap on representatives cut one.
         bits: Hamming distance of the hashes.
-        difference: of the thumbnails, see `croquis.validation.thumbnails.difference`.
+        difference: of the thumbnails, see `croquis.validation.fingerprints.difference`.
         mirrored: whether `second` is like the mirror image of `first`.
     """
 
     first: Numbers
     second: Numbers
     bits: Numbers
-    difference: Floats
+    difference: Floats32
     mirrored: npt.NDArray[np.bool_]
 
     def __len__(self) -> int:
@@ -157,7 +158,7 @@ def _expand(labels: Numbers, starts: Numbers, ends: Numbers) -> tuple[Numbers, N
     return np.repeat(labels, sizes), np.repeat(starts, sizes) + offsets
 
 
-def _confirmed(pairs: CopyPairs, thumbnails: Thumbnails, contrasts: Floats, tolerance: float) -> CopyPairs:
+def _confirmed(pairs: CopyPairs, thumbnails: Thumbnails, contrasts: Floats32, tolerance: float) -> CopyPairs:
     gaps = [np.zeros(0, dtype=np.float32)]
     for begin in range(0, len(pairs), BLOCK):
         first, second = pairs.first[begin : begin + BLOCK], pairs.second[begin : begin + BLOCK]

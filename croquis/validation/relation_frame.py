@@ -18,9 +18,9 @@ import pandas as pd
 from croquis.catalog.table import SPLITS
 from croquis.evaluation.protocol import GALLERY_DOMAIN, Protocol
 from croquis.params.data_blocks import Validate
+from croquis.validation.fingerprints import as_thumbnails
 from croquis.validation.measure import Measured
 from croquis.validation.near_duplicates import CopyPairs, Numbers, near_pairs
-from croquis.validation.thumbnails import as_thumbnails
 
 LABELS = {"item": "item_id", "category": "category"}
 

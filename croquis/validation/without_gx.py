@@ -1,7 +1,7 @@
 """The rules of the suite `images` for pictures that come one by one, decided without Great Expectations' machinery.
 
-The rules are those of `croquis.validation.rules.IMAGE_RULES`, thresholds and reasons included; only who works out the expectations
-differs, because a validation run of Great Expectations takes longer than a batch of events may.
+The rules are those of `croquis.validation.rules.IMAGE_RULES`, thresholds and reasons included; only who works out the
+expectations differs, because a validation run of Great Expectations takes longer than a batch of events may.
 """
 
 from __future__ import annotations

@@ -1,0 +1,1 @@
+"""The multi-label attribute classifier: labels, module, calibration, report."""

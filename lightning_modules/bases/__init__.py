@@ -1,0 +1,1 @@
+"""Base modules that several methods share. No method of its own."""

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from croquis.params.training_blocks import Siamese, TrainEmbedder
+from croquis.params.training_blocks import TrainEmbedder, TripletBlock
 from lightning_modules.bases.retrieval_module import RetrievalModule
 from lightning_modules.data.negative_pools import adjacent_pool, nearest_pool
 from lightning_modules.data.retrieval_data import Batch, RetrievalData
@@ -27,7 +27,7 @@ POOL = "negatives_pool"
 class TripletTraining(RetrievalModule):
     net: Embedder
 
-    def __init__(self, shared: TrainEmbedder, method: Siamese, data: RetrievalData) -> None:
+    def __init__(self, shared: TrainEmbedder, method: TripletBlock, data: RetrievalData) -> None:
         super().__init__(max_pool_net(shared.backbone, method.embedding_dim, method.centre), shared, method.fit, data)
         self._method = method
         self._pool = np.zeros((0, 0), dtype=np.int64)

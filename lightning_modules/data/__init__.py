@@ -1,0 +1,1 @@
+"""Data modules, samplers, augmentation, pools of negatives. No nets."""

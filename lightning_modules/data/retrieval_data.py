@@ -12,8 +12,9 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from croquis.arrays import Rows
 from croquis.catalog.images import decode_image, prepare_image
-from croquis.catalog.table import Catalog, Rows
+from croquis.catalog.table import Catalog
 from croquis.evaluation.protocol import GALLERY_DOMAIN, INSTANCE, Protocol, split_gallery
 from croquis.params.training_blocks import Labels
 from lightning_modules.data.samplers import EpochSampler, OwnShare

@@ -1,0 +1,1 @@
+"""Losses of more than one method. Tensors in, a scalar out."""

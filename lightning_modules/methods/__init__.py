@@ -1,0 +1,64 @@
+"""One module per retrieval method: its source, formulas, params block, training, and its entry `METHOD`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from croquis.catalog.table import Catalog
+    from croquis.nets.histogram_encoder import HistogramEncoder
+    from croquis.params import Params
+    from croquis.params.block import Block
+    from lightning_modules.bases.retrieval_module import RetrievalModule
+    from lightning_modules.data.retrieval_data import RetrievalData
+    from lightning_modules.nets.retrieval_net import RetrievalNet
+
+
+@dataclass(frozen=True)
+class Range:
+    """Where a study searches a number of the method's block.
+
+    Attributes:
+        low, high: both included.
+        log: whether it is drawn evenly in its logarithm.
+    """
+
+    low: float
+    high: float
+    log: bool = False
+
+
+@dataclass(frozen=True)
+class Method:
+    """One retrieval method, the constant `METHOD` of its module; of the three ways to an encoder it has one.
+
+    Attributes:
+        params: the class of its block in params.yaml, whose key is the method's name.
+        build: a module to train on the images; reads its block by `params.method(NAME)`.
+        fixed_net: a net that is used as it is.
+        fixed_encoder: an encoder without a net.
+        add_drawings: for a method that learns from drawings besides the photos: the data with those of data/sketches; takes
+            data, sketches and the side of the images in pixels.
+        check: refuses params that do not fit each other by a ValueError with key, value and remedy, before any training.
+        space: what the study `margin` or a study of one's own may search: key of the block -> range.
+    """
+
+    params: type[Block]
+    build: Callable[[Params, RetrievalData], RetrievalModule] | None = None
+    fixed_net: Callable[[Params], RetrievalNet] | None = None
+    fixed_encoder: Callable[[Params], HistogramEncoder] | None = None
+    add_drawings: Callable[[RetrievalData, Catalog, int], RetrievalData] | None = None
+    check: Callable[[Any], None] | None = None
+    space: Mapping[str, Range] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        ways = [name for name in ("build", "fixed_net", "fixed_encoder") if getattr(self, name) is not None]
+        if len(ways) != 1:
+            raise ValueError(f"a method offers build, fixed_net or fixed_encoder; this one offers {ways or 'none'}")
+
+    @property
+    def learns(self) -> bool:
+        """Whether there is anything to train."""
+        return self.build is not None

@@ -23,20 +23,39 @@ is spread over the others instead of dropped.
 from __future__ import annotations
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from croquis.params import Params
-from croquis.params.code_blocks import Dhd as DhdParams
-from croquis.params.training_blocks import TrainEmbedder
+from croquis.params.block import Block
+from croquis.params.code_blocks import Bits, ClassLabels
+from croquis.params.training_blocks import Fit, StrongAugment, TrainEmbedder
 from lightning_modules.bases.hash_module import HashModule, code_figures, hash_net, similarity_loss
 from lightning_modules.data.retrieval_data import Batch, RetrievalData, to_float
 from lightning_modules.data.samplers import EpochSampler, ShuffledBatches
 from lightning_modules.data.strong_views import strong_view
+from lightning_modules.methods import Method
+
+
+class DhdParams(Block):
+    """Deep Hash Distillation."""
+
+    bits: Bits
+    labels: ClassLabels
+    centre: bool = Field(description="batch-normalise before the LayerNorm; for nets from scratch")
+    temperature: float = Field(gt=0.0, le=10.0, description="of the hash proxies")
+    distillation_weight: float = Field(ge=0.0, le=100.0)
+    quantisation_weight: float = Field(ge=0.0, le=100.0)
+    quantisation_sigma: float = Field(gt=0.0, le=10.0, description="width of the Gaussian estimators")
+    teacher_share: float = Field(ge=0.0, le=1.0, description="factor on all probabilities of the teacher's view (s_T)")
+    batch_size: int = Field(ge=2, le=4096)
+    views: StrongAugment
+    fit: Fit
 
 
 def build(params: Params, data: RetrievalData) -> Dhd:
-    return Dhd(params.train_embedder, params.dhd, data)
+    return Dhd(params.train_embedder, params.method("dhd"), data)
 
 
 class Dhd(HashModule):
@@ -94,3 +113,6 @@ def bce_quantisation_loss(codes: Tensor, sigma: float) -> Tensor:
     near, far = codes.abs() - 1, codes.abs() + 1
     missed = torch.exp(-0.5 * (far / sigma).square())
     return (0.5 * (near / sigma).square() - torch.log1p(-missed)).mean()
+
+
+METHOD = Method(params=DhdParams, build=build)

@@ -27,13 +27,14 @@ labels a batch holds P items x K images, so that pairs exist; with category labe
 from __future__ import annotations
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from croquis.params import Params
-from croquis.params.code_blocks import Gpq as GpqParams
+from croquis.params.code_blocks import ClassLabels, ProductCodes
 from croquis.params.training_blocks import Backbone as BackboneParams
-from croquis.params.training_blocks import TrainEmbedder
+from croquis.params.training_blocks import Fit, TrainEmbedder
 from lightning_modules.bases.pq_module import (
     PqModule,
     PqNet,
@@ -45,12 +46,28 @@ from lightning_modules.bases.pq_module import (
 )
 from lightning_modules.data.retrieval_data import Batch, RetrievalData
 from lightning_modules.data.samplers import EpochSampler, ItemBatches, ShuffledBatches, rows_in_turn
+from lightning_modules.methods import Method
 from lightning_modules.nets.backbones import build_backbone
 from lightning_modules.training.distributed import own_part, world_size
 
 
+class GpqParams(ProductCodes):
+    """Generalized Product Quantization, semi-supervised."""
+
+    labels: ClassLabels
+    centre: bool = Field(description="batch-normalise before the sub-vectors' norm; for nets from scratch")
+    assignment_sharpness: float = Field(gt=0.0, le=1000.0, description="alpha of the soft assignment")
+    classifier_scale: float = Field(gt=0.0, le=100.0, description="beta of the classifier's logits")
+    classification_weight: float = Field(ge=0.0, le=100.0)
+    entropy_weight: float = Field(ge=0.0, le=100.0, description="0 leaves unlabelled images out")
+    items_per_batch: int = Field(ge=2, le=1024)
+    images_per_item: int = Field(ge=2, le=1024)
+    unlabelled_per_batch: int = Field(ge=2, le=4096)
+    fit: Fit
+
+
 def build(params: Params, data: RetrievalData) -> Gpq:
-    return Gpq(params.train_embedder, params.gpq, data, params.base.seed)
+    return Gpq(params.train_embedder, params.method("gpq"), data, params.base.seed)
 
 
 class GpqNet(PqNet):
@@ -164,3 +181,6 @@ def entropy_loss(logits: Tensor) -> Tensor:
 def reverse_gradient(values: Tensor) -> Tensor:
     """The values themselves, whose gradient changes its sign on the way back (Ganin & Lempitsky 2015)."""
     return 2 * values.detach() - values
+
+
+METHOD = Method(params=GpqParams, build=build)

@@ -8,20 +8,28 @@ The depth of its CNN is not stated; the backbone is a param here.
 from __future__ import annotations
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from croquis.params import Params
-from croquis.params.training_blocks import Image2vec as Image2vecParams
-from croquis.params.training_blocks import TrainEmbedder
+from croquis.params.block import Block
+from croquis.params.training_blocks import Fit, TrainEmbedder
 from lightning_modules.bases.retrieval_module import RetrievalModule
 from lightning_modules.data.retrieval_data import Batch, RetrievalData
 from lightning_modules.data.samplers import EpochSampler, ShuffledBatches
+from lightning_modules.methods import Method
 from lightning_modules.nets.retrieval_net import Embedder, average_pool_net
 
 
+class Image2vecParams(Block):
+    batch_size: int = Field(ge=2, le=4096)
+    label_smoothing: float = Field(ge=0.0, lt=1.0)
+    fit: Fit
+
+
 def build(params: Params, data: RetrievalData) -> Image2vec:
-    return Image2vec(params.train_embedder, params.image2vec, data)
+    return Image2vec(params.train_embedder, params.method("image2vec"), data)
 
 
 class Image2vec(RetrievalModule):
@@ -43,3 +51,6 @@ class Image2vec(RetrievalModule):
         with torch.no_grad():
             accuracy = (logits.argmax(1) == batch["categories"]).float().mean()
         return loss, {"accuracy": accuracy}
+
+
+METHOD = Method(params=Image2vecParams, build=build)

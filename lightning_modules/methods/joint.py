@@ -13,14 +13,16 @@ are the catalogue's own.
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 import torch
+from pydantic import Field
 from torch import Tensor
 
 from croquis.catalog.table import Catalog
 from croquis.params import Params
-from croquis.params.training_blocks import Joint as JointParams
-from croquis.params.training_blocks import TrainEmbedder
+from croquis.params.training_blocks import DrawingViews, TrainEmbedder, TripletBlock
 from lightning_modules.bases.triplet_training import TripletTraining
 from lightning_modules.data.augment import luma
 from lightning_modules.data.line_views import drawing_views
@@ -33,11 +35,22 @@ from lightning_modules.data.retrieval_data import (
     to_float,
 )
 from lightning_modules.data.strong_views import by_chance
+from lightning_modules.methods import Method
 from lightning_modules.training.val_scores import average_name
 
 
+class JointParams(TripletBlock):
+    """siamese with drawings as a third domain."""
+
+    negatives_from: Literal["batch", "positive_domain"] = Field(
+        description="negatives of any domain, or of the positive's: shop photos where the positive is one, else the others"
+    )
+    grey: float = Field(ge=0.0, le=1.0, description="probability that a photo loses its colours, as a drawing has none")
+    drawing_views: DrawingViews
+
+
 def build(params: Params, data: RetrievalData) -> Joint:
-    return Joint(params.train_embedder, params.joint, data)
+    return Joint(params.train_embedder, params.method("joint"), data)
 
 
 def add_drawings(data: RetrievalData, sketches: Catalog, size: int) -> RetrievalData:
@@ -106,3 +119,6 @@ class Joint(TripletTraining):
         """The mean of the photos' score and the drawings'."""
         drawings = scores[f"sketch_to_shop/{average_name(self.data)}"]
         return (super().decisive(scores) + drawings) / 2
+
+
+METHOD = Method(params=JointParams, build=build, add_drawings=add_drawings)

@@ -25,20 +25,39 @@ items. With item labels a batch holds P items x K images, so that pairs exist; w
 from __future__ import annotations
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from croquis.params import Params
-from croquis.params.code_blocks import Sgh as SghParams
-from croquis.params.training_blocks import TrainEmbedder
+from croquis.params.block import Block
+from croquis.params.code_blocks import Bits, ClassLabels
+from croquis.params.training_blocks import Fit, StrongAugment, TrainEmbedder
 from lightning_modules.bases.hash_module import HashModule, code_figures, hash_net, similarity_loss
 from lightning_modules.data.retrieval_data import Batch, RetrievalData, to_float
 from lightning_modules.data.samplers import EpochSampler, ItemBatches, ShuffledBatches
 from lightning_modules.data.strong_views import strong_view
+from lightning_modules.methods import Method
+
+
+class SghParams(Block):
+    """Similarity Guided Hashing, a reconstruction."""
+
+    bits: Bits
+    labels: ClassLabels
+    centre: bool = Field(description="batch-normalise before the LayerNorm; for nets from scratch")
+    temperature: float = Field(gt=0.0, le=10.0, description="of the pairwise term")
+    self_weight: float = Field(ge=0.0, le=100.0)
+    pair_weight: float = Field(ge=0.0, le=100.0)
+    quantisation_weight: float = Field(ge=0.0, le=100.0)
+    items_per_batch: int = Field(ge=2, le=1024)
+    images_per_item: int = Field(ge=2, le=64)
+    views: StrongAugment
+    fit: Fit
 
 
 def build(params: Params, data: RetrievalData) -> Sgh:
-    return Sgh(params.train_embedder, params.sgh, data)
+    return Sgh(params.train_embedder, params.method("sgh"), data)
 
 
 class Sgh(HashModule):
@@ -91,3 +110,6 @@ def pairwise_loss(codes: Tensor, others: Tensor, labels: Tensor, temperature: fl
     counts = partners.sum(dim=1)
     losses = -(log_p * partners).sum(dim=1) / counts.clamp_min(1)
     return losses.sum() / (counts > 0).sum().clamp_min(1)
+
+
+METHOD = Method(params=SghParams, build=build)

@@ -17,13 +17,22 @@ which the papers' pretrained nets did not need.
 from __future__ import annotations
 
 from croquis.params import Params
+from croquis.params.training_blocks import TripletBlock
 from lightning_modules.bases.triplet_training import TripletTraining
 from lightning_modules.data.retrieval_data import RetrievalData
+from lightning_modules.methods import Method
+
+
+class SiameseParams(TripletBlock):
+    """Settings of the triplet training on photos."""
 
 
 def build(params: Params, data: RetrievalData) -> Siamese:
-    return Siamese(params.train_embedder, params.siamese, data)
+    return Siamese(params.train_embedder, params.method("siamese"), data)
 
 
 class Siamese(TripletTraining):
     """The shared training on photos, with the settings of the block `siamese`."""
+
+
+METHOD = Method(params=SiameseParams, build=build)

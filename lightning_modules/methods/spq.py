@@ -15,8 +15,8 @@ L = cross-quantised contrastive loss, s the cosine of whole vectors, tau = 0.5:
 
 Ours by default: `centre`, a batch normalisation of x to sub-vectors of mean squared length 1, with codewords drawn at that
 scale, which a net without pretrained weights needs on few photos; tau = 0.2; weaker views, as colour tells garments apart.
-`centre: false`, `positives: views`, `temperature: 0.5` and the views of benchmarks/codes/code_settings.py come nearest to the
-official code.
+`centre: false`, `positives: views`, `temperature: 0.5` and the views of benchmarks/codes/code_settings.py come nearest to
+the official code.
 
 Search: squared distance from the query's x to the codewords, summed over sub-vectors; the official code sums distances that
 are not squared. Other deviations: AdamW with one warm-up and one cosine, where the official schedule is cyclic by mistake;
@@ -29,30 +29,52 @@ another photo of the same item, of the other domain where the item has one.
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 import numpy.typing as npt
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from croquis.params import Params
-from croquis.params.code_blocks import Spq as SpqParams
+from croquis.params.code_blocks import ProductCodes
 from croquis.params.training_blocks import Backbone as BackboneParams
-from croquis.params.training_blocks import TrainEmbedder
+from croquis.params.training_blocks import Fit, StrongAugment, TrainEmbedder
 from lightning_modules.bases.pq_module import PqModule, PqNet, code_figures, soft_quantise, xavier_codebooks
 from lightning_modules.data.augment import uniform
 from lightning_modules.data.retrieval_data import Batch, ImageSet, RetrievalData, to_float
 from lightning_modules.data.samplers import EpochSampler, ItemBatches, ShuffledBatches
 from lightning_modules.data.strong_views import strong_view
+from lightning_modules.methods import Method
 from lightning_modules.nets.backbones import build_backbone
+
+
+class SpqParams(ProductCodes):
+    """Self-supervised Product Quantization."""
+
+    centre: bool = Field(description="batch-normalise the features, and start codewords at their length; from scratch")
+    quantiser_sharpness: float = Field(gt=0.0, le=1000.0, description="tau_q, factor on squared distances")
+    temperature: float = Field(gt=0.0, le=10.0)
+    negatives: Literal["paper", "reference"] = Field(
+        description="quantised vectors of the other view only, or all rows as the official code has it"
+    )
+    positives: Literal["views", "item"] = Field(
+        description="two views of one image, or (ours, not unsupervised) of two photos of one item"
+    )
+    batch_size: int = Field(ge=2, le=4096)
+    views: StrongAugment
+    fit: Fit
+
 
 GAIN = 0.1
 
 
 def build(params: Params, data: RetrievalData) -> Spq:
-    if params.spq.positives == "views":
+    if params.method("spq").positives == "views":
         data = unlabelled_data(data)
-    return Spq(params.train_embedder, params.spq, data)
+    return Spq(params.train_embedder, params.method("spq"), data)
 
 
 class Centre(nn.Module):
@@ -168,3 +190,6 @@ def _partners_of(row: int, same: npt.NDArray[np.int64], images: ImageSet) -> npt
     others = same[same != row]
     across = others[images.domains[others] != images.domains[row]]
     return next((rows for rows in (across, others) if len(rows)), same)
+
+
+METHOD = Method(params=SpqParams, build=build)

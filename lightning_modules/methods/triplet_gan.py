@@ -21,21 +21,30 @@ is siamese on squared distances. L_rec is not in the source. "Semi-supervised" i
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, Self, cast
 
 import torch
+from pydantic import Field, model_validator
 from pytorch_lightning.core.optimizer import LightningOptimizer
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from croquis.params import Params
-from croquis.params.training_blocks import TrainEmbedder
-from croquis.params.training_blocks import TripletGan as TripletGanParams
+from croquis.params.block import Block
+from croquis.params.training_blocks import (
+    AdversarialLoss,
+    Fit,
+    InBatchNegatives,
+    Positives,
+    TorchvisionName,
+    TrainEmbedder,
+)
 from lightning_modules.bases.retrieval_module import RetrievalModule
 from lightning_modules.data.retrieval_data import Batch, RetrievalData, to_float
 from lightning_modules.data.samplers import EpochSampler, ItemBatches
 from lightning_modules.losses import triplet
 from lightning_modules.losses.adversarial import DiscriminatorLoss, fooling_loss, judge
+from lightning_modules.methods import Method
 from lightning_modules.nets.decoder import ImageDecoder
 from lightning_modules.nets.perceptual import PerceptualNet, perceptual_net
 from lightning_modules.nets.pix2pix import PatchDiscriminator, initialise
@@ -44,8 +53,53 @@ from lightning_modules.training.distributed import own_part, world_size
 from lightning_modules.training.schedule import rate_factor
 
 
+class TripletGanParams(Block):
+    """CBIR-GAN, a reconstruction; a term of weight 0 is left out, with the nets that only it needs."""
+
+    embedding_dim: int = Field(ge=2, le=4096)
+    centre: bool = Field(description="batch-normalise the vector before its L2 norm; needed without pretrained weights")
+    normalise: bool = Field(description="whether triplet loss and decoder see vectors of length 1, as search does")
+    margin: float = Field(gt=0.0, le=100.0, description="between squared distances; those of unit vectors reach 4")
+    positives: Positives
+    negatives: InBatchNegatives
+    items_per_batch: int = Field(ge=2, le=1024)
+    images_per_item: int = Field(ge=2, le=64)
+    unlabelled_per_batch: int = Field(
+        ge=0, le=65_536, description="images without labels that join a batch for reconstruction and adversary"
+    )
+    triplet_weight: float = Field(ge=0.0, le=10_000.0)
+    reconstruction_weight: float = Field(ge=0.0, le=10_000.0)
+    perceptual_weight: float = Field(ge=0.0, le=10_000.0)
+    adversarial_weight: float = Field(ge=0.0, le=10_000.0)
+    adversarial_loss: AdversarialLoss
+    perceptual_net: TorchvisionName = Field(
+        description="frozen net of the perceptual loss, unless its weights are none"
+    )
+    perceptual_weights: str = Field(
+        description="`none` (a frozen random net), `imagenet` (torchvision download), or a path to a state dict"
+    )
+    decoder_channels: int = Field(ge=4, le=256)
+    discriminator_channels: int = Field(ge=4, le=256)
+    discriminator_layers: int = Field(ge=1, le=5)
+    discriminator_rate: float = Field(gt=0.0, le=1.0, description="learning rate of the discriminator (Adam)")
+    discriminator_beta1: float = Field(ge=0.0, lt=1.0)
+    fit: Fit
+
+    @model_validator(mode="after")
+    def something_to_learn(self) -> Self:
+        weights = (
+            self.triplet_weight,
+            self.reconstruction_weight,
+            self.perceptual_weight,
+            self.adversarial_weight,
+        )
+        if not any(weights):
+            raise ValueError("all four weights are 0: nothing would be learnt; raise one of them")
+        return self
+
+
 def build(params: Params, data: RetrievalData) -> TripletGan:
-    return TripletGan(params.train_embedder, params.triplet_gan, data)
+    return TripletGan(params.train_embedder, params.method("triplet_gan"), data)
 
 
 @dataclass(frozen=True)
@@ -217,3 +271,16 @@ class TripletGan(RetrievalModule):
         self.train(training)
         pictures: Tensor = made.mul(255).round().to(torch.uint8).cpu()
         return pictures
+
+
+def check(params: Params) -> None:
+    """Refuses a discriminator that is too deep for the images."""
+    own = params.method("triplet_gan")
+    if own.adversarial_weight and 3 * 2**own.discriminator_layers > params.base.image_size:
+        raise ValueError(
+            f"triplet_gan.discriminator_layers is {own.discriminator_layers}: too many for images of "
+            f"base.image_size {params.base.image_size}, which must be at least 3 * 2**layers"
+        )
+
+
+METHOD = Method(params=TripletGanParams, build=build, check=check)

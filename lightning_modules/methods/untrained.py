@@ -2,9 +2,22 @@
 
 from __future__ import annotations
 
+from pydantic import Field
+
 from croquis.params import Params
+from croquis.params.block import Block
+from lightning_modules.methods import Method
 from lightning_modules.nets.retrieval_net import Embedder, max_pool_net
 
 
+class UntrainedParams(Block):
+    """The second floor: siamese's net with its initial weights."""
+
+    embedding_dim: int = Field(ge=2, le=4096)
+
+
 def fixed_net(params: Params) -> Embedder:
-    return max_pool_net(params.train_embedder.backbone, params.untrained.embedding_dim, centre=False)
+    return max_pool_net(params.train_embedder.backbone, params.method("untrained").embedding_dim, centre=False)
+
+
+METHOD = Method(params=UntrainedParams, fixed_net=fixed_net)

@@ -1,0 +1,1 @@
+"""Nets and their ONNX export. No losses, no optimisers."""

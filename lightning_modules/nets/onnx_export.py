@@ -13,6 +13,7 @@ import onnx
 import torch
 from torch import nn
 
+from croquis.files import fresh_file
 from croquis.nets.session import onnxruntime
 
 TOLERANCE = 1e-4
@@ -36,24 +37,21 @@ def export_onnx(module: nn.Module, example: torch.Tensor, path: Path, input_name
         ExportError: when that difference exceeds 1e-4.
     """
     plain = module.cpu().eval().to(memory_format=torch.contiguous_format)
-    partial = path.with_name(f".{path.name}.partial")
-    path.parent.mkdir(parents=True, exist_ok=True)
     shapes = ({0: torch.export.Dim("batch")},)
-    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()), torch.no_grad():
-        warnings.simplefilter("ignore")
-        logging.getLogger("torch.onnx").setLevel(logging.ERROR)
-        torch.onnx.export(
-            plain, (example.cpu().contiguous(),), str(partial), dynamo=True, external_data=False, verbose=False,
-            input_names=[input_name], output_names=[output_name], dynamic_shapes=shapes,
-        )  # fmt: skip
-    _strip_notes(partial)
-    difference = _parity(plain, partial, (3, *example.shape[1:]), input_name)
-    if difference > TOLERANCE:
-        partial.unlink()
-        raise ExportError(
-            f"{path.name}: ONNX Runtime differs from PyTorch by {difference:.2e}, more than {TOLERANCE:.0e}"
-        )
-    partial.replace(path)
+    with fresh_file(path) as partial:
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()), torch.no_grad():
+            warnings.simplefilter("ignore")
+            logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+            torch.onnx.export(
+                plain, (example.cpu().contiguous(),), str(partial), dynamo=True, external_data=False, verbose=False,
+                input_names=[input_name], output_names=[output_name], dynamic_shapes=shapes,
+            )  # fmt: skip
+        _strip_notes(partial)
+        difference = _parity(plain, partial, (3, *example.shape[1:]), input_name)
+        if difference > TOLERANCE:
+            raise ExportError(
+                f"{path.name}: ONNX Runtime differs from PyTorch by {difference:.2e}, more than {TOLERANCE:.0e}"
+            )
     return difference
 
 

@@ -1,0 +1,1 @@
+"""The generator of photos from sketches: its training and its Fréchet distance."""

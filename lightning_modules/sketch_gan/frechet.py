@@ -18,7 +18,8 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 
-from croquis.catalog.images import Uint8Image, prepare_image, to_batch
+from croquis.arrays import Uint8Image
+from croquis.catalog.images import prepare_image, to_batch
 from croquis.nets.classifier import AttributeClassifier
 from croquis.nets.session import onnxruntime
 

@@ -16,8 +16,9 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
 from torchmetrics.functional.image import structural_similarity_index_measure
 
+from croquis.arrays import Uint8Image
 from croquis.catalog.drawings import crop_to_ink, photo_of
-from croquis.catalog.images import Uint8Image, decode_image, prepare_image
+from croquis.catalog.images import decode_image, prepare_image
 from croquis.catalog.table import Catalog
 from croquis.figures.training_sheet import grid
 from croquis.params.training_blocks import TrainGan

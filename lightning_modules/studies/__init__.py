@@ -1,0 +1,1 @@
+"""Studies that train: the objectives that croquis.tuning searches."""

@@ -65,7 +65,7 @@ class PrunedSiamese(Siamese):
     """Siamese that brings its pruning along, as `fit` takes no callbacks."""
 
     def __init__(self, params: Params, data: RetrievalData, pruning: Pruning) -> None:
-        super().__init__(params.train_embedder, params.siamese, data)
+        super().__init__(params.train_embedder, params.method("siamese"), data)
         self._pruning = pruning
 
     def configure_callbacks(self) -> list[pl.Callback]:
@@ -88,7 +88,7 @@ class MarginTask:
         if unknown:
             raise TuneError(f"--also knows {', '.join(OPTIONS)}, not {', '.join(unknown)}")
         self._params, self._root = params, root
-        self.epochs = epochs or max(1, params.siamese.fit.epochs // SHARE_OF_EPOCHS)
+        self.epochs = epochs or max(1, params.method("siamese").fit.epochs // SHARE_OF_EPOCHS)
         self.metric = f"val/siamese/{MONITOR.removeprefix('val/')}"
         self.seed = params.base.seed
         self.space: Space = search_space(params, also)
@@ -131,7 +131,7 @@ class MarginTask:
         return differing(self._params, self.settings(point))
 
     def _present(self) -> Point:
-        method = self._params.siamese
+        method = self._params.method("siamese")
         values = {
             "margin": method.margin,
             "learning_rate": method.fit.learning_rate,
@@ -178,7 +178,7 @@ def _as_interrupt(error: SystemExit) -> BaseException:
 
 def search_space(params: Params, also: Sequence[str]) -> dict[str, BaseDistribution]:
     """Ranges that always hold what params.yaml says now, or it could not be a trial."""
-    method = params.siamese
+    method = params.method("siamese")
     space: dict[str, BaseDistribution] = {"margin": _log_range(0.02, 1.0, method.margin)}
     if "learning_rate" in also:
         space["learning_rate"] = _log_range(2e-4, 2e-2, method.fit.learning_rate)
@@ -202,7 +202,7 @@ def short(params: Params, settings: Mapping[str, Any], epochs: int) -> Params:
     schedule = values["siamese"]["fit"]
     warmup = min(schedule["warmup_epochs"], epochs // SHARE_OF_EPOCHS)
     schedule |= {"epochs": epochs, "patience": epochs, "validate_every": 1, "warmup_epochs": warmup}
-    return parse_params(values, "the trial")
+    return parse_params(values, "the trial", methods=True)
 
 
 @contextmanager

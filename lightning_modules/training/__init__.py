@@ -1,0 +1,1 @@
+"""Fitting: trainer, callbacks, schedules, precision, processes. Nothing of any one method."""

@@ -8,7 +8,7 @@ import shutil
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -33,9 +33,11 @@ from lightning_modules.training.callbacks import (
 )
 from lightning_modules.training.distributed import is_spread
 from lightning_modules.training.numerics import SeedEveryBatch, resolve_precision
+from lightning_modules.training.trainer_options import trainer_options
 
 RESUME = "resume"
 SHEETS = "contact_sheets"
+QUIET = {"num_sanity_val_steps": 0, "enable_model_summary": False, "log_every_n_steps": 1}
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,7 @@ class FitPlan:
         accumulate: batches per optimiser step.
         sheets_every: epochs between contact sheets.
         draw: makes a contact sheet from the module's present state; None for none.
+        trainer: the block `trainer` of params.yaml, see `lightning_modules.training.trainer_options`.
     """
 
     name: str
@@ -63,6 +66,7 @@ class FitPlan:
     accumulate: int = 1
     sheets_every: int = 1
     draw: Callable[[], Image.Image] | None = None
+    trainer: Mapping[str, Any] = field(default_factory=dict)
 
 
 def fit(
@@ -83,28 +87,29 @@ def fit(
         Every logged figure by name as [epoch, value] pairs.
     """
     _hush()
-    history, best = RecordHistory(), _best_checkpoint(plan, scratch)
+    history, best, options = RecordHistory(), _best_checkpoint(plan, scratch), trainer_options(plan.trainer)
+    callbacks, loggers = options.pop("callbacks"), options.pop("logger")
+    if logger:
+        loggers.insert(0, MLFlowLogger(**logger))
     trainer = pl.Trainer(
         max_epochs=plan.epochs,
         accelerator=base.accelerator,
         precision=resolve_precision(base.precision, base.accelerator, module),
         accumulate_grad_batches=plan.accumulate,
         check_val_every_n_epoch=plan.validate_every,
-        num_sanity_val_steps=0,
         deterministic="warn",
         callbacks=[
             SeedEveryBatch(base.seed),
             EpochAxis(),
             history,
             *_monitoring(plan, scratch),
+            *callbacks,
             best,
             _resume_checkpoint(scratch),
         ],
-        logger=MLFlowLogger(**logger) if logger else False,
-        enable_model_summary=False,
-        enable_progress_bar=sys.stderr.isatty(),
-        log_every_n_steps=1,
+        logger=loggers or False,
         default_root_dir=str(scratch),
+        **{**QUIET, "enable_progress_bar": sys.stderr.isatty(), **options},
         **_processes(),
     )
     last = scratch / f"{RESUME}.ckpt"

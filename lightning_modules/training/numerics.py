@@ -1,4 +1,4 @@
-"""What makes a training repeatable to the bit, and a resumed one equal to one that was never killed; the precision of `auto`.
+"""What makes a training repeatable to the bit, also when it is resumed, and the precision of `auto`.
 
 Measured on torch 2.14.1 and Lightning 2.6.6: fixed threads, no loader workers, samplers that depend on (seed, epoch) and a
 seed per batch are all needed; a seed per epoch is not enough.

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from croquis.arrays import Vectors
 from croquis.evaluation import metrics
 from croquis.index.ranking import label_blind_keys
 
@@ -17,7 +18,6 @@ CHUNK = 256
 HIT_KS = (1, 5)
 QUERY_DOMAINS = ("consumer", "shop", "sketch")
 Ranking = npt.NDArray[np.int64]
-Vectors = npt.NDArray[np.float32]
 
 
 def primary_pair(data: RetrievalData) -> str:

@@ -13,10 +13,10 @@ import pytest
 pytest.importorskip("mlflow", reason="pip install 'croquis[pipeline]'")
 from croquis.serving.server_settings import ADMIN_TOKEN_VARIABLE, API_KEYS_VARIABLE
 from croquis.store.versions import TOKEN_VARIABLE
-from tests.deploy.compose_file import (
+from tests.support.command_line import options_of
+from tests.support.deploy.compose_file import (
     COMPOSE,
     DEPLOY,
-    ROOT,
     VARIABLE,
     command_of,
     listening,
@@ -25,9 +25,9 @@ from tests.deploy.compose_file import (
     started_with,
     waited_for,
     words,
-)  # fmt: skip
-from tests.deploy.mlflow_launcher import SCRIPT, launcher
-from tests.support.command_line import options_of
+)
+from tests.support.deploy.mlflow_launcher import SCRIPT, launcher
+from tests.support.environment import REPOSITORY
 
 SECRET = re.compile(r"PASSWORD|TOKEN|SECRET")
 
@@ -49,7 +49,7 @@ def test_our_programs_take_their_options() -> None:
     assert server["model"] == reader["model"]
     assert (reader["source"], reader["to"]) == (feeder["to"], keeper["store"])
     model, _, alias = server["model"].removeprefix("models:/").partition("@")
-    assert f"model_name: {model}" in (ROOT / "params.yaml").read_text()
+    assert f"model_name: {model}" in (REPOSITORY / "params.yaml").read_text()
     assert alias == "champion"
 
 
@@ -81,7 +81,7 @@ def test_no_secret_has_a_default_or_stands_in_the_repository() -> None:
     for name, service in load(values=False)["services"].items():
         for variable, value in service.get("environment", {}).items():
             assert not SECRET.search(variable) or VARIABLE.search(str(value)), f"{name}: {variable}"
-    assert "/deploy/.env" in (ROOT / ".gitignore").read_text().splitlines()
+    assert "/deploy/.env" in (REPOSITORY / ".gitignore").read_text().splitlines()
 
 
 def test_what_is_published_is_listened_to_on_this_host_only() -> None:
@@ -133,12 +133,10 @@ def test_every_service_is_bounded_pinned_and_watched() -> None:
 
 
 def test_images_have_the_versions_of_the_project() -> None:
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
     built = {service["image"] for service in services().values() if "build" in service}
     (mlflow,) = re.findall(r"^mlflow==(\S+)$", (DEPLOY / "mlflow/requirements.txt").read_text(), re.MULTILINE)
     assert built == {f"croquis-server:{project['version']}", f"croquis-mlflow:{mlflow}"}
-    asked = services()["serving"]["build"]["args"]["EXTRAS"].split(",")
-    assert set(asked) <= set(project["optional-dependencies"])
 
 
 def test_files_and_volumes_are_there() -> None:

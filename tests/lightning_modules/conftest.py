@@ -1,11 +1,9 @@
-"""A catalogue of coloured shapes, small enough to train on in seconds."""
+"""The catalogue of coloured shapes with its drawings, and params for tiny nets."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-import cv2
-import numpy as np
 import pytest
 
 from croquis.catalog.drawings import drawing_id
@@ -13,45 +11,7 @@ from croquis.catalog.table import Catalog, CatalogWriter
 from croquis.params import Params
 from croquis.params.loader import parse_params, read_yaml
 from lightning_modules.data.retrieval_data import RetrievalData
-
-SIZE = 32
-ITEMS_PER_SPLIT = {"train": 8, "val": 4, "test": 4}
-
-
-def draw(item: int, domain: str, view: int) -> bytes:
-    """A filled circle or square in the item's colour; consumer photos are darker and shifted."""
-    generator = np.random.default_rng([item, domain == "shop", view])
-    image = np.full((SIZE, SIZE, 3), 255 if domain == "shop" else 120, np.uint8)
-    colour = [int(c) for c in np.random.default_rng(item).integers(0, 255, 3)]
-    x, y = 16 + generator.integers(-4, 5, 2)
-    if item % 2:
-        cv2.circle(image, (int(x), int(y)), 9, colour, -1)
-    else:
-        cv2.rectangle(image, (int(x) - 8, int(y) - 8), (int(x) + 8, int(y) + 8), colour, -1)
-    return cv2.imencode(".png", image)[1].tobytes()
-
-
-def rows() -> list[dict]:
-    found, item = [], 0
-    for split, count in ITEMS_PER_SPLIT.items():
-        for _ in range(count):
-            for domain in ("shop", "consumer"):
-                for view in range(2):
-                    role = "train" if split == "train" else ("gallery" if domain == "shop" else "query")
-                    found.append(
-                        {
-                            "image_id": f"item-{item}/{domain}-{view}",
-                            "item_id": f"item-{item}",
-                            "domain": domain,
-                            "split": split,
-                            "role": role,
-                            "category": "round" if item % 2 else "square",
-                            "attributes": ["shape:round"] if item % 2 else ["shape:square"],
-                            "image": draw(item, domain, view),
-                        }
-                    )
-            item += 1
-    return found
+from tests.support.catalogues.shape_catalogue import SIZE, outline, rows
 
 
 @pytest.fixture(scope="session")
@@ -92,18 +52,7 @@ def params() -> Params:
     for block in ("image2vec", "siamese", "joint", "triplet_gan", "sgh", "dhd", "train_classifier"):
         values[block]["fit"] |= {"epochs": 3, "warmup_epochs": 0, "patience": 10, "validate_every": 1}
     values["train_gan"] |= {"epochs": 3, "validate_every": 1, "batch_size": 8, "contact_sheet_every": 2}
-    return parse_params(values)
-
-
-def outline(item: int, number: int) -> bytes:
-    """The item's shape as a line on white paper."""
-    sheet = np.full((SIZE, SIZE, 3), 255, np.uint8)
-    x, y = (16 + np.random.default_rng([item, number]).integers(-4, 5, 2)).tolist()
-    if item % 2:
-        cv2.circle(sheet, (x, y), 9, (0, 0, 0), 1)
-    else:
-        cv2.rectangle(sheet, (x - 8, y - 8), (x + 8, y + 8), (0, 0, 0), 1)
-    return cv2.imencode(".png", sheet)[1].tobytes()
+    return parse_params(values, methods=True)
 
 
 @pytest.fixture(scope="session")

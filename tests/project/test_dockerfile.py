@@ -4,30 +4,21 @@ from __future__ import annotations
 
 import json
 import re
-import tomllib
-from pathlib import Path
 
 import pytest
 
 from croquis.serving.server_settings import ServeOptions
-from tests.dockerfiles import assert_clean
 from tests.support.command_line import options_of
-
-ROOT = Path(__file__).resolve().parents[2]
-HEAVY = {"torch", "torchvision", "pytorch-lightning", "mlflow", "dvc"}
+from tests.support.deploy.dockerfiles import assert_clean
+from tests.support.environment import REPOSITORY
 
 
 @pytest.fixture(scope="module")
 def instructions() -> list[tuple[str, str]]:
     """Name and arguments of each instruction, in order."""
-    text = (ROOT / "Dockerfile").read_text().replace("\\\n", " ")
+    text = (REPOSITORY / "Dockerfile").read_text().replace("\\\n", " ")
     lines = [line for line in text.splitlines() if line.strip() and not line.startswith("#")]
     return [(name, arguments) for name, _, arguments in (line.partition(" ") for line in lines)]
-
-
-@pytest.fixture(scope="module")
-def project() -> dict[str, object]:
-    return tomllib.loads((ROOT / "pyproject.toml").read_text())
 
 
 def last(instructions: list[tuple[str, str]], name: str) -> str:
@@ -38,24 +29,20 @@ def test_the_linter_finds_nothing() -> None:
     assert_clean("Dockerfile")
 
 
-def test_the_build_is_given_every_package_and_nothing_large(project: dict[str, dict]) -> None:
-    lines = (ROOT / ".dockerignore").read_text().splitlines()
+def test_the_build_is_given_the_package_the_locks_and_nothing_large() -> None:
+    lines = (REPOSITORY / ".dockerignore").read_text().splitlines()
     rules = [line for line in lines if line and not line.startswith("#")]
     assert rules[0] == "*"
     given = {rule[1:] for rule in rules if rule.startswith("!")}
-    packages = {name.partition(".")[0] for name in project["tool"]["setuptools"]["packages"]}
-    assert given == packages | {"pyproject.toml", "README.md", "LICENSE"}  # what setuptools needs to build
+    assert given == {"croquis", "locks", "pyproject.toml", "README.md", "LICENSE"}  # setuptools needs the last three
 
 
-def test_what_is_installed_trains_and_tracks_nothing(
-    instructions: list[tuple[str, str]], project: dict[str, dict]
-) -> None:
-    (run,) = [arguments for name, arguments in instructions if name == "RUN"]
-    assert re.search(r"""pip install [^&]*"\.\[\$EXTRAS\]\"""", run)
-    (extra,) = re.findall(r"EXTRAS=(.+)", last(instructions, "ARG"))
-    described = project["project"]
-    needed = [*described["dependencies"], *described["optional-dependencies"][extra]]
-    assert not HEAVY & {re.split(r"[<>=!\[]", line)[0] for line in needed}
+def test_all_that_is_installed_is_locked(instructions: list[tuple[str, str]]) -> None:
+    packages, project = [arguments for name, arguments in instructions if name == "RUN"]
+    assert re.search(r"""pip install [^&]*--require-hashes -r "locks/\$LOCK\.txt\"""", packages)
+    assert re.search(r"pip install [^&]*--no-deps \.", project)
+    (lock,) = re.findall(r"LOCK=(.+)", last(instructions, "ARG"))
+    assert (REPOSITORY / f"locks/{lock}.txt").is_file()  # test_locks.py says what is in it
 
 
 def test_it_runs_as_nobody_special_and_tells_its_health(instructions: list[tuple[str, str]]) -> None:

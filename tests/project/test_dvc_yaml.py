@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import sys
 from pathlib import Path
 
 import pytest
@@ -11,9 +10,7 @@ from ruamel.yaml import YAML
 
 from croquis.params import load_params
 from croquis.params.loader import read_yaml
-
-sys.path.insert(0, str(Path(__file__).parent))
-from import_closure import closure
+from tests.support.pipeline.import_closure import closure
 
 PIPELINE = YAML(typ="safe", pure=True).load(Path("dvc.yaml").read_text())
 STAGES = PIPELINE["stages"]

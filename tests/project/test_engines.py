@@ -1,4 +1,4 @@
-"""`python -m tests.engines` against an apt-get, a sudo and installed programs of the test's own."""
+"""`python -m tests.support.engines` against an apt-get, a sudo and installed programs of the test's own."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests import engines
+from tests.support import engines
 
 # Notes how it was called; `install` puts the package there from the try on that the file `works` names.
 APT_GET = """#!/bin/sh
@@ -142,7 +142,7 @@ def test_without_apt_get_it_says_so(machine: Machine, capsys: Say) -> None:
 
 def test_the_tests_that_need_an_engine_look_for_it_here(machine: Machine) -> None:
     """Where it is absent they are skipped, with the way to have it."""
-    from tests import postgres
+    from tests.support import postgres
 
     with pytest.raises(pytest.skip.Exception, match="no PostgreSQL here: make engines"):
         postgres.binaries()

@@ -1,16 +1,16 @@
-"""The order in which files are handed to the workers (tests/conftest.py)."""
+"""The order in which files are handed to the workers (tests/support/file_order.py)."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from types import SimpleNamespace
 
-from tests.conftest import LONGEST, ROOT, pytest_collection_modifyitems
+from tests.support.file_order import LONGEST, TESTS, sort_items
 
 
 def test_long_files_come_first_then_slow_ones_and_each_stays_whole() -> None:
     def item(path: str, name: str, slow: bool = False) -> SimpleNamespace:
-        return SimpleNamespace(path=ROOT / path, name=name, get_closest_marker=lambda _: slow or None)
+        return SimpleNamespace(path=TESTS / path, name=name, get_closest_marker=lambda _: slow or None)
 
     items = [
         item("a/test_quick.py", "one"),
@@ -20,10 +20,10 @@ def test_long_files_come_first_then_slow_ones_and_each_stays_whole() -> None:
         item(LONGEST[0], "five"),
         item("c/test_quick.py", "six"),
     ]
-    pytest_collection_modifyitems(items)  # type: ignore[arg-type]
+    sort_items(items)  # type: ignore[arg-type]
     assert [each.name for each in items] == ["five", "four", "two", "three", "one", "six"]
 
 
 def test_the_long_files_exist_and_make_hands_them_out_in_this_order() -> None:
-    assert [name for name in LONGEST if not (ROOT / name).is_file()] == []
+    assert [name for name in LONGEST if not (TESTS / name).is_file()] == []
     assert "--dist loadfile --no-loadscope-reorder" in Path("Makefile").read_text()

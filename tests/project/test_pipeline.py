@@ -20,8 +20,8 @@ import pytest
 from benchmarks.common.real_sets import merged
 from croquis.params import load_params
 from croquis.params.loader import read_yaml
-from tests.project.forked_stages import forked_stages
-from tests.project.small_project import clone, dvc, environment, module
+from tests.support.pipeline.forked_stages import forked_stages
+from tests.support.pipeline.small_project import clone, dvc, environment, module
 
 pytestmark = pytest.mark.slow
 

@@ -25,12 +25,12 @@ from lightning_modules.attributes.classifier_module import AttributeClassifierMo
 from lightning_modules.sketch_gan.gan_module import PairData, SketchGan, load_pairs
 from lightning_modules.training.numerics import prepare_torch
 from stages import ingest, sketch, train_classifier, train_embedder, validate
-from tests.sources.cifar_files import write_cifar10
-from tests.sources.fixtures_attributes import write_attributes
-from tests.sources.fixtures_c2s import write_c2s
-from tests.sources.fixtures_deepfashion2 import write_deepfashion2
-from tests.sources.fixtures_inshop import write_inshop
-from tests.sources.idx_files import write_idx
+from tests.support.sources.attributes_files import write_attributes
+from tests.support.sources.c2s_files import write_c2s
+from tests.support.sources.cifar_files import write_cifar10
+from tests.support.sources.deepfashion2_files import write_deepfashion2
+from tests.support.sources.idx_files import write_idx
+from tests.support.sources.inshop_files import write_inshop
 
 ROOT = Path.cwd()
 PRESETS = sorted(preset.preset_files(ROOT))
@@ -43,7 +43,7 @@ Set = Callable[[Path, pytest.MonkeyPatch], Path]
 @pytest.mark.parametrize("name", PRESETS)
 def test_a_preset_names_only_keys_of_params_and_the_schema_takes_it(name: str):
     assert not set(SETTINGS[name]) - set(SHIPPED)
-    parse_params(nested(SHIPPED | SETTINGS[name]))
+    parse_params(nested(SHIPPED | SETTINGS[name]), methods=True)
 
 
 def nested(settings: dict[str, Any]) -> dict[str, Any]:
@@ -156,7 +156,7 @@ def prepared(
     shutil.copy("params.yaml", tmp_path)
     shutil.copytree("presets", tmp_path / "presets")
     assert main(["preset", name], tmp_path) == 0
-    params = load_params(tmp_path / "params.yaml")
+    params = load_params(tmp_path / "params.yaml", methods=True)
     assert METHOD[name] in params.retrievers
     source = params.ingest.source
     files = SETS[source](tmp_path / "files", monkeypatch)
@@ -166,7 +166,7 @@ def prepared(
         warnings.simplefilter("ignore")  # of the fixtures' planted quirks, which the sources' own tests look at
         ingest.main(tmp_path)
     validate.main(tmp_path)
-    return name, tmp_path, load_params(tmp_path / "params.yaml")
+    return name, tmp_path, load_params(tmp_path / "params.yaml", methods=True)
 
 
 @pytest.mark.slow

@@ -17,13 +17,13 @@ from croquis.cli import main
 from croquis.params import load_params
 from croquis.registry import rebuild
 from croquis.registry.lineage import COMPLETE
+from croquis.registry.rebuild.scratch_clone import CloneError
 from croquis.registry.registry import Registry
-from croquis.registry.scratch_clone import CloneError
 from croquis.sources import rendered
 from croquis.tracking.tracking_store import PIPELINE_EXPERIMENT, STAGE_EXPERIMENT, Store, open_store
-from tests.project.forked_stages import forked_stages
-from tests.project.small_project import TINY, clone, commit, dvc, git, module
-from tests.registry_world import clear_environment
+from tests.support.environment import clear_environment
+from tests.support.pipeline.forked_stages import forked_stages
+from tests.support.pipeline.small_project import TINY, clone, commit, dvc, git, module
 
 pytestmark = pytest.mark.slow
 

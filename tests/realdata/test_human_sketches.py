@@ -15,7 +15,7 @@ from croquis.params.loader import read_yaml
 from croquis.search.local_retriever import LocalRetriever
 from croquis.search.query import MODES
 from stages import evaluate, index, ingest, sketch, train_embedder, train_gan, validate
-from tests.realdata.marks import MARKS, SHARED
+from tests.support.real_sets import MARKS, SHARED
 
 pytestmark = MARKS
 TINY: dict[str, Any] = {

@@ -24,7 +24,7 @@ from croquis.nets.encoder import load_encoder
 from croquis.params.loader import parse_params, read_yaml
 from croquis.tracking.record import RUNS, RunRecord
 from stages import ingest, train_embedder, validate
-from tests.realdata.marks import MARKS, SHARED
+from tests.support.real_sets import MARKS, SHARED
 
 pytestmark = MARKS
 SIZE = 32
@@ -168,7 +168,7 @@ def test_the_overrides_fit_the_schema_and_replace_an_earlier_set(
     """A set may follow any other: nothing of the one before stays in its block."""
     shipped = read_yaml("params.yaml")
     alone = merged(shipped, overrides[name])
-    parse_params(alone)
+    parse_params(alone, methods=True)
     source = alone["ingest"]["source"]
     for other in REAL_SETS:
         after = merged(merged(shipped, overrides[other]), overrides[name])

@@ -22,8 +22,8 @@ from croquis.files import write_json
 from croquis.params.loader import read_yaml
 from croquis.tracking.record import RUNS, RunRecord
 from stages import ingest, train_embedder, validate
-from tests.realdata.marks import MARKS, SHARED
-from tests.sources.cifar_files import CLASSES, write_cifar10
+from tests.support.real_sets import MARKS, SHARED
+from tests.support.sources.cifar_files import CLASSES, write_cifar10
 
 PER_CLASS = 60
 pytestmark = MARKS

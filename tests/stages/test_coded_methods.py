@@ -15,8 +15,8 @@ from croquis.nets.session import ModelError
 from croquis.params.loader import read_yaml
 from croquis.registry.evaluation_reports import Evaluation, Measure, query_scores
 from stages import evaluate, index
-from tests import evaluation_world as world
-from tests.coded_nets import save_coded_encoder
+from tests.support.catalogues import blob_catalogue as world
+from tests.support.coded_encoders import save_coded_encoder
 
 pytestmark = pytest.mark.slow
 

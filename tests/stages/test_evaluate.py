@@ -3,7 +3,6 @@
 import io
 import json
 import shutil
-from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -15,11 +14,10 @@ from croquis.evaluation.bootstrap import bootstrap_interval
 from croquis.evaluation.protocol import PROTOCOLS
 from croquis.params.loader import read_yaml
 from stages import evaluate
-from tests import evaluation_world as world
+from tests.support.catalogues import blob_catalogue as world
+from tests.support.environment import REPOSITORY
 
 pytestmark = pytest.mark.slow
-
-REPOSITORY = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ from croquis.files import write_json
 from croquis.nets.encoder import describe_histogram
 from croquis.params.loader import read_yaml
 from stages import index
-from tests import evaluation_world as world
+from tests.support.catalogues import blob_catalogue as world
 
 
 @pytest.fixture

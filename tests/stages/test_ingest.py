@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from croquis.catalog.table import Catalog
-from croquis.sources.errors import SourceError
+from croquis.formats.errors import SourceError
 from stages import ingest
 
 

@@ -13,12 +13,12 @@ from croquis.catalog.table import Catalog
 from croquis.evaluation.protocol import PROTOCOLS
 from lightning_modules.data.retrieval_data import RetrievalData
 from stages import ingest, validate
-from tests.sources.fixtures_attributes import write_attributes
-from tests.sources.fixtures_c2s import consumer_name, write_c2s
-from tests.sources.fixtures_deepfashion2 import write_deepfashion2
-from tests.sources.fixtures_inshop import write_inshop
+from tests.support.sources.attributes_files import write_attributes
+from tests.support.sources.c2s_files import consumer_name, write_c2s
+from tests.support.sources.deepfashion2_files import write_deepfashion2
+from tests.support.sources.inshop_files import write_inshop
 
-pytestmark = pytest.mark.filterwarnings("ignore::croquis.sources.errors.SourceWarning")
+pytestmark = pytest.mark.filterwarnings("ignore::croquis.formats.errors.SourceWarning")
 
 WRITERS: dict[str, tuple[Callable[[Path], Path], dict[str, Any], dict[str, Any]]] = {
     "deepfashion_inshop": (write_inshop, {"val_share": 0.3}, {}),

@@ -18,8 +18,8 @@ from croquis.registry.judging import REPORT
 from croquis.registry.registry import CHAMPION
 from croquis.tracking.tracking_store import TrackingError
 from stages import register
-from tests import registry_world as world
-from tests.registry_world import MODEL, Project, begun_project, copied, empty_project
+from tests.support.registry import evaluated_project as world
+from tests.support.registry.evaluated_project import MODEL, Project, begun_project, copied, empty_project
 
 pytestmark = pytest.mark.slow
 

@@ -1,4 +1,4 @@
-"""The validate stage: what it writes and what stops it; tests/validation/test_corruption.py plants every kind of fault."""
+"""The validate stage: what it writes and what stops it; test_corruption.py plants every fault."""
 
 from __future__ import annotations
 

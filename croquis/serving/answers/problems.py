@@ -13,9 +13,9 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
+from croquis.catalog.filters import QueryError
 from croquis.catalog.images import FORMATS as IMAGE_FORMATS
 from croquis.catalog.images import ImageError, OversizedImageError
-from croquis.search.query import QueryError
 from croquis.serving.answers.answer_models import ProblemBody
 from croquis.serving.changes.change_log import ChangeLogError
 from croquis.store.vector_store import StoreError

@@ -20,9 +20,9 @@ from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import INTERNAL_ERROR, INVALID_PARAMETER_VALUE
 from mlflow.pyfunc import PythonModel, PythonModelContext
 
+from croquis.catalog.filters import Filters, QueryError
 from croquis.catalog.images import DEFAULT_LIMITS, ImageError
 from croquis.search.local_retriever import Hit, LocalRetriever
-from croquis.search.query import Filters, QueryError
 
 logger = logging.getLogger(__name__)
 

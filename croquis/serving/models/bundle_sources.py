@@ -9,14 +9,11 @@ from typing import Protocol
 
 from croquis.bundle.manifest import MANIFEST_FILE, Manifest
 from croquis.files import read_json
+from croquis.registry.bundle_options import ModelSourceError
 from croquis.serving.models.loaded_model import LoadedModel, load_model
 from croquis.store.stored_gallery import StoreGallery
 from croquis.store.vector_store import StoreError, VectorStore
 from croquis.store.versions import Stores
-
-
-class ModelSourceError(RuntimeError):
-    """A model cannot be found or is not what its source says; the message names the fix."""
 
 
 class ModelSource(Protocol):
@@ -97,19 +94,6 @@ class StoredSource:
             return version_of(self._stores, model.identity.bundle)
         except StoreError as error:
             raise ModelSourceError(str(error)) from error
-
-
-def bundle_folder(bundle: Path | None, model: str | None) -> Path:
-    """The folder of the bundle, pulled from the registry where a model is named.
-
-    Raises:
-        ModelSourceError: when the registry cannot be reached or has no such model.
-    """
-    if bundle is not None:
-        return bundle
-    from croquis.serving.models.registry_source import RegistrySource  # MLflow is imported only where it is used
-
-    return RegistrySource.open(model or "").bundle_folder()
 
 
 def version_of(stores: Stores, bundle: str) -> VectorStore:

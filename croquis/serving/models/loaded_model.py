@@ -8,9 +8,10 @@ from pathlib import Path
 
 from croquis.bundle import Bundle
 from croquis.bundle.gallery_table import COLOUR
+from croquis.catalog.filters import QueryError
 from croquis.search.gallery import Record
 from croquis.search.local_retriever import LocalRetriever
-from croquis.search.query import MODES, QueryError
+from croquis.search.query import MODES
 from croquis.serving.answers.answer_models import Count, FilterValues, ModelInfo, ModelName
 
 LOCAL = "local"

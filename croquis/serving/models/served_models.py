@@ -9,13 +9,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from croquis.catalog.images import ImageError
+from croquis.registry.bundle_options import ModelSourceError
 from croquis.search.changed_gallery import ChangedGallery, Entry
 from croquis.serving.answers.answer_models import Swap
 from croquis.serving.answers.problems import invalid_field
 from croquis.serving.changes.change_log import ChangeLog
 from croquis.serving.limits.http_meter import Meter
 from croquis.serving.models.batching import batched
-from croquis.serving.models.bundle_sources import ModelSource, ModelSourceError
+from croquis.serving.models.bundle_sources import ModelSource
 from croquis.serving.models.loaded_model import LoadedModel
 
 logger = logging.getLogger(__name__)
@@ -89,7 +90,7 @@ class ServedModels:
         Takes as long as a start; call it outside the event loop.
 
         Raises:
-            SourceError: of the first source that failed.
+            ModelSourceError: of the first source that failed.
         """
         with self._loading:
             return [self._reload_one(label) for label in self._sources]

@@ -7,7 +7,8 @@ import ctypes
 import threading
 from collections.abc import Iterator
 
-from croquis.catalog.images import DecodeLimits, ImageError, OversizedImageError, Uint8Image, crop, decode_image
+from croquis.arrays import Uint8Image
+from croquis.catalog.images import DecodeLimits, ImageError, OversizedImageError, crop, decode_image
 from croquis.serving.answers.problems import Problem
 from croquis.serving.server_settings import Limits
 

@@ -10,8 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
+from croquis.catalog.filters import Filters
 from croquis.catalog.images import OversizedImageError
-from croquis.search.query import Filters, Mode, check_mode
+from croquis.search.query import Mode, check_mode
 from croquis.serving.answers.problems import Problem, invalid_field, of_image
 from croquis.serving.server_settings import Limits
 

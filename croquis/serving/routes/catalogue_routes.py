@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from fastapi import APIRouter, Depends
 from starlette.responses import Response
 
-from croquis.search.query import QueryError
+from croquis.catalog.filters import QueryError
 from croquis.serving.answers.answer_models import FilterValues, Item, SearchAnswer
 from croquis.serving.answers.from_hits import item_answer, similar_answer
 from croquis.serving.answers.problems import Problem

@@ -7,7 +7,7 @@ from typing import Any
 
 from fastapi import APIRouter, Depends, Request, Response
 
-from croquis.catalog.product import LONGEST_ID, LONGEST_WORD, MOST_ATTRIBUTES, MOST_PICTURES, check_item_id
+from croquis.catalog.product import LONGEST_ID, MOST_PICTURES, check_item_id
 from croquis.serving.answers.answer_models import ItemChange, ItemImage
 from croquis.serving.answers.from_hits import image_url
 from croquis.serving.answers.problems import IN_OPENAPI, Problem
@@ -18,7 +18,7 @@ from croquis.serving.limits.work_queue import WorkQueue
 from croquis.serving.models.served_models import DEFAULT_LABEL
 from croquis.serving.requests.item_request import ItemRequest, read_version
 from croquis.serving.requests.request_body import request_fields
-from croquis.serving.requests.request_schema import body_schema
+from croquis.serving.requests.request_schema import item_body, text
 from croquis.serving.server_settings import Limits
 
 
@@ -111,30 +111,3 @@ def answer_of(asked: ItemRequest, version: int) -> ItemChange:
     ids = [picture.image_id for picture in product.pictures]
     images = [ItemImage(image_id=image_id, url=image_url(product.item_id, image_id, DEFAULT_LABEL)) for image_id in ids]
     return ItemChange(item_id=product.item_id, version=version, images=images)
-
-
-def item_body(limits: Limits, **more: Any) -> dict[str, Any]:
-    """The body in OpenAPI's words; `more` are further fields, which are needed."""
-    words = {"type": "array", "items": text(LONGEST_WORD), "maxItems": MOST_ATTRIBUTES}
-    several = {"minItems": 1, "maxItems": MOST_PICTURES}
-    size = f"all together at most {limits.body_bytes} bytes"
-    common = {"category": text(LONGEST_WORD), "version": {"type": "integer", "minimum": 1}, **more}
-    as_form = {
-        "image": {"type": "array", "items": {"type": "string", "format": "binary"}, "description": size, **several},
-        "attributes": {"type": "string", "description": "JSON text", "examples": ['["colour:red", "sleeve:long"]']},
-        "crop": {"type": "string", "description": "x1,y1,x2,y2 in pixels of the upright picture"},
-    }
-    as_json = {
-        "image": {
-            "type": "array",
-            "items": {"type": "string", "format": "byte", "description": "base64 of the picture file"},
-            **several,
-        },
-        "attributes": words,
-        "crop": {"type": "array", "items": {"type": "number"}, "minItems": 4, "maxItems": 4},
-    }
-    return body_schema(as_form, as_json, common, ["image", "category", *more])
-
-
-def text(longest: int) -> dict[str, Any]:
-    return {"type": "string", "minLength": 1, "maxLength": longest}

@@ -8,11 +8,11 @@ from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response
 
 from croquis.catalog.images import FORMATS
+from croquis.registry.bundle_options import ModelSourceError
 from croquis.serving.answers.answer_models import LimitValues, Status, Swap, Version
 from croquis.serving.answers.problems import Problem
 from croquis.serving.limits.access import AccessControl
 from croquis.serving.limits.http_meter import Meter
-from croquis.serving.models.bundle_sources import ModelSourceError
 from croquis.serving.models.served_models import ServedModels
 from croquis.serving.server_settings import Limits
 

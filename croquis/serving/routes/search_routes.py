@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response
@@ -18,8 +17,8 @@ from croquis.serving.limits.work_queue import WorkQueue
 from croquis.serving.models.served_models import DEFAULT_LABEL, ServedModels
 from croquis.serving.requests.decoding import PictureDecoder
 from croquis.serving.requests.request_body import JSON, search_request
-from croquis.serving.requests.request_schema import body_schema
-from croquis.serving.requests.search_request import DEFAULT_K, SearchRequest
+from croquis.serving.requests.request_schema import search_body
+from croquis.serving.requests.search_request import SearchRequest
 from croquis.serving.server_settings import Limits
 
 
@@ -37,7 +36,7 @@ def search_router(
         "/search",
         summary="Products most like a photo or a drawing",
         response_model=SearchAnswer,
-        openapi_extra={"requestBody": request_body(limits)},
+        openapi_extra={"requestBody": search_body(limits)},
         responses={status: {"description": words, **IN_OPENAPI} for status, words in ERRORS.items()},
         dependencies=[Depends(gatekeeper.client)],
     )
@@ -73,30 +72,3 @@ ERRORS = {
     422: "A field is wrong; `field` and `limit` say which and why.",
     429: "Too busy, or too many requests; Retry-After says when to come back.",
 }
-
-
-def request_body(limits: Limits) -> dict[str, Any]:
-    """The body in OpenAPI's words: a form, or a JSON object with the picture as base64."""
-    flags = {name: {"type": "boolean"} for name in ("rerank", "timings", "generated", "describe")}
-    common = {
-        "k": {"type": "integer", "minimum": 1, "maximum": limits.k, "default": DEFAULT_K},
-        "mode": {"type": "string", "enum": ["photo", "sketch", "sketch-direct"], "default": "photo"},
-        **flags,
-    }
-    words = {"type": "array", "items": {"type": "string"}}
-    filters = {
-        "type": "object",
-        "properties": {"category": words, "attributes": words, "colour": words, "domain": words},
-        "additionalProperties": False,
-    }
-    as_form = {
-        "image": {"type": "string", "format": "binary"},
-        "filters": {"type": "string", "description": "JSON text", "examples": ['{"category": ["dress"]}']},
-        "crop": {"type": "string", "description": "x1,y1,x2,y2 in pixels of the upright picture"},
-    }
-    as_json = {
-        "image": {"type": "string", "format": "byte", "description": "base64 of the picture file"},
-        "filters": filters,
-        "crop": {"type": "array", "items": {"type": "number"}, "minItems": 4, "maxItems": 4},
-    }
-    return body_schema(as_form, as_json, common, ["image"])

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from croquis.arrays import Floats32
 from croquis.sources.rendered.drawing.geometry import Badge, Button, Drawing, Part, Points, Stroke, Zip
 from croquis.sources.rendered.drawing.graphics import SIDE, graphic
 from croquis.sources.rendered.garments.cloth import Cloth, Frame
-from croquis.sources.rendered.garments.fabric import Floats
 from croquis.sources.rendered.garments.palette import luminance, shaded
 
 SHIFT = 4
@@ -28,9 +28,9 @@ class Canvas:
         owned: share of the pixel that shows the catalogue garment itself, float32 (h, w).
     """
 
-    colour: Floats
-    cover: Floats
-    owned: Floats
+    colour: Floats32
+    cover: Floats32
+    owned: Floats32
 
     @classmethod
     def empty(cls, frame: Frame) -> Canvas:
@@ -67,7 +67,7 @@ def paint(
             _paint_badge(canvas, element, cloth, relief)
 
 
-def _relief(drawing: Drawing, frame: Frame, rng: np.random.Generator) -> Floats | None:
+def _relief(drawing: Drawing, frame: Frame, rng: np.random.Generator) -> Floats32 | None:
     """Factor of brightness from folds and creases, about 1, shape (height, width); made at half resolution."""
     if all(isinstance(e, Part) and e.colour is not None for e in drawing.elements):
         return None  # skin and wood do not crease
@@ -86,7 +86,7 @@ def _relief(drawing: Drawing, frame: Frame, rng: np.random.Generator) -> Floats 
     return np.asarray(cv2.resize(tone, (frame.width, frame.height), interpolation=cv2.INTER_LINEAR), dtype=np.float32)
 
 
-def _noise(rng: np.random.Generator, cells: tuple[int, int], shape: tuple[int, int]) -> Floats:
+def _noise(rng: np.random.Generator, cells: tuple[int, int], shape: tuple[int, int]) -> Floats32:
     """Smooth noise of unit variance: `cells` random values stretched over `shape`."""
     values = rng.standard_normal(cells, dtype=np.float32)
     return np.asarray(cv2.resize(values, shape[::-1], interpolation=cv2.INTER_CUBIC), dtype=np.float32)
@@ -109,7 +109,7 @@ def _mask(path: np.ndarray, region: tuple[slice, slice]) -> np.ndarray:
 
 
 def _paint_part(
-    canvas: Canvas, part: Part, cloth: Cloth, relief: Floats | None, light: tuple[float, float], owned: bool
+    canvas: Canvas, part: Part, cloth: Cloth, relief: Floats32 | None, light: tuple[float, float], owned: bool
 ) -> None:
     frame = cloth.frame
     reach = max(2, round(0.012 * frame.scale))
@@ -138,7 +138,7 @@ def _paint_part(
     canvas.owned[region] += ((1.0 if owned else 0.0) - canvas.owned[region]) * cover
 
 
-def _throw_shadow(colour: Floats, mask: np.ndarray, lift: float, reach: int, light: tuple[float, float]) -> None:
+def _throw_shadow(colour: Floats32, mask: np.ndarray, lift: float, reach: int, light: tuple[float, float]) -> None:
     """Darkens what lies around and below the part, a little away from the light."""
     thrown = cv2.blur(mask, (2 * reach + 1, 2 * reach + 1))
     moved = np.array([[1.0, 0.0, -np.sign(light[0]) * (reach // 3)], [0.0, 1.0, reach // 2]])
@@ -147,7 +147,7 @@ def _throw_shadow(colour: Floats, mask: np.ndarray, lift: float, reach: int, lig
     colour *= factor[..., None]
 
 
-def _shade(mask: np.ndarray, part: Part, frame: Frame, light: tuple[float, float]) -> Floats:
+def _shade(mask: np.ndarray, part: Part, frame: Frame, light: tuple[float, float]) -> Floats32:
     """Roundness of a part: darker towards its edges, lighter where it faces the light."""
     sigma = max(1.5, (0.016 + 0.022 * part.round) * frame.scale)
     quarter = (max(1, mask.shape[1] // 4), max(1, mask.shape[0] // 4))
@@ -249,7 +249,7 @@ def _paint_zip(canvas: Canvas, closure: Zip, frame: Frame) -> None:
     _paint_line(canvas, frame.to_pixels(pull), frame, width * 0.75, (216.0, 214.0, 208.0))
 
 
-def _paint_badge(canvas: Canvas, badge: Badge, cloth: Cloth, relief: Floats) -> None:
+def _paint_badge(canvas: Canvas, badge: Badge, cloth: Cloth, relief: Floats32) -> None:
     frame, picture = cloth.frame, graphic(cloth.garment)
     scale = badge.width * frame.scale / SIDE
     x, y = frame.to_pixels(np.array(badge.centre))

@@ -7,7 +7,7 @@ import pytest
 from croquis.cli import main
 from croquis.cli.list_kinds import kinds
 from croquis.params import load_params
-from croquis.sources import SOURCES
+from croquis.plugins import SOURCES
 
 
 @pytest.mark.parametrize("kind", kinds())
@@ -20,7 +20,7 @@ def test_every_entry_of_a_kind_is_named_once_and_described(kind: str) -> None:
 
 def test_methods_and_sources_are_those_that_can_be_used() -> None:
     assert {name for name, _ in kinds()["methods"]()} >= set(load_params().retrievers)
-    assert {name for name, _ in kinds()["sources"]()} == set(SOURCES)
+    assert {name for name, _ in kinds()["sources"]()} == set(SOURCES.names)
 
 
 def test_the_kinds_are_listed_and_a_wrong_one_is_refused(capsys: pytest.CaptureFixture[str]) -> None:

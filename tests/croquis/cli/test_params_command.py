@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from croquis.cli import main
-from croquis.cli.show_params import kind_of, read_keys
+from croquis.cli.show_params import read_keys, spelt_type
 from croquis.params.loader import read_yaml
 
 ROOT = Path.cwd()
@@ -65,6 +65,6 @@ def test_a_wrong_file_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[s
 
 
 def test_types_are_told_as_a_person_writes_them() -> None:
-    assert kind_of(list[str]) == "list of str"
-    assert kind_of(dict[str, int]) == "mapping of str to int"
-    assert kind_of(str | None) == "str or null"
+    assert spelt_type(list[str]) == "list of str"
+    assert spelt_type(dict[str, int]) == "mapping of str to int"
+    assert spelt_type(str | None) == "str or null"

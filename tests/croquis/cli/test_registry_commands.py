@@ -91,7 +91,7 @@ def test_settings_go_into_params_or_are_refused(tmp_path: Path, capsys: pytest.C
     (tmp_path / "params.yaml").write_text((ROOT / "params.yaml").read_text())
     set_params(tmp_path, {"siamese.margin": 0.3})
     assert "+  margin: 0.3" in capsys.readouterr().out
-    assert load_params(tmp_path / "params.yaml").siamese.margin == 0.3
+    assert load_params(tmp_path / "params.yaml", methods=["siamese"]).method("siamese").margin == 0.3
     with pytest.raises(RefusedError, match=r"has no key siamese\.marign"):
         set_params(tmp_path, {"siamese.marign": 0.3})
     with pytest.raises(ParamsError, match=r"siamese\.margin = 9"):

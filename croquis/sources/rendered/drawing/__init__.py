@@ -1,0 +1,1 @@
+"""What drawing garments needs: camera, geometry, raster graphics, occluders. Nothing of garments."""

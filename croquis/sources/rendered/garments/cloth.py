@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 import cv2
 import numpy as np
 
-from croquis.sources.rendered.garments.fabric import WEAVE_PERIOD, Floats, tile, weave
+from croquis.arrays import Floats32
+from croquis.sources.rendered.garments.fabric import WEAVE_PERIOD, tile, weave
 from croquis.sources.rendered.garments.garment import Garment, block_band, block_style
 from croquis.sources.rendered.garments.palette import shaded
 
@@ -54,7 +55,7 @@ class Cloth:
     back: bool = False
     _repeat: np.ndarray | None = field(default=None, repr=False)
 
-    def texture(self, fill: str, grain: float, region: Region) -> Floats:
+    def texture(self, fill: str, grain: float, region: Region) -> Floats32:
         """RGB in [0, 255] of a region of the canvas, shape (rows, columns, 3)."""
         if fill == "main" and self.garment.pattern not in FLAT_PATTERNS:
             angle = self.garment.print.angle + grain
@@ -69,7 +70,7 @@ class Cloth:
             self._repeat = tile(self.garment, round(self.garment.print.period * self.frame.scale))
         return self._repeat
 
-    def _flat(self, fill: str, region: Region) -> Floats:
+    def _flat(self, fill: str, region: Region) -> Floats32:
         garment, (rows, columns) = self.garment, region
         plain = {
             "inside": shaded(garment.main_rgb, 0.55),
@@ -110,7 +111,7 @@ class Cloth:
         size, flags = (columns.stop - columns.start, rows.stop - rows.start), cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
         return np.asarray(cv2.warpAffine(repeat, inverse, size, flags=flags, borderMode=cv2.BORDER_WRAP))
 
-    def _weave(self, fill: str, grain: float, region: Region) -> Floats | None:
+    def _weave(self, fill: str, grain: float, region: Region) -> Floats32 | None:
         """The fabric's surface as a factor of brightness; None where it is finer than the pixels (it would be moire)."""
         fabric = "ribbed" if fill == "rib" else self.garment.fabric
         period = round(WEAVE_PERIOD.get(fabric, 0.0) * self.frame.scale)

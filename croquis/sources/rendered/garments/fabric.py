@@ -7,13 +7,10 @@ from functools import lru_cache
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
+from croquis.arrays import Floats32, Uint8Image
 from croquis.sources.rendered.garments.garment import Garment, Print
 from croquis.sources.rendered.garments.palette import PALETTE, Colour, blended, luminance, shaded
-
-Image = npt.NDArray[np.uint8]
-Floats = npt.NDArray[np.float32]
 
 WEAVE_PERIOD = {
     "knit": 0.017,
@@ -34,7 +31,7 @@ def third_colour(garment: Garment) -> Colour:
     return list(PALETTE.values())[int(rng.integers(len(PALETTE)))]
 
 
-def tile(garment: Garment, period: int) -> Image:
+def tile(garment: Garment, period: int) -> Uint8Image:
     """One repeat of the garment's print, `period` pixels (at least 3) per repeat; shape (h, w, 3), RGB."""
     maker = TILES.get(garment.pattern)
     colours = (garment.main_rgb, garment.accent_rgb, third_colour(garment))
@@ -46,7 +43,7 @@ def tile(garment: Garment, period: int) -> Image:
 Colours = tuple[Colour, Colour, Colour]
 
 
-def _profile(period: int, spans: list[tuple[float, float]]) -> Floats:
+def _profile(period: int, spans: list[tuple[float, float]]) -> Floats32:
     """Coverage in [0, 1] of `period` pixels by the spans (in shares of the period), anti-aliased."""
     at = (np.arange(period * 8) + 0.5) / (period * 8)
     covered = np.zeros(period * 8, dtype=np.float32)
@@ -55,11 +52,11 @@ def _profile(period: int, spans: list[tuple[float, float]]) -> Floats:
     return np.asarray(covered.reshape(period, 8).mean(axis=1), dtype=np.float32)
 
 
-def _mix(base: Floats, colour: Colour, cover: Floats) -> Floats:
+def _mix(base: Floats32, colour: Colour, cover: Floats32) -> Floats32:
     return np.asarray(base + (np.array(colour, dtype=np.float32) - base) * cover[..., None], dtype=np.float32)
 
 
-def _stripes(spec: Print, period: int, colours: Colours) -> Image:
+def _stripes(spec: Print, period: int, colours: Colours) -> Uint8Image:
     rng = np.random.default_rng(spec.motif)
     column = np.broadcast_to(np.array(colours[0], dtype=np.float32), (period, 4, 3))
     spans = [(0.0, spec.share)]
@@ -72,11 +69,11 @@ def _stripes(spec: Print, period: int, colours: Colours) -> Image:
     return image.round().astype(np.uint8)
 
 
-def _upright(spec: Print, period: int, colours: Colours) -> Image:
+def _upright(spec: Print, period: int, colours: Colours) -> Uint8Image:
     return np.ascontiguousarray(_stripes(spec, period, colours).transpose(1, 0, 2))
 
 
-def _checks(spec: Print, period: int, colours: Colours) -> Image:
+def _checks(spec: Print, period: int, colours: Colours) -> Uint8Image:
     rng, side = np.random.default_rng(spec.motif), int(period * 1.6) + 1
     base = np.broadcast_to(np.array(colours[0], dtype=np.float32), (side, side, 3))
     band = _profile(side, [(0.0, spec.share)])
@@ -88,11 +85,11 @@ def _checks(spec: Print, period: int, colours: Colours) -> Image:
     return image.round().astype(np.uint8)
 
 
-def _canvas(side: int, colour: Colour) -> Image:
+def _canvas(side: int, colour: Colour) -> Uint8Image:
     return np.full((side, side, 3), np.round(colour), dtype=np.uint8)
 
 
-def _wrapped(image: Image, x: float, y: float, reach: float, paint: Callable[[float, float], None]) -> None:
+def _wrapped(image: Uint8Image, x: float, y: float, reach: float, paint: Callable[[float, float], None]) -> None:
     """Calls `paint` for the motif and for its copies that reach in over the tile's edges."""
     side = image.shape[0]
     for dx in (-side, 0, side):
@@ -101,17 +98,17 @@ def _wrapped(image: Image, x: float, y: float, reach: float, paint: Callable[[fl
                 paint(x + dx, y + dy)
 
 
-def _disc(image: Image, x: float, y: float, radius: float, colour: Colour) -> None:
+def _disc(image: Uint8Image, x: float, y: float, radius: float, colour: Colour) -> None:
     centre = (int(x * 16), int(y * 16))
     cv2.circle(image, centre, max(8, int(radius * 16)), colour, -1, cv2.LINE_AA, 4)
 
 
-def _oval(image: Image, x: float, y: float, axes: tuple[float, float], turn: float, colour: Colour) -> None:
+def _oval(image: Uint8Image, x: float, y: float, axes: tuple[float, float], turn: float, colour: Colour) -> None:
     centre, half = (int(x * 16), int(y * 16)), (max(6, int(axes[0] * 16)), max(6, int(axes[1] * 16)))
     cv2.ellipse(image, centre, half, np.degrees(turn), 0, 360, colour, -1, cv2.LINE_AA, 4)
 
 
-def _dots(spec: Print, period: int, colours: Colours) -> Image:
+def _dots(spec: Print, period: int, colours: Colours) -> Uint8Image:
     side = max(6, int(period * 1.2))
     image, radius = _canvas(side, colours[0]), side * (0.12 + 0.16 * spec.share)
     for x, y in ((0.25, 0.25), (0.75, 0.75)):
@@ -119,7 +116,7 @@ def _dots(spec: Print, period: int, colours: Colours) -> Image:
     return image
 
 
-def _floral(spec: Print, period: int, colours: Colours) -> Image:
+def _floral(spec: Print, period: int, colours: Colours) -> Uint8Image:
     rng, side = np.random.default_rng(spec.motif), max(24, int(period * 4.2))
     image = _canvas(side, colours[0])
     leaf = blended((58.0, 104.0, 64.0), colours[0], 0.25)
@@ -158,7 +155,7 @@ def _scatter(rng: np.random.Generator) -> list[tuple[float, float]]:
     return [grid[k] for k in rng.permutation(len(grid))]
 
 
-def _zigzag(spec: Print, period: int, colours: Colours) -> Image:
+def _zigzag(spec: Print, period: int, colours: Colours) -> Uint8Image:
     side = max(6, int(period * 1.3))
     image, wide = _canvas(side, colours[0]), max(1, round(side * (0.18 + 0.25 * spec.share)))
     for y in (-side, 0, side):
@@ -167,7 +164,7 @@ def _zigzag(spec: Print, period: int, colours: Colours) -> Image:
     return image
 
 
-def _camouflage(spec: Print, period: int, colours: Colours) -> Image:
+def _camouflage(spec: Print, period: int, colours: Colours) -> Uint8Image:
     rng, side = np.random.default_rng(spec.motif), max(24, int(period * 5))
     image = np.broadcast_to(np.array(colours[0], dtype=np.float32), (side, side, 3))
     for colour, share in ((colours[1], 0.42), (colours[2], 0.30), (shaded(colours[0], 0.6), 0.16)):
@@ -178,7 +175,7 @@ def _camouflage(spec: Print, period: int, colours: Colours) -> Image:
     return image.round().clip(0, 255).astype(np.uint8)
 
 
-def _argyle(spec: Print, period: int, colours: Colours) -> Image:
+def _argyle(spec: Print, period: int, colours: Colours) -> Uint8Image:
     wide, high = max(8, int(period * 1.7)), max(12, int(period * 2.5))
     image = np.full((high, wide, 3), np.round(colours[0]), dtype=np.uint8)
     diamond = np.array([(0.5, 0.0), (1.0, 0.5), (0.5, 1.0), (0.0, 0.5)]) * [wide, high]
@@ -191,7 +188,7 @@ def _argyle(spec: Print, period: int, colours: Colours) -> Image:
     return image
 
 
-TILES: dict[str, Callable[[Print, int, Colours], Image]] = {
+TILES: dict[str, Callable[[Print, int, Colours], Uint8Image]] = {
     "stripes-horizontal": _stripes,
     "stripes-vertical": _upright,
     "checks": _checks,
@@ -204,7 +201,7 @@ TILES: dict[str, Callable[[Print, int, Colours], Image]] = {
 
 
 @lru_cache(maxsize=256)
-def weave(fabric: str, period: int) -> Floats:
+def weave(fabric: str, period: int) -> Floats32:
     """Light and shade of the fabric's surface, one or more repeats; about 1 on average, shape (h, w)."""
     p = max(3, period)
     y, x = np.mgrid[0:p, 0:p].astype(np.float32) / p

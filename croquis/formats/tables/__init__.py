@@ -1,0 +1,1 @@
+"""Readers of tables of pictures: columns, rows, splits by hash, roles."""

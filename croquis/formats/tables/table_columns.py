@@ -1,0 +1,121 @@
+"""Which column of a table is which of ours: the names, patterns and lists of `ingest.folder.columns`."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal, get_args
+
+from croquis.formats.errors import SourceError
+
+TableColumn = Literal[
+    "path",
+    "image_id",
+    "item_id",
+    "domain",
+    "split",
+    "role",
+    "category",
+    "view",
+    "attributes",
+    "unknown_attributes",
+    "bbox",
+]
+
+
+OURS: tuple[str, ...] = get_args(TableColumn)
+REQUIRED = ("path", "item_id")
+FIELD = re.compile(r"\{([^{}]*)\}")
+
+Cells = Mapping[str, Any]
+Reader = Callable[[Cells], Any]
+Source = str | list[str] | None
+
+
+class Columns:
+    """Reads our columns out of a table's rows.
+
+    Args:
+        mapping: ours to a column of the table, to a pattern with columns in braces, to a list of columns (each cell
+            becomes the label `COLUMN:value`, in small letters), or to None for nothing. What is not in it is read from
+            the column of our name, where there is one.
+        header: the table's columns.
+        table: the table's name in errors.
+
+    Raises:
+        SourceError: when a column is named that the table lacks, when a required one is nowhere to be found, or when a
+            column that is not used looks like a misspelling of ours.
+    """
+
+    def __init__(self, mapping: Mapping[TableColumn, Source], header: Sequence[str], table: str) -> None:
+        whole: dict[str, Source] = {name: name for name in OURS if name in header}
+        whole.update(mapping.items())
+        missing = [name for name in REQUIRED if name not in whole]
+        if missing:
+            raise SourceError(
+                f"{table} lacks the column(s) {missing}; it has {list(header)}. Add them, or name yours in "
+                "ingest.folder.columns"
+            )
+        named = [column for ours, source in mapping.items() for column in _check(ours, source, header, table)]
+        _refuse_misspellings([name for name in header if name not in named], whole, table)
+        self._readers = {ours: _reader(source, header) for ours, source in whole.items()}
+
+    def of(self, cells: Cells) -> dict[str, Any]:
+        """Our columns of a row; those that the table does not have are absent."""
+        return {ours: read(cells) for ours, read in self._readers.items()}
+
+
+def _columns_of(source: Source, header: Sequence[str]) -> list[str]:
+    if source is None:
+        return []
+    if isinstance(source, list):
+        return source
+    return [source] if source in header or not FIELD.search(source) else FIELD.findall(source)
+
+
+def _check(ours: str, source: Source, header: Sequence[str], table: str) -> list[str]:
+    columns = _columns_of(source, header)
+    for column in columns:
+        if column not in header:
+            close = difflib.get_close_matches(column, header, n=1, cutoff=0.6)
+            hint = f"; did you mean {close[0]!r}" if close else ""
+            raise SourceError(
+                f"ingest.folder.columns.{ours} names the column {column!r}, which {table} lacks{hint}; "
+                f"it has {list(header)}"
+            )
+    return columns
+
+
+def _refuse_misspellings(unused: Sequence[str], known: Mapping[str, Source], table: str) -> None:
+    for name in unused:
+        close = difflib.get_close_matches(name, OURS, n=1, cutoff=0.8)
+        if name not in OURS and close and close[0] not in known:
+            raise SourceError(
+                f"{table}: unknown column {name!r} looks like {close[0]!r}; mend its spelling, or say what it is in "
+                f"ingest.folder.columns ({close[0]}: null leaves it out)"
+            )
+
+
+def _reader(source: Source, header: Sequence[str]) -> Reader:
+    if source is None:
+        return lambda _: None
+    if isinstance(source, list):
+        return lambda cells: [label for column in source for label in _labels(column, cells[column])]
+    if source in header:
+        return lambda cells: cells[source]
+    return lambda cells: _filled(source, cells)
+
+
+def _labels(column: str, value: Any) -> list[str]:
+    """`Wool|Cotton` in the column material as `material:wool` and `material:cotton`."""
+    values = value if isinstance(value, list) else [] if value is None else str(value).split("|")
+    return [f"{column}:{str(part).strip().lower()}" for part in values if str(part).strip()]
+
+
+def _filled(pattern: str, cells: Cells) -> str | None:
+    """The pattern with its columns' cells; None when one of them is empty."""
+    values = {column: cells[column] for column in FIELD.findall(pattern)}
+    if None in values.values():
+        return None
+    return FIELD.sub(lambda field: str(values[field.group(1)]), pattern)

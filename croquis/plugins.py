@@ -1,0 +1,121 @@
+"""One registry per kind of part: methods, sources, re-rankers, backbones. No part is named in a second list.
+
+An entry is found by its name, in this order:
+
+1. built in: a module of the kind's home package, e.g. `siamese` is `lightning_modules/methods/siamese.py`;
+2. from another installed package, by an entry point of the kind's group, e.g. in that package's pyproject.toml
+   `[project.entry-points."croquis.methods"] proxy = "fashion_proxy.method"`;
+3. by its module's dotted name, e.g. `fashion_proxy.method`, which need only be importable.
+
+In all three cases it is a module that holds the entry in a constant, e.g. `METHOD`. Names are listed without an import, so
+that params.yaml can be checked where torch is not installed.
+"""
+
+from __future__ import annotations
+
+import pkgutil
+from difflib import get_close_matches
+from functools import cached_property
+from importlib import import_module
+from importlib.metadata import entry_points
+from importlib.util import find_spec
+from typing import Any, Generic, TypeVar
+
+Entry = TypeVar("Entry")
+
+
+class PluginError(ValueError):
+    """A part is not known, or its module does not hold an entry; the message says what is."""
+
+
+class PluginRegistry(Generic[Entry]):
+    """The parts of one kind.
+
+    Args:
+        kind: what one entry is, in messages, e.g. `method`.
+        home: dotted name of the package whose modules are the built-in entries.
+        constant: name of the module's constant that holds the entry, e.g. `METHOD`.
+        group: entry points of other packages, e.g. `croquis.methods`.
+    """
+
+    def __init__(self, kind: str, home: str, constant: str, group: str) -> None:
+        self.kind, self.home, self.constant, self.group = kind, home, constant, group
+
+    @cached_property
+    def built_in(self) -> tuple[str, ...]:
+        """Names of the home package's modules; empty where that package is not installed."""
+        try:
+            spec = find_spec(self.home)
+        except ModuleNotFoundError:  # its parent is not installed
+            spec = None
+        found = pkgutil.iter_modules(spec.submodule_search_locations or []) if spec else ()
+        return tuple(sorted(module.name for module in found if not module.name.startswith("_")))
+
+    @property
+    def installed(self) -> dict[str, str]:
+        """Name -> module of each entry point of the group."""
+        return {point.name: point.module for point in sorted(entry_points(group=self.group))}
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All names but the dotted ones, built-in entries first."""
+        return self.built_in + tuple(name for name in self.installed if name not in self.built_in)
+
+    def knows(self, name: str) -> bool:
+        """Whether a name may be used; where the home package is not installed, every name may."""
+        if name in self.names or not self.built_in:
+            return True
+        return "." in name and _is_there(name)
+
+    def module_of(self, name: str) -> str:
+        """Dotted name of the module that holds the entry.
+
+        Raises:
+            PluginError: when there is none of that name.
+        """
+        if name in self.built_in:
+            return f"{self.home}.{name}"
+        if name in self.installed:
+            return self.installed[name]
+        if "." in name and _is_there(name):
+            return name
+        raise PluginError(self.unknown(name))
+
+    def unknown(self, name: str) -> str:
+        """One line for a name that is not known."""
+        near = get_close_matches(name, self.names, n=1)
+        hint = f"; did you mean {near[0]}?" if near else "."
+        return (
+            f"there is no {self.kind} {name!r}{hint} Known: {', '.join(self.names)}; or the dotted name of a module "
+            "that can be imported"
+        )
+
+    def entry(self, name: str) -> Entry:
+        """The entry; its module is imported now.
+
+        Raises:
+            PluginError: when there is none of that name, or its module holds no entry.
+        """
+        module = import_module(self.module_of(name))
+        found: Entry | None = getattr(module, self.constant, None)
+        if found is None:
+            raise PluginError(f"{module.__name__} is no {self.kind}: it has no constant {self.constant}")
+        return found
+
+    def summary(self, name: str) -> str:
+        """The first line of the module's docstring."""
+        return (import_module(self.module_of(name)).__doc__ or "").strip().partition("\n")[0]
+
+
+def _is_there(module: str) -> bool:
+    try:
+        return find_spec(module) is not None
+    except (ImportError, ValueError):
+        return False
+
+
+METHODS: PluginRegistry[Any] = PluginRegistry("method", "lightning_modules.methods", "METHOD", "croquis.methods")
+SOURCES: PluginRegistry[Any] = PluginRegistry("source", "croquis.sources", "SOURCE", "croquis.sources")
+RERANKERS: PluginRegistry[Any] = PluginRegistry(
+    "re-ranker", "croquis.rerank.rerankers", "RERANKER", "croquis.rerankers"
+)

@@ -1,0 +1,79 @@
+"""What a query may be: a path, a file's bytes, a Pillow image or an array."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+from PIL import Image
+
+from croquis.arrays import Uint8Image
+from croquis.catalog.filters import QueryError
+from croquis.catalog.images import (
+    DEFAULT_LIMITS,
+    DecodeLimits,
+    ImageError,
+    check_image,
+    decode_image,
+    encode_png,
+    from_pillow,
+)
+
+Picture: TypeAlias = str | Path | bytes | Image.Image | Uint8Image
+"""The path or the bytes of a JPEG, PNG, WEBP, BMP or GIF file, a Pillow image, or uint8 (H, W, 3) RGB."""
+
+LONGEST_SHOWN = 80  # characters of a wrong path in an error
+
+
+def open_picture(picture: Picture, limits: DecodeLimits = DEFAULT_LIMITS) -> Uint8Image:
+    """Upright RGB, uint8 (H, W, 3).
+
+    Args:
+        picture: a path, bytes, a Pillow image or an array.
+        limits: of files; checked before decoding.
+
+    Raises:
+        ImageError: when it is no picture, cannot be read, or is over a limit.
+    """
+    if isinstance(picture, np.ndarray):
+        return check_image(picture)
+    if isinstance(picture, Image.Image):
+        return from_pillow(picture)
+    return decode_image(_file(picture), limits)
+
+
+def picture_file(picture: Picture) -> bytes:
+    """A picture as a file, to be sent: files as they are, anything else as PNG, which loses nothing.
+
+    Raises:
+        ImageError: as `open_picture`; what a file holds is not looked at.
+    """
+    if isinstance(picture, np.ndarray | Image.Image):
+        return encode_png(open_picture(picture))
+    return _file(picture)
+
+
+def check_pictures(pictures: Sequence[Picture]) -> Sequence[Picture]:
+    """`pictures`, unless it is a single one.
+
+    Raises:
+        QueryError: when it is.
+    """
+    if isinstance(pictures, str | Path | bytes | Image.Image):
+        raise QueryError("pictures", type(pictures).__name__, "must be a list of pictures: write [picture]")
+    return pictures
+
+
+def _file(picture: str | Path | bytes) -> bytes:
+    if isinstance(picture, bytes):
+        return picture
+    if not isinstance(picture, str | Path):
+        kind = type(picture).__name__
+        raise ImageError(f"a picture must be a path, bytes, a Pillow image or an array, not {kind}")
+    try:
+        return Path(picture).read_bytes()
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise ImageError(f"the picture {str(picture)[:LONGEST_SHOWN]!r} cannot be read: {reason}") from error

@@ -1,0 +1,73 @@
+"""Settings of a part that is chosen by its name: a frozen dataclass whose fields say what they mean and what is allowed.
+
+That dataclass is the only place. The runtime builds it, `croquis.params` makes a block of params.yaml of it, and
+`croquis.tuning` searches it. It has no defaults: what is used stands in params.yaml, and in the manifest of a bundle.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+Number = int | float
+
+
+@dataclass(frozen=True)
+class SearchRange:
+    """Numbers that a study proposes, whole ones where `low` and `high` are.
+
+    Attributes:
+        low, high: both included.
+        log: whether they are drawn by their logarithm.
+        at_most: name of another setting whose value the number must not exceed; a larger one is cut to it.
+    """
+
+    low: Number
+    high: Number
+    log: bool = False
+    at_most: str | None = None
+
+
+SearchSpace = Mapping[str, SearchRange | tuple[Any, ...]]
+"""Setting -> the range, or the values, that a study proposes."""
+
+
+def setting(
+    description: str = "",
+    low: Number | None = None,
+    high: Number | None = None,
+    *,
+    choices: Sequence[Any] | None = None,
+    least: int | None = None,
+) -> Any:
+    """A dataclass field without default.
+
+    Args:
+        description: what it does.
+        low, high: of a number, both allowed.
+        choices: the values that are allowed.
+        least: of a list, how many entries it must have.
+    """
+    return field(metadata={"description": description, "low": low, "high": high, "choices": choices, "least": least})
+
+
+def check_settings(settings: Any, error: type[ValueError]) -> None:
+    """Refuses values that the fields of a dataclass do not allow; for its `__post_init__`.
+
+    Raises:
+        ValueError: of class `error`, with name, value and what is allowed.
+    """
+    check_choices(settings, "", error)
+    for each in fields(settings):
+        value, (low, high) = getattr(settings, each.name), (each.metadata.get(name) for name in ("low", "high"))
+        if (low is not None and not value >= low) or (high is not None and not value <= high):
+            raise error(f"{each.name} = {value!r}, must be {low} to {high}")
+
+
+def check_choices(settings: Any, prefix: str, error: type[ValueError]) -> None:
+    """Refuses values that are not among the choices of their fields; `prefix` goes before the name in the error."""
+    for each in fields(settings):
+        value, choices = getattr(settings, each.name), each.metadata.get("choices")
+        if choices is not None and value not in choices:
+            raise error(f"{prefix}{each.name} = {value!r}, must be one of {list(choices)}")

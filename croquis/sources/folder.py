@@ -1,0 +1,182 @@
+"""A CSV or Parquet table that points at image files.
+
+Columns: `path` (relative to `ingest.folder.images`) and `item_id` are required; any other catalogue column may be
+given. A table with other names is read by `ingest.folder.columns`, other words for splits and domains by `splits` and
+`domains` (see `croquis.formats.tables.table_columns`). An empty cell counts as missing, and what is missing gets a default:
+
+- `image_id`: the path. `domain`: `shop`. `category`: `unknown`. `view`, `bbox`: null. `attributes`: none.
+- `unknown_attributes`: null. Labels of which nobody said whether the image has them; none may stand in `attributes` too.
+- `split`: the split that another row of the item names, otherwise a seeded hash of the item (`val_share`,
+  `test_share`). Where the whole table names no val (or no test) rows, train items are moved there by the same hash.
+- `role`: `train` in the train split. In val and test the first shop photo of an item, by path, is `gallery`; all
+  others, consumer photos and sketches included, are `query`. With `roles: queries` all are `query`.
+
+`attributes` and `unknown_attributes` are lists or text with `|` between labels; `bbox` a list or the text `x1 y1 x2 y2`,
+pixels. Columns that are not used are ignored, unless they look like a misspelling of ours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path, PurePosixPath
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, field_validator
+
+from croquis.catalog.table import DOMAINS, ROLES, SPLITS
+from croquis.formats.errors import SourceError, refuse
+from croquis.formats.tables.table_columns import Columns, TableColumn
+from croquis.formats.tables.table_reader import TableRow, read_rows
+from croquis.formats.tables.table_splits import fill_roles, fill_splits, keep_share, role_problems
+from croquis.params.block import Block, OneOf
+from croquis.sources import Source
+
+
+class Folder(Block):
+    """A CSV or Parquet table that points at image files."""
+
+    table: str
+    images: str = Field(description="folder that the table's `path` column is relative to")
+    columns: dict[TableColumn, str | list[str] | None] = Field(
+        description="where the table has other names than ours: a column of the table, a pattern such as "
+        "`images/{id}.jpg` with columns in braces, a list of columns (attributes only), or null to leave ours out"
+    )
+    splits: dict[str, Annotated[str, OneOf(SPLITS)]] = Field(
+        description="what the table's words for splits mean, e.g. `validation: val`"
+    )
+    domains: dict[str, Annotated[str, OneOf(DOMAINS)]] = Field(
+        description="what the table's words for domains mean, e.g. `street: consumer`"
+    )
+    roles: Literal["by_item", "queries"] = Field(
+        description="rows of val and test without a role: one shop photo per item is the gallery, or all are queries"
+    )
+    share: float = Field(gt=0.0, le=1.0, description="part of the items that is read, chosen by a hash; 1 for all")
+    val_share: float = Field(ge=0.0, lt=0.5, description="share of items for val where the table names no val rows")
+    test_share: float = Field(ge=0.0, lt=0.5, description="share of items for test where the table names no test rows")
+
+    @field_validator("columns")
+    @classmethod
+    def only_attributes_are_many(cls, columns: dict[str, Any]) -> dict[str, Any]:
+        for name, source in columns.items():
+            if isinstance(source, list) and (name != "attributes" or not source):
+                raise ValueError(f"{name} cannot be the list {source}; only attributes take one or more columns")
+            if source is None and name in ("path", "item_id"):
+                raise ValueError(f"{name} cannot be null, every row needs it")
+        return columns
+
+
+class CellError(ValueError):
+    """One cell cannot be read; becomes a line of the SourceError that lists them all."""
+
+
+def rows(block: Folder, seed: int) -> Iterator[dict[str, Any]]:
+    """Catalogue rows in the table's order; image bytes are read one at a time.
+
+    Raises:
+        SourceError: before any image is read, naming table, row (the header is row 1), column and remedy.
+    """
+    table = Path(block.table)
+    read = read_rows(table)
+    if not read:
+        raise SourceError(f"{table} has no rows; it needs a header and one row per image")
+    columns = Columns(block.columns, list(read[0].cells), str(table))
+    planned = keep_share(_parse_all(block, columns, read), block.share, seed)
+    fill_splits(planned, {"val": block.val_share, "test": block.test_share}, seed)
+    fill_roles(planned, by_item=block.roles == "by_item")
+    refuse(str(table), role_problems(planned))
+    return _with_images(planned, Path(block.images))
+
+
+def _with_images(planned: Sequence[dict[str, Any]], images: Path) -> Iterator[dict[str, Any]]:
+    for row in planned:
+        content = {name: value for name, value in row.items() if name not in ("path", "number")}
+        yield {**content, "image": (images / row["path"]).read_bytes()}
+
+
+def _parse_all(block: Folder, columns: Columns, read: Sequence[TableRow]) -> list[dict[str, Any]]:
+    planned: list[dict[str, Any]] = []
+    problems: list[str] = []
+    first_with: dict[str, int] = {}
+    for row in read:
+        try:
+            parsed = {"number": row.number, **_parse(columns.of(row.cells), block)}
+            if parsed["image_id"] in first_with:
+                where = f"row {first_with[parsed['image_id']]}"
+                raise CellError(f"column image_id: {parsed['image_id']!r} is also that of {where}; ids must be unique")
+        except CellError as error:
+            problems.append(f"row {row.number}, {error}")
+            continue
+        first_with[parsed["image_id"]] = row.number
+        planned.append(parsed)
+    refuse(str(block.table), problems)
+    return planned
+
+
+def _parse(cells: Mapping[str, Any], block: Folder) -> dict[str, Any]:
+    path = _image_path(cells.get("path"), Path(block.images))
+    if cells.get("item_id") is None:
+        raise CellError("column item_id: empty; every image needs the item that it shows")
+    held, unknown = _labels(cells.get("attributes")), _labels(cells.get("unknown_attributes"))
+    if both := [label for label in unknown if label in held]:
+        raise CellError(f"column unknown_attributes: {both[0]!r} stands in attributes too; take it out of one of them")
+    return {
+        "path": path,
+        "image_id": _text(cells.get("image_id")) or path,
+        "item_id": str(cells["item_id"]),
+        "domain": _choice(cells, "domain", DOMAINS, block.domains) or "shop",
+        "split": _choice(cells, "split", SPLITS, block.splits),
+        "role": _choice(cells, "role", ROLES, {}),
+        "category": _text(cells.get("category")) or "unknown",
+        "view": _text(cells.get("view")),
+        "attributes": held,
+        "unknown_attributes": unknown or None,
+        "bbox": _box(cells.get("bbox")),
+    }
+
+
+def _text(value: Any) -> str | None:
+    return None if value is None else str(value)
+
+
+def _image_path(value: Any, images: Path) -> str:
+    if value is None:
+        raise CellError("column path: empty; name the image file")
+    path = PurePosixPath(str(value).replace("\\", "/"))
+    if path.is_absolute() or ".." in path.parts:
+        raise CellError(f"column path: {value!r} leaves the folder {images}; paths must be relative to it")
+    if not (images / path).is_file():
+        raise CellError(f"column path: the file {images / path} does not exist; mend the path or ingest.folder.images")
+    return str(path)
+
+
+def _choice(cells: Mapping[str, Any], name: str, allowed: Sequence[str], words: Mapping[str, str]) -> str | None:
+    """The cell as one of our words; `words` translates those of the table."""
+    value = _text(cells.get(name))
+    if value is None:
+        return None
+    word = words.get(value, value)
+    if word not in allowed:
+        hint = "" if name == "role" else f"; say which it is in ingest.folder.{name}s"
+        raise CellError(f"column {name}: {value!r} is none of {', '.join(allowed)}{hint}")
+    return word
+
+
+def _labels(value: Any) -> list[str]:
+    parts = value.split("|") if isinstance(value, str) else list(value or [])
+    return list(dict.fromkeys(label for part in parts if (label := str(part).strip())))
+
+
+def _box(value: Any) -> list[int] | None:
+    if value is None:
+        return None
+    parts = value.replace(",", " ").split() if isinstance(value, str) else list(value)
+    try:
+        box = [round(float(part)) for part in parts]
+    except (TypeError, ValueError, OverflowError):
+        box = []
+    if len(box) != 4:
+        raise CellError(f"column bbox: {value!r} is not four numbers 'x1 y1 x2 y2' in pixels")
+    return box
+
+
+SOURCE = Source(params=Folder, rows=rows)

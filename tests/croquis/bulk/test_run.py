@@ -1,0 +1,329 @@
+"""`croquis embed` in one process: what it writes, what it goes on with, and what it refuses."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import fsspec
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from croquis.bulk.places import EmbedError, open_place
+from croquis.bulk.run import embed, embed_local
+from croquis.bulk.shard_embedder import ShardEmbedder, ShardJob
+from croquis.bulk.shard_file import ShardRecord
+from croquis.bulk.shards import Shard
+from croquis.bundle import Bundle
+from croquis.catalog.images import crop, decode_image
+from croquis.catalog.table import Catalog
+from croquis.cli import main
+from croquis.index.code_index import CodeIndex
+from croquis.index.exact import normalise
+from croquis.search.bundle_nets import AT_A_TIME
+from croquis.search.local_retriever import LocalRetriever
+from croquis.store.versions import open_stores
+from tests.support.catalogues.sharded_catalogue import (
+    HEADS,
+    SHARD_ROWS,
+    SHARDS,
+    by_id,
+    contents,
+    read_vectors,
+    write_catalogue,
+    write_tiny_bundle,
+)
+
+pytestmark = pytest.mark.scale
+
+
+@pytest.fixture(scope="module")
+def catalog(tmp_path_factory: pytest.TempPathFactory) -> Catalog:
+    return write_catalogue(tmp_path_factory.mktemp("embed") / "catalog")
+
+
+@pytest.fixture(scope="module")
+def bundles(catalog: Catalog, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Bundle]:
+    folder = tmp_path_factory.mktemp("bundles")
+    return {head: write_tiny_bundle(folder / head, catalog, head) for head in HEADS}
+
+
+@pytest.fixture
+def own(catalog: Catalog, tmp_path: Path) -> Path:
+    """A copy of the catalogue that a test may change."""
+    folder = tmp_path / "catalog"
+    folder.mkdir()
+    for path in catalog.folder.iterdir():
+        (folder / path.name).write_bytes(path.read_bytes())
+    return folder
+
+
+def run(bundle: Bundle, source: Path | str, to: Path | str, *more: str) -> int:
+    return main(["embed", "--bundle", str(bundle.folder), "--from", str(source), "--to", str(to), *more])
+
+
+def change(shard: Path, column: str, values: dict[int, object]) -> None:
+    """Other cells in some rows of a shard."""
+    table = pq.read_table(shard)
+    cells = [values.get(row, cell) for row, cell in enumerate(table.column(column).to_pylist())]
+    place = table.schema.get_field_index(column)
+    nullable = pa.field(column, table.schema.field(column).type)
+    pq.write_table(table.set_column(place, nullable, pa.array(cells, nullable.type)), shard)
+
+
+def dying_after(count: int) -> object:
+    """An engine that ends after so many shards, as a killed process does."""
+
+    def engine(job: ShardJob, shards: Sequence[Shard]) -> Iterator[ShardRecord]:
+        done = embed_local(job, shards)
+        for _ in range(count):
+            yield next(done)
+        raise KeyboardInterrupt
+
+    return engine
+
+
+@pytest.mark.parametrize("head", HEADS)
+def test_vectors_and_codes_are_those_of_the_index(
+    head: str, bundles: dict[str, Bundle], catalog: Catalog, tmp_path: Path
+):
+    assert run(bundles[head], catalog.folder, tmp_path / "out") == 0
+    table, index, items = read_vectors(tmp_path / "out"), bundles[head].index, bundles[head].items
+    assert table.column("image_id").to_pylist() == catalog.column("image_id").tolist()
+    assert table.schema.field("vector").type.list_size == index.dim
+    assert table.schema.field("vector").type.value_type == pa.float32()
+    if isinstance(index, CodeIndex):
+        assert b"".join(by_id(table, "code", items)) == index.codes().tobytes()
+    else:
+        assert "code" not in table.column_names
+        vectors = np.array(by_id(table, "vector", items), dtype=np.float32)
+        assert normalise(vectors).tobytes() == index.vectors().tobytes()
+
+
+def test_a_picture_alone_has_the_vector_that_it_has_in_a_shard(
+    bundles: dict[str, Bundle], catalog: Catalog, tmp_path: Path
+):
+    """The search server encodes a query alone; here it shares a batch with others, and a shard has several batches."""
+    one = pa.concat_tables([pq.read_table(path) for path in sorted(catalog.folder.iterdir())] * 2)
+    pq.write_table(one, tmp_path / "all.parquet")
+    assert len(one) > AT_A_TIME
+    run(bundles["pq"], tmp_path / "all.parquet", tmp_path / "out")
+    retriever, vectors = LocalRetriever(bundles["pq"]), read_vectors(tmp_path / "out").column("vector").to_pylist()
+    assert len(vectors) == len(one)
+    for row, data in enumerate(catalog.images(range(len(catalog)))):
+        alone = retriever.encode_photos([crop(decode_image(data), catalog.column("bbox")[row])])
+        for place in (row, row + len(catalog)):
+            assert alone.tobytes() == np.array([vectors[place]], dtype=np.float32).tobytes()
+
+
+def test_finished_shards_are_not_embedded_again(
+    bundles: dict[str, Bundle], catalog: Catalog, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    stopped, whole = tmp_path / "stopped", tmp_path / "whole"
+    with pytest.raises(KeyboardInterrupt):
+        embed(bundles["binary"], str(catalog.folder), str(stopped), dying_after(2))  # type: ignore[arg-type]
+    times = {path.name: path.stat().st_mtime_ns for path in stopped.glob("*.parquet")}
+    assert len(times) == 2
+    (stopped / ".part-00003.parquet.ab12cd34.partial").write_bytes(b"what a killed process left")
+    assert run(bundles["binary"], catalog.folder, stopped) == 0
+    assert f"{len(catalog)} images in {SHARDS} shards" in (said := capsys.readouterr().out)
+    assert f"{len(catalog) - 2 * SHARD_ROWS} of them now" in said
+    assert run(bundles["binary"], catalog.folder, whole) == 0
+    assert contents(stopped) == contents(whole)
+    assert {name: (stopped / name).stat().st_mtime_ns for name in times} == times
+
+
+def test_a_shard_that_breaks_off_leaves_nothing_under_its_name(
+    bundles: dict[str, Bundle], own: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    change(own / "part-00001.parquet", "image_id", {2: None})
+    assert run(bundles["binary"], own, tmp_path / "out") == 1
+    assert "part-00001.parquet in file://" in (said := capsys.readouterr().err)
+    assert "rows without an image_id" in said
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["embeddings.json", "part-00000.parquet"]
+
+
+def test_a_file_that_was_cut_short_is_made_again(bundles: dict[str, Bundle], catalog: Catalog, tmp_path: Path):
+    run(bundles["binary"], catalog.folder, tmp_path / "out")
+    before = contents(tmp_path / "out")
+    (tmp_path / "out/part-00002.parquet").write_bytes(before["part-00002.parquet"][:-20])
+    assert run(bundles["binary"], catalog.folder, tmp_path / "out") == 0
+    assert contents(tmp_path / "out") == before
+
+
+def test_another_bundle_or_other_images_are_refused(
+    bundles: dict[str, Bundle], own: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    out = tmp_path / "out"
+    assert run(bundles["binary"], own, out) == 0
+    before = contents(out)
+    assert run(bundles["dense"], own, out) == 1
+    hashes = [bundles[head].hash[:12] for head in ("binary", "dense")]
+    assert f"bundle is {hashes[0]} there, {hashes[1]} now" in (said := capsys.readouterr().err)
+    assert "Give a new folder to --to" in said
+    assert run(bundles["binary"], own, out, "--only", "domain=shop") == 1
+    assert "only is {} there, {'domain': ['shop']} now" in capsys.readouterr().err
+    change(own / "part-00000.parquet", "category", {0: "hat"})
+    (own / "part-00001.parquet").rename(own / "part-00099.parquet")
+    assert run(bundles["binary"], own, out) == 1
+    said = capsys.readouterr().err
+    for part in ("shards have changed (part-00000", "1 shards are new (part-00099", "1 shards are gone (part-00001"):
+        assert part in said
+    assert contents(out) == before
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full/notes.txt").touch()
+    assert run(bundles["binary"], own, tmp_path / "full") == 1
+    assert "holds notes.txt and no embeddings.json" in capsys.readouterr().err
+
+
+def test_unreadable_pictures_are_told_by_id(
+    bundles: dict[str, Bundle], own: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    ids = pq.read_table(own / "part-00001.parquet").column("image_id").to_pylist()
+    change(own / "part-00001.parquet", "image", {0: b"no picture", 1: None})
+    change(own / "part-00001.parquet", "bbox", {2: [500, 500, 600, 600]})
+    assert run(bundles["binary"], own, tmp_path / "out") == 1
+    said = capsys.readouterr().err
+    bad = ids
+    assert all(f"  {image_id}: " in said for image_id in bad)
+    listed = json.loads((tmp_path / "out/unreadable.json").read_text())
+    assert [entry["image_id"] for entry in listed] == bad
+    assert [word in entry["reason"] for word, entry in zip(("JPEG", "empty", "500"), listed, strict=True)] == [True] * 3
+    kept = read_vectors(tmp_path / "out").column("image_id").to_pylist()
+    everything = [
+        image_id for path in sorted(own.iterdir()) for image_id in pq.read_table(path)["image_id"].to_pylist()
+    ]
+    assert kept == [image_id for image_id in everything if image_id not in bad]
+    assert run(bundles["binary"], own, tmp_path / "out", "--allow-unreadable") == 0
+
+
+def test_near_and_far_folders_give_the_same_bytes(bundles: dict[str, Bundle], catalog: Catalog, tmp_path: Path):
+    memory = fsspec.filesystem("memory")
+    try:
+        for path in catalog.folder.iterdir():
+            memory.pipe_file(f"/shop/images/{path.name}", path.read_bytes())
+        assert run(bundles["pq"], "memory://shop/images", "memory://shop/vectors") == 0
+        assert run(bundles["pq"], f"file://{catalog.folder}", f"file://{tmp_path}/vectors") == 0
+        far = {name.rpartition("/")[2]: memory.cat_file(name) for name in memory.find("/shop/vectors")}
+        assert far == contents(tmp_path / "vectors")
+    finally:
+        memory.rm("/shop", recursive=True)
+
+
+def test_shards_need_an_id_and_a_picture_only(
+    bundles: dict[str, Bundle], catalog: Catalog, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    table = pq.read_table(catalog.folder / "part-00000.parquet")
+    bare = pa.table(
+        {"image": table["image"].cast(pa.large_binary()), "image_id": table["image_id"], "price": [1.0] * len(table)}
+    )
+    for name in ("deep/a.parquet", ".hidden/b.parquet", "_temporary/c.parquet"):
+        (tmp_path / "shards" / name).parent.mkdir(parents=True)
+        pq.write_table(bare, tmp_path / "shards" / name)
+    assert run(bundles["binary"], tmp_path / "shards", tmp_path / "out") == 0
+    written = pq.read_table(tmp_path / "out/deep/a.parquet")
+    assert written.column_names == ["image_id", "vector", "code"]
+    assert written["image_id"].to_pylist() == table["image_id"].to_pylist()
+    assert run(bundles["binary"], tmp_path / "shards", tmp_path / "out", "--store", f"faiss:{tmp_path / 'store'}") == 1
+    assert "lacks ['item_id', 'category', 'domain', 'attributes']" in capsys.readouterr().err
+    assert open_stores(f"faiss:{tmp_path / 'store'}").versions() == []
+    pq.write_table(bare.drop_columns("image"), tmp_path / "lacking.parquet")
+    assert run(bundles["binary"], tmp_path / "lacking.parquet", tmp_path / "none") == 1
+    assert "lacking.parquet in file://" in (said := capsys.readouterr().err)
+    assert "lacks the columns ['image']" in said
+    assert run(bundles["binary"], tmp_path / "nowhere", tmp_path / "none") == 1
+    assert "holds no .parquet files" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("head", ["dense", "binary"])
+def test_a_store_is_filled_without_embedding_twice(
+    head: str, bundles: dict[str, Bundle], catalog: Catalog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """What it holds is what the bundle's index holds, to the bit."""
+    bundle, uri = bundles[head], f"faiss:{tmp_path / 'store'}"
+    assert run(bundle, catalog.folder, tmp_path / "out", "--only", "domain=shop") == 0
+    monkeypatch.setattr("croquis.cli.embed.embed_local", None)  # nothing is left for it
+    assert run(bundle, catalog.folder, tmp_path / "out", "--only", "domain=shop", "--store", uri) == 0
+    stores = open_stores(uri)
+    kept = {
+        image.image_id: (image, row.tobytes())
+        for images, stored in stores.open(bundle.hash).scan()
+        for image, row in zip(images, stored, strict=True)
+    }
+    index = bundle.index
+    rows = index.codes() if isinstance(index, CodeIndex) else index.vectors()
+    assert {name: row for name, (_, row) in kept.items()} == {
+        name: row.tobytes() for name, row in zip(bundle.items.image_ids, rows, strict=True)
+    }
+    record = bundle.items.records([0])[0]
+    image = kept[record["image_id"]][0]
+    assert (image.item_id, image.category, image.version) == (record["item_id"], record["category"], 1)
+    assert image.attributes == tuple(record["attributes"])
+    stores.close()
+
+
+def test_what_a_store_cannot_keep_is_refused_before_anything_is_embedded(
+    bundles: dict[str, Bundle], catalog: Catalog, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    assert run(bundles["pq"], catalog.folder, tmp_path / "out", "--store", f"faiss:{tmp_path / 'store'}") == 1
+    assert "product codes need the bundle's own index" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_without_ray_the_engine_says_how_to_have_it(
+    bundles: dict[str, Bundle],
+    catalog: Catalog,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    assert run(bundles["binary"], catalog.folder, tmp_path / "out", "--engine", "ray") == 1
+    assert "pip install '.[scale]'" in capsys.readouterr().err
+    assert run(bundles["binary"], catalog.folder, "memory://out", "--engine", "ray") == 1
+    assert "memory://out is in the memory of one process" in capsys.readouterr().err
+
+
+def test_a_call_that_never_returns_ends_the_process():
+    """What no loop of ours can do: the main thread sits in a call, here in one that holds no lock, as Ray's do."""
+    script = (
+        "import time\n"
+        "from croquis.bulk.watchdog import Watchdog\n"
+        "with Watchdog(2, 'it hangs') as dog:\n"
+        "    for _ in range(4): time.sleep(0.1); dog.turn(); print('turn', flush=True)\n"
+        "    time.sleep(600)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=100)
+    assert (done.returncode, done.stdout, done.stderr) == (1, "turn\n" * 4, "it hangs\n")
+
+
+def test_a_job_is_told_apart_from_what_lies_there(bundles: dict[str, Bundle], catalog: Catalog, tmp_path: Path):
+    """A file with the name of a shard that another run wrote is not taken for this one's."""
+    run(bundles["binary"], catalog.folder, tmp_path / "out")
+    run(bundles["dense"], catalog.folder, tmp_path / "other")
+    (tmp_path / "out/part-00001.parquet").write_bytes((tmp_path / "other/part-00001.parquet").read_bytes())
+    with pytest.raises(EmbedError, match=r"part-00001\.parquet in .* is not of this bundle and this shard"):
+        embed(bundles["binary"], str(catalog.folder), str(tmp_path / "out"), embed_local)
+
+
+def test_two_calls_at_a_time_do_each_other_no_harm(bundles: dict[str, Bundle], catalog: Catalog, tmp_path: Path):
+    """The second one finishes everything, and clears away, while the first one is within its second shard."""
+
+    def overtaken(job: ShardJob, shards: Sequence[Shard]) -> Iterator[ShardRecord]:
+        embedder = ShardEmbedder(job)
+        yield embedder.embed(shards[0])
+        with open_place(job.to).writing(shards[1].name) as stream:
+            assert run(bundles["binary"], catalog.folder, tmp_path / "out") == 0
+            whole.update(contents(tmp_path / "out"))
+            stream.write(whole[shards[1].name])
+        yield from (embedder.embed(shard) for shard in shards[1:])
+
+    whole: dict[str, bytes] = {}
+    embed(bundles["binary"], str(catalog.folder), str(tmp_path / "out"), overtaken)
+    assert len(whole) == SHARDS + 2
+    assert contents(tmp_path / "out") == whole

@@ -1,0 +1,179 @@
+"""params.yaml: every mistake is an error that names the key, and every choice on offer can be built."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import Any, get_args
+
+import pytest
+
+from croquis.params import ParamsError, load_params
+from croquis.params.block import Block, OneOf
+from croquis.params.loader import parse_params, read_yaml
+from croquis.plugins import SOURCES
+
+
+@pytest.fixture
+def values() -> dict[str, Any]:
+    return copy.deepcopy(read_yaml("params.yaml"))
+
+
+def test_the_shipped_file_is_valid():
+    assert load_params().base.seed >= 0
+
+
+@pytest.mark.parametrize(
+    ("block", "key", "value", "told"),
+    [
+        ("siamese", "margin", 9.0, "siamese.margin = 9.0: Input should be less than or equal to 2"),
+        ("siamese", "margin", "0.2", "siamese.margin = '0.2': Input should be a valid number"),
+        ("siamese", "negatives", "closest", "siamese.negatives = 'closest': Input should be 'random', 'adjacent'"),
+        ("siamese", "marign", 0.2, "siamese.marign: unknown key"),
+        ("base", "seed", True, "base.seed = True: Input should be a valid integer"),
+        ("base", "image_size", 1_000_000, "base.image_size = 1000000: Input should be less than or equal to 1024"),
+        ("rerank", "depth", 50, "rerank.depth is 50, must exceed the largest reported k (50)"),
+        ("train_gan", "size", 65, "train_gan.size = 65: Value error, must be a power of two"),
+        ("train_gan", "depth", 8, "2**depth exceeds train_gan.size"),
+        ("register", "max_mode_drop", 1.5, "register.max_mode_drop = 1.5: Input should be less than or equal to 1"),
+        ("register", "max_bytes_per_image", 0, "register.max_bytes_per_image = 0: Input should be greater than or"),
+        ("register", "max_model_megabytes", 0.0, "register.max_model_megabytes = 0.0: Input should be greater than 0"),
+        ("triplet_gan", "discriminator_layers", 5, "triplet_gan.discriminator_layers is 5: too many for images of"),
+    ],
+)
+def test_a_mistake_is_named(values: dict[str, Any], block: str, key: str, value: object, told: str):
+    values[block][key] = value
+    with pytest.raises(ParamsError) as error:
+        parse_params(values, methods=True)
+    assert told in str(error.value)
+
+
+SHIPPED = type(parse_params(read_yaml("params.yaml"), methods=True))
+LEARNING = sorted(name for name, value in read_yaml("params.yaml").items() if "fit" in value or name == "train_gan")
+
+
+@pytest.mark.parametrize("block", LEARNING)
+def test_a_net_is_validated_at_least_once(values: dict[str, Any], block: str):
+    schedule = values[block].get("fit", values[block])
+    schedule |= {"epochs": 3, "validate_every": 3}
+    parse_params(values, methods=True)
+    schedule["validate_every"] = 4
+    where = f"{block}.fit" if "fit" in values[block] else block
+    with pytest.raises(ParamsError) as error:
+        parse_params(values, methods=True)
+    assert f"  {where}: Value error, validate_every is 4, must be at most epochs (3): the net" in str(error.value)
+    assert "learning_rate" not in str(error.value)  # the rest of the block is none of the reader's business
+
+
+def test_a_missing_key_and_an_unknown_block_are_named_together(values: dict[str, Any]):
+    del values["siamese"]["margin"]
+    values["extra"] = {}
+    with pytest.raises(ParamsError) as error:
+        parse_params(values, methods=True)
+    assert "siamese.margin: missing" in str(error.value)
+    assert "extra: unknown key" in str(error.value)
+
+
+def test_the_metric_that_selects_must_be_one_that_the_protocol_reports(values: dict[str, Any]):
+    values["base"]["protocol"], values["register"]["select_by"] = "cifar10_c", "shop->shop/map@1000"
+    parse_params(values, methods=True)
+    values["base"]["protocol"] = "category"
+    with pytest.raises(ParamsError, match=r"select_by names map@1000, but base\.protocol category reports map@all"):
+        parse_params(values, methods=True)
+
+
+@pytest.mark.parametrize("retrievers", [[], ["siamese", "siamese"], ["resnet"]])
+def test_retrievers_are_known_and_distinct(values: dict[str, Any], retrievers: list[str]):
+    values["retrievers"] = retrievers
+    with pytest.raises(ParamsError, match="retrievers"):
+        parse_params(values, methods=True)
+
+
+def test_yaml_is_read_as_dvc_reads_it(tmp_path: Path):
+    """YAML 1.2: PyYAML would make a string of 1e-4 and a boolean of on."""
+    (tmp_path / "p.yaml").write_text("rate: 1e-4\nname: on\n")
+    assert read_yaml(tmp_path / "p.yaml") == {"rate": 0.0001, "name": "on"}
+
+
+def test_a_missing_or_broken_file_is_named(tmp_path: Path):
+    with pytest.raises(ParamsError, match=r"none\.yaml does not exist"):
+        read_yaml(tmp_path / "none.yaml")
+    (tmp_path / "broken.yaml").write_text("a: [1")
+    with pytest.raises(ParamsError, match=r"broken\.yaml is not valid YAML"):
+        read_yaml(tmp_path / "broken.yaml")
+
+
+def blocks_of(kind: type[Block], path: str = "") -> list[tuple[str, type[Block]]]:
+    found = [(path, kind)]
+    for name, field in kind.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, Block):
+            found += blocks_of(field.annotation, f"{path}.{name}")
+    return found
+
+
+@pytest.mark.parametrize(("path", "kind"), blocks_of(SHIPPED))
+def test_the_schema_holds_no_default(path: str, kind: type[Block]):
+    """A value that is not in the file would be one that DVC cannot see."""
+    assert all(field.is_required() for field in kind.model_fields.values()), path
+
+
+def choices(kind: type[Block], values: Any, path: tuple[str, ...] = ()) -> list[tuple[tuple[str, ...], object]]:
+    """Every alternative of every Literal, table and registry in the schema."""
+    found = []
+    for name, field in kind.model_fields.items():
+        key = field.alias or name
+        if isinstance(field.annotation, type) and issubclass(field.annotation, Block):
+            found += choices(field.annotation, values[key], (*path, key))
+        else:
+            tables = [each.names for each in field.metadata if isinstance(each, OneOf)]
+            offered = [*get_args(field.annotation), *(name for names in tables for name in names)]
+            found += [((*path, key), choice) for choice in offered if not isinstance(choice, type)]
+    if kind.__name__ == "Ingest":
+        found += [((*path, "source"), name) for name in SOURCES.built_in]
+    return [(where, choice) for where, choice in found if isinstance(choice, str | int)]
+
+
+# Sources of labelled images without items, which base.protocol instance cannot measure.
+PROTOCOL_OF_SOURCE = {"fashion_mnist": "category", "idx": "category", "cifar10": "cifar10_a"}
+
+
+@pytest.mark.parametrize(("where", "choice"), choices(SHIPPED, read_yaml("params.yaml")))
+def test_every_choice_parses(values: dict[str, Any], where: tuple[str, ...], choice: object):
+    if where == ("ingest", "source"):
+        values["base"]["protocol"] = PROTOCOL_OF_SOURCE.get(str(choice), "instance")
+    block = values
+    for key in where[:-1]:
+        block = block[key]
+    block[where[-1]] = choice
+    parse_params(values, methods=True)
+
+
+@pytest.mark.parametrize(
+    ("source", "split", "protocol", "fits"),
+    [
+        ("cifar10", "a", "cifar10_a", True),
+        ("cifar10", "c", "cifar10_c", True),
+        ("cifar10", "c", "category", True),
+        ("cifar10", "a", "cifar10_c", False),
+        ("cifar10", "a", "category", False),
+        ("cifar10", "c", "cifar10_a", False),
+        ("cifar10", "c", "instance", False),
+        ("fashion_mnist", "a", "category", True),
+        ("fashion_mnist", "a", "instance", False),
+        ("idx", "a", "cifar10_a", False),
+        ("folder", "a", "cifar10_c", True),
+        ("rendered", "c", "instance", True),
+    ],
+)
+def test_a_source_of_classes_needs_a_protocol_of_classes(
+    values: dict[str, Any], source: str, split: str, protocol: str, fits: bool
+):
+    values["ingest"]["source"] = source
+    values["ingest"]["cifar10"]["split"] = split
+    values["base"]["protocol"] = protocol
+    if fits:
+        parse_params(values, methods=True)
+        return
+    told = f"base.protocol is {protocol}, which does not fit ingest.source {source}.*: use (category|cifar10_)"
+    with pytest.raises(ParamsError, match=told):
+        parse_params(values, methods=True)

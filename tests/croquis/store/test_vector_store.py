@@ -1,0 +1,279 @@
+"""One suite for every engine: for the caller a store behaves alike, whichever keeps it (docs/scale.md has the table)."""
+
+from __future__ import annotations
+
+import dataclasses
+import threading
+from collections import Counter
+
+import numpy as np
+import pytest
+
+from croquis.catalog.filters import Filters
+from croquis.index.ranking import label_blind_keys
+from croquis.store.milvus_store import MilvusStore
+from croquis.store.products import ItemState, apply, known_versions
+from croquis.store.snapshot import load_snapshot, save_snapshot
+from croquis.store.vector_store import StoredImage, StoreError, StoreSpec, VectorStore
+from croquis.store.versions import Stores, open_stores
+from tests.support.store.store_sample import AWKWARD, DIM, IMAGES, SPEC, Engine, found, image, nearest, passes, vectors
+
+pytestmark = pytest.mark.scale
+GALLERY = [image(number) for number in range(IMAGES)]
+VECTORS = vectors()
+FILTERS = (
+    Filters(category=("dress", AWKWARD)),
+    Filters(attributes=("rare", AWKWARD)),
+    Filters(colour=("red", "green"), category=("coat",)),
+    Filters(domain=("consumer",)),
+    Filters(attributes=("no such",)),
+)
+
+
+@pytest.fixture(scope="module")
+def store(stores: Stores) -> VectorStore:
+    filled = stores.create(SPEC)
+    assert (filled.count(), filled.search(VECTORS[:1], 3), filled.get(["x"])) == (0, [[]], {})
+    filled.upsert(GALLERY, VECTORS)
+    return filled
+
+
+def test_what_was_written_is_read_at_once(store: VectorStore) -> None:
+    assert store.count() == IMAGES
+    for number in range(3):
+        new, vector = image(number, name="fresh"), vectors(1, seed=100 + number)
+        store.upsert([new], vector)
+        assert found(store.search(vector, 1)[0]) == [new.image_id]
+        assert store.get([new.image_id]) == {new.image_id: new}
+        assert store.count() == IMAGES + 1
+        assert store.delete([new.image_id]) == 1
+        assert new.image_id not in found(store.search(vector, 5)[0])
+        assert store.count() == IMAGES
+
+
+def test_order_and_scores_are_those_of_a_plain_comparison(store: VectorStore) -> None:
+    queries = vectors(5, seed=1)
+    for query, matches in zip(queries, store.search(queries, 12), strict=True):
+        expected = nearest(GALLERY, VECTORS, query, 12)
+        assert found(matches) == [name for name, _ in expected]
+        np.testing.assert_allclose([match.score for match in matches], [score for _, score in expected], atol=2e-6)
+        assert all(match.image in GALLERY for match in matches)
+
+
+def test_equal_scores_come_in_label_blind_order(store: VectorStore) -> None:
+    twins = [image(number, name="twin") for number in range(6)]
+    store.upsert(twins, np.repeat(vectors(1, seed=5), 6, axis=0))
+    names = [twin.image_id for twin in twins]
+    expected = [names[row] for row in np.argsort(label_blind_keys(names))]
+    assert found(store.search(vectors(1, seed=5), 4)[0]) == expected[:4]
+    assert store.delete(names) == 6
+
+
+def test_of_an_id_that_comes_twice_the_last_counts(store: VectorStore) -> None:
+    first, second = vectors(1, seed=2), vectors(1, seed=3)
+    old, new = image(1, 1, "double"), image(1, 2, "double")
+    store.upsert([old, new], np.concatenate([first, second]))
+    assert store.get([old.image_id]) == {new.image_id: new}
+    assert store.search(second, 1)[0][0].score == pytest.approx(1.0, abs=1e-6)
+    third = dataclasses.replace(new, version=3, attributes=("other",))
+    store.upsert([third], first)
+    assert (store.count(), store.search(first, 1)[0][0].image) == (IMAGES + 1, third)
+    assert store.delete([new.image_id]) == 1
+
+
+def test_a_deletion_tells_how_many_were_there(store: VectorStore) -> None:
+    some = [image(number, name="gone") for number in range(3)]
+    store.upsert(some, vectors(3, seed=4))
+    names = [each.image_id for each in some]
+    assert [store.delete([*names[:2], "never there"]), store.delete(names), store.delete(names)] == [2, 1, 0]
+    assert store.get(names) == {}
+
+
+@pytest.mark.parametrize("filters", FILTERS)
+def test_a_filter_finds_what_passes_and_nothing_else(store: VectorStore, filters: Filters) -> None:
+    rows = [row for row, each in enumerate(GALLERY) if passes(each, filters)]
+    assert store.count(filters) == len(rows)
+    query = vectors(1, seed=6)
+    expected = nearest([GALLERY[row] for row in rows], VECTORS[rows], query[0], 7) if rows else []
+    assert found(store.search(query, 7, filters)[0]) == [name for name, _ in expected]
+
+
+def test_what_the_nets_saw_comes_back_with_vector_and_thumbnail(store: VectorStore) -> None:
+    """Bytes of every value, words that expressions trip over, and an image that nobody looked at."""
+    everything = bytes(range(256))
+    seen = dataclasses.replace(image(1, name="seen"), predicted=("sleeve:long", AWKWARD), probabilities=everything)
+    plain, two = image(2, name="seen"), vectors(2, seed=11)
+    store.upsert([seen, plain], two, [everything * 100, b""])
+    names = [seen.image_id, plain.image_id]
+    assert store.get(names) == {seen.image_id: seen, plain.image_id: plain}
+    assert store.search(two[:1], 1)[0][0].image == seen
+    assert store.thumbnails([*names, "never there"]) == {names[0]: everything * 100, names[1]: b""}
+    kept = store.vectors([*names, "never there"])
+    assert set(kept) == set(names)
+    for number, name in enumerate(names):
+        unit = two[number] / np.linalg.norm(two[number])
+        np.testing.assert_allclose(kept[name], unit, atol=1e-6)
+        np.testing.assert_allclose(store.search(two[number : number + 1], 1)[0][0].vector, unit, atol=1e-6)
+    assert store.delete(names) == 2
+    assert (store.thumbnails(names), store.vectors(names)) == ({}, {})
+
+
+def test_words_are_counted(store: VectorStore) -> None:
+    words = store.words()
+    assert words["category"] == Counter(each.category for each in GALLERY)
+    assert words["attributes"] == Counter(name for each in GALLERY for name in each.attributes)
+
+
+def test_recall_under_a_filter_on_a_graph(stores: Stores) -> None:
+    """Exact where few pass; where many pass, as good as without a filter (a plain walk finds a fifth, docs/scale.md)."""
+    store = stores.create(dataclasses.replace(SPEC, kind="hnsw"))
+    gallery, stored, queries = [image(number) for number in range(1500)], vectors(1500), vectors(10, seed=7)
+    store.upsert(gallery, stored)
+    rare = Filters(attributes=("rare",))
+    rows = [row for row, each in enumerate(gallery) if passes(each, rare)]
+    right = [{name for name, _ in nearest([gallery[r] for r in rows], stored[rows], query, 10)} for query in queries]
+    all_right = [{name for name, _ in nearest(gallery, stored, query, 10)} for query in queries]
+
+    def recall(filters: Filters | None, expected: list[set[str]]) -> float:
+        lists = store.search(queries, 10, filters)
+        return float(
+            np.mean([len(set(found(m)) & names) / len(names) for m, names in zip(lists, expected, strict=True)])
+        )
+
+    assert recall(rare, right) == 1.0
+    assert recall(None, all_right) >= 0.95
+    if isinstance(store, MilvusStore):
+        store._exact_rows = 5  # as if far more images passed than may be compared one by one
+        assert recall(rare, right) >= 0.95
+
+
+def test_an_older_version_never_overwrites_a_newer_one(store: VectorStore) -> None:
+    def state(version: int, *numbers: int) -> ItemState:
+        shown = tuple(
+            StoredImage(f"v{number}", "versioned", version, "dress", "shop", (f"n:{version}",)) for number in numbers
+        )
+        return ItemState("versioned", version, shown, vectors(len(numbers), seed=version) if numbers else None)
+
+    def there() -> dict[str, int]:
+        return {each.image_id: each.version for each in store.images_of(["versioned"])}
+
+    assert apply(store, [state(3, 1, 2), state(2, 7)]) == 1
+    assert there() == {"v1": 3, "v2": 3}
+    assert apply(store, [state(2, 7)]) == 0
+    assert apply(store, [state(4, 2, 3)]) == 1
+    assert there() == {"v2": 4, "v3": 4}
+    assert apply(store, [state(6)]) == 1  # a deletion
+    assert there() == {}
+    assert [apply(store, [state(5, 1)]), apply(store, [state(6, 1)])] == [0, 0]
+    assert known_versions(store, ["versioned", "unknown"])["versioned"].version == 6
+    assert store.deletions() == {"versioned": 6}
+    assert apply(store, [state(7, 9), state(7, 9)]) == 1
+    assert there() == {"v9": 7}
+    assert apply(store, [state(7, 9)]) == 1  # the same again
+    assert there() == {"v9": 7}
+    assert store.delete(["v9"]) == 1
+
+
+def test_versions_change_without_a_moment_without_an_answer(stores: Stores) -> None:
+    first, second = stores.create(SPEC), stores.create(SPEC)
+    for version, store in (("old", first), ("new", second)):
+        store.upsert([image(number, name=version) for number in range(20)], vectors(20))
+    stores.publish(first.name)
+    answered, ended, failures, seen = threading.Event(), threading.Event(), [], set()
+
+    def ask() -> None:
+        while not ended.is_set():
+            try:
+                answers = {name.split()[0] for name in found(stores.open(SPEC.bundle).search(vectors(1), 5)[0])}
+            except StoreError as error:
+                failures.append(error)
+                return
+            seen.add(tuple(answers))
+            answered.set()
+
+    asking = threading.Thread(target=ask)
+    asking.start()
+    try:
+        assert answered.wait(120)
+        for _ in range(4):
+            stores.publish(second.name)
+            assert (stores.current, stores.previous) == (second.name, first.name)
+            assert stores.rollback() == first.name
+        stores.publish(second.name)
+    finally:
+        ended.set()
+        asking.join()
+    assert not failures
+    assert seen <= {("old",), ("new",)}
+    assert seen
+    assert found(stores.open(SPEC.bundle).search(vectors(1), 1)[0])[0].startswith("new")
+    with pytest.raises(StoreError, match=r"is the current version or the one before it"):
+        stores.drop(first.name)
+    spare = stores.create(SPEC)
+    stores.drop(spare.name)
+    assert spare.name not in stores.versions()
+
+
+def test_a_store_of_another_bundle_is_refused(stores: Stores, store: VectorStore) -> None:
+    with pytest.raises(
+        StoreError, match=rf"{store.name} in .* holds vectors of the bundle {'ab' * 6}, not of {'cd' * 6}"
+    ):
+        stores.open("cd" * 32, store.name)
+    with pytest.raises(StoreError, match="has no version 'shop_none'"):
+        stores.open(SPEC.bundle, "shop_none")
+
+
+def test_a_snapshot_is_the_same_from_every_engine(store: VectorStore, tmp_path_factory: pytest.TempPathFactory) -> None:
+    folder = tmp_path_factory.mktemp("snapshot")
+    shown = image(1, name="shown")
+    store.upsert([shown], vectors(1, seed=12), [b"a JPEG"])
+    store.mark_deleted({"buried": 9})
+    assert save_snapshot(store, folder / "saved") == IMAGES + 1
+    with pytest.raises(StoreError, match="exists: give a new folder"):
+        save_snapshot(store, folder / "saved")
+    other = open_stores(f"faiss:{folder / 'restored'}")
+    restored = load_snapshot(folder / "saved", other)
+    queries = vectors(3, seed=8)
+    for mine, theirs in zip(store.search(queries, 10), restored.search(queries, 10), strict=True):
+        assert found(mine) == found(theirs)
+        np.testing.assert_allclose([m.score for m in mine], [m.score for m in theirs], atol=1e-6)
+    assert restored.get([GALLERY[3].image_id]) == {GALLERY[3].image_id: GALLERY[3]}
+    assert restored.thumbnails([shown.image_id]) == {shown.image_id: b"a JPEG"}
+    assert store.delete([shown.image_id]) == 1
+    assert (restored.spec, restored.deletions()["buried"]) == (store.spec, 9)
+    other.close()
+
+
+def test_binary_codes_are_compared_by_hamming_or_refused(engine: Engine, stores: Stores) -> None:
+    spec = StoreSpec("ef" * 32, "binary", "hamming", 20)
+    if engine.name == "milvus-lite":
+        with pytest.raises(
+            StoreError, match="Milvus Lite, which keeps no binary codes: use a Milvus server or a FAISS"
+        ):
+            stores.create(spec)
+        return
+    store = stores.create(spec)
+    stored, query = vectors(60, dim=20), vectors(1, seed=9, dim=20)
+    gallery = [image(number) for number in range(60)]
+    store.upsert(gallery, stored)
+    differing = ((stored > 0) != (query[0] > 0)).sum(axis=1)
+    order = np.lexsort((label_blind_keys([each.image_id for each in gallery]), differing))[:10]
+    expected = [(gallery[row].image_id, -float(differing[row])) for row in order]
+    assert [(m.image.image_id, m.score) for m in store.search(query, 10)[0]] == expected
+    rare = store.search(query, 5, Filters(attributes=("rare",)))[0]
+    assert {m.image.image_id for m in rare} == {each.image_id for each in gallery if "rare" in each.attributes}
+
+
+def test_product_codes_are_refused(stores: Stores) -> None:
+    with pytest.raises(StoreError, match="product codes need the bundle's own index"):
+        stores.create(StoreSpec("ef" * 32, "pq", "l2", DIM))
+
+
+def test_a_picture_too_large_for_the_engine_is_named(engine: Engine, store: VectorStore) -> None:
+    large, vector = image(3, name="large"), vectors(1, seed=13)
+    if engine.name == "faiss":
+        store.upsert([large], vector, [b"x" * 60_000])
+        assert store.delete([large.image_id]) == 1
+        return
+    with pytest.raises(StoreError, match=r"has 60000 bytes, Milvus keeps 49151: build .* lower index\.thumbnail"):
+        store.upsert([large], vector, [b"x" * 60_000])

@@ -1,0 +1,151 @@
+"""The store: where it is, that it is made once, that its folder can move, and what a dead one does."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from croquis.tracking import tracking_store as store_module
+from croquis.tracking.environment import project_root, store_root
+from croquis.tracking.tracking_store import (
+    STAGE_EXPERIMENT,
+    Store,
+    TrackingError,
+    open_store,
+    sqlite_path,
+    tracking_uri,
+    try_store,
+)
+from tests.support.environment import REPOSITORY
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def test_uri_is_absolute_and_below_the_project(tmp_path: Path) -> None:
+    assert tracking_uri(tmp_path) == f"sqlite:///{tmp_path.resolve()}/mlruns/mlflow.db"
+
+
+def test_dvc_root_names_the_main_repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    copy = tmp_path / "copy"
+    copy.mkdir()
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    assert store_root(copy) == tmp_path.resolve()
+    assert tracking_uri(copy) == f"sqlite:///{tmp_path.resolve()}/mlruns/mlflow.db"
+
+
+def test_variable_wins_and_a_relative_database_is_made_absolute(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:5000")
+    assert tracking_uri(tmp_path) == "http://127.0.0.1:5000"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///mlruns/other.db")
+    assert sqlite_path(tracking_uri(tmp_path)) == tmp_path.resolve() / "mlruns/other.db"
+
+
+def test_project_root_is_the_nearest_folder_with_a_pipeline(tmp_path: Path) -> None:
+    (tmp_path / "dvc.yaml").touch()
+    inner = tmp_path / "a" / "b"
+    inner.mkdir(parents=True)
+    assert project_root(inner) == tmp_path.resolve()
+
+
+def test_artifact_locations_are_relative_to_the_project(store: Store) -> None:
+    run = store.client.create_run(store.experiment(STAGE_EXPERIMENT))
+    assert run.info.artifact_uri == f"mlruns/artifacts/{run.info.run_id}/artifacts"
+
+
+def test_a_moved_folder_keeps_its_artifacts(store: Store, tmp_path: Path) -> None:
+    run_id = store.client.create_run(store.experiment(STAGE_EXPERIMENT)).info.run_id
+    source = tmp_path / "source"
+    source.mkdir()
+    (source / "picture.txt").write_text("picture")
+    store.upload(run_id, source)
+    moved = tmp_path / "moved"
+    shutil.copytree(store.root, moved)
+    there = open_store(moved)
+    assert there.root == moved
+    location = there.client.get_run(run_id).info.artifact_uri
+    assert (moved / location / "picture.txt").read_text() == "picture"
+    with there.here():
+        assert [found.path for found in there.client.list_artifacts(run_id)] == ["picture.txt"]
+
+
+def test_uploads_land_in_the_store_whatever_the_current_folder(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_id = store.client.create_run(store.experiment(STAGE_EXPERIMENT)).info.run_id
+    (tmp_path / "source").mkdir()
+    (tmp_path / "source" / "a.txt").write_text("a")
+    monkeypatch.chdir(tmp_path)
+    store.upload(run_id, tmp_path / "source")
+    assert (store.root / "mlruns/artifacts" / run_id / "artifacts/a.txt").is_file()
+    assert not (tmp_path / "mlruns").exists()
+
+
+@pytest.mark.slow
+def test_processes_that_start_together_make_one_whole_database(tmp_path: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path; from croquis.tracking.tracking_store import open_store; "
+        "print(open_store(Path(sys.argv[1])).experiment('croquis'))"
+    )
+    started = [
+        subprocess.Popen(
+            [sys.executable, "-c", code, str(tmp_path)], cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
+        for _ in range(4)
+    ]
+    answers = [process.communicate(timeout=120) for process in started]
+    assert [process.returncode for process in started] == [0] * 4, answers
+    assert {out.strip() for out, _ in answers} == {b"1"}
+
+
+def test_a_database_that_was_killed_half_made_does_no_harm(tmp_path: Path) -> None:
+    (tmp_path / "mlruns").mkdir()
+    (tmp_path / "mlruns" / ".mlflow.db.partial").write_bytes(b"half of a database")
+    assert open_store(tmp_path).client.search_experiments()
+    assert not (tmp_path / "mlruns" / ".mlflow.db.partial").exists()
+
+
+def test_a_dead_server_is_named_within_seconds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    uri = f"http://127.0.0.1:{free_port()}"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    started = time.monotonic()
+    with pytest.raises(TrackingError, match=uri):
+        open_store(tmp_path)
+    assert time.monotonic() - started < 10
+
+
+def test_a_file_that_is_no_database_is_named(tmp_path: Path) -> None:
+    (tmp_path / "mlruns").mkdir()
+    (tmp_path / "mlruns" / "mlflow.db").write_text("not a database at all, but long enough to be read as one" * 50)
+    with pytest.raises(TrackingError, match=r"mlflow\.db cannot be used"):
+        open_store(tmp_path)
+
+
+def test_a_password_is_not_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://someone:secret@127.0.0.1:{free_port()}")
+    with pytest.raises(TrackingError) as raised:
+        open_store(tmp_path)
+    assert "secret" not in str(raised.value)
+
+
+def test_an_ordinary_stage_is_warned_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(store_module, "_warned", set())
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{free_port()}")
+    with caplog.at_level(logging.WARNING):
+        assert try_store(tmp_path) is None
+        assert try_store(tmp_path) is None
+    assert len([record for record in caplog.records if "tracking store" in record.message]) == 1

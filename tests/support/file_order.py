@@ -1,0 +1,34 @@
+"""The order of the files: a long file that starts last leaves the other workers idle."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+TESTS = Path(__file__).resolve().parents[1]
+# Whole pipelines, many processes, servers and browsers: the longest first.
+LONGEST = (
+    "project/test_pipeline.py",
+    "project/test_rebuild.py",
+    "deploy/test_team_server.py",
+    "croquis/tracking/test_experiments.py",
+    "croquis/registry/test_promotion.py",
+    "stages/test_register.py",
+    "lightning_modules/training/test_distributed.py",
+    "croquis/serving/requests/test_hostile_bodies.py",
+    "croquis/registry/test_two_workspaces.py",
+    "croquis/tuning/test_shared_storage.py",
+    "project/test_presets.py",
+    "lightning_modules/methods/test_paper_sizes.py",
+)
+
+
+def sort_items(items: list[pytest.Item]) -> None:
+    """Files in the order of `LONGEST`, then those with slow tests, then the others; within a file all stays as it is.
+
+    Of use to `--dist loadfile` with `--no-loadscope-reorder` only, which hands files out in the order of the items.
+    """
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    place = {TESTS / name: number for number, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: (place.get(item.path, len(LONGEST)), item.path not in slow))

@@ -1,0 +1,161 @@
+"""A small project with two evaluated retrievers, as it stands when the stage `register` begins."""
+
+from __future__ import annotations
+
+import shutil
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from ruamel.yaml import YAML
+
+from croquis.bundle import Bundle, write_bundle
+from croquis.bundle.gallery_table import GALLERY_SCHEMA
+from croquis.catalog.images import decode_image, encode_jpeg, prepare_image, to_batch
+from croquis.catalog.table import Catalog
+from croquis.files import read_json, write_json
+from croquis.index.build import build_index
+from croquis.nets.encoder import describe_histogram
+from croquis.nets.histogram_encoder import HistogramEncoder
+from croquis.params import load_params
+from croquis.registry.judging import REPORT
+from croquis.registry.registry import Registry
+from croquis.search.local_retriever import LocalRetriever
+from croquis.tracking.tracking_store import PIPELINE_EXPERIMENT, open_store
+from stages import register
+from stages.evaluate import measure, write_reports
+from tests.support.catalogues import blob_catalogue as world
+from tests.support.environment import REPOSITORY, clear_environment
+
+MODEL = "test-retriever"
+# Both are histograms: what matters here is that one is better than the other.
+SEES_LITTLE = HistogramEncoder(colour_bins=2, orientation_bins=2, grid=1, colour_weight=0.0, size=world.SIZE)
+SEES_COLOURS = HistogramEncoder(colour_bins=6, orientation_bins=9, grid=4, colour_weight=0.5, size=world.SIZE)
+
+
+def write_project(root: Path, encoders: dict[str, HistogramEncoder], **register: Any) -> None:
+    """Catalogue, bundles, evaluations, params.yaml and pyproject.toml; `register` changes params of that block."""
+    catalog = world.write_catalogue(root)
+    shutil.copyfile(REPOSITORY / "pyproject.toml", root / "pyproject.toml")
+    write_params(root, list(encoders), **register)
+    for method, encoder in encoders.items():
+        write_method(root, catalog, method, encoder)
+
+
+def write_params(root: Path, methods: list[str], **register: Any) -> None:
+    yaml = YAML()
+    values = yaml.load((REPOSITORY / "params.yaml").read_text())
+    values["retrievers"] = methods
+    values["base"] |= {"image_size": world.SIZE, "threads": 1}
+    values["evaluate"] |= {"depth": 60, "bootstrap": 50, "chunk": 16}
+    values["rerank"] |= {"enabled": False, "depth": 60}
+    values["register"] |= {"model_name": MODEL, "floor": 0.0, "max_latency_ratio": 1000.0, **register}
+    with (root / "params.yaml").open("w") as stream:
+        yaml.dump(values, stream)
+
+
+def write_method(root: Path, catalog: Catalog, method: str, encoder: HistogramEncoder) -> Bundle:
+    """models/METHOD, its bundle, and its evaluation."""
+    write_json(root / f"models/{method}/encoder.json", describe_histogram(encoder))
+    rows = sorted(
+        catalog.rows(catalog.select(domain="shop", role=["gallery", "train"])), key=lambda row: row["image_id"]
+    )
+    images = [decode_image(row["image"]) for row in rows]
+    extra = [{"predicted_attributes": [], "thumbnail": encode_jpeg(image)} for image in images]
+    table = [
+        {name: row[name] for name in GALLERY_SCHEMA.names if name in row} | more
+        for row, more in zip(rows, extra, strict=True)
+    ]
+    bundle = write_bundle(
+        root / "models/bundles" / method,
+        method=method,
+        encoder_folder=root / "models" / method,
+        generator_folder=None,
+        classifier_folder=None,
+        index=build_index(encoder.encode(to_batch([prepare_image(i, world.SIZE) for i in images])), metric="cosine"),
+        gallery_table=pa.Table.from_pylist(table, schema=GALLERY_SCHEMA),
+        rerank=world.RERANK,
+        image_size=world.SIZE,
+    )
+    evaluate(root, method)
+    return bundle
+
+
+def evaluate(root: Path, method: str) -> None:
+    retriever = LocalRetriever.load(root / "models/bundles" / method)
+    results = measure(retriever, load_params(root / "params.yaml"), root)
+    summaries = {split: result.summary() for split, result in results.items()}
+    head = {"method": method, "bundle": retriever.bundle.hash}
+    write_reports(root / "reports", head, results, summaries)
+
+
+class Project:
+    """The project folder, with what its registry and tracker hold."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    @property
+    def registry(self) -> Registry:
+        return Registry(open_store(self.root), MODEL)
+
+    @property
+    def report(self) -> dict[str, Any]:
+        return read_json(self.root / REPORT)  # type: ignore[no-any-return]
+
+    def pipeline_runs(self) -> list[Any]:
+        store = open_store(self.root)
+        return list(store.client.search_runs([store.experiment(PIPELINE_EXPERIMENT)]))
+
+    def offer(self, encoder: HistogramEncoder, **params: Any) -> None:
+        """Puts another retriever in the place of the method `siamese`."""
+        write_params(self.root, ["siamese"], **params)
+        write_method(self.root, Catalog.open(self.root / "data/catalog"), "siamese", encoder)
+
+    def offer_a_challenger(self) -> None:
+        """Registers a better retriever. Six items prove little: a low confidence lets a real gain through."""
+        self.offer(SEES_COLOURS, select_by="shop->shop/map@r", confidence=0.6, max_category_drop=1.0, max_mode_drop=1.0)
+        register.main(self.root)
+
+
+def empty_project(factory: pytest.TempPathFactory) -> Path:
+    """A project before its first registration, with an empty store; made once, so copy it."""
+    return _empty_project(factory.getbasetemp())
+
+
+def begun_project(factory: pytest.TempPathFactory) -> Path:
+    """The same with a first champion, the retriever that sees little; made once, so copy it."""
+    return _begun_project(factory.getbasetemp())
+
+
+@cache
+def _empty_project(base: Path) -> Path:
+    root = base / "registry-world-empty"
+    root.mkdir()
+    with pytest.MonkeyPatch.context() as patch:
+        clear_environment(patch)
+        write_project(root, {"histogram": SEES_LITTLE, "siamese": SEES_COLOURS}, select_by="shop->shop/map@r")
+        open_store(root)
+    return root
+
+
+@cache
+def _begun_project(base: Path) -> Path:
+    root = base / "registry-world-begun"
+    shutil.copytree(_empty_project(base), root)
+    Project(root).offer(SEES_LITTLE)
+    with pytest.MonkeyPatch.context() as patch:
+        clear_environment(patch)
+        patch.chdir(root)
+        register.main(root)
+    return root
+
+
+def copied(source: Path, target: Path, patch: pytest.MonkeyPatch) -> Project:
+    """A copy of a project, which becomes the current folder."""
+    clear_environment(patch)
+    shutil.copytree(source, target / "project")
+    patch.chdir(target / "project")
+    return Project(target / "project")
