@@ -25,5 +25,5 @@ VOLUME ["/bundle", "/changes"]
 EXPOSE 8000
 HEALTHCHECK --interval=15s --timeout=5s --start-period=30s --retries=3 \
     CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8000/readyz', timeout=4)"]
-ENTRYPOINT ["python", "-m", "croquis.serving", "--host", "0.0.0.0", "--port", "8000"]
+ENTRYPOINT ["croquis", "serve", "--host", "0.0.0.0", "--port", "8000"]
 CMD ["--bundle", "/bundle", "--changes", "/changes"]

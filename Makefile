@@ -36,7 +36,7 @@ $(DEV): locks/dev.txt $(PACKAGES) | $(PIPELINE)
 	@touch $@
 
 repro: $(PIPELINE) ## run the pipeline (dvc repro, two stages at a time), from the catalogue to a champion in the registry
-	python -m croquis.cli.repro
+	python -m croquis repro
 
 test: $(DEV) ## run every test, a whole small pipeline included
 	$(PYTEST)
@@ -48,16 +48,16 @@ engines: ## install what some tests drive, a PostgreSQL server and a Chromium (D
 	$(PYTHON) -m tests.support.engines
 
 ui: $(PIPELINE) ## open the MLflow UI on mlruns/ (http://127.0.0.1:5000)
-	python -m croquis.cli.ui
+	python -m croquis ui
 
 plots: $(PIPELINE) ## write the page of `dvc plots show` with its charts, for a browser without a network
-	python -m croquis.cli.plots
+	python -m croquis plots
 
 tune: $(PIPELINE) ## search the triplet margin and the re-rank weights with Optuna
-	python -m croquis.cli.tune
+	python -m croquis tune
 
 serve: $(PIPELINE) ## serve the champion (http://127.0.0.1:8000)
-	python -m croquis.cli.serve
+	python -m croquis serve
 
 lint: $(DEV) ## check style, types and declared dependencies
 	ruff check .

@@ -7,6 +7,7 @@ counts, as it was when this stage ran: after a change of it, `dvc repro -f code`
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 from croquis.files import fresh_folder, write_json
@@ -14,6 +15,7 @@ from croquis.params import Params, load_params
 from croquis.plugins import METHODS, RERANKERS, SOURCES
 from croquis.tracking.environment import project_root
 from croquis.tracking.stage_code import NOT_FOLLOWED, code_files, code_hash
+from stages import run_stage
 
 CODE = Path("data/code")
 
@@ -57,4 +59,4 @@ def facts(name: str) -> dict[str, bool]:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(run_stage(main, __doc__))

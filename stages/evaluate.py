@@ -27,6 +27,7 @@ from croquis.params import Params, load_params
 from croquis.registry.gate_inputs import evaluation_settings
 from croquis.search.local_retriever import LocalRetriever
 from croquis.tracking.stage_run import stage_run
+from stages import run_stage
 
 SPLITS = ("val", "test")
 REPORTED = "test"
@@ -130,6 +131,4 @@ def table(method: str, summaries: Summaries) -> str:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 2:
-        sys.exit("usage: python -m stages.evaluate METHOD")
-    main(sys.argv[1])
+    sys.exit(run_stage(main, __doc__, "METHOD"))

@@ -25,6 +25,7 @@ from croquis.nets.encoder import describe_encoder, load_encoder
 from croquis.params import Params, load_params
 from croquis.rerank.overlap import to_bytes
 from croquis.tracking.stage_run import stage_run
+from stages import run_stage
 
 CHUNK = 64
 Labels = tuple[frozenset[str], bytes | None]
@@ -128,6 +129,4 @@ def build(vectors: npt.NDArray[np.float32], method: str, params: Params, root: P
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 2:
-        sys.exit("usage: python -m stages.index METHOD")
-    main(sys.argv[1])
+    sys.exit(run_stage(main, __doc__, "METHOD"))

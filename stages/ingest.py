@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -14,6 +15,7 @@ from croquis.catalog.table import CatalogWriter
 from croquis.params import Params, load_params
 from croquis.sources import source_rows
 from croquis.tracking.stage_run import stage_run
+from stages import run_stage
 
 RAW = Path("data/raw")
 
@@ -84,4 +86,4 @@ def summary(source: str, tally: IngestCounts) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(run_stage(main, __doc__))

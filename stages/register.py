@@ -1,7 +1,7 @@
 """Stage `register`: the best retriever on val becomes a version in the registry, and is judged against the champion.
 
 Without a champion the first candidate that passes becomes one. Otherwise a candidate that passes becomes `challenger`,
-and `python -m croquis.cli.promote --apply` is a person's decision. Unlike the other stages this one fails without a tracking
+and `croquis registry promote` is a person's decision. Unlike the other stages this one fails without a tracking
 store: a registration that nobody can find is none.
 
 Writes reports/registration.json: the choice, the verdict, and the bundles compared; nothing that differs from run to run.
@@ -9,62 +9,25 @@ Writes reports/registration.json: the choice, the verdict, and the bundles compa
 
 from __future__ import annotations
 
-import logging
+import sys
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from functools import cached_property
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from croquis.bundle import Bundle
-from croquis.evaluation.bootstrap import Interval
-from croquis.files import read_json, write_json
-from croquis.params import Params, load_params
-from croquis.registry.evaluation_reports import Evaluation, EvaluationError, Measure, gains, rank, read_evaluations
+from croquis.files import write_json
+from croquis.params import load_params
 from croquis.registry.judging import AGAIN, FIRST, REPORT, SELECTED_ON, Judgement, judge
-from croquis.registry.leaderboard import REPORTED, closing_words
-from croquis.registry.lineage import version_tags
+from croquis.registry.leaderboard import closing_words
 from croquis.registry.model_card import publish_card
-from croquis.registry.pipeline_run import PipelineRun, describe, result_key
+from croquis.registry.pipeline_run import PipelineRun, describe
 from croquis.registry.promotion import challenge, first_champion
+from croquis.registry.registering import CHALLENGER, REFUSED, Choice, begin_result, choose, register_version
 from croquis.registry.registry import RegisteredVersion, Registry
-from croquis.registry.verdict import Scores
 from croquis.tracking.environment import quiet
 from croquis.tracking.stage_run import stage_run
-from croquis.tracking.tracking_store import Store, open_store
-
-logger = logging.getLogger(__name__)
-
-BASELINE = "histogram"  # what the leaderboard holds the others against
-METHODS_FACTS = Path("data/code/methods.json")
-
-CHALLENGER, REFUSED = "challenger", "refused"
-
-
-@dataclass(frozen=True)
-class Choice:
-    """The best method on val, and its bundle."""
-
-    ranking: list[Evaluation]
-    measure: Measure
-    bundle: Bundle
-    reranked: bool
-
-    @property
-    def best(self) -> Evaluation:
-        return self.ranking[0]
-
-    def scores(self) -> Scores:
-        """Its results on val, query by query, as `evaluate` stored them."""
-        return self.best.scores(SELECTED_ON, self.measure, self.reranked)
-
-    @cached_property
-    def above_floor(self) -> dict[str, Interval]:
-        """How far each method is above the floor on test; empty where the floor is not among `retrievers`."""
-        floor = next((each for each in self.ranking if each.method == BASELINE), None)
-        if floor is None:
-            return {}
-        return gains(floor, (each for each in self.ranking if each is not floor), REPORTED, self.measure)
+from croquis.tracking.tracking_store import open_store
+from stages import run_stage
 
 
 def main(root: Path = Path()) -> None:
@@ -87,41 +50,6 @@ def main(root: Path = Path()) -> None:
         run.tag("outcome", outcome)
     verdict = judgement.verdict
     print(closing_words(choice.ranking, choice.above_floor, choice.measure, registry, version, verdict, outcome))
-
-
-def choose(params: Params, root: Path) -> Choice:
-    """The best evaluated method on val.
-
-    Raises:
-        EvaluationError: when a report is missing, or is not about the bundle that stands in models/bundles.
-    """
-    measure, reranked = Measure.parse(params.register_.select_by), params.rerank.enabled
-    evaluations = read_evaluations(root / "reports/evaluation", params.retrievers)
-    ranking = rank(evaluations, SELECTED_ON, measure, reranked)
-    best = ranking[0]
-    bundle = Bundle.load(root / "models/bundles" / best.method, threads=params.base.threads)
-    if bundle.hash != best.bundle:
-        raise EvaluationError(
-            f"{best.path} is about bundle {best.bundle[:12]}, {bundle.folder} is {bundle.hash[:12]}; "
-            f"run `dvc repro evaluate@{best.method}`"
-        )
-    if not read_json(root / METHODS_FACTS)[best.method]["learns"]:
-        logger.warning("the best method on val is %s, which learns nothing: look at the trainings", best.method)
-    return Choice(ranking, measure, bundle, reranked)
-
-
-def begin_result(store: Store, choice: Choice, params: Params, root: Path) -> PipelineRun:
-    values = params.model_dump(by_alias=True)
-    return PipelineRun(store, result_key(root, choice.ranking, values), version_tags(store, root), values)
-
-
-def register_version(registry: Registry, choice: Choice, run_id: str, root: Path) -> RegisteredVersion:
-    """The version that holds the chosen bundle; made, with its lineage, unless it exists."""
-    from croquis.serving.mlflow_model.packaging import log_retriever
-
-    tags = version_tags(registry.store, root)
-    bundle = choice.bundle
-    return registry.register(bundle.hash, bundle.manifest.method, tags, lambda: log_retriever(bundle, run_id, root))
 
 
 def act(registry: Registry, version: RegisteredVersion, judgement: Judgement) -> str:
@@ -178,4 +106,4 @@ def finish_result(
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(run_stage(main, __doc__))

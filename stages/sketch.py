@@ -4,6 +4,7 @@ test."""
 from __future__ import annotations
 
 import hashlib
+import sys
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import fields
@@ -23,6 +24,7 @@ from croquis.params import Params, load_params
 from croquis.sketching.linework import BEGINNINGS, linework
 from croquis.sketching.strokes import Hand, draw_by_hand, generator_for
 from croquis.tracking.stage_run import stage_run
+from stages import run_stage
 
 CATALOG, SKETCHES = Path("data/catalog"), Path("data/sketches")
 LEARNED_FROM = Path("data/learned_from")
@@ -198,4 +200,4 @@ def main(root: Path = Path()) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(run_stage(main, __doc__))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from croquis.files import fresh_folder, write_bytes, write_json
 from croquis.params import Params, load_params
 from croquis.tracking.stage_run import StageRun, stage_run
 from lightning_modules.training import processes
+from stages import run_stage
 
 if TYPE_CHECKING:
     from lightning_modules.attributes.classifier_module import AttributeClassifierModule, ClassifierData
@@ -154,4 +156,4 @@ def report(
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(run_stage(main, __doc__))

@@ -19,6 +19,7 @@ from croquis.tracking.record import dvc_name
 from croquis.tracking.stage_run import StageRun, stage_run
 from lightning_modules.methods import Method
 from lightning_modules.training import processes
+from stages import run_stage
 
 if TYPE_CHECKING:
     from lightning_modules.bases.retrieval_module import RetrievalModule
@@ -166,6 +167,4 @@ def export(net: RetrievalNet, size: int, target: Path) -> float:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 2:
-        sys.exit("usage: python -m stages.train_embedder METHOD")
-    main(sys.argv[1])
+    sys.exit(run_stage(main, __doc__, "METHOD"))

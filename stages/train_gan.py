@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ from croquis.files import fresh_folder, write_json
 from croquis.params import Params, load_params
 from croquis.tracking.stage_run import StageRun, stage_run
 from lightning_modules.training import processes
+from stages import run_stage
 
 if TYPE_CHECKING:
     from lightning_modules.sketch_gan.gan_module import PairData, SketchGan
@@ -110,4 +112,4 @@ def report(data: PairData, generator_folder: Path, classifier_folder: Path, thre
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(run_stage(main, __doc__))

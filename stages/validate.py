@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,6 +21,7 @@ from croquis.validation.examination import Examination, examine
 from croquis.validation.fingerprints import to_hex
 from croquis.validation.measure import Measured, measure
 from croquis.validation.quarantine import DATA_DOCS, check_complete, check_failures, check_share, count_reasons
+from stages import run_stage
 
 RAW, ACCEPTED, QUARANTINE = Path("data/raw"), Path("data/catalog"), Path("data/quarantine")
 REPORT = Path("reports/validation.json")
@@ -87,4 +89,4 @@ def summary(verdict: Examination, images_per_second: float) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(run_stage(main, __doc__))

@@ -10,6 +10,7 @@ every address, so run it on a machine that nobody else reaches.
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import os
 import shutil
@@ -30,7 +31,12 @@ ETCD_PORT = 2380  # of the etcd within Milvus 2.3.5; no setting of its starter c
 PATIENCE = 240  # seconds until a server answers, on a busy machine
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
+    argparse.ArgumentParser(
+        prog="python -m benchmarks.events.event_engines",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    ).parse_args(arguments)
     fetch_milvus()
     fetch_nats()
     print(f"{ENGINES}: Milvus 2.3.5 and {subprocess.check_output([NATS, '--version'], text=True).strip()}")

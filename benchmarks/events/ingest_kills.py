@@ -24,7 +24,7 @@ from typing import Any, Self
 
 from benchmarks.events.event_engines import missing, nats_server, running
 from benchmarks.events.ingest_plan import EventPlan, compare, faultless, plan
-from croquis.events.event_command import main as main_of_ingest
+from croquis.cli import main as croquis
 from croquis.events.nats_stream import NatsStream
 from croquis.events.stream import StreamError, open_stream
 from croquis.files import write_json
@@ -33,7 +33,7 @@ from croquis.store.versions import open_stores
 
 REPORT = Path("reports/benchmarks/ingest_kills.json")
 FORKS = multiprocessing.get_context("forkserver")
-FORKS.set_forkserver_preload(["croquis.events.event_command"])
+FORKS.set_forkserver_preload(["croquis.cli.event_commands"])
 STREAM = "products"
 IN_BATCH = 256
 IDLE = 1.5  # times --redeliver without an event end the last consumer
@@ -105,7 +105,7 @@ class Campaign:
 
 
 class Consumer:
-    """`python -m croquis.events` in a process that has its imports already; killed with -9 at the end of the block."""
+    """`croquis events consume` in a process that has its imports already; killed with -9 at the end of the block."""
 
     def __init__(self, log: Path, options: Sequence[str]) -> None:
         self._log = log
@@ -139,7 +139,7 @@ def consume(log: str, options: list[str]) -> None:
     with Path(log).open("ab", buffering=0) as stream:
         for number in (1, 2):
             os.dup2(stream.fileno(), number)
-        main_of_ingest(options)
+        croquis(["events", "consume", *options])
         sys.stdout.flush()
 
 

@@ -3,9 +3,9 @@
     python -m benchmarks.events.ingest_latency --bundle models/bundles/siamese
 
 NATS, a server on a store that holds the bundle's gallery, and clients, all on this machine: with FAISS the server takes the
-events itself (`python -m croquis.serving --ingest`), with Milvus `python -m croquis.events` does. Each product is published
-alone, at a moment drawn at random, and searched by its own picture again and again until it is among the results. Then many
-are published at once, and the time until the last of them is committed gives the rate. NATS and Milvus are fetched by
+events itself (`croquis serve --ingest`), with Milvus `croquis events consume` does. Each product is published alone,
+at a moment drawn at random, and searched by its own picture again and again until it is among the results. Then many are
+published at once, and the time until the last of them is committed gives the rate. NATS and Milvus are fetched by
 `python -m benchmarks.events.event_engines`. The result is printed and written to reports/benchmarks/ingest_latency.json.
 """
 
@@ -27,7 +27,8 @@ from benchmarks.events.event_engines import milvus_server, missing, nats_server,
 from benchmarks.events.ingest_kills import send
 from benchmarks.events.ingest_plan import drawn, upsert
 from benchmarks.events.ingest_processes import PATIENCE, LatencySetting, Running, serving
-from croquis.cli.store_versions import main as versions
+from croquis.bundle import Bundle
+from croquis.cli.store_versions import fill_version, opened
 from croquis.events.event import event_body
 from croquis.events.stream import Stream, open_stream
 from croquis.files import write_json
@@ -50,7 +51,8 @@ def measure(setting: LatencySetting, store: str, own_ingest: bool, folder: Path)
     """
     with running(nats_server(folder)) as broker:
         stream = f"nats://127.0.0.1:{broker.port}/products"
-        versions(["--store", store, "fill", "--bundle", str(setting.bundle), "--publish"])
+        with opened(store) as stores:
+            fill_version(stores, Bundle.load(setting.bundle), publish=True)
         with serving(setting, store, own_ingest, stream) as started:
             figures = {"latency": latency(setting, started)}
             if setting.burst:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.events.event_engines import free_port
-from croquis.events.event_command import parser
+from croquis.events.event_command import ConsumeOptions
 from croquis.serving.server_settings import IngestSettings
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -40,7 +40,7 @@ class LatencySetting:
     seed: int
 
     def batch_of(self, own_ingest: bool) -> int:
-        return self.batch or (IngestSettings("").batch if own_ingest else int(parser().get_default("batch")))
+        return self.batch or (IngestSettings("").batch if own_ingest else ConsumeOptions.batch)
 
 
 @dataclass(frozen=True)
@@ -64,25 +64,23 @@ def serving(setting: LatencySetting, store: str, own_ingest: bool, stream: str) 
     batch = str(setting.batch_of(own_ingest))
     own = ["--ingest", stream, "--ingest-batch", batch] if own_ingest else []
     with (
-        process(
-            ["croquis.serving", *common, "--store", store, "--port", "0", *own], r"http://127\.0\.0\.1:\d+"
-        ) as address,
+        process(["serve", *common, "--store", store, "--port", "0", *own], r"http://127\.0\.0\.1:\d+") as address,
         contextlib.ExitStack() as beside,
     ):
         metrics = f"{address}/metrics"
         if not own_ingest:
             port = free_port()
             options = ["--from", stream, "--to", store, "--batch", batch, "--metrics-port", str(port)]
-            beside.enter_context(process(["croquis.events", *common, *options], "->"))
+            beside.enter_context(process(["events", "consume", *common, *options], "->"))
             metrics = f"http://127.0.0.1:{port}/metrics"
         yield Running(address, metrics, stream)
 
 
 @contextlib.contextmanager
 def process(arguments: Sequence[str], says: str) -> Iterator[str]:
-    """`python -m ARGUMENTS` from its first line that matches `says`, which is given, to the end of the block."""
+    """`croquis ARGUMENTS` from its first line that matches `says`, which is given, to the end of the block."""
     environment = os.environ | {"PYTHONPATH": str(PROJECT)}
-    command = [sys.executable, "-m", *arguments]
+    command = [sys.executable, "-m", "croquis", *arguments]
     with (
         tempfile.TemporaryFile("w+") as log,
         subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=log, text=True) as started,
@@ -91,7 +89,7 @@ def process(arguments: Sequence[str], says: str) -> Iterator[str]:
         try:
             if found is None:
                 log.seek(0)
-                raise RuntimeError(f"python -m {arguments[0]} did not say {says!r}: {log.read()[-2000:]}")
+                raise RuntimeError(f"croquis {arguments[0]} did not say {says!r}: {log.read()[-2000:]}")
             yield found[0]
         finally:
             started.terminate()

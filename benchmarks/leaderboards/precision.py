@@ -31,15 +31,16 @@ def seconds(step: Callable[[], Any]) -> float:
 
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.leaderboards.precision", description=__doc__)
-    params = load_params(methods=True)
-    parser.add_argument("--backbone", choices=get_args(BackboneName), default=params.train_embedder.backbone.name)
-    parser.add_argument("--size", type=int, default=params.base.image_size, help="of the images, pixels")
+    parser.add_argument("--backbone", choices=get_args(BackboneName), help="by default that of params.yaml")
+    parser.add_argument("--size", type=int, help="of the images, pixels; by default that of params.yaml")
     parser.add_argument("--batch", type=int, default=96, help="images in a step")
     given = parser.parse_args(arguments)
+    params = load_params(methods=True)
+    name, size = given.backbone or params.train_embedder.backbone.name, given.size or params.base.image_size
     prepare_torch(params.base.seed, params.base.threads)
-    backbone = params.train_embedder.backbone.model_copy(update={"name": given.backbone, "weights": "none"})
+    backbone = params.train_embedder.backbone.model_copy(update={"name": name, "weights": "none"})
     net = max_pool_net(backbone, params.method("siamese").embedding_dim, params.method("siamese").centre)
-    images = torch.rand(given.batch, 3, given.size, given.size)
+    images = torch.rand(given.batch, 3, size, size)
     if backbone.channels_last:
         net, images = net.to(memory_format=torch.channels_last), images.to(memory_format=torch.channels_last)
 
@@ -53,7 +54,7 @@ def main(arguments: list[str] | None = None) -> None:
     rounds = [(seconds(lambda: step(None)), seconds(lambda: step(torch.bfloat16))) for _ in range(ROUNDS)]
     whole, half = (median(found) for found in zip(*rounds, strict=True))
     ratio = median(b / a for a, b in rounds)
-    print(f"{given.backbone}, {given.batch} images of {given.size} px, {params.base.threads} threads:")
+    print(f"{name}, {given.batch} images of {size} px, {params.base.threads} threads:")
     print(f"float32 {whole * 1000:.0f} ms, bfloat16 {half * 1000:.0f} ms a step; ratio {ratio:.2f}")
 
 

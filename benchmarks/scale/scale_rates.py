@@ -18,7 +18,7 @@ from croquis.search.local_retriever import LocalRetriever
 from croquis.store.vector_store import StoreSpec
 from croquis.store.versions import open_stores
 
-BATCH = 64  # events handled together, as `python -m croquis.events` does by default
+BATCH = 64  # events handled together, as `croquis events consume` does by default
 REPEATS = 3
 
 

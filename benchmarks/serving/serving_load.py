@@ -155,7 +155,7 @@ def point(link: Path, bundle: Path) -> None:
 def serving(folder: Path, bundle: Path, batch: int) -> Iterator[Serving]:
     link, token = folder / "bundle", secrets.token_hex()
     point(link, bundle)
-    command = [sys.executable, "-m", "croquis.serving", "--bundle", str(link), "--port", "0", "--batch", str(batch)]
+    command = [sys.executable, "-m", "croquis", "serve", "--bundle", str(link), "--port", "0", "--batch", str(batch)]
     environment = {**os.environ, "CROQUIS_ADMIN_TOKEN": token}
     with subprocess.Popen(
         command, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL

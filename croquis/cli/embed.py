@@ -1,8 +1,8 @@
-"""Command `embed`: the images of Parquet shards to vectors and codes, in bulk, by a bundle's encoder.
+"""Embeds the images of Parquet shards in bulk, to vectors and codes, by a bundle's encoder.
 
-python -m croquis.cli.embed --bundle models/bundles/siamese --to data/embeddings/siamese
-python -m croquis.cli.embed --bundle models/bundles/dhd --from s3://shop/images --to s3://shop/dhd --engine ray --actors 8
-python -m croquis.cli.embed --bundle ... --to ... --only domain=shop --store milvus:http://127.0.0.1:19530
+    croquis embed --bundle models/bundles/siamese --to data/embeddings/siamese
+    croquis embed --bundle models/bundles/dhd --from s3://shop/images --to s3://shop/dhd --engine ray --actors 8
+    croquis embed --bundle ... --to ... --only domain=shop --store milvus:http://127.0.0.1:19530
 
 Stopped at any moment, the same command goes on with the next shard. --store loads the vectors into a new version of a store
 and makes it the current one. docs/scale.md, "Bulk embedding".
@@ -10,14 +10,15 @@ and makes it the current one. docs/scale.md, "Bulk embedding".
 
 from __future__ import annotations
 
-import argparse
-import logging
 import os
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import click
 from tqdm import tqdm
 
 from croquis.bulk.load_store import load
@@ -25,47 +26,81 @@ from croquis.bulk.places import EmbedError
 from croquis.bulk.ray_engine import RayEngine
 from croquis.bulk.run import UNREADABLE, Embedding, Engine, Progress, embed, embed_local
 from croquis.bulk.shards import Only
-from croquis.bundle import Bundle, BundleError
+from croquis.bundle import Bundle
+from croquis.cli.command_line import PATH, Invocation, command, option
 from croquis.store.fill import spec_of
-from croquis.store.vector_store import KINDS, StoreError, StoreSpec
+from croquis.store.vector_store import KINDS, StoreSpec
 from croquis.store.versions import open_stores
-from croquis.tracking.environment import quiet
 
 FILTERS = ("item_id", "domain", "split", "role", "category", "view")
 INTERRUPTED = 130
 SHOWN = 10  # unreadable images on stderr; all of them are in the folder
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Returns 0 when all is embedded, 1 when refused or pictures were unreadable (why goes to stderr), 130 after Ctrl-C."""
-    quiet()
-    asked = _parser().parse_args(arguments)
-    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
+@dataclass(frozen=True)
+class EmbedOptions:
+    """What `croquis embed` is told.
+
+    Attributes:
+        bundle: folder of the bundle whose encoder embeds.
+        to: URI of the folder of the vectors.
+        source: URI of a folder of shards, or of one.
+        only: `COLUMN=VALUE,VALUE` for each column that images are chosen by.
+        engine: `local`, one process here, or `ray`, Ray's actors.
+        actors: of Ray.
+        address: HOST:PORT of a Ray cluster; None for a Ray of our own, for this run.
+        patience: seconds that a shard may take with Ray.
+        retries: of a shard whose actor ended.
+        allow_unreadable: end well although pictures could not be read.
+        store: URI of a store that a new version is made in of the vectors, and published; None for none.
+        item_version: of every product in the store.
+    """
+
+    bundle: Path
+    to: str
+    source: str = "data/catalog"
+    only: Sequence[str] = ()
+    engine: str = "local"
+    actors: int = os.cpu_count() or 1
+    address: str | None = None
+    patience: float = 900.0
+    retries: int = 3
+    allow_unreadable: bool = False
+    store: str | None = None
+    catalogue: str = "catalogue"
+    kind: str = "flat"
+    item_version: int = 1
+
+
+def embed_shards(options: EmbedOptions) -> int:
+    """Embeds what is not embedded yet; returns 1 when pictures were unreadable (which goes to stderr), 130 after Ctrl-C.
+
+    Raises:
+        EmbedError, BundleError, StoreError: when shards, bundle or store cannot be used.
+    """
     start = time.perf_counter()
     try:
-        bundle = Bundle.load(asked.bundle)
-        spec = spec_of(bundle, asked.kind) if asked.store else None
+        bundle = Bundle.load(options.bundle)
+        spec = spec_of(bundle, options.kind) if options.store else None
         with tqdm(desc="embed", unit=" images", mininterval=1.0) as bar:
-            whole = embed(bundle, asked.source, asked.to, engine_of(asked), only_of(asked.only), shown_on(bar))
+            engine, only = engine_of(options), only_of(options.only)
+            whole = embed(bundle, options.source, options.to, engine, only, shown_on(bar))
         print(summary(whole, bundle, time.perf_counter() - start))
-        if whole.unreadable and not asked.allow_unreadable:
+        if whole.unreadable and not options.allow_unreadable:
             print(complaint(whole), file=sys.stderr)
             return 1
         if spec is not None:
-            print(into_store(whole, spec, asked))
-    except (EmbedError, BundleError, StoreError, OSError) as error:
-        print(f"refused: {error}", file=sys.stderr)
-        return 1
+            print(into_store(whole, spec, options))
     except KeyboardInterrupt:
         print("interrupted; the same command goes on with the next shard", file=sys.stderr)
         return INTERRUPTED
     return 0
 
 
-def engine_of(asked: argparse.Namespace) -> Engine:
-    if asked.engine == "local":
+def engine_of(options: EmbedOptions) -> Engine:
+    if options.engine == "local":
         return embed_local
-    return RayEngine(asked.actors, asked.patience, asked.retries, asked.address)
+    return RayEngine(options.actors, options.patience, options.retries, options.address)
 
 
 def only_of(texts: Sequence[str]) -> Only:
@@ -115,38 +150,41 @@ def complaint(whole: Embedding) -> str:
     return "\n".join(lines)
 
 
-def into_store(whole: Embedding, spec: StoreSpec, asked: argparse.Namespace) -> str:
+def into_store(whole: Embedding, spec: StoreSpec, options: EmbedOptions) -> str:
     """Loads a new version of the catalogue and makes it the current one."""
-    stores = open_stores(asked.store, asked.catalogue)
+    stores = open_stores(options.store or "", options.catalogue)
     try:
-        store = load(whole, spec, stores, asked.item_version)
+        store = load(whole, spec, stores, options.item_version)
         stores.publish(store.name)
-        return f"{store.count()} images in {store.name} of {asked.store}, the current version of {asked.catalogue}"
+        return f"{store.count()} images in {store.name} of {options.store}, the current version of {options.catalogue}"
     finally:
         stores.close()
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m croquis.cli.embed", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    add = parser.add_argument
-    add("--bundle", type=Path, required=True, metavar="FOLDER", help="whose encoder embeds")
-    add("--from", dest="source", default="data/catalog", metavar="URI", help="folder of shards, or one; %(default)s")
-    add("--to", required=True, metavar="URI", help="folder of the vectors")
-    add("--only", action="append", default=[], metavar="COLUMN=VALUES", help="which images, e.g. role=gallery,train")
-    add("--engine", choices=("local", "ray"), default="local", help="one process here, or Ray's actors")
-    add("--actors", type=int, default=os.cpu_count(), metavar="N", help="ray: processes (default: one per CPU)")
-    add("--address", metavar="HOST:PORT", help="ray: a cluster; by default a Ray of our own, for this run")
-    add("--patience", type=float, default=900.0, metavar="S", help="ray: seconds that a shard may take (%(default)s)")
-    add("--retries", type=int, default=3, metavar="N", help="ray: of a shard whose actor ended (%(default)s)")
-    add("--allow-unreadable", action="store_true", help="end well although pictures could not be read")
-    add("--store", metavar="URI", help="load the vectors: faiss:FOLDER, milvus:FILE.db or milvus:http://HOST:PORT")
-    add("--catalogue", default="catalogue", metavar="NAME", help="in the store")
-    add("--kind", choices=KINDS, default="flat", help="of the store's version")
-    add("--item-version", type=int, default=1, metavar="N", help="of every product in the store")
-    return parser
+USUAL = EmbedOptions(Path(), "")
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+@command(__doc__)
+@option("--bundle", type=PATH, required=True, metavar="FOLDER", help="whose encoder embeds")
+@option("--from", "source", default=USUAL.source, metavar="URI", help="folder of shards, or one")
+@option("--to", required=True, metavar="URI", help="folder of the vectors")
+@option("--only", multiple=True, metavar="COLUMN=VALUES", help="which images, e.g. role=gallery,train")
+@option(
+    "--engine",
+    type=click.Choice(["local", "ray"]),
+    default=USUAL.engine,
+    help="one process here, or Ray's actors",
+)
+@option("--actors", default=USUAL.actors, metavar="N", help="ray: processes (default: one per CPU)")
+@option("--address", metavar="HOST:PORT", help="ray: a cluster; by default a Ray of our own, for this run")
+@option("--patience", default=USUAL.patience, metavar="SECONDS", help="ray: that a shard may take")
+@option("--retries", default=USUAL.retries, metavar="N", help="ray: of a shard whose actor ended")
+@option("--allow-unreadable", is_flag=True, help="end well although pictures could not be read")
+@option("--store", metavar="URI", help="load the vectors: faiss:FOLDER, milvus:FILE.db or milvus:http://HOST:PORT")
+@option("--catalogue", default=USUAL.catalogue, metavar="NAME", help="in the store")
+@option("--kind", type=click.Choice(list(KINDS)), default=USUAL.kind, help="of the store's version")
+@option("--item-version", default=USUAL.item_version, metavar="N", help="of every product in the store")
+@click.pass_obj
+def embed_command(invocation: Invocation, /, **given: Any) -> int:
+    invocation.set_up_logging()
+    return embed_shards(EmbedOptions(**given))

@@ -1,6 +1,4 @@
-"""Draws the page of `dvc plots show` so that its charts show without a network.
-
-    python -m croquis.cli.plots
+"""Commands `plots | sheet`: the page of `dvc plots show`, its charts without a network, and the catalogue's contact sheet.
 
 DVC's own page loads vega from a content delivery network; offline its charts stay blank. Here the same page gets the
 libraries from the `vl-convert` package, as one file beside it.
@@ -13,10 +11,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import click
 import vl_convert
 
+from croquis.cli.command_line import PATH, Invocation, command, option
 from croquis.files import write_bytes
+from croquis.refusals import RefusedError
 
+SOURCE = "rendered"
 FOLDER, LIBRARIES = Path("dvc_plots"), "vega.js"
 OFFER = "window.vegaEmbed = vegaEmbed;"
 VEGA_LITE = "5.8"  # the schema of DVC's templates is version 5
@@ -27,8 +29,12 @@ class PlotsError(RuntimeError):
     """DVC gave no page, or one of another form than is known."""
 
 
-def main(root: Path = Path()) -> Path:
-    """Writes `dvc_plots/index.html` and the libraries beside it; returns the page's path."""
+def draw_plots(root: Path) -> Path:
+    """Writes `dvc_plots/index.html` and the libraries beside it; returns the page's path.
+
+    Raises:
+        PlotsError: when DVC draws no page, or one that is not known.
+    """
     page = root / FOLDER / "index.html"
     done = subprocess.run(
         [sys.executable, "-m", "dvc", "plots", "show", "--out", str(FOLDER)], cwd=root, capture_output=True, text=True
@@ -52,8 +58,37 @@ def with_local_libraries(page: str) -> str:
     return changed
 
 
-if __name__ == "__main__":
-    try:
-        print(f"wrote {main()}; open it in a browser")
-    except PlotsError as error:
-        sys.exit(str(error))
+def draw_sheet(root: Path, picture: Path, items: int = 8, side: int = 112) -> None:
+    """Draws items of the rendered catalogue, each of another category, as params.yaml has them.
+
+    Args:
+        side: of one picture on the sheet, pixels.
+    """
+    from croquis.params import load_params
+    from croquis.sources.rendered.item_sheet import write_sheet
+
+    params = load_params(root / "params.yaml")
+    block = getattr(params.ingest, SOURCE, None)
+    if block is None:
+        raise RefusedError(f"params.yaml has no block ingest.{SOURCE}: the sheet shows that source")
+    write_sheet(str(picture), block, params.base.seed, items, side)
+
+
+@command("""Draws the page of `dvc plots show` so that its charts show in a browser without a network.
+
+DVC's own page loads vega from a content delivery network. Here the same page gets the libraries from the `vl-convert`
+package, as one file beside it.""")
+@click.pass_obj
+def plots_command(invocation: Invocation) -> int:
+    print(f"wrote {draw_plots(invocation.project)}; open it in a browser")
+    return 0
+
+
+@command("""Draws a contact sheet of the rendered catalogue into PNG, e.g. docs/images/catalogue.png.""")
+@click.argument("picture", metavar="PNG", type=PATH)
+@option("--items", default=8, help="items shown, each of another category")
+@option("--side", default=112, help="side of one picture on the sheet, pixels")
+@click.pass_obj
+def sheet_command(invocation: Invocation, picture: Path, items: int, side: int) -> int:
+    draw_sheet(invocation.project, picture, items, side)
+    return 0

@@ -1,8 +1,8 @@
-"""Command `preset`: puts the settings of a real data set and its reference system into params.yaml.
+"""Puts the settings of a real data set and its reference system into params.yaml.
 
-python -m croquis.cli.preset --list                         what there is
-python -m croquis.cli.preset deepfashion_inshop --diff      what it would change; nothing is written
-python -m croquis.cli.preset deepfashion_inshop             changes params.yaml, then: dvc repro
+    croquis preset                                list what there is
+    croquis preset deepfashion_inshop --diff      what it would change; nothing is written
+    croquis preset deepfashion_inshop             changes params.yaml, then: croquis repro
 
 A preset is a file `presets/NAME.yaml` with some of the keys of params.yaml. Keys that it does not name stay as they are,
 `root` of the source among them; comments stay too, and nothing is written that the schema refuses.
@@ -10,16 +10,16 @@ A preset is a file `presets/NAME.yaml` with some of the keys of params.yaml. Key
 
 from __future__ import annotations
 
-import argparse
-import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from croquis.params import ParamsError, load_params
+import click
+
+from croquis.cli.command_line import Invocation, command, option
+from croquis.params import load_params
 from croquis.params.loader import read_yaml
 from croquis.params.write_back import write_back
-from croquis.tracking.environment import project_root
 
 FOLDER, PARAMS = "presets", "params.yaml"
 TAKEN_WHOLE = ("columns", "splits", "domains", "storage_options")  # mappings whose keys a person chooses
@@ -30,20 +30,19 @@ class PresetError(ValueError):
     """There is no such preset, or it does not fit params.yaml."""
 
 
-def main(arguments: Sequence[str] | None = None, root: Path | None = None) -> int:
-    """Returns 0 when done, 1 when refused (the reason and the fix go to stderr)."""
-    asked = _parser().parse_args(arguments)
-    root = (root or project_root()).resolve()
-    try:
-        if asked.list or asked.name is None:
-            print(listing(root))
-            return 0
-        changes = apply(asked.name, root, write=not asked.diff)
-        print(changes or f"{PARAMS} already says what the preset {asked.name} says\n", end="")
-        print(closing_words(asked.name, root, written=not asked.diff))
-    except (PresetError, ParamsError) as error:
-        print(f"refused: {error}", file=sys.stderr)
-        return 1
+def preset(root: Path, name: str | None = None, diff: bool = False) -> int:
+    """Puts a preset into params.yaml and prints what changes; `diff` only prints. Without a name, lists all presets.
+
+    Raises:
+        PresetError: when there is no such preset, or it names a key that params.yaml does not have.
+        ParamsError: when the schema refuses the result; params.yaml is left as it was.
+    """
+    if name is None:
+        print(listing(root))
+        return 0
+    changes = apply(name, root, write=not diff)
+    print(changes or f"{PARAMS} already says what the preset {name} says\n", end="")
+    print(closing_words(name, root, written=not diff))
     return 0
 
 
@@ -111,7 +110,7 @@ def headline(path: Path) -> str:
 
 def closing_words(name: str, root: Path, written: bool) -> str:
     if not written:
-        return f"nothing is written; to do so: python -m croquis.cli.preset {name}"
+        return f"nothing is written; to do so: croquis preset {name}"
     params = load_params(root / PARAMS)
     source = params.ingest.source
     lines = [f"{PARAMS} is written; next:"]
@@ -123,19 +122,14 @@ def closing_words(name: str, root: Path, written: bool) -> str:
             "  dvc repro train_embedder    (the set has no attributes: a whole dvc repro stops at the classifier)"
         )
     else:
-        lines.append("  dvc repro")
+        lines.append("  croquis repro")
     return "\n".join(lines)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m croquis.cli.preset", description="Put the settings of a real data set into params.yaml."
-    )
-    parser.add_argument("name", nargs="?", help="which preset; without one, all are listed")
-    parser.add_argument("--diff", "--dry-run", action="store_true", help="show what would change, write nothing")
-    parser.add_argument("--list", action="store_true", help="list the presets")
-    return parser
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+@command(__doc__)
+@click.argument("name", required=False)
+@option("--diff", "--dry-run", is_flag=True, help="show what would change, write nothing")
+@option("--list", "listed", is_flag=True, help="list the presets, as without a name")
+@click.pass_obj
+def preset_command(invocation: Invocation, name: str | None, diff: bool, listed: bool) -> int:
+    return preset(invocation.project, None if listed else name, diff)

@@ -1,26 +1,36 @@
-"""`make repro`: the pipeline as `dvc repro` makes it, with stages that do not need each other at the same time.
+"""Runs the pipeline, as `dvc repro` does, but stages that do not need each other at the same time.
+
+    croquis repro
+    croquis repro --only siamese                           one retriever: its stages and what they need
+    croquis repro -S siamese.margin=0.3 -S base.seed=11    sets params in params.yaml first, as `dvc exp run -S` does
 
 `dvc repro` runs one stage after the other. DVC's documentation on "parallel stage execution" has several `dvc repro` work on
 the branches of one pipeline at once; that is what is done here: `dvc repro --single-item STAGE` for each stage that `dvc
 status` names and those that hang on them, as soon as what it depends on is there; then a `dvc repro` does what is left.
-The outcome is the same to the byte, whatever `--jobs` says.
+The outcome is the same to the byte, whatever --jobs says.
 """
 
 from __future__ import annotations
 
-import argparse
 import os
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
+from typing import Any
 
-from croquis.params import load_params
-from croquis.tracking.environment import quiet
+import click
+
+from croquis.cli.command_line import Invocation, command, option
+from croquis.params import Params, load_params
+from croquis.params.loader import parse_yaml
+from croquis.params.write_back import write_back
+from croquis.refusals import RefusedError
 
 MOST_JOBS = 2  # by default: a training takes about 1.5 GB
 DVC = (sys.executable, "-m", "dvc")
@@ -47,38 +57,117 @@ class StagePlan:
         return cls({name: needs[name] & affected for name in names if name in affected})
 
 
-def main(arguments: list[str] | None = None) -> int:
-    asked = argparse.ArgumentParser(prog="python -m croquis.cli.repro", description=__doc__)
-    shared = "cores / (base.threads * base.processes)"
-    asked.add_argument("--jobs", type=int, help=f"stages at a time (default: {shared}, at most {MOST_JOBS})")
-    options = asked.parse_args(arguments)
-    if options.jobs is not None and options.jobs < 1:
-        asked.error(f"--jobs is {options.jobs}, must be at least 1")
-    quiet()
-    root = Path()
-    base = load_params(root / "params.yaml").base
-    jobs = options.jobs or max(1, min(MOST_JOBS, (os.cpu_count() or 1) // (base.threads * base.processes)))
-    plan = read_plan(root)
+def repro(
+    root: Path, jobs: int | None = None, only: str | None = None, settings: Mapping[str, Any] | None = None
+) -> int:
+    """Runs the stages that are not up to date; returns 1, or DVC's own code, when a stage fails.
+
+    Args:
+        jobs: stages at a time; None for cores / (base.threads * base.processes), at most 2.
+        only: a retriever; only its stages and those that they need are looked at.
+        settings: dotted key -> value, put into params.yaml first.
+
+    Raises:
+        ParamsError: when params.yaml cannot be used, or not with the settings.
+        RefusedError: when a setting names no key, or `only` no retriever.
+    """
+    if settings:
+        set_params(root, settings)
+    params = load_params(root / "params.yaml")
+    target = last_stage(params, only) if only else None
+    base = params.base
+    jobs = jobs or max(1, min(MOST_JOBS, (os.cpu_count() or 1) // (base.threads * base.processes)))
+    plan = read_plan(root, target)
     if jobs > 1 and plan.needs:
         failed = run(plan, jobs, root)
         if failed:
             print(f"failed: {', '.join(failed)}; what it said stands above", file=sys.stderr)
             return 1
-        if not read_plan(root).needs:
+        if not read_plan(root, target).needs:
             return 0
-    return subprocess.call([*DVC, "repro"], cwd=root)
+    return subprocess.call([*DVC, "repro", *([target] if target else [])], cwd=root)
 
 
-def read_plan(root: Path) -> StagePlan:
-    """What `dvc repro` would have to look at, by `dvc status` and the graph of dvc.yaml."""
+def set_params(root: Path, settings: Mapping[str, Any]) -> None:
+    """Puts settings into params.yaml and prints what changes.
+
+    Raises:
+        ParamsError: when the schema refuses the result; params.yaml is left as it was.
+        RefusedError: when there is no such key.
+    """
+    try:
+        print(write_back(root / "params.yaml", settings, write=True), end="")
+    except KeyError as error:
+        raise RefusedError(f"params.yaml has no key {error.args[0]}: `croquis params` lists them") from None
+
+
+def parse_settings(texts: Sequence[str]) -> dict[str, Any]:
+    """`["siamese.margin=0.3"]` as keys with their values, read as YAML.
+
+    Raises:
+        RefusedError: for a text without a key or an equals sign.
+    """
+    found = {}
+    for text in texts:
+        key, separator, value = text.partition("=")
+        if not key or not separator:
+            raise RefusedError(f"-S {text!r} must be KEY=VALUE, e.g. siamese.margin=0.3")
+        found[key] = parse_yaml(value, f"-S {text}")
+    return found
+
+
+def last_stage(params: Params, method: str) -> str:
+    """The stage that ends what is done for a retriever.
+
+    Raises:
+        RefusedError: when `retrievers` of params.yaml does not name it.
+    """
+    if method not in params.retrievers:
+        near = get_close_matches(method, params.retrievers, 1)
+        hint = f" Did you mean {near[0]!r}?" if near else ""
+        raise RefusedError(f"--only {method}: retrievers of params.yaml are {', '.join(params.retrievers)}.{hint}")
+    return f"evaluate@{method}"
+
+
+def read_plan(root: Path, target: str | None = None) -> StagePlan:
+    """What `dvc repro [target]` would have to look at, by `dvc status` and the graph of dvc.yaml.
+
+    Raises:
+        RefusedError: when the pipeline has no stage `target`, or there is none.
+    """
+    from dvc.exceptions import DvcException
     from dvc.repo import Repo
 
-    with Repo(str(root)) as repo:
-        graph = repo.index.graph
-        needs = {
-            stage.addressing: frozenset(needed.addressing for needed in graph.successors(stage)) for stage in graph
-        }
-        return StagePlan.of([stage.addressing for stage in graph], needs, repo.status())
+    try:
+        with Repo(str(root)) as repo:
+            graph = repo.index.graph
+            needs = {
+                stage.addressing: frozenset(needed.addressing for needed in graph.successors(stage)) for stage in graph
+            }
+            changed = set(repo.status())
+    except DvcException as error:
+        raise RefusedError(str(error)) from error
+    if target is not None:
+        wanted = needed_by(target, needs)
+        needs = {name: needed for name, needed in needs.items() if name in wanted}
+    return StagePlan.of(needs, needs, changed & set(needs))
+
+
+def needed_by(target: str, needs: Graph) -> set[str]:
+    """A stage and all that it hangs on.
+
+    Raises:
+        RefusedError: when there is no such stage.
+    """
+    if target not in needs:
+        raise RefusedError(f"dvc.yaml has no stage {target}")
+    found, waiting = set(), [target]
+    while waiting:
+        name = waiting.pop()
+        if name not in found:
+            found.add(name)
+            waiting += needs[name]
+    return found
 
 
 def run(plan: StagePlan, jobs: int, root: Path) -> list[str]:
@@ -136,5 +225,15 @@ def run_stage(name: str, lines: Lines | None, root: Path) -> int:
     return process.returncode
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+@command(__doc__)
+@option(
+    "--jobs",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help=f"stages at a time (default: cores / (base.threads * base.processes), at most {MOST_JOBS})",
+)
+@option("--only", metavar="METHOD", help="only this retriever's stages, and what they need")
+@option("-S", "--set-param", "settings", multiple=True, metavar="KEY=VALUE", help="put into params.yaml first")
+@click.pass_obj
+def repro_command(invocation: Invocation, jobs: int | None, only: str | None, settings: tuple[str, ...]) -> int:
+    return repro(invocation.project, jobs, only, parse_settings(settings))

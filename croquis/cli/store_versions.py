@@ -1,71 +1,42 @@
-"""`python -m croquis.cli.store_versions`: the versions of a catalogue in a store, and the change from one to another.
-
-    python -m croquis.cli.store_versions --store milvus:http://milvus:19530 list
-    python -m croquis.cli.store_versions --store URI create --model models:/fashion-retriever@challenger    # prints its name
-    python -m croquis.cli.store_versions --store URI fill --bundle models/bundles/siamese --publish    # its gallery
-    python -m croquis.cli.store_versions --store URI publish NAME      # searches meet it from now on; rollback takes it back
-    python -m croquis.cli.store_versions --store URI save FOLDER       # the current version as Parquet; load reads it
-
-What is made by `create` is filled by `python -m croquis.events --store-version NAME`. Events bring a gallery that `fill` put
-there up to date: each is newer than what the bundle says of its product.
-"""
+"""Commands `store ...`: the versions of a catalogue in a store, and the change from one to another."""
 
 from __future__ import annotations
 
-import argparse
-import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
-from croquis.bundle import Bundle, BundleError
-from croquis.registry.bundle_options import ModelSourceError, add_bundle_options, bundle_folder
+import click
+
+from croquis.bundle import Bundle
+from croquis.cli.command_line import PATH, bundle_options, command, named_store, one_of, option, store_options
+from croquis.refusals import RefusedError
+from croquis.registry.bundle_options import bundle_folder
 from croquis.store.fill import fill, spec_of
 from croquis.store.snapshot import load_snapshot, save_snapshot
-from croquis.store.vector_store import KINDS, StoreError
+from croquis.store.vector_store import KINDS
 from croquis.store.versions import Stores, open_stores
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Raises:
-    SystemExit: 2 for wrong arguments, 1 when store, bundle or version cannot be used, with the reason on stderr.
+@contextmanager
+def opened(uri: str, catalogue: str = "catalogue") -> Iterator[Stores]:
+    """A store, closed at the end of the block.
+
+    Raises:
+        RefusedError, StoreError: when it cannot be used.
     """
-    options = parser().parse_args(arguments)
     try:
-        stores = open_stores(options.store, options.catalogue)
+        stores = open_stores(uri, catalogue)
         try:
-            print(run(options, stores))
+            yield stores
         finally:
             stores.close()
-    except (BundleError, ModelSourceError, StoreError, OSError, ValueError) as error:
-        sys.exit(f"error: {error}")
+    except ValueError as error:
+        raise RefusedError(str(error)) from error
 
 
-def run(options: argparse.Namespace, stores: Stores) -> str:
-    """Does what was asked; returns what there is to say."""
-    if options.task == "create":
-        return stores.create(spec_of(Bundle.load(bundle_folder(options)), options.kind)).name
-    if options.task == "fill":
-        store = fill(stores, Bundle.load(bundle_folder(options)), options.kind)
-        if options.publish:
-            stores.publish(store.name)
-        return f"{store.name}: {store.count()} images{', published' * options.publish}"
-    if options.task == "publish":
-        stores.publish(options.version)
-        return f"{options.version} is current; before it: {stores.previous or 'none'}"
-    if options.task == "rollback":
-        return f"{stores.rollback()} is current again"
-    if options.task == "drop":
-        stores.drop(options.version)
-        return f"{options.version} is deleted"
-    if options.task == "save":
-        store = stores.look_at(options.version)
-        return f"{save_snapshot(store, options.folder)} images of {store.name} in {options.folder}"
-    if options.task == "load":
-        return load_snapshot(options.folder, stores).name
-    return listed(stores)
-
-
-def listed(stores: Stores) -> str:
+def list_versions(stores: Stores) -> str:
     """A line per version: name, bundle, images, and whether it is the current one or the one before."""
     roles = {stores.previous: "previous", stores.current: "current"}
     lines = []
@@ -75,34 +46,120 @@ def listed(stores: Stores) -> str:
     return "\n".join(lines) or f"{stores.uri} has no version of {stores.name!r}"
 
 
-def parser() -> argparse.ArgumentParser:
-    asked = argparse.ArgumentParser(
-        prog="python -m croquis.cli.store_versions",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    asked.add_argument(
-        "--store", required=True, metavar="URI", help="faiss:FOLDER, milvus:FILE.db or milvus:http://HOST:PORT"
-    )
-    asked.add_argument("--catalogue", default="catalogue", help="name of the catalogue in the store")
-    tasks = asked.add_subparsers(dest="task", required=True)
-    tasks.add_parser("list", help="name, bundle and images of every version")
-    create = tasks.add_parser("create", help="a new, empty version, which nobody searches yet; prints its name")
-    filled = tasks.add_parser("fill", help="a new version with a bundle's own gallery; prints its name")
-    for task, use in ((create, "whose vectors it is for"), (filled, "whose gallery it gets")):
-        add_bundle_options(task, use)
-        task.add_argument("--kind", default="flat", choices=KINDS)
-    filled.add_argument("--publish", action="store_true", help="make it the current one")
-    for name, said in (("publish", "make it the current one"), ("drop", "delete it")):
-        tasks.add_parser(name, help=said).add_argument("version")
-    tasks.add_parser("rollback", help="make the version before the current one current again")
-    save = tasks.add_parser("save", help="a version as Parquet")
-    save.add_argument("folder", type=Path, help="which must not exist")
-    save.add_argument("version", nargs="?", help="the current one by default")
-    load = tasks.add_parser("load", help="a new version of what `save` wrote, not published; prints its name")
-    load.add_argument("folder", type=Path)
-    return asked
+def create_version(stores: Stores, bundle: Bundle, kind: str = "flat") -> str:
+    """Makes an empty version, which nobody searches yet; returns its name."""
+    return stores.create(spec_of(bundle, kind)).name
 
 
-if __name__ == "__main__":
-    main()
+def fill_version(stores: Stores, bundle: Bundle, kind: str = "flat", publish: bool = False) -> str:
+    """Makes a version with the bundle's own gallery."""
+    store = fill(stores, bundle, kind)
+    if publish:
+        stores.publish(store.name)
+    return f"{store.name}: {store.count()} images{', published' * publish}"
+
+
+def publish_version(stores: Stores, version: str) -> str:
+    stores.publish(version)
+    return f"{version} is current; before it: {stores.previous or 'none'}"
+
+
+def rollback_version(stores: Stores) -> str:
+    return f"{stores.rollback()} is current again"
+
+
+def drop_version(stores: Stores, version: str) -> str:
+    stores.drop(version)
+    return f"{version} is deleted"
+
+
+def save_version(stores: Stores, folder: Path, version: str | None = None) -> str:
+    """Writes a version, by default the current one, as Parquet."""
+    store = stores.look_at(version)
+    return f"{save_snapshot(store, folder)} images of {store.name} in {folder}"
+
+
+def load_version(stores: Stores, folder: Path) -> str:
+    """Makes a version of what `save_version` wrote; returns its name."""
+    return load_snapshot(folder, stores).name
+
+
+def _store_command(doc: str) -> Callable[[Callable[..., str]], click.Command]:
+    """A command whose function is given the opened store and returns what is printed."""
+
+    def make(function: Callable[..., str]) -> click.Command:
+        @click.pass_context
+        def run(context: click.Context, /, **given: Any) -> int:
+            with opened(*named_store(context)) as stores:
+                print(function(stores, **given))
+            return 0
+
+        run.__click_params__ = getattr(function, "__click_params__", [])  # type: ignore[attr-defined]
+        made = command(doc)(run)
+        made.params += store_options()
+        return made
+
+    return make
+
+
+_KIND = option("--kind", default="flat", type=click.Choice(list(KINDS)), help="of its index")
+
+
+@_store_command("Name, bundle and images of every version, and which one is current.")
+def list_command(stores: Stores) -> str:
+    return list_versions(stores)
+
+
+@_store_command("""Makes a new, empty version, which nobody searches yet; prints its name.
+
+    croquis store --store URI create --model models:/fashion-retriever@challenger
+
+It is filled by `croquis events consume --store-version NAME`.""")
+@bundle_options("whose vectors it is for")
+@_KIND
+def create_command(stores: Stores, bundle: Path | None, model: str | None, kind: str) -> str:
+    one_of(bundle=bundle, model=model)
+    return create_version(stores, Bundle.load(bundle_folder(bundle, model)), kind)
+
+
+@_store_command("""Makes a new version with a bundle's own gallery; prints its name.
+
+    croquis store --store faiss:models/store fill --bundle models/bundles/siamese --publish
+
+Events bring it up to date: each is newer than what the bundle says of its product.""")
+@bundle_options("whose gallery it gets")
+@_KIND
+@option("--publish", is_flag=True, help="make it the current one")
+def fill_command(stores: Stores, bundle: Path | None, model: str | None, kind: str, publish: bool) -> str:
+    one_of(bundle=bundle, model=model)
+    return fill_version(stores, Bundle.load(bundle_folder(bundle, model)), kind, publish)
+
+
+@_store_command("Makes VERSION the current one: searches meet it from now on. `store rollback` takes it back.")
+@click.argument("version")
+def publish_command(stores: Stores, version: str) -> str:
+    return publish_version(stores, version)
+
+
+@_store_command("Makes the version before the current one current again.")
+def rollback_command(stores: Stores) -> str:
+    return rollback_version(stores)
+
+
+@_store_command("Deletes VERSION.")
+@click.argument("version")
+def drop_command(stores: Stores, version: str) -> str:
+    return drop_version(stores, version)
+
+
+@_store_command("Writes VERSION, by default the current one, as Parquet into FOLDER, which must not exist.")
+@click.argument("folder", type=PATH)
+@click.argument("version", required=False)
+def save_command(stores: Stores, folder: Path, version: str | None) -> str:
+    return save_version(stores, folder, version)
+
+
+@_store_command("Makes a new version of what `store save` wrote into FOLDER, not published; prints its name.")
+@click.argument("folder", type=PATH)
+def load_command(stores: Stores, folder: Path) -> str:
+    return load_version(stores, folder)

@@ -1,6 +1,4 @@
-"""Command `sync`: brings MLflow up to what DVC knows.
-
-    python -m croquis.cli.sync
+"""Brings MLflow up to what DVC knows.
 
 A stage that DVC restored from its cache, a fresh clone after `dvc pull`, a deleted mlruns/: in each case the files are
 there and their runs are not. This makes the missing runs from dvc.lock and reports/runs/, then the pipeline run and the
@@ -12,52 +10,51 @@ if there is none and it was one, else as challenger. Earlier versions belong to 
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from croquis.bundle import BundleError
+import click
+
+from croquis.cli.command_line import Invocation, command
 from croquis.files import read_json
-from croquis.params import Params, ParamsError, load_params
+from croquis.params import Params, load_params
 from croquis.registry.evaluation_reports import EvaluationError
 from croquis.registry.judging import AGAIN, FIRST, REPORT, verdict_tags
 from croquis.registry.model_card import publish_card
 from croquis.registry.pipeline_run import describe
 from croquis.registry.promotion import challenge, first_champion
-from croquis.registry.registry import CHAMPION, Registry, RegistryError
+from croquis.registry.registering import CHALLENGER, REFUSED, Choice, begin_result, choose, register_version
+from croquis.registry.registry import CHAMPION, Registry
 from croquis.registry.verdict import Reason, Verdict
-from croquis.tracking.environment import project_root, quiet
 from croquis.tracking.restore import restore_stages
 from croquis.tracking.stage_key import read_lock
-from croquis.tracking.tracking_store import Store, TrackingError, open_store
-from stages.register import CHALLENGER, REFUSED, Choice, begin_result, choose, register_version
+from croquis.tracking.tracking_store import Store, open_store
 
 
-def main(root: Path | None = None) -> int:
-    """Returns 0 when MLflow shows all that DVC knows, 1 when something could not be restored."""
-    quiet()
-    root = (root or project_root()).resolve()
-    try:
-        store = open_store(root)
-        lines = [str(outcome) for outcome in restore_stages(store, root, read_lock(root))]
-        print("\n".join(lines or ["dvc.lock names no stage that keeps a record: run `dvc repro` first"]))
-        print("\n".join(restore_registration(store, root)))
-    except (TrackingError, RegistryError, ParamsError, EvaluationError, BundleError) as error:
-        print(f"refused: {error}", file=sys.stderr)
-        return 1
+def sync(root: Path) -> int:
+    """Makes the runs, the pipeline run and the registry entry that are missing, and prints each.
+
+    Raises:
+        TrackingError, RegistryError: when the tracking store cannot be used.
+        ParamsError, EvaluationError, BundleError: when files are missing, or are not about the same bundle.
+    """
+    store = open_store(root)
+    lines = [str(outcome) for outcome in restore_stages(store, root, read_lock(root))]
+    print("\n".join(lines or ["dvc.lock names no stage that keeps a record: run `croquis repro` first"]))
+    print("\n".join(restore_registration(store, root)))
     return 0
 
 
 def restore_registration(store: Store, root: Path) -> list[str]:
     """Makes the pipeline run, the model version and its alias again where they are missing; says what it did."""
     if not (root / REPORT).is_file():
-        return [f"no {REPORT} here, so the registry is left alone: dvc pull, or dvc repro"]
+        return [f"no {REPORT} here, so the registry is left alone: dvc pull, or croquis repro"]
     params, report = load_params(root / "params.yaml"), read_json(root / REPORT)
     choice = choose(params, root)
     if choice.bundle.hash != report["bundle"]:
         raise EvaluationError(
-            f"{REPORT} is about bundle {report['bundle'][:12]}, not {choice.bundle.hash[:12]}: dvc repro"
+            f"{REPORT} is about bundle {report['bundle'][:12]}, not {choice.bundle.hash[:12]}: croquis repro"
         )
     return [
         *_restore_version(store, choice, params, report, root),
@@ -104,5 +101,8 @@ def _restore_alias(store: Store, choice: Choice, outcome: str, params: Params) -
     return []
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+@command(__doc__)
+@click.pass_obj
+def sync_command(invocation: Invocation) -> int:
+    invocation.set_up_logging()
+    return sync(invocation.project)

@@ -1,28 +1,26 @@
-"""Command `tune`: searches params with Optuna, on val.
+"""Searches params with Optuna, on val.
 
-python -m croquis.cli.tune                            both studies, one after the other
-python -m croquis.cli.tune margin --trials 20         siamese's triplet margin, by short trainings
-python -m croquis.cli.tune rerank --trials 3000       the re-ranking's weights, without training
-python -m croquis.cli.tune rerank --write             and put the best into params.yaml
-python -m croquis.cli.tune tradeoff --trials 80       quality against bytes per image and latency: the Pareto front
+    croquis tune                            margin and rerank, one after the other
+    croquis tune margin --trials 20         siamese's triplet margin, by short trainings
+    croquis tune rerank --trials 3000       the re-ranking's weights, without training
+    croquis tune rerank --write             and put the best into params.yaml
+    croquis tune tradeoff --trials 80       quality against bytes per image and latency: the Pareto front
 
 A study goes on where an earlier call of it ended; --trials counts the trials of all calls together.
 """
 
 from __future__ import annotations
 
-import argparse
 import logging
 import sys
-from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from croquis.bundle import BundleError
-from croquis.catalog.table import CatalogError
-from croquis.params import ParamsError
+import click
+
+from croquis.cli.command_line import Invocation, command, option
 from croquis.params.write_back import write_back
-from croquis.registry.evaluation_reports import EvaluationError
-from croquis.tracking.environment import project_root, quiet
 from croquis.tuning.storage import HEARTBEAT, SILENCE
 from croquis.tuning.study_job import Kind, StudyJob, StudyOutcome, run_study
 from croquis.tuning.task import TuneError
@@ -33,33 +31,58 @@ TRADEOFF, TRADEOFF_TRIALS = "tradeoff", 60
 INTERRUPTED = 130
 
 
-def main(arguments: Sequence[str] | None = None, root: Path | None = None) -> int:
-    """Returns 0 when done, 1 when refused (the reason and the fix go to stderr), 130 after Ctrl-C."""
-    quiet()
-    asked = _parser().parse_args(arguments)
-    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
-    logging.getLogger("croquis.tuning").setLevel(logging.INFO)
-    root = (root or project_root()).resolve()
-    kinds: Sequence[Kind] = [asked.study] if asked.study else KINDS
+@dataclass(frozen=True)
+class TuneOptions:
+    """What `croquis tune` is told.
+
+    Attributes:
+        study: margin, rerank or tradeoff; None for the first two, one after the other.
+        trials: of the study in all; None for its usual number.
+        workers: processes on the study.
+        storage: an Optuna RDB URL; None for mlruns/optuna.log.
+        heartbeat: seconds, of a worker on a database.
+        write: put the best into params.yaml.
+        epochs: of margin, length of a trial; None for a third of siamese's.
+        also: of margin: learning_rate, negatives, embedding_dim are searched too.
+        method: of rerank: whose bundle; None for the best on val.
+        metric: of rerank and tradeoff: hit@5, map@r, ...; None for that of register.select_by.
+    """
+
+    study: str | None = None
+    trials: int | None = None
+    workers: int = 1
+    storage: str | None = None
+    heartbeat: int = HEARTBEAT
+    write: bool = False
+    epochs: int | None = None
+    also: tuple[str, ...] = ()
+    method: str | None = None
+    metric: str | None = None
+
+
+def tune(root: Path, options: TuneOptions) -> int:
+    """Runs the studies; returns 130 after Ctrl-C.
+
+    Raises:
+        TuneError: when a study cannot start or go on.
+        ParamsError, BundleError, CatalogError, EvaluationError: when what it searches on cannot be used.
+    """
     try:
-        changed = False
-        if asked.study == TRADEOFF:
-            print(tradeoff(asked, root))
+        if options.study == TRADEOFF:
+            print(tradeoff(root, options))
             return 0
-        for kind in kinds:
-            changed = tune(_job(asked, kind, root), asked.write) or changed
-    except (TuneError, ParamsError, BundleError, CatalogError, EvaluationError) as error:
-        print(f"refused: {error}", file=sys.stderr)
-        return 1
+        changed = [
+            run_and_show(_job(root, options, kind), options.write) for kind in KINDS if options.study in (None, kind)
+        ]
     except (KeyboardInterrupt, SystemExit) as error:
         print("interrupted; the same command goes on with the study", file=sys.stderr)
         return INTERRUPTED if isinstance(error, KeyboardInterrupt) or not error.code else int(error.code or 1)
-    if changed:
-        print(closing_words(asked.write))
+    if any(changed):
+        print(closing_words(options.write))
     return 0
 
 
-def tradeoff(asked: argparse.Namespace, root: Path) -> str:
+def tradeoff(root: Path, options: TuneOptions) -> str:
     """Runs the study of three objectives; returns its Pareto front as a table.
 
     Raises:
@@ -67,13 +90,13 @@ def tradeoff(asked: argparse.Namespace, root: Path) -> str:
     """
     from croquis.tuning.tradeoff_run import run_tradeoff
 
-    if asked.write or asked.workers != 1:
+    if options.write or options.workers != 1:
         raise TuneError("tradeoff has no single best to --write, and --workers would time each other: leave them out")
-    trials = TRADEOFF_TRIALS if asked.trials is None else asked.trials
-    return run_tradeoff(root, trials, asked.storage, asked.metric)
+    trials = TRADEOFF_TRIALS if options.trials is None else options.trials
+    return run_tradeoff(root, trials, options.storage, options.metric)
 
 
-def tune(job: StudyJob, write: bool) -> bool:
+def run_and_show(job: StudyJob, write: bool) -> bool:
     """Runs one study and shows, or writes, what its best changes; returns whether anything changes."""
     outcome = run_study(job)
     print(summary(outcome))
@@ -98,39 +121,42 @@ def summary(outcome: StudyOutcome) -> str:
 
 def closing_words(written: bool) -> str:
     if written:
-        return "params.yaml is written; now: dvc repro"
-    return "nothing is written; to do so add --write, then: dvc repro"
+        return "params.yaml is written; now: croquis repro"
+    return "nothing is written; to do so add --write, then: croquis repro"
 
 
-def _job(asked: argparse.Namespace, kind: Kind, root: Path) -> StudyJob:
-    own = {"epochs": asked.epochs, "also": asked.also} if kind == "margin" else {}
-    other = {"method": asked.method, "metric": asked.metric} if kind == "rerank" else {}
-    trials = TRIALS[kind] if asked.trials is None else asked.trials
-    return StudyJob(kind, root, trials, asked.workers, asked.storage, asked.heartbeat, **own, **other)
+def _job(root: Path, options: TuneOptions, kind: Kind) -> StudyJob:
+    own: dict[str, Any] = {"epochs": options.epochs, "also": options.also} if kind == "margin" else {}
+    other: dict[str, Any] = {"method": options.method, "metric": options.metric} if kind == "rerank" else {}
+    trials = TRIALS[kind] if options.trials is None else options.trials
+    return StudyJob(kind, root, trials, options.workers, options.storage, options.heartbeat, **own, **other)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m croquis.cli.tune", description="Search params with Optuna, on val."
-    )
-    parser.add_argument("study", nargs="?", choices=(*KINDS, TRADEOFF), help="one study; by default margin and rerank")
-    parser.add_argument("--trials", type=int, metavar="N", help=f"of the study in all; by default {TRIALS}")
-    parser.add_argument("--workers", type=int, default=1, metavar="K", help="processes on the study")
-    parser.add_argument("--storage", metavar="URL", help="an Optuna RDB URL; by default mlruns/optuna.log")
-    parser.add_argument(
-        "--heartbeat", type=int, default=HEARTBEAT, metavar="SECONDS",
-        help=f"of a worker on a database: silent for {SILENCE} times as long, it is dead (default {HEARTBEAT})",
-    )  # fmt: skip
-    parser.add_argument("--write", action="store_true", help="put the best into params.yaml")
-    parser.add_argument("--epochs", type=int, metavar="E", help="margin: length of a trial; by default a third")
-    parser.add_argument(
-        "--also", type=lambda text: tuple(text.split(",")), default=(), metavar="NAMES",
-        help="margin: search learning_rate, negatives, embedding_dim too, separated by commas",
-    )  # fmt: skip
-    parser.add_argument("--method", help="rerank: whose bundle; by default the best on val")
-    parser.add_argument("--metric", help="rerank, tradeoff: hit@5, map@r, ... by default register.select_by")
-    return parser
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+@command(__doc__)
+@click.argument("study", required=False, type=click.Choice([*KINDS, TRADEOFF]))
+@option("--trials", type=int, metavar="N", help=f"of the study in all; by default {TRIALS}")
+@option("--workers", type=int, default=1, metavar="K", help="processes on the study")
+@option("--storage", metavar="URL", help="an Optuna RDB URL; by default mlruns/optuna.log")
+@option(
+    "--heartbeat",
+    type=int,
+    default=HEARTBEAT,
+    metavar="SECONDS",
+    help=f"of a worker on a database: silent for {SILENCE} times as long, it is dead",
+)
+@option("--write", is_flag=True, help="put the best into params.yaml")
+@option("--epochs", type=int, metavar="E", help="margin: length of a trial; by default a third")
+@option(
+    "--also",
+    default="",
+    metavar="NAMES",
+    help="margin: search learning_rate, negatives, embedding_dim too, separated by commas",
+)
+@option("--method", help="rerank: whose bundle; by default the best on val")
+@option("--metric", help="rerank, tradeoff: hit@5, map@r, ... by default register.select_by")
+@click.pass_obj
+def tune_command(invocation: Invocation, /, also: str, **given: Any) -> int:
+    invocation.set_up_logging()
+    if invocation.verbosity >= 0:
+        logging.getLogger("croquis.tuning").setLevel(logging.INFO)
+    return tune(invocation.project, TuneOptions(also=tuple(filter(None, also.split(","))), **given))

@@ -1,2 +1,2 @@
-"""Product events from a stream into a store: `python -m croquis.events`; `python -m croquis.events.feed` sends them.
+"""Product events from a stream into a store: `croquis events consume`; `croquis events feed` sends them.
 No HTTP server."""

@@ -1,15 +1,11 @@
-"""`python -m croquis.events.feed`: a catalogue as product events, one upsert per product.
-
-    python -m croquis.events.feed --to nats://127.0.0.1:4222/products --params params.yaml
+"""A catalogue as product events, one upsert per product.
 
 The catalogue is the source that `ingest.source` of params.yaml names: a CSV or Parquet table over a folder of images, a
-catalogue in our own format, or any other of sources/. Photos of the domain `shop` are sent.
+catalogue in our own format, or any other of croquis/sources. Photos of the domain `shop` are sent.
 """
 
 from __future__ import annotations
 
-import argparse
-import sys
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -20,30 +16,33 @@ from tqdm import tqdm
 
 from croquis.catalog.product import Product, ProductPicture
 from croquis.events.event import ProductEvent, event_body
-from croquis.events.stream import StreamError, open_stream
-from croquis.formats.errors import SourceError
+from croquis.events.stream import open_stream
 from croquis.params import Params, load_params
 from croquis.sources import source_rows
 
 AT_A_TIME = 256  # events in one call of the stream
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Raises:
-    SystemExit: 1 when the source or the stream cannot be used, with the reason on stderr.
+def feed(to: str, params_file: Path = Path("params.yaml"), version: int | None = None) -> int:
+    """Sends the catalogue of params.yaml.
+
+    Args:
+        to: nats://HOST:PORT/STREAM or kafka://HOST:PORT/TOPIC.
+        version: of the events; None for the time, in seconds.
+
+    Raises:
+        ParamsError, SourceError, StreamError: when params.yaml, the source or the stream cannot be used.
     """
-    options = parser().parse_args(arguments)
-    try:
-        params = load_params(options.params)
-        stream = open_stream(options.to)
-        sent = 0
-        for some in batches(tqdm(catalogue_events(params, options.version), desc="events", mininterval=1.0)):
-            stream.send([(event.item_id, event_body(event)) for event in some])
-            sent += len(some)
-        stream.close()
-    except (SourceError, StreamError, ValueError) as error:
-        sys.exit(f"error: {error}")
-    print(f"{sent} products sent to {options.to} at version {options.version}")
+    version = int(time.time()) if version is None else version
+    params = load_params(params_file)
+    stream = open_stream(to)
+    sent = 0
+    for some in batches(tqdm(catalogue_events(params, version), desc="events", mininterval=1.0)):
+        stream.send([(event.item_id, event_body(event)) for event in some])
+        sent += len(some)
+    stream.close()
+    print(f"{sent} products sent to {to} at version {version}")
+    return 0
 
 
 def catalogue_events(params: Params, version: int) -> Iterator[ProductEvent]:
@@ -81,19 +80,3 @@ def batches(events: Iterable[ProductEvent]) -> Iterator[list[ProductEvent]]:
             some = []
     if some:
         yield some
-
-
-def parser() -> argparse.ArgumentParser:
-    asked = argparse.ArgumentParser(
-        prog="python -m croquis.events.feed", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    asked.add_argument("--to", required=True, metavar="URI", help="nats://HOST:PORT/STREAM or kafka://HOST:PORT/TOPIC")
-    asked.add_argument("--params", type=Path, default=Path("params.yaml"))
-    asked.add_argument(
-        "--version", type=int, default=int(time.time()), help="of the events (default: the time, in seconds)"
-    )
-    return asked
-
-
-if __name__ == "__main__":
-    main()

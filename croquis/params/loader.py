@@ -126,11 +126,17 @@ def load_params(path: str | Path = "params.yaml", methods: bool | Collection[str
 
 def read_yaml(path: str | Path) -> Any:
     try:
-        return YAML(typ="safe", pure=True).load(Path(path).read_text(encoding="utf-8"))
+        return parse_yaml(Path(path).read_text(encoding="utf-8"), str(path))
     except FileNotFoundError:
         raise ParamsError(f"{path} does not exist; run from the project root") from None
+
+
+def parse_yaml(text: str, source: str) -> Any:
+    """A value in YAML 1.2; `source` names it in errors."""
+    try:
+        return YAML(typ="safe", pure=True).load(text)
     except YAMLError as error:
-        raise ParamsError(f"{path} is not valid YAML: {error}") from error
+        raise ParamsError(f"{source} is not valid YAML: {error}") from error
 
 
 def parse_params(values: Any, source: str = "params.yaml", methods: bool | Collection[str] = False) -> Params:

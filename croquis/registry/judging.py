@@ -80,14 +80,14 @@ def absence(registry: Registry, candidate: RegisteredVersion, root: Path) -> Abs
     if any(version.bundle_hash == known for version in others):
         return Absence(
             f"the champion was bundle {known[:12]}, whose version is here without its alias: "
-            "python -m croquis.cli.promote --apply --version N gives it back",
+            "croquis registry promote --version N gives it back",
             passed=False,
         )
     if "MLFLOW_TRACKING_URI" not in os.environ:
         return _nobody(registry, len(others))
     return Absence(
         f"the last committed {REPORT} knows the champion {known[:12]}, this tracking store does not: correct "
-        "MLFLOW_TRACKING_URI; or if the store is new, fill it by python -m croquis.cli.sync in a clone of that commit",
+        "MLFLOW_TRACKING_URI; or if the store is new, fill it by croquis sync in a clone of that commit",
         passed=False,
     )
 

@@ -64,8 +64,8 @@ def next_commands(outcome: str) -> str:
     commands = [
         ("make ui", "see every run, picture and model version"),
         ("make serve", "search with the champion"),
-        ("python -m croquis.cli.promote --dry-run", "see what a promotion would change"),
+        ("croquis registry status", "see what a promotion would change"),
     ]
     if outcome == "challenger":
-        commands.insert(0, ("python -m croquis.cli.promote --apply", "make the challenger champion"))
+        commands.insert(0, ("croquis registry promote", "make the challenger champion"))
     return "\n".join(["next:", *(f"  {command:<36} {purpose}" for command, purpose in commands)])

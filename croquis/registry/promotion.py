@@ -73,7 +73,7 @@ def promote(registry: Registry, number: int | None = None, planned: AliasChange 
         if planned is not None and _number(change.previous) != _number(planned.previous):
             raise RegistryError(
                 f"the champion of {registry.model} has become {change.previous or 'nobody'} meanwhile, it was "
-                f"{planned.previous or 'nobody'}: look again (python -m croquis.cli.promote --dry-run)"
+                f"{planned.previous or 'nobody'}: look again (croquis registry status)"
             )
         _apply(registry, change, held)
     return change

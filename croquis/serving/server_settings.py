@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,6 +14,7 @@ MULTIPART_OVERHEAD = 65_536  # bytes of a body beside the picture: boundaries, n
 API_KEYS_VARIABLE = "CROQUIS_API_KEYS"
 ADMIN_TOKEN_VARIABLE = "CROQUIS_ADMIN_TOKEN"
 SHORTEST_SECRET = 16
+WATCH_STORE = 5.0  # seconds; a version that is published is searched as soon
 
 
 class SettingsError(ValueError):
@@ -131,6 +132,45 @@ class Settings:
             raise SettingsError("--changes keeps changes beside a bundle; products of a --store are changed by events")
         if self.ingest and not self.store:
             raise SettingsError("--ingest needs --store: where the products go")
+
+
+@dataclass(frozen=True)
+class ServeOptions:
+    """What `croquis serve` is told; of `model` and `bundle` one is given.
+
+    Attributes:
+        model: models:/NAME@ALIAS or models:/NAME/NUMBER of the registry.
+        also, also_bundle: further models, labelled by alias, number or folder.
+        workers: queries worked on at a time; None for as many as there are CPUs, or `batch` if that is more.
+        watch: seconds between two looks at models and store; None for `WATCH_STORE` with a store, else never.
+        ingest: URI of a stream of product events that go into the store.
+        grace: seconds for requests that run when the server is ended.
+    """
+
+    model: str | None = None
+    bundle: Path | None = None
+    also: Sequence[str] = ()
+    also_bundle: Sequence[Path] = ()
+    host: str = "127.0.0.1"
+    port: int = 8000
+    workers: int | None = None
+    batch: int = 1
+    queue: int = Settings.queue
+    watch: float | None = None
+    changes: Path | None = None
+    store: str | None = None
+    catalogue: str = Settings.catalogue
+    ingest: str | None = None
+    ingest_images: Path | None = None
+    ingest_batch: int = IngestSettings.batch
+    params: Path = IngestSettings.params
+    rate: float = Access.rate
+    burst: int = Access.burst
+    cors: Sequence[str] = ()
+    max_image_bytes: int = Limits.image_bytes
+    max_pixels: int = Limits.pixels
+    page: Path = PAGE
+    grace: int = 30
 
 
 def access_from_environment(environment: Mapping[str, str], rate: float, burst: int, origins: list[str]) -> Access:

@@ -42,10 +42,7 @@ create table words (
 create index by_number on words (number);
 create table graves (item_id text primary key, version integer not null);
 """
-SHARING = (
-    "one at a time; a server takes events itself (python -m croquis.serving --ingest), "
-    "and a Milvus server takes several"
-)
+SHARING = "one at a time; a server takes events itself (croquis serve --ingest), and a Milvus server takes several"
 KIND = DatabaseKind("vector store", "process", 0x43524F56, 2, SCHEMA, "give another path", SHARING)  # "CROV"
 COLUMNS = "image_id, item_id, version, category, domain, attributes, predicted, probabilities"
 AT_A_TIME = 500  # values in one statement

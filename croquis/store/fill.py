@@ -32,7 +32,7 @@ def fill(stores: Stores, bundle: Bundle, kind: str = "flat") -> VectorStore:
     if not keeps_floats and bundle.manifest.encoder.head != "binary":
         raise StoreError(
             f"the index of the kind {bundle.index.kind} keeps no whole vectors: send the catalogue as events "
-            "(python -m croquis.events.feed)"
+            "(croquis events feed)"
         )
     store = stores.create(spec_of(bundle, kind))
     names = () if bundle.manifest.classifier is None else bundle.manifest.classifier.attributes

@@ -90,7 +90,7 @@ class StoreSpec:
         if not any(kind.in_store for kind in INDEX_KINDS if kind.head == self.head):
             raise StoreError(
                 f"head = {self.head!r}: a store keeps dense vectors and binary codes; product codes need the bundle's own "
-                "index (python -m croquis.serving --bundle)"
+                "index (croquis serve --bundle)"
             )
         if self.metric not in HEADS[self.head]:
             raise StoreError(f"metric = {self.metric!r}, must be one of {HEADS[self.head]} for the head {self.head}")

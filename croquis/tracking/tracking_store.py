@@ -160,7 +160,7 @@ def try_store(root: Path | None = None) -> Store | None:
 def warn_once(message: str) -> None:
     if message not in _warned:
         _warned.add(message)
-        logger.warning("%s; this stage goes on without it, `python -m croquis.cli.sync` catches up later", message)
+        logger.warning("%s; this stage goes on without it, `croquis sync` catches up later", message)
 
 
 def registry_uri(uri: str) -> str:

@@ -4,10 +4,6 @@
 severity `fail` tolerate a share, which is a param. There are five suites, each over a frame of its own: images one by
 one; relations among those that passed; and, of what is accepted in the end, the catalogue as a whole, its attributes
 and its splits. A new rule is one entry here and, if it needs one, a column in its frame.
-
-    python -m croquis.validation.rules
-
-prints the table of docs/data.md.
 """
 
 from __future__ import annotations
@@ -224,7 +220,3 @@ def table() -> str:
     """All rules as a Markdown table."""
     lines = [f"| `{rule.name}` | {rule.severity} | {rule.checks} |" for rule in ALL_RULES]
     return "\n".join(["| rule | severity | what it checks |", "|---|---|---|", *lines])
-
-
-if __name__ == "__main__":
-    print(table())

@@ -39,6 +39,9 @@ def main(options: list[str]) -> None:
     Raises:
         SystemExit: 1 when a variable is missing, naming it.
     """
+    if "--help" in options:
+        print(f"usage: python server.py OPTIONS-OF-MLFLOW-SERVER ...\n\n{__doc__}", end="")
+        return
     missing = [name for name in NEEDED if not os.environ.get(name)]
     if missing:
         sys.exit(f"error: set {', '.join(missing)} (deploy/example.env)")

@@ -11,20 +11,16 @@ import tomllib
 import pytest
 
 pytest.importorskip("mlflow", reason="pip install 'croquis[pipeline]'")
-from croquis.cli import store_versions
-from croquis.events import event_command as ingest
-from croquis.events import feed
-from croquis.serving import command as search
 from croquis.serving.server_settings import ADMIN_TOKEN_VARIABLE, API_KEYS_VARIABLE
 from croquis.store.versions import TOKEN_VARIABLE
+from tests.support.command_line import options_of
 from tests.support.deploy.compose_file import (
     COMPOSE,
     DEPLOY,
     VARIABLE,
-    dockerfile_words,
+    command_of,
     listening,
     load,
-    options,
     services,
     started_with,
     waited_for,
@@ -45,17 +41,14 @@ def test_it_keeps_to_the_schema() -> None:
 
 def test_our_programs_take_their_options() -> None:
     found = services()
-    entry = dockerfile_words("ENTRYPOINT")
-    server = search.parser().parse_args([*entry[3:], *options(found["serving"])])
-    reader = ingest.parser().parse_args(options(found["ingest"], "python", "-m", "croquis.events"))
-    feeder = feed.parser().parse_args(options(found["feed"], "python", "-m", "croquis.events.feed"))
-    keeper = store_versions.parser().parse_args(
-        options(found["versions"], "python", "-m", "croquis.cli.store_versions")
-    )
-    assert (server.host, entry[:3]) == ("0.0.0.0", ["python", "-m", "croquis.serving"])
-    assert server.model == reader.model
-    assert (reader.source, reader.to) == (feeder.to, keeper.store)
-    model, _, alias = server.model.removeprefix("models:/").partition("@")
+    server = options_of(command_of(found["serving"]), "croquis", "serve")
+    reader = options_of(command_of(found["ingest"]), "croquis", "events", "consume")
+    feeder = options_of(command_of(found["feed"]), "croquis", "events", "feed")
+    keeper = options_of(command_of(found["versions"]), "croquis", "store")
+    assert server["host"] == "0.0.0.0"
+    assert server["model"] == reader["model"]
+    assert (reader["source"], reader["to"]) == (feeder["to"], keeper["store"])
+    model, _, alias = server["model"].removeprefix("models:/").partition("@")
     assert f"model_name: {model}" in (REPOSITORY / "params.yaml").read_text()
     assert alias == "champion"
 
@@ -64,7 +57,7 @@ def test_mlflow_takes_its_options() -> None:
     from mlflow.cli import server
 
     known = {name for parameter in server.params for name in parameter.opts}
-    given = {word.partition("=")[0] for word in options(services()["mlflow"])}
+    given = {word.partition("=")[0] for word in services()["mlflow"]["command"]}
     assert given <= known
     assert {"--artifacts-destination", "--allowed-hosts"} <= given
 
@@ -174,7 +167,6 @@ def test_the_page_gives_commands_that_are_there() -> None:
     """Every `docker compose` line: its services exist, and what is run by hand takes its options."""
     blocks = re.findall(r"^```\n(.*?)^```$", (DEPLOY / "README.md").read_text(), re.MULTILINE | re.DOTALL)
     text = "".join(blocks).replace("\\\n", " ")
-    parsers = {"ingest": ingest.parser(), "versions": store_versions.parser(), "feed": feed.parser()}
     known, ran = services(), set()
     for line in re.findall(r"docker compose (.+?)(?:\)|$| (?:[|>#]|&&) )", text, re.MULTILINE):
         task, *rest = shlex.split(line)
@@ -182,8 +174,7 @@ def test_the_page_gives_commands_that_are_there() -> None:
             rest = rest[2 if rest[0] == "--name" else 1 :]
         named = rest[:1] if task in ("run", "exec") else rest
         assert set(named) <= set(known), line
-        if task == "run" and len(rest) > 1 and rest[0] in parsers:
-            fixed = known[rest[0]]["entrypoint"][3:]
-            parsers[rest[0]].parse_args([*fixed, *rest[1:]])
+        if task == "run" and len(rest) > 1 and rest[0] in ("ingest", "versions", "feed"):
+            options_of([*known[rest[0]]["entrypoint"], *rest[1:]], "croquis")
             ran.add((rest[0], rest[1]))
     assert {("versions", "publish"), ("versions", "rollback"), ("versions", "save"), ("versions", "load")} <= ran

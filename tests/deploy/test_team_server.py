@@ -15,7 +15,6 @@ import pytest
 
 from croquis.bundle import Bundle
 from croquis.catalog.table import Catalog
-from croquis.cli.store_versions import parser
 from croquis.registry.bundle_options import bundle_folder
 from croquis.registry.promotion import NOTE_TAG, promote
 from croquis.registry.registry import CHAMPION, PREVIOUS, Registry
@@ -144,10 +143,9 @@ def test_a_pipeline_ends_on_the_server_and_another_workspace_promotes_over_it(
     assert len(list(server.artifacts.rglob("model_card.md"))) == 2
 
     assert theirs.aliases()[CHAMPION] == 1
-    module(second, "croquis.cli.promote", "--apply", "--version", "2", "--force", variables=server.variables)
+    module(second, "croquis", "registry", "promote", "--version", "2", "--force", variables=server.variables)
     assert ours.aliases() == {CHAMPION: 2, PREVIOUS: 1}
-    named = parser().parse_args(["--store", "faiss:unused", "create", "--model", f"models:/{NAME}@{CHAMPION}"])
-    assert Bundle.load(bundle_folder(named)).hash == versions[1].bundle_hash
+    assert Bundle.load(bundle_folder(None, f"models:/{NAME}@{CHAMPION}")).hash == versions[1].bundle_hash
 
     (tmp_path / "elsewhere").mkdir()  # neither a workspace nor a clone
     catalog = Catalog.open(first / "data/catalog")

@@ -7,7 +7,8 @@ import re
 
 import pytest
 
-from croquis.serving.command import parser
+from croquis.serving.server_settings import ServeOptions
+from tests.support.command_line import options_of
 from tests.support.deploy.dockerfiles import assert_clean
 from tests.support.environment import REPOSITORY
 
@@ -52,8 +53,7 @@ def test_it_runs_as_nobody_special_and_tells_its_health(instructions: list[tuple
 
 def test_the_start_command_is_one_that_the_server_takes(instructions: list[tuple[str, str]]) -> None:
     entry, command = (json.loads(last(instructions, name)) for name in ("ENTRYPOINT", "CMD"))
-    assert entry[:3] == ["python", "-m", "croquis.serving"]
-    options = parser().parse_args([*entry[3:], *command])
+    options = ServeOptions(**options_of([*entry, *command], "croquis", "serve"))
     volumes = json.loads(last(instructions, "VOLUME"))
     assert [str(options.bundle), str(options.changes)] == volumes
     assert str(options.port) == last(instructions, "EXPOSE")

@@ -64,7 +64,7 @@ def digests(folder: Path) -> dict[str, str]:
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, str]]:
     folder = clone(tmp_path_factory.mktemp("whole"))
     with forked_stages() as programs:
-        said = module(folder, "croquis.cli.repro", "--jobs", "2", programs=programs)
+        said = module(folder, "croquis", "repro", "--jobs", "2", programs=programs)
     yield folder, said
     shutil.rmtree(folder)
 
@@ -75,7 +75,7 @@ def test_it_ends_with_a_leaderboard_and_a_champion(whole: tuple[Path, str]):
     assert registration["outcome"] == "first champion"
     assert set(registration["values"]) == set(METHODS)
     assert f"champion of fashion-retriever: version 1 ({registration['method']}" in said
-    for words in (*METHODS, "make ui", "make serve", "croquis.cli.promote --dry-run"):
+    for words in (*METHODS, "make ui", "make serve", "croquis registry status"):
         assert words in said
 
 

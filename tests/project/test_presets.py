@@ -16,7 +16,7 @@ import pytorch_lightning as pl
 import torch
 
 from croquis.catalog.table import Catalog
-from croquis.cli import preset
+from croquis.cli import main, preset
 from croquis.params import Params, load_params
 from croquis.params.data_blocks import Ingest
 from croquis.params.loader import parse_params, read_yaml
@@ -155,7 +155,7 @@ def prepared(
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:1")
     shutil.copy("params.yaml", tmp_path)
     shutil.copytree("presets", tmp_path / "presets")
-    assert preset.main([name], tmp_path) == 0
+    assert main(["preset", name], tmp_path) == 0
     params = load_params(tmp_path / "params.yaml", methods=True)
     assert METHOD[name] in params.retrievers
     source = params.ingest.source

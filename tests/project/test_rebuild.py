@@ -8,13 +8,12 @@ import shutil
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 
 from croquis.catalog.images import decode_image, encode_png
 from croquis.catalog.table import Catalog
-from croquis.cli import registry_lineage
+from croquis.cli import main
 from croquis.params import load_params
 from croquis.registry import rebuild
 from croquis.registry.lineage import COMPLETE
@@ -43,10 +42,10 @@ def own_store(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def say(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
-    """`say(rebuild, folder, "MODEL@champion", code=2)`: what the command wrote; it must end with that code."""
+    """`say("rebuild", folder, "MODEL@champion", code=2)`: what the command wrote; it must end with that code."""
 
-    def run(command: ModuleType, folder: Path, *arguments: str, code: int = 0) -> str:
-        found = command.main(arguments, folder)
+    def run(command: str, folder: Path, *arguments: str, code: int = 0) -> str:
+        found = main(["registry", command, *arguments], folder)
         written = capsys.readouterr()
         assert found == code, written.err
         return written.out + written.err
@@ -106,14 +105,14 @@ def test_a_version_knows_where_it_comes_from_and_what_came_from_there(
     version = Registry(open_store(folder), MODEL).named(CHAMPION)
     assert {name for name in COMPLETE if name in version.tags} == set(COMPLETE)
     assert version.tags["git.commit"] == made_at
-    said = say(registry_lineage, folder, CHAMPION)
+    said = say("lineage", folder, CHAMPION)
     keys, runs = json.loads(version.tags["dvc.stage_keys"]), json.loads(version.tags["stage_runs"])
     assert set(keys) == set(runs) > {"ingest", f"train_embedder@{METHOD}", f"evaluate@{METHOD}"}
     for fact in (made_at, version.tags["data.hash"], version.tags["environment.lock_hash"], *runs.values()):
         assert fact in said
     for name in (made_at[:7], version.bundle_hash, runs["ingest"], keys[f"index@{METHOD}"], version.tags["data.hash"]):
-        assert say(registry_lineage, folder, name).strip() == str(version)
-    assert "no version of fashion-retriever came from" in say(registry_lineage, folder, "0" * 40, code=1)
+        assert say("lineage", folder, name).strip() == str(version)
+    assert "no version of fashion-retriever came from" in say("lineage", folder, "0" * 40, code=1)
 
 
 def test_it_is_restored_from_the_cache_and_from_the_remote(
@@ -121,7 +120,7 @@ def test_it_is_restored_from_the_cache_and_from_the_remote(
 ) -> None:
     folder, made_at = champion
     before = git(folder, "status", "--porcelain")
-    said = say(rebuild, folder, CHAMPION, "--keep", str(tmp_path / "kept"))
+    said = say("rebuild", folder, CHAMPION, "--keep", str(tmp_path / "kept"))
     assert "restored from DVC's cache" in said
     assert "byte-identical: bundle hash" in said
     assert git(tmp_path / "kept", "rev-parse", "HEAD") == made_at
@@ -129,7 +128,7 @@ def test_it_is_restored_from_the_cache_and_from_the_remote(
     cache = folder / ".dvc/cache"
     cache.rename(tmp_path / "cache")
     try:
-        said = say(rebuild, folder, f"{MODEL}/1")
+        said = say("rebuild", folder, f"{MODEL}/1")
         assert "restored from DVC's remote" in said
         assert "byte-identical" in said
     finally:
@@ -144,7 +143,7 @@ def test_it_is_computed_again_from_the_source_to_the_same_bytes_and_the_cache_st
 ) -> None:
     folder, _ = champion
     cached = sorted(path for path in (folder / ".dvc/cache").rglob("*") if path.is_file())
-    said = say(rebuild, folder, CHAMPION, "--compute", "all")
+    said = say("rebuild", folder, CHAMPION, "--compute", "all")
     assert "computed again from the source" in said
     assert "byte-identical: bundle hash" in said
     assert sorted(path for path in (folder / ".dvc/cache").rglob("*") if path.is_file()) == cached
@@ -159,7 +158,7 @@ def test_a_picture_that_was_changed_since_is_found(champion: tuple[Path, str], s
     content = path.read_bytes()
     try:
         path.write_bytes(encode_png(255 - decode_image(content)))
-        said = say(rebuild, folder, CHAMPION, "--compute", "all", code=2)
+        said = say("rebuild", folder, CHAMPION, "--compute", "all", code=2)
     finally:
         path.write_bytes(content)
     assert "DIFFERS: bundle hash" in said
@@ -199,16 +198,16 @@ def test_what_cannot_be_rebuilt_is_refused_with_the_fix(
 ) -> None:
     folder, made_at = champion
     assert "has no alias 'challenger'; it has: champion" in module(
-        folder, "croquis.registry.rebuild", f"{MODEL}@challenger", code=1
+        folder, "croquis", "registry", "rebuild", f"{MODEL}@challenger", code=1
     )
-    assert "is not fashion-retriever@ALIAS" in say(rebuild, folder, "other@champion", code=1)
+    assert "is not fashion-retriever@ALIAS" in say("rebuild", folder, "other@champion", code=1)
     (tmp_path / "used").mkdir()
     (tmp_path / "used/file").write_text("mine")
-    assert "is not empty" in say(rebuild, folder, CHAMPION, "--keep", str(tmp_path / "used"), code=1)
+    assert "is not empty" in say("rebuild", folder, CHAMPION, "--keep", str(tmp_path / "used"), code=1)
     registry = Registry(open_store(folder), MODEL)
     try:
         registry.tag(1, {"git.commit": "0" * 40})
-        assert "commit 000000000000 is not in" in say(rebuild, folder, CHAMPION, code=1)
+        assert "commit 000000000000 is not in" in say("rebuild", folder, CHAMPION, code=1)
     finally:
         registry.tag(1, {"git.commit": made_at})
 
@@ -220,7 +219,7 @@ def test_a_fresh_clone_has_the_whole_ui_after_pull_and_sync(champion: tuple[Path
     dvc(fresh, "remote", "modify", "--local", "team", "url", str(folder.with_name(f"{folder.name}-remote")))
     git(fresh, "checkout", "-q", "HEAD", "--", ".")
     dvc(fresh, "pull", "-q")
-    said = module(fresh, "croquis.cli.sync")
+    said = module(fresh, "croquis", "sync")
     assert "is champion again" in said
     before, after = open_store(folder), open_store(fresh)
     lived, restored = contents(before), contents(after)

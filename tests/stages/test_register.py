@@ -52,7 +52,7 @@ def test_the_first_passing_candidate_becomes_champion_and_it_says_so(
     assert gain["value"] == pytest.approx(best - floor, abs=1e-5)
     assert "first champion" in written
     assert "no champion yet, so there is nothing to beat" in written
-    assert "python -m croquis.cli.promote --dry-run" in written
+    assert "croquis registry status" in written
     champion = fresh.registry.holder(CHAMPION)
     assert champion is not None
     assert (champion.number, champion.method) == (1, "siamese")

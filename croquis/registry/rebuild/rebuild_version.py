@@ -1,8 +1,4 @@
-"""Command `rebuild`: makes the bundle of a registered version again, in a scratch clone, and compares it byte for byte.
-
-python -m croquis.registry.rebuild fashion-retriever@champion              from DVC's cache or remote, else by computing
-python -m croquis.registry.rebuild fashion-retriever/3 --compute models    trains and packs again, on the restored data
-python -m croquis.registry.rebuild fashion-retriever/3 --compute all       the whole way from the source
+"""Makes the bundle of a registered version again, in a scratch clone, and compares it byte for byte.
 
 The clone stands at the version's commit, with the dvc.lock and params.yaml that the version was made by, and reads your own
 files from this working tree's data/source, as they are now. Nothing of this working tree, of the registry or of DVC's
@@ -11,26 +7,21 @@ cache changes.
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from croquis.bundle import Bundle, BundleError
+from croquis.bundle import Bundle
 from croquis.files import read_json, sha256_file
-from croquis.params import ParamsError, load_params
 from croquis.registry.lineage import PACKAGES, Lineage, installed, lock_hash
 from croquis.registry.pipeline_run import ENVIRONMENT, LOCK, PARAMS
 from croquis.registry.rebuild.bundle_differences import bundle_differences, environment_differences, lock_differences
 from croquis.registry.rebuild.scratch_clone import CloneError, ScratchClone, has_remote, scratch_clone
 from croquis.registry.registry import RegisteredVersion, Registry, RegistryError
-from croquis.tracking.environment import project_root, quiet
 from croquis.tracking.stage_key import read_lock
-from croquis.tracking.tracking_store import TrackingError, open_store
 
-IDENTICAL, DIFFERENT, REFUSED = 0, 2, 1
 ALL, MODELS = "all", "models"
 DATA = ("data/catalog", "data/sketches")
 LEARNING = ("train_gan", "train_classifier")
@@ -66,22 +57,7 @@ class Rebuilt:
         return [f"{title}:", *(f"  {line}" for line in lines)] if lines else []
 
 
-def main(arguments: Sequence[str] | None = None, root: Path | None = None) -> int:
-    """Returns 0 when byte-identical, 2 when something differs, 1 when refused (the reason and the fix go to stderr)."""
-    quiet()
-    asked = _parser().parse_args(arguments)
-    root = (root or project_root()).resolve()
-    try:
-        registry = Registry(open_store(root), load_params(root / "params.yaml").register_.model_name)
-        rebuilt = rebuild(registry, registry.named(asked.model), root, asked.compute, asked.keep)
-    except (RegistryError, TrackingError, ParamsError, BundleError, CloneError) as error:
-        print(f"refused: {error}", file=sys.stderr)
-        return REFUSED
-    print(rebuilt)
-    return DIFFERENT if rebuilt.bundle else IDENTICAL
-
-
-def rebuild(
+def rebuild_version(
     registry: Registry, version: RegisteredVersion, root: Path, compute: str | None = None, keep: Path | None = None
 ) -> Rebuilt:
     """Makes the version's bundle again and compares.
@@ -163,13 +139,3 @@ def _made_by(registry: Registry, version: RegisteredVersion, lineage: Lineage, f
 def _other_packages(lineage: Lineage, clone: Path) -> list[str]:
     here = sha256_file(clone / PACKAGES) if (clone / PACKAGES).is_file() else "absent"
     return [] if here == lineage.environment else [f"{PACKAGES} {lineage.environment[:12] or 'absent'} -> {here[:12]}"]
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m croquis.registry.rebuild", description="Make a registered bundle again, and compare."
-    )
-    parser.add_argument("model", metavar="MODEL@ALIAS", help="e.g. fashion-retriever@champion, or fashion-retriever/3")
-    parser.add_argument("--compute", choices=(MODELS, ALL), help="compute what DVC could restore: nets, or everything")
-    parser.add_argument("--keep", type=Path, metavar="FOLDER", help="leave the clone there")
-    return parser

@@ -1,4 +1,4 @@
-"""`python -m croquis.cli.embed` in one process: what it writes, what it goes on with, and what it refuses."""
+"""`croquis embed` in one process: what it writes, what it goes on with, and what it refuses."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from croquis.bulk.shards import Shard
 from croquis.bundle import Bundle
 from croquis.catalog.images import crop, decode_image
 from croquis.catalog.table import Catalog
-from croquis.cli.embed import main
+from croquis.cli import main
 from croquis.index.code_index import CodeIndex
 from croquis.index.exact import normalise
 from croquis.search.bundle_nets import AT_A_TIME
@@ -64,7 +64,7 @@ def own(catalog: Catalog, tmp_path: Path) -> Path:
 
 
 def run(bundle: Bundle, source: Path | str, to: Path | str, *more: str) -> int:
-    return main(["--bundle", str(bundle.folder), "--from", str(source), "--to", str(to), *more])
+    return main(["embed", "--bundle", str(bundle.folder), "--from", str(source), "--to", str(to), *more])
 
 
 def change(shard: Path, column: str, values: dict[int, object]) -> None:

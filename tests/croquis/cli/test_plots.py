@@ -38,4 +38,4 @@ def test_the_libraries_offer_what_the_page_calls():
 
 def test_outside_a_project_the_message_says_what_to_do(tmp_path: Path):
     with pytest.raises(plots.PlotsError, match="dvc repro"):
-        plots.main(tmp_path)
+        plots.draw_plots(tmp_path)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from croquis.cli import preset
+from croquis.cli import main
 from croquis.params import load_params
 
 SHIPPED = Path("params.yaml").read_text()
@@ -36,7 +36,7 @@ def changed_lines(old: str, new: str) -> list[tuple[str, str]]:
 
 def test_it_changes_only_its_keys_and_keeps_comments(root: Path, capsys: pytest.CaptureFixture[str]):
     before = load_params(root / "params.yaml", methods=True)
-    assert preset.main(["mine"], root) == 0
+    assert main(["preset", "mine"], root) == 0
     text, after = (root / "params.yaml").read_text(), load_params(root / "params.yaml", methods=True)
     expected = {
         **before.model_dump(by_alias=True),
@@ -55,17 +55,17 @@ def test_it_changes_only_its_keys_and_keeps_comments(root: Path, capsys: pytest.
     assert [new.partition("#")[2] for _, new in changes] == [old.partition("#")[2] for old, _ in changes]
     said = capsys.readouterr().out
     assert "+retrievers: [histogram, siamese]" in said
-    assert said.rstrip().endswith("dvc repro")
+    assert said.rstrip().endswith("croquis repro")
 
 
 def test_a_second_preset_and_the_same_one_again(root: Path, capsys: pytest.CaptureFixture[str]):
-    assert preset.main(["deepfashion_c2s"], root) == 0
+    assert main(["preset", "deepfashion_c2s"], root) == 0
     text = (root / "params.yaml").read_text()
     capsys.readouterr()
-    assert preset.main(["deepfashion_c2s"], root) == 0
+    assert main(["preset", "deepfashion_c2s"], root) == 0
     assert "params.yaml already says what the preset deepfashion_c2s says" in capsys.readouterr().out
     assert (root / "params.yaml").read_text() == text
-    assert preset.main(["cifar10_a"], root) == 0
+    assert main(["preset", "cifar10_a"], root) == 0
     said = capsys.readouterr().out
     assert "put the files into data/source/ (or change ingest.cifar10.root)" in said
     assert "dvc repro train_embedder " in said
@@ -73,11 +73,11 @@ def test_a_second_preset_and_the_same_one_again(root: Path, capsys: pytest.Captu
 
 @pytest.mark.parametrize("flag", ["--diff", "--dry-run"])
 def test_a_dry_run_shows_the_same_and_writes_nothing(root: Path, capsys: pytest.CaptureFixture[str], flag: str):
-    assert preset.main(["mine", flag], root) == 0
+    assert main(["preset", "mine", flag], root) == 0
     shown = capsys.readouterr().out
     assert (root / "params.yaml").read_text() == SHIPPED
-    assert "nothing is written; to do so: python -m croquis.cli.preset mine" in shown
-    preset.main(["mine"], root)
+    assert "nothing is written; to do so: croquis preset mine" in shown
+    main(["preset", "mine"], root)
     diff, _, _ = capsys.readouterr().out.partition("params.yaml is written")
     assert diff
     assert shown.startswith(diff)
@@ -86,7 +86,7 @@ def test_a_dry_run_shows_the_same_and_writes_nothing(root: Path, capsys: pytest.
 
 @pytest.mark.parametrize("arguments", [["--list"], []])
 def test_the_list_tells_what_each_is(root: Path, capsys: pytest.CaptureFixture[str], arguments: list[str]):
-    assert preset.main(arguments, root) == 0
+    assert main(["preset", *arguments], root) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in lines] == sorted(path.stem for path in (root / "presets").glob("*.yaml"))
     assert next(line for line in lines if line.startswith("mine")).endswith("  My shoes, 128 px")
@@ -108,13 +108,13 @@ def test_what_does_not_fit_is_refused_and_nothing_is_written(
     root: Path, capsys: pytest.CaptureFixture[str], text: str, told: str
 ):
     (root / "presets/mine.yaml").write_text(text)
-    assert preset.main(["mine"], root) == 1
+    assert main(["preset", "mine"], root) == 1
     assert told in capsys.readouterr().err
     assert (root / "params.yaml").read_text() == SHIPPED
 
 
 def test_an_unknown_name_is_answered_with_the_known_ones(root: Path, capsys: pytest.CaptureFixture[str]):
-    assert preset.main(["deepfashion"], root) == 1
+    assert main(["preset", "deepfashion"], root) == 1
     error = capsys.readouterr().err
     assert "there is no preset 'deepfashion'" in error
     assert "cifar10_a, cifar10_c, deepfashion2" in error
@@ -122,5 +122,5 @@ def test_an_unknown_name_is_answered_with_the_known_ones(root: Path, capsys: pyt
 
 def test_a_folder_without_params_is_refused(root: Path, capsys: pytest.CaptureFixture[str]):
     (root / "params.yaml").unlink()
-    assert preset.main(["mine"], root) == 1
+    assert main(["preset", "mine"], root) == 1
     assert "params.yaml does not exist; run from the project root" in capsys.readouterr().err

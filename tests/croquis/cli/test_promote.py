@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from croquis.cli import promote
+from croquis.cli import main
 from croquis.registry.promotion import challenge
 from croquis.registry.registry import CHALLENGER, CHAMPION, PREVIOUS
 from stages import register
@@ -26,18 +26,18 @@ def test_a_better_candidate_becomes_challenger_then_champion_and_back(
     project: Project, capsys: pytest.CaptureFixture[str]
 ) -> None:
     project.offer_a_challenger()
-    assert "python -m croquis.cli.promote --apply" in capsys.readouterr().out
+    assert "croquis registry promote" in capsys.readouterr().out
     assert project.registry.aliases() == {CHAMPION: 1, CHALLENGER: 2}
     assert [reason["rule"] for reason in project.report["reasons"]] == ["floor", "size", "gain", "category", "mode"]
     assert "latency" in project.registry.version(2).tags["gate.reasons"]
 
-    assert promote.main(["--dry-run"]) == 0
-    assert "--apply would change champion: version 1" in capsys.readouterr().out
+    assert main(["registry", "status"]) == 0
+    assert "promote would change champion: version 1" in capsys.readouterr().out
     assert project.registry.aliases() == {CHAMPION: 1, CHALLENGER: 2}
-    assert promote.main(["--apply"]) == 0
+    assert main(["registry", "promote"]) == 0
     assert "champion: version 1" in capsys.readouterr().out
     assert project.registry.aliases() == {CHAMPION: 2, PREVIOUS: 1}
-    assert promote.main(["--rollback"]) == 0
+    assert main(["registry", "rollback"]) == 0
     assert project.registry.aliases() == {CHAMPION: 1, PREVIOUS: 2}
 
 
@@ -45,13 +45,13 @@ def test_champion_and_previous_are_not_deleted_and_others_are(
     project: Project, capsys: pytest.CaptureFixture[str]
 ) -> None:
     project.offer_a_challenger()
-    assert promote.main(["--apply"]) == 0
+    assert main(["registry", "promote"]) == 0
     for number, alias in ((2, "champion"), (1, "previous")):
-        assert promote.main(["--delete", str(number)]) == 1
+        assert main(["registry", "delete", str(number)]) == 1
         assert f"version {number} of test-retriever is {alias}" in capsys.readouterr().err
     assert [version.number for version in project.registry.versions()] == [1, 2]
     project.registry.drop_alias(PREVIOUS)
-    assert promote.main(["--delete", "1"]) == 0
+    assert main(["registry", "delete", "1"]) == 0
     assert [version.number for version in project.registry.versions()] == [2]
 
 
@@ -62,15 +62,15 @@ def test_a_worse_candidate_is_refused_and_stays_refused(project: Project, capsys
     register.main(project.root)
     assert project.report["outcome"] == "refused"
     assert project.registry.aliases()[CHAMPION] == 2
-    assert promote.main(["--apply", "--version", "1"]) == 1
+    assert main(["registry", "promote", "--version", "1"]) == 1
     assert "the gate refused version 1" in capsys.readouterr().err
-    assert promote.main(["--apply", "--version", "1", "--force"]) == 0
+    assert main(["registry", "promote", "--version", "1", "--force"]) == 0
     assert project.registry.aliases() == {CHAMPION: 1, PREVIOUS: 2}
 
 
 def promote_anyway(project: Project) -> None:
     register.main(project.root)
-    assert promote.main(["--apply", "--version", "2", "--force"]) == 0
+    assert main(["registry", "promote", "--version", "2", "--force"]) == 0
 
 
 def test_a_verdict_against_another_champion_is_not_used(project: Project, capsys: pytest.CaptureFixture[str]) -> None:
@@ -80,27 +80,25 @@ def test_a_verdict_against_another_champion_is_not_used(project: Project, capsys
     register.main(project.root)
     registry.tag(2, {"gate.promote": "true", "gate.against": "0" * 64})
     challenge(registry, 2)
-    assert promote.main(["--apply"]) == 1
+    assert main(["registry", "promote"]) == 1
     assert "was judged against bundle 000000000000, but the champion is now version 1" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--apply"], "has no challenger to promote"),
-        (["--apply", "--version", "9"], "has no version 9; it has: 1"),
-        (["--apply", "--version", "1"], "is the champion already"),
-        (["--rollback"], "there is nothing to roll back to"),
-        (["--rollback", "--version", "1"], "use --apply --version"),
-        (["--delete", "1"], "version 1 of test-retriever is champion; promote another one first"),
-        (["--delete", "9"], "has no version 9; it has: 1"),
-        (["--delete", "1", "--version", "1"], "leave --version out"),
+        (["promote"], "has no challenger to promote"),
+        (["promote", "--version", "9"], "has no version 9; it has: 1"),
+        (["promote", "--version", "1"], "is the champion already"),
+        (["rollback"], "there is nothing to roll back to"),
+        (["delete", "1"], "version 1 of test-retriever is champion; promote another one first"),
+        (["delete", "9"], "has no version 9; it has: 1"),
     ],
 )
 def test_nonsense_is_refused_with_a_fix(
     project: Project, arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert promote.main(arguments) == 1
+    assert main(["registry", *arguments]) == 1
     assert words in capsys.readouterr().err
     assert project.registry.aliases() == {CHAMPION: 1}
 
@@ -111,6 +109,6 @@ def test_a_model_that_does_not_load_is_not_promoted(project: Project, capsys: py
     assert len(indexes) == 2
     for index in indexes:
         index.write_bytes(b"damaged")
-    assert promote.main(["--apply"]) == 1
+    assert main(["registry", "promote"]) == 1
     assert "index.faiss was changed" in capsys.readouterr().err
     assert project.registry.aliases()[CHAMPION] == 1

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from croquis.cli import repro
-from croquis.cli.repro import StagePlan
+from croquis.cli import main
+from croquis.cli.repro import StagePlan, needed_by
+from croquis.refusals import RefusedError
 
 PARAMS = Path.cwd() / "params.yaml"
 DVC = [sys.executable, "-m", "dvc"]
@@ -61,7 +62,7 @@ def project(tmp_path, monkeypatch):
 
 @pytest.mark.slow
 def test_branches_run_at_the_same_time_and_nothing_is_left_to_do(project, capfd):
-    assert repro.main(["--jobs", "2"]) == 0
+    assert main(["repro", "--jobs", "2"]) == 0
     assert (project / "sum.txt").read_text() == "1\n1\n"
     said = capfd.readouterr().out
     assert "[left] done after" in said
@@ -69,10 +70,10 @@ def test_branches_run_at_the_same_time_and_nothing_is_left_to_do(project, capfd)
     assert "\nthe sum is made\n" in said  # alone, so without a name before it
     assert subprocess.run([*DVC, "status", "-q"], cwd=project, check=False).returncode == 0
     (project / "number.txt").write_text("2\n")
-    assert repro.main(["--jobs", "2"]) == 0
+    assert main(["repro", "--jobs", "2"]) == 0
     assert (project / "sum.txt").read_text() == "2\n2\n"
     capfd.readouterr()
-    assert repro.main(["--jobs", "2"]) == 0
+    assert main(["repro", "--jobs", "2"]) == 0
     said = capfd.readouterr().out
     assert "done after" not in said
     assert "up to date" in said
@@ -81,7 +82,7 @@ def test_branches_run_at_the_same_time_and_nothing_is_left_to_do(project, capfd)
 @pytest.mark.slow
 def test_after_a_failure_nothing_more_is_started(project, capfd):
     (project / "dvc.yaml").write_text(PIPELINE.replace("&& cp source.txt left.txt", "&& cp no-such-file left.txt"))
-    assert repro.main(["--jobs", "2"]) == 1
+    assert main(["repro", "--jobs", "2"]) == 1
     said = capfd.readouterr()
     assert "[left] ended with status" in said.out
     assert "no-such-file" in said.out
@@ -89,7 +90,7 @@ def test_after_a_failure_nothing_more_is_started(project, capfd):
     assert (project / "right.txt").exists()  # it had begun, and is kept
     assert not (project / "sum.txt").exists()
     (project / "dvc.yaml").write_text(PIPELINE)
-    assert repro.main(["--jobs", "2"]) == 0
+    assert main(["repro", "--jobs", "2"]) == 0
     assert (project / "sum.txt").exists()
 
 
@@ -100,7 +101,13 @@ def test_a_plan_holds_what_changed_and_what_hangs_on_it():
     assert StagePlan.of(ORDER, NEEDS, []).needs == {}
 
 
+def test_a_stage_needs_what_it_hangs_on_and_no_other():
+    assert needed_by("left", NEEDS) == {"left", "source"}
+    assert needed_by("sum", NEEDS) == set(ORDER)
+    with pytest.raises(RefusedError, match=r"dvc\.yaml has no stage elsewhere"):
+        needed_by("elsewhere", NEEDS)
+
+
 def test_a_number_of_jobs_below_one_is_refused(capsys):
-    with pytest.raises(SystemExit):
-        repro.main(["--jobs", "0"])
-    assert "--jobs is 0, must be at least 1" in capsys.readouterr().err
+    assert main(["repro", "--jobs", "0"]) == 2
+    assert "Invalid value for '--jobs': 0 is not in the range x>=1" in capsys.readouterr().err

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from croquis.cli import sync
+from croquis.cli import main
 from croquis.registry.registry import CHAMPION
 from croquis.tracking.mlflow_mirror import KEY_TAG
 from croquis.tracking.stage_key import read_lock, stage_key_from_lock
@@ -101,7 +101,7 @@ def runs_by_stage(store: Store) -> dict[str, Any]:
 
 
 def test_runs_come_back_as_they_were(trained: Path, lost: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert sync.main(lost) == 0
+    assert main(["sync"], lost) == 0
     assert capsys.readouterr().out.count("run restored from its record") == 2
     before, after = open_store(trained), open_store(lost)
     old, new = runs_by_stage(before), runs_by_stage(after)
@@ -127,10 +127,10 @@ def test_runs_come_back_as_they_were(trained: Path, lost: Path, capsys: pytest.C
 
 
 def test_a_second_sync_does_nothing(lost: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert sync.main(lost) == 0
+    assert main(["sync"], lost) == 0
     first = {name: run.info.run_id for name, run in runs_by_stage(open_store(lost)).items()}
     capsys.readouterr()
-    assert sync.main(lost) == 0
+    assert main(["sync"], lost) == 0
     assert capsys.readouterr().out.count("has its run") == 2
     assert {name: run.info.run_id for name, run in runs_by_stage(open_store(lost)).items()} == first
 
@@ -139,7 +139,7 @@ def test_runs_that_are_there_are_left_alone(trained: Path, tmp_path: Path, monke
     clear_environment(monkeypatch)
     shutil.copytree(trained, tmp_path / "project")
     before = runs_by_stage(open_store(tmp_path / "project"))
-    assert sync.main(tmp_path / "project") == 0
+    assert main(["sync"], tmp_path / "project") == 0
     after = runs_by_stage(open_store(tmp_path / "project"))
     assert {name: run.info.run_id for name, run in before.items()} == {
         name: run.info.run_id for name, run in after.items()
@@ -150,7 +150,7 @@ def test_missing_and_changed_records_are_named_and_not_used(lost: Path, capsys: 
     shutil.rmtree(lost / "reports/runs/train-small")
     record = lost / "reports/runs/train-large/record.json"
     record.write_text(record.read_text().replace("0.5", "0.9"))
-    assert sync.main(lost) == 0
+    assert main(["sync"], lost) == 0
     written = capsys.readouterr().out
     assert "train@small                  has no record here: dvc pull" in written
     assert "train@large                  has a record that is not the one in dvc.lock" in written
@@ -165,15 +165,15 @@ def test_a_project_that_never_ran_has_nothing_to_restore(
 ) -> None:
     clear_environment(monkeypatch)
     shutil.copytree(empty_project(tmp_path_factory) / "mlruns", tmp_path / "mlruns")
-    assert sync.main(tmp_path) == 0
-    assert "run `dvc repro` first" in capsys.readouterr().out
+    assert main(["sync"], tmp_path) == 0
+    assert "run `croquis repro` first" in capsys.readouterr().out
 
 
 def test_a_dead_server_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
-    assert sync.main(tmp_path) == 1
+    assert main(["sync"], tmp_path) == 1
     assert "http://127.0.0.1:9" in capsys.readouterr().err
 
 
@@ -189,7 +189,7 @@ def test_a_lost_registry_is_made_again_once(
     shutil.copytree(begun, tmp_path / "clone", ignore=shutil.ignore_patterns("mlruns"))
     shutil.copytree(empty_project(tmp_path_factory) / "mlruns", tmp_path / "clone/mlruns")
     project = copied(tmp_path / "clone", tmp_path, monkeypatch)
-    assert sync.main(project.root) == 0
+    assert main(["sync"], project.root) == 0
     assert "is champion again" in capsys.readouterr().out
     after = project.registry.holder(CHAMPION)
     assert after is not None
@@ -197,6 +197,6 @@ def test_a_lost_registry_is_made_again_once(
     assert after.bundle_hash == before.bundle_hash
     runs = project.pipeline_runs()
     assert [run.info.status for run in runs] == ["FINISHED"]
-    assert sync.main(project.root) == 0
+    assert main(["sync"], project.root) == 0
     assert [version.number for version in project.registry.versions()] == [1]
     assert len(project.pipeline_runs()) == 1

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from croquis.cli import promote
+from croquis.cli import main
 from croquis.files import write_json
 from croquis.registry.lineage import Lineage, made_from
 from croquis.registry.registry import CHALLENGER, CHAMPION, PREVIOUS, RegisteredVersion
@@ -95,10 +95,10 @@ def test_each_version_leads_to_the_workspace_that_made_it(
     assert not any((project.root / "mlruns/artifacts").exists() for project in workspaces)
 
     monkeypatch.chdir(first.root)  # whoever promotes, both see the same
-    assert promote.main(["--apply"]) == 0
+    assert main(["registry", "promote"]) == 0
     assert [project.registry.aliases() for project in workspaces] == [{CHAMPION: 2, PREVIOUS: 1}] * 2
     monkeypatch.chdir(second.root)
-    assert promote.main(["--rollback"]) == 0
+    assert main(["registry", "rollback"]) == 0
     assert first.registry.aliases() == {CHAMPION: 1, PREVIOUS: 2}
 
 
@@ -124,9 +124,9 @@ def test_what_was_judged_before_another_workspace_promoted_is_judged_again(
     registered(first, monkeypatch)
     assert first.registry.aliases()[CHALLENGER] == 3
     monkeypatch.chdir(second.root)
-    assert promote.main(["--apply", "--version", "2"]) == 0
+    assert main(["registry", "promote", "--version", "2"]) == 0
     monkeypatch.chdir(first.root)
-    assert promote.main(["--apply"]) == 1
+    assert main(["registry", "promote"]) == 1
     assert "version 3 (siamese" in (said := capsys.readouterr().err)
     assert "but the champion is now version 2" in said
     assert second.registry.aliases()[CHAMPION] == 2

@@ -13,9 +13,10 @@ import pytest
 import uvicorn
 from PIL import Image
 
+from croquis.cli import main
 from croquis.search.local_retriever import LocalRetriever
 from croquis.serving.client import Client
-from croquis.serving.command import listening_socket, main
+from croquis.serving.command import listening_socket
 from tests.support.environment import OUTSIDE
 from tests.support.registry.evaluated_project import MODEL, begun_project
 from tests.support.serving.live_server import as_file
@@ -38,7 +39,7 @@ def test_a_bundle_is_served_without_torch_and_without_mlflow(bundle: Path, tmp_p
 def test_make_serve_answers_with_the_champion(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
     root = begun_project(tmp_path_factory)
     outside = dict.fromkeys(OUTSIDE, "")
-    with server_process(tmp_path, module="croquis.cli.serve", cwd=root, **outside) as server:
+    with server_process(tmp_path, cwd=root, **outside) as server:
         with Client(server.address) as client:
             (model,) = client.version().models
             assert (model.name, model.version, model.label) == (MODEL, "1", "champion")
@@ -90,20 +91,16 @@ def test_answers_are_sent_at_once() -> None:
 def test_options_that_cannot_be_used_end_with_a_reason(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with pytest.raises(SystemExit, match="is not a bundle: it has no manifest") as raised:
-        main(["--bundle", str(tmp_path)])
-    with pytest.raises(SystemExit, match="'nonsense' is no model: write models:/NAME@ALIAS"):
-        main(["--model", "nonsense"])
-    for arguments, words in (
-        ([], "one of the arguments --model --bundle is required"),
-        (["--bundle", "a", "--workers", "0"], "workers = 0, must be at least 1"),
-        (["--bundle", "a", "--also-bundle", "b/x", "--also-bundle", "c/x"], "each must be there once"),
+    for arguments, code, words in (
+        (["--bundle", str(tmp_path)], 1, "is not a bundle: it has no manifest"),
+        (["--model", "nonsense"], 1, "'nonsense' is no model: write models:/NAME@ALIAS"),
+        ([], 1, "params.yaml does not exist"),
+        (["--bundle", "a", "--model", "b"], 2, "give only one of --model and --bundle"),
+        (["--bundle", "a", "--workers", "0"], 2, "workers = 0, must be at least 1"),
+        (["--bundle", "a", "--also-bundle", "b/x", "--also-bundle", "c/x"], 2, "each must be there once"),
     ):
-        with pytest.raises(SystemExit) as raised:
-            main(arguments)
-        assert raised.value.code == 2
+        assert main(["serve", *arguments], tmp_path) == code
         assert words in capsys.readouterr().err
     monkeypatch.setenv("CROQUIS_ADMIN_TOKEN", "short")
-    with pytest.raises(SystemExit):
-        main(["--bundle", str(tmp_path)])
+    assert main(["serve", "--bundle", str(tmp_path)]) == 2
     assert "CROQUIS_ADMIN_TOKEN is shorter than 16" in capsys.readouterr().err

@@ -11,14 +11,14 @@ import pytest
 from croquis.bundle import Bundle
 from croquis.catalog.filters import Filters
 from croquis.catalog.images import decode_image, prepare_image, to_batch
-from croquis.cli import store_versions
+from croquis.cli import main
 from croquis.events.event import ProductEvent, event_body
 from croquis.events.handler import Handler
 from croquis.nets.encoder import describe_encoder, load_encoder
 from croquis.params import load_params
 from croquis.search.local_retriever import LocalRetriever
-from croquis.serving.command import main, parser, settings_of
-from croquis.serving.server_settings import Access, Settings, SettingsError
+from croquis.serving.command import settings_of
+from croquis.serving.server_settings import Access, ServeOptions, Settings, SettingsError
 from croquis.store.fill import spec_of
 from croquis.store.vector_store import StoreError
 from croquis.store.versions import open_stores
@@ -187,24 +187,25 @@ def test_several_models_search_the_versions_of_their_bundles(serve: Serve, uri: 
 def test_what_does_not_fit_is_refused_at_the_start(
     bundle: Path, uri: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with pytest.raises(SystemExit, match="has no current version of 'catalogue': create one, fill it and publish it"):
-        main(["--bundle", str(bundle), "--store", uri])
+    def refused(*arguments: str, code: int = 1) -> str:
+        assert main(["serve", "--bundle", str(bundle), *arguments]) == code
+        return capsys.readouterr().err
+
+    assert "has no current version of 'catalogue': create one, fill it and publish it" in refused("--store", uri)
     filled(uri, write_tiny_bundle(tmp_path / "other", classifier_folder=None))
-    with pytest.raises(SystemExit, match=r"holds vectors of the bundle .* publish a version that was made with this"):
-        main(["--bundle", str(bundle), "--store", uri])
-    with pytest.raises(SystemExit, match="is no store: give faiss:FOLDER"):
-        main(["--bundle", str(bundle), "--store", "http://127.0.0.1"])
-    with pytest.raises(SystemExit):
-        main(["--bundle", str(bundle), "--ingest", "nats://127.0.0.1:1/products"])
-    assert "--ingest needs --store" in capsys.readouterr().err
+    told = refused("--store", uri)
+    assert "holds vectors of the bundle" in told
+    assert "publish a version that was made with this" in told
+    assert "is no store: give faiss:FOLDER" in refused("--store", "http://127.0.0.1")
+    assert "--ingest needs --store" in refused("--ingest", "nats://127.0.0.1:1/products", code=2)
     with pytest.raises(SettingsError, match="products of a --store are changed by events"):
         Settings(store=uri, changes=tmp_path)
 
 
 def test_the_store_is_looked_up_anew_by_default() -> None:
     watched = [
-        settings_of(parser().parse_args(["--bundle", "b", *more])).watch_seconds
-        for more in ([], ["--store", "faiss:s"], ["--store", "faiss:s", "--watch", "0"])
+        settings_of(options).watch_seconds
+        for options in (ServeOptions(), ServeOptions(store="faiss:s"), ServeOptions(store="faiss:s", watch=0))
     ]
     assert watched == [0, 5, 0]
 
@@ -253,11 +254,11 @@ def test_rarity_is_not_known_of_a_store(serve: Serve, uri: str, tmp_path: Path) 
 def test_a_bundles_gallery_fills_a_version(
     uri: str, bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    store_versions.main(["--store", uri, "fill", "--bundle", str(bundle), "--publish"])
+    assert main(["store", "--store", uri, "fill", "--bundle", str(bundle), "--publish"]) == 0
     assert "36 images, published" in capsys.readouterr().out
     stores = open_stores(uri)
     store = stores.open(Bundle.load(bundle).hash)
     assert (store.count(), store.count(Filters(category=("coat",)))) == (36, 18)
     stores.close()
-    with pytest.raises(SystemExit, match="is not a bundle"):
-        store_versions.main(["--store", uri, "fill", "--bundle", str(tmp_path)])
+    assert main(["store", "--store", uri, "fill", "--bundle", str(tmp_path)]) == 1
+    assert "is not a bundle" in capsys.readouterr().err

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
-from croquis.cli import tune
+from croquis.cli import main
 from croquis.tuning.storage import HEARTBEAT, open_storage, origin
 from croquis.tuning.study import open_study
 from croquis.tuning.study_search import search
@@ -109,9 +109,9 @@ def test_the_trial_of_a_worker_killed_on_another_host_is_tried_again_here(server
 def test_the_command_searches_on_postgresql_with_two_workers(server: str, reranked: Path, capsys, monkeypatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:1")
     asked = ["rerank", "--method", "histogram", "--metric", "mrr", "--storage", server + "reranked"]
-    assert tune.main([*asked, "--trials", "20"], reranked) == 0
+    assert main(["tune", *asked, "--trials", "20"], reranked) == 0
     assert ": 20 trials, 20 of them now" in capsys.readouterr().out
-    assert tune.main([*asked, "--trials", "40", "--workers", "2"], reranked) == 0
+    assert main(["tune", *asked, "--trials", "40", "--workers", "2"], reranked) == 0
     assert ": 40 trials, 20 of them now" in capsys.readouterr().out
 
 

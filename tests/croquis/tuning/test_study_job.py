@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from croquis.cli import tune
+from croquis.cli import main
 from croquis.params import load_params
 from croquis.tracking.tracking_store import open_store
 from croquis.tuning.mlflow_runs import EXPERIMENT, PARENT_TAG, STUDY_TAG
@@ -34,17 +34,17 @@ def runs(root: Path):
 
 
 def test_a_rerank_study_writes_what_it_found_and_shows_it_in_mlflow(reranked, capsys):
-    assert tune.main([*RERANK, "--trials", "70"], reranked) == 0
+    assert main(["tune", *RERANK, "--trials", "70"], reranked) == 0
     shown = capsys.readouterr().out
     text = (reranked / "params.yaml").read_text()
     assert "+  enabled: true" in shown
     assert "--write" in shown
     assert load_params(reranked / "params.yaml").rerank.enabled is False
 
-    assert tune.main([*RERANK, "--trials", "70", "--write"], reranked) == 0
+    assert main(["tune", *RERANK, "--trials", "70", "--write"], reranked) == 0
     shown = capsys.readouterr().out
     assert ": 70 trials\n" in shown
-    assert shown.endswith("params.yaml is written; now: dvc repro\n")
+    assert shown.endswith("params.yaml is written; now: croquis repro\n")
     assert (reranked / "params.yaml").read_text().count("#") == text.count("#")
     block = load_params(reranked / "params.yaml").rerank
     task = make_task(StudyJob("rerank", reranked, 70, method="histogram", metric="mrr"))
@@ -70,8 +70,8 @@ def test_a_rerank_study_writes_what_it_found_and_shows_it_in_mlflow(reranked, ca
 
 
 def test_more_trials_continue_the_study_and_its_run(reranked, capsys):
-    assert tune.main([*RERANK, "--trials", "4"], reranked) == 0
-    assert tune.main([*RERANK, "--trials", "9"], reranked) == 0
+    assert main(["tune", *RERANK, "--trials", "4"], reranked) == 0
+    assert main(["tune", *RERANK, "--trials", "9"], reranked) == 0
     assert ": 9 trials, 5 of them now" in capsys.readouterr().out
     _, parents, children = runs(reranked)
     assert len(parents) == 1
@@ -80,10 +80,10 @@ def test_more_trials_continue_the_study_and_its_run(reranked, capsys):
 
 def test_a_dead_tracker_warns_and_a_later_call_makes_the_runs(reranked, monkeypatch, caplog):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", DEAD)
-    assert tune.main([*RERANK, "--trials", "5"], reranked) == 0
+    assert main(["tune", *RERANK, "--trials", "5"], reranked) == 0
     assert "goes on without it" in caplog.text
     monkeypatch.delenv("MLFLOW_TRACKING_URI")
-    assert tune.main([*RERANK, "--trials", "5"], reranked) == 0
+    assert main(["tune", *RERANK, "--trials", "5"], reranked) == 0
     _, parents, children = runs(reranked)
     assert (len(parents), len(children)) == (1, 5)
 
@@ -92,11 +92,11 @@ def test_what_cannot_start_is_refused_with_the_fix(tmp_path, reranked, capsys):
     empty = tmp_path / "empty"
     empty.mkdir()
     (empty / "params.yaml").write_text((reranked / "params.yaml").read_text())
-    assert tune.main(["margin"], empty) == 1
+    assert main(["tune", "margin"], empty) == 1
     assert "make repro" in capsys.readouterr().err
-    assert tune.main(["rerank"], empty) == 1
+    assert main(["tune", "rerank"], empty) == 1
     assert "make repro" in capsys.readouterr().err
-    assert tune.main(["rerank", "--trials", "0"], reranked) == 1
+    assert main(["tune", "rerank", "--trials", "0"], reranked) == 1
     assert "--trials is 0" in capsys.readouterr().err
 
 
@@ -117,7 +117,7 @@ def hear_ctrl_c() -> None:
 
 @pytest.mark.slow
 def test_a_margin_study_survives_a_kill_and_ctrl_c(shapes):
-    command = [sys.executable, "-m", "croquis.cli.tune", "margin", "--trials", "3", "--epochs", "60"]
+    command = [sys.executable, "-m", "croquis", "tune", "margin", "--trials", "3", "--epochs", "60"]
     environment = {**os.environ, "PYTHONPATH": str(Path.cwd()), "MLFLOW_TRACKING_URI": DEAD}
 
     def stop_after_epochs(count: int, how: signal.Signals) -> int:

@@ -11,7 +11,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from croquis.catalog.table import Catalog
-from croquis.cli import tune
+from croquis.cli import main
 from croquis.evaluation.evaluate_bundle import evaluate_split
 from croquis.params import load_params
 from croquis.registry.gate_inputs import evaluation_settings
@@ -84,9 +84,9 @@ def test_the_front_is_what_nothing_beats_in_all_three() -> None:
 
 
 def test_the_command_shows_table_plot_and_run_and_goes_on(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert tune.main(["tradeoff", "--trials", "4", "--metric", "mrr"], project) == 0
+    assert main(["tune", "tradeoff", "--trials", "4", "--metric", "mrr"], project) == 0
     assert ": 4 trials, " in capsys.readouterr().out
-    assert tune.main(["tradeoff", "--trials", "9", "--metric", "mrr"], project) == 0
+    assert main(["tune", "tradeoff", "--trials", "9", "--metric", "mrr"], project) == 0
     shown = capsys.readouterr().out
     task = Tradeoff(load_params(project / "params.yaml"), project, "mrr")
     study = optuna.load_study(study_name=task.name, storage=open_storage(None, project))
@@ -107,5 +107,5 @@ def test_the_command_shows_table_plot_and_run_and_goes_on(project: Path, capsys:
 
 
 def test_what_it_cannot_do_is_refused(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert tune.main(["tradeoff", "--write"], project) == 1
+    assert main(["tune", "tradeoff", "--write"], project) == 1
     assert "no single best to --write" in capsys.readouterr().err

@@ -32,7 +32,6 @@ def test_every_threshold_is_named_by_the_rule_that_uses_it() -> None:
 
 
 def test_the_table_in_the_docs_is_the_code() -> None:
-    """`python -m croquis.validation.rules` prints it."""
     assert len(ROW.findall(table())) == len(ALL_RULES)
     section = DOCUMENTED.read_text(encoding="utf-8").split("## Validation")[1].split("\n## ")[0]
     assert ROW.findall(section) == [(rule.name, rule.severity, rule.checks) for rule in ALL_RULES]

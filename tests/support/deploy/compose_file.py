@@ -9,8 +9,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from croquis.events import event_command as ingest
-from croquis.serving import command as search
+from tests.support.command_line import options_of
 from tests.support.environment import REPOSITORY
 
 DEPLOY = REPOSITORY / "deploy"
@@ -43,11 +42,9 @@ def words(value: Any) -> Iterator[str]:
         yield str(value)
 
 
-def options(service: dict[str, Any], *module: str) -> list[str]:
-    """What a service's program is started with, after `python -m MODULE`."""
-    command = [*service.get("entrypoint", []), *service["command"]]
-    assert tuple(command[: len(module)]) == module
-    return [str(word) for word in command[len(module) :]]
+def command_of(service: dict[str, Any]) -> list[str]:
+    """All words that a service's program is started with."""
+    return [str(word) for word in (*service.get("entrypoint", dockerfile_words("ENTRYPOINT")), *service["command"])]
 
 
 def started_with(service: dict[str, Any]) -> list[str]:
@@ -65,9 +62,9 @@ def listening(name: str) -> set[int]:
     """Ports that a service listens on."""
     said = services()[name]
     if name == "serving":
-        return {search.parser().parse_args([*dockerfile_words("ENTRYPOINT")[3:], *said["command"]]).port}
+        return {options_of(command_of(said), "croquis", "serve")["port"]}
     if name == "ingest":
-        return {ingest.parser().parse_args(said["command"]).metrics_port}
+        return {options_of(command_of(said), "croquis", "events", "consume")["metrics_port"]}
     text = " ".join([*started_with(said), str(said.get("environment", {}).get("KAFKA_LISTENERS", ""))])
     return LISTENS.get(name, set()) | {int(port) for port in OPENED.findall(text)}
 

@@ -16,13 +16,12 @@ from tests.support.environment import REPOSITORY
 
 STARTER = """
 import json, os, signal, sys
-import croquis.serving.command
+import croquis.cli, croquis.cli.serve, croquis.serving.command
 signal.signal(signal.SIGCHLD, signal.SIG_IGN)
 for line in sys.stdin:
     pid = os.fork()
     if pid == 0:
-        croquis.serving.command.main(json.loads(line))
-        os._exit(0)
+        os._exit(croquis.cli.main(["serve", *json.loads(line)]))
     print("pid", pid, flush=True)
 """
 

@@ -23,9 +23,8 @@ from pathlib import Path
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
 named = lambda: sorted({'.'.join(name.split('.')[:n]) for name in sys.modules for n in (1, 2)})
 atexit.register(lambda: Path(sys.argv[1]).write_text(json.dumps(named())))
-module, *arguments = sys.argv[2:]
-__import__(module)
-sys.modules[module].main(arguments)
+from croquis.cli import main
+sys.exit(main(["serve", *sys.argv[2:]]))
 """
 
 
@@ -63,12 +62,12 @@ class ServerProcess:
 
 @contextlib.contextmanager
 def server_process(
-    tmp_path: Path, *arguments: str, module: str = "croquis.serving.command", cwd: Path = REPOSITORY, **variables: str
+    tmp_path: Path, *arguments: str, cwd: Path = REPOSITORY, **variables: str
 ) -> Iterator[ServerProcess]:
-    """Starts `module`'s main with `arguments` on a free port and waits until it listens."""
+    """Starts `croquis serve` with `arguments` on a free port and waits until it listens."""
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "OMP_WAIT_POLICY": "passive", **variables}
     modules_file = tmp_path / "modules.json"
-    command = [sys.executable, "-c", STARTER, str(modules_file), module, *arguments, "--port", "0"]
+    command = [sys.executable, "-c", STARTER, str(modules_file), *arguments, "--port", "0"]
     log = (tmp_path / "server.log").open("w")
     process = subprocess.Popen(command, cwd=cwd, env=environment, text=True, stdout=subprocess.PIPE, stderr=log)
     assert process.stdout is not None

@@ -17,11 +17,11 @@ from starlette.testclient import TestClient
 
 from croquis.catalog.images import encode_png
 from croquis.catalog.product import Product, ProductPicture
+from croquis.cli import main
 from croquis.registry.bundle_options import ModelSourceError
 from croquis.serving.app import create_app
 from croquis.serving.changes.change_log import ChangeLog, ChangeLogError
 from croquis.serving.client import AsyncClient, Client, ServerError
-from croquis.serving.command import main
 from croquis.serving.models.bundle_sources import BundleSource
 from croquis.serving.server_settings import Access, Limits, Settings
 from tests.support.serving.live_server import ADMIN, TOKEN, Serve, listening, picture, replace_bundle
@@ -327,8 +327,10 @@ def test_both_clients_change_the_catalogue(address: str) -> None:
         client.delete_item("item-red-0")
 
 
-def test_a_folder_in_use_ends_the_start_with_a_reason(bundle: Path, tmp_path: Path) -> None:
+def test_a_folder_in_use_ends_the_start_with_a_reason(
+    bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     log = ChangeLog(tmp_path)
-    with pytest.raises(SystemExit, match=r"catalogue\.sqlite cannot be used: database is locked"):
-        main(["--bundle", str(bundle), "--changes", str(tmp_path), "--port", "0"])
+    assert main(["serve", "--bundle", str(bundle), "--changes", str(tmp_path), "--port", "0"]) == 1
+    assert "catalogue.sqlite cannot be used: database is locked" in capsys.readouterr().err
     log.close()

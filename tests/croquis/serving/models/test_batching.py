@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from croquis.search.local_retriever import LocalRetriever
-from croquis.serving.command import parser, settings_of
+from croquis.serving.command import settings_of
 from croquis.serving.models.batching import Batcher, batched
 from croquis.serving.models.loaded_model import load_model
-from croquis.serving.server_settings import Settings
+from croquis.serving.server_settings import ServeOptions, Settings
 from tests.support.serving.live_server import Serve
 from tests.support.tiny_retriever import gallery_rows, photo, picture_of
 
@@ -94,7 +94,7 @@ def test_the_server_takes_the_option(serve: Serve) -> None:
             pool.map(lambda _: client.post("/search", files={"image": photo()}, data={"k": 1}).json(), range(24))
         )
     assert {answer["results"][0]["image_id"] for answer in found} == {"red-00"}
-    assert settings_of(parser().parse_args(["--bundle", "a", "--batch", "64"])).workers == 64
-    assert settings_of(parser().parse_args(["--bundle", "a", "--batch", "4", "--workers", "2"])).workers == 2
+    assert settings_of(ServeOptions(batch=64)).workers == 64
+    assert settings_of(ServeOptions(batch=4, workers=2)).workers == 2
     with pytest.raises(ValueError, match="batch = 0, must be at least 1"):
-        settings_of(parser().parse_args(["--bundle", "a", "--batch", "0"]))
+        settings_of(ServeOptions(batch=0))

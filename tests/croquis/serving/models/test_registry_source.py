@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from croquis.bundle import Bundle
-from croquis.cli.promote import main as promote_command
+from croquis.cli import main
 from croquis.registry.bundle_options import ModelSourceError
 from croquis.registry.promotion import rollback
 from croquis.serving.answers.answer_models import ModelName
@@ -96,11 +96,11 @@ def test_promotion_and_rollback_reach_the_server_without_a_lost_request(project:
         with Searching(address) as searching:
             searching.until("1")
             for arguments, version in (
-                (["--apply", "--version", "2"], "2"),
-                (["--rollback"], "1"),
-                (["--rollback"], "2"),
+                (["promote", "--version", "2"], "2"),
+                (["rollback"], "1"),
+                (["rollback"], "2"),
             ):
-                assert promote_command(arguments) == 0
+                assert main(["registry", *arguments]) == 0
                 searching.until(version)  # the watcher saw it
                 swaps = httpx.post(f"{address}/admin/reload", headers=ADMIN, timeout=60, trust_env=False).json()
                 assert [swap["changed"] for swap in swaps] == [False]
@@ -126,8 +126,8 @@ def test_a_champion_and_the_one_before_search_their_versions_of_the_store(projec
     with listening(create_app({"champion": RegistrySource.open(URI, project.root)}, settings)) as address:
         with Searching(address) as searching:
             searching.until("1")
-            for arguments, version in ((["--apply", "--version", "2"], "2"), (["--rollback"], "1")):
-                assert promote_command(arguments) == 0
+            for arguments, version in ((["promote", "--version", "2"], "2"), (["rollback"], "1")):
+                assert main(["registry", *arguments]) == 0
                 searching.until(version)
         assert not searching.failures
         assert {model.version: model.store for model in searching.models} == versions

@@ -1,0 +1,172 @@
+"""Commands `registry status | promote | rollback | delete`: look at, carry out or take back a change of champion."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from croquis.bundle import Bundle
+from croquis.cli.command_line import Invocation, command, option
+from croquis.params import load_params
+from croquis.registry import promotion
+from croquis.registry.promotion import AliasChange, plan_promotion, plan_rollback
+from croquis.registry.registry import CHALLENGER, CHAMPION, PREVIOUS, RegisteredVersion, Registry, RegistryError
+from croquis.tracking.tracking_store import open_store
+
+VERSION = option("--version", "number", type=int, metavar="N", help="a version; by default the challenger")
+
+
+def project_registry(root: Path) -> Registry:
+    """The registered model that params.yaml names, in the project's tracking store."""
+    return Registry(open_store(root), load_params(root / "params.yaml").register_.model_name)
+
+
+def status(root: Path, number: int | None = None) -> int:
+    """Prints the aliases, and what `promote` and `rollback` would do; changes nothing."""
+    print(status_text(project_registry(root), number))
+    return 0
+
+
+def promote(root: Path, number: int | None = None, force: bool = False, dry_run: bool = False) -> int:
+    """Makes version `number`, by default the challenger, the champion, or says what that would change.
+
+    Raises:
+        RegistryError: when the gate refused the version, judged it against another champion, or the champion changes
+            meanwhile.
+        SmokeError: when it does not load or answers wrongly.
+    """
+    if dry_run:
+        return status(root, number)
+    registry = project_registry(root)
+    print(changed_text(apply(registry, number, force), registry))
+    return 0
+
+
+def rollback(root: Path) -> int:
+    """Exchanges champion and previous champion, once the latter answers a query.
+
+    Raises:
+        RegistryError: when there is no previous champion.
+        SmokeError: when it does not load or answers wrongly.
+    """
+    registry = project_registry(root)
+    _smoke(registry, plan_rollback(registry).champion)
+    print(changed_text(promotion.rollback(registry), registry))
+    return 0
+
+
+def delete(root: Path, number: int) -> int:
+    """Deletes a version.
+
+    Raises:
+        RegistryError: when there is none of that number, or it is champion or previous champion.
+    """
+    registry = project_registry(root)
+    promotion.delete(registry, number)
+    print(f"version {number} of {registry.model} is deleted; `dvc repro` of its commit makes it again")
+    return 0
+
+
+def apply(registry: Registry, number: int | None = None, force: bool = False) -> AliasChange:
+    """Promotes once the gate's verdict, unless `force`, and a first query allow it; raises like `promote`."""
+    change = plan_promotion(registry, number)
+    obstacle = gate_obstacle(change)
+    if obstacle and not force:
+        raise RegistryError(f"{obstacle}, or use --force")
+    _smoke(registry, change.champion)
+    return promotion.promote(registry, change.champion.number, change)
+
+
+def gate_obstacle(change: AliasChange) -> str | None:
+    """Why the gate's verdict, as `register` left it on the version, does not allow a change; None if it does."""
+    candidate, tags = change.champion, change.champion.tags
+    if "gate.promote" not in tags:
+        return f"{candidate} has not been judged; run `dvc repro -f register` with its bundle in place"
+    if tags["gate.promote"] != "true":
+        return f"the gate refused {candidate}:\n{tags.get('gate.reasons', '')}\ntrain a better one"
+    against = change.previous.bundle_hash if change.previous else ""
+    if tags.get("gate.against", "") != against:
+        return (
+            f"{candidate} was judged against bundle {tags.get('gate.against', '')[:12] or 'none'}, "
+            f"but the champion is now {change.previous or 'nobody'}; run `dvc repro -f register` with its bundle in place"
+        )
+    return None
+
+
+def status_text(registry: Registry, number: int | None = None) -> str:
+    """The aliases, and what `promote` and `rollback` would do."""
+    held = [f"  {alias:<10} {registry.holder(alias) or 'none'}" for alias in (CHAMPION, CHALLENGER, PREVIOUS)]
+    lines = [f"{registry.model} in {registry.store.uri}", *held]
+    try:
+        change = plan_promotion(registry, number)
+        obstacle = gate_obstacle(change)
+        lines += [
+            f"promote would change {change}",
+            *_indented(change.champion.tags.get("gate.reasons", "not judged yet")),
+        ]
+        lines += [f"promote would be refused: {obstacle}"] if obstacle else []
+    except RegistryError as error:
+        lines.append(f"promote would be refused: {error}")
+    try:
+        lines.append(f"rollback would change {plan_rollback(registry)}")
+    except RegistryError as error:
+        lines.append(f"rollback would be refused: {error}")
+    return "\n".join(lines)
+
+
+def changed_text(change: AliasChange, registry: Registry) -> str:
+    """What changed, how running servers follow, and how to take it back."""
+    return (
+        f"{change}\n"
+        "servers with --watch follow by themselves, others at POST /admin/reload or when they are started again\n"
+        f"to take it back: croquis registry rollback\nmodel: models:/{registry.model}@{CHAMPION}"
+    )
+
+
+def _smoke(registry: Registry, version: RegisteredVersion) -> None:
+    from croquis.serving.mlflow_model.smoke import smoke_load
+
+    bundle = Bundle.load(registry.bundle_folder(version.number))
+    with registry.store.here():
+        smoke_load(f"models:/{registry.model}/{version.number}", bundle)
+
+
+def _indented(text: str) -> list[str]:
+    return [f"  {line}" for line in text.splitlines()]
+
+
+@command("""Shows champion, challenger and previous champion, the gate's verdict, and what promote and rollback would change.
+
+Nothing is changed.""")
+@VERSION
+@click.pass_obj
+def status_command(invocation: Invocation, number: int | None) -> int:
+    return status(invocation.project, number)
+
+
+@command("""Makes the challenger, or --version, the champion.
+
+    croquis registry promote --dry-run
+    croquis registry promote --version 3
+
+The gate's verdict must allow it, and the model must load and answer a query.""")
+@VERSION
+@option("--force", is_flag=True, help="although the gate says no")
+@option("--dry-run", is_flag=True, help="only show what would change, as `registry status` does")
+@click.pass_obj
+def promote_command(invocation: Invocation, number: int | None, force: bool, dry_run: bool) -> int:
+    return promote(invocation.project, number, force, dry_run)
+
+
+@command("""Exchanges champion and previous champion.""")
+@click.pass_obj
+def rollback_command(invocation: Invocation) -> int:
+    return rollback(invocation.project)
+
+
+@command("""Deletes version N, which must be neither champion nor previous champion.""")
+@click.argument("number", metavar="N", type=int)
+@click.pass_obj
+def delete_command(invocation: Invocation, number: int) -> int:
+    return delete(invocation.project, number)

@@ -1,0 +1,138 @@
+"""Commands `registry rebuild | lineage | card`: a version made again, where it comes from, what it was measured to do."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import click
+
+from croquis.cli.command_line import PATH, Invocation, command, option
+from croquis.cli.registry_commands import project_registry
+from croquis.registry.lineage import Lineage, made_from
+from croquis.registry.model_card import CARD_FILE
+from croquis.registry.rebuild.rebuild_version import ALL, MODELS, rebuild_version
+from croquis.registry.registry import CHAMPION, RegisteredVersion, Registry, RegistryError
+
+IDENTICAL, DIFFERENT = 0, 2
+
+
+def rebuild(root: Path, name: str, compute: str | None = None, keep: Path | None = None) -> int:
+    """Makes the bundle of MODEL@ALIAS or MODEL/NUMBER again and compares; returns 0 when byte-identical, else 2.
+
+    Args:
+        compute: `all` or `models`; None to restore what DVC has, and compute only where it lacks the bundle.
+        keep: folder for the clone, which then stays.
+
+    Raises:
+        RegistryError: when there is no such version, or its lineage is not complete.
+        CloneError: when the clone cannot be made, or a stage fails in it.
+    """
+    registry = project_registry(root)
+    rebuilt = rebuild_version(registry, registry.named(name), root, compute, keep)
+    print(rebuilt)
+    return DIFFERENT if rebuilt.bundle else IDENTICAL
+
+
+def lineage(root: Path, name: str) -> int:
+    """Prints the lineage of MODEL@ALIAS or MODEL/NUMBER, else the versions that came from a commit, run id, key or hash.
+
+    Raises:
+        RegistryError: when there is no such version, or none came from it.
+    """
+    registry = project_registry(root)
+    print(lineage_text(registry.named(name)) if "@" in name or "/" in name else made_from_text(registry, name))
+    return 0
+
+
+def card(root: Path, name: str | None = None) -> int:
+    """Prints the model card of MODEL@ALIAS or MODEL/NUMBER, by default the champion's.
+
+    Raises:
+        RegistryError: when there is no such version, or it has no card.
+    """
+    registry = project_registry(root)
+    print(card_text(registry, registry.named(name or f"{registry.model}@{CHAMPION}")), end="")
+    return 0
+
+
+def lineage_text(version: RegisteredVersion) -> str:
+    lineage = Lineage.of(version.tags)
+    dirty = "  with files that differed from it" if lineage.dirty else ""
+    lines = [
+        str(version),
+        f"  bundle       {version.bundle_hash}",
+        f"  commit       {lineage.commit or 'unknown'}{dirty}",
+        f"  dvc.lock     {lineage.lock_hash or 'unknown'}",
+        f"  data         {lineage.data_hash or 'unknown'}",
+        f"  environment  {lineage.environment or 'unknown'}",
+        f"  pipeline run {version.run_id or 'unknown'} (params.yaml, dvc.lock, pipeline.txt, environment.json)",
+        *(f"  {name:<28} run {lineage.stage_runs.get(name, 'unknown'):<32} key {key[:12]}"
+          for name, key in lineage.stage_keys.items()),
+    ]  # fmt: skip
+    return "\n".join([*lines, *([f"  lacks {', '.join(lineage.missing)}"] if lineage.missing else [])])
+
+
+def made_from_text(registry: Registry, name: str) -> str:
+    try:
+        found = made_from(registry.versions(), name)
+    except ValueError as error:
+        raise RegistryError(str(error)) from error
+    if not found:
+        raise RegistryError(f"no version of {registry.model} came from {name!r}")
+    return "\n".join(str(version) for version in found)
+
+
+def card_text(registry: Registry, version: RegisteredVersion) -> str:
+    """The whole card, from the version's pipeline run."""
+    from mlflow.artifacts import download_artifacts
+
+    with registry.store.here(), TemporaryDirectory() as folder:
+        try:
+            found = download_artifacts(run_id=version.run_id, artifact_path=CARD_FILE, dst_path=folder)
+        except Exception as error:  # MLflow's stores share no base class
+            raise RegistryError(
+                f"run {version.run_id or 'unknown'} of {version} holds no {CARD_FILE}: {error}"
+            ) from error
+        return Path(found).read_text(encoding="utf-8")
+
+
+@command("""Makes the bundle of a registered version again, in a scratch clone, and compares it byte for byte.
+
+    croquis registry rebuild fashion-retriever@champion              from DVC's cache or remote, else by computing
+    croquis registry rebuild fashion-retriever/3 --compute models    trains and packs again, on the restored data
+    croquis registry rebuild fashion-retriever/3 --compute all       the whole way from the source
+
+The clone stands at the version's commit, with the dvc.lock and params.yaml that the version was made by, and reads your own
+files from this working tree's data/source, as they are now. Nothing of this working tree, of the registry or of DVC's cache
+changes. Exit code 0: byte-identical, 2: something differs, 1: refused.""")
+@click.argument("name", metavar="MODEL@ALIAS")
+@option("--compute", type=click.Choice([MODELS, ALL]), help="compute what DVC could restore: nets, or everything")
+@option("--keep", type=PATH, metavar="FOLDER", help="leave the clone there")
+@click.pass_obj
+def rebuild_command(invocation: Invocation, name: str, compute: str | None, keep: Path | None) -> int:
+    return rebuild(invocation.project, name, compute, keep)
+
+
+@command("""Where a version comes from, or which versions came from something.
+
+    croquis registry lineage fashion-retriever@champion    commit, dvc.lock, data, params, stage runs, environment
+    croquis registry lineage 00e6450                       versions of a commit; so too by run id, stage key or any hash
+
+NAME is MODEL@ALIAS, MODEL/NUMBER, or the beginning of a commit, run id, key or hash.""")
+@click.argument("name")
+@click.pass_obj
+def lineage_command(invocation: Invocation, name: str) -> int:
+    return lineage(invocation.project, name)
+
+
+@command("""Prints the model card of a version: what it is, what it was measured to do, and where it comes from.
+
+    croquis registry card                        the champion's
+    croquis registry card fashion-retriever/3
+
+It is Markdown.""")
+@click.argument("name", required=False, metavar="[MODEL@ALIAS]")
+@click.pass_obj
+def card_command(invocation: Invocation, name: str | None) -> int:
+    return card(invocation.project, name)

@@ -1,0 +1,88 @@
+"""What becomes of the evaluated retrievers: the choice of the best on val, its pipeline run, its registered version."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from croquis.bundle import Bundle
+from croquis.evaluation.bootstrap import Interval
+from croquis.files import read_json
+from croquis.params import Params
+from croquis.registry.evaluation_reports import Evaluation, EvaluationError, Measure, gains, rank, read_evaluations
+from croquis.registry.judging import SELECTED_ON
+from croquis.registry.leaderboard import REPORTED
+from croquis.registry.lineage import version_tags
+from croquis.registry.pipeline_run import PipelineRun, result_key
+from croquis.registry.registry import RegisteredVersion, Registry
+from croquis.registry.verdict import Scores
+from croquis.tracking.tracking_store import Store
+
+logger = logging.getLogger(__name__)
+
+BASELINE = "histogram"  # what the leaderboard holds the others against
+METHODS_FACTS = Path("data/code/methods.json")
+CHALLENGER, REFUSED = "challenger", "refused"  # outcomes, beside judging's FIRST and AGAIN
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The best method on val, and its bundle."""
+
+    ranking: list[Evaluation]
+    measure: Measure
+    bundle: Bundle
+    reranked: bool
+
+    @property
+    def best(self) -> Evaluation:
+        return self.ranking[0]
+
+    def scores(self) -> Scores:
+        """Its results on val, query by query, as `evaluate` stored them."""
+        return self.best.scores(SELECTED_ON, self.measure, self.reranked)
+
+    @cached_property
+    def above_floor(self) -> dict[str, Interval]:
+        """How far each method is above the floor on test; empty where the floor is not among `retrievers`."""
+        floor = next((each for each in self.ranking if each.method == BASELINE), None)
+        if floor is None:
+            return {}
+        return gains(floor, (each for each in self.ranking if each is not floor), REPORTED, self.measure)
+
+
+def choose(params: Params, root: Path) -> Choice:
+    """The best evaluated method on val.
+
+    Raises:
+        EvaluationError: when a report is missing, or is not about the bundle that stands in models/bundles.
+    """
+    measure, reranked = Measure.parse(params.register_.select_by), params.rerank.enabled
+    evaluations = read_evaluations(root / "reports/evaluation", params.retrievers)
+    ranking = rank(evaluations, SELECTED_ON, measure, reranked)
+    best = ranking[0]
+    bundle = Bundle.load(root / "models/bundles" / best.method, threads=params.base.threads)
+    if bundle.hash != best.bundle:
+        raise EvaluationError(
+            f"{best.path} is about bundle {best.bundle[:12]}, {bundle.folder} is {bundle.hash[:12]}; "
+            f"run `dvc repro evaluate@{best.method}`"
+        )
+    if not read_json(root / METHODS_FACTS)[best.method]["learns"]:
+        logger.warning("the best method on val is %s, which learns nothing: look at the trainings", best.method)
+    return Choice(ranking, measure, bundle, reranked)
+
+
+def begin_result(store: Store, choice: Choice, params: Params, root: Path) -> PipelineRun:
+    values = params.model_dump(by_alias=True)
+    return PipelineRun(store, result_key(root, choice.ranking, values), version_tags(store, root), values)
+
+
+def register_version(registry: Registry, choice: Choice, run_id: str, root: Path) -> RegisteredVersion:
+    """The version that holds the chosen bundle; made, with its lineage, unless it exists."""
+    from croquis.serving.mlflow_model.packaging import log_retriever
+
+    tags = version_tags(registry.store, root)
+    bundle = choice.bundle
+    return registry.register(bundle.hash, bundle.manifest.method, tags, lambda: log_retriever(bundle, run_id, root))
