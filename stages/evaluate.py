@@ -24,7 +24,7 @@ from croquis.figures.curves import category_rows, hit_rows, main_run
 from croquis.figures.evaluation_pictures import gallery_sheets, overview_pictures
 from croquis.files import fresh_folder, write_bytes, write_json
 from croquis.params import Params, load_params
-from croquis.registry.gate_inputs import evaluation_settings
+from croquis.registry.gating.gate_inputs import evaluation_settings
 from croquis.search.local_retriever import LocalRetriever
 from croquis.tracking.stage_run import stage_run
 from stages import run_stage
