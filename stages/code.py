@@ -30,6 +30,7 @@ def modules(params: Params) -> dict[str, list[str]]:
         **{f"train_embedder-{name}": [METHODS.module_of(name)] for name in params.retrievers},
         "index": steps,
         "evaluate": steps,
+        "compare": [],
         "register": steps,
     }
 
