@@ -23,6 +23,7 @@ OURS = tuple((name,) for name in PACKAGES)
 # What reads params.yaml refuses or passes on values; what writes to MLflow copies the outputs. Neither changes an output.
 NOT_FOLLOWED = frozenset(
     {
+        "croquis.__init__",
         "croquis.params.__init__",
         "croquis.params.loader",
         "croquis.tracking.git",

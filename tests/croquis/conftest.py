@@ -17,6 +17,7 @@ from tests.support import tiny_retriever as tiny
 from tests.support.coded_encoders import save_coded_encoder
 from tests.support.environment import clear_environment
 from tests.support.indexes import index_of
+from tests.support.sources.image_files import MakeImage, write_image
 
 
 @pytest.fixture(autouse=True)
@@ -63,3 +64,8 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
     with pytest.MonkeyPatch.context() as patch:
         clear_environment(patch)
         yield open_store(tmp_path_factory.mktemp("project"))
+
+
+@pytest.fixture
+def make_image() -> MakeImage:
+    return write_image

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import io
 from collections import Counter
 from pathlib import Path
@@ -15,6 +14,7 @@ from PIL import Image
 from croquis.catalog.images import decode_image
 from croquis.catalog.table import Catalog, CatalogWriter
 from croquis.params import load_params
+from croquis.plugins import METHODS
 from stages import sketch
 
 Rows = list[dict[str, Any]]
@@ -121,12 +121,7 @@ def test_who_learns_from_drawings_depends_on_them_and_nobody_else(
     first, second = lists(7), lists(8)
     assert set(first) == set(load_params().retrievers)
     assert {method for method in first if first[method] != second[method]} == {"joint"}
-    offering = {
-        method
-        for method in first
-        if hasattr(importlib.import_module(f"lightning_modules.methods.{method}"), "add_drawings")
-    }
-    assert offering == set(sketch.LEARNS_FROM_DRAWINGS)
+    assert {method for method in first if METHODS.entry(method).add_drawings is not None} == {"joint"}
 
 
 def test_contact_sheets_and_counts_are_reported(

@@ -13,6 +13,8 @@ import pytest
 from croquis.catalog.table import Catalog, CatalogWriter
 from croquis.files import read_json, write_json
 from croquis.params.loader import read_yaml
+from croquis.plugins import METHODS
+from croquis.tracking.stage_code import CODE
 
 
 class FakeRun:
@@ -62,7 +64,8 @@ def install_fake_runs(module: Any, patch: pytest.MonkeyPatch) -> list[FakeRun]:
 
 
 def write_project(root: Path, **changes: Any) -> Path:
-    """A params.yaml in the folder `root`; keyword arguments `block__key=value` change it."""
+    """A params.yaml in the folder `root`, which keyword arguments `block__key=value` change, and what `code` writes of the
+    methods."""
     values = read_yaml("params.yaml")
     for name, value in changes.items():
         *blocks, key = name.split("__")
@@ -71,6 +74,8 @@ def write_project(root: Path, **changes: Any) -> Path:
             target = target[block]
         target[key] = value
     write_json(root / "params.yaml", values)
+    facts = {name: {"learns": True, "learns_from_drawings": name == "joint"} for name in METHODS.built_in}
+    write_json(root / CODE / "methods.json", facts)
     return root
 
 
