@@ -1,0 +1,1 @@
+"""Commands that work on a project's folder: its params, pipeline, studies, runs and pictures. One file each."""
