@@ -14,6 +14,7 @@ from croquis.rerank.rerank_settings import RerankBlock
 from croquis.rerank.reranker import reranker
 from croquis.rerank.rerankers.alpha_qe import AlphaQe
 from croquis.rerank.rerankers.k_reciprocal import KReciprocal
+from croquis.rerank.shared_attributes import STANDINGS
 from croquis.tuning.shortlist import Shortlists
 
 DEPTH = 100
@@ -56,7 +57,7 @@ PLAIN = RerankBlock(
 Tried = Iterator[RerankBlock]
 
 
-def by_attributes(step: str, source: str, standings: Sequence[str] = ("rank", "score")) -> Tried:
+def by_attributes(step: str, source: str, standings: Sequence[str] = STANDINGS) -> Tried:
     """Every kind of overlap with every weight."""
     for standing, overlap in product(standings, OVERLAPS):
         for ratio in RANK_RATIOS if standing == "rank" else SCORE_RATIOS:

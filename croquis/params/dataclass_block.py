@@ -5,6 +5,7 @@ from __future__ import annotations
 import typing
 from collections.abc import Collection, Mapping
 from dataclasses import fields
+from functools import cache
 from typing import Any, Literal
 
 from pydantic import Field, create_model, model_validator
@@ -60,8 +61,13 @@ def extended(block: type[Block], settings: Mapping[str, type[Any]]) -> type[Bloc
     Args:
         settings: name -> settings class, e.g. `{"alpha_qe": AlphaQe, "fashion.knn": Knn}`.
     """
+    return _extended(block, tuple(settings.items()))
+
+
+@cache  # one class for the same parts, so that equal blocks are equal
+def _extended(block: type[Block], settings: tuple[tuple[str, type[Any]], ...]) -> type[Block]:
     tree: dict[str, Any] = {}
-    for name, kind in settings.items():
+    for name, kind in settings:
         *outer, last = name.split(".")
         place = tree
         for part in outer:

@@ -68,6 +68,9 @@ class Rerank(SharedKeys):  # type: ignore[misc]
                 raise ValueError(RERANKERS.unknown(name))
         return names
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Rerank.model_validate, (self.model_dump(),)  # pickle finds no class that is made while params are read
+
     @model_validator(mode="wrap")
     @classmethod
     def with_outside_settings(cls, values: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:

@@ -9,7 +9,7 @@ it is in the gallery.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +19,7 @@ from croquis.arrays import Floats, Rows
 Holdings = npt.NDArray[np.bool_] | npt.NDArray[np.uint8]
 OverlapKind = Literal["count", "jaccard", "idf"]
 
-OVERLAPS: tuple[OverlapKind, ...] = ("count", "jaccard", "idf")
+OVERLAPS: tuple[OverlapKind, ...] = get_args(OverlapKind)
 LEVELS = 255  # of a probability that is kept in a byte
 
 

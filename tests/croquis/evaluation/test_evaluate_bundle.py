@@ -234,7 +234,7 @@ class TestGeneratorAndReranking:
     the photo painted from it is dark red, which gets no label. Re-ranking must therefore do harm.
     """
 
-    rerank = {"enabled": False, "depth": 36, "alpha": 1.0, "beta": 100.0, "overlap": "count"}  # noqa: RUF012
+    rerank = {**world.RERANK, "depth": 36, "beta": 100.0}  # noqa: RUF012
 
     @pytest.fixture
     def measured(self, make_bundle, tmp_path):

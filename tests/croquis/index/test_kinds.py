@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import fields
+from pathlib import Path
 from typing import Any, get_args
 
 import numpy as np
@@ -29,6 +30,13 @@ def test_the_block_of_params_is_made_of_the_table() -> None:
         assert set(get_args(Index.model_fields["codes"].annotation)) == set(kinds_of(head))
         assert get_args(Index.model_fields[f"{head}_comparison"].annotation) == COMPARISONS
     assert keys == set(read_yaml("params.yaml")["index"])
+
+
+def test_the_comments_of_params_name_each_of_them() -> None:
+    lines = Path("params.yaml").read_text().splitlines()
+    for key, head in (("kind", "dense"), ("codes", "binary"), ("codes", "pq")):
+        comment = next(line for line in lines if line.startswith(f"  {key}: ")).partition("#")[2]
+        assert all(name in comment for name in kinds_of(head))
 
 
 @pytest.mark.parametrize("kind", INDEX_KINDS, ids=lambda kind: f"{kind.head}-{kind.name}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import sys
 from collections.abc import Iterator
 from dataclasses import fields
@@ -99,6 +100,14 @@ def test_names_needs_and_settings_come_from_the_modules() -> None:
             assert set(entry.space) <= {each.name for each in fields(entry.settings)}
 
 
+def test_the_docs_and_the_comments_of_params_name_each_of_them() -> None:
+    table = Path("docs/methods.md").read_text()
+    line = next(line for line in Path("params.yaml").read_text().splitlines() if line.startswith("  steps: "))
+    for name in RERANKERS.built_in:
+        assert f"| `{name}` |" in table
+        assert name in line.partition("#")[2]
+
+
 @pytest.mark.usefixtures("outside")
 @pytest.mark.parametrize("name", [DOTTED, NAMED])
 def test_one_from_outside_goes_from_params_to_a_search(tmp_path: Path, name: str) -> None:
@@ -126,6 +135,15 @@ def test_one_from_outside_is_tuned(name: str) -> None:
     assert point[f"{name}.strength"] == 0.5
     settings = settings_of({**point, f"{name}.strength": 1.25}, params.rerank.steps)
     assert block_of(params.rerank, settings).settings[name].strength == 1.25
+
+
+@pytest.mark.usefixtures("outside")
+@pytest.mark.parametrize("name", [DOTTED, NAMED])
+def test_equal_params_are_equal_and_can_be_sent_to_another_process(name: str) -> None:
+    params = parse_params(values_with(name, 0.5))
+    assert params == parse_params(values_with(name, 0.5))
+    assert params != parse_params(values_with(name, 0.6))
+    assert pickle.loads(pickle.dumps(params)) == params
 
 
 @pytest.mark.usefixtures("outside")
