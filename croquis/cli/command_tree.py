@@ -6,37 +6,32 @@ from typing import Any
 
 import click
 
-from croquis.cli.command_line import LazyGroup, Subcommand, store_options
-
-
-def _at(place: str, says: str, extra: str = "pipeline") -> Subcommand:
-    return Subcommand(f"croquis.cli.{place}", says, extra)
-
+from croquis.cli.command_line import Entry, LazyGroup, store_options
 
 REGISTRY = {
-    "status": _at("registry_commands:status_command", "champion, challenger, and what the gate would say"),
-    "promote": _at("registry_commands:promote_command", "make the challenger, or a version, the champion"),
-    "rollback": _at("registry_commands:rollback_command", "exchange champion and previous champion"),
-    "delete": _at("registry_commands:delete_command", "delete a version that is neither of the two"),
-    "rebuild": _at("version_commands:rebuild_command", "make a version's bundle again and compare its bytes"),
-    "lineage": _at("version_commands:lineage_command", "where a version comes from, or what one led to"),
-    "card": _at("version_commands:card_command", "print the model card of a version"),
+    "status": Entry("croquis.cli.registry_commands:status_command", "champion, challenger, and what the gate would say"),
+    "promote": Entry("croquis.cli.registry_commands:promote_command", "make the challenger, or a version, the champion"),
+    "rollback": Entry("croquis.cli.registry_commands:rollback_command", "exchange champion and previous champion"),
+    "delete": Entry("croquis.cli.registry_commands:delete_command", "delete a version that is neither of the two"),
+    "rebuild": Entry("croquis.cli.version_commands:rebuild_command", "make a version's bundle again and compare its bytes"),
+    "lineage": Entry("croquis.cli.version_commands:lineage_command", "where a version comes from, or what one led to"),
+    "card": Entry("croquis.cli.version_commands:card_command", "print the model card of a version"),
 }  # fmt: skip
 
 STORE = {
-    "list": _at("store_versions:list_command", "name, bundle and images of every version", "scale"),
-    "create": _at("store_versions:create_command", "a new, empty version; prints its name", "scale"),
-    "fill": _at("store_versions:fill_command", "a new version with a bundle's own gallery", "scale"),
-    "publish": _at("store_versions:publish_command", "make a version the current one", "scale"),
-    "rollback": _at("store_versions:rollback_command", "go back to the version before it", "scale"),
-    "save": _at("store_versions:save_command", "write a version as Parquet", "scale"),
-    "load": _at("store_versions:load_command", "a new version of what `save` wrote", "scale"),
-    "drop": _at("store_versions:drop_command", "delete a version", "scale"),
+    "list": Entry("croquis.cli.store_versions:list_command", "name, bundle and images of every version", "scale"),
+    "create": Entry("croquis.cli.store_versions:create_command", "a new, empty version; prints its name", "scale"),
+    "fill": Entry("croquis.cli.store_versions:fill_command", "a new version with a bundle's own gallery", "scale"),
+    "publish": Entry("croquis.cli.store_versions:publish_command", "make a version the current one", "scale"),
+    "rollback": Entry("croquis.cli.store_versions:rollback_command", "go back to the version before it", "scale"),
+    "save": Entry("croquis.cli.store_versions:save_command", "write a version as Parquet", "scale"),
+    "load": Entry("croquis.cli.store_versions:load_command", "a new version of what `save` wrote", "scale"),
+    "drop": Entry("croquis.cli.store_versions:drop_command", "delete a version", "scale"),
 }  # fmt: skip
 
 EVENTS = {
-    "consume": _at("event_commands:consume_command", "bring product events into a store", "scale"),
-    "feed": _at("event_commands:feed_command", "send a catalogue as product events", "scale"),
+    "consume": Entry("croquis.cli.event_commands:consume_command", "bring product events into a store", "scale"),
+    "feed": Entry("croquis.cli.event_commands:feed_command", "send a catalogue as product events", "scale"),
 }
 
 
@@ -52,22 +47,22 @@ events = LazyGroup(
 )
 
 COMMANDS = {
-    "repro": _at("project.repro:repro_command", "run the pipeline, some stages at the same time"),
-    "params": _at("project.show_params:params_command", "print the params: type, range, value, what each does"),
-    "preset": _at("project.preset:preset_command", "put the settings of a real data set into params.yaml"),
-    "list": _at("list_kinds:list_command", "list methods, sources, indexes, re-rankers, metrics, ..."),
-    "tune": _at("project.tune:tune_command", "search params with Optuna"),
-    "registry": _at("command_tree:registry", "versions of the model: status, promote, rollback, ...", ""),
-    "serve": _at("serve:serve_command", "serve the champion, or a bundle, over HTTP", "serving"),
-    "embed": _at("embed:embed_command", "embed the images of Parquet shards in bulk"),
-    "store": _at("command_tree:store", "versions of a catalogue in a vector store", ""),
-    "events": _at("command_tree:events", "product events from and to a stream", ""),
-    "sync": _at("project.sync:sync_command", "bring MLflow up to what DVC knows"),
-    "ui": _at("project.ui:ui_command", "open the MLflow UI on this project's runs"),
-    "plots": _at("project.plots:plots_command", "draw the page of `dvc plots show` to be read offline"),
-    "sheet": _at("project.plots:sheet_command", "draw a contact sheet of the rendered catalogue"),
-    "doctor": _at("doctor:doctor_command", "what is installed, which engines answer, what is wrong", ""),
-    "completion": _at("completion:completion_command", "print the script that completes commands", ""),
+    "repro": Entry("croquis.cli.repro:repro_command", "run the pipeline, some stages at the same time"),
+    "params": Entry("croquis.cli.show_params:params_command", "print the params: type, range, value, what each does"),
+    "preset": Entry("croquis.cli.preset:preset_command", "put the settings of a real data set into params.yaml"),
+    "list": Entry("croquis.cli.list_kinds:list_command", "list methods, sources, indexes, re-rankers, metrics, ..."),
+    "tune": Entry("croquis.cli.tune:tune_command", "search params with Optuna"),
+    "registry": Entry("croquis.cli.command_tree:registry", "versions of the model: status, promote, rollback, ...", ""),
+    "serve": Entry("croquis.cli.serve:serve_command", "serve the champion, or a bundle, over HTTP", "serving"),
+    "embed": Entry("croquis.cli.embed:embed_command", "embed the images of Parquet shards in bulk"),
+    "store": Entry("croquis.cli.command_tree:store", "versions of a catalogue in a vector store", ""),
+    "events": Entry("croquis.cli.command_tree:events", "product events from and to a stream", ""),
+    "sync": Entry("croquis.cli.sync:sync_command", "bring MLflow up to what DVC knows"),
+    "ui": Entry("croquis.cli.ui:ui_command", "open the MLflow UI on this project's runs"),
+    "plots": Entry("croquis.cli.plots:plots_command", "draw the page of `dvc plots show` to be read offline"),
+    "sheet": Entry("croquis.cli.plots:sheet_command", "draw a contact sheet of the rendered catalogue"),
+    "doctor": Entry("croquis.cli.doctor:doctor_command", "what is installed, which engines answer, what is wrong", ""),
+    "completion": Entry("croquis.cli.completion:completion_command", "print the script that completes commands", ""),
 }  # fmt: skip
 
 

@@ -1,31 +1,28 @@
-"""What becomes of the evaluated retrievers: the choice of the best on val, its pipeline run and version, what is told."""
+"""What becomes of the evaluated retrievers: the choice of the best on val, its pipeline run, its registered version."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 from croquis.bundle import Bundle
 from croquis.evaluation.bootstrap import Interval
-from croquis.evaluation.metrics import headline_metrics
 from croquis.files import read_json
 from croquis.params import Params
 from croquis.registry.evaluation_reports import Evaluation, EvaluationError, Measure, gains, rank, read_evaluations
 from croquis.registry.judging import SELECTED_ON
+from croquis.registry.leaderboard import REPORTED
 from croquis.registry.lineage import version_tags
 from croquis.registry.pipeline_run import PipelineRun, result_key
-from croquis.registry.registry import CHAMPION, RegisteredVersion, Registry
-from croquis.registry.verdict import Scores, Verdict
+from croquis.registry.registry import RegisteredVersion, Registry
+from croquis.registry.verdict import Scores
 from croquis.tracking.tracking_store import Store
 
-LogModel = Callable[[Bundle, str, Path], str]
 logger = logging.getLogger(__name__)
 
 BASELINE = "histogram"  # what the leaderboard holds the others against
-REPORTED = "test"
 METHODS_FACTS = Path("data/code/methods.json")
 CHALLENGER, REFUSED = "challenger", "refused"  # outcomes, beside judging's FIRST and AGAIN
 
@@ -82,70 +79,10 @@ def begin_result(store: Store, choice: Choice, params: Params, root: Path) -> Pi
     return PipelineRun(store, result_key(root, choice.ranking, values), version_tags(store, root), values)
 
 
-def register_version(registry: Registry, choice: Choice, run_id: str, root: Path, log: LogModel) -> RegisteredVersion:
-    """The version that holds the chosen bundle; made, with its lineage, unless it exists.
+def register_version(registry: Registry, choice: Choice, run_id: str, root: Path) -> RegisteredVersion:
+    """The version that holds the chosen bundle; made, with its lineage, unless it exists."""
+    from croquis.serving.mlflow_model.packaging import log_retriever
 
-    Args:
-        log: makes an MLflow model of the bundle, `croquis.serving.mlflow_model.packaging.log_retriever`.
-    """
     tags = version_tags(registry.store, root)
     bundle = choice.bundle
-    return registry.register(bundle.hash, bundle.manifest.method, tags, lambda: log(bundle, run_id, root))
-
-
-def closing_words(
-    ranking: Sequence[Evaluation],
-    above: Mapping[str, Interval],
-    measure: Measure,
-    registry: Registry,
-    version: RegisteredVersion,
-    verdict: Verdict,
-    outcome: str,
-) -> str:
-    """The whole text; `ranking` is best on val first, `above` says how far methods are above the floor on test."""
-    return "\n\n".join(
-        [
-            leaderboard(ranking, above, measure),
-            "\n".join([f"{version}: {outcome}", *(f"  {line}" for line in verdict.summary().splitlines())]),
-            champion_line(registry),
-            next_commands(outcome),
-        ]
-    )
-
-
-def leaderboard(ranking: Sequence[Evaluation], above: Mapping[str, Interval], measure: Measure) -> str:
-    """Methods by test figures, in order of val; a star marks the chosen one.
-
-    The last column is the gain in what methods are chosen by, with its 95 % interval over the same queries.
-    """
-    head = f"{REPORTED} split, {measure.pair}; chosen (*) by val {measure.metric}"
-    columns = headline_metrics(ranking[0].run(REPORTED, measure.pair)["metrics"])
-    names = f"  {'method':<14}" + "".join(f"{metric:>9}" for metric in columns) + "   hit@1 95 %    above histogram"
-    lines = [head, names]
-    for place, evaluation in enumerate(ranking):
-        found = evaluation.run(REPORTED, measure.pair)["metrics"]
-        values = "".join(f"{found[metric]['value']:>9.3f}" for metric in columns)
-        interval = f"{found['hit@1']['low']:.3f}-{found['hit@1']['high']:.3f}"
-        line = f"{'*' if place == 0 else ' '} {evaluation.method:<14}{values}   {interval}"
-        gain = above.get(evaluation.method)
-        lines.append(line if gain is None else f"{line}   {gain.value:+.3f} ({gain.low:+.3f} to {gain.high:+.3f})")
-    return "\n".join(lines)
-
-
-def champion_line(registry: Registry) -> str:
-    champion = registry.holder(CHAMPION)
-    if champion is None:
-        return f"{registry.model} has no champion: no candidate has passed yet. See register: in params.yaml"
-    return f"champion of {registry.model}: {champion}"
-
-
-def next_commands(outcome: str) -> str:
-    """Three commands; where a challenger waits, how to promote it comes first."""
-    commands = [
-        ("make ui", "see every run, picture and model version"),
-        ("make serve", "search with the champion"),
-        ("croquis registry status", "see what a promotion would change"),
-    ]
-    if outcome == "challenger":
-        commands.insert(0, ("croquis registry promote", "make the challenger champion"))
-    return "\n".join(["next:", *(f"  {command:<36} {purpose}" for command, purpose in commands)])
+    return registry.register(bundle.hash, bundle.manifest.method, tags, lambda: log_retriever(bundle, run_id, root))
