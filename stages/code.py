@@ -14,10 +14,8 @@ from croquis.files import fresh_folder, write_json
 from croquis.params import Params, load_params
 from croquis.plugins import METHODS, RERANKERS, SOURCES
 from croquis.tracking.environment import project_root
-from croquis.tracking.stage_code import NOT_FOLLOWED, code_files, code_hash
+from croquis.tracking.stage_code import CODE, NOT_FOLLOWED, code_files, code_hash
 from stages import run_stage
-
-CODE = Path("data/code")
 
 
 def modules(params: Params) -> dict[str, list[str]]:
@@ -32,6 +30,7 @@ def modules(params: Params) -> dict[str, list[str]]:
         **{f"train_embedder-{name}": [METHODS.module_of(name)] for name in params.retrievers},
         "index": steps,
         "evaluate": steps,
+        "compare": [],
         "register": steps,
     }
 

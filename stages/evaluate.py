@@ -20,11 +20,11 @@ from croquis.evaluation.metrics import headline_metrics as short_metrics
 from croquis.evaluation.metrics import metric_called
 from croquis.evaluation.protocol import PROTOCOLS
 from croquis.evaluation.results import NO_RERANK, SplitResult, headline
-from croquis.figures.curves import category_rows, hit_rows, main_run
+from croquis.figures.curves import category_rows, hit_rows
 from croquis.figures.evaluation_pictures import gallery_sheets, overview_pictures
 from croquis.files import fresh_folder, write_bytes, write_json
 from croquis.params import Params, load_params
-from croquis.registry.gate_inputs import evaluation_settings
+from croquis.registry.gating.gate_inputs import evaluation_settings
 from croquis.search.local_retriever import LocalRetriever
 from croquis.tracking.stage_run import stage_run
 from stages import run_stage
@@ -85,8 +85,8 @@ def write_plots(
 ) -> Iterator[tuple[str, bytes]]:
     """Writes DVC's plots of the reported split, and hands every picture on with a file name for the tracker."""
     result, asked = results[REPORTED], params.evaluate
-    write_json(plots / f"hit_at_k/{method}.json", hit_rows([main_run(result)], method))
-    write_json(plots / f"per_category/{method}.json", category_rows(main_run(result), method))
+    write_json(plots / f"hit_at_k/{method}.json", hit_rows(result, method))
+    write_json(plots / f"per_category/{method}.json", category_rows(result, method))
     with fresh_folder(plots / "gallery" / method) as folder:
         for name, picture in gallery_sheets(method, retriever, result, asked.gallery_queries).items():
             write_bytes(folder / f"{name}.png", picture)

@@ -17,7 +17,7 @@ from typing import Any
 
 from croquis.files import write_json
 from croquis.params import load_params
-from croquis.registry.judging import AGAIN, FIRST, REPORT, SELECTED_ON, Judgement, judge
+from croquis.registry.gating.judging import AGAIN, FIRST, REPORT, SELECTED_ON, Judgement, judge
 from croquis.registry.leaderboard import closing_words
 from croquis.registry.model_card import publish_card
 from croquis.registry.pipeline_run import PipelineRun, describe

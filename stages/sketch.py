@@ -19,16 +19,16 @@ from croquis.catalog.drawings import drawing_id
 from croquis.catalog.edge_maps import EDGE_METHODS, edge_map
 from croquis.catalog.images import decode_image, encode_png, prepare_image
 from croquis.catalog.table import Catalog, CatalogWriter
-from croquis.files import fresh_folder, read_json, sha256_file, write_bytes, write_json
+from croquis.files import fresh_folder, sha256_file, write_bytes, write_json
 from croquis.params import Params, load_params
 from croquis.sketching.linework import BEGINNINGS, linework
 from croquis.sketching.strokes import Hand, draw_by_hand, generator_for
+from croquis.tracking.stage_code import method_facts
 from croquis.tracking.stage_run import stage_run
 from stages import run_stage
 
 CATALOG, SKETCHES = Path("data/catalog"), Path("data/sketches")
 LEARNED_FROM = Path("data/learned_from")
-METHODS_FACTS = Path("data/code/methods.json")
 DETAIL_VIEWS = ("detail", "additional")  # close-ups show no garment outline
 SURROUNDINGS = 0.06  # share of the longer side of a garment's box
 SHEET_ROWS, SHEET_COLUMNS = 8, 3
@@ -180,7 +180,7 @@ def write_learned_from(methods: Sequence[str], root: Path) -> None:
 
     `train_embedder@METHOD` depends on its own list alone, so that new drawings retrain only who learns from drawings.
     """
-    facts = read_json(root / METHODS_FACTS)
+    facts = method_facts(root)
     shards = {str(path.relative_to(root)): sha256_file(path) for path in (root / SKETCHES).glob("*.parquet")}
     with fresh_folder(root / LEARNED_FROM) as folder:
         for method in methods:

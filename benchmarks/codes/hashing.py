@@ -52,7 +52,7 @@ from croquis.evaluation.evaluate_bundle import evaluate_split
 from croquis.evaluation.protocol import PAIRS, Protocol, open_gallery
 from croquis.evaluation.protocol import PROTOCOLS as ALL_PROTOCOLS
 from croquis.nets.encoder import other_comparison
-from croquis.registry.gate_inputs import evaluation_settings
+from croquis.registry.gating.gate_inputs import evaluation_settings
 from croquis.search.local_retriever import LocalRetriever
 
 PROTOCOLS = ("cifar10_a", "cifar10_c")

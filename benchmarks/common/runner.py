@@ -32,7 +32,7 @@ from croquis.files import read_json, write_json
 from croquis.params import Params
 from croquis.params.loader import parse_params
 from croquis.registry.evaluation_reports import Measure
-from croquis.registry.gate_inputs import evaluation_settings
+from croquis.registry.gating.gate_inputs import evaluation_settings
 from croquis.search.local_retriever import LocalRetriever
 from croquis.tracking.environment import quiet
 from croquis.tracking.git import git_state

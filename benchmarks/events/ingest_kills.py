@@ -33,7 +33,7 @@ from croquis.store.versions import open_stores
 
 REPORT = Path("reports/benchmarks/ingest_kills.json")
 FORKS = multiprocessing.get_context("forkserver")
-FORKS.set_forkserver_preload(["croquis.cli.event_commands"])
+FORKS.set_forkserver_preload(["croquis.cli.commands.event_commands"])
 STREAM = "products"
 IN_BATCH = 256
 IDLE = 1.5  # times --redeliver without an event end the last consumer

@@ -28,7 +28,7 @@ from benchmarks.events.ingest_kills import send
 from benchmarks.events.ingest_plan import drawn, upsert
 from benchmarks.events.ingest_processes import PATIENCE, LatencySetting, Running, serving
 from croquis.bundle import Bundle
-from croquis.cli.store_versions import fill_version, opened
+from croquis.cli.commands.store_versions import fill_version, opened
 from croquis.events.event import event_body
 from croquis.events.stream import Stream, open_stream
 from croquis.files import write_json

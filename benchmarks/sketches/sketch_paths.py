@@ -32,7 +32,7 @@ from croquis.evaluation.ranked_answers import QueryPath, answer, same_pictures
 from croquis.evaluation.results import RunResult, rounded
 from croquis.params import Params
 from croquis.params.loader import load_params
-from croquis.registry.gate_inputs import evaluation_settings
+from croquis.registry.gating.gate_inputs import evaluation_settings
 from croquis.search.local_retriever import LocalRetriever
 
 PAIR, PATHS, SPLITS = "sketch->shop", ("gan", "direct", "edges"), ("val", "test")

@@ -39,7 +39,7 @@ from croquis.evaluation.evaluate_bundle import evaluate_split
 from croquis.evaluation.protocol import PAIRS
 from croquis.evaluation.results import SplitResult
 from croquis.files import fresh_folder
-from croquis.registry.gate_inputs import evaluation_settings
+from croquis.registry.gating.gate_inputs import evaluation_settings
 from stages import sketch, train_embedder
 
 PAIR = "sketch->shop"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -28,24 +27,26 @@ def chance_curve(run: RunResult, longest: int = LONGEST) -> list[float]:
     return [round(float(level), DIGITS) for level in levels]
 
 
-def hit_rows(runs: Sequence[RunResult], method: str) -> list[dict[str, Any]]:
-    """One {k, hit, method, pair, path} per point."""
-    return [
-        {"k": k, "hit": hit, "method": method, "pair": run.pair, "path": run.path}
-        for run in runs
-        for k, hit in enumerate(hit_curve(run), start=1)
-    ]
+def hit_rows(result: SplitResult, method: str) -> list[dict[str, Any]]:
+    """One row per k of the split's main run, for a line."""
+    run = main_run(result)
+    return [_source(result, method) | {"k": k, "hit@k": hit} for k, hit in enumerate(hit_curve(run), start=1)]
 
 
-def category_rows(run: RunResult, method: str, metric: str = "hit@1") -> list[dict[str, Any]]:
-    """One {category, value, queries, method, pair} per category, for bars."""
-    rows = []
+def category_rows(result: SplitResult, method: str, metric: str = "hit@1") -> list[dict[str, Any]]:
+    """One row per category of the split's main run, for bars."""
+    run, rows = main_run(result), []
     for category in sorted(set(run.queries.categories)):
         chosen = run.queries.categories == category
         value = round(float(run.metrics[metric][chosen].mean()), DIGITS)
-        row = {"category": category, "value": value, "metric": metric, "queries": int(chosen.sum())}
-        rows.append(row | {"method": method, "pair": run.pair})
+        rows.append(_source(result, method) | {"category": category, metric: value, "queries": int(chosen.sum())})
     return rows
+
+
+def _source(result: SplitResult, method: str) -> dict[str, Any]:
+    """What a row is about."""
+    run = main_run(result)
+    return {"method": method, "split": result.split, "pair": run.pair, "path": run.path}
 
 
 def main_run(result: SplitResult) -> RunResult:

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from croquis.evaluation.bootstrap import Interval, paired_gain
 from croquis.evaluation.results import NO_RERANK, SERVED_PATHS
 from croquis.files import read_json
-from croquis.registry.verdict import Scores
+from croquis.registry.gating.verdict import Scores
 
 KEY = ("pair", "path", "rerank")
 
@@ -43,7 +43,7 @@ class Measure:
 
 
 @dataclass(frozen=True)
-class Evaluation:
+class EvaluationReport:
     """reports/evaluation/METHOD.json."""
 
     method: str
@@ -52,7 +52,7 @@ class Evaluation:
     path: Path
 
     @classmethod
-    def read(cls, path: Path) -> Evaluation:
+    def read(cls, path: Path) -> EvaluationReport:
         if not path.is_file():
             raise EvaluationError(f"{path} does not exist; run `dvc repro evaluate@{path.stem}`")
         report = read_json(path)
@@ -85,17 +85,21 @@ class Evaluation:
                     yield f"{split}/{run['pair']}/{run['path']}{rerank}/{metric}", float(found["value"])
 
 
-def read_evaluations(folder: Path, methods: Iterable[str]) -> list[Evaluation]:
+def read_evaluations(folder: Path, methods: Iterable[str]) -> list[EvaluationReport]:
     """One report per method, in that order."""
-    return [Evaluation.read(folder / f"{method}.json") for method in methods]
+    return [EvaluationReport.read(folder / f"{method}.json") for method in methods]
 
 
-def rank(evaluations: Sequence[Evaluation], split: str, measure: Measure, reranked: bool) -> list[Evaluation]:
+def rank(
+    evaluations: Sequence[EvaluationReport], split: str, measure: Measure, reranked: bool
+) -> list[EvaluationReport]:
     """Best first; equals in the order they came in."""
     return sorted(evaluations, key=lambda evaluation: -evaluation.value(split, measure, reranked))
 
 
-def gains(base: Evaluation, others: Iterable[Evaluation], split: str, measure: Measure) -> dict[str, Interval]:
+def gains(
+    base: EvaluationReport, others: Iterable[EvaluationReport], split: str, measure: Measure
+) -> dict[str, Interval]:
     """By method: how far its mean is above that of `base` on the same queries, with the paired 95 % interval over items.
 
     The paired interval is the one to judge by: two methods meet the same easy and hard queries, which their own intervals

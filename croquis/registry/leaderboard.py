@@ -6,15 +6,15 @@ from collections.abc import Mapping, Sequence
 
 from croquis.evaluation.bootstrap import Interval
 from croquis.evaluation.metrics import headline_metrics
-from croquis.registry.evaluation_reports import Evaluation, Measure
+from croquis.registry.evaluation_reports import EvaluationReport, Measure
+from croquis.registry.gating.verdict import Verdict
 from croquis.registry.registry import CHAMPION, RegisteredVersion, Registry
-from croquis.registry.verdict import Verdict
 
 REPORTED = "test"
 
 
 def closing_words(
-    ranking: Sequence[Evaluation],
+    ranking: Sequence[EvaluationReport],
     above: Mapping[str, Interval],
     measure: Measure,
     registry: Registry,
@@ -33,7 +33,7 @@ def closing_words(
     )
 
 
-def leaderboard(ranking: Sequence[Evaluation], above: Mapping[str, Interval], measure: Measure) -> str:
+def leaderboard(ranking: Sequence[EvaluationReport], above: Mapping[str, Interval], measure: Measure) -> str:
     """Methods by test figures, in order of val; a star marks the chosen one.
 
     The last column is the gain in what methods are chosen by, with its 95 % interval over the same queries.

@@ -17,8 +17,8 @@ from croquis.evaluation.metrics import headline_metrics
 from croquis.evaluation.results import NO_RERANK
 from croquis.files import read_json, write_bytes
 from croquis.params import Params
-from croquis.registry.evaluation_reports import Evaluation, Measure
-from croquis.registry.judging import SELECTED_ON
+from croquis.registry.evaluation_reports import EvaluationReport, Measure
+from croquis.registry.gating.judging import SELECTED_ON
 from croquis.registry.lineage import PACKAGES, Lineage
 from croquis.registry.registry import RegisteredVersion, Registry
 from croquis.tracking.record import flatten
@@ -44,7 +44,7 @@ class CardFacts:
 
     version: RegisteredVersion
     bundle: Bundle
-    evaluation: Evaluation
+    evaluation: EvaluationReport
     measure: Measure
     params: Mapping[str, Any]
     validation: Mapping[str, Any] | None
@@ -200,7 +200,7 @@ def _name(run: Run) -> str:
 
 
 def publish_card(
-    registry: Registry, number: int, bundle: Bundle, evaluation: Evaluation, params: Params, root: Path
+    registry: Registry, number: int, bundle: Bundle, evaluation: EvaluationReport, params: Params, root: Path
 ) -> None:
     """Writes the card of version `number` as it stands now, its verdict included; a second call writes it again."""
     measure, report = Measure.parse(params.register_.select_by), root / "reports/validation.json"

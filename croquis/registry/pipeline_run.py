@@ -12,7 +12,7 @@ from typing import Any
 
 from croquis.evaluation.metrics import headline_metrics
 from croquis.files import write_json
-from croquis.registry.evaluation_reports import Evaluation, Measure
+from croquis.registry.evaluation_reports import EvaluationReport, Measure
 from croquis.registry.lineage import PACKAGES, files_hash, installed, stage_keys, stage_runs
 from croquis.tracking.environment import experiment_name
 from croquis.tracking.mlflow_mirror import FINISHED, KEY_TAG, STAGE_TAG, RunMirror, runs_with_key
@@ -26,7 +26,7 @@ SHOWN_FOLDERS = ("plots", "evaluation")
 LOCK, PARAMS, ENVIRONMENT = "dvc.lock", "params.yaml", "environment.json"
 
 
-def result_key(root: Path, evaluations: Sequence[Evaluation], params: Mapping[str, Any]) -> str:
+def result_key(root: Path, evaluations: Sequence[EvaluationReport], params: Mapping[str, Any]) -> str:
     """What makes a result distinct: the evaluations, byte for byte, and the params."""
     evaluated = files_hash(root, [evaluation.path for evaluation in evaluations])
     return hashlib.sha256(json.dumps([evaluated, params], sort_keys=True).encode()).hexdigest()
@@ -63,7 +63,7 @@ class PipelineRun:
     def run_id(self) -> str:
         return str(self._projection.run_id)
 
-    def close(self, root: Path, evaluations: Sequence[Evaluation], tags: Mapping[str, str]) -> None:
+    def close(self, root: Path, evaluations: Sequence[EvaluationReport], tags: Mapping[str, str]) -> None:
         """Logs the figures and files of the result, and ends the run."""
         self._projection.tags(tags)
         if self.is_new:
@@ -81,7 +81,7 @@ class PipelineRun:
             raise TrackingError(f"the tracking store {self._store.uri} failed while the result was logged; see above")
 
 
-def describe(store: Store, evaluations: Sequence[Evaluation], measure: Measure, root: Path) -> str:
+def describe(store: Store, evaluations: Sequence[EvaluationReport], measure: Measure, root: Path) -> str:
     """A description in Markdown for the run's page: the leaderboard, and links to the stage runs."""
     experiment = store.experiment(STAGE_EXPERIMENT)
     runs = stage_runs(store, stage_keys(read_lock(root)))

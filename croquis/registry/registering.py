@@ -9,21 +9,27 @@ from pathlib import Path
 
 from croquis.bundle import Bundle
 from croquis.evaluation.bootstrap import Interval
-from croquis.files import read_json
 from croquis.params import Params
-from croquis.registry.evaluation_reports import Evaluation, EvaluationError, Measure, gains, rank, read_evaluations
-from croquis.registry.judging import SELECTED_ON
+from croquis.registry.evaluation_reports import (
+    EvaluationError,
+    EvaluationReport,
+    Measure,
+    gains,
+    rank,
+    read_evaluations,
+)
+from croquis.registry.gating.judging import SELECTED_ON
+from croquis.registry.gating.verdict import Scores
 from croquis.registry.leaderboard import REPORTED
 from croquis.registry.lineage import version_tags
 from croquis.registry.pipeline_run import PipelineRun, result_key
 from croquis.registry.registry import RegisteredVersion, Registry
-from croquis.registry.verdict import Scores
+from croquis.tracking.stage_code import method_facts
 from croquis.tracking.tracking_store import Store
 
 logger = logging.getLogger(__name__)
 
 BASELINE = "histogram"  # what the leaderboard holds the others against
-METHODS_FACTS = Path("data/code/methods.json")
 CHALLENGER, REFUSED = "challenger", "refused"  # outcomes, beside judging's FIRST and AGAIN
 
 
@@ -31,13 +37,13 @@ CHALLENGER, REFUSED = "challenger", "refused"  # outcomes, beside judging's FIRS
 class Choice:
     """The best method on val, and its bundle."""
 
-    ranking: list[Evaluation]
+    ranking: list[EvaluationReport]
     measure: Measure
     bundle: Bundle
     reranked: bool
 
     @property
-    def best(self) -> Evaluation:
+    def best(self) -> EvaluationReport:
         return self.ranking[0]
 
     def scores(self) -> Scores:
@@ -69,7 +75,7 @@ def choose(params: Params, root: Path) -> Choice:
             f"{best.path} is about bundle {best.bundle[:12]}, {bundle.folder} is {bundle.hash[:12]}; "
             f"run `dvc repro evaluate@{best.method}`"
         )
-    if not read_json(root / METHODS_FACTS)[best.method]["learns"]:
+    if not method_facts(root)[best.method]["learns"]:
         logger.warning("the best method on val is %s, which learns nothing: look at the trainings", best.method)
     return Choice(ranking, measure, bundle, reranked)
 

@@ -33,14 +33,14 @@ PLACED = {"domain": "shop", "split": "added", "role": "gallery", "view": None}
 
 
 @dataclass(frozen=True)
-class Entry:
+class ChangedEntry:
     """A product as a bundle's nets see it: `rows` of `ENTRY_SCHEMA` and `vectors` (n, D), one of each per picture."""
 
     rows: pa.Table
     vectors: Vectors
 
 
-Entries = Mapping[str, Entry | None]
+Entries = Mapping[str, ChangedEntry | None]
 
 
 class ChangedGallery:
@@ -63,7 +63,7 @@ class ChangedGallery:
         """The gallery after further changes."""
         return ChangedGallery(self._base, {**self._entries, **entries})
 
-    def entry_of(self, product: Product, open_picture: Opener = opened) -> Entry:
+    def entry_of(self, product: Product, open_picture: Opener = opened) -> ChangedEntry:
         """Encodes a product's pictures, one at a time, and predicts their attributes where the bundle has a classifier.
 
         Raises:
@@ -71,7 +71,7 @@ class ChangedGallery:
         """
         seen = [self._describe(product, picture, open_picture) for picture in product.pictures]
         table = pa.Table.from_pylist([row for row, _ in seen], schema=ENTRY_SCHEMA)
-        return Entry(table, np.concatenate([vectors for _, vectors in seen]))
+        return ChangedEntry(table, np.concatenate([vectors for _, vectors in seen]))
 
     def _describe(
         self, product: Product, picture: ProductPicture, open_picture: Opener

@@ -15,6 +15,9 @@ from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
+from croquis.files import read_json
+
+CODE = Path("data/code")
 PACKAGES = ("croquis", "lightning_modules", "stages")
 OURS = tuple((name,) for name in PACKAGES)
 # What reads params.yaml refuses or passes on values; what writes to MLflow copies the outputs. Neither changes an output.
@@ -29,6 +32,12 @@ NOT_FOLLOWED = frozenset(
         "croquis.tracking.tracking_store",
     }
 )
+
+
+def method_facts(root: Path) -> dict[str, dict[str, bool]]:
+    """Method -> what `stages.code` found of it: `learns`, `learns_from_drawings`; read without importing torch."""
+    facts: dict[str, dict[str, bool]] = read_json(root / CODE / "methods.json")
+    return facts
 
 
 def code_files(modules: Iterable[str], root: Path, not_followed: frozenset[str] = NOT_FOLLOWED) -> list[Path]:

@@ -90,6 +90,13 @@ def test_metrics_and_plots_can_be_shown(whole: tuple[Path, str]):
     folder, _ = whole
     shown = json.loads(dvc(folder, "metrics", "show", "--json"))
     assert len(shown[""]["data"]) == len(METHODS)
+    drawn = json.loads(dvc(folder, "plots", "show", "--json"))
+    assert not drawn.get("errors")
+    for name in ("hit@k", "hit@1 per category"):
+        (plot,) = drawn["data"][name]
+        rows = plot["content"]["data"]["values"]
+        assert list(dict.fromkeys(row["method"] for row in rows)) == METHODS
+        assert {row["measured"] for row in rows} == {"consumer to shop, test"}
     dvc(folder, "plots", "show", "--out", "plots")
     assert (folder / "plots/index.html").is_file()
 
@@ -97,13 +104,13 @@ def test_metrics_and_plots_can_be_shown(whole: tuple[Path, str]):
 @pytest.mark.parametrize(
     ("change", "to_do"),
     [
-        ({"retrievers": ["histogram", "siamese", "dhd"]}, {"sketch", "register"}),
+        ({"retrievers": ["histogram", "siamese", "dhd"]}, {"code", "compare", "register", "sketch"}),
         ({"dhd": {"temperature": 0.15}}, {"train_embedder@dhd"}),
         ({"register": {"floor": 0.1}}, {"register"}),
     ],
 )
 def test_a_change_leaves_the_other_methods_cached(whole: tuple[Path, str], change: dict[str, object], to_do: set[str]):
-    """`sketch` looks at who learns from drawings; what it writes for the methods that stay is the same."""
+    """`code` and `sketch` look at the list of methods; what they write for the methods that stay is the same."""
     folder, _ = whole
     shipped = (folder / "params.yaml").read_bytes()
     (folder / "params.yaml").write_text(json.dumps(merged(read_yaml(folder / "params.yaml"), change)))  # JSON is YAML

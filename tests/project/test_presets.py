@@ -16,7 +16,8 @@ import pytorch_lightning as pl
 import torch
 
 from croquis.catalog.table import Catalog
-from croquis.cli import main, preset
+from croquis.cli import main
+from croquis.cli.commands import preset
 from croquis.params import Params, load_params
 from croquis.params.data_blocks import Ingest
 from croquis.params.loader import parse_params, read_yaml

@@ -13,7 +13,7 @@ from croquis.bundle import Bundle
 from croquis.files import write_json
 from croquis.nets.session import ModelError
 from croquis.params.loader import read_yaml
-from croquis.registry.evaluation_reports import Evaluation, Measure, query_scores
+from croquis.registry.evaluation_reports import EvaluationReport, Measure, query_scores
 from stages import evaluate, index
 from tests.support.catalogues import blob_catalogue as world
 from tests.support.coded_encoders import save_coded_encoder
@@ -74,7 +74,7 @@ def test_both_comparisons_are_reported_and_the_served_one_counts(project: Path, 
     method = METHOD[head]
     index.main(method, project)
     evaluate.main(method, project)
-    evaluation = Evaluation.read(project / f"reports/evaluation/{method}.json")
+    evaluation = EvaluationReport.read(project / f"reports/evaluation/{method}.json")
     for split in ("val", "test"):
         runs = {(run["pair"], run["path"]): run for run in evaluation.splits[split]["runs"]}
         assert list(runs) == [

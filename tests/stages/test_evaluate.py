@@ -114,17 +114,19 @@ def test_the_headline_the_curve_and_the_record_repeat_the_report(reports):
     curve = json.loads(reports["reports/plots/hit_at_k/histogram.json"])
     record = json.loads(reports["reports/runs/evaluate-histogram/record.json"])
     (run,) = [run for run in report["splits"]["test"]["runs"] if run["pair"] == "consumer->shop"]
-    assert set(curve[0]) == {"k", "hit", "method", "pair", "path"}
+    about = {"method": "histogram", "split": "test", "pair": "consumer->shop", "path": "encoder"}
+    assert curve[0] == about | {"k": 1, "hit@k": run["metrics"]["hit@1"]["value"]}
     assert [point["k"] for point in curve] == list(range(1, 51))
     for k in (1, 5, 10, 20, 50):
         value = run["metrics"][f"hit@{k}"]["value"]
         assert head["test"]["consumer->shop"].get(f"hit@{k}", value) == value
-        assert curve[k - 1]["hit"] == value
+        assert curve[k - 1]["hit@k"] == value
         assert record["metrics"][f"test/consumer->shop/hit@{k}"] == [[0, value]]
     assert set(head["val"]) == {"consumer->shop"}
     assert set(head["test"]["sketch->shop.edges"]) == {"hit@1", "hit@5", "map@r"}
     bars = json.loads(reports["reports/plots/per_category/histogram.json"])
-    assert {bar["category"]: bar["value"] for bar in bars} == {
+    assert all(about.items() <= bar.items() for bar in bars)
+    assert {bar["category"]: bar["hit@1"] for bar in bars} == {
         name: found["metrics"]["hit@1"]["value"] for name, found in run["categories"].items()
     }
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from croquis.catalog.product import Product
-from croquis.search.changed_gallery import ChangedGallery, Entry
+from croquis.search.changed_gallery import ChangedEntry, ChangedGallery
 from croquis.serving.answers.problems import Problem
 from croquis.serving.changes.change_log import ChangeLog
 from croquis.serving.models.served_models import ServedModels
@@ -78,11 +78,15 @@ class LiveCatalogue:
             raise Problem(409, "stale-version", detail, field="version", limit=f"more than {newest}")
         return newest + 1 if asked is None else asked
 
-    def _describe(self, gallery: ChangedGallery, product: Product) -> Entry:
+    def _describe(self, gallery: ChangedGallery, product: Product) -> ChangedEntry:
         return gallery.entry_of(product, lambda picture: self._decoder.picture(picture.data, picture.bbox))
 
     def _change(
-        self, item_id: str, version: int, product: Product | None, entry: Callable[[ChangedGallery], Entry | None]
+        self,
+        item_id: str,
+        version: int,
+        product: Product | None,
+        entry: Callable[[ChangedGallery], ChangedEntry | None],
     ) -> None:
         prepared = {
             label: gallery.changed({item_id: entry(gallery)}) for label, gallery in self._fleet.galleries().items()

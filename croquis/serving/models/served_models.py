@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 from croquis.catalog.images import ImageError
 from croquis.registry.bundle_options import ModelSourceError
-from croquis.search.changed_gallery import ChangedGallery, Entry
+from croquis.search.changed_gallery import ChangedEntry, ChangedGallery
 from croquis.serving.answers.answer_models import Swap
 from croquis.serving.answers.problems import invalid_field
 from croquis.serving.changes.change_log import ChangeLog
@@ -123,7 +123,7 @@ class ServedModels:
         """`loaded` after the changes that are later than `sequence`, and the sequence after which others may have come."""
         if self._log is None:
             return loaded, sequence
-        entries: dict[str, Entry | None] = {}
+        entries: dict[str, ChangedEntry | None] = {}
         reached = self._log.sequence
         for change in self._log.since(sequence):
             try:

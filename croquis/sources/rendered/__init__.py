@@ -3,7 +3,7 @@
 from croquis.sources import Source
 from croquis.sources.rendered.catalogue import rows
 from croquis.sources.rendered.garments.garment import vocabulary
-from croquis.sources.rendered.settings import Rendered
+from croquis.sources.rendered.rendered_settings import Rendered
 
 __all__ = ["SOURCE", "rows", "vocabulary"]
 

@@ -15,7 +15,7 @@ import cv2
 from croquis.sources.rendered.consumer_photo import consumer_photo
 from croquis.sources.rendered.flat import flat
 from croquis.sources.rendered.item_lineage import RenderedItem, make_item
-from croquis.sources.rendered.settings import Rendered
+from croquis.sources.rendered.rendered_settings import Rendered
 from croquis.sources.rendered.shop_photo import shop_photo
 
 ITEMS_PER_TASK = 4

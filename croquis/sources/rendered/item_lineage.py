@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from croquis.sources.rendered.garments.garment import Garment, sample, twin_options, vary, wear_print
+from croquis.sources.rendered.rendered_settings import Rendered
 from croquis.sources.rendered.seeding import stream, unit
-from croquis.sources.rendered.settings import Rendered
 
 REACH = 600
 """How many items back a twin looks for its source: bounds the work, and keeps sources near at 100,000 items."""

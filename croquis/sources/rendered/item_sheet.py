@@ -13,7 +13,7 @@ from PIL import Image
 from croquis.files import write_bytes
 from croquis.sources.rendered.catalogue import item_rows
 from croquis.sources.rendered.item_lineage import make_item
-from croquis.sources.rendered.settings import Rendered
+from croquis.sources.rendered.rendered_settings import Rendered
 
 COLUMNS = ("shop-front", "shop-back", "shop-detail", "consumer-0", "consumer-1", "flat")
 GAP = 6

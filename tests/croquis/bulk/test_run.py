@@ -247,7 +247,7 @@ def test_a_store_is_filled_without_embedding_twice(
     """What it holds is what the bundle's index holds, to the bit."""
     bundle, uri = bundles[head], f"faiss:{tmp_path / 'store'}"
     assert run(bundle, catalog.folder, tmp_path / "out", "--only", "domain=shop") == 0
-    monkeypatch.setattr("croquis.cli.embed.embed_local", None)  # nothing is left for it
+    monkeypatch.setattr("croquis.cli.commands.embed.embed_local", None)  # nothing is left for it
     assert run(bundle, catalog.folder, tmp_path / "out", "--only", "domain=shop", "--store", uri) == 0
     stores = open_stores(uri)
     kept = {

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from croquis.cli import doctor, main
+from croquis.cli import main
+from croquis.cli.inspection import doctor
 
 ROOT = Path.cwd()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from croquis.cli import main
-from croquis.cli.list_kinds import kinds
+from croquis.cli.inspection.list_kinds import kinds
 from croquis.params import load_params
 from croquis.plugins import SOURCES
 

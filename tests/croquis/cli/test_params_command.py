@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from croquis.cli import main
-from croquis.cli.show_params import read_keys, spelt_type
+from croquis.cli.inspection.show_params import read_keys, spelt_type
 from croquis.params.loader import read_yaml
 
 ROOT = Path.cwd()

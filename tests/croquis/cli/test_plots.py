@@ -8,7 +8,7 @@ import vl_convert
 from dvc_render.html import HTML
 from dvc_render.vega import VegaRenderer
 
-from croquis.cli import plots
+from croquis.cli.commands import plots
 
 
 def page_of_dvc() -> str:

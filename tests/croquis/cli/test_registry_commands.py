@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from croquis.cli import main
-from croquis.cli.registry_commands import changed_text, status_text
-from croquis.cli.repro import last_stage, parse_settings, set_params
+from croquis.cli.commands.registry_commands import changed_text, status_text
+from croquis.cli.commands.repro import last_stage, parse_settings, set_params
 from croquis.params import ParamsError, load_params
 from croquis.refusals import RefusedError
 from croquis.registry.promotion import promote

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from croquis.cli import main
-from croquis.cli.repro import StagePlan, needed_by
+from croquis.cli.commands.repro import StagePlan, needed_by
 from croquis.refusals import RefusedError
 
 PARAMS = Path.cwd() / "params.yaml"

@@ -17,7 +17,7 @@ from croquis.nets.encoder import COMPARISONS, HEADS
 from croquis.params.loader import ParamsError, parse_params, read_yaml
 from croquis.params.search_blocks import Index
 from croquis.store.vector_store import KINDS, StoreError, StoreSpec
-from croquis.tuning.tradeoff_study import suggest_index
+from croquis.tuning.tradeoff.tradeoff_study import suggest_index
 
 VECTORS = np.random.default_rng(0).standard_normal((300, 16)).astype(np.float32)
 

@@ -11,8 +11,8 @@ import pytest
 
 from croquis.files import write_json
 from croquis.registry.evaluation_reports import (
-    Evaluation,
     EvaluationError,
+    EvaluationReport,
     Measure,
     gains,
     query_scores,
@@ -40,7 +40,7 @@ def write(folder: Path, method: str, *runs: dict[str, Any]) -> None:
 
 
 @pytest.fixture
-def evaluation(tmp_path: Path) -> Evaluation:
+def evaluation(tmp_path: Path) -> EvaluationReport:
     write(
         tmp_path,
         "siamese",
@@ -50,10 +50,10 @@ def evaluation(tmp_path: Path) -> Evaluation:
         run("sketch->shop", "direct", "none", 0.1),
         run("sketch->shop", "gan", "none", 0.2),
     )
-    return Evaluation.read(tmp_path / "siamese.json")
+    return EvaluationReport.read(tmp_path / "siamese.json")
 
 
-def test_the_run_that_a_user_gets_counts(evaluation: Evaluation) -> None:
+def test_the_run_that_a_user_gets_counts(evaluation: EvaluationReport) -> None:
     assert evaluation.value("val", HIT) == 0.5
     assert evaluation.value("val", HIT, reranked=True) == 0.6
     assert evaluation.value("val", SKETCH) == 0.2, "through the generator, not edge maps, however good"
@@ -63,12 +63,12 @@ def test_the_run_that_a_user_gets_counts(evaluation: Evaluation) -> None:
 def test_codes_count_by_the_comparison_that_is_served(tmp_path: Path) -> None:
     runs = (run("consumer->shop", "encoder-asymmetric", "none", 0.9), run("consumer->shop", "encoder", "none", 0.4))
     write(tmp_path, "dhd", *runs)
-    evaluation = Evaluation.read(tmp_path / "dhd.json")
+    evaluation = EvaluationReport.read(tmp_path / "dhd.json")
     assert evaluation.value("val", HIT) == evaluation.value("val", HIT, reranked=True) == 0.4
     assert dict(evaluation.figures())["val/consumer->shop/encoder-asymmetric/hit@1"] == 0.9
 
 
-def test_a_pair_without_queries_names_those_that_exist(evaluation: Evaluation) -> None:
+def test_a_pair_without_queries_names_those_that_exist(evaluation: EvaluationReport) -> None:
     with pytest.raises(
         EvaluationError, match=r"no queries 'shop->shop' \(it has \['consumer->shop', 'sketch->shop'\]\)"
     ):
@@ -87,7 +87,7 @@ def test_a_missing_report_names_the_command(tmp_path: Path) -> None:
         read_evaluations(tmp_path, ["siamese"])
 
 
-def test_figures_have_names_of_their_own(evaluation: Evaluation) -> None:
+def test_figures_have_names_of_their_own(evaluation: EvaluationReport) -> None:
     figures = dict(evaluation.figures())
     assert len(figures) == 10
     assert figures["val/consumer->shop/encoder+attributes/hit@1"] == 0.6

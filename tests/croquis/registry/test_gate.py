@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from croquis.registry.gate import decide
-from croquis.registry.verdict import Absence, GateError, Policy, Reason, Scores, Size, Verdict
+from croquis.registry.gating.gate import decide
+from croquis.registry.gating.verdict import Absence, GateError, Policy, Reason, Scores, Size, Verdict
 
 POLICY = Policy(
     metric="consumer->shop/hit@1",

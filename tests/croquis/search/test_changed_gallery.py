@@ -17,7 +17,7 @@ from croquis.catalog.images import ImageError, decode_image, encode_png, prepare
 from croquis.catalog.product import Product, ProductPicture, check_attributes, check_item_id, check_version
 from croquis.index.build import build_alike
 from croquis.nets.encoder import load_encoder
-from croquis.search.changed_gallery import ChangedGallery, Entry
+from croquis.search.changed_gallery import ChangedEntry, ChangedGallery
 from croquis.search.local_retriever import LocalRetriever
 from tests.support import tiny_retriever as tiny
 from tests.support.indexes import index_of
@@ -60,7 +60,7 @@ def image_ids(parts: dict[str, Any]) -> list[str]:
 
 def changed(base: LocalRetriever) -> ChangedGallery:
     gallery = ChangedGallery(base)
-    entries: dict[str, Entry | None] = {each.item_id: gallery.entry_of(each) for each in PRODUCTS}
+    entries: dict[str, ChangedEntry | None] = {each.item_id: gallery.entry_of(each) for each in PRODUCTS}
     return gallery.changed(entries).changed({DELETED: None})
 
 

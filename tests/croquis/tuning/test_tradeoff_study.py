@@ -14,13 +14,13 @@ from croquis.catalog.table import Catalog
 from croquis.cli import main
 from croquis.evaluation.evaluate_bundle import evaluate_split
 from croquis.params import load_params
-from croquis.registry.gate_inputs import evaluation_settings
+from croquis.registry.gating.gate_inputs import evaluation_settings
 from croquis.search.local_retriever import LocalRetriever
 from croquis.tracking.tracking_store import open_store
-from croquis.tuning.candidate import Candidate, Remembered
 from croquis.tuning.mlflow_runs import EXPERIMENT
 from croquis.tuning.storage import open_storage
-from croquis.tuning.tradeoff_study import DIRECTIONS, Tradeoff, front, measured_trials, rows
+from croquis.tuning.tradeoff.candidate import Candidate, Remembered
+from croquis.tuning.tradeoff.tradeoff_study import DIRECTIONS, Tradeoff, front, measured_trials, rows
 
 PAIR = "consumer->shop"
 

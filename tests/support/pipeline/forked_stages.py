@@ -35,6 +35,7 @@ STAGES = (
     "train_classifier",
     "index",
     "evaluate",
+    "compare",
     "register",
 )
 FORKED = tuple(f"stages.{name}" for name in STAGES)

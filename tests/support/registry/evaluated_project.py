@@ -20,9 +20,10 @@ from croquis.index.build import build_index
 from croquis.nets.encoder import describe_histogram
 from croquis.nets.histogram_encoder import HistogramEncoder
 from croquis.params import load_params
-from croquis.registry.judging import REPORT
+from croquis.registry.gating.judging import REPORT
 from croquis.registry.registry import Registry
 from croquis.search.local_retriever import LocalRetriever
+from croquis.tracking.stage_code import CODE
 from croquis.tracking.tracking_store import PIPELINE_EXPERIMENT, open_store
 from stages import register
 from stages.evaluate import measure, write_reports
@@ -54,6 +55,8 @@ def write_params(root: Path, methods: list[str], **register: Any) -> None:
     values["register"] |= {"model_name": MODEL, "floor": 0.0, "max_latency_ratio": 1000.0, **register}
     with (root / "params.yaml").open("w") as stream:
         yaml.dump(values, stream)
+    facts = {method: {"learns": method != "histogram", "learns_from_drawings": False} for method in methods}
+    write_json(root / CODE / "methods.json", facts)
 
 
 def write_method(root: Path, catalog: Catalog, method: str, encoder: HistogramEncoder) -> Bundle:

@@ -16,7 +16,7 @@ from tests.support.environment import REPOSITORY
 
 STARTER = """
 import json, os, signal, sys
-import croquis.cli, croquis.cli.serve, croquis.serving.command
+import croquis.cli, croquis.cli.commands.serve, croquis.serving.command
 signal.signal(signal.SIGCHLD, signal.SIG_IGN)
 for line in sys.stdin:
     pid = os.fork()

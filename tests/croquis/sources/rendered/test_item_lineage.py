@@ -10,7 +10,7 @@ import pytest
 from croquis.sources.rendered.garments.categories import CATEGORIES
 from croquis.sources.rendered.garments.garment import GROUPS, sample, vary, vocabulary
 from croquis.sources.rendered.item_lineage import make_item, split_of
-from croquis.sources.rendered.settings import Rendered
+from croquis.sources.rendered.rendered_settings import Rendered
 
 SEED = 5
 PARAMS = Rendered(

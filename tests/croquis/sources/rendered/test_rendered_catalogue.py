@@ -14,7 +14,7 @@ from PIL import Image
 from croquis.catalog.table import ROLES, Catalog, CatalogWriter
 from croquis.sources.rendered import rows, vocabulary
 from croquis.sources.rendered.item_sheet import write_sheet
-from croquis.sources.rendered.settings import Rendered
+from croquis.sources.rendered.rendered_settings import Rendered
 
 SEED = 11
 PARAMS = Rendered(

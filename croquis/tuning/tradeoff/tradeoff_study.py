@@ -17,10 +17,10 @@ from croquis.index.kinds import kinds_of
 from croquis.index.vector_index import VectorIndexError
 from croquis.params import Params
 from croquis.settings import SearchRange
-from croquis.tuning.candidate import Candidate
 from croquis.tuning.rerank_study import SPLIT, open_bundle, parse_metric
 from croquis.tuning.search_values import suggest
 from croquis.tuning.task import TuneError, folder_hash, study_name
+from croquis.tuning.tradeoff.candidate import Candidate
 
 OBJECTIVES = ("quality", "bytes per image", "query ms")
 DIRECTIONS = ("maximize", "minimize", "minimize")

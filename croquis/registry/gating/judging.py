@@ -10,10 +10,10 @@ from croquis.bundle import Bundle
 from croquis.evaluation.latency import query_latencies
 from croquis.params import Params
 from croquis.registry.evaluation_reports import Measure
-from croquis.registry.gate import decide
-from croquis.registry.gate_inputs import score_bundle, serving_size, trained_on
+from croquis.registry.gating.gate import decide
+from croquis.registry.gating.gate_inputs import score_bundle, serving_size, trained_on
+from croquis.registry.gating.verdict import Absence, Policy, Reason, Scores, Verdict
 from croquis.registry.registry import CHAMPION, RegisteredVersion, Registry
-from croquis.registry.verdict import Absence, Policy, Reason, Scores, Verdict
 from croquis.tracking.git import committed_json
 
 SELECTED_ON = "val"

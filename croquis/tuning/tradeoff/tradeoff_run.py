@@ -19,7 +19,7 @@ from croquis.tuning.mlflow_runs import EXPERIMENT, STUDY_TAG
 from croquis.tuning.storage import open_storage
 from croquis.tuning.study import done
 from croquis.tuning.study_job import prepare
-from croquis.tuning.tradeoff_study import DIRECTIONS, OBJECTIVES, Tradeoff, front, measured_trials, rows
+from croquis.tuning.tradeoff.tradeoff_study import DIRECTIONS, OBJECTIVES, Tradeoff, front, measured_trials, rows
 
 TABLE, PLOT = "pareto.csv", "pareto.png"
 

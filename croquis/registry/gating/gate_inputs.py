@@ -13,7 +13,7 @@ from croquis.evaluation.evaluate_bundle import EvaluationSettings, evaluate_spli
 from croquis.evaluation.protocol import PROTOCOLS
 from croquis.params import Params
 from croquis.registry.evaluation_reports import Measure, mode_scores, query_scores
-from croquis.registry.verdict import Scores, Size
+from croquis.registry.gating.verdict import Scores, Size
 from croquis.search.local_retriever import LocalRetriever
 
 

@@ -88,7 +88,7 @@ def tradeoff(root: Path, options: TuneOptions) -> str:
     Raises:
         TuneError: for options that it cannot follow.
     """
-    from croquis.tuning.tradeoff_run import run_tradeoff
+    from croquis.tuning.tradeoff.tradeoff_run import run_tradeoff
 
     if options.write or options.workers != 1:
         raise TuneError("tradeoff has no single best to --write, and --workers would time each other: leave them out")

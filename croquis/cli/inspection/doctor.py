@@ -35,7 +35,7 @@ OK, ABSENT, WRONG = "ok", "-", "WRONG"
 
 
 @dataclass(frozen=True)
-class Finding:
+class CheckResult:
     """One line of the report: `ok`, `-` (absent, not needed) or `WRONG`."""
 
     state: str
@@ -58,9 +58,9 @@ def doctor(root: Path) -> int:
     return 1 if wrong else 0
 
 
-def examine(root: Path) -> Iterator[Finding]:
+def examine(root: Path) -> Iterator[CheckResult]:
     """All that is looked at, in the order of the report."""
-    yield Finding(OK, "python", f"{platform.python_version()} on {platform.system()} {platform.machine()}")
+    yield CheckResult(OK, "python", f"{platform.python_version()} on {platform.system()} {platform.machine()}")
     yield from packages()
     yield accelerator()
     yield program("git", "--version", needed=True)
@@ -71,7 +71,7 @@ def examine(root: Path) -> Iterator[Finding]:
     yield from engines()
 
 
-def packages() -> Iterator[Finding]:
+def packages() -> Iterator[CheckResult]:
     """Those of the core are needed, and those of the pipeline where any of them is installed."""
     yield from (_package(name, "pip install croquis", needed=True) for name in CORE)
     trains = any(_version_of(name) for name in ("torch", "dvc"))
@@ -80,9 +80,13 @@ def packages() -> Iterator[Finding]:
         yield from (_package(name, f"pip install 'croquis[{extra}]'") for name in names)
 
 
-def _package(name: str, fix: str, needed: bool = False) -> Finding:
+def _package(name: str, fix: str, needed: bool = False) -> CheckResult:
     found = _version_of(name)
-    return Finding(OK, name, found) if found else Finding(WRONG if needed else ABSENT, name, f"not installed: {fix}")
+    return (
+        CheckResult(OK, name, found)
+        if found
+        else CheckResult(WRONG if needed else ABSENT, name, f"not installed: {fix}")
+    )
 
 
 def _version_of(name: str) -> str | None:
@@ -92,81 +96,83 @@ def _version_of(name: str) -> str | None:
         return None
 
 
-def accelerator() -> Finding:
+def accelerator() -> CheckResult:
     """What trainings would run on with `base.accelerator: auto`."""
     if _version_of("torch") is None:
-        return Finding(ABSENT, "accelerator", "torch is not installed")
+        return CheckResult(ABSENT, "accelerator", "torch is not installed")
     import torch
 
     if torch.cuda.is_available():
-        return Finding(OK, "accelerator", f"CUDA {torch.version.cuda}: {torch.cuda.get_device_name()}")
+        return CheckResult(OK, "accelerator", f"CUDA {torch.version.cuda}: {torch.cuda.get_device_name()}")
     if torch.backends.mps.is_available():
-        return Finding(OK, "accelerator", "MPS")
-    return Finding(ABSENT, "accelerator", f"none; trainings use the CPU ({os.cpu_count()} cores)")
+        return CheckResult(OK, "accelerator", "MPS")
+    return CheckResult(ABSENT, "accelerator", f"none; trainings use the CPU ({os.cpu_count()} cores)")
 
 
-def program(name: str, *arguments: str, needed: bool = False) -> Finding:
+def program(name: str, *arguments: str, needed: bool = False) -> CheckResult:
     """A program on the PATH, by the first line that it prints."""
     place = shutil.which(name)
     if place is None:
-        return Finding(WRONG if needed else ABSENT, name, "not on the PATH")
+        return CheckResult(WRONG if needed else ABSENT, name, "not on the PATH")
     try:
         done = subprocess.run([place, *arguments], capture_output=True, text=True, timeout=PATIENCE * 4, check=False)
     except (OSError, subprocess.TimeoutExpired) as error:
-        return Finding(WRONG if needed else ABSENT, name, f"{place} does not run: {error}")
-    return Finding(OK, name, (done.stdout or done.stderr).partition("\n")[0])
+        return CheckResult(WRONG if needed else ABSENT, name, f"{place} does not run: {error}")
+    return CheckResult(OK, name, (done.stdout or done.stderr).partition("\n")[0])
 
 
-def browser() -> Finding:
+def browser() -> CheckResult:
     """What the tests of the web page drive."""
     place = next(filter(None, map(shutil.which, BROWSERS)), None)
-    return Finding(OK, "chromium", place) if place else Finding(ABSENT, "chromium", "only for tests: make engines")
+    return (
+        CheckResult(OK, "chromium", place) if place else CheckResult(ABSENT, "chromium", "only for tests: make engines")
+    )
 
 
-def params(root: Path) -> Finding:
+def params(root: Path) -> CheckResult:
     """params.yaml by the schema."""
     if not (root / "params.yaml").is_file():
-        return Finding(ABSENT, "params.yaml", f"none in {root}: not a project's folder")
+        return CheckResult(ABSENT, "params.yaml", f"none in {root}: not a project's folder")
     try:
         from croquis.params import ParamsError, load_params
     except ModuleNotFoundError as error:
-        return Finding(ABSENT, "params.yaml", f"cannot be checked without {error.name}")
+        return CheckResult(ABSENT, "params.yaml", f"cannot be checked without {error.name}")
     try:
         found = load_params(root / "params.yaml")
     except ParamsError as error:
-        return Finding(WRONG, "params.yaml", str(error))
-    return Finding(OK, "params.yaml", f"source {found.ingest.source}, {len(found.retrievers)} retrievers")
+        return CheckResult(WRONG, "params.yaml", str(error))
+    return CheckResult(OK, "params.yaml", f"source {found.ingest.source}, {len(found.retrievers)} retrievers")
 
 
-def pipeline(root: Path) -> Finding:
+def pipeline(root: Path) -> CheckResult:
     """Whether DVC can read dvc.yaml; what is not up to date is left to `dvc status`, which reads all data."""
     if not (root / "dvc.yaml").is_file():
-        return Finding(ABSENT, "dvc", f"no dvc.yaml in {root}")
+        return CheckResult(ABSENT, "dvc", f"no dvc.yaml in {root}")
     if not (root / ".dvc").is_dir():
-        return Finding(WRONG, "dvc", f"{root} is no DVC repository: git clone it, or run `git init && dvc init`")
+        return CheckResult(WRONG, "dvc", f"{root} is no DVC repository: git clone it, or run `git init && dvc init`")
     try:
         from dvc.exceptions import DvcException
         from dvc.repo import Repo
     except ModuleNotFoundError as error:
-        return Finding(WRONG, "dvc", f"{error.name} is not installed: pip install 'croquis[pipeline]'")
+        return CheckResult(WRONG, "dvc", f"{error.name} is not installed: pip install 'croquis[pipeline]'")
     try:
         with Repo(str(root)) as repo:
             count = len(repo.index.graph)
     except DvcException as error:
-        return Finding(WRONG, "dvc", f"dvc.yaml cannot be used: {error}")
+        return CheckResult(WRONG, "dvc", f"dvc.yaml cannot be used: {error}")
     done = "made" if (root / "dvc.lock").is_file() else "not made yet: croquis repro"
-    return Finding(OK, "dvc", f"{count} stages, {done}")
+    return CheckResult(OK, "dvc", f"{count} stages, {done}")
 
 
-def tracking(root: Path) -> Finding:
+def tracking(root: Path) -> CheckResult:
     """MLflow's store, and the champion in it; a local store that does not exist is not made."""
     try:
         from croquis.registry.registry import CHAMPION, Registry, RegistryError
         from croquis.tracking.tracking_store import TrackingError, open_store
     except ModuleNotFoundError as error:
-        return Finding(ABSENT, "mlflow store", f"{error.name} is not installed")
+        return CheckResult(ABSENT, "mlflow store", f"{error.name} is not installed")
     if "MLFLOW_TRACKING_URI" not in os.environ and not (root / "mlruns/mlflow.db").is_file():
-        return Finding(ABSENT, "mlflow store", "none yet: croquis repro, or croquis sync after dvc pull")
+        return CheckResult(ABSENT, "mlflow store", "none yet: croquis repro, or croquis sync after dvc pull")
     try:
         from croquis.params import ParamsError, load_params
 
@@ -174,19 +180,19 @@ def tracking(root: Path) -> Finding:
         registry = Registry(store, load_params(root / "params.yaml").register_.model_name)
         champion = registry.holder(CHAMPION)
     except (TrackingError, RegistryError) as error:
-        return Finding(WRONG, "mlflow store", str(error))
+        return CheckResult(WRONG, "mlflow store", str(error))
     except ParamsError:
-        return Finding(OK, "mlflow store", store.uri)
-    return Finding(OK, "mlflow store", f"{store.uri}, champion: {champion or 'none'}")
+        return CheckResult(OK, "mlflow store", store.uri)
+    return CheckResult(OK, "mlflow store", f"{store.uri}, champion: {champion or 'none'}")
 
 
-def engines() -> Iterator[Finding]:
+def engines() -> Iterator[CheckResult]:
     """Servers whose addresses the environment or their usual ports give."""
     tracked = urlsplit(os.environ.get("MLFLOW_TRACKING_URI", ""))
     usual = {"postgresql": 5432, "milvus": 19530, "nats": 4222, "kafka": 9092}
     for name, port in usual.items():
         host = tracked.hostname or "127.0.0.1" if name == "postgresql" and "postgres" in tracked.scheme else "127.0.0.1"
-        yield Finding(OK if answers(host, port) else ABSENT, name, f"{host}:{port}")
+        yield CheckResult(OK if answers(host, port) else ABSENT, name, f"{host}:{port}")
 
 
 def answers(host: str, port: int) -> bool:

@@ -20,13 +20,13 @@ from croquis.cli.command_line import Invocation, command
 from croquis.files import read_json
 from croquis.params import Params, load_params
 from croquis.registry.evaluation_reports import EvaluationError
-from croquis.registry.judging import AGAIN, FIRST, REPORT, verdict_tags
+from croquis.registry.gating.judging import AGAIN, FIRST, REPORT, verdict_tags
+from croquis.registry.gating.verdict import Reason, Verdict
 from croquis.registry.model_card import publish_card
 from croquis.registry.pipeline_run import describe
 from croquis.registry.promotion import challenge, first_champion
 from croquis.registry.registering import CHALLENGER, REFUSED, Choice, begin_result, choose, register_version
 from croquis.registry.registry import CHAMPION, Registry
-from croquis.registry.verdict import Reason, Verdict
 from croquis.tracking.restore import restore_stages
 from croquis.tracking.stage_key import read_lock
 from croquis.tracking.tracking_store import Store, open_store

@@ -24,7 +24,7 @@ from statistics import NormalDist
 import numpy as np
 
 from croquis.evaluation.bootstrap import resampled_means
-from croquis.registry.verdict import Absence, GateError, Labels, Policy, Reason, Scores, Values, Verdict
+from croquis.registry.gating.verdict import Absence, GateError, Labels, Policy, Reason, Scores, Values, Verdict
 
 POWER = 0.9
 Pairs = Mapping[str, tuple[Values, Labels]]

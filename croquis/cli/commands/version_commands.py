@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 import click
 
 from croquis.cli.command_line import PATH, Invocation, command, option
-from croquis.cli.registry_commands import project_registry
+from croquis.cli.commands.registry_commands import project_registry
 from croquis.registry.lineage import Lineage, made_from
 from croquis.registry.model_card import CARD_FILE
 from croquis.registry.rebuild.rebuild_version import ALL, MODELS, rebuild_version
