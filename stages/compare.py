@@ -5,11 +5,13 @@ Writes reports/plots/hit_at_k.json and per_category.json, in the order of `retri
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 from croquis.figures.method_rows import joined_rows
 from croquis.files import read_json, write_json
 from croquis.params import load_params
+from stages import run_stage
 
 PLOTS = ("hit_at_k", "per_category")
 
@@ -25,4 +27,4 @@ def main(root: Path = Path()) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(run_stage(main, __doc__))

@@ -24,6 +24,7 @@ from croquis.registry.pipeline_run import PipelineRun, describe
 from croquis.registry.promotion import challenge, first_champion
 from croquis.registry.registering import CHALLENGER, REFUSED, Choice, begin_result, choose, register_version
 from croquis.registry.registry import RegisteredVersion, Registry
+from croquis.serving.mlflow_model.packaging import log_retriever
 from croquis.tracking.environment import quiet
 from croquis.tracking.stage_run import stage_run
 from croquis.tracking.tracking_store import open_store
@@ -39,7 +40,7 @@ def main(root: Path = Path()) -> None:
     registry = Registry(store, params.register_.model_name)
     with stage_run("register", params=params.register_.model_dump(), root=root) as run:
         result = begin_result(store, choice, params, root)
-        version = register_version(registry, choice, result.run_id, root)
+        version = register_version(registry, choice, result.run_id, root, log_retriever)
         judgement = judge(registry, choice.bundle, choice.scores(), version, params, root)
         outcome = act(registry, version, judgement)
         write_json(root / REPORT, report(choice, judgement, outcome))

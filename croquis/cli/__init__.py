@@ -1,7 +1,6 @@
-"""The command `croquis`: one module per sub-command, imported when it is called.
+"""The command `croquis`: a plain function with typed arguments per sub-command and the Click command that wraps it.
 
-Each holds a plain function with typed arguments that does the work and a Click command that wraps it. Here are the entry
-point and what it makes of errors: one line on stderr and exit code 1 for a refusal, 2 for wrong usage, 130 after Ctrl-C.
+Commands put rooms together and hold no logic that another room could need. Here: the entry point, and errors in one line.
 """
 
 from __future__ import annotations

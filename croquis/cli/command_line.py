@@ -92,7 +92,7 @@ def command(doc: str | None) -> Callable[[Callable[..., Any]], click.Command]:
 
 
 @dataclass(frozen=True)
-class Entry:
+class Subcommand:
     """A sub-command that is not imported yet.
 
     Attributes:
@@ -118,7 +118,7 @@ class Entry:
 class LazyGroup(click.Group):
     """Sub-commands by name; each is imported when it is called, and none for the list of them."""
 
-    def __init__(self, name: str, entries: Mapping[str, Entry], **options: Any) -> None:
+    def __init__(self, name: str, entries: Mapping[str, Subcommand], **options: Any) -> None:
         super().__init__(name, **options)
         self.entries = entries
         self.params += _common_options()

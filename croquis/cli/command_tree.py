@@ -6,34 +6,37 @@ from typing import Any
 
 import click
 
-from croquis.cli.command_line import Entry, LazyGroup, store_options
+from croquis.cli.command_line import LazyGroup, Subcommand, store_options
+
+
+def _at(place: str, says: str, extra: str = "pipeline") -> Subcommand:
+    return Subcommand(f"croquis.cli.{place}", says, extra)
+
 
 REGISTRY = {
-    "status": Entry("croquis.cli.commands.registry_commands:status_command", "champion, challenger, and what the gate would say"),
-    "promote": Entry("croquis.cli.commands.registry_commands:promote_command", "make the challenger, or a version, the champion"),
-    "rollback": Entry("croquis.cli.commands.registry_commands:rollback_command", "exchange champion and previous champion"),
-    "delete": Entry("croquis.cli.commands.registry_commands:delete_command", "delete a version that is neither of the two"),
-    "rebuild": Entry("croquis.cli.commands.version_commands:rebuild_command", "make a version's bundle again and compare its bytes"),
-    "lineage": Entry("croquis.cli.commands.version_commands:lineage_command", "where a version comes from, or what one led to"),
-    "card": Entry("croquis.cli.commands.version_commands:card_command", "print the model card of a version"),
+    "status": _at("commands.registry_commands:status_command", "champion, challenger, and what the gate would say"),
+    "promote": _at("commands.registry_commands:promote_command", "make the challenger, or a version, the champion"),
+    "rollback": _at("commands.registry_commands:rollback_command", "exchange champion and previous champion"),
+    "delete": _at("commands.registry_commands:delete_command", "delete a version that is neither of the two"),
+    "rebuild": _at("commands.version_commands:rebuild_command", "make a version's bundle again and compare its bytes"),
+    "lineage": _at("commands.version_commands:lineage_command", "where a version comes from, or what one led to"),
+    "card": _at("commands.version_commands:card_command", "print the model card of a version"),
 }  # fmt: skip
 
 STORE = {
-    "list": Entry("croquis.cli.commands.store_versions:list_command", "name, bundle and images of every version", "scale"),
-    "create": Entry("croquis.cli.commands.store_versions:create_command", "a new, empty version; prints its name", "scale"),
-    "fill": Entry("croquis.cli.commands.store_versions:fill_command", "a new version with a bundle's own gallery", "scale"),
-    "publish": Entry("croquis.cli.commands.store_versions:publish_command", "make a version the current one", "scale"),
-    "rollback": Entry("croquis.cli.commands.store_versions:rollback_command", "go back to the version before it", "scale"),
-    "save": Entry("croquis.cli.commands.store_versions:save_command", "write a version as Parquet", "scale"),
-    "load": Entry("croquis.cli.commands.store_versions:load_command", "a new version of what `save` wrote", "scale"),
-    "drop": Entry("croquis.cli.commands.store_versions:drop_command", "delete a version", "scale"),
+    "list": _at("commands.store_versions:list_command", "name, bundle and images of every version", "scale"),
+    "create": _at("commands.store_versions:create_command", "a new, empty version; prints its name", "scale"),
+    "fill": _at("commands.store_versions:fill_command", "a new version with a bundle's own gallery", "scale"),
+    "publish": _at("commands.store_versions:publish_command", "make a version the current one", "scale"),
+    "rollback": _at("commands.store_versions:rollback_command", "go back to the version before it", "scale"),
+    "save": _at("commands.store_versions:save_command", "write a version as Parquet", "scale"),
+    "load": _at("commands.store_versions:load_command", "a new version of what `save` wrote", "scale"),
+    "drop": _at("commands.store_versions:drop_command", "delete a version", "scale"),
 }  # fmt: skip
 
 EVENTS = {
-    "consume": Entry(
-        "croquis.cli.commands.event_commands:consume_command", "bring product events into a store", "scale"
-    ),
-    "feed": Entry("croquis.cli.commands.event_commands:feed_command", "send a catalogue as product events", "scale"),
+    "consume": _at("commands.event_commands:consume_command", "bring product events into a store", "scale"),
+    "feed": _at("commands.event_commands:feed_command", "send a catalogue as product events", "scale"),
 }
 
 
@@ -49,22 +52,22 @@ events = LazyGroup(
 )
 
 COMMANDS = {
-    "repro": Entry("croquis.cli.commands.repro:repro_command", "run the pipeline, some stages at the same time"),
-    "params": Entry("croquis.cli.inspection.show_params:params_command", "print the params: type, range, value, what each does"),
-    "preset": Entry("croquis.cli.commands.preset:preset_command", "put the settings of a real data set into params.yaml"),
-    "list": Entry("croquis.cli.inspection.list_kinds:list_command", "list methods, sources, indexes, re-rankers, metrics, ..."),
-    "tune": Entry("croquis.cli.commands.tune:tune_command", "search params with Optuna"),
-    "registry": Entry("croquis.cli.command_tree:registry", "versions of the model: status, promote, rollback, ...", ""),
-    "serve": Entry("croquis.cli.commands.serve:serve_command", "serve the champion, or a bundle, over HTTP", "serving"),
-    "embed": Entry("croquis.cli.commands.embed:embed_command", "embed the images of Parquet shards in bulk"),
-    "store": Entry("croquis.cli.command_tree:store", "versions of a catalogue in a vector store", ""),
-    "events": Entry("croquis.cli.command_tree:events", "product events from and to a stream", ""),
-    "sync": Entry("croquis.cli.commands.sync:sync_command", "bring MLflow up to what DVC knows"),
-    "ui": Entry("croquis.cli.commands.ui:ui_command", "open the MLflow UI on this project's runs"),
-    "plots": Entry("croquis.cli.commands.plots:plots_command", "draw the page of `dvc plots show` to be read offline"),
-    "sheet": Entry("croquis.cli.commands.plots:sheet_command", "draw a contact sheet of the rendered catalogue"),
-    "doctor": Entry("croquis.cli.inspection.doctor:doctor_command", "what is installed, which engines answer, what is wrong", ""),
-    "completion": Entry("croquis.cli.completion:completion_command", "print the script that completes commands", ""),
+    "repro": _at("commands.repro:repro_command", "run the pipeline, some stages at the same time"),
+    "params": _at("inspection.show_params:params_command", "print the params: type, range, value, what each does"),
+    "preset": _at("commands.preset:preset_command", "put the settings of a real data set into params.yaml"),
+    "list": _at("inspection.list_kinds:list_command", "list methods, sources, indexes, re-rankers, metrics, ..."),
+    "tune": _at("commands.tune:tune_command", "search params with Optuna"),
+    "registry": _at("command_tree:registry", "versions of the model: status, promote, rollback, ...", ""),
+    "serve": _at("commands.serve:serve_command", "serve the champion, or a bundle, over HTTP", "serving"),
+    "embed": _at("commands.embed:embed_command", "embed the images of Parquet shards in bulk"),
+    "store": _at("command_tree:store", "versions of a catalogue in a vector store", ""),
+    "events": _at("command_tree:events", "product events from and to a stream", ""),
+    "sync": _at("commands.sync:sync_command", "bring MLflow up to what DVC knows"),
+    "ui": _at("commands.ui:ui_command", "open the MLflow UI on this project's runs"),
+    "plots": _at("commands.plots:plots_command", "draw the page of `dvc plots show` to be read offline"),
+    "sheet": _at("commands.plots:sheet_command", "draw a contact sheet of the rendered catalogue"),
+    "doctor": _at("inspection.doctor:doctor_command", "what is installed, which engines answer, what is wrong", ""),
+    "completion": _at("completion:completion_command", "print the script that completes commands", ""),
 }  # fmt: skip
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -27,6 +28,7 @@ from croquis.registry.registry import RegisteredVersion, Registry
 from croquis.tracking.stage_code import method_facts
 from croquis.tracking.tracking_store import Store
 
+LogModel = Callable[[Bundle, str, Path], str]
 logger = logging.getLogger(__name__)
 
 BASELINE = "histogram"  # what the leaderboard holds the others against
@@ -85,10 +87,12 @@ def begin_result(store: Store, choice: Choice, params: Params, root: Path) -> Pi
     return PipelineRun(store, result_key(root, choice.ranking, values), version_tags(store, root), values)
 
 
-def register_version(registry: Registry, choice: Choice, run_id: str, root: Path) -> RegisteredVersion:
-    """The version that holds the chosen bundle; made, with its lineage, unless it exists."""
-    from croquis.serving.mlflow_model.packaging import log_retriever
+def register_version(registry: Registry, choice: Choice, run_id: str, root: Path, log: LogModel) -> RegisteredVersion:
+    """The version that holds the chosen bundle; made, with its lineage, unless it exists.
 
+    Args:
+        log: makes an MLflow model of the bundle, `croquis.serving.mlflow_model.packaging.log_retriever`.
+    """
     tags = version_tags(registry.store, root)
     bundle = choice.bundle
-    return registry.register(bundle.hash, bundle.manifest.method, tags, lambda: log_retriever(bundle, run_id, root))
+    return registry.register(bundle.hash, bundle.manifest.method, tags, lambda: log(bundle, run_id, root))

@@ -27,6 +27,7 @@ from croquis.registry.pipeline_run import describe
 from croquis.registry.promotion import challenge, first_champion
 from croquis.registry.registering import CHALLENGER, REFUSED, Choice, begin_result, choose, register_version
 from croquis.registry.registry import CHAMPION, Registry
+from croquis.serving.mlflow_model.packaging import log_retriever
 from croquis.tracking.restore import restore_stages
 from croquis.tracking.stage_key import read_lock
 from croquis.tracking.tracking_store import Store, open_store
@@ -65,7 +66,7 @@ def restore_registration(store: Store, root: Path) -> list[str]:
 def _restore_version(store: Store, choice: Choice, params: Params, report: Mapping[str, Any], root: Path) -> list[str]:
     registry = Registry(store, params.register_.model_name)
     result, known = begin_result(store, choice, params, root), registry.with_bundle(choice.bundle.hash)
-    version = known or register_version(registry, choice, result.run_id, root)
+    version = known or register_version(registry, choice, result.run_id, root, log_retriever)
     if known is None:
         registry.tag(version.number, verdict_from_report(report))
         publish_card(registry, version.number, choice.bundle, choice.best, params, root)

@@ -17,7 +17,9 @@ ROOT = Path.cwd()
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """No torch is imported to look for a GPU, no store is asked that the environment names."""
-    monkeypatch.setattr(doctor, "accelerator", lambda: doctor.Finding(doctor.ABSENT, "accelerator", "not looked for"))
+    monkeypatch.setattr(
+        doctor, "accelerator", lambda: doctor.CheckResult(doctor.ABSENT, "accelerator", "not looked for")
+    )
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
 
 

@@ -14,7 +14,7 @@ import click
 import pytest
 
 from croquis.cli import main
-from croquis.cli.command_line import Entry, Invocation, command
+from croquis.cli.command_line import Invocation, Subcommand, command
 from croquis.cli.command_tree import COMMANDS, REGISTRY
 from croquis.refusals import RefusedError
 
@@ -47,8 +47,8 @@ def added(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(globals(), "raising", raising)
     monkeypatch.setitem(globals(), "log", log)
     monkeypatch.setitem(sys.modules, "croquis_test_commands", sys.modules[__name__])
-    monkeypatch.setitem(COMMANDS, "raise", Entry("croquis_test_commands:raising", "raise", "scale"))
-    monkeypatch.setitem(COMMANDS, "log", Entry("croquis_test_commands:log", "log", "scale"))
+    monkeypatch.setitem(COMMANDS, "raise", Subcommand("croquis_test_commands:raising", "raise", "scale"))
+    monkeypatch.setitem(COMMANDS, "log", Subcommand("croquis_test_commands:log", "log", "scale"))
 
 
 def test_it_tells_its_version(capsys: pytest.CaptureFixture[str]) -> None:
