@@ -201,7 +201,7 @@ def test_the_table_and_figures_of_a_case_done_by_hand():
 
 
 def test_the_exported_probabilities_are_the_calibrated_ones(data: subject.ClassifierData, params: Params):
-    module = subject.AttributeClassifier(params.train_classifier, data).eval()
+    module = subject.AttributeClassifierModule(params.train_classifier, data).eval()
     images = torch.rand(3, 3, 32, 32)
     with torch.no_grad():
         before, logits = module(images), module.logits(images)
@@ -214,7 +214,7 @@ def test_the_exported_probabilities_are_the_calibrated_ones(data: subject.Classi
 
 def test_the_paper_head_has_three_layers(data: subject.ClassifierData, params: Params):
     chosen = params.train_classifier.model_copy(update={"head": "three_layer", "hidden": 16})
-    module = subject.AttributeClassifier(chosen, data).eval()
+    module = subject.AttributeClassifierModule(chosen, data).eval()
     assert sum(isinstance(layer, torch.nn.Linear) for layer in module.head) == 3
     assert module(torch.rand(2, 3, 32, 32)).shape == (2, 2)
 
@@ -237,7 +237,7 @@ class Run:
 def test_the_stage_exports_calibrated_probabilities_and_decisions(
     data: subject.ClassifierData, params: Params, tmp_path: Path
 ):
-    module, run = subject.AttributeClassifier(params.train_classifier, data), Run(tmp_path)
+    module, run = subject.AttributeClassifierModule(params.train_classifier, data), Run(tmp_path)
     train_classifier.export(module, data, params.base.image_size, tmp_path, run)
     exported = runtime.AttributeClassifier(tmp_path)
     assert exported.attributes == data.layout.names
