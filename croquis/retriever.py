@@ -16,27 +16,20 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
-from croquis.arrays import Vectors
-from croquis.catalog.filters import Filters
-from croquis.search.answer import Hit
-from croquis.search.pictures import Picture
-from croquis.search.query import Mode
+from croquis.search.interface import RetrieverError, Searches
+
+__all__ = ["Retriever", "RetrieverError"]
 
 SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):(?=/)")  # one letter before the colon is a drive of Windows
 SCHEMES = ("models", "http", "https")
 SOURCES = "a source is a bundle folder, models:/NAME@ALIAS, models:/NAME/VERSION, http://HOST:PORT or https://HOST"
 
 
-class RetrieverError(ValueError):
-    """A source from which no retriever can be opened, or what a retriever cannot do; the message names the fix."""
-
-
 @runtime_checkable
-class Retriever(Protocol):
+class Retriever(Searches, Protocol):
     """What answers photos and sketches with ranked products; may be used by several threads at once."""
 
     @classmethod
@@ -60,40 +53,6 @@ class Retriever(Protocol):
         if scheme == "models":
             return _open_folder(_registered(text), threads)
         return _open_server(text)
-
-    def search(
-        self,
-        picture: Picture,
-        k: int = 10,
-        mode: Mode = "photo",
-        filters: Filters | Mapping[str, Any] | None = None,
-        rerank: bool | None = None,
-        bbox: Sequence[int] | None = None,
-    ) -> list[Hit]:
-        """The `k` best gallery images, best first; fewer when fewer pass the filters.
-
-        Args:
-            picture: the path or the bytes of a JPEG, PNG, WEBP, BMP or GIF file, a Pillow image, or uint8 (H, W, 3) RGB.
-            k: 1 to 1000; of a server, 1 to its own limit, 100 by default.
-            mode: `photo`; `sketch` (the generator paints a photo of it first); `sketch-direct` (no generator).
-            filters: which gallery images may be found, e.g. `{"category": ["dress"], "colour": ["red"]}`.
-            rerank: re-order the head of the list by the bundle's `rerank.steps`; None for the bundle's own setting.
-            bbox: x1, y1, x2, y2 of the garment in pixels of the upright picture; None for the whole.
-
-        Raises:
-            QueryError: naming the field, its value and what is allowed.
-            ImageError: when the picture cannot be read, or is over a limit.
-        """
-        ...
-
-    def embed(self, pictures: Sequence[Picture]) -> Vectors:
-        """Vectors (n, D) float32 of n pictures, comparable with those of the bundle's index.
-
-        Raises:
-            RetrieverError: of a server, which gives no vectors.
-            QueryError, ImageError: as in `search`.
-        """
-        ...
 
 
 def _scheme(source: str) -> str | None:
@@ -131,7 +90,7 @@ def _bundles_near(folder: Path, manifest: str) -> str:
     inside, beside = (sorted(file.parent for file in place.glob(f"*/{manifest}")) for place in (folder, folder.parent))
     bundles = inside or beside
     if not bundles:
-        return "`make repro` builds bundles in models/bundles"
+        return "`croquis repro` builds bundles in models/bundles"
     close = difflib.get_close_matches(folder.name, [bundle.name for bundle in bundles], n=1)
     hint = f" (did you mean {close[0]}?)" if close else ""
     return f"bundles {'in it' if inside else 'beside it'}: {', '.join(map(str, bundles))}{hint}"

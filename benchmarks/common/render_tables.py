@@ -26,11 +26,19 @@ Table = Callable[[Mapping[str, Values]], str]
 # Name of a table -> report, how it is made of it, and the command that makes the report.
 TABLES: dict[str, tuple[str, Table, str]] = {
     **{
-        f"leaderboard-{name}": (f"leaderboard-{name}", method_leaderboard.leaderboard, f"leaderboard --set {name}")
+        f"leaderboard-{name}": (
+            f"leaderboard-{name}",
+            method_leaderboard.leaderboard,
+            f"leaderboards.method_leaderboard --set {name}",
+        )
         for name in method_leaderboard.SETS
     },
     **{
-        f"{kind}-{name}": (hashing.report_name("trained", name), made, f"hashing --nets trained --protocols {name}")
+        f"{kind}-{name}": (
+            hashing.report_name("trained", name),
+            made,
+            f"codes.hashing --nets trained --protocols {name}",
+        )
         for name in hashing.PROTOCOLS
         for kind, made in (
             ("hashing", codes_table),
@@ -41,24 +49,24 @@ TABLES: dict[str, tuple[str, Table, str]] = {
     "hashing-imagenet": (
         hashing.report_name("imagenet", "cifar10_c"),
         shared_features_table,
-        "hashing --nets imagenet",
+        "codes.hashing --nets imagenet",
     ),
-    "negatives": ("negatives", partial(variants.comparison, variants=negatives.VARIANTS), "negatives"),
+    "negatives": ("negatives", partial(variants.comparison, variants=negatives.VARIANTS), "leaderboards.negatives"),
     **{
-        f"rerank-{name}": (f"rerank-{name}", rerank_gains.rerank_table, f"rerank --set {name}")
+        f"rerank-{name}": (f"rerank-{name}", rerank_gains.rerank_table, f"reranking.rerank_gains --set {name}")
         for name in rerank_gains.SETS
     },
     **{
-        f"sketch-{name}": (f"sketch-{name}", sketch_search.sketch_table, f"sketch --set {name}")
+        f"sketch-{name}": (f"sketch-{name}", sketch_search.sketch_table, f"sketches.sketch_search --set {name}")
         for name in sketch_search.TASKS
     },
-    "sketch-rendered": ("sketch-rendered", sketch_paths.paths_table, "sketch_paths"),
-    "sketch-losses": ("sketch-rendered", sketch_paths.losses_table, "sketch_paths"),
-    "scale-indexes": ("scale", scale_tables.index_table, "scale"),
-    "scale-rates": ("scale", scale_tables.rate_table, "scale"),
-    "scale-limits": ("scale", scale_tables.limit_table, "scale"),
-    "scale-capacity": ("scale", scale_tables.capacity_table, "scale"),
-    "ablation": ("ablation", partial(variants.comparison, variants=ablation.variants()), "ablation"),
+    "sketch-rendered": ("sketch-rendered", sketch_paths.paths_table, "sketches.sketch_paths"),
+    "sketch-losses": ("sketch-rendered", sketch_paths.losses_table, "sketches.sketch_paths"),
+    "scale-indexes": ("scale", scale_tables.index_table, "scale.scale"),
+    "scale-rates": ("scale", scale_tables.rate_table, "scale.scale"),
+    "scale-limits": ("scale", scale_tables.limit_table, "scale.scale"),
+    "scale-capacity": ("scale", scale_tables.capacity_table, "scale.scale"),
+    "ablation": ("ablation", partial(variants.comparison, variants=ablation.variants()), "leaderboards.ablation"),
 }
 
 

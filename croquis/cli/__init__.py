@@ -1,6 +1,6 @@
-"""The command `croquis`: a plain function with typed arguments per sub-command and the Click command that wraps it.
+"""The command `croquis`: entry point, and what it makes of errors. Commands stand in rooms below.
 
-Commands put rooms together and hold no logic that another room could need. Here: the entry point, and errors in one line.
+A refusal is one line on stderr and exit code 1; wrong usage ends with 2, Ctrl-C with 130.
 """
 
 from __future__ import annotations

@@ -16,14 +16,14 @@ from croquis.evaluation.results import NO_RERANK, SplitResult
 from croquis.search.local_retriever import LocalRetriever
 
 if TYPE_CHECKING:
-    from croquis.retriever import Retriever
+    from croquis.search.interface import Searches
 
 CHUNK = 64  # queries held at a time: bounds the memory, changes no figure
 EDGE_SIZE = 128  # side of the edge maps, pixels: the size of the drawings
 
 
 @dataclass(frozen=True)
-class Measured:
+class EvaluatedRun:
     """The figures of one way of answering one pair of domains.
 
     Attributes:
@@ -56,10 +56,10 @@ class Evaluation:
 
     split: str
     protocol: str
-    rows: Sequence[Measured]
+    rows: Sequence[EvaluatedRun]
     result: SplitResult
 
-    def row(self, pair: str = "consumer->shop", path: str = "encoder", rerank: str = NO_RERANK) -> Measured:
+    def row(self, pair: str = "consumer->shop", path: str = "encoder", rerank: str = NO_RERANK) -> EvaluatedRun:
         """The figures of one pair, path and re-ranking.
 
         Raises:
@@ -81,7 +81,7 @@ class Evaluation:
 
 
 def evaluate(
-    retriever: Retriever | str | Path,
+    retriever: Searches | str | Path,
     catalog: Catalog | str | Path,
     split: str = "test",
     protocol: str = "instance",
@@ -126,7 +126,7 @@ def evaluate(
     return Evaluation(split, protocol, [_measured(run) for run in result.summary()["runs"]], result)
 
 
-def _local(retriever: Retriever | str | Path) -> LocalRetriever:
+def _local(retriever: Searches | str | Path) -> LocalRetriever:
     if isinstance(retriever, str | Path):
         return LocalRetriever.load(retriever)
     if not isinstance(retriever, LocalRetriever):
@@ -141,12 +141,12 @@ def _catalog(catalog: Catalog | str | Path) -> Catalog:
     return catalog if isinstance(catalog, Catalog) else Catalog.open(catalog)
 
 
-def _measured(run: dict[str, Any]) -> Measured:
+def _measured(run: dict[str, Any]) -> EvaluatedRun:
     found = run["metrics"]
     intervals = {name: Interval(each["value"], each["low"], each["high"]) for name, each in found.items()}
     chance = {name: each["chance"] for name, each in found.items()}
-    return Measured(run["pair"], run["path"], run["rerank"], run["queries"], intervals, chance)
+    return EvaluatedRun(run["pair"], run["path"], run["rerank"], run["queries"], intervals, chance)
 
 
-def _name(row: Measured) -> str:
+def _name(row: EvaluatedRun) -> str:
     return f"{row.pair} {row.path}" + ("" if row.rerank == NO_RERANK else f" + {row.rerank}")

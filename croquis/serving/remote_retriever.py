@@ -13,8 +13,8 @@ import httpx
 from croquis.arrays import Vectors
 from croquis.catalog.filters import Filters, QueryError, as_filters
 from croquis.catalog.images import ImageError
-from croquis.retriever import Retriever, RetrieverError
 from croquis.search.answer import Hit
+from croquis.search.interface import RetrieverError
 from croquis.search.pictures import Picture, picture_file
 from croquis.search.query import Mode, check_k, check_mode
 from croquis.serving.answers.answer_models import Result
@@ -24,7 +24,7 @@ from croquis.serving.client_wire import SearchOptions
 API_KEY_VARIABLE = "CROQUIS_API_KEY"
 
 
-class RemoteRetriever(Retriever):
+class RemoteRetriever:
     """Answers by asking a server; may be used by several threads at once.
 
     Args:
@@ -55,7 +55,9 @@ class RemoteRetriever(Retriever):
         except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
             client.close()
             reason = "what it answers is no version" if isinstance(error, ValueError) else error
-            raise RetrieverError(f"no search server answers at {source} ({reason}); `make serve` starts one") from error
+            raise RetrieverError(
+                f"no search server answers at {source} ({reason}); `croquis serve` starts one"
+            ) from error
         return cls(client)
 
     def search(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import doctest
 import importlib
 import re
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -76,7 +77,10 @@ def photo_file(root: Path) -> bytes:
 
 
 def in_new_process(script: str, cwd: Path = ROOT) -> str:
-    done = subprocess.run([sys.executable, "-c", script], cwd=cwd, capture_output=True, text=True, check=False)
+    environ = os.environ | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=cwd, env=environ, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
 
@@ -246,7 +250,7 @@ def test_a_server_has_its_own_largest_k(address: str) -> None:
             r"does not exist; bundles beside it: .*histogram.*siamese \(did you mean siamese\?\)",
         ),
         ("models/bundles", "holds no bundle .*; bundles in it: models/bundles/histogram, models/bundles/siamese"),
-        ("data/catalog", "holds no bundle .*; `make repro` builds bundles in models/bundles"),
+        ("data/catalog", "holds no bundle .*; `croquis repro` builds bundles in models/bundles"),
         (
             "model:/test-retriever@champion",
             "model:, which is not known, did you mean models:; a source is a bundle folder",
@@ -255,7 +259,7 @@ def test_a_server_has_its_own_largest_k(address: str) -> None:
         ("ftp://host/bundle", "begins with ftp:, which is not known"),
         ("models:test-retriever@champion", "lacks a slash after the colon"),
         ("models:/test-retriever", "write models:/NAME@ALIAS or models:/NAME/NUMBER"),
-        ("http://127.0.0.1:9", "no search server answers at http://127.0.0.1:9 .*; `make serve` starts one"),
+        ("http://127.0.0.1:9", "no search server answers at http://127.0.0.1:9 .*; `croquis serve` starts one"),
         ("http://[", "no search server answers at"),
     ],
 )
@@ -271,7 +275,7 @@ def test_a_wrong_source_gives_one_line_with_the_fix(source: str, words: str) -> 
 )
 def test_a_missing_package_names_the_extra(project: Path, source: str, package: str, extra: str) -> None:
     script = (
-        f"import sys; sys.path.insert(0, {str(ROOT)!r}); sys.modules[{package!r}] = None\n"
+        f"import sys; sys.modules[{package!r}] = None\n"
         "from croquis import Retriever\n"
         f"try: Retriever.load({source!r})\n"
         "except ValueError as error: print(error)"
@@ -356,4 +360,4 @@ def test_both_packages_say_that_they_are_typed() -> None:
     packages = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
     for name in ("croquis", "lightning_modules"):
         assert (ROOT / name / "py.typed").is_file()
-        assert f'"{name}" = ["py.typed"]' in packages
+        assert f'{name} = ["py.typed"]' in packages

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 import vl_convert
-from croquis.cli.plots import VEGA_LITE
 from dvc_render.vega import VegaRenderer
 from ruamel.yaml import YAML
 
+from croquis.cli.commands.plots import VEGA_LITE
 from croquis.figures.method_rows import joined_rows
 from croquis.params import load_params
 from tests.support.environment import REPOSITORY

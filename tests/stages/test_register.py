@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
 import subprocess
+from contextlib import redirect_stdout
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 from mlflow import MlflowClient
@@ -36,38 +38,71 @@ def project(tmp_path_factory: pytest.TempPathFactory, tmp_path: Path, monkeypatc
     return copied(begun_project(tmp_path_factory), tmp_path, monkeypatch)
 
 
-def test_the_first_passing_candidate_becomes_champion_and_it_says_so(
-    fresh: Project, capsys: pytest.CaptureFixture[str]
-) -> None:
-    register.main(fresh.root)
-    written = capsys.readouterr().out
-    assert "test split, shop->shop; chosen (*) by val map@r" in written
-    assert "\n* siamese" in written
-    gain = fresh.report["above_floor"]["siamese"]
-    assert gain["low"] <= gain["value"] <= gain["high"]
-    assert f"{gain['value']:+.3f} ({gain['low']:+.3f} to {gain['high']:+.3f})" in written
-    both = [read_json(fresh.root / f"reports/evaluation/{method}.json") for method in ("histogram", "siamese")]
-    means = [report["splits"]["test"]["runs"] for report in both]
-    floor, best = (next(r for r in runs if r["pair"] == "shop->shop")["metrics"]["map@r"]["value"] for runs in means)
-    assert gain["value"] == pytest.approx(best - floor, abs=1e-5)
-    assert "first champion" in written
-    assert "no champion yet, so there is nothing to beat" in written
-    assert "croquis registry status" in written
-    champion = fresh.registry.holder(CHAMPION)
-    assert champion is not None
-    assert (champion.number, champion.method) == (1, "siamese")
-    assert champion.bundle_hash == fresh.report["bundle"]
-    assert fresh.report["outcome"] == "first champion"
-    assert fresh.report["champion"] is None
-    assert champion.tags["gate.promote"] == "true"
-    assert len(champion.tags["dvc.lock_hash"]) == 64
-    run = fresh.pipeline_runs()[0]
-    assert run.info.status == "FINISHED"
-    assert run.data.tags["outcome"] == "first champion"
-    assert run.data.params["register.model_name"] == MODEL
-    values = read_json(fresh.root / "reports/evaluation/histogram.json")["splits"]["test"]["runs"][0]["metrics"]
-    assert run.data.metrics["histogram/test/consumer_to_shop/encoder/hit_at_1"] == values["hit@1"]["value"]
-    assert (fresh.root / run.info.artifact_uri / "evaluation/siamese.json").is_file()
+class First(NamedTuple):
+    """A project after its first registration, and what the stage printed."""
+
+    project: Project
+    written: str
+
+
+@pytest.fixture(scope="module")
+def first(tmp_path_factory: pytest.TempPathFactory) -> First:
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(io.StringIO()) as written:
+        project = copied(empty_project(tmp_path_factory), tmp_path_factory.mktemp("first"), patch)
+        register.main(project.root)
+    return First(project, written.getvalue())
+
+
+class TestTheFirstRegistration:
+    def test_the_best_candidate_becomes_champion(self, first: First) -> None:
+        champion = first.project.registry.holder(CHAMPION)
+        assert champion is not None
+        assert (champion.number, champion.method) == (1, "siamese")
+        assert champion.bundle_hash == first.project.report["bundle"]
+
+    def test_the_version_carries_the_verdict_and_the_lock(self, first: First) -> None:
+        tags = first.project.registry.version(1).tags
+        assert tags["gate.promote"] == "true"
+        assert len(tags["dvc.lock_hash"]) == 64
+
+    def test_the_report_says_that_there_was_no_champion(self, first: First) -> None:
+        assert first.project.report["outcome"] == "first champion"
+        assert first.project.report["champion"] is None
+
+    def test_the_gain_over_the_floor_is_the_difference_of_the_means(self, first: First) -> None:
+        gain = first.project.report["above_floor"]["siamese"]
+        assert gain["low"] <= gain["value"] <= gain["high"]
+        assert gain["value"] == pytest.approx(mean_of(first, "siamese") - mean_of(first, "histogram"), abs=1e-5)
+
+    def test_it_prints_the_choice_the_gain_and_what_to_do_next(self, first: First) -> None:
+        gain = first.project.report["above_floor"]["siamese"]
+        for words in (
+            "test split, shop->shop; chosen (*) by val map@r",
+            "\n* siamese",
+            f"{gain['value']:+.3f} ({gain['low']:+.3f} to {gain['high']:+.3f})",
+            "first champion",
+            "no champion yet, so there is nothing to beat",
+            "python -m croquis registry status",
+        ):
+            assert words in first.written
+
+    def test_the_pipeline_run_holds_params_figures_and_reports(self, first: First) -> None:
+        run = first.project.pipeline_runs()[0]
+        assert (run.info.status, run.data.tags["outcome"]) == ("FINISHED", "first champion")
+        assert run.data.params["register.model_name"] == MODEL
+        values = evaluation(first, "histogram")["splits"]["test"]["runs"][0]["metrics"]
+        assert run.data.metrics["histogram/test/consumer_to_shop/encoder/hit_at_1"] == values["hit@1"]["value"]
+        assert (first.project.root / run.info.artifact_uri / "evaluation/siamese.json").is_file()
+
+
+def evaluation(first: First, method: str) -> dict[str, Any]:
+    return read_json(first.project.root / f"reports/evaluation/{method}.json")  # type: ignore[no-any-return]
+
+
+def mean_of(first: First, method: str) -> float:
+    """map@r of the test split, shop->shop."""
+    runs = evaluation(first, method)["splits"]["test"]["runs"]
+    return float(next(run for run in runs if run["pair"] == "shop->shop")["metrics"]["map@r"]["value"])
 
 
 def test_the_report_holds_nothing_that_differs_from_run_to_run(

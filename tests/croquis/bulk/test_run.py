@@ -156,25 +156,46 @@ def test_a_file_that_was_cut_short_is_made_again(bundles: dict[str, Bundle], cat
     assert contents(tmp_path / "out") == before
 
 
-def test_another_bundle_or_other_images_are_refused(
-    bundles: dict[str, Bundle], own: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-):
+@pytest.fixture
+def embedded(bundles: dict[str, Bundle], own: Path, tmp_path: Path) -> Iterator[Path]:
+    """The folder that the shards of `own` are embedded into, which must be the same after the test."""
     out = tmp_path / "out"
     assert run(bundles["binary"], own, out) == 0
     before = contents(out)
-    assert run(bundles["dense"], own, out) == 1
+    yield out
+    assert contents(out) == before
+
+
+def test_another_bundle_is_refused(
+    bundles: dict[str, Bundle], own: Path, embedded: Path, capsys: pytest.CaptureFixture[str]
+):
+    assert run(bundles["dense"], own, embedded) == 1
     hashes = [bundles[head].hash[:12] for head in ("binary", "dense")]
     assert f"bundle is {hashes[0]} there, {hashes[1]} now" in (said := capsys.readouterr().err)
     assert "Give a new folder to --to" in said
-    assert run(bundles["binary"], own, out, "--only", "domain=shop") == 1
+
+
+def test_another_selection_is_refused(
+    bundles: dict[str, Bundle], own: Path, embedded: Path, capsys: pytest.CaptureFixture[str]
+):
+    assert run(bundles["binary"], own, embedded, "--only", "domain=shop") == 1
     assert "only is {} there, {'domain': ['shop']} now" in capsys.readouterr().err
+
+
+def test_other_images_are_refused(
+    bundles: dict[str, Bundle], own: Path, embedded: Path, capsys: pytest.CaptureFixture[str]
+):
     change(own / "part-00000.parquet", "category", {0: "hat"})
     (own / "part-00001.parquet").rename(own / "part-00099.parquet")
-    assert run(bundles["binary"], own, out) == 1
+    assert run(bundles["binary"], own, embedded) == 1
     said = capsys.readouterr().err
     for part in ("shards have changed (part-00000", "1 shards are new (part-00099", "1 shards are gone (part-00001"):
         assert part in said
-    assert contents(out) == before
+
+
+def test_a_folder_with_other_files_is_refused(
+    bundles: dict[str, Bundle], own: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
     (tmp_path / "full").mkdir()
     (tmp_path / "full/notes.txt").touch()
     assert run(bundles["binary"], own, tmp_path / "full") == 1
@@ -215,23 +236,37 @@ def test_near_and_far_folders_give_the_same_bytes(bundles: dict[str, Bundle], ca
         memory.rm("/shop", recursive=True)
 
 
-def test_shards_need_an_id_and_a_picture_only(
-    bundles: dict[str, Bundle], catalog: Catalog, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-):
+@pytest.fixture
+def bare(catalog: Catalog) -> pa.Table:
+    """Ids and pictures of a shard, and a column that means nothing here."""
     table = pq.read_table(catalog.folder / "part-00000.parquet")
-    bare = pa.table(
-        {"image": table["image"].cast(pa.large_binary()), "image_id": table["image_id"], "price": [1.0] * len(table)}
-    )
+    pictures = table["image"].cast(pa.large_binary())
+    return pa.table({"image": pictures, "image_id": table["image_id"], "price": [1.0] * len(table)})
+
+
+def test_shards_need_an_id_and_a_picture_only(bundles: dict[str, Bundle], bare: pa.Table, tmp_path: Path):
     for name in ("deep/a.parquet", ".hidden/b.parquet", "_temporary/c.parquet"):
         (tmp_path / "shards" / name).parent.mkdir(parents=True)
         pq.write_table(bare, tmp_path / "shards" / name)
     assert run(bundles["binary"], tmp_path / "shards", tmp_path / "out") == 0
     written = pq.read_table(tmp_path / "out/deep/a.parquet")
     assert written.column_names == ["image_id", "vector", "code"]
-    assert written["image_id"].to_pylist() == table["image_id"].to_pylist()
+    assert written["image_id"].to_pylist() == bare["image_id"].to_pylist()
+
+
+def test_a_store_needs_more_than_an_id_and_a_picture(
+    bundles: dict[str, Bundle], bare: pa.Table, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    (tmp_path / "shards").mkdir()
+    pq.write_table(bare, tmp_path / "shards/a.parquet")
     assert run(bundles["binary"], tmp_path / "shards", tmp_path / "out", "--store", f"faiss:{tmp_path / 'store'}") == 1
     assert "lacks ['item_id', 'category', 'domain', 'attributes']" in capsys.readouterr().err
     assert open_stores(f"faiss:{tmp_path / 'store'}").versions() == []
+
+
+def test_shards_without_pictures_and_folders_without_shards_are_named(
+    bundles: dict[str, Bundle], bare: pa.Table, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
     pq.write_table(bare.drop_columns("image"), tmp_path / "lacking.parquet")
     assert run(bundles["binary"], tmp_path / "lacking.parquet", tmp_path / "none") == 1
     assert "lacking.parquet in file://" in (said := capsys.readouterr().err)

@@ -22,23 +22,33 @@ def project(tmp_path_factory: pytest.TempPathFactory, tmp_path: Path, monkeypatc
     return copied(begun_project(tmp_path_factory), tmp_path, monkeypatch)
 
 
-def test_a_better_candidate_becomes_challenger_then_champion_and_back(
-    project: Project, capsys: pytest.CaptureFixture[str]
-) -> None:
+@pytest.fixture
+def challenged(project: Project, capsys: pytest.CaptureFixture[str]) -> Project:
+    """With a first champion and a challenger that passed the gate; what was printed until then is read."""
     project.offer_a_challenger()
     assert "croquis registry promote" in capsys.readouterr().out
-    assert project.registry.aliases() == {CHAMPION: 1, CHALLENGER: 2}
-    assert [reason["rule"] for reason in project.report["reasons"]] == ["floor", "size", "gain", "category", "mode"]
-    assert "latency" in project.registry.version(2).tags["gate.reasons"]
+    return project
 
+
+def test_a_better_candidate_becomes_challenger_for_every_rule(challenged: Project) -> None:
+    assert challenged.registry.aliases() == {CHAMPION: 1, CHALLENGER: 2}
+    rules = [reason["rule"] for reason in challenged.report["reasons"]]
+    assert rules == ["floor", "size", "gain", "category", "mode"]
+    assert "latency" in challenged.registry.version(2).tags["gate.reasons"]
+
+
+def test_a_dry_run_tells_and_changes_nothing(challenged: Project, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["registry", "status"]) == 0
     assert "promote would change champion: version 1" in capsys.readouterr().out
-    assert project.registry.aliases() == {CHAMPION: 1, CHALLENGER: 2}
+    assert challenged.registry.aliases() == {CHAMPION: 1, CHALLENGER: 2}
+
+
+def test_a_challenger_becomes_champion_and_goes_back(challenged: Project, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["registry", "promote"]) == 0
     assert "champion: version 1" in capsys.readouterr().out
-    assert project.registry.aliases() == {CHAMPION: 2, PREVIOUS: 1}
+    assert challenged.registry.aliases() == {CHAMPION: 2, PREVIOUS: 1}
     assert main(["registry", "rollback"]) == 0
-    assert project.registry.aliases() == {CHAMPION: 1, PREVIOUS: 2}
+    assert challenged.registry.aliases() == {CHAMPION: 1, PREVIOUS: 2}
 
 
 def test_champion_and_previous_are_not_deleted_and_others_are(

@@ -147,31 +147,56 @@ def test_recall_under_a_filter_on_a_graph(stores: Stores) -> None:
         assert recall(rare, right) >= 0.95
 
 
-def test_an_older_version_never_overwrites_a_newer_one(store: VectorStore) -> None:
-    def state(version: int, *numbers: int) -> ItemState:
+class Versioned:
+    """One product of a store, whose states are applied in any order."""
+
+    def __init__(self, store: VectorStore, item_id: str) -> None:
+        self.store, self.item_id = store, item_id
+
+    def apply(self, *states: tuple[int, ...]) -> int:
+        """Each state is a version and the numbers of its images; without a number it is a deletion."""
+        return apply(self.store, [self._state(*state) for state in states])
+
+    def _state(self, version: int, *numbers: int) -> ItemState:
         shown = tuple(
-            StoredImage(f"v{number}", "versioned", version, "dress", "shop", (f"n:{version}",)) for number in numbers
+            StoredImage(f"{self.item_id} {number}", self.item_id, version, "dress", "shop", (f"n:{version}",))
+            for number in numbers
         )
-        return ItemState("versioned", version, shown, vectors(len(numbers), seed=version) if numbers else None)
+        return ItemState(self.item_id, version, shown, vectors(len(numbers), seed=version) if numbers else None)
 
-    def there() -> dict[str, int]:
-        return {each.image_id: each.version for each in store.images_of(["versioned"])}
+    def found(self) -> dict[int, int]:
+        """The version of each image that is there, by its number."""
+        images = self.store.images_of([self.item_id])
+        return {int(each.image_id.rpartition(" ")[2]): each.version for each in images}
 
-    assert apply(store, [state(3, 1, 2), state(2, 7)]) == 1
-    assert there() == {"v1": 3, "v2": 3}
-    assert apply(store, [state(2, 7)]) == 0
-    assert apply(store, [state(4, 2, 3)]) == 1
-    assert there() == {"v2": 4, "v3": 4}
-    assert apply(store, [state(6)]) == 1  # a deletion
-    assert there() == {}
-    assert [apply(store, [state(5, 1)]), apply(store, [state(6, 1)])] == [0, 0]
-    assert known_versions(store, ["versioned", "unknown"])["versioned"].version == 6
-    assert store.deletions() == {"versioned": 6}
-    assert apply(store, [state(7, 9), state(7, 9)]) == 1
-    assert there() == {"v9": 7}
-    assert apply(store, [state(7, 9)]) == 1  # the same again
-    assert there() == {"v9": 7}
-    assert store.delete(["v9"]) == 1
+
+def test_an_older_version_never_overwrites_a_newer_one(store: VectorStore) -> None:
+    item = Versioned(store, "replaced")
+    assert item.apply((3, 1, 2), (2, 7)) == 1
+    assert item.found() == {1: 3, 2: 3}
+    assert item.apply((2, 7)) == 0
+    assert item.apply((4, 2, 3)) == 1
+    assert item.found() == {2: 4, 3: 4}
+    assert item.apply((5,)) == 1
+
+
+def test_a_deletion_is_not_undone_by_an_older_version(store: VectorStore) -> None:
+    item = Versioned(store, "deleted")
+    assert item.apply((4, 1)) == 1
+    assert item.apply((6,)) == 1
+    assert item.found() == {}
+    assert [item.apply((5, 1)), item.apply((6, 1))] == [0, 0]
+    assert known_versions(store, ["deleted", "unknown"])["deleted"].version == 6
+    assert store.deletions()["deleted"] == 6
+
+
+def test_the_same_version_may_come_again(store: VectorStore) -> None:
+    item = Versioned(store, "again")
+    assert item.apply((7, 9), (7, 9)) == 1
+    assert item.found() == {9: 7}
+    assert item.apply((7, 9)) == 1
+    assert item.found() == {9: 7}
+    assert store.delete(["again 9"]) == 1
 
 
 def test_versions_change_without_a_moment_without_an_answer(stores: Stores) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import subprocess
 import sys
 import time
+from contextlib import redirect_stdout
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
@@ -19,6 +22,8 @@ from croquis.tuning.storage import open_storage
 from croquis.tuning.study import best_trial, missing_anchors, open_study
 from croquis.tuning.study_job import StudyJob, make_task, run_study
 from croquis.tuning.task import TuneError
+from tests.support.environment import clear_environment
+from tests.support.tuning.study_projects import own_project
 
 pytestmark = pytest.mark.slow
 
@@ -33,40 +38,72 @@ def runs(root: Path):
     return store, [run for run in found if run not in children], children
 
 
-def test_a_rerank_study_writes_what_it_found_and_shows_it_in_mlflow(reranked, capsys):
-    assert main(["tune", *RERANK, "--trials", "70"], reranked) == 0
-    shown = capsys.readouterr().out
-    text = (reranked / "params.yaml").read_text()
-    assert "+  enabled: true" in shown
-    assert "--write" in shown
-    assert load_params(reranked / "params.yaml").rerank.enabled is False
+class Studied(NamedTuple):
+    """A project after a study without, then with `--write`, and what both calls printed."""
 
-    assert main(["tune", *RERANK, "--trials", "70", "--write"], reranked) == 0
-    shown = capsys.readouterr().out
-    assert ": 70 trials\n" in shown
-    assert shown.endswith("params.yaml is written; now: croquis repro\n")
-    assert (reranked / "params.yaml").read_text().count("#") == text.count("#")
-    block = load_params(reranked / "params.yaml").rerank
-    task = make_task(StudyJob("rerank", reranked, 70, method="histogram", metric="mrr"))
-    study = open_study(task, open_storage(None, reranked))
-    best = best_trial(study, task)
-    assert best.value > task.value(task.anchors[1])
-    assert task.value(task.anchors[0]) == best.value  # the file says the best now
-    assert list(missing_anchors(study, task)) == []
-    assert block.enabled
+    root: Path
+    params_before: str
+    shown_only: str
+    shown_writing: str
 
-    store, parents, children = runs(reranked)
-    (parent,) = parents
-    assert parent.info.status == "FINISHED"
-    assert parent.data.tags[STUDY_TAG] == study.study_name
-    assert parent.data.metrics["best"] == best.value
-    pictures = {path.name for path in (store.root / parent.info.artifact_uri).iterdir()}
-    assert pictures == {f"{n}.png" for n in ("history", "slice", "importance", "parallel_coordinate", "contour")}
-    assert 50 <= len(children) <= 52
-    assert {child.data.tags[PARENT_TAG] for child in children} == {parent.info.run_id}
-    values = {int(child.data.tags["optuna.trial"]): child.data.metrics["value"] for child in children}
-    assert values == {number: study.trials[number].value for number in values}
-    assert {0, 1, best.number} <= set(values)
+
+@pytest.fixture(scope="module")
+def studied(reranked_world, empty_store, tmp_path_factory) -> Studied:
+    root, shown = tmp_path_factory.mktemp("studied"), []
+    own_project(reranked_world, empty_store, root, "data", "models")
+    before = (root / "params.yaml").read_text()
+    with pytest.MonkeyPatch.context() as patch:
+        clear_environment(patch)
+        for more in ([], ["--write"]):
+            with redirect_stdout(io.StringIO()) as written:
+                assert main(["tune", *RERANK, "--trials", "70", *more], root) == 0
+            shown.append(written.getvalue())
+            if not more:
+                assert (root / "params.yaml").read_text() == before
+    return Studied(root, before, *shown)
+
+
+class TestARerankStudy:
+    @pytest.fixture
+    def task(self, studied: Studied):
+        return make_task(StudyJob("rerank", studied.root, 70, method="histogram", metric="mrr"))
+
+    @pytest.fixture
+    def study(self, studied: Studied, task):
+        return open_study(task, open_storage(None, studied.root))
+
+    def test_it_shows_what_it_would_change_and_how(self, studied: Studied):
+        assert "+  enabled: true" in studied.shown_only
+        assert "--write" in studied.shown_only
+
+    def test_write_tells_of_the_file_and_the_next_step(self, studied: Studied):
+        assert ": 70 trials\n" in studied.shown_writing
+        assert studied.shown_writing.endswith("params.yaml is written; now: croquis repro\n")
+
+    def test_write_changes_values_and_keeps_comments(self, studied: Studied):
+        assert (studied.root / "params.yaml").read_text().count("#") == studied.params_before.count("#")
+        assert load_params(studied.root / "params.yaml").rerank.enabled
+
+    def test_the_file_holds_the_best_trial(self, task, study):
+        best = best_trial(study, task)
+        assert best.value > task.value(task.anchors[1])
+        assert task.value(task.anchors[0]) == best.value
+        assert list(missing_anchors(study, task)) == []
+
+    def test_mlflow_has_the_best_value_and_the_pictures(self, studied: Studied, task, study):
+        store, (parent,), _ = runs(studied.root)
+        assert (parent.info.status, parent.data.tags[STUDY_TAG]) == ("FINISHED", study.study_name)
+        assert parent.data.metrics["best"] == best_trial(study, task).value
+        pictures = {path.name for path in (store.root / parent.info.artifact_uri).iterdir()}
+        assert pictures == {f"{n}.png" for n in ("history", "slice", "importance", "parallel_coordinate", "contour")}
+
+    def test_mlflow_has_fifty_trials_with_anchors_and_best(self, studied: Studied, task, study):
+        _, (parent,), children = runs(studied.root)
+        assert 50 <= len(children) <= 52
+        assert {child.data.tags[PARENT_TAG] for child in children} == {parent.info.run_id}
+        values = {int(child.data.tags["optuna.trial"]): child.data.metrics["value"] for child in children}
+        assert values == {number: study.trials[number].value for number in values}
+        assert {0, 1, best_trial(study, task).number} <= set(values)
 
 
 def test_more_trials_continue_the_study_and_its_run(reranked, capsys):

@@ -26,8 +26,8 @@ WORKER = "tests/support/training/two_processes.py"
 Found = dict[str, dict[str, Any]]
 
 
-def run_worker(arguments: list[str], processes: int) -> str:
-    start = processes.launcher(processes) if processes > 1 else [sys.executable]
+def run_worker(arguments: list[str], ranks: int) -> str:
+    start = processes.launcher(ranks) if ranks > 1 else [sys.executable]
     command = [*start, WORKER, *arguments]
     result = subprocess.run(
         command, env=processes.environment(), capture_output=True, text=True, timeout=600, check=False
@@ -36,10 +36,10 @@ def run_worker(arguments: list[str], processes: int) -> str:
     return result.stderr
 
 
-def trained(folder: Path, processes: int) -> list[Found]:
+def trained(folder: Path, ranks: int) -> list[Found]:
     """What every rank reports of all cases."""
-    run_worker([str(folder)], processes)
-    return [torch.load(folder / f"{rank}.pt", weights_only=True) for rank in range(processes)]
+    run_worker([str(folder)], ranks)
+    return [torch.load(folder / f"{rank}.pt", weights_only=True) for rank in range(ranks)]
 
 
 @pytest.fixture(scope="module")

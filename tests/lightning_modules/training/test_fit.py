@@ -36,7 +36,7 @@ def test_a_killed_siamese_training_ends_with_the_same_bytes(
 def test_a_killed_gan_training_ends_with_the_same_bytes(params: Params, tmp_path: Path):
     def build() -> tuple[pl.LightningModule, pl.LightningDataModule]:
         pairs = [
-            gan_module.Pairs(*(torch.randint(0, 255, (12, 3, 32, 32), dtype=torch.uint8) for _ in range(2)))
+            gan_module.SketchPairs(*(torch.randint(0, 255, (12, 3, 32, 32), dtype=torch.uint8) for _ in range(2)))
             for _ in range(2)
         ]
         data = gan_module.PairData(*pairs, params.train_gan.batch_size // 2, params.base.seed)

@@ -91,7 +91,7 @@ def test_the_classifier_trains_in_bf16(params: Params, data: RetrievalData, tmp_
 def test_pix2pix_trains_in_bf16(params: Params, tmp_path: Path):
     prepare_torch(0, 1)
     images = torch.randint(0, 255, (8, 3, 32, 32), dtype=torch.uint8)
-    pairs = gan_module.Pairs(images, images)
+    pairs = gan_module.SketchPairs(images, images)
     data = gan_module.PairData(pairs, pairs, 4, 0)
     module = gan_module.SketchGan(params.train_gan, data)
     convolutions = dtypes_of(module, nn.Conv2d)
