@@ -58,13 +58,16 @@ class Params(Block):
     def method(self, name: str) -> Any:
         """The block of a method, an instance of its `METHOD.params` if the params were loaded with `methods=True`.
 
+        Args:
+            name: of the method, or the dotted name of its module: a module need not know by which of the two it was named.
+
         Raises:
             ParamsError: when params.yaml has no block of that name.
         """
-        try:
-            return getattr(self, field_name(name))
-        except AttributeError:
-            raise ParamsError(f"params.yaml has no block {name}, which the method of that name needs: add it") from None
+        for each in (name, *(entry for entry, module in METHODS.installed.items() if module == name)):
+            if hasattr(self, field_name(each)):
+                return getattr(self, field_name(each))
+        raise ParamsError(f"params.yaml has no block {name}, which the method of that name needs: add it")
 
     @field_validator("retrievers")
     @classmethod

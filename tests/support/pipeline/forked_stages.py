@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Never
 
 STAGES = (
+    "code",
     "ingest",
     "validate",
     "sketch",
@@ -120,6 +121,7 @@ def serve(connection: socket.socket) -> Never:
     os.environ.clear()
     os.environ.update(asked["environment"])
     sys.argv, sys.path[0] = asked["arguments"], asked["folder"]
+    sys.path[1:1] = filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))
     try:
         runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
         sys.exit()

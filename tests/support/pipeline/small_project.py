@@ -76,7 +76,7 @@ def commit(folder: Path, message: str) -> str:
 def _merge(target: Any, changes: dict[str, Any]) -> None:
     for key, value in changes.items():
         if isinstance(value, dict):
-            _merge(target[key], value)
+            _merge(target.setdefault(key, {}), value)
         else:
             target[key] = value
 
