@@ -1,4 +1,4 @@
-"""One registry per kind of part: methods, sources, re-rankers, backbones. No part is named in a second list.
+"""One registry per kind of part: methods, sources, re-rankers, studies, backbones. No part is named in a second list.
 
 An entry is found by its name, in this order:
 
@@ -114,8 +114,32 @@ def _is_there(module: str) -> bool:
         return False
 
 
+class TableRegistry(Generic[Entry]):
+    """The parts of a kind that needs no module per entry: a dict from name to entry, in a module that imports fast.
+
+    Args:
+        module: dotted name of the module; where it is not installed, there are no entries.
+        constant: name of the dict.
+    """
+
+    def __init__(self, module: str, constant: str) -> None:
+        self._module, self._constant = module, constant
+
+    @cached_property
+    def entries(self) -> dict[str, Entry]:
+        """Name -> entry."""
+        try:
+            module = import_module(self._module)
+        except ModuleNotFoundError:
+            return {}
+        found: dict[str, Entry] = getattr(module, self._constant)
+        return found
+
+
 METHODS: PluginRegistry[Any] = PluginRegistry("method", "lightning_modules.methods", "METHOD", "croquis.methods")
 SOURCES: PluginRegistry[Any] = PluginRegistry("source", "croquis.sources", "SOURCE", "croquis.sources")
 RERANKERS: PluginRegistry[Any] = PluginRegistry(
     "re-ranker", "croquis.rerank.rerankers", "RERANKER", "croquis.rerankers"
 )
+STUDIES: PluginRegistry[Any] = PluginRegistry("study", "lightning_modules.studies", "STUDY", "croquis.studies")
+BACKBONES: TableRegistry[Any] = TableRegistry("lightning_modules.nets.families", "BACKBONES")

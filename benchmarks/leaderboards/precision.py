@@ -10,12 +10,12 @@ import argparse
 import time
 from collections.abc import Callable
 from statistics import median
-from typing import Any, get_args
+from typing import Any
 
 import torch
 
 from croquis.params import load_params
-from croquis.params.training_blocks import BackboneName
+from croquis.plugins import BACKBONES
 from lightning_modules.nets.retrieval_net import max_pool_net
 from lightning_modules.training.numerics import prepare_torch
 
@@ -31,7 +31,7 @@ def seconds(step: Callable[[], Any]) -> float:
 
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.leaderboards.precision", description=__doc__)
-    parser.add_argument("--backbone", choices=get_args(BackboneName), help="by default that of params.yaml")
+    parser.add_argument("--backbone", choices=list(BACKBONES.entries), help="by default that of params.yaml")
     parser.add_argument("--size", type=int, help="of the images, pixels; by default that of params.yaml")
     parser.add_argument("--batch", type=int, default=96, help="images in a step")
     given = parser.parse_args(arguments)

@@ -21,13 +21,13 @@ Model = TypeVar("Model", bound=Block)
 
 
 class OneOf:
-    """Of a text: one of the names that the runtime knows, e.g. `Annotated[str, OneOf(PROTOCOLS)]`."""
+    """Of a text: one of the names that a table knows, e.g. `Annotated[str, OneOf(PROTOCOLS)]`; any where it is empty."""
 
     def __init__(self, names: Collection[str]) -> None:
         self.names = tuple(names)
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        return core_schema.literal_schema(list(self.names))
+        return core_schema.literal_schema(list(self.names)) if self.names else core_schema.str_schema()
 
 
 def field_name(entry: str) -> str:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from croquis.params.block import Block
+from croquis.params.block import Block, OneOf
+from croquis.plugins import BACKBONES
 
-BackboneName = Literal["small", "resnet18", "resnet50", "mobilenet_v2", "mobilenet_v3_small", "squeezenet1_1", "vgg16"]
-TorchvisionName = Literal["resnet18", "resnet50", "mobilenet_v2", "mobilenet_v3_small", "squeezenet1_1", "vgg16"]
+BackboneName = Annotated[str, OneOf(BACKBONES.entries)]
+TorchvisionName = Annotated[str, OneOf([name for name, family in BACKBONES.entries.items() if family.torchvision])]
 InBatchNegatives = Literal["random", "batch_hard", "semi_hard"]
 NegativeStrategy = Literal["random", "adjacent", "nearest", "batch_hard", "semi_hard"]
 Positives = Literal["crossing", "all"]

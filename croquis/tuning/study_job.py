@@ -16,6 +16,7 @@ from filelock import FileLock
 from optuna.trial import FrozenTrial, TrialState
 
 from croquis.params import load_params
+from croquis.plugins import STUDIES
 from croquis.tracking.environment import quiet, store_root
 from croquis.tracking.mlflow_mirror import FAILED, KILLED
 from croquis.tuning.mlflow_runs import StudyRun, study_run
@@ -83,9 +84,8 @@ class StudyOutcome:
 def make_task(job: StudyJob) -> Task:
     params = load_params(job.root / "params.yaml", methods=True)
     if job.kind == "margin":
-        from lightning_modules.studies.margin import MarginTask
-
-        return MarginTask(params, job.root, job.epochs, job.also)
+        task: Task = STUDIES.entry("margin")(params, job.root, job.epochs, job.also)
+        return task
     from croquis.tuning.rerank_study import RerankTask
 
     return RerankTask(params, job.root, job.method, job.metric)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+
+from croquis.settings import SearchSpace
 
 if TYPE_CHECKING:
     from croquis.catalog.table import Catalog
@@ -14,20 +16,6 @@ if TYPE_CHECKING:
     from lightning_modules.bases.retrieval_module import RetrievalModule
     from lightning_modules.data.retrieval_data import RetrievalData
     from lightning_modules.nets.retrieval_net import RetrievalNet
-
-
-@dataclass(frozen=True)
-class Range:
-    """Where a study searches a number of the method's block.
-
-    Attributes:
-        low, high: both included.
-        log: whether it is drawn evenly in its logarithm.
-    """
-
-    low: float
-    high: float
-    log: bool = False
 
 
 @dataclass(frozen=True)
@@ -51,7 +39,7 @@ class Method:
     fixed_encoder: Callable[[Params], HistogramEncoder] | None = None
     add_drawings: Callable[[RetrievalData, Catalog, int], RetrievalData] | None = None
     check: Callable[[Any], None] | None = None
-    space: Mapping[str, Range] = field(default_factory=dict)
+    space: SearchSpace = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         ways = [name for name in ("build", "fixed_net", "fixed_encoder") if getattr(self, name) is not None]

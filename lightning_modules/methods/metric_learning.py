@@ -28,11 +28,12 @@ from torch import Tensor, nn
 from croquis.params import Params
 from croquis.params.block import Block
 from croquis.params.training_blocks import Fit, TrainEmbedder
+from croquis.settings import SearchRange
 from lightning_modules.bases.retrieval_module import RetrievalModule
 from lightning_modules.data.retrieval_data import Batch, RetrievalData
 from lightning_modules.data.samplers import EpochSampler, ItemBatches
 from lightning_modules.losses.triplet import collapse_figures
-from lightning_modules.methods import Method, Range
+from lightning_modules.methods import Method
 from lightning_modules.nets.retrieval_net import Embedder, max_pool_net
 from lightning_modules.training.schedule import rate_factor
 
@@ -204,5 +205,5 @@ METHOD = Method(
     params=MetricLearningParams,
     build=build,
     check=check,
-    space={"loss_rate": Range(1e-3, 1.0, log=True), "embedding_dim": Range(16, 512, log=True)},
+    space={"loss_rate": SearchRange(1e-3, 1.0, log=True), "embedding_dim": SearchRange(16, 512, log=True)},
 )

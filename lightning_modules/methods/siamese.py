@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from croquis.params import Params
 from croquis.params.training_blocks import TripletBlock
+from croquis.settings import SearchRange
 from lightning_modules.bases.triplet_training import TripletTraining
 from lightning_modules.data.retrieval_data import RetrievalData
 from lightning_modules.methods import Method
@@ -35,4 +36,13 @@ class Siamese(TripletTraining):
     """The shared training on photos, with the settings of the block `siamese`."""
 
 
-METHOD = Method(params=SiameseParams, build=build)
+METHOD = Method(
+    params=SiameseParams,
+    build=build,
+    space={
+        "margin": SearchRange(0.02, 1.0, log=True),
+        "fit.learning_rate": SearchRange(2e-4, 2e-2, log=True),
+        "negatives": ("random", "adjacent", "nearest", "batch_hard", "semi_hard"),
+        "embedding_dim": (32, 64, 128, 256),
+    },
+)

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from croquis.params.training_blocks import Backbone as BackboneParams
+from lightning_modules.nets.families import BACKBONES
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -115,16 +116,6 @@ def _small(width: int) -> nn.Module:
     return nn.Sequential(stem, *stages)
 
 
-CHANNELS = {
-    "resnet18": 512,
-    "resnet50": 2048,
-    "mobilenet_v2": 1280,
-    "mobilenet_v3_small": 576,
-    "squeezenet1_1": 512,
-    "vgg16": 512,
-}
-
-
 def build_backbone(params: BackboneParams) -> Backbone:
     """The net that `params` name, with the weights that they name.
 
@@ -136,7 +127,7 @@ def build_backbone(params: BackboneParams) -> Backbone:
         if params.weights != "none":
             _load(features, Path(params.weights), head=())
     else:
-        features, channels = _torchvision_features(params), CHANNELS[params.name]
+        features, channels = _torchvision_features(params), BACKBONES[params.name].channels or 0
     backbone = Backbone(features, channels, params.freeze_bn)
     return backbone.to(memory_format=torch.channels_last) if params.channels_last else backbone
 

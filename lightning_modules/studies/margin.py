@@ -12,23 +12,27 @@ import signal
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import optuna
 import pytorch_lightning as pl
-from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
+from optuna.distributions import BaseDistribution
 
 from croquis.catalog.table import Catalog
 from croquis.evaluation.protocol import PROTOCOLS
 from croquis.params import Params
 from croquis.params.loader import parse_params
 from croquis.params.write_back import place
+from croquis.settings import SearchRange
+from croquis.tracking.record import flatten
+from croquis.tuning.search_values import distribution
 from croquis.tuning.study import identity, this_worker
 from croquis.tuning.task import Point, Space, Tried, TuneError, differing, folder_hash, significant, study_name
 from lightning_modules.bases.retrieval_module import MONITOR
 from lightning_modules.data.retrieval_data import RetrievalData
-from lightning_modules.methods.siamese import Siamese
+from lightning_modules.methods.siamese import METHOD, Siamese
 from lightning_modules.training.callbacks import RecordHistory
 from lightning_modules.training.fit import FitPlan, fit
 from lightning_modules.training.numerics import prepare_torch
@@ -37,8 +41,7 @@ from lightning_modules.training.scratch import SCRATCH
 STARTUP_TRIALS = 4  # before the median of others can end a trial
 SHARE_OF_EPOCHS = 3  # a third of the params' schedule by default
 LEARNING_RATE = "fit.learning_rate"
-NEGATIVES = ("random", "adjacent", "nearest", "batch_hard", "semi_hard")
-WIDTHS = (32, 64, 128, 256)
+# What may be searched besides the margin, and its key in the block `siamese`, whose registry entry holds the ranges.
 OPTIONS = {"learning_rate": LEARNING_RATE, "negatives": "negatives", "embedding_dim": "embedding_dim"}
 
 
@@ -177,20 +180,18 @@ def _as_interrupt(error: SystemExit) -> BaseException:
 
 
 def search_space(params: Params, also: Sequence[str]) -> dict[str, BaseDistribution]:
-    """Ranges that always hold what params.yaml says now, or it could not be a trial."""
+    """Ranges of siamese's registry entry, widened to hold what params.yaml says now, or it could not be a trial."""
     method = params.method("siamese")
-    space: dict[str, BaseDistribution] = {"margin": _log_range(0.02, 1.0, method.margin)}
-    if "learning_rate" in also:
-        space["learning_rate"] = _log_range(2e-4, 2e-2, method.fit.learning_rate)
-    if "negatives" in also:
-        space["negatives"] = CategoricalDistribution(NEGATIVES)
-    if "embedding_dim" in also:
-        space["embedding_dim"] = CategoricalDistribution(sorted({*WIDTHS, method.embedding_dim}))
-    return space
+    present = flatten(method.model_dump())
+    keys = {"margin": "margin", **{name: key for name, key in OPTIONS.items() if name in also}}
+    return {name: distribution(holding(METHOD.space[key], present[key])) for name, key in keys.items()}
 
 
-def _log_range(low: float, high: float, present: float) -> FloatDistribution:
-    return FloatDistribution(min(low, present), max(high, present), log=True)
+def holding(values: SearchRange | tuple[Any, ...], present: Any) -> SearchRange | tuple[Any, ...]:
+    """A range, or a list of values, that `present` is in."""
+    if isinstance(values, SearchRange):
+        return replace(values, low=min(values.low, present), high=max(values.high, present))
+    return values if present in values else tuple(sorted({*values, present}))
 
 
 def short(params: Params, settings: Mapping[str, Any], epochs: int) -> Params:
@@ -217,3 +218,6 @@ def scratch_folder(root: Path) -> Iterator[Path]:
     mine = this_worker().partition("/")[2].replace("/", "-")
     with tempfile.TemporaryDirectory(prefix=f"{mine}-", dir=parent, ignore_cleanup_errors=True) as folder:
         yield Path(folder)
+
+
+STUDY = MarginTask

@@ -66,9 +66,7 @@ ALLOWED: dict[str, set[str]] = {
 }  # fmt: skip
 
 # (file, room): imports that the table forbids, each with the reason why it is there for now.
-EXCEPTIONS = {
-    ("croquis/tuning/study_job.py", "lightning_modules"): "the margin's objective trains, until studies are registered",
-}
+EXCEPTIONS = {}
 
 
 def test_a_room_imports_only_what_it_may() -> None:

@@ -12,12 +12,12 @@ from dataclasses import fields
 from difflib import get_close_matches
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import click
 
 from croquis.cli.command_line import command
-from croquis.plugins import METHODS, RERANKERS, SOURCES, PluginRegistry
+from croquis.plugins import BACKBONES, METHODS, RERANKERS, SOURCES, STUDIES, PluginRegistry
 from croquis.refusals import RefusedError
 
 Listed = Iterable[tuple[str, str]]
@@ -33,6 +33,7 @@ def kinds() -> dict[str, Callable[[], Listed]]:
         "backbones": backbones,
         "metrics": metrics,
         "rules": rules,
+        "studies": lambda: plugins(STUDIES),
     }
 
 
@@ -71,10 +72,7 @@ def indexes() -> Listed:
 
 
 def backbones() -> Listed:
-    from croquis.params.training_blocks import BackboneName, TorchvisionName
-
-    known = get_args(TorchvisionName)
-    return ((name, "of torchvision" if name in known else "of this project") for name in get_args(BackboneName))
+    return ((name, family.summary) for name, family in BACKBONES.entries.items())
 
 
 def metrics() -> Listed:

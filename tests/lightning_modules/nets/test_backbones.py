@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from croquis.params.training_blocks import Backbone
-from lightning_modules.nets.backbones import CHANNELS, BackboneError, build_backbone
+from lightning_modules.nets.backbones import BackboneError, build_backbone
+from lightning_modules.nets.families import BACKBONES
 
 WEIGHTS = Path("../shared/data/weights")
 
@@ -14,7 +15,7 @@ def named(name: str, **changes: object) -> Backbone:
     return Backbone(**{**values, **changes})
 
 
-@pytest.mark.parametrize("name", ["small", *CHANNELS])
+@pytest.mark.parametrize("name", list(BACKBONES))
 def test_every_backbone_says_how_many_channels_it_has(name: str):
     backbone = build_backbone(named(name)).eval()
     with torch.no_grad():
@@ -48,4 +49,4 @@ def test_weights_are_loaded_and_wrong_ones_are_named(tmp_path: Path):
     [("mobilenet_v2", "mobilenet_v2_imagenet.pth"), ("squeezenet1_1", "squeezenet1_1_imagenet_features.pth")],
 )
 def test_pretrained_weights_load(name: str, file: str):
-    assert build_backbone(named(name, weights=str(WEIGHTS / file))).channels == CHANNELS[name]
+    assert build_backbone(named(name, weights=str(WEIGHTS / file))).channels == BACKBONES[name].channels
