@@ -17,6 +17,8 @@ from croquis.tracking.environment import project_root
 from croquis.tracking.stage_code import CODE, NOT_FOLLOWED, code_files, code_hash
 from stages import run_stage
 
+PARAMS_CHECKS = frozenset({"croquis.params.__init__", "croquis.params.loader"})
+
 
 def modules(params: Params) -> dict[str, list[str]]:
     """Name of each file in data/code -> the modules that the stage imports, by itself or through a registry."""
@@ -35,17 +37,17 @@ def modules(params: Params) -> dict[str, list[str]]:
     }
 
 
+def not_followed(name: str) -> frozenset[str]:
+    """What does not count for a file in data/code; `register` decides by what it reads from the tracking store."""
+    return PARAMS_CHECKS if name == "register" else NOT_FOLLOWED
+
+
 def main(root: Path = Path()) -> None:
     root = project_root(root).resolve()
     params = load_params(root / "params.yaml")
     with fresh_folder(root / CODE) as folder:
         for name, further in modules(params).items():
-            stage = name.partition("-")[0]
-            # `register` decides by what it reads from the tracking store.
-            left_out = (
-                NOT_FOLLOWED if stage != "register" else frozenset({"croquis.params.__init__", "croquis.params.loader"})
-            )
-            files = code_files([f"stages.{stage}", *further], root, left_out)
+            files = code_files([f"stages.{name.partition('-')[0]}", *further], root, not_followed(name))
             write_json(folder / f"{name}.json", code_hash(files, root))
         write_json(folder / "methods.json", {name: facts(name) for name in params.retrievers})
     print(f"code: hashed what {len(modules(params))} stages run")

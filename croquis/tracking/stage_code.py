@@ -125,10 +125,12 @@ def _docstrings(source: str) -> Iterator[tuple[int, int]]:
 
 
 def _file_hash(path: Path) -> str:
-    content = path.read_bytes()
-    if path.suffix == ".py":
-        content = bare(content.decode()).encode()
-    return hashlib.sha256(content).hexdigest()
+    return _hash_of(path.read_bytes(), path.suffix == ".py")
+
+
+@cache  # most files belong to several stages
+def _hash_of(content: bytes, is_python: bool) -> str:
+    return hashlib.sha256(bare(content.decode()).encode() if is_python else content).hexdigest()
 
 
 def _shown(path: Path, root: Path) -> str:
@@ -141,16 +143,16 @@ def _is_ours(path: Path, root: Path) -> bool:
 
 
 def _imported(path: Path, root: Path) -> Iterator[Path]:
-    for name in _names(path):
+    for name in _names(path.read_text(encoding="utf-8")):
         found = module_file(name, root) if name.partition(".")[0] in PACKAGES else None
         if found is not None:
             yield found
 
 
 @cache
-def _names(path: Path) -> frozenset[str]:
+def _names(source: str) -> frozenset[str]:
     """Dotted names that a file imports; those under `if TYPE_CHECKING` do not run and do not count."""
-    return frozenset(_all_names(ast.parse(path.read_text(encoding="utf-8"))))
+    return frozenset(_all_names(ast.parse(source)))
 
 
 def _all_names(tree: ast.AST) -> Iterator[str]:

@@ -1,56 +1,62 @@
-"""dvc.yaml against the code: a stage that runs a file or reads a param depends on it."""
+"""dvc.yaml against the code: `code` sees all of it, each other stage its own hash of it, and every param that it reads."""
 
 from __future__ import annotations
 
 import ast
 from pathlib import Path
+from typing import Any
 
 import pytest
 from ruamel.yaml import YAML
 
 from croquis.params import load_params
 from croquis.params.loader import read_yaml
-from tests.support.pipeline.import_closure import closure
+from croquis.tracking.stage_code import PACKAGES
+from stages.code import CODE, modules
 
 PIPELINE = YAML(typ="safe", pure=True).load(Path("dvc.yaml").read_text())
-STAGES = PIPELINE["stages"]
-# They cannot change an output: tracking copies what the outputs hold, and params holds no values, only checks.
-# `register` is the exception: it decides by code of tracking/.
-CANNOT_CHANGE_OUTPUTS = ("tracking", "params")
-METHODS = load_params().retrievers
+STAGES: dict[str, dict[str, Any]] = PIPELINE["stages"]
+OTHERS = sorted(STAGES.keys() - {"code"})
+PARAMS = load_params()
+METHOD = "${item.method}"
+FACTS = f"{CODE}/methods.json"
 
 
-def covered(path: Path, deps: list[str]) -> bool:
-    return any(path == Path(dep) or Path(dep) in path.parents for dep in deps)
+def of_all_items(text: str) -> list[str]:
+    """A line of dvc.yaml as it reads for each item of the matrix."""
+    return [text.replace(METHOD, method) for method in PARAMS.retrievers] if METHOD in text else [text]
 
 
-@pytest.mark.parametrize("stage", STAGES)
-def test_every_file_that_a_stage_runs_is_a_dependency(stage: str):
-    deps = STAGES[stage]["deps"]
-    starts = {Path(f"stages/{stage}.py")}
-    if stage == "train_embedder":
-        starts |= {Path(f"lightning_modules/methods/{method}.py") for method in METHODS}
-        deps = deps + [f"lightning_modules/methods/{method}.py" for method in METHODS]
-    needed = set().union(*(closure(start, CANNOT_CHANGE_OUTPUTS) for start in starts))
-    missing = sorted(str(path) for path in needed if path.stat().st_size > 1 and not covered(path, deps))
-    assert not missing, f"add these to the deps of {stage} in dvc.yaml"
+def code_deps(stage: str) -> list[str]:
+    return [dep for dep in STAGES[stage]["deps"] if dep.startswith(f"{CODE}/")]
 
 
-@pytest.mark.parametrize("stage", STAGES)
-def test_no_dependency_is_idle(stage: str):
-    starts = {Path(f"stages/{stage}.py")}
-    if stage in ("train_embedder", "ingest"):  # these import modules by name
-        starts |= {Path(f"lightning_modules/methods/{method}.py") for method in METHODS}
-        starts |= set(Path("sources").rglob("*.py"))
-    if stage == "register":
-        starts |= {Path("croquis/serving/mlflow_model/model.py")}  # MLflow stores this file
-    left_out = () if stage == "register" else CANNOT_CHANGE_OUTPUTS
-    needed = set().union(*(closure(start, left_out) for start in starts))
-    code = [
-        dep for dep in STAGES[stage]["deps"] if not dep.startswith(("data/", "models/", "reports/")) and "$" not in dep
-    ]
-    idle = [dep for dep in code if not any(covered(path, [dep]) for path in needed)]
-    assert not idle, f"{stage} in dvc.yaml names files that it does not run"
+def is_code(dep: str) -> bool:
+    return dep.split("/")[0] in PACKAGES or dep.endswith(".py")
+
+
+def test_the_stage_code_depends_on_all_packages_and_nothing_else():
+    assert set(STAGES["code"]["deps"]) == set(PACKAGES)
+    assert STAGES["code"]["outs"] == [str(CODE)]
+
+
+@pytest.mark.parametrize("stage", OTHERS)
+def test_a_stage_depends_on_its_own_code_and_on_no_other(stage: str):
+    own = f"{CODE}/{stage}-{METHOD}.json" if stage == "train_embedder" else f"{CODE}/{stage}.json"
+    assert own in code_deps(stage)
+    assert set(code_deps(stage)) <= {own, FACTS}
+    assert not [dep for dep in STAGES[stage]["deps"] if is_code(dep)]
+
+
+@pytest.mark.parametrize("stage", OTHERS)
+def test_a_stage_depends_on_the_facts_of_the_methods_if_it_reads_them(stage: str):
+    reads = "METHODS_FACTS" in Path(f"stages/{stage}.py").read_text()
+    assert (FACTS in code_deps(stage)) == reads
+
+
+def test_the_files_that_the_stage_code_writes_are_those_that_others_depend_on():
+    named = {path for stage in OTHERS for dep in code_deps(stage) for path in of_all_items(dep)}
+    assert named == {FACTS, *(f"{CODE}/{name}.json" for name in modules(PARAMS))}
 
 
 def params_read(path: Path) -> set[str]:
@@ -76,8 +82,7 @@ def params_read(path: Path) -> set[str]:
 @pytest.mark.parametrize("stage", STAGES)
 def test_every_param_that_a_stage_reads_is_declared(stage: str):
     declared = set(STAGES[stage].get("params", []))
-    files = {path for path in closure(Path(f"stages/{stage}.py"), CANNOT_CHANGE_OUTPUTS) if path.parts[0] == "stages"}
-    read = set().union(*(params_read(path) for path in files))
+    read = params_read(Path(f"stages/{stage}.py"))
     missing = {name for name in read if name not in declared and name.split(".")[0] not in declared}
     if stage == "register":  # what it hands to the tracker as a whole changes no output
         missing -= {"base", "rerank", "sketch"}
@@ -85,19 +90,23 @@ def test_every_param_that_a_stage_reads_is_declared(stage: str):
     assert not missing - blocks, f"add these to the params of {stage} in dvc.yaml"
 
 
-def test_register_depends_on_what_decides():
-    deps = STAGES["register"]["deps"]
-    assert {f"tracking/{name}.py" for name in ("evaluations", "gate", "promotion", "verdict")} <= set(deps)
+@pytest.mark.parametrize("stage", STAGES)
+def test_every_declared_param_is_in_params_yaml(stage: str):
+    for name in (each for text in STAGES[stage].get("params", []) for each in of_all_items(text)):
+        value: Any = read_yaml("params.yaml")
+        for key in name.split("."):
+            assert key in value, name
+            value = value[key]
 
 
-def test_every_stage_has_a_module_a_block_or_a_reason():
+def test_every_stage_has_a_module_and_a_block():
     blocks = set(read_yaml("params.yaml"))
     for stage in STAGES:
         assert Path(f"stages/{stage}.py").is_file()
-        assert stage in blocks, f"params.yaml has no block {stage}"
+        assert stage in blocks or stage == "code", f"params.yaml has no block {stage}"
 
 
-def test_methods_of_the_params_schema_are_modules_and_blocks():
-    for method in METHODS:
+def test_every_retriever_has_a_module_and_a_block():
+    for method in PARAMS.retrievers:
         assert Path(f"lightning_modules/methods/{method}.py").is_file()
         assert method in read_yaml("params.yaml")
