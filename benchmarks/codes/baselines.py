@@ -1,4 +1,4 @@
-"""LSH, ITQ, PQ and OPQ on any features: the floors that learned codes must beat at the same number of bits.
+"""LSH, ITQ, PQ and OPQ on any features: the baselines that learned codes must beat at the same number of bits.
 
 They learn from features alone, without labels, and search through the very index classes of the learned methods, so that
 both are measured alike; `index.compared("symmetric")` and `index.compared("asymmetric")` give the other comparison.

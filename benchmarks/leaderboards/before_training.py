@@ -1,4 +1,4 @@
-"""What a method's own net and index find before any training: the floor that its training is held against."""
+"""What a method's own net and index find before any training: the baseline that its training is held against."""
 
 from __future__ import annotations
 

@@ -209,7 +209,7 @@ def _paths(
 
 
 def _edge_path(gallery: JudgedGallery, settings: EvaluationSettings) -> QueryPath:
-    """Drawings against edge maps of the photos: the floor of sketch search. A drawing is an edge map already."""
+    """Drawings against edge maps of the photos: the baseline of sketch search. A drawing is an edge map already."""
     descriptor, size = EdgeDescriptor(), settings.edge_size
 
     def of_photos(photos: Sequence[Uint8Image]) -> Vectors:

@@ -1,4 +1,4 @@
-"""The floor that every learned method must beat: colour and edge-orientation histograms, nothing learned."""
+"""The baseline that every learned method must beat: colour and edge-orientation histograms, nothing learned."""
 
 from __future__ import annotations
 

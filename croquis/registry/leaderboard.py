@@ -22,7 +22,7 @@ def closing_words(
     verdict: Verdict,
     outcome: str,
 ) -> str:
-    """The whole text; `ranking` is best on val first, `above` says how far methods are above the floor on test."""
+    """The whole text; `ranking` is best on val first, `above` says how far methods are above the baseline on test."""
     return "\n\n".join(
         [
             leaderboard(ranking, above, measure),

@@ -54,7 +54,7 @@ class Choice:
 
     @cached_property
     def above_floor(self) -> dict[str, Interval]:
-        """How far each method is above the floor on test; empty where the floor is not among `retrievers`."""
+        """How far each method is above the baseline on test; empty where it is not among `retrievers`."""
         floor = next((each for each in self.ranking if each.method == BASELINE), None)
         if floor is None:
             return {}

@@ -25,7 +25,7 @@ UPRIGHT_TAGS = (None, *range(9))  # 0 is what some cameras write for "unknown"; 
 def image_frame(
     catalog: Catalog, measured: Sequence[Measured], attributes: pd.DataFrame, unknown: pd.DataFrame
 ) -> pd.DataFrame:
-    """What can be said of each image on its own; for `attributes` and `unknown` see `validation.labels.attribute_table`."""
+    """What can be said of each image on its own. `attributes`, `unknown`: `croquis.validation.labels.attribute_table`."""
     columns: dict[str, Any] = {name: objects(catalog.column(name)) for name in COPIED}
     columns |= {name: objects(getattr(found, name) for found in measured) for name in MEASURED}
     columns |= {name: objects(_problem(found, name) for found in measured) for name in PROBLEMS}

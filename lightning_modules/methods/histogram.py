@@ -1,4 +1,4 @@
-"""The first floor of every table: a colour and edge-orientation histogram. It learns nothing and needs no net."""
+"""The first baseline of every table: a colour and edge-orientation histogram. It learns nothing and needs no net."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from lightning_modules.methods import Method
 
 
 class HistogramParams(Block):
-    """The floor that learns nothing: colour and edge-orientation histograms on a grid."""
+    """The baseline that learns nothing: colour and edge-orientation histograms on a grid."""
 
     colour_bins: int = Field(ge=2, le=16, description="bins per RGB channel")
     orientation_bins: int = Field(ge=2, le=36)

@@ -1,4 +1,4 @@
-"""The second floor of every table: siamese's architecture with its initial weights. It learns nothing."""
+"""The second baseline of every table: siamese's architecture with its initial weights. It learns nothing."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from lightning_modules.nets.retrieval_net import Embedder, max_pool_net
 
 
 class UntrainedParams(Block):
-    """The second floor: siamese's net with its initial weights."""
+    """The second baseline: siamese's net with its initial weights."""
 
     embedding_dim: int = Field(ge=2, le=4096)
 

@@ -106,6 +106,6 @@ def average_pool_net(params: BackboneParams) -> Embedder:
 
 
 def max_pool_net(params: BackboneParams, dim: int, centre: bool) -> Embedder:
-    """Backbone, global max pool and a fully connected layer: the net of siamese, and of the `untrained` floor."""
+    """Backbone, global max pool and a fully connected layer: the net of siamese, and of the `untrained` baseline."""
     backbone = build_backbone(params)
     return Embedder(backbone, MaxPoolProject(backbone.channels, dim, centre))
