@@ -11,11 +11,13 @@ TESTS = Path(__file__).resolve().parents[1]
 LONGEST = (
     "project/test_pipeline.py",
     "project/test_rebuild.py",
+    "project/test_outside_plugins.py",
     "deploy/test_team_server.py",
     "croquis/tracking/test_experiments.py",
     "croquis/registry/test_promotion.py",
     "stages/test_register.py",
     "lightning_modules/training/test_distributed.py",
+    "croquis/tracking/test_stage_code.py",
     "croquis/serving/requests/test_hostile_bodies.py",
     "croquis/registry/test_two_workspaces.py",
     "croquis/tuning/test_shared_storage.py",
