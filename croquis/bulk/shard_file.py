@@ -114,8 +114,6 @@ def read_record(to: FsspecFolder, name: str) -> ShardRecord | None:
         except pa.ArrowInvalid:
             return None
     if RECORD not in found:
-        raise EmbedError(
-            f"{name} in {to.uri} was not written by croquis.cli.commands.embed: give a folder of its own to --to"
-        )
+        raise EmbedError(f"{name} in {to.uri} was not written by `croquis embed`: give a folder of its own to --to")
     values = json.loads(found[RECORD])
     return ShardRecord(**values | {"unreadable": tuple((image, reason) for image, reason in values["unreadable"])})

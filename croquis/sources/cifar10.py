@@ -108,4 +108,4 @@ def quotas_a(share: float, val_share: float) -> Quotas:
     return quotas
 
 
-SOURCE = Source(params=Cifar10, rows=rows)
+SOURCE = Source(params=Cifar10, rows=rows, fitting_protocols=lambda block: block.fitting_protocols)

@@ -44,4 +44,4 @@ def rows(block: FashionMnist, seed: int) -> Iterator[dict[str, Any]]:
         yield from rows_of(images, deal(images.ids, images.labels, quotas, seed), official.classes)
 
 
-SOURCE = Source(params=FashionMnist, rows=rows)
+SOURCE = Source(params=FashionMnist, rows=rows, fitting_protocols=lambda block: block.fitting_protocols)

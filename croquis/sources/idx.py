@@ -118,4 +118,4 @@ def _with_test(block: Idx) -> Quotas:
     return quotas
 
 
-SOURCE = Source(params=Idx, rows=rows)
+SOURCE = Source(params=Idx, rows=rows, fitting_protocols=lambda block: block.fitting_protocols)

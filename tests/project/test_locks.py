@@ -16,7 +16,7 @@ EXTRAS = {
     "runtime": {"serving"},
     "platform": {"registry", "scale", "serving"},
     "pipeline": {"pipeline", "serving"},
-    "dev": {"dev", "pipeline", "registry", "scale", "serving", "team"},
+    "dev": {"dev", "metric", "pipeline", "registry", "scale", "serving", "team"},
 }
 
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import importlib
 import shutil
 import warnings
 from collections.abc import Callable
 from itertools import permutations
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,9 +18,9 @@ from croquis.catalog.table import Catalog
 from croquis.cli import main
 from croquis.cli.commands import preset
 from croquis.params import Params, load_params
-from croquis.params.data_blocks import Ingest
 from croquis.params.loader import parse_params, read_yaml
 from croquis.params.write_back import write_back
+from croquis.plugins import METHODS, SOURCES
 from lightning_modules.attributes.classifier_module import AttributeClassifierModule
 from lightning_modules.sketch_gan.gan_module import PairData, SketchGan, load_pairs
 from lightning_modules.training.numerics import prepare_torch
@@ -59,9 +58,8 @@ def nested(settings: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_every_source_but_a_persons_own_has_a_preset():
-    sources = get_args(Ingest.model_fields["source"].annotation)
     covered = {settings["ingest.source"] for settings in SETTINGS.values()}
-    assert covered == set(sources) - set(OWN_SETS)
+    assert covered == set(SOURCES.built_in) - set(OWN_SETS)
 
 
 @pytest.mark.parametrize("name", PRESETS)
@@ -174,9 +172,8 @@ def prepared(
 def test_a_preset_trains_a_step_of_its_reference_system(prepared: tuple[str, Path, Params]):
     name, root, params = prepared
     prepare_torch(params.base.seed, 1)
-    source = importlib.import_module(f"lightning_modules.methods.{METHOD[name]}")
-    data = train_embedder.load_data(params, root, source)
-    module = source.build(params, data)
+    module = train_embedder.make_module(METHODS.entry(METHOD[name]), params, root)
+    data = module.data
     data.use_sampler(module.sampler(params.base.seed))
     one_step(module, data, module.net.backbone)
     if name == "deepfashion_inshop":

@@ -68,10 +68,11 @@ def read_preset(name: str, root: Path) -> dict[str, Any]:
 
 
 def flat(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Nested mappings as one, with dotted keys: {"a": {"b": 1}} becomes {"a.b": 1}; those in TAKEN_WHOLE stay whole."""
+    """Nested mappings as one, with dotted keys: {"a": {"b": 1}} becomes {"a.b": 1}; those in TAKEN_WHOLE, and
+    empty ones, stay whole."""
     found: dict[str, Any] = {}
     for key, value in values.items():
-        if isinstance(value, Mapping) and key not in TAKEN_WHOLE:
+        if isinstance(value, Mapping) and value and key not in TAKEN_WHOLE:
             found |= {f"{key}.{inner}": leaf for inner, leaf in flat(value).items()}
         else:
             found[str(key)] = value

@@ -21,14 +21,14 @@ def lines_that_differ(old: str, new: str) -> list[tuple[str, str]]:
 def test_only_the_lines_of_the_settings_change_and_comments_stay(tmp_path):
     path = tmp_path / "params.yaml"
     path.write_text(SHIPPED)
-    before = load_params(path)
+    before = load_params(path, methods=True)
     overlap = "jaccard" if before.rerank.overlap != "jaccard" else "idf"
     settings = {"siamese.margin": 0.3127, "siamese.fit.learning_rate": 0.00005, "rerank.overlap": overlap}
     shown = write_back(path, settings, write=True)
     changed = lines_that_differ(SHIPPED, path.read_text())
     assert len(changed) == 3
     assert [new.partition("#")[2] for _, new in changed] == [old.partition("#")[2] for old, _ in changed]
-    after = load_params(path)
+    after = load_params(path, methods=True)
     assert (after.siamese.margin, after.siamese.fit.learning_rate, after.rerank.overlap) == (0.3127, 0.00005, overlap)
     assert after.image2vec == before.image2vec
     assert f"-  margin: {before.siamese.margin}\n+  margin: 0.3127\n" in shown

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from tests.support.deploy.compose_file import options, services
+from tests.support.deploy.compose_file import services, started_with
 from tests.support.deploy.mlflow_launcher import SCRIPT
 from tests.support.postgres import PASSWORD, USER, free_port, postgres
 from tests.support.started_server import answer
@@ -56,7 +56,7 @@ def team_server(folder: Path) -> Iterator[TeamServer]:
             "--port=5000": f"--port={port}",
             "--workers=2": "--workers=1",  # a worker takes seconds to start
         }
-        asked = [here.get(word, word.replace(":5000", f":{port}")) for word in options(services()["mlflow"])]
+        asked = [here.get(word, word.replace(":5000", f":{port}")) for word in started_with(services()["mlflow"])]
         command = [sys.executable, str(SCRIPT), *asked]
         with (folder / "log").open("wb") as log:
             started = subprocess.Popen(command, cwd=folder, env={**kept, **environment}, stdout=log, stderr=log)
