@@ -171,10 +171,10 @@ def test_models_are_computed_again_on_the_restored_data() -> None:
     clone = Recorded()
     assert rebuild.make_bundle(clone, "dhd", "models", remote=False) == "trained and packed again on the restored data"
     restored, computed = clone.commands
-    assert restored == ("checkout", "data/catalog", "data/sketches")
+    assert restored == ("checkout", "data/catalog", "data/code", "data/learned_from", "data/sketches")
     assert computed[:4] == ("repro", "--force", "--no-run-cache", "--no-commit")
     assert computed[4:] == ("--single-item", "train_gan", "train_classifier", "train_embedder@dhd", "index@dhd")
-    with pytest.raises(CloneError, match=r"has not kept data/catalog and data/sketches .*use --compute all"):
+    with pytest.raises(CloneError, match=r"has not kept data/catalog, data/code, data/learned_from, data/sketches .*use --compute all"):
         rebuild.make_bundle(Recorded(kept=False), "dhd", "models", remote=False)
 
 

@@ -23,7 +23,7 @@ from croquis.registry.registry import RegisteredVersion, Registry, RegistryError
 from croquis.tracking.stage_key import read_lock
 
 ALL, MODELS = "all", "models"
-DATA = ("data/catalog", "data/sketches")
+DATA = ("data/catalog", "data/code", "data/learned_from", "data/sketches")  # what the trainings depend on
 LEARNING = ("train_gan", "train_classifier")
 
 
@@ -109,7 +109,7 @@ def make_bundle(clone: ScratchClone, method: str, compute: str | None, remote: b
         clone.dvc("repro", "--force", "--no-run-cache", "--no-commit", "--single-item", *stages)
         return "trained and packed again on the restored data"
     if compute == MODELS:
-        raise CloneError(f"DVC has not kept {' and '.join(DATA)} of this version: use --compute all")
+        raise CloneError(f"DVC has not kept {', '.join(DATA)} of this version: use --compute all")
     clone.dvc("repro", "--force", "--no-run-cache", "--no-commit", f"index@{method}")
     return "computed again from the source"
 
