@@ -20,7 +20,8 @@ from croquis.files import read_json
 CODE = Path("data/code")
 PACKAGES = ("croquis", "lightning_modules", "stages")
 OURS = tuple((name,) for name in PACKAGES)
-# What reads params.yaml refuses or passes on values; what writes to MLflow copies the outputs. Neither changes an output.
+# The public face only names what it can load. What reads params.yaml refuses or passes on values; what writes to MLflow copies
+# the outputs. None changes an output.
 NOT_FOLLOWED = frozenset(
     {
         "croquis.__init__",

@@ -31,6 +31,7 @@ from tests.support.sources.cifar_files import write_cifar10
 from tests.support.sources.deepfashion2_files import write_deepfashion2
 from tests.support.sources.idx_files import write_idx
 from tests.support.sources.inshop_files import write_inshop
+from tests.support.stage_runs import write_method_facts
 
 ROOT = Path.cwd()
 PRESETS = sorted(preset.preset_files(ROOT))
@@ -194,6 +195,7 @@ def classifier_step(root: Path, params: Params) -> None:
 
 
 def sketch_gan_step(root: Path, params: Params) -> None:
+    write_method_facts(root)
     sketch.main(root)
     sketches, catalog = Catalog.open(root / "data/sketches"), Catalog.open(root / "data/catalog")
     own = params.train_gan

@@ -16,6 +16,7 @@ from croquis.search.local_retriever import LocalRetriever
 from croquis.search.query import MODES
 from stages import evaluate, index, ingest, sketch, train_embedder, train_gan, validate
 from tests.support.real_sets import MARKS, SHARED
+from tests.support.stage_runs import write_method_facts
 
 pytestmark = MARKS
 TINY: dict[str, Any] = {
@@ -31,6 +32,7 @@ TINY: dict[str, Any] = {
 def test_drawings_by_people_go_through_the_whole_chain(tmp_path: Path) -> None:
     overrides = real_set("sketch_qmul", SHARED, tmp_path / "work", share=0.2)
     write_json(tmp_path / "params.yaml", merged(merged(read_yaml("params.yaml"), overrides), TINY))
+    write_method_facts(tmp_path)
     for stage in (ingest, validate, sketch, train_gan):
         stage.main(tmp_path)
     for stage in (train_embedder, index, evaluate):

@@ -82,7 +82,7 @@ class TestTheFirstRegistration:
             f"{gain['value']:+.3f} ({gain['low']:+.3f} to {gain['high']:+.3f})",
             "first champion",
             "no champion yet, so there is nothing to beat",
-            "python -m croquis registry status",
+            "croquis registry status",
         ):
             assert words in first.written
 

@@ -74,9 +74,14 @@ def write_project(root: Path, **changes: Any) -> Path:
             target = target[block]
         target[key] = value
     write_json(root / "params.yaml", values)
+    write_method_facts(root)
+    return root
+
+
+def write_method_facts(root: Path) -> None:
+    """What the stage `code` writes of the methods."""
     facts = {name: {"learns": True, "learns_from_drawings": name == "joint"} for name in METHODS.built_in}
     write_json(root / CODE / "methods.json", facts)
-    return root
 
 
 def run_validate(root: Path, rows: list[dict[str, Any]], patch: pytest.MonkeyPatch, **changes: Any) -> Outcome:
