@@ -20,8 +20,8 @@ from croquis.files import read_json
 CODE = Path("data/code")
 PACKAGES = ("croquis", "lightning_modules", "stages")
 OURS = tuple((name,) for name in PACKAGES)
-# The public face only names what it can load. What reads params.yaml refuses or passes on values; what writes to MLflow copies
-# the outputs. None changes an output.
+# The public face only names what it can load, what reads params.yaml refuses or passes on values, and what writes to MLflow
+# copies the outputs: none of it changes an output.
 NOT_FOLLOWED = frozenset(
     {
         "croquis.__init__",
