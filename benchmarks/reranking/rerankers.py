@@ -10,11 +10,10 @@ from benchmarks.common.benchmark_command import Values
 from croquis.evaluation.bootstrap import bootstrap_interval, paired_gain
 from croquis.evaluation.results import rounded
 from croquis.rerank.overlap import OVERLAPS
-from croquis.rerank.rerank_settings import RerankBlock
+from croquis.rerank.rerank_settings import STANDINGS, RerankBlock
 from croquis.rerank.reranker import reranker
 from croquis.rerank.rerankers.alpha_qe import AlphaQe
 from croquis.rerank.rerankers.k_reciprocal import KReciprocal
-from croquis.rerank.shared_attributes import STANDINGS
 from croquis.tuning.shortlist import Shortlists
 
 DEPTH = 100
