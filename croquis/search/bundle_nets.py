@@ -76,6 +76,11 @@ class Nets:
         return QueryEvidence(vectors, lambda: self.probabilities(pictures), lambda found: self.classifier.decide(found))
 
 
+def prepared(images: Sequence[Uint8Image], size: int) -> Batch:
+    """Images of any size, uint8 (H, W, 3) each, as one input of a net, float32 (B, 3, size, size)."""
+    return to_batch([prepare_image(image, size) for image in images])
+
+
 def _batches(images: Sequence[Uint8Image], size: int) -> Iterator[Batch]:
     for start in range(0, len(images), AT_A_TIME):
-        yield to_batch([prepare_image(image, size) for image in images[start : start + AT_A_TIME]])
+        yield prepared(images[start : start + AT_A_TIME], size)

@@ -77,7 +77,7 @@ class ChangedGallery:
         self, product: Product, picture: ProductPicture, open_picture: Opener
     ) -> tuple[dict[str, Any], Vectors]:
         with open_picture(picture) as photo:
-            seen = photo_facts(self._base.nets, [photo], thumbnail_side(self._base.items))
+            seen = photo_facts(self._base.bundle, [photo], thumbnail_side(self._base.items))
         row: dict[str, Any] = {
             **PLACED,
             "image_id": picture.image_id,

@@ -55,7 +55,7 @@ ALLOWED: dict[str, set[str]] = {
     # what learns, and the stages over it
     "lightning_modules": {"catalog", "evaluation", "figures", "index", "nets", "params", "tracking", "tuning"},
     "stages": {
-        "bundle", "catalog", "evaluation", "figures", "index", "lightning_modules", "nets", "params", "registry", "rerank",
+        "bundle", "catalog", "evaluation", "figures", "index", "lightning_modules", "nets", "params", "registry",
         "search", "serving", "sketching", "sources", "tracking", "validation",
     },
     "benchmarks": {
