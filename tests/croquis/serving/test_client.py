@@ -102,7 +102,7 @@ def test_ids_may_hold_any_character(address: str, odd_bundle: Path) -> None:
 def test_errors_say_what_was_wrong(address: str) -> None:
     with Client(address, KEY) as client:
         with pytest.raises(
-            ServerError, match=r"422 Unprocessable .*: k = '500' must be a whole number from 1 to 100"
+            ServerError, match=r"422 Unprocessable .*: k = '500': should be less than or equal to 100"
         ) as raised:
             client.search(photo(), k=500)
         assert (raised.value.problem.field, raised.value.retry_after) == ("k", None)
