@@ -45,7 +45,7 @@ ALLOWED: dict[str, set[str]] = {
     "bulk": {"bundle", "catalog", "index", "search", "store"},
     # servers
     "events": {"catalog", "params", "registry", "search", "sources", "store", "validation"},
-    "serving": {"bundle", "catalog", "events", "nets", "params", "registry", "search", "store"},
+    "serving": {"bundle", "catalog", "events", "params", "registry", "search", "store"},
     # commands: they put rooms together
     "cli": {
         "bulk", "bundle", "evaluation", "events", "index", "params", "registry", "serving", "sources", "store", "tracking",
