@@ -194,7 +194,7 @@ def pack(cell: Cell) -> LocalRetriever:
 
 
 def load_bundle(cell: Cell, method: str) -> LocalRetriever:
-    return LocalRetriever(Bundle.load(cell.folder / "models/bundles" / method, threads=cell.params.base.threads))
+    return LocalRetriever.load(cell.folder / "models/bundles" / method, cell.params.base.threads)
 
 
 def evaluate(cell: Cell, retriever: LocalRetriever, sketches: Catalog | None = None) -> dict[str, SplitResult]:

@@ -30,7 +30,7 @@ def measure(cell: Cell) -> Values:
     return {
         "train_seconds": seconds if hasattr(cell.params.method(cell.method), "fit") else None,
         "epochs": len(record["metrics"].get("train/loss", [])),
-        "bytes_per_image": retriever.index.nbytes,
+        "bytes_per_image": retriever.bundle.index.nbytes,
         "query_ms": round(query_latencies([retriever.bundle], "test", cell.pair, cell.folder)[0], 3),
         "pair": cell.pair,
         "splits": {split: short_summary(results[split], cell.pair) for split in SPLITS},

@@ -32,7 +32,7 @@ from croquis.events.handler import Handler
 from croquis.params.data_blocks import Validate
 from croquis.params.loader import parse_params
 from croquis.search.local_retriever import LocalRetriever
-from croquis.store.vector_store import StoreSpec
+from croquis.store.fill import spec_of
 from croquis.store.versions import open_stores
 from stages import train_embedder
 
@@ -116,7 +116,6 @@ def encoder_rates(retriever: LocalRetriever, photos: Sequence[bytes]) -> dict[st
 
 def ingest_rate(retriever: LocalRetriever, photos: Sequence[bytes], rules: Validate) -> float:
     """Events per second, one picture each, through check, encoder and a FAISS store on disk; without a stream."""
-    spec = StoreSpec(retriever.bundle.hash, retriever.index.head, retriever.index.metric, retriever.index.dim)
     bodies = []
     for number, photo in enumerate(photos):
         shown = (ProductPicture.of(f"item-{number}", photo, None),)
@@ -124,7 +123,7 @@ def ingest_rate(retriever: LocalRetriever, photos: Sequence[bytes], rules: Valid
         bodies.append(event_body(ProductEvent(f"item-{number}", 1, product)))
     with tempfile.TemporaryDirectory() as folder:
         stores = open_stores(f"faiss:{Path(folder) / 'store'}")
-        handler = Handler(retriever, stores.create(spec), rules)
+        handler = Handler(retriever, stores.create(spec_of(retriever.bundle)), rules)
         start, applied = time.perf_counter(), 0
         for first in range(0, len(bodies), BATCH):
             applied += handler.handle(bodies[first : first + BATCH]).counts["applied"]
@@ -150,7 +149,7 @@ def described(retriever: LocalRetriever) -> Values:
     manifest = retriever.bundle.manifest
     size = (retriever.bundle.folder / "gallery.parquet").stat().st_size
     about = {"method": manifest.method, "image_size": manifest.preprocess.size}
-    return about | {"gallery_bytes": round(size / len(retriever.items), 1)}
+    return about | {"gallery_bytes": round(size / len(retriever.bundle.items), 1)}
 
 
 def machine() -> Values:
