@@ -19,8 +19,7 @@ from croquis.arrays import Keys, Rows
 from croquis.catalog.filters import Filters, QueryError
 from croquis.index.ranking import label_blind_keys
 from croquis.lazy import Lazy
-from croquis.rerank.overlap import LEVELS
-from croquis.rerank.shared_attributes import flags
+from croquis.rerank.overlap import LEVELS, flags
 
 
 def encode(column: pa.Array) -> tuple[tuple[str, ...], Rows]:
@@ -279,7 +278,7 @@ def held_probabilities(
     Raises:
         ItemsError: when an image has not one byte for each of `names`.
     """
-    held = flags(predicted, {name: place for place, name in enumerate(names)}).astype(np.uint8) * LEVELS
+    held = flags(predicted, names).astype(np.uint8) * LEVELS
     for row, cell in enumerate(cells):
         if cell is not None and len(cell) != len(names):
             raise ItemsError(f"image {row} has {len(cell)} probabilities for {len(names)} attributes")

@@ -10,9 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from croquis.arrays import Rows, Vectors
-from croquis.rerank.overlap import Holdings
+from croquis.rerank.overlap import Holdings, flags
 from croquis.rerank.reranker import needed
-from croquis.rerank.shared_attributes import flags
 
 Probabilities = npt.NDArray[np.float32]
 
@@ -65,5 +64,4 @@ def certain_gallery(
     Args:
         vectors: gives the stored vectors of some rows.
     """
-    columns = {name: place for place, name in enumerate(names)}
-    return GalleryEvidence(vectors, names, lambda: sets, lambda: flags(sets, columns))
+    return GalleryEvidence(vectors, names, lambda: sets, lambda: flags(sets, names))

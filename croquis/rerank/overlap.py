@@ -8,8 +8,8 @@ it is in the gallery.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Literal, get_args
+from collections.abc import Collection, Sequence
+from typing import Any, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +25,15 @@ LEVELS = 255  # of a probability that is kept in a byte
 
 class RerankError(ValueError):
     """Settings or rows that cannot be re-ranked."""
+
+
+def flags(sets: Sequence[Collection[str]], names: Sequence[str]) -> npt.NDArray[np.bool_]:
+    """Which of `names` each set holds, (len(sets), len(names)); what a set holds besides is left out."""
+    columns = {name: column for column, name in enumerate(names)}
+    held = np.zeros((len(sets), len(columns)), dtype=np.bool_)
+    for row, found in enumerate(sets):
+        held[row, [columns[name] for name in found if name in columns]] = True
+    return held
 
 
 def to_bytes(probabilities: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
@@ -64,13 +73,12 @@ class Overlap:
         self._unit = 1.0 if gallery.dtype == np.bool_ else 1.0 / LEVELS
         self._weights = inverse_frequencies(gallery) if kind == "idf" else np.ones(len(names))
 
-    def overlaps(self, rows: Rows, query: npt.NDArray[np.floating], unseen: Rows | int = 0) -> Floats:
+    def overlaps(self, rows: Rows, query: npt.NDArray[Any]) -> Floats:
         """The overlap of each query with each of its results.
 
         Args:
             rows: (Q, k) gallery rows, -1 where a list has ended.
             query: (Q, A), the attributes of the queries: 0 and 1, or probabilities.
-            unseen: (Q,), how many attributes each query has beyond those A; they count in the union of `jaccard`.
 
         Returns:
             (Q, k) float64, at least 0; 0 where a list has ended.
@@ -80,18 +88,17 @@ class Overlap:
         """
         check_rows(rows, len(query), len(self._gallery))
         found = np.zeros(rows.shape)
-        missing = np.broadcast_to(unseen, len(rows))
         # One list at a time: (k, A) numbers are held, never (Q, k, A).
         for number, (listed, asked) in enumerate(zip(rows, query.astype(np.float64), strict=True)):
             held = self._held(listed)
             shared = held @ (asked * self._weights)
             if self.kind == "jaccard":
-                either = asked.sum() + missing[number] + held.sum(axis=1) - shared
+                either = asked.sum() + held.sum(axis=1) - shared
                 shared = np.divide(shared, either, out=np.zeros_like(shared), where=either > 0)
             found[number] = np.where(listed >= 0, shared, 0.0)
         return found
 
-    def contributions(self, rows: Rows, query: npt.NDArray[np.floating]) -> tuple[tuple[str, ...], Floats]:
+    def contributions(self, rows: Rows, query: npt.NDArray[Any]) -> tuple[tuple[str, ...], Floats]:
         """The names, and what each adds to the overlap of one query (A,) with some results (n,): (n, A)."""
         return self.names, np.asarray(self._held(rows) * query * self._weights, dtype=np.float64)
 
