@@ -28,11 +28,12 @@ from benchmarks.events.ingest_kills import send
 from benchmarks.events.ingest_plan import drawn, upsert
 from benchmarks.events.ingest_processes import PATIENCE, LatencySetting, Running, serving
 from croquis.bundle import Bundle
-from croquis.cli.commands.store_versions import fill_version, opened
+from croquis.cli.commands.store_versions import opened
 from croquis.events.event import event_body
 from croquis.events.stream import Stream, open_stream
 from croquis.files import write_json
 from croquis.serving.client import Client
+from croquis.store.fill import fill
 
 REPORT = Path("reports/benchmarks/ingest_latency.json")
 K = 10
@@ -52,7 +53,7 @@ def measure(setting: LatencySetting, store: str, own_ingest: bool, folder: Path)
     with running(nats_server(folder)) as broker:
         stream = f"nats://127.0.0.1:{broker.port}/products"
         with opened(store) as stores:
-            fill_version(stores, Bundle.load(setting.bundle), publish=True)
+            stores.publish(fill(stores, Bundle.load(setting.bundle)).name)
         with serving(setting, store, own_ingest, stream) as started:
             figures = {"latency": latency(setting, started)}
             if setting.burst:
