@@ -20,7 +20,8 @@ from croquis.tuning.storage import HEARTBEAT, open_storage, origin
 from croquis.tuning.study import open_study
 from croquis.tuning.study_search import search
 from croquis.tuning.task import TuneError
-from tests.support.postgres import PASSWORD, free_port, postgres
+from tests.support.engine_servers import free_port
+from tests.support.postgres import PASSWORD, postgres
 from tests.support.started_server import answer
 from tests.support.tuning import toy_task
 from tests.support.tuning.toy_task import ToyTask
