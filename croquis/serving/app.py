@@ -32,7 +32,7 @@ from croquis.store.versions import open_stores
 if TYPE_CHECKING:
     from croquis.serving.changes.event_intake import OwnIngest
 
-RULES_NEED = ("great_expectations", "pandas", "ruamel")  # of --ingest
+RULES_NEED = ("pydantic", "ruamel")  # of --ingest
 DESCRIPTION = "Photos, drawings and filters in; ranked products out. Errors are problem details (RFC 9457)."
 
 

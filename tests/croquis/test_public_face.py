@@ -198,13 +198,13 @@ def test_vectors_are_those_of_the_index() -> None:
     assert isinstance(retriever, LocalRetriever)
     catalog = Catalog.open("data/catalog")
     rows = catalog.select(domain="shop", role=["gallery", "train"])
-    places = [retriever.items.row(image_id) for image_id in catalog.column("image_id")[rows]]
+    places = [retriever.bundle.items.row(image_id) for image_id in catalog.column("image_id")[rows]]
     vectors = retriever.embed(list(catalog.images(rows)))
     assert len(rows) > 32  # more than one batch
     assert vectors.dtype == np.float32
-    assert vectors.shape == (len(rows), retriever.index.dim)
-    np.testing.assert_allclose(vectors, retriever.index.vectors(np.array(places)), atol=1e-6)
-    assert retriever.embed([]).shape == (0, retriever.index.dim)
+    assert vectors.shape == (len(rows), retriever.bundle.index.dim)
+    np.testing.assert_allclose(vectors, retriever.bundle.index.vectors(np.array(places)), atol=1e-6)
+    assert retriever.embed([]).shape == (0, retriever.bundle.index.dim)
     with pytest.raises(QueryError, match=r"pictures = 'str' must be a list of pictures: write \[picture\]"):
         retriever.embed("photo.jpg")
 

@@ -35,7 +35,7 @@ def operations_router(fleet: ServedModels, gatekeeper: AccessControl, meter: Met
         if not request.app.state.ready:
             raise Problem(503, "not-ready", "the server is starting or ending")
         for model in fleet.models().values():
-            await asyncio.to_thread(model.retriever.gallery.check)
+            await asyncio.to_thread(model.retriever.gallery.ping)
         return Status(status="ready", stores=stores())
 
     @router.get("/version")

@@ -105,7 +105,7 @@ def test_the_pictures_of_results_are_where_they_say(client: TestClient, retrieve
     for result in ask(client, photo(), k=3)["results"]:
         response = client.get(result["image"])
         assert response.headers["content-type"] == "image/jpeg"
-        assert response.content == retriever.items.thumbnail(retriever.items.row(result["image_id"]))
+        assert response.content == retriever.bundle.items.thumbnail(retriever.bundle.items.row(result["image_id"]))
 
 
 def test_a_second_model_answers_under_its_label(serve: Serve, tmp_path: Path) -> None:
