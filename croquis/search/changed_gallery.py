@@ -79,7 +79,7 @@ class ChangedGallery:
         self, product: Product, picture: ProductPicture, open_picture: Opener
     ) -> tuple[dict[str, Any], Vectors]:
         with open_picture(picture) as photo:
-            seen = photo_facts(self._base.nets, [photo], thumbnail_side(self._base.bundle.items))
+            seen = photo_facts(self._base.nets.bundle, [photo], thumbnail_side(self._base.bundle.items))
         row: dict[str, Any] = {
             **PLACED,
             "image_id": picture.image_id,
