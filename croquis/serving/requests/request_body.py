@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from typing import Any, TypeVar
 
 from fastapi.exceptions import RequestValidationError
@@ -16,7 +16,7 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 
 from croquis.catalog.product import MOST_PICTURES
-from croquis.serving.answers.problems import Problem, invalid_field
+from croquis.serving.answers.problems import IN_OPENAPI, Problem, invalid_field
 from croquis.serving.limits.work_queue import WorkQueue
 from croquis.serving.requests.request_models import RequestFields, read_json
 from croquis.serving.server_settings import MULTIPART_OVERHEAD, Limits
@@ -25,6 +25,22 @@ JSON, FORM = "application/json", "multipart/form-data"
 MOST_FIELDS = 20  # more than any request has
 JSON_TEXT = ("attributes", "crop", "filters")  # in a form
 
+
+def described(errors: Mapping[int, str]) -> dict[int | str, dict[str, Any]]:
+    """Errors of a route, for `responses`."""
+    return {status: {"description": words, **IN_OPENAPI} for status, words in errors.items()}
+
+
+BODY_ERRORS = described(
+    {
+        408: "The body came too slowly.",
+        411: "Content-Length is no number.",
+        413: "The body or a picture is over a limit.",
+        415: "Another media type, or a file that is no picture of a known kind.",
+        422: "A field is wrong; `field` and `limit` say which and why.",
+        429: "Too busy, or too many requests; Retry-After says when to come back.",
+    }
+)
 Fields = TypeVar("Fields", bound=RequestFields)
 
 
