@@ -189,6 +189,7 @@ INDEX_KINDS = (
         lambda vectors, _, given: PqFlatIndex.build(vectors, given.compared, codebooks=given.learned(vectors)),
         faiss.IndexPQ,
         lambda found, given: PqFlatIndex(found, given.compared),
+        in_store=True,
     ),
     IndexKind(
         "ivf",

@@ -24,7 +24,7 @@ import numpy as np
 import numpy.typing as npt
 
 from croquis.arrays import Floats, Rows
-from croquis.rerank.overlap import Overlap, RerankError, check_rows
+from croquis.rerank.overlap import Counts, Overlap, RerankError, check_rows
 
 Flags = npt.NDArray[np.bool_]
 
@@ -83,13 +83,13 @@ class SharedAttributes:
 
     Args:
         gallery: the attributes of each gallery image, by row; predicted as in the paper, or the catalogue's.
-        kind: see `Overlap`.
+        kind, counts: see `Overlap`.
     """
 
-    def __init__(self, gallery: Sequence[Collection[str]], kind: str = "count") -> None:
+    def __init__(self, gallery: Sequence[Collection[str]], kind: str = "count", counts: Counts | None = None) -> None:
         names = sorted({each for one in gallery for each in one})
         self._columns = {name: column for column, name in enumerate(names)}
-        self._overlap = Overlap(names, flags(gallery, self._columns), kind)
+        self._overlap = Overlap(names, flags(gallery, self._columns), kind, counts)
         self._images = len(gallery)
 
     def overlaps(self, rows: Rows, query_attributes: Sequence[Collection[str]]) -> Floats:

@@ -12,7 +12,7 @@ from croquis.rerank.steps import ByAttributes
 
 
 def make(block: RerankBlock, known: GalleryEvidence) -> ByAttributes:
-    compared = SharedAttributes(needed(known.attributes)(), block.overlap)
+    compared = SharedAttributes(needed(known.attributes)(), block.overlap, known.counts)
     return ByAttributes(compared, attrgetter("attributes"), Weighing(block.alpha, block.beta, block.standing))
 
 

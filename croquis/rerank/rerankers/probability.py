@@ -13,7 +13,7 @@ from croquis.rerank.steps import ByAttributes
 
 
 def make(block: RerankBlock, known: GalleryEvidence) -> ByAttributes:
-    compared = Overlap(needed(known.names), needed(known.holdings)(), block.overlap)
+    compared = Overlap(needed(known.names), needed(known.holdings)(), block.overlap, known.counts)
     return ByAttributes(compared, attrgetter("probabilities"), Weighing(block.alpha, block.beta, block.standing))
 
 
