@@ -31,7 +31,6 @@ def serve(options: ServeOptions) -> int:
     Raises:
         SettingsError: when options do not fit each other, or one is out of range.
         ModelSourceError: when a model cannot be loaded.
-        ChangeLogError: when the changes of the catalogue cannot be read.
         StoreError: when the store cannot be searched.
         OSError: when the port is taken.
     """
