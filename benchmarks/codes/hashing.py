@@ -184,8 +184,8 @@ def learned(cell: Cell, catalog: Catalog) -> Values:
             if run is not None:
                 codes.setdefault(comparison, {})[name] = round(float(run.metrics[name].mean()), 6)
     return {
-        "bytes_per_image": retriever.index.nbytes,
-        "comparison": retriever.index.comparison,
+        "bytes_per_image": retriever.bundle.index.nbytes,
+        "comparison": retriever.bundle.index.comparison,
         "splits": {split: short_summary(result, cell.pair) for split, result in results.items()},
         "codes": codes,
     }
@@ -193,7 +193,7 @@ def learned(cell: Cell, catalog: Catalog) -> Values:
 
 def comparisons(retriever: LocalRetriever) -> dict[str, str]:
     """How codes are compared -> the path that the evaluation calls it by; floats have but one."""
-    served = retriever.index.comparison
+    served = retriever.bundle.index.comparison
     if served is None:
         return {"floats": "encoder"}
     other = other_comparison(served)

@@ -153,7 +153,7 @@ def train_and_measure(cell: Cell) -> Values:
     return {
         "train_seconds": seconds if hasattr(cell.params.method(cell.method), "fit") else None,
         "epochs": len(record["metrics"].get("train/loss", [])),
-        "bytes_per_image": retriever.index.nbytes,
+        "bytes_per_image": retriever.bundle.index.nbytes,
         "query_ms": round(query_latencies([retriever.bundle], "test", cell.pair, cell.folder)[0], 3),
         "pair": cell.pair,
         "splits": {split: short_summary(result, cell.pair) for split, result in results.items()},
@@ -178,7 +178,9 @@ def timed(cell: Cell, work: Callable[[], None]) -> float | None:
 def pack(cell: Cell) -> LocalRetriever:
     """The bundle of a trained cell, opened."""
     index.main(cell.method, cell.folder)
-    return LocalRetriever(Bundle.load(cell.folder / "models/bundles" / cell.method, threads=cell.params.base.threads))
+    return LocalRetriever.of(
+        Bundle.load(cell.folder / "models/bundles" / cell.method, threads=cell.params.base.threads)
+    )
 
 
 def evaluate(cell: Cell, retriever: LocalRetriever) -> dict[str, SplitResult]:

@@ -91,7 +91,7 @@ def described(retriever: LocalRetriever) -> Values:
     return {
         "method": manifest.method,
         "image_size": manifest.preprocess.size,
-        "gallery_bytes": round(file.stat().st_size / len(retriever.items), 1),
+        "gallery_bytes": round(file.stat().st_size / len(retriever.bundle.items), 1),
     }
 
 

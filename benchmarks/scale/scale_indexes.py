@@ -23,7 +23,7 @@ from benchmarks.common.fresh_process import apart, resident
 from croquis.arrays import Rows, Vectors
 from croquis.bundle.gallery_table import GALLERY_SCHEMA, GalleryTable
 from croquis.index.build import build_alike, build_index, load_index
-from croquis.index.code_index import IvfCodeIndex
+from croquis.index.code_index import CodeIndex
 from croquis.index.dense import FlatIndex
 from croquis.index.kinds import Flat, Hnsw, IndexSettings, Ivf, IvfPq
 from croquis.index.vector_index import VectorIndex
@@ -115,7 +115,7 @@ def _build(name: str, rows: int, folder: str) -> dict[str, Any]:
     exhaustive: VectorIndex = index
     if SUBJECTS[name].head == "dense" and not isinstance(index, FlatIndex):
         exhaustive = FlatIndex.build(vectors, index.metric)
-    elif isinstance(index, IvfCodeIndex):
+    elif isinstance(index, CodeIndex) and index.kind.endswith("_ivf"):
         exhaustive = build_alike(index.vectors(), index)
     _, right = exhaustive.search(_queries(rows), AGREED)
     np.save(Path(folder) / "right.npy", right)

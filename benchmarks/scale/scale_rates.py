@@ -15,7 +15,7 @@ from croquis.events.event import ProductEvent, event_body
 from croquis.events.handler import Handler
 from croquis.params.data_blocks import Validate
 from croquis.search.local_retriever import LocalRetriever
-from croquis.store.vector_store import StoreSpec
+from croquis.store.fill import spec_of
 from croquis.store.versions import open_stores
 
 BATCH = 64  # events handled together, as `croquis events consume` does by default
@@ -43,7 +43,7 @@ def encoder_rates(retriever: LocalRetriever, photos: Sequence[bytes]) -> dict[st
 
 def ingest_rate(retriever: LocalRetriever, photos: Sequence[bytes], rules: Validate) -> float:
     """Events per second, one picture each, through check, encoder and a FAISS store on disk; without a stream."""
-    spec = StoreSpec(retriever.bundle.hash, retriever.index.head, retriever.index.metric, retriever.index.dim)
+    spec = spec_of(retriever.bundle)
     bodies = []
     for number, photo in enumerate(photos):
         shown = (ProductPicture.of(f"item-{number}", photo, None),)

@@ -136,8 +136,8 @@ def without_colours(photos: Sequence[Uint8Image]) -> list[Uint8Image]:
 def hit_at_1(
     retriever: LocalRetriever, gallery: JudgedGallery, queries: Queries, change: Change, params: Params
 ) -> Values:
-    rows = np.array([retriever.items.row(image_id) for image_id in gallery.image_ids], dtype=np.int64)
-    search = search_among(retriever.index.subset(rows), gallery)
+    rows = np.array([retriever.bundle.items.row(image_id) for image_id in gallery.image_ids], dtype=np.int64)
+    search = search_among(retriever.bundle.index.subset(rows), gallery)
     path = QueryPath("asked", change, retriever.encode_photos, search)
     (run,) = answer(PAIR, path, queries, gallery, depth=params.evaluate.depth, chunk=params.evaluate.chunk, reorders={})
     items = run.queries.item_ids.astype(str)

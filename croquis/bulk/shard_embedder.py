@@ -17,7 +17,7 @@ from croquis.bulk.shards import Shard, read_shard
 from croquis.bundle import Bundle
 from croquis.catalog.images import ImageError, crop, decode_image
 from croquis.index.code_index import CodeIndex
-from croquis.index.coding import Coding, code_bytes
+from croquis.index.coding import Coding
 from croquis.search.bundle_nets import Nets
 
 Unreadable = tuple[str, str]
@@ -70,7 +70,7 @@ class ShardEmbedder:
             EmbedError: when the shard cannot be read or the file not be written.
         """
         unreadable: list[Unreadable] = []
-        schema = schema_of(shard.columns, self._dim, None if self._coding is None else code_bytes(self._coding))
+        schema = schema_of(shard.columns, self._dim, None if self._coding is None else self._coding.code_bytes)
         with writing_shard(self._to, shard.name, schema) as file:
             for table in read_shard(self._source, shard, self._job.only):
                 kept, pictures, refused = decode(table)

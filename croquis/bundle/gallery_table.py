@@ -224,22 +224,32 @@ class GalleryTable:
         """
         return held_probabilities(self.table.column("predicted_attributes").to_pylist(), self._cells(), names)
 
+    def check(self, filters: Filters) -> None:
+        """Refuses a value that no gallery image has by a QueryError that lists those that exist."""
+        known = {
+            "category": self.categories,
+            "domain": self.domains,
+            "attributes": self.attributes,
+            "colour": self.colours,
+        }
+        for field, values in known.items():
+            _codes(field, getattr(filters, field), values)
+
     def select(self, filters: Filters) -> Rows:
         """Rows that pass every filter, ascending.
 
         Raises:
-            QueryError: on a value that no gallery image has, listing those that exist.
+            QueryError: as `check`.
         """
+        self.check(filters)
         keep = np.ones(len(self), dtype=np.bool_)
         if filters.category:
             keep &= np.isin(self._category_codes, _codes("category", filters.category, self.categories))
         if filters.domain:
             keep &= np.isin(self._domain_codes, _codes("domain", filters.domain, self.domains))
-        _codes("attributes", filters.attributes, self.attributes)
         for name in filters.attributes:
             keep &= self._carries([name])
         if filters.colour:
-            _codes("colour", filters.colour, self.colours)
             keep &= self._carries([COLOUR + name for name in filters.colour])
         return np.flatnonzero(keep).astype(np.int64)
 

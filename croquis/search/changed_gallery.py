@@ -15,14 +15,10 @@ import numpy as np
 import pyarrow as pa
 
 from croquis.arrays import Rows, Uint8Image, Vectors
-from croquis.bundle import Bundle
-from croquis.bundle.gallery_table import GALLERY_SCHEMA, PROBABILITIES, GalleryTable
+from croquis.bundle.gallery_table import GALLERY_SCHEMA, PROBABILITIES
 from croquis.catalog.product import Product, ProductPicture, opened
 from croquis.index.layered import LayeredIndex
-from croquis.index.vector_index import VectorIndex
-from croquis.nets.classifier import AttributeClassifier
-from croquis.nets.encoder import Encoder
-from croquis.nets.generator import Generator
+from croquis.search.gallery import BundleGallery
 from croquis.search.local_retriever import LocalRetriever
 from croquis.search.photo_facts import photo_facts, thumbnail_side
 
@@ -51,13 +47,19 @@ class ChangedGallery:
         entries: item id -> what stands in the place of the bundle's product of that id, None for one that was deleted.
 
     Attributes:
-        retriever: answers from the gallery as it is now.
+        items: who is in the gallery as it is now.
+        retriever: answers from it.
     """
 
     def __init__(self, base: LocalRetriever, entries: Entries | None = None) -> None:
         self._base = base
         self._entries = dict(entries or {})
-        self.retriever = self._rebuilt() if self._entries else base
+        self.items = base.bundle.items
+        self.retriever = base
+        if self._entries:
+            gallery = self._rebuilt()
+            self.items = gallery.items
+            self.retriever = LocalRetriever(base.nets, gallery, base.rerank)
 
     def changed(self, entries: Entries) -> ChangedGallery:
         """The gallery after further changes."""
@@ -77,7 +79,7 @@ class ChangedGallery:
         self, product: Product, picture: ProductPicture, open_picture: Opener
     ) -> tuple[dict[str, Any], Vectors]:
         with open_picture(picture) as photo:
-            seen = photo_facts(self._base.nets, [photo], thumbnail_side(self._base.items))
+            seen = photo_facts(self._base.nets.bundle, [photo], thumbnail_side(self._base.bundle.items))
         row: dict[str, Any] = {
             **PLACED,
             "image_id": picture.image_id,
@@ -90,49 +92,21 @@ class ChangedGallery:
         }
         return row, seen.vectors
 
-    def _rebuilt(self) -> LocalRetriever:
+    def _rebuilt(self) -> BundleGallery:
         entries = [entry for entry in self._entries.values() if entry is not None]
         added = pa.concat_tables([ENTRY_SCHEMA.empty_table(), *(entry.rows for entry in entries)])
-        nothing = np.empty((0, self._base.index.dim), dtype=np.float32)
+        nothing = np.empty((0, self._base.bundle.index.dim), dtype=np.float32)
         vectors = np.concatenate([nothing, *(entry.vectors for entry in entries)])
         kept = self._kept(added.column("image_id").to_pylist())
-        index = LayeredIndex(self._base.index, kept, vectors)
-        return LocalRetriever(ChangedBundle(self._base.bundle, index, self._base.items.changed(kept, added)))
+        index = LayeredIndex(self._base.bundle.index, kept, vectors)
+        bundle = self._base.bundle
+        return BundleGallery(index, bundle.items.changed(kept, added), bundle.manifest.attributes)
 
     def _kept(self, added: list[str]) -> Rows:
         """The bundle's rows whose product was not changed and whose image was not handed in again."""
-        items = self._base.items
+        items = self._base.bundle.items
         kept = np.ones(len(items), dtype=np.bool_)
         for item_id in self._entries:
             kept[items.rows_by_item.get(item_id, [])] = False
         kept[[items.places[image_id] for image_id in added if image_id in items.places]] = False
         return np.flatnonzero(kept).astype(np.int64)
-
-
-class ChangedBundle(Bundle):
-    """The nets and the manifest of a bundle, over other vectors and items; its hash names what it was before."""
-
-    def __init__(self, base: Bundle, index: VectorIndex, items: GalleryTable) -> None:
-        super().__init__(base.folder, base.manifest, base.threads)
-        self._before = base
-        self._gallery = index, items
-
-    @property
-    def encoder(self) -> Encoder:
-        return self._before.encoder
-
-    @property
-    def generator(self) -> Generator | None:
-        return self._before.generator
-
-    @property
-    def classifier(self) -> AttributeClassifier | None:
-        return self._before.classifier
-
-    @property
-    def index(self) -> VectorIndex:
-        return self._gallery[0]
-
-    @property
-    def items(self) -> GalleryTable:
-        return self._gallery[1]

@@ -32,7 +32,7 @@ from croquis.store.versions import open_stores
 if TYPE_CHECKING:
     from croquis.serving.changes.event_intake import OwnIngest
 
-RULES_NEED = ("great_expectations", "pandas", "ruamel")  # of --ingest
+RULES_NEED = ("pydantic", "ruamel")  # of --ingest
 DESCRIPTION = "Photos, drawings and filters in; ranked products out. Errors are problem details (RFC 9457)."
 
 
@@ -99,7 +99,7 @@ def create_app(sources: Mapping[str, ModelSource], settings: Settings) -> FastAP
     app.state.fleet, app.state.meter, app.state.stores = fleet, meter, stores
     install_handlers(app)
     app.include_router(search_router(fleet, queue, gatekeeper, meter, settings.limits, decoder))
-    app.include_router(catalogue_router(fleet, gatekeeper, settings.limits))
+    app.include_router(catalogue_router(fleet, gatekeeper))
     changes = change_router(live, queue, gatekeeper, meter, settings.limits, stored=stores is not None)
     app.include_router(changes)
     app.include_router(operations_router(fleet, gatekeeper, meter, settings.limits))

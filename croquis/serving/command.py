@@ -5,7 +5,6 @@ API keys and the admin token come from the environment: CROQUIS_API_KEYS ("name=
 
 from __future__ import annotations
 
-import logging
 import os
 import socket
 
@@ -37,7 +36,6 @@ def serve(options: ServeOptions) -> int:
         OSError: when the port is taken.
     """
     give_memory_back()
-    logging.getLogger("great_expectations").setLevel(logging.WARNING)  # of --ingest: it tells what it does not register
     app = create_app(sources_of(options), settings_of(options))
     config = uvicorn.Config(
         app,

@@ -28,14 +28,12 @@ class Limits:
     Attributes:
         image_bytes: largest picture file.
         pixels: largest width x height, as the file's header states it.
-        k: most results.
         waiting_bytes: bodies that are held at a time, all requests together.
         body_seconds: how long a client may take to send its body.
     """
 
     image_bytes: int = 10_000_000
     pixels: int = 12_500_000
-    k: int = 100
     waiting_bytes: int = 96_000_000
     body_seconds: float = 30.0
 

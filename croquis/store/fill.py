@@ -35,8 +35,7 @@ def fill(stores: Stores, bundle: Bundle, kind: str = "flat") -> VectorStore:
             "(croquis events feed)"
         )
     store = stores.create(spec_of(bundle, kind))
-    names = () if bundle.manifest.classifier is None else bundle.manifest.classifier.attributes
-    probabilities = bundle.items.probabilities(names)
+    probabilities = bundle.items.probabilities(bundle.manifest.attributes or ())
     products = list(bundle.items.rows_by_item.items())
     for start in range(0, len(products), AT_A_TIME):
         apply(store, [_state(bundle, *product, probabilities) for product in products[start : start + AT_A_TIME]])

@@ -12,7 +12,7 @@ import pandas as pd
 from croquis.catalog.table import Catalog
 from croquis.evaluation.protocol import Protocol
 from croquis.params.data_blocks import Validate
-from croquis.validation.image_frame import image_frame
+from croquis.validation.image_columns import image_columns
 from croquis.validation.labels import attribute_frame, attribute_table, split_frame
 from croquis.validation.measure import Measured
 from croquis.validation.profile import profile
@@ -31,7 +31,7 @@ class Examination:
     Attributes:
         measured: one entry per row of the catalogue.
         rejected: row number -> reasons, for the rows that go into quarantine.
-        accepted: of `croquis.validation.image_frame.image_frame`, the rows that stay.
+        accepted: `croquis.validation.image_columns.image_columns` of the rows that stay, indexed by row number.
         disabled: names of the rules that params.yaml switches off.
         profile: counts and shares of the accepted rows.
     """
@@ -75,7 +75,7 @@ def examine(
     """
     check_disabled(settings)
     attributes = attribute_table(catalog)
-    images = image_frame(catalog, measured, attributes, attribute_table(catalog, "unknown_attributes"))
+    images = pd.DataFrame(image_columns(catalog, measured))
     findings: list[Finding] = []
     with open_suites(docs) as suites:
         run = Examiner(suites, settings, protocol, findings)

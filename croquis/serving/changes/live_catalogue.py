@@ -69,7 +69,7 @@ class LiveCatalogue:
             return number
 
     def _is_there(self, item_id: str) -> bool:
-        return any(item_id in model.retriever.items.rows_by_item for model in self._fleet.models().values())
+        return any(item_id in gallery.items.rows_by_item for gallery in self._fleet.galleries().values())
 
     def _next_version(self, item_id: str, asked: int | None) -> int:
         newest = self._log.version(item_id)

@@ -16,9 +16,8 @@ from croquis.serving.limits.http_meter import Meter
 from croquis.serving.limits.work_queue import WorkQueue
 from croquis.serving.models.served_models import DEFAULT_LABEL, ServedModels
 from croquis.serving.requests.decoding import PictureDecoder
-from croquis.serving.requests.request_body import JSON, search_request
-from croquis.serving.requests.request_schema import search_body
-from croquis.serving.requests.search_request import SearchRequest
+from croquis.serving.requests.request_body import JSON, in_openapi, request_of
+from croquis.serving.requests.request_models import SearchRequest
 from croquis.serving.server_settings import Limits
 
 
@@ -36,7 +35,7 @@ def search_router(
         "/search",
         summary="Products most like a photo or a drawing",
         response_model=SearchAnswer,
-        openapi_extra={"requestBody": search_body(limits)},
+        openapi_extra=in_openapi(SearchRequest),
         responses={status: {"description": words, **IN_OPENAPI} for status, words in ERRORS.items()},
         dependencies=[Depends(gatekeeper.client)],
     )
@@ -56,7 +55,7 @@ def search_router(
                 meter.scores.labels(model).observe(max(hit.score for hit in found.hits))
             return search_answer(chosen, model, asked, found).model_dump_json().encode()
 
-        async with search_request(request, limits, queue) as asked:
+        async with request_of(SearchRequest, request, limits, queue) as asked:
             body = await queue.run(lambda: answer(asked))
         return Response(body, media_type=JSON)
 

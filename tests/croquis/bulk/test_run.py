@@ -113,7 +113,7 @@ def test_a_picture_alone_has_the_vector_that_it_has_in_a_shard(
     pq.write_table(one, tmp_path / "all.parquet")
     assert len(one) > AT_A_TIME
     run(bundles["pq"], tmp_path / "all.parquet", tmp_path / "out")
-    retriever, vectors = LocalRetriever(bundles["pq"]), read_vectors(tmp_path / "out").column("vector").to_pylist()
+    retriever, vectors = LocalRetriever.of(bundles["pq"]), read_vectors(tmp_path / "out").column("vector").to_pylist()
     assert len(vectors) == len(one)
     for row, data in enumerate(catalog.images(range(len(catalog)))):
         alone = retriever.encode_photos([crop(decode_image(data), catalog.column("bbox")[row])])

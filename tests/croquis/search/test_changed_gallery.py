@@ -78,13 +78,14 @@ def rebuilt(base: LocalRetriever, parts: dict[str, Any], folder: Path) -> LocalR
             photos.append(photo)
     order = sorted(range(len(rows)), key=lambda number: str(rows[number]["image_id"]))
     table = pa.Table.from_pylist([rows[number] for number in order], schema=GALLERY_SCHEMA)
-    index = build_alike(base.encode_photos([photos[number] for number in order]), base.index)
-    return LocalRetriever(write_bundle(folder, **(parts | {"gallery_table": table, "index": index})))
+    index = build_alike(base.encode_photos([photos[number] for number in order]), base.bundle.index)
+    return LocalRetriever.of(write_bundle(folder, **(parts | {"gallery_table": table, "index": index})))
 
 
 def test_every_way_of_asking_answers_as_after_a_rebuild(bundle_parts: dict[str, Any], tmp_path: Path) -> None:
-    base = LocalRetriever(write_bundle(tmp_path / "before", **bundle_parts))
-    ours = changed(base).retriever
+    base = LocalRetriever.of(write_bundle(tmp_path / "before", **bundle_parts))
+    gallery = changed(base)
+    ours = gallery.retriever
     theirs = rebuilt(base, bundle_parts, tmp_path / "after")
     photos = [tiny.picture_of("red-00"), tiny.picture_of("blue-02"), patched((90, 225, 25), 5)]
     for filters in (None, Filters(colour=("lime", "red")), Filters(category=("shirt",)), Filters(domain=("shop",))):
@@ -93,36 +94,39 @@ def test_every_way_of_asking_answers_as_after_a_rebuild(bundle_parts: dict[str, 
                 for photo in photos:
                     asked = {"k": 50, "mode": mode, "filters": filters, "rerank": rerank}
                     assert ours.search(photo, **asked) == theirs.search(photo, **asked)
-    for image_id in theirs.items.image_ids:
+    for image_id in theirs.bundle.items.image_ids:
         assert ours.similar(image_id, 6) == theirs.similar(image_id, 6)
-    assert ours.items.category_counts() == theirs.items.category_counts()
-    assert ours.items.attribute_counts() == theirs.items.attribute_counts()
-    assert (ours.items.categories, ours.items.colours) == (theirs.items.categories, theirs.items.colours)
+    assert gallery.items.category_counts() == theirs.bundle.items.category_counts()
+    assert gallery.items.attribute_counts() == theirs.bundle.items.attribute_counts()
+    assert (gallery.items.categories, gallery.items.colours) == (
+        theirs.bundle.items.categories,
+        theirs.bundle.items.colours,
+    )
     assert ours.bundle.hash == base.bundle.hash
 
 
 def test_the_gallery_before_is_untouched(parts: dict[str, Any], tmp_path: Path) -> None:
-    base = LocalRetriever(write_bundle(tmp_path / "bundle", **parts))
+    base = LocalRetriever.of(write_bundle(tmp_path / "bundle", **parts))
     before = base.search(tiny.picture_of("red-00"), k=40)
     first = ChangedGallery(base).changed({DELETED: None})
     second = changed(base)
     assert base.search(tiny.picture_of("red-00"), k=40) == before
-    assert len(base.items) == 36
-    assert len(first.retriever.items) == 34
-    assert len(second.retriever.items) == 35  # two images fewer, one more, and two in the place of two
+    assert len(base.bundle.items) == 36
+    assert len(first.items) == 34
+    assert len(second.items) == 35  # two images fewer, one more, and two in the place of two
 
 
 def test_products_come_and_go(parts: dict[str, Any], tmp_path: Path) -> None:
-    base = LocalRetriever(write_bundle(tmp_path / "bundle", **parts))
+    base = LocalRetriever.of(write_bundle(tmp_path / "bundle", **parts))
     gallery = changed(base)
     (first,) = PRODUCTS[0].pictures
     found = gallery.retriever.search(first.data, k=1)[0]
     assert (found.item_id, found.image_id, found.attributes) == (NEW, first.image_id, PRODUCTS[0].attributes)
     assert found.score == pytest.approx(1, abs=1e-6)
-    row = gallery.retriever.items.row(first.image_id)
-    thumbnail = decode_image(gallery.retriever.items.thumbnail(row))
+    row = gallery.items.row(first.image_id)
+    thumbnail = decode_image(gallery.items.thumbnail(row))
     assert thumbnail.shape == (32, 32, 3)  # like those of the bundle
-    predicted = gallery.retriever.items.table.column("predicted_attributes").to_pylist()[row]
+    predicted = gallery.items.table.column("predicted_attributes").to_pylist()[row]
     assert predicted == ["colour:green", "colour:red"]  # of lime on the white square
     with pytest.raises(QueryError, match="image_id = 'red-00' is not among"):
         gallery.retriever.similar("red-00")
@@ -132,30 +136,30 @@ def test_products_come_and_go(parts: dict[str, Any], tmp_path: Path) -> None:
         without.changed({REPLACED: None}).retriever.search(first.data, filters=Filters(colour=("lime",)))
     back = without.changed({DELETED: gallery.entry_of(product(DELETED, tiny.picture_of("red-00")))})
     assert back.retriever.search(tiny.picture_of("red-00"), k=1)[0].item_id == DELETED
-    empty = gallery.changed(dict.fromkeys({*base.items.rows_by_item, NEW}))
+    empty = gallery.changed(dict.fromkeys({*base.bundle.items.rows_by_item, NEW}))
     assert empty.retriever.search(first.data, k=5) == []
     assert empty.retriever.search(first.data, k=5, rerank=True) == []
-    assert len(empty.retriever.items) == 0
+    assert len(empty.items) == 0
 
 
 def test_an_image_that_is_handed_in_again_is_there_once(parts: dict[str, Any], tmp_path: Path) -> None:
-    base = LocalRetriever(write_bundle(tmp_path / "bundle", **parts))
+    base = LocalRetriever.of(write_bundle(tmp_path / "bundle", **parts))
     picture = ProductPicture("green-03", encode_png(patched((10, 10, 10), 0)))
     gallery = ChangedGallery(base)
-    moved = gallery.changed({"other": gallery.entry_of(Product("other", "dress", (), (picture,)))}).retriever
+    moved = gallery.changed({"other": gallery.entry_of(Product("other", "dress", (), (picture,)))})
     assert moved.items.image_ids.count("green-03") == 1
     assert moved.items.rows_of("other") == [moved.items.row("green-03")]
     assert len(moved.items) == 36
 
 
 def test_without_a_classifier_nothing_is_predicted(parts: dict[str, Any], tmp_path: Path) -> None:
-    base = LocalRetriever(write_bundle(tmp_path / "bundle", **(parts | {"classifier_folder": None})))
+    base = LocalRetriever.of(write_bundle(tmp_path / "bundle", **(parts | {"classifier_folder": None})))
     entry = ChangedGallery(base).entry_of(PRODUCTS[0])
     assert entry.rows.column("predicted_attributes").to_pylist() == [[]]
 
 
 def test_a_damaged_picture_is_named(parts: dict[str, Any], tmp_path: Path) -> None:
-    base = LocalRetriever(write_bundle(tmp_path / "bundle", **parts))
+    base = LocalRetriever.of(write_bundle(tmp_path / "bundle", **parts))
     broken = Product("a", "dress", (), (ProductPicture.of("a", PRODUCTS[0].pictures[0].data[:60]),))
     with pytest.raises(ImageError, match="truncated or damaged"):
         ChangedGallery(base).entry_of(broken)

@@ -89,7 +89,7 @@ def test_a_product_that_came_by_event_is_found_shown_and_gone_again(serve: Serve
     assert (first["item_id"], first["category"], first["attributes"]) == ("new/1", "cape", ["colour:red"])
     assert first["image_id"] == new.product.pictures[0].image_id
     picture = client.get(first["image"])
-    assert decode_image(picture.content).shape == decode_image(retriever.items.thumbnail(0)).shape
+    assert decode_image(picture.content).shape == decode_image(retriever.bundle.items.thumbnail(0)).shape
     listed = client.get("/items/new%2F1").json()
     assert sorted(each["image_id"] for each in listed["images"]) == sorted(p.image_id for p in new.product.pictures)
     asks = {"filters": '{"category": ["cape"]}'}
