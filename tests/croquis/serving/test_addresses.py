@@ -6,6 +6,7 @@ import socket
 import urllib.request
 
 import pytest
+from starlette.types import Receive, Scope, Send
 
 from croquis.refusals import RefusedError
 from croquis.serving.addresses import listening_socket, url
@@ -21,8 +22,7 @@ def test_an_ipv6_address_stands_in_brackets() -> None:
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
 def test_the_url_opens_the_server(host: str) -> None:
-    async def app(scope: object, receive: object, send: object) -> None:
-        assert callable(send)
+    async def app(_scope: Scope, _receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": []})
         await send({"type": "http.response.body", "body": b"here"})
 
@@ -45,7 +45,9 @@ def test_answers_are_sent_at_once() -> None:
 def test_an_address_that_cannot_be_used_is_named_with_the_reason() -> None:
     with listening_socket("127.0.0.1", 0, 5) as taken:
         port = taken.getsockname()[1]
-        with pytest.raises(RefusedError, match=rf"listen at http://127\.0\.0\.1:{port}: .*in use; choose another --port"):
+        with pytest.raises(
+            RefusedError, match=rf"listen at http://127\.0\.0\.1:{port}: .*in use; choose another --port"
+        ):
             listening_socket("127.0.0.1", port, 5)
     for host in ("192.0.2.1", "no-such-host.invalid"):
         with pytest.raises(RefusedError, match=rf"cannot listen at http://{host}:0: "):
