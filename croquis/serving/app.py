@@ -15,6 +15,7 @@ from croquis.serving.answers.problems import IN_OPENAPI, install_handlers
 from croquis.serving.changes.live_catalogue import LiveCatalogue
 from croquis.serving.changes.live_stores import LiveSource, LiveStores
 from croquis.serving.limits.access import KEY_HEADER, AccessControl
+from croquis.serving.limits.head_requests import HeadMiddleware
 from croquis.serving.limits.http_meter import Meter
 from croquis.serving.limits.request_log import RequestLogMiddleware
 from croquis.serving.limits.work_queue import WorkQueue
@@ -109,6 +110,7 @@ def create_app(sources: Mapping[str, ModelSource], settings: Settings) -> FastAP
     app.include_router(operations_router(fleet, gatekeeper, meter, settings.limits))
     app.include_router(api_page_router(app))
     app.include_router(page_router(settings.page))
+    app.add_middleware(HeadMiddleware)
     if settings.access.origins:
         app.add_middleware(
             CORSMiddleware,
