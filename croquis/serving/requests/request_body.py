@@ -23,7 +23,7 @@ from croquis.serving.server_settings import MULTIPART_OVERHEAD, Limits
 
 JSON, FORM = "application/json", "multipart/form-data"
 MOST_FIELDS = 20  # more than any request has
-JSON_TEXT = ("attributes", "crop", "filters")  # in a form
+JSON_TEXT = {"attributes", "crop", "filters"}  # in a form
 
 
 def described(errors: Mapping[int, str]) -> dict[int | str, dict[str, Any]]:
@@ -169,7 +169,9 @@ class Base64Schema(FormSchema):
 def in_openapi(model: type[RequestFields]) -> dict[str, Any]:
     """The request body, for `openapi_extra` of a route."""
     form = model.model_json_schema(schema_generator=FormSchema)
-    encoding = {name: {"contentType": JSON} for name in JSON_TEXT if name in form["properties"]}
     values = model.model_json_schema(schema_generator=Base64Schema)
-    content = {FORM: {"schema": form, "encoding": encoding}, JSON: {"schema": values}}
+    for name in JSON_TEXT & form["properties"].keys():
+        text = {"type": "string", "contentMediaType": JSON, "contentSchema": values["properties"][name]}
+        form["properties"][name] = text | {"description": "JSON text"}
+    content = {FORM: {"schema": form}, JSON: {"schema": values}}
     return {"requestBody": {"required": True, "content": content}}
