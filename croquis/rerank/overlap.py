@@ -8,7 +8,8 @@ it is in the gallery.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -36,6 +37,27 @@ def flags(sets: Sequence[Collection[str]], names: Sequence[str]) -> npt.NDArray[
     return held
 
 
+@dataclass(frozen=True)
+class AttributeCounts:
+    """How many images of a whole gallery have each attribute, where only some of its rows are at hand.
+
+    Attributes:
+        images: all of them.
+        decided: by attribute, those that hold it; an attribute that is not there, none.
+        expected: by attribute, the sum of its probabilities.
+    """
+
+    images: int
+    decided: Mapping[str, float]
+    expected: Mapping[str, float]
+
+    def weights(self, names: Sequence[str], held: Holdings) -> Floats:
+        """`inverse_frequencies` of the whole gallery, (A,), by what `held` keeps: decisions, or probabilities."""
+        by_name = self.decided if held.dtype == np.bool_ else self.expected
+        found = np.array([by_name.get(name, 0.0) for name in names], dtype=np.float64)
+        return np.asarray(np.log((1 + self.images) / (1 + found)), dtype=np.float64)
+
+
 def to_bytes(probabilities: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
     """Probabilities in steps of 1 / 255."""
     return np.asarray(np.rint(np.clip(probabilities, 0, 1) * LEVELS), dtype=np.uint8)
@@ -50,6 +72,9 @@ def inverse_frequencies(held: Holdings) -> Floats:
     return np.asarray(np.log((1 + len(held)) / (1 + held.sum(axis=0) * unit)), dtype=np.float64)
 
 
+Counts = Callable[[], AttributeCounts]
+
+
 class Overlap:
     """What queries have in common with the images of a gallery.
 
@@ -57,12 +82,15 @@ class Overlap:
         names: the attributes, A of them.
         gallery: (N, A) by row, bool or probabilities in bytes (`to_bytes`).
         kind: `count`, `jaccard` or `idf`.
+        counts: gives those of the whole gallery, where `gallery` is some rows of it; asked for `idf`.
 
     Raises:
         RerankError: when the kind is not known, or names and gallery differ in number.
     """
 
-    def __init__(self, names: Sequence[str], gallery: Holdings, kind: str = "count") -> None:
+    def __init__(
+        self, names: Sequence[str], gallery: Holdings, kind: str = "count", counts: Counts | None = None
+    ) -> None:
         if kind not in OVERLAPS:
             raise RerankError(f"overlap = {kind!r}, must be one of {list(OVERLAPS)}")
         if gallery.ndim != 2 or gallery.shape[1] != len(names):
@@ -71,7 +99,9 @@ class Overlap:
         self.kind = kind
         self._gallery = gallery
         self._unit = 1.0 if gallery.dtype == np.bool_ else 1.0 / LEVELS
-        self._weights = inverse_frequencies(gallery) if kind == "idf" else np.ones(len(names))
+        self._weights = np.ones(len(names))
+        if kind == "idf":
+            self._weights = inverse_frequencies(gallery) if counts is None else counts().weights(names, gallery)
 
     def overlaps(self, rows: Rows, query: npt.NDArray[Any]) -> Floats:
         """The overlap of each query with each of its results.

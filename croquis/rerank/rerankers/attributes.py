@@ -13,7 +13,7 @@ def make(block: RerankBlock, known: GalleryEvidence) -> ByAttributes:
     """Of a gallery's attributes those count too that the classifier, and so a query, does not know: they are in unions."""
     sets = needed(known.attributes)()
     names = sorted({*needed(known.names), *(name for held in sets for name in held)})
-    overlap = Overlap(names, flags(sets, names), block.overlap)
+    overlap = Overlap(names, flags(sets, names), block.overlap, known.counts)
     return ByAttributes(overlap, lambda asked, some: flags(asked.attributes[some], names), block)
 
 

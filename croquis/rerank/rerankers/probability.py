@@ -10,7 +10,7 @@ from croquis.rerank.steps import ByAttributes
 
 
 def make(block: RerankBlock, known: GalleryEvidence) -> ByAttributes:
-    overlap = Overlap(needed(known.names), needed(known.holdings)(), block.overlap)
+    overlap = Overlap(needed(known.names), needed(known.holdings)(), block.overlap, known.counts)
     return ByAttributes(overlap, lambda asked, some: asked.probabilities[some], block)
 
 
