@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from croquis.catalog.filters import Filters
-from croquis.index.pq_index import PqFlatIndex
+from croquis.index.pq_index import PqIndex
 from croquis.index.ranking import label_blind_keys
 from croquis.store.milvus_store import MilvusStore
 from croquis.store.products import ItemState, apply, known_versions
@@ -303,7 +303,7 @@ def test_product_codes_are_compared_by_the_bundles_codebooks_or_refused(
         return
     store, query = stores.create(spec), vectors(1, seed=9)
     store.upsert(GALLERY[:60], VECTORS[:60])
-    index = PqFlatIndex.build(VECTORS[:60], comparison, codebooks=books)
+    index = PqIndex.build(VECTORS[:60], comparison, codebooks=books)
     keys = label_blind_keys([each.image_id for each in GALLERY[:60]])
     scores, rows = index.search(query, 10, tiebreak=keys)
     expected = [(GALLERY[row].image_id, score) for row, score in zip(rows[0], scores[0].tolist(), strict=True)]
