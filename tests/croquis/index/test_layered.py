@@ -9,24 +9,13 @@ import pytest
 
 from croquis.index.exact import best_first, normalise, similarity
 from croquis.index.layered import LayeredIndex
-from croquis.index.vector_index import VectorIndex, VectorIndexError
-from tests.support.indexes import index_of
+from croquis.index.vector_index import VectorIndexError
+from tests.support import indexes
+from tests.support.indexes import DIM, index_of
 
-DIM, OLD, NEW = 16, 120, 25
-LISTS = {"ivf_lists": 4, "ivf_probes": 4}
-DENSE: dict[str, dict[str, Any]] = {
-    "flat": {"metric": "cosine"},
-    "flat-l2": {"metric": "l2"},
-    "hnsw": {"metric": "cosine", "kind": "hnsw", "hnsw_ef_search": 2 * OLD},
-}
-CODED: dict[str, dict[str, Any]] = {
-    "binary": {"metric": "hamming", "head": "binary"},
-    "binary-asymmetric": {"metric": "hamming", "head": "binary", "binary_comparison": "asymmetric"},
-    "binary-ivf": {"metric": "hamming", "head": "binary", "codes": "ivf", **LISTS},
-    "pq": {"metric": "l2", "head": "pq"},
-    "pq-ivf": {"metric": "l2", "head": "pq", "codes": "ivf", **LISTS},
-}
-CODEBOOKS = np.random.default_rng(5).normal(size=(4, 16, 4)).astype(np.float32)
+OLD, NEW = 120, 25
+DENSE = {name: case | {"hnsw_ef_search": 2 * OLD} for name, case in indexes.DENSE.items() if case["kind"] != "ivfpq"}
+CODED = {name: case | {"ivf_probes": case["ivf_lists"]} for name, case in indexes.CODED.items()}
 
 
 @pytest.fixture(scope="module")
@@ -48,13 +37,9 @@ def queries(vectors: np.ndarray) -> np.ndarray:
     return (vectors[::25] + noise).astype(np.float32)
 
 
-def built(settings: dict[str, Any], vectors: np.ndarray) -> VectorIndex:
-    return index_of(vectors, codebooks=CODEBOOKS, **settings)
-
-
 def layered(settings: dict[str, Any], vectors: np.ndarray, kept: np.ndarray) -> LayeredIndex:
     added = normalise(vectors[OLD:]) if settings["metric"] == "cosine" else vectors[OLD:]
-    return LayeredIndex(built(settings, vectors[:OLD]), kept, added)
+    return LayeredIndex(index_of(vectors[:OLD], **settings), kept, added)
 
 
 def left(vectors: np.ndarray, kept: np.ndarray) -> np.ndarray:
@@ -74,7 +59,10 @@ KEPT = [
 def test_codes_are_found_as_if_they_had_been_built_in(
     name: str, kept: np.ndarray, vectors: np.ndarray, queries: np.ndarray, keys: np.ndarray
 ) -> None:
-    index, oracle = layered(CODED[name], vectors, kept), built(CODED[name] | {"codes": "flat"}, left(vectors, kept))
+    index, oracle = (
+        layered(CODED[name], vectors, kept),
+        index_of(left(vectors, kept), **CODED[name] | {"codes": "flat"}),
+    )
     assert len(index) == len(oracle) == len(kept) + NEW
     tiebreak = keys[: len(index)]
     for k in (1, 10, len(index) + 3):
@@ -127,7 +115,7 @@ def test_a_filter_is_exact_over_old_and_new(
 
 
 def test_nothing_may_be_left(vectors: np.ndarray, queries: np.ndarray) -> None:
-    base = built(DENSE["flat"], vectors[:OLD])
+    base = index_of(vectors[:OLD], **DENSE["flat-cosine"])
     empty = LayeredIndex(base, np.empty(0, dtype=np.int64), np.empty((0, DIM), dtype=np.float32))
     scores, rows = empty.search(queries, 4)
     assert len(empty) == 0
