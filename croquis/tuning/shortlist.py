@@ -17,6 +17,7 @@ from croquis.arrays import Rows, Vectors
 from croquis.bundle.gallery_evidence import stored_gallery
 from croquis.catalog.table import Catalog
 from croquis.evaluation import metrics
+from croquis.evaluation.evaluate_bundle import search_among
 from croquis.evaluation.protocol import (
     INSTANCE,
     PAIRS,
@@ -193,11 +194,7 @@ def remembered(retriever: LocalRetriever, recorder: ListRecorder) -> QueryEviden
 
 def query_path(domain: str, retriever: LocalRetriever, index: VectorIndex, gallery: JudgedGallery) -> QueryPath:
     """What happens to a user's query of this domain."""
-
-    def search(vectors: Vectors, depth: int) -> RankedLists:
-        scores, rows = index.search(vectors, depth, tiebreak=gallery.keys)
-        return RankedLists(rows, scores)
-
+    search = search_among(index, gallery)
     if domain != "sketch":
         return QueryPath("encoder", same_pictures, retriever.encode_photos, search)
     painted = retriever.nets.has_generator
