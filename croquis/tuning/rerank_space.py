@@ -18,9 +18,8 @@ from croquis.params.search_blocks import Rerank
 from croquis.params.write_back import place
 from croquis.plugins import RERANKERS
 from croquis.rerank.overlap import OVERLAPS, RerankError
-from croquis.rerank.rerank_settings import GALLERY_ATTRIBUTES, RerankBlock
+from croquis.rerank.rerank_settings import GALLERY_ATTRIBUTES, STANDINGS, RerankBlock
 from croquis.rerank.reranker import reranker
-from croquis.rerank.shared_attributes import STANDINGS
 from croquis.settings import Searched, SearchRange
 from croquis.tuning.task import Point, TuneError, rounded, significant
 

@@ -17,7 +17,8 @@ import pytest
 from croquis.cli import main
 from croquis.tuning.storage import open_storage
 from croquis.tuning.task import TuneError
-from tests.support.postgres import PASSWORD, free_port, postgres
+from tests.support.engine_servers import free_port
+from tests.support.postgres import PASSWORD, postgres
 from tests.support.started_server import answer
 from tests.support.tuning import toy_task
 from tests.support.tuning.toy_task import ToyTask, states, work
