@@ -18,9 +18,9 @@ import numpy as np
 import numpy.typing as npt
 
 from croquis.arrays import Vectors
-from croquis.index.binary_index import BinaryFlatIndex
+from croquis.index.binary_index import BinaryIndex
 from croquis.index.code_index import CodeIndex
-from croquis.index.pq_index import PqFlatIndex
+from croquis.index.pq_index import PqIndex
 from croquis.index.vector_index import check_vectors, faiss_threads
 
 Matrix = npt.NDArray[np.float64]
@@ -59,8 +59,8 @@ class Baseline:
         """An exhaustive index of (N, D) features: Hamming distance for bits, look-up tables for product codes."""
         vectors = self.queries(database)
         if self.codebooks is None:
-            return BinaryFlatIndex.build(vectors, "symmetric")
-        return PqFlatIndex.build(vectors, "asymmetric", codebooks=self.codebooks)
+            return BinaryIndex.build(vectors, "symmetric")
+        return PqIndex.build(vectors, "asymmetric", codebooks=self.codebooks)
 
 
 def fit_baseline(name: str, train: Vectors, bits: int, seed: int) -> Baseline:

@@ -25,11 +25,12 @@ import numpy as np
 
 from benchmarks.events.ingest_processes import PATIENCE, LatencySetting, Running, serving
 from croquis.bundle import Bundle
-from croquis.cli.commands.store_versions import fill_version, opened
+from croquis.cli.commands.store_versions import opened
 from croquis.events.event import event_body
 from croquis.events.stream import Stream, open_stream
 from croquis.files import write_json
 from croquis.serving.client import Client
+from croquis.store.fill import fill
 from tests.support.engine_servers import broker_server, running
 from tests.support.events.event_plan import drawn, upsert
 from tests.support.events.kill_campaign import send
@@ -52,7 +53,7 @@ def measure(setting: LatencySetting, store: str, own_ingest: bool, folder: Path)
     """
     with running(broker_server("nats", folder)) as broker:
         with opened(store) as stores:
-            fill_version(stores, Bundle.load(setting.bundle), publish=True)
+            stores.publish(fill(stores, Bundle.load(setting.bundle)).name)
         with serving(setting, store, own_ingest, broker.uri) as started:
             figures = {"latency": latency(setting, started)}
             if setting.burst:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +13,11 @@ import pyarrow as pa
 from croquis.arrays import Uint8Image
 from croquis.bulk.places import EmbedError, open_place
 from croquis.bulk.shard_file import ShardRecord, rows_of, schema_of, writing_shard
-from croquis.bulk.shards import Shard, read_shard
+from croquis.bulk.shards import Only, Shard, read_shard
 from croquis.bundle import Bundle
 from croquis.catalog.images import ImageError, crop, decode_image
 from croquis.index.code_index import CodeIndex
-from croquis.index.coding import Coding, code_bytes
+from croquis.index.coding import Coding
 from croquis.search.bundle_nets import Nets
 
 Unreadable = tuple[str, str]
@@ -38,7 +38,7 @@ class ShardJob:
     bundle_hash: str
     source: str
     to: str
-    only: Mapping[str, Sequence[str]]
+    only: Only = field(hash=False)
 
 
 class ShardEmbedder:
@@ -70,7 +70,7 @@ class ShardEmbedder:
             EmbedError: when the shard cannot be read or the file not be written.
         """
         unreadable: list[Unreadable] = []
-        schema = schema_of(shard.columns, self._dim, None if self._coding is None else code_bytes(self._coding))
+        schema = schema_of(shard.columns, self._dim, None if self._coding is None else self._coding.code_bytes)
         with writing_shard(self._to, shard.name, schema) as file:
             for table in read_shard(self._source, shard, self._job.only):
                 kept, pictures, refused = decode(table)
@@ -83,6 +83,14 @@ class ShardEmbedder:
             done = ShardRecord(shard.name, shard.footer, self._job.bundle_hash, file.rows, left_out, tuple(unreadable))
             file.describe(done)
         return done
+
+
+def embed_shard(job: ShardJob, shard: Shard) -> ShardRecord:
+    """`ShardEmbedder.embed`, in a process of its own, which keeps the bundle open for the shards to come."""
+    return _opened(job).embed(shard)
+
+
+_opened = lru_cache(maxsize=1)(ShardEmbedder)
 
 
 def decode(table: pa.Table) -> tuple[Any, list[Uint8Image], list[Unreadable]]:

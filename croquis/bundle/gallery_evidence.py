@@ -3,35 +3,36 @@
 from __future__ import annotations
 
 from croquis.arrays import Rows
-from croquis.bundle.reader import Bundle
+from croquis.bundle.gallery_table import GalleryTable
 from croquis.index.vector_index import VectorIndex
 from croquis.rerank.evidence import GalleryEvidence, certain_gallery
 from croquis.rerank.overlap import Holdings
 
 
-def attribute_sets(bundle: Bundle, source: str) -> list[list[str]]:
-    """The attributes of each gallery row, `predicted` or those of the `catalogue`."""
-    column = "predicted_attributes" if source == "predicted" else "attributes"
-    sets: list[list[str]] = bundle.items.table.column(column).to_pylist()
-    return sets
+def attribute_column(source: str) -> str:
+    """The column of a gallery that counts where `rerank.gallery_attributes` is `predicted` or `catalogue`."""
+    return "predicted_attributes" if source == "predicted" else "attributes"
 
 
-def stored_gallery(bundle: Bundle, index: VectorIndex, source: str, rows: Rows | None = None) -> GalleryEvidence:
+def stored_gallery(
+    items: GalleryTable, index: VectorIndex, names: tuple[str, ...] | None, source: str, rows: Rows | None = None
+) -> GalleryEvidence:
     """What is stored; where `rows` are given, of those only, in their order, and `index` holds just them.
 
     Args:
+        items: the whole table of the gallery.
+        names: attributes of the classifier; None without one.
         source: `predicted` or `catalogue`: which attributes of the gallery count.
     """
-    if bundle.manifest.classifier is None:
+    if names is None:
         return GalleryEvidence(index.vectors)
-    names = bundle.manifest.classifier.attributes
 
     def sets() -> list[list[str]]:
-        found = attribute_sets(bundle, source)
+        found: list[list[str]] = items.table.column(attribute_column(source)).to_pylist()
         return found if rows is None else [found[row] for row in rows.tolist()]
 
     def probabilities() -> Holdings:
-        found = bundle.items.probabilities(names)
+        found = items.probabilities(names)
         return found if rows is None else found[rows]
 
     return (

@@ -132,6 +132,11 @@ class Manifest:
         return hashlib.sha256(canonical.encode()).hexdigest()
 
     @property
+    def attributes(self) -> tuple[str, ...] | None:
+        """Those that the classifier knows, in the order of its output; None without one."""
+        return None if self.classifier is None else self.classifier.attributes
+
+    @property
     def encoder_description(self) -> EncoderDescription:
         """What `open_encoder` needs."""
         block = self.encoder

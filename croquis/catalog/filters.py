@@ -61,13 +61,15 @@ class Filters:
         return not (self.category or self.attributes or self.colour or self.domain)
 
 
-def as_filters(filters: Filters | Mapping[str, Any] | None) -> Filters | None:
-    """`filters`, a mapping read by `Filters.from_mapping`.
+def as_filters(filters: Filters | Mapping[str, Any] | None) -> Filters:
+    """`filters`, a mapping read by `Filters.from_mapping`; None lets every image pass.
 
     Raises:
         QueryError: on an unknown key, or values that are not words.
     """
-    return filters if filters is None or isinstance(filters, Filters) else Filters.from_mapping(filters)
+    if filters is None:
+        return Filters()
+    return filters if isinstance(filters, Filters) else Filters.from_mapping(filters)
 
 
 def _words(field: str, value: Any) -> tuple[str, ...]:

@@ -130,7 +130,7 @@ class PreparedGallery:
 
 def _stored(retriever: LocalRetriever, gallery: JudgedGallery) -> PreparedGallery:
     """The bundle's own vectors and attributes of the gallery's photos."""
-    places = {image_id: row for row, image_id in enumerate(retriever.items.image_ids)}
+    places = {image_id: row for row, image_id in enumerate(retriever.bundle.items.image_ids)}
     missing = [image_id for image_id in gallery.image_ids if image_id not in places]
     if missing:
         raise ProtocolError(
@@ -138,16 +138,17 @@ def _stored(retriever: LocalRetriever, gallery: JudgedGallery) -> PreparedGaller
             f"another catalogue; rebuild it (dvc repro index) or evaluate with reencode_gallery=True"
         )
     rows = np.array([places[image_id] for image_id in gallery.image_ids], dtype=np.int64)
-    index = retriever.index.subset(rows)
-    index.threads = retriever.index.threads
-    known = stored_gallery(retriever.bundle, index, retriever.bundle.manifest.rerank.gallery_attributes, rows)
+    index = retriever.bundle.index.subset(rows)
+    index.threads = retriever.bundle.index.threads
+    items, names = retriever.bundle.items, retriever.bundle.manifest.attributes
+    known = stored_gallery(items, index, names, retriever.rerank.gallery_attributes, rows)
     return PreparedGallery(gallery, _searches(index, gallery), _reorders(retriever, known))
 
 
 def _fresh(retriever: LocalRetriever, gallery: JudgedGallery, chunk: int) -> PreparedGallery:
     """Vectors and attributes made now from the gallery's photos."""
-    index = build_alike(_gallery_vectors(gallery, retriever.encode_photos, chunk), retriever.index)
-    index.threads = retriever.index.threads
+    index = build_alike(_gallery_vectors(gallery, retriever.encode_photos, chunk), retriever.bundle.index)
+    index.threads = retriever.bundle.index.threads
     return PreparedGallery(
         gallery, _searches(index, gallery), _reorders(retriever, _known_now(retriever, gallery, index, chunk))
     )
@@ -157,7 +158,7 @@ def _known_now(retriever: LocalRetriever, gallery: JudgedGallery, index: VectorI
     """What the classifier, or the present catalogue, says of the gallery's photos."""
     if not retriever.nets.has_classifier:
         return GalleryEvidence(index.vectors)
-    source, classifier = retriever.bundle.manifest.rerank.gallery_attributes, retriever.nets.classifier
+    source, classifier = retriever.rerank.gallery_attributes, retriever.nets.classifier
     names = classifier.attributes
     if source == "catalogue":
         return certain_gallery(index.vectors, names, gallery.catalog.column("attributes")[gallery.rows].tolist())
@@ -186,7 +187,7 @@ def search_among(index: VectorIndex, gallery: JudgedGallery) -> Search:
 
 
 def _reorders(retriever: LocalRetriever, known: GalleryEvidence) -> dict[str, Chain]:
-    block = retriever.bundle.manifest.rerank
+    block = retriever.rerank
     return {
         name: Chain(steps, block, known)
         for name, steps in block.chains().items()

@@ -25,7 +25,7 @@ def query_latencies(bundles: Sequence[Bundle], split: str, pair: str, root: Path
     """
     domain = next(found.query_domain for found in PAIRS if found.name == pair)
     images = _queries(split, domain, root)
-    retrievers = [LocalRetriever(bundle) for bundle in bundles]
+    retrievers = [LocalRetriever.of(bundle) for bundle in bundles]
     times = np.full((len(bundles), len(images)), np.inf)
     for _ in range(ROUNDS):
         for column, image in enumerate(images):

@@ -10,13 +10,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from croquis.catalog.images import crop, decode_image
-from croquis.catalog.product import ProductPicture
 from croquis.events.event import EventError, ProductEvent, parse_event
 from croquis.params.data_blocks import Validate
-from croquis.search.bundle_nets import AT_A_TIME
 from croquis.search.local_retriever import LocalRetriever
 from croquis.search.photo_facts import PhotoFacts, photo_facts, thumbnail_side
 from croquis.store.products import ItemState, apply, known_versions, newest
@@ -95,7 +91,8 @@ class Handler:
         fresh = [state for name, state in chosen.items() if known[name].admits(state.version, not state.images)]
         with done.step("encode"):
             wanted = [pictures[image.image_id] for state in fresh for image in state.images]
-            seen = self._described(wanted)
+            photos = (crop(decode_image(picture.data), picture.bbox) for picture in wanted)
+            seen = photo_facts(self._retriever.bundle, photos, self._side)
         with done.step("store"):
             apply(self._store, list(_completed(fresh, seen)), known)
         done.images = len(wanted)
@@ -119,15 +116,6 @@ class Handler:
             done.rejected.setdefault(places[number], "; ".join(faults))
         return [event for place, event in events.items() if place not in done.rejected]
 
-    def _described(self, pictures: Sequence[ProductPicture]) -> list[PhotoFacts]:
-        """What the nets say of the pictures, in their order; a few decoded pictures are in memory at a time."""
-        parts: list[PhotoFacts] = []
-        for start in range(0, len(pictures), AT_A_TIME):
-            some = pictures[start : start + AT_A_TIME]
-            photos = [crop(decode_image(picture.data), picture.bbox) for picture in some]
-            parts.append(photo_facts(self._retriever.nets, photos, self._side))
-        return parts
-
 
 def _state(event: ProductEvent) -> ItemState:
     product = event.product
@@ -140,26 +128,20 @@ def _state(event: ProductEvent) -> ItemState:
     return ItemState(event.item_id, event.version, tuple(images))
 
 
-def _completed(states: Sequence[ItemState], parts: Sequence[PhotoFacts]) -> Iterator[ItemState]:
+def _completed(states: Sequence[ItemState], seen: PhotoFacts) -> Iterator[ItemState]:
     """The states with what was seen of their images, which come in the same order."""
-    seen = [
-        values
-        for part in parts
-        for values in zip(part.vectors, part.predicted, part.probabilities, part.thumbnails, strict=True)
-    ]
     start = 0
     for state in states:
-        own = seen[start : start + len(state.images)]
-        start += len(own)
-        if not own:
+        if not state.images:
             yield state
             continue
-        vectors, predicted, held, thumbnails = zip(*own, strict=True)
+        own = slice(start, start + len(state.images))
+        start = own.stop
         images = [
             replace(image, predicted=tuple(names), probabilities=cell)
-            for image, names, cell in zip(state.images, predicted, held, strict=True)
+            for image, names, cell in zip(state.images, seen.predicted[own], seen.probabilities[own], strict=True)
         ]
-        yield replace(state, images=tuple(images), vectors=np.stack(vectors), thumbnails=tuple(thumbnails))
+        yield replace(state, images=tuple(images), vectors=seen.vectors[own], thumbnails=tuple(seen.thumbnails[own]))
 
 
 def _catalogue_rows(place: int, event: ProductEvent) -> Iterator[Mapping[str, Any]]:

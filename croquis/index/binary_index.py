@@ -1,90 +1,108 @@
-"""Indexes of packed bits: one bit per number of a binary head, searched exhaustively or by inverted lists."""
+"""Indexes of packed bits: one bit per number of a binary head, searched exhaustively or by inverted lists.
+
+Where the list is short, FAISS compares bits with bits. It proposes a few rows more than `k`; where the last of
+these ties with the k-th, its range search finds all that do. Nothing that could be among the best `k` is left out, and
+the order is ours.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from functools import cached_property
 from typing import Any, Self
 
+import numpy as np
+
 from croquis.arrays import Rows, Scores, Vectors
-from croquis.index.code_index import SEED, CodeIndex, IvfCodeIndex, check_lists, keep_rows
-from croquis.index.codes import Codes
-from croquis.index.coding import SignCoding, columns_of
+from croquis.index.code_index import SEED, CodeIndex, Nearest, check_lists
+from croquis.index.coding import Codes, Columns, SignCoding
+from croquis.index.exact import SPARE
 from croquis.index.vector_index import FAISS, VectorIndexError, faiss_threads
 
+SHARE = 1 / 64  # of all rows; longer lists are found faster by scoring every row than by a heap
 
-class BinaryFlatIndex(CodeIndex):
-    """Packed bits, every one of them compared."""
 
-    kind = "binary_flat"
+class BinaryIndex(CodeIndex):
+    """Packed bits."""
 
-    def __init__(self, index: Any, bits: int, comparison: str) -> None:
-        super().__init__(index, _coding(index, bits), comparison, stored_codes(index))
+    coding: SignCoding
+
+    @classmethod
+    def open(cls, index: Any, bits: int, comparison: str) -> Self:
+        """A FAISS index of codes of so many bits.
+
+        Raises:
+            VectorIndexError: when its codes are of another length, or there is no such comparison.
+        """
+        coding = SignCoding(bits)
+        if coding.code_bytes != index.code_size:
+            raise VectorIndexError(
+                f"the index keeps {index.code_size} bytes per image, {bits} bits take {coding.code_bytes}"
+            )
+        return cls(index, coding, comparison)
 
     @classmethod
     def build(cls, vectors: Vectors, comparison: str) -> Self:
-        """Keeps the signs of (n, bits) float32."""
-        return cls(_filled(SignCoding(vectors.shape[1]).encode(vectors)), vectors.shape[1], comparison)
-
-    def subset(self, rows: Rows) -> Self:
-        return type(self)(_filled(self._subset_codes(rows)[1]), self.dim, self.comparison)
-
-    def _serialised(self) -> Any:
-        return FAISS.serialize_index_binary(self._index)
-
-
-class BinaryIvfIndex(IvfCodeIndex):
-    """Packed bits in inverted lists around binary centres."""
-
-    kind = "binary_ivf"
-
-    def __init__(self, index: Any, bits: int, comparison: str) -> None:
-        super().__init__(index, _coding(index, bits), comparison)
-        self._centres = columns_of(stored_codes(FAISS.downcast_IndexBinary(index.quantizer)), self.coding)
+        """Keeps the signs of (n, bits) float32, every one of which is compared."""
+        coding = SignCoding(vectors.shape[1])
+        index = FAISS.IndexBinaryFlat(8 * coding.code_bytes)
+        index.add(coding.encode(vectors))
+        return cls(index, coding, comparison)
 
     @classmethod
-    def build(cls, vectors: Vectors, comparison: str, *, lists: int, probes: int) -> Self:
-        """Keeps the signs of (n, bits) float32 in `lists` lists, of which a search visits `probes`.
+    def build_ivf(cls, vectors: Vectors, comparison: str, *, lists: int, probes: int) -> Self:
+        """Keeps the signs of (n, bits) float32 in `lists` lists around binary centres, of which a search visits `probes`.
 
         Raises:
             VectorIndexError: when the numbers do not fit.
         """
         check_lists(len(vectors), lists, probes)
-        packed = SignCoding(vectors.shape[1]).encode(vectors)
-        bits = 8 * packed.shape[1]
+        coding = SignCoding(vectors.shape[1])
+        packed, bits = coding.encode(vectors), 8 * coding.code_bytes
         index = FAISS.IndexBinaryIVF(FAISS.IndexBinaryFlat(bits), bits, lists)
         index.nprobe = probes
         index.cp.seed, index.cp.min_points_per_centroid = SEED, 1
         with faiss_threads(1):
             index.train(packed)
             index.add(packed)
-        return cls(index, vectors.shape[1], comparison)
+        return cls(index, coding, comparison)
 
-    def subset(self, rows: Rows) -> Self:
-        chosen, _ = self._subset_codes(rows)
-        index = FAISS.deserialize_index_binary(FAISS.serialize_index_binary(self._index))
-        index.reset()
-        keep_rows(self._index, index, chosen)
-        return type(self)(index, self.dim, self.comparison)
+    def _nearest(self, queries: Vectors, k: int) -> Iterable[Nearest]:
+        width = k + SPARE
+        if self.comparison == "asymmetric" or width > SHARE * len(self) or not len(queries):
+            return super()._nearest(queries, k)
+        packed, find, within = self.coding.encode(queries), self._index.search, self._index.range_search
+        lists: list[Rows] = []
+        if self._lists:
+            find, within = self._index.search_preassigned, self._index.range_search_preassigned
+            probed = np.stack([self._probed(query) for query in queries])
+            lists = [probed, np.zeros_like(probed)]  # and distances from their centres, which FAISS does not look at
+        nearest: list[Nearest] = []
+        with faiss_threads(self.threads):
+            for number, (near, rows) in enumerate(zip(*find(packed, width, *lists), strict=True)):
+                if rows[-1] >= 0 and near[k - 1] == near[-1]:
+                    one = slice(number, number + 1)
+                    _, near, rows = within(packed[one], int(near[-1]) + 1, *(each[one] for each in lists))
+                held = rows >= 0
+                nearest.append((-near[held].astype(np.float32), rows[held]))
+        return nearest
 
-    def _serialised(self) -> Any:
-        return FAISS.serialize_index_binary(self._index)
+    @cached_property
+    def _centres(self) -> Columns:
+        return self.coding.columns(self._index.quantizer.reconstruct_n())
 
     def _centre_scores(self, query: Vectors) -> Scores:
         return self.coding.score(query, self.comparison)(self._centres)
 
+    def _flat_codes(self) -> Codes:
+        codes: Codes = self._index.reconstruct_n()
+        return codes
 
-def stored_codes(index: Any) -> Codes:
-    """A copy of the codes of a flat binary FAISS index, (n, bytes)."""
-    stored: Codes = FAISS.vector_to_array(index.xb).reshape(index.ntotal, index.code_size)
-    return stored
+    def _emptied(self) -> Any:
+        return FAISS.clone_binary_index(self._index)
 
+    def _add(self, index: Any, codes: Codes) -> None:
+        index.add(codes)
 
-def _filled(packed: Codes) -> Any:
-    index = FAISS.IndexBinaryFlat(8 * packed.shape[1])
-    index.add(packed)
-    return index
-
-
-def _coding(index: Any, bits: int) -> SignCoding:
-    if -(-bits // 8) != index.code_size:
-        raise VectorIndexError(f"the index keeps {index.code_size} bytes per image, {bits} bits take {-(-bits // 8)}")
-    return SignCoding(bits)
+    def _serialised(self) -> Any:
+        return FAISS.serialize_index_binary(self._index)

@@ -1,8 +1,9 @@
-"""Indexes that keep codes, not floats. FAISS packs them, keeps the lists and writes the file; the scan is ours.
+"""Indexes that keep codes, not floats: all of them are compared, or those of a few inverted lists.
 
-Codes tie massively: under 12 bits, 54,000 images share 4,096 codes. FAISS cuts ties at the last rank in storage order, and
-its range search, which would find all of them, takes over product codes 40 times as long as a look-up per byte. Here every
-code that is visited gets its exact score, and equal scores are ordered by the caller's key, at every rank.
+Codes tie massively: under 12 bits, 54,000 images share 4,096 codes, and FAISS cuts ties at the last rank in storage
+order. Here every code that ties with the last rank is looked at, and equal scores are ordered by the caller's key. Of
+bits that are compared with bits FAISS finds these codes (see `croquis.index.binary_index`). All others are scanned
+here: FAISS's range search takes over product codes 40 times as long as a look-up per byte.
 
 With inverted lists a search visits the few lists whose centres are best for the query; within them it is exact.
 """
@@ -11,18 +12,18 @@ from __future__ import annotations
 
 import copy
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import repeat
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
+from faiss.contrib.inspect_tools import get_invlist
 
 from croquis.arrays import Keys, Rows, Scores, Vectors
 from croquis.files import write_bytes
-from croquis.index.codes import Codes
-from croquis.index.coding import Coding, asked, code_bytes, columns_of, packed_of
+from croquis.index.coding import Codes, Coding
 from croquis.index.exact import best_first, empty_result
 from croquis.index.vector_index import (
     FAISS,
@@ -36,16 +37,10 @@ from croquis.index.vector_index import (
 from croquis.nets.encoder import COMPARISONS
 
 ROW_BYTES = 8  # of the row number that a list keeps beside each code
+SEED = 1234  # of the k-means that places the centres
 
-
-def read_list(index: Any, number: int) -> tuple[Rows, Codes]:
-    """Row numbers (n,) and codes (n, code_size) of one inverted list."""
-    lists = index.invlists
-    size, width = lists.list_size(number), index.code_size
-    if size == 0:
-        return np.empty(0, dtype=np.int64), np.empty((0, width), dtype=np.uint8)
-    ids = FAISS.rev_swig_ptr(lists.get_ids(number), size).copy()
-    return ids, FAISS.rev_swig_ptr(lists.get_codes(number), size * width).reshape(size, width).copy()
+Nearest = tuple[Scores, Rows | None]
+"""Scores, and the rows that have them: all, in their order, when None."""
 
 
 def append_to_list(index: Any, number: int, ids: Rows, codes: Codes) -> None:
@@ -60,55 +55,72 @@ def keep_rows(source: Any, emptied: Any, rows: Rows) -> None:
     place = np.full(source.ntotal, -1, dtype=np.int64)
     place[rows] = np.arange(len(rows))
     for number in range(source.nlist):
-        ids, codes = read_list(source, number)
+        ids, codes = get_invlist(source.invlists, number)
         kept = place[ids] >= 0
         append_to_list(emptied, number, place[ids][kept], codes[kept])
     emptied.ntotal = len(rows)
 
 
 class CodeIndex(ABC):
-    """What the kinds of codes share. Exhaustive kinds visit every row, list kinds those of a few lists.
+    """What the kinds of codes share.
 
-    Beside FAISS's own copy the codes lie in memory a second time, turned so that a scan reads them fast. A search runs in
-    the calling thread.
+    Beside FAISS's own copy the codes lie in memory a second time, turned so that a scan reads them fast.
 
     Args:
-        index: the filled FAISS index.
+        index: the filled FAISS index, flat or of inverted lists.
         coding: how its codes were made.
         comparison: `asymmetric` or `symmetric`.
-        packed: its codes in the order of the rows.
     """
 
-    kind: str
-
-    def __init__(self, index: Any, coding: Coding, comparison: str, packed: Codes) -> None:
+    def __init__(self, index: Any, coding: Coding, comparison: str) -> None:
         self.coding = coding
         self.head, self.metric, self.dim = coding.head, coding.metric, coding.dim
         self.comparison = check_comparison(comparison)
         self.threads = 1
         self._index = index
-        self._columns = columns_of(packed, coding)
+        self._lists: list[Rows] = []
+        if hasattr(index, "invlists"):
+            stored = [get_invlist(index.invlists, number) for number in range(index.nlist)]
+            packed = np.empty((index.ntotal, coding.code_bytes), dtype=np.uint8)
+            for rows, codes in stored:
+                packed[rows] = codes
+            self._lists = [rows for rows, _ in stored]
+            self._list_keys: Keys = np.arange(index.nlist, dtype=np.uint64)
+        else:
+            packed = self._flat_codes()
+        self.kind = f"{coding.head}_ivf" if self._lists else f"{coding.head}_flat"
+        self._columns = coding.columns(packed)
 
     def __len__(self) -> int:
         return int(self._columns.shape[1])
 
     @property
     def nbytes(self) -> int:
-        return code_bytes(self.coding)
+        return self.coding.code_bytes + (ROW_BYTES if self._lists else 0)
 
     @property
     def parameters(self) -> dict[str, int]:
-        return {"parts": self.coding.parts, "bits": self.coding.bits}
+        lists = {"lists": int(self._index.nlist), "probes": int(self._index.nprobe)} if self._lists else {}
+        return {"parts": self.coding.parts, "bits": self.coding.bits, **lists}
+
+    @abstractmethod
+    def _flat_codes(self) -> Codes:
+        """A copy of the codes of a flat FAISS index, (n, code_bytes)."""
+
+    @abstractmethod
+    def _centre_scores(self, query: Vectors) -> Scores:
+        """How good each list's centre is for the query, by the comparison of the index; (lists,)."""
+
+    @abstractmethod
+    def _emptied(self) -> Any:
+        """A clone of the FAISS index; the caller takes its rows out."""
+
+    @abstractmethod
+    def _add(self, index: Any, codes: Codes) -> None:
+        """Adds codes to a flat FAISS index."""
 
     @abstractmethod
     def _serialised(self) -> npt.NDArray[np.uint8]: ...
-
-    @abstractmethod
-    def subset(self, rows: Rows) -> Self: ...
-
-    def _visited(self, queries: Vectors) -> Iterator[Rows | None]:
-        """For each query the rows that an unfiltered search looks at; None for all."""
-        return repeat(None, len(queries))
 
     def compared(self, comparison: str) -> Self:
         """The same codes, searched by the other comparison; nothing is copied.
@@ -124,14 +136,14 @@ class CodeIndex(ABC):
         self, queries: Vectors, k: int, rows: Rows | None = None, *, tiebreak: Keys | None = None
     ) -> tuple[Scores, Rows]:
         check_depth(k)
-        prepared = asked(check_vectors(queries, self.dim, "queries"), self.coding, self.comparison)
+        prepared = self.coding.asked(check_vectors(queries, self.dim, "queries"), self.comparison)
         keys = tie_keys(tiebreak, len(self))
-        chosen = None if rows is None else check_rows(rows, len(self))
-        visited = self._visited(prepared) if chosen is None else repeat(chosen, len(prepared))
+        if rows is None:
+            nearest = self._nearest(prepared, k)
+        else:
+            nearest = self._scanned(prepared, repeat(check_rows(rows, len(self))))
         scores, found = empty_result(len(prepared), k)
-        for number, (query, among) in enumerate(zip(prepared, visited, strict=True)):
-            columns = self._columns if among is None else self._columns[:, among]
-            near = self.coding.score(query, self.comparison)(columns)
+        for number, (near, among) in enumerate(nearest):
             best = best_first(near, keys if among is None else keys[among], k)
             scores[number, : len(best)] = near[best]
             found[number, : len(best)] = best if among is None else among[best]
@@ -139,7 +151,7 @@ class CodeIndex(ABC):
 
     def codes(self, rows: Rows | None = None) -> Codes:
         """The packed codes, (len(rows), bytes) uint8."""
-        return packed_of(self._columns if rows is None else self._columns[:, rows], self.coding)
+        return self.coding.packed(self._columns if rows is None else self._columns[:, rows])
 
     def vectors(self, rows: Rows | None = None) -> Vectors:
         return self.coding.decode(self.codes(rows))
@@ -147,9 +159,31 @@ class CodeIndex(ABC):
     def save(self, path: str | Path) -> None:
         write_bytes(path, self._serialised().tobytes())
 
-    def _subset_codes(self, rows: Rows) -> tuple[Rows, Codes]:
-        chosen = check_subset(rows, len(self))
-        return chosen, self.codes(chosen)
+    def subset(self, rows: Rows) -> Self:
+        chosen, index = check_subset(rows, len(self)), self._emptied()
+        index.reset()
+        if self._lists:
+            keep_rows(self._index, index, chosen)
+        else:
+            self._add(index, self.codes(chosen))
+        return type(self)(index, self.coding, self.comparison)
+
+    def _nearest(self, queries: Vectors, k: int) -> Iterable[Nearest]:  # noqa: ARG002 all that are visited are scored
+        """For each query the best `k` of the rows that it visits and all that tie with the last of them, perhaps more."""
+        if not self._lists:
+            return self._scanned(queries, repeat(None))
+        probed = map(self._probed, queries)
+        return self._scanned(queries, (np.concatenate([self._lists[each] for each in lists]) for lists in probed))
+
+    def _probed(self, query: Vectors) -> Rows:
+        """The lists that a query visits, best first."""
+        return best_first(self._centre_scores(query), self._list_keys, self._index.nprobe)
+
+    def _scanned(self, queries: Vectors, visited: Iterable[Rows | None]) -> Iterator[Nearest]:
+        """For each query the scores of the rows that it visits, all when None."""
+        for query, among in zip(queries, visited, strict=False):
+            columns = self._columns if among is None else self._columns[:, among]
+            yield self.coding.score(query, self.comparison)(columns), among
 
 
 def check_comparison(comparison: str | None) -> str:
@@ -161,39 +195,6 @@ def check_comparison(comparison: str | None) -> str:
     if comparison not in COMPARISONS:
         raise VectorIndexError(f"comparison = {comparison!r}, must be one of {sorted(COMPARISONS)}")
     return comparison
-
-
-SEED = 1234  # of the k-means that places the centres
-
-
-class IvfCodeIndex(CodeIndex):
-    """What lists of codes share; within the visited lists the search is exact, ties included."""
-
-    def __init__(self, index: Any, coding: Coding, comparison: str) -> None:
-        lists = [read_list(index, number) for number in range(index.nlist)]
-        packed = np.empty((index.ntotal, code_bytes(coding)), dtype=np.uint8)
-        for rows, stored in lists:
-            packed[rows] = stored
-        super().__init__(index, coding, comparison, packed)
-        self._lists: list[Rows] = [rows for rows, _ in lists]
-        self._list_keys: Keys = np.arange(len(lists), dtype=np.uint64)
-
-    @property
-    def nbytes(self) -> int:
-        return super().nbytes + ROW_BYTES
-
-    @property
-    def parameters(self) -> dict[str, int]:
-        return super().parameters | {"lists": int(self._index.nlist), "probes": int(self._index.nprobe)}
-
-    @abstractmethod
-    def _centre_scores(self, query: Vectors) -> Scores:
-        """How good each list's centre is for the query, by the comparison of the index; (lists,)."""
-
-    def _visited(self, queries: Vectors) -> Iterator[Rows]:
-        for query in queries:
-            lists = best_first(self._centre_scores(query), self._list_keys, self._index.nprobe)
-            yield np.concatenate([self._lists[number] for number in lists])
 
 
 def check_lists(count: int, lists: int, probes: int) -> None:

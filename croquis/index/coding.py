@@ -1,23 +1,32 @@
-"""How vectors become codes and how queries are scored against them: signs, and learned product quantisation."""
+"""How vectors become codes and how queries are scored against them: signs, and learned product quantisation.
+
+Packed codes are uint8 (n, ceil(parts * bits / 8)), the first part in the lowest bits, as FAISS packs them; what is left of
+the last byte is 0. A scan reads them column by column, so that one more query costs one look-up per byte and image.
+"""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
+import faiss
 import numpy as np
 import numpy.typing as npt
 
 from croquis.arrays import Scores, Vectors
-from croquis.index import codes
-from croquis.index.codes import Codes, Columns
 from croquis.nets.session import ModelError
 
 Codebooks = npt.NDArray[np.float32]
+Codes = npt.NDArray[np.uint8]
+Columns = npt.NDArray[np.uint8]
+Tables = npt.NDArray[np.float64]
+Score = Callable[[Columns], Scores]
 
 CODEWORDS = (2, 4, 8, 16, 32, 64, 128, 256)  # what packs into 1 to 8 bits
+BLOCK = 4096
 
 
 def read_codebooks(folder: str | Path, dim: int) -> Codebooks:
@@ -63,10 +72,7 @@ def check_codebooks(codebooks: npt.NDArray[Any], dim: int, source: str, error: t
     return np.ascontiguousarray(codebooks)
 
 
-Score = Callable[[Columns], Scores]
-
-
-class Coding(Protocol):
+class Coding(ABC):
     """A way of coding vectors of `dim` numbers, for one head.
 
     Attributes:
@@ -75,58 +81,52 @@ class Coding(Protocol):
         parts, bits: a code has `parts` pieces of `bits` bits each.
     """
 
-    @property
-    def head(self) -> str: ...
+    head: str
+    metric: str
+    dim: int
+    parts: int
+    bits: int
 
-    @property
-    def metric(self) -> str: ...
-
-    @property
-    def dim(self) -> int: ...
-
-    @property
-    def parts(self) -> int: ...
-
-    @property
-    def bits(self) -> int: ...
-
+    @abstractmethod
     def encode(self, vectors: Vectors) -> Codes:
         """(n, dim) to packed codes (n, code_bytes)."""
-        ...
 
+    @abstractmethod
     def decode(self, packed: Codes) -> Vectors:
         """What packed codes stand for, (n, dim); encoding it again gives the same codes."""
-        ...
 
-    def score(self, query: Vectors, comparison: str) -> Score:
-        """The function that scores codes, in the form of `columns_of`, for one `query` (dim,) as `asked` gave it."""
-        ...
+    @abstractmethod
+    def tables(self, query: Vectors) -> Tables:
+        """What each value of each part adds to the score for one `query` (dim,): (parts, 2**bits)."""
 
+    @property
+    def code_bytes(self) -> int:
+        """Bytes of one packed code."""
+        return -(-self.parts * self.bits // 8)
 
-def code_bytes(coding: Coding) -> int:
-    """Bytes of one packed code."""
-    return -(-coding.parts * coding.bits // 8)
+    def asked(self, queries: Vectors, comparison: str) -> Vectors:
+        """What queries (Q, dim) are compared as: themselves, or what their own codes stand for when symmetric."""
+        return self.decode(self.encode(queries)) if comparison == "symmetric" and len(queries) else queries
 
+    def score(self, query: Vectors, comparison: str) -> Score:  # noqa: ARG002 for those that it makes a difference to
+        """The function that scores codes, in the form of `columns`, for one `query` (dim,) as `asked` gave it."""
+        tables = scan_tables(self.tables(query), self.bits)
+        return lambda columns: table_scores(tables, columns)
 
-def asked(queries: Vectors, coding: Coding, comparison: str) -> Vectors:
-    """What queries (Q, dim) are compared as: themselves, or what their own codes stand for when symmetric."""
-    return coding.decode(coding.encode(queries)) if comparison == "symmetric" and len(queries) else queries
+    def columns(self, packed: Codes) -> Columns:
+        """Packed codes as a scan reads them, (columns, n): bytes of whole codes where `bits` divides 8, else codes."""
+        found = packed if 8 % self.bits == 0 else unpack_codes(packed, self.parts, self.bits).astype(np.uint8)
+        return np.ascontiguousarray(found.T)
 
-
-def columns_of(packed: Codes, coding: Coding) -> Columns:
-    """Packed codes (n, code_bytes) in the form that a scan reads, (columns, n)."""
-    return codes.scan_columns(packed, coding.parts, coding.bits)
-
-
-def packed_of(columns: Columns, coding: Coding) -> Codes:
-    """The reverse of `columns_of`."""
-    if 8 % coding.bits == 0:
-        return np.ascontiguousarray(columns.T)
-    return codes.pack_codes(columns.T.astype(np.int32), coding.bits)
+    def packed(self, columns: Columns) -> Codes:
+        """The reverse of `columns`."""
+        if 8 % self.bits == 0:
+            return np.ascontiguousarray(columns.T)
+        return pack_codes(columns.T.astype(np.int32), self.bits)
 
 
 @dataclass(frozen=True)
-class SignCoding:
+class SignCoding(Coding):
     """One bit per number: whether it is above 0.
 
     Symmetric scores are minus the Hamming distance of query code and code, asymmetric ones the inner product of the
@@ -139,25 +139,29 @@ class SignCoding:
     bits = 1
 
     @property
-    def parts(self) -> int:
+    def parts(self) -> int:  # type: ignore[override]
         return self.dim
 
     def encode(self, vectors: Vectors) -> Codes:
-        return codes.pack_signs(vectors)
+        return np.packbits(vectors > 0, axis=1, bitorder="little")
 
     def decode(self, packed: Codes) -> Vectors:
-        return codes.unpack_signs(packed, self.dim)
+        flags = np.unpackbits(packed, axis=1, count=self.dim, bitorder="little")
+        return flags.astype(np.float32) * 2 - 1
+
+    def tables(self, query: Vectors) -> Tables:
+        exact = query.astype(np.float64)
+        return np.stack([-exact, exact], axis=1)
 
     def score(self, query: Vectors, comparison: str) -> Score:
         if comparison == "symmetric":
             code = self.encode(query[None])[0]
-            return lambda columns: codes.hamming_scores(code, columns)
-        tables = codes.scan_tables(codes.sign_tables(query), self.bits)
-        return lambda columns: codes.table_scores(tables, columns)
+            return lambda columns: hamming_scores(code, columns)
+        return super().score(query, comparison)
 
 
 @dataclass(frozen=True)
-class ProductCoding:
+class ProductCoding(Coding):
     """For each part of a vector the number of its nearest codeword (Jégou, Douze and Schmid 2011).
 
     Scores are minus the squared distance of query and decoded vector, a sum of looked-up values, one per part.
@@ -171,23 +175,90 @@ class ProductCoding:
     metric = "l2"
 
     @property
-    def dim(self) -> int:
+    def dim(self) -> int:  # type: ignore[override]
         return int(self.codebooks.shape[0] * self.codebooks.shape[2])
 
     @property
-    def parts(self) -> int:
+    def parts(self) -> int:  # type: ignore[override]
         return int(self.codebooks.shape[0])
 
     @property
-    def bits(self) -> int:
-        return codes.code_bits(self.codebooks)
+    def bits(self) -> int:  # type: ignore[override]
+        return int(self.codebooks.shape[1]).bit_length() - 1
 
     def encode(self, vectors: Vectors) -> Codes:
-        return codes.pack_codes(codes.nearest_codewords(vectors, self.codebooks), self.bits)
+        return pack_codes(nearest_codewords(vectors, self.codebooks), self.bits)
 
     def decode(self, packed: Codes) -> Vectors:
-        return codes.decode(codes.unpack_codes(packed, self.parts, self.bits), self.codebooks)
+        codes = unpack_codes(packed, self.parts, self.bits)
+        return self.codebooks[np.arange(self.parts), codes].reshape(len(codes), self.dim)
 
-    def score(self, query: Vectors, comparison: str) -> Score:  # noqa: ARG002 either way it is a distance from `query`
-        tables = codes.scan_tables(codes.distance_tables(query, self.codebooks), self.bits)
-        return lambda columns: codes.table_scores(tables, columns)
+    def tables(self, query: Vectors) -> Tables:
+        pieces = query.astype(np.float64).reshape(self.parts, 1, -1)
+        return np.asarray(-np.square(self.codebooks.astype(np.float64) - pieces).sum(axis=2), dtype=np.float64)
+
+
+def nearest_codewords(vectors: Vectors, codebooks: Vectors) -> npt.NDArray[np.int32]:
+    """For each part of each vector the codeword at the least squared distance, the first of equals.
+
+    Args:
+        vectors: (n, M * d).
+        codebooks: (M, K, d).
+
+    Returns:
+        (n, M), 0 to K - 1.
+    """
+    parts, _, width = codebooks.shape
+    words = codebooks.astype(np.float64)
+    halves = np.square(words).sum(axis=2) / 2
+    codes = np.empty((len(vectors), parts), dtype=np.int32)
+    for start in range(0, len(vectors), BLOCK):
+        block = vectors[start : start + BLOCK].astype(np.float64).reshape(-1, parts, width)
+        for part in range(parts):
+            codes[start : start + BLOCK, part] = (halves[part] - block[:, part] @ words[part].T).argmin(axis=1)
+    return codes
+
+
+def pack_codes(codes: npt.NDArray[np.int32], bits: int) -> Codes:
+    """(n, M) codes of `bits` bits each, packed."""
+    packed: Codes = faiss.pack_bitstrings(codes, bits)
+    return packed
+
+
+def unpack_codes(packed: Codes, parts: int, bits: int) -> npt.NDArray[np.int32]:
+    """The reverse of `pack_codes`: (n, parts)."""
+    if not len(packed):
+        return np.empty((0, parts), dtype=np.int32)
+    codes: npt.NDArray[np.int32] = faiss.unpack_bitstrings(np.ascontiguousarray(packed), parts, bits)
+    return codes
+
+
+def scan_tables(tables: Tables, bits: int) -> Tables:
+    """A table per part, (M, 2**bits), as a table per column of `Coding.columns`: (columns, 256) where `bits` divides 8.
+
+    Codes that share a byte are looked up together, 8 / bits of them.
+    """
+    if 8 % bits:
+        return tables
+    together = 8 // bits
+    missing = -len(tables) % together
+    padded = np.concatenate([tables, np.zeros((missing, tables.shape[1]))]).reshape(-1, together, tables.shape[1])
+    values = np.arange(256)
+    parts = (padded[:, part][:, values >> (bits * part) & (2**bits - 1)] for part in range(together))
+    return np.asarray(sum(parts), dtype=np.float64)
+
+
+def table_scores(tables: Tables, columns: Columns) -> Scores:
+    """Sums of looked-up values: (n,). Equal codes have equal scores wherever they lie."""
+    total = np.zeros(columns.shape[1])
+    for table, column in zip(tables, columns, strict=True):
+        total += table.take(column)
+    return total.astype(np.float32)
+
+
+def hamming_scores(query: Codes, columns: Columns) -> Scores:
+    """Minus the number of bits in which each code differs from the packed code `query` (bytes,): (n,)."""
+    total = np.zeros(columns.shape[1], dtype=np.int32)
+    for byte, column in zip(query, columns, strict=True):
+        total += np.bitwise_count(column ^ byte)
+    return -total.astype(np.float32)

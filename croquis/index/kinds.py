@@ -13,12 +13,12 @@ from typing import Any
 import faiss
 
 from croquis.arrays import Vectors
-from croquis.index.binary_index import BinaryFlatIndex, BinaryIvfIndex
+from croquis.index.binary_index import BinaryIndex
 from croquis.index.code_index import check_comparison
 from croquis.index.coding import check_codebooks
 from croquis.index.dense import FlatIndex, HnswIndex
 from croquis.index.ivfpq import IvfPqIndex
-from croquis.index.pq_index import PqFlatIndex, PqIvfIndex
+from croquis.index.pq_index import PqIndex
 from croquis.index.vector_index import FAISS, VectorIndex, VectorIndexError
 from croquis.nets.encoder import HEADS
 from croquis.settings import SearchRange, SearchSpace, check_settings, setting
@@ -167,38 +167,39 @@ INDEX_KINDS = (
         "flat",
         "binary",
         Flat,
-        lambda vectors, _, given: BinaryFlatIndex.build(vectors, given.compared),
+        lambda vectors, _, given: BinaryIndex.build(vectors, given.compared),
         FAISS.IndexBinaryFlat,
-        lambda found, given: BinaryFlatIndex(found, given.dim or found.d, given.compared),
+        lambda found, given: BinaryIndex.open(found, given.dim or found.d, given.compared),
         in_store=True,
     ),
     IndexKind(
         "ivf",
         "binary",
         Ivf,
-        lambda vectors, own, given: BinaryIvfIndex.build(
+        lambda vectors, own, given: BinaryIndex.build_ivf(
             vectors, given.compared, lists=own.ivf_lists, probes=own.ivf_probes
         ),
         FAISS.IndexBinaryIVF,
-        lambda found, given: BinaryIvfIndex(found, given.dim or found.d, given.compared),
+        lambda found, given: BinaryIndex.open(found, given.dim or found.d, given.compared),
     ),
     IndexKind(
         "flat",
         "pq",
         Flat,
-        lambda vectors, _, given: PqFlatIndex.build(vectors, given.compared, codebooks=given.learned(vectors)),
+        lambda vectors, _, given: PqIndex.build(vectors, given.compared, codebooks=given.learned(vectors)),
         faiss.IndexPQ,
-        lambda found, given: PqFlatIndex(found, given.compared),
+        lambda found, given: PqIndex.open(found, given.compared),
+        in_store=True,
     ),
     IndexKind(
         "ivf",
         "pq",
         Ivf,
-        lambda vectors, own, given: PqIvfIndex.build(
+        lambda vectors, own, given: PqIndex.build_ivf(
             vectors, given.compared, codebooks=given.learned(vectors), lists=own.ivf_lists, probes=own.ivf_probes
         ),
         faiss.IndexIVFPQ,
-        lambda found, given: PqIvfIndex(found, given.compared),
+        lambda found, given: PqIndex.open(found, given.compared),
     ),
 )
 

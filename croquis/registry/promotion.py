@@ -1,4 +1,7 @@
-"""Which version is champion: promotion and rollback that no kill and no second process can leave half done.
+"""Which version is champion: promotion and rollback that no kill leaves half done.
+
+A file lock lets one process at a time change a store on disk. Between workspaces of a tracking server, which has no lock, a
+change is optimistic: it looks at the champion right before it sets it, reads it back, and says who won.
 
 What is about to happen is written down first, as a tag of the registered model; then `previous` is set, then one alias call
 flips `champion`, and the note is removed. Whoever comes next after a kill completes the noted change. Readers see the old
@@ -11,9 +14,12 @@ import json
 from dataclasses import dataclass
 
 from croquis.registry.registry import CHALLENGER, CHAMPION, PREVIOUS, RegisteredVersion, Registry, RegistryError
-from croquis.registry.server_lock import Held
 
 NOTE_TAG = "croquis.transition"
+
+
+class ChampionChangedError(RegistryError):
+    """The champion is another one than a change was planned or made for: another process was faster."""
 
 
 @dataclass(frozen=True)
@@ -65,48 +71,38 @@ def promote(registry: Registry, number: int | None = None, planned: AliasChange 
     """Makes version `number`, by default the challenger, the champion; the old one becomes `previous`.
 
     Raises:
-        RegistryError: also when the champion is another one than in the `planned` change.
+        ChampionChangedError: when the champion is another one than in the `planned` change, or another process set it.
+        RegistryError: as `plan_promotion`.
     """
-    with registry.lock() as held:
-        repair(registry, held)
-        change = plan_promotion(registry, number)
-        if planned is not None and _number(change.previous) != _number(planned.previous):
-            raise RegistryError(
-                f"the champion of {registry.model} has become {change.previous or 'nobody'} meanwhile, it was "
-                f"{planned.previous or 'nobody'}: look again (croquis registry status)"
-            )
-        _apply(registry, change, held)
-    return change
+    with registry.lock():
+        repair(registry)
+        return _apply(registry, plan_promotion(registry, number), planned)
 
 
-def _number(version: RegisteredVersion | None) -> int | None:
-    return version.number if version else None
-
-
-def rollback(registry: Registry) -> AliasChange:
-    """Exchanges `champion` and `previous`; a second rollback undoes the first."""
-    with registry.lock() as held:
-        repair(registry, held)
-        change = plan_rollback(registry)
-        _apply(registry, change, held)
-    return change
+def rollback(registry: Registry, planned: AliasChange | None = None) -> AliasChange:
+    """Exchanges `champion` and `previous`; a second rollback undoes the first. Raises like `promote`."""
+    with registry.lock():
+        repair(registry)
+        return _apply(registry, plan_rollback(registry), planned)
 
 
 def challenge(registry: Registry, number: int) -> None:
     """Marks a version as the next to promote."""
-    with registry.lock() as held:
-        held()
+    with registry.lock():
         registry.set_alias(CHALLENGER, number)
 
 
 def first_champion(registry: Registry, number: int) -> bool:
     """Makes a version champion only if there is none; True if it is champion now, also by a change that a kill cut short."""
-    with registry.lock() as held:
-        repair(registry, held)
+    with registry.lock():
+        repair(registry)
         champion = registry.holder(CHAMPION)
         if champion is not None:
             return champion.number == number
-        _apply(registry, plan_promotion(registry, number), held)
+        try:
+            _apply(registry, plan_promotion(registry, number))
+        except ChampionChangedError:
+            return False
         return True
 
 
@@ -116,46 +112,67 @@ def delete(registry: Registry, number: int) -> None:
     Raises:
         RegistryError: naming the alias that holds it.
     """
-    with registry.lock() as held:
-        repair(registry, held)
+    with registry.lock():
+        repair(registry)
         names = [alias for alias in (CHAMPION, PREVIOUS) if registry.aliases().get(alias) == number]
         if names:
             raise RegistryError(
                 f"version {number} of {registry.model} is {' and '.join(names)}; promote another one first"
             )
         registry.version(number)
-        held()
         registry.store.client.delete_model_version(registry.model, str(number))
 
 
-def repair(registry: Registry, held: Held) -> bool:
-    """Completes a change that a kill interrupted; True if there was one. The caller holds the registry's lock, `held`."""
-    if not registry.exists():
+def repair(registry: Registry) -> bool:
+    """Completes a change that a kill interrupted; True if there was one."""
+    note = _note(registry) if registry.exists() else None
+    if note is None:
         return False
-    note = registry.store.client.get_registered_model(registry.model).tags.get(NOTE_TAG)
-    if not note:
-        return False
-    _carry_out(registry, json.loads(note), held)
+    _carry_out(registry, note)
     return True
 
 
-def _apply(registry: Registry, change: AliasChange, held: Held) -> None:
-    note = {"champion": change.champion.number, "previous": change.previous.number if change.previous else None}
-    held()
-    registry.store.client.set_registered_model_tag(registry.model, NOTE_TAG, json.dumps(note, sort_keys=True))
-    _carry_out(registry, note, held)
+def _apply(registry: Registry, change: AliasChange, planned: AliasChange | None = None) -> AliasChange:
+    before = change.previous
+    if planned is not None and _number(before) != _number(planned.previous):
+        raise _changed(registry, before, planned.previous)
+    note = {"champion": change.champion.number, "previous": _number(before)}
+    text = json.dumps(note, sort_keys=True)
+    registry.store.client.set_registered_model_tag(registry.model, NOTE_TAG, text)
+    _carry_out(registry, text)
+    found = registry.holder(CHAMPION)
+    if _number(found) != change.champion.number:
+        raise _changed(registry, found, before)
+    return change
 
 
-def _carry_out(registry: Registry, note: dict[str, int | None], held: Held) -> None:
+def _number(version: RegisteredVersion | None) -> int | None:
+    return version.number if version else None
+
+
+def _changed(
+    registry: Registry, found: RegisteredVersion | None, before: RegisteredVersion | None
+) -> ChampionChangedError:
+    return ChampionChangedError(
+        f"the champion of {registry.model} has become {found or 'nobody'} meanwhile, it was {before or 'nobody'}: "
+        "look again (croquis registry status)"
+    )
+
+
+def _note(registry: Registry) -> str | None:
+    tags: dict[str, str] = registry.store.client.get_registered_model(registry.model).tags
+    return tags.get(NOTE_TAG)
+
+
+def _carry_out(registry: Registry, text: str) -> None:
+    """Carries out a noted change, unless the champion is none of its two any more: then a later change has replaced it."""
+    note = json.loads(text)
     champion, previous = note["champion"], note["previous"]
-    held()
-    if previous is not None:
-        registry.set_alias(PREVIOUS, previous)
-    held()
-    if champion is not None:
+    if registry.aliases().get(CHAMPION) in (champion, previous):
+        if previous is not None:
+            registry.set_alias(PREVIOUS, previous)
         registry.set_alias(CHAMPION, champion)
-    held()
-    if registry.aliases().get(CHALLENGER) == champion:
-        registry.drop_alias(CHALLENGER)
-    held()
-    registry.store.client.delete_registered_model_tag(registry.model, NOTE_TAG)
+        if registry.aliases().get(CHALLENGER) == champion:
+            registry.drop_alias(CHALLENGER)
+    if _note(registry) == text:  # not that of a process that began meanwhile
+        registry.store.client.delete_registered_model_tag(registry.model, NOTE_TAG)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from croquis.registry.server_lock import Held, server_lock
+from filelock import FileLock
+
 from croquis.tracking.tracking_store import Store
 
 if TYPE_CHECKING:
@@ -46,19 +46,9 @@ class Registry:
     store: Store
     model: str
 
-    @contextmanager
-    def lock(self) -> Iterator[Held]:
-        """Keeps all others from changing this registry, whatever workspace of the same store they work in.
-
-        Raises:
-            LockError: when another process does not end; also what it yields, when this one was silent for too long.
-        """
-        with self.store.lock(LOCK):
-            if self.store.registry_is_local:
-                yield lambda: None
-            else:
-                with server_lock(self.store.client, self.model) as held:
-                    yield held
+    def lock(self) -> FileLock:
+        """Keeps other processes from changing this registry: of a store on disk all, of a server this workspace's."""
+        return self.store.lock(LOCK)
 
     def exists(self) -> bool:
         return bool(self.store.client.search_registered_models(f"name = '{self.model}'"))
@@ -76,9 +66,8 @@ class Registry:
         return found[0]
 
     def with_bundle(self, bundle_hash: str) -> RegisteredVersion | None:
-        """The version that holds this bundle."""
-        found = [version for version in self.versions() if version.bundle_hash == bundle_hash]
-        return found[-1] if found else None
+        """The version that holds this bundle; of two, of which one is about to be deleted, the first."""
+        return next((version for version in self.versions() if version.bundle_hash == bundle_hash), None)
 
     def aliases(self) -> dict[str, int]:
         """Alias name -> version number."""
@@ -114,9 +103,10 @@ class Registry:
     ) -> RegisteredVersion:
         """The version with this bundle, which is made from `log()`, a model URI, unless it exists.
 
-        The tags are set in the same call that makes the version, so that a kill leaves no version without its hash.
+        The tags are set in the same call that makes the version, so that a kill leaves no version without its hash. Where
+        another workspace of a server registers the same bundle at once, the version with the higher number is deleted again.
         """
-        with self.lock() as held:
+        with self.lock():
             found = self.with_bundle(bundle_hash)
             if found is not None:
                 return found
@@ -124,10 +114,11 @@ class Registry:
 
             with self.store.here():
                 all_tags = {**tags, BUNDLE_TAG: bundle_hash, METHOD_TAG: method}
-                logged = log()  # it may upload for minutes
-                held()
-                made = register_model(logged, self.model, tags=_short(all_tags))
-        return self.version(int(made.version))
+                made = register_model(log(), self.model, tags=_short(all_tags))
+            first = self.with_bundle(bundle_hash) or self.version(int(made.version))
+            if first.number != int(made.version):
+                self.store.client.delete_model_version(self.model, str(made.version))
+            return first
 
     def tag(self, number: int, tags: Mapping[str, str]) -> None:
         for name, value in _short(tags).items():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -13,25 +13,37 @@ from croquis.catalog.drawings import crop_to_ink
 from croquis.catalog.filters import QueryError
 from croquis.catalog.images import Batch, from_batch, prepare_image, to_batch
 from croquis.nets.classifier import AttributeClassifier
+from croquis.nets.generator import Generator
 from croquis.rerank.evidence import QueryEvidence
 
 AT_A_TIME = 32  # images in one run of a net: bounds the memory, and more are no faster on a CPU
 
 
-class Nets:
-    """Encoder, generator and classifier of a bundle; safe to use from several threads."""
+NetRun = Callable[[npt.NDArray[np.float32]], npt.NDArray[np.float32]]
+"""One run of a net: (B, ...) to (B, ...), row for row."""
 
-    def __init__(self, bundle: Bundle) -> None:
+
+class Nets:
+    """Encoder, generator and classifier of a bundle, opened when first needed; safe to use from several threads.
+
+    Args:
+        bundle: whose they are.
+        join: from the run of a net to what is called in its place, e.g. one that joins the calls of several threads.
+    """
+
+    def __init__(self, bundle: Bundle, join: Callable[[NetRun], NetRun] = lambda run: run) -> None:
+        self.bundle = bundle
         self.size = bundle.manifest.preprocess.size
         self.has_generator = bundle.manifest.generator is not None
         self.has_classifier = bundle.manifest.classifier is not None
-        self._bundle = bundle
+        self._encode = join(lambda batch: bundle.encoder.encode(batch))
+        self._generate = join(lambda batch: self.generator.generate(batch))
+        self._probabilities = join(lambda batch: self.classifier.probabilities(batch))
 
     def encode(self, images: Sequence[Uint8Image]) -> Vectors:
         """Vectors of pictures of any size, uint8 (H, W, 3) each: (B, D) float32; B may be 0."""
-        encoder = self._bundle.encoder
-        parts = [encoder.encode(batch) for batch in _batches(images, self.size)]
-        return np.concatenate(parts) if parts else np.empty((0, encoder.dim), dtype=np.float32)
+        parts = [self._encode(batch) for batch in _batches(images, self.size)]
+        return np.concatenate(parts) if parts else np.empty((0, self.bundle.encoder.dim), dtype=np.float32)
 
     def generate(self, sketches: Sequence[Uint8Image]) -> list[Uint8Image]:
         """The photo that the generator paints for each sketch (dark lines on white): uint8 (s, s, 3) each.
@@ -41,11 +53,21 @@ class Nets:
         Raises:
             QueryError: when the bundle has no generator.
         """
-        generator = self._bundle.generator
+        size = self.generator.size
+        inside = [crop_to_ink(sketch) for sketch in sketches]
+        return [photo for batch in _batches(inside, size) for photo in from_batch(self._generate(batch))]
+
+    @property
+    def generator(self) -> Generator:
+        """The bundle's.
+
+        Raises:
+            QueryError: when it has none.
+        """
+        generator = self.bundle.generator
         if generator is None:
             raise QueryError("mode", "sketch", "needs a sketch generator, which this bundle lacks; use sketch-direct")
-        inside = [crop_to_ink(sketch) for sketch in sketches]
-        return [photo for batch in _batches(inside, generator.size) for photo in from_batch(generator.generate(batch))]
+        return generator
 
     @property
     def classifier(self) -> AttributeClassifier:
@@ -54,7 +76,7 @@ class Nets:
         Raises:
             QueryError: when it has none.
         """
-        classifier = self._bundle.classifier
+        classifier = self.bundle.classifier
         if classifier is None:
             raise QueryError("rerank", True, "needs an attribute classifier, which this bundle lacks")
         return classifier
@@ -66,7 +88,7 @@ class Nets:
             QueryError: when the bundle has no classifier.
         """
         classifier = self.classifier
-        parts = [classifier.probabilities(batch) for batch in _batches(images, classifier.size)]
+        parts = [self._probabilities(batch) for batch in _batches(images, classifier.size)]
         return np.concatenate(parts) if parts else np.empty((0, len(classifier.attributes)), dtype=np.float32)
 
     def asked(self, pictures: Sequence[Uint8Image], vectors: Vectors) -> QueryEvidence:
@@ -76,6 +98,11 @@ class Nets:
         return QueryEvidence(vectors, lambda: self.probabilities(pictures), lambda found: self.classifier.decide(found))
 
 
+def prepared(images: Sequence[Uint8Image], size: int) -> Batch:
+    """Images of any size, uint8 (H, W, 3) each, as one input of a net, float32 (B, 3, size, size)."""
+    return to_batch([prepare_image(image, size) for image in images])
+
+
 def _batches(images: Sequence[Uint8Image], size: int) -> Iterator[Batch]:
     for start in range(0, len(images), AT_A_TIME):
-        yield to_batch([prepare_image(image, size) for image in images[start : start + AT_A_TIME]])
+        yield prepared(images[start : start + AT_A_TIME], size)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import threading
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -10,36 +11,42 @@ import numpy as np
 
 from croquis.arrays import Vectors
 from croquis.bundle import Bundle
-from croquis.bundle.gallery_evidence import attribute_sets, stored_gallery
+from croquis.bundle.gallery_evidence import stored_gallery
 from croquis.bundle.gallery_table import GalleryTable
 from croquis.catalog.filters import Filters
 from croquis.index.ranking import RankedLists
 from croquis.index.vector_index import VectorIndex
 from croquis.lazy import Lazy
 from croquis.rerank.chain import Chain
+from croquis.rerank.rerank_settings import RerankBlock
 
 Record = Mapping[str, Any]
+"""`image_id`, `item_id`, `category`, `attributes` and `predicted_attributes` of an image, and more."""
+
+
+class ListedImages(Protocol):
+    """Images by the rows that a list names: a whole gallery, or what one search found."""
+
+    def records(self, rows: Sequence[int]) -> Sequence[Record]:
+        """Who is in some rows, in that order."""
+        ...
+
+    def chain(self, rerank: RerankBlock) -> Chain:
+        """The re-rankers of `rerank.steps` over these images."""
+        ...
 
 
 @dataclass(frozen=True)
 class Listed:
-    """The best images for one query, and what is known of them by row.
+    """The best images for one query.
 
     Attributes:
         ranked: one list, (1, k).
-        chain: gives the bundle's re-rankers over those rows.
-        records: for rows (n,) mappings with `image_id`, `item_id`, `category` and `attributes`.
-        sets: gives the attributes of each row that the bundle re-ranks with.
+        images: whom its rows name.
     """
 
     ranked: RankedLists
-    chain: Callable[[], Chain]
-    records: Callable[[Sequence[int]], Sequence[Record]]
-    sets: Callable[[], Sequence[frozenset[str]]]
-
-
-Find = Callable[[Vectors, int], Listed]
-"""From the vector (1, dim) of a query to its best k images."""
+    images: ListedImages
 
 
 @dataclass(frozen=True)
@@ -54,21 +61,25 @@ class SearchedGallery(Protocol):
     """Images that can be searched and looked up; safe to use from several threads.
 
     Attributes:
-        whole: whether what is rare among all images is known, as the overlap `idf` asks.
         store: name of the store's version that is searched; None for a bundle's own images.
     """
 
     @property
-    def whole(self) -> bool: ...
-
-    @property
     def store(self) -> str | None: ...
 
-    def among(self, filters: Filters | None) -> Find:
-        """The search among the images that pass.
+    def check(self, filters: Filters) -> None:
+        """Refuses filters before anything is decoded for them.
 
         Raises:
             QueryError: where the values that may be asked for are known, on another one.
+        """
+        ...
+
+    def search(self, vectors: Vectors, k: int, filters: Filters) -> Listed:
+        """The best `k` images that pass the filters, for the vector (1, dim) of one query.
+
+        Raises:
+            QueryError: as `check`.
         """
         ...
 
@@ -97,36 +108,56 @@ class SearchedGallery(Protocol):
         ...
 
     def counts(self) -> WordCounts:
-        """What can be filtered by; of a store as it was some seconds ago."""
+        """What can be filtered by; of a store in Milvus as it was some seconds ago."""
         ...
 
-    def check(self) -> None:
+    def ping(self) -> None:
         """Raises what a search would raise because of the images' keeper, which may not answer."""
         ...
 
 
 class BundleGallery:
-    """The images that a bundle was built with."""
+    """Images in memory: a bundle's index and, row for row with it, the table of who they are.
 
-    whole = True
+    Args:
+        index: the vectors.
+        items: who they are.
+        names: attributes of the classifier that looked at them; None without one.
+    """
+
     store: str | None = None
 
-    def __init__(self, bundle: Bundle) -> None:
-        self._bundle = bundle
-        self.index: VectorIndex = bundle.index
-        self.items: GalleryTable = bundle.items
-        self._chain = Lazy(self._make_chain)
-        self._sets = Lazy(self._make_sets)
-        self._counts = Lazy(lambda: WordCounts(self.items.category_counts(), self.items.attribute_counts()))
+    def __init__(self, index: VectorIndex, items: GalleryTable, names: tuple[str, ...] | None) -> None:
+        self.index = index
+        self.items = items
+        self._names = names
+        self._chaining = threading.Lock()
+        self._chain: tuple[RerankBlock, Chain] | None = None
+        self._counts = Lazy(lambda: WordCounts(items.category_counts(), items.attribute_counts()))
 
-    def among(self, filters: Filters | None) -> Find:
-        rows = None if filters is None or filters.empty else self.items.select(filters)
+    @classmethod
+    def of(cls, bundle: Bundle) -> BundleGallery:
+        """The images that a bundle was built with."""
+        return cls(bundle.index, bundle.items, bundle.manifest.attributes)
 
-        def find(vectors: Vectors, k: int) -> Listed:
-            scores, found = self.index.search(vectors, k, rows, tiebreak=self.items.keys)
-            return Listed(RankedLists(found, scores), self._chain.get, self.items.records, self._sets.get)
+    def check(self, filters: Filters) -> None:
+        self.items.check(filters)
 
-        return find
+    def search(self, vectors: Vectors, k: int, filters: Filters) -> Listed:
+        rows = None if filters.empty else self.items.select(filters)
+        scores, found = self.index.search(vectors, k, rows, tiebreak=self.items.keys)
+        return Listed(RankedLists(found, scores), self)
+
+    def records(self, rows: Sequence[int]) -> Sequence[Record]:
+        return self.items.records(rows)
+
+    def chain(self, rerank: RerankBlock) -> Chain:
+        """Looks at every image, so that it is made once and kept."""
+        with self._chaining:
+            if self._chain is None or self._chain[0] != rerank:
+                known = stored_gallery(self.items, self.index, self._names, rerank.gallery_attributes)
+                self._chain = rerank, Chain(rerank.steps, rerank, known)
+            return self._chain[1]
 
     def vector(self, image_id: str) -> Vectors:
         return self.index.vectors(np.array([self.items.row(image_id)], dtype=np.int64))
@@ -140,14 +171,5 @@ class BundleGallery:
     def counts(self) -> WordCounts:
         return self._counts.get()
 
-    def check(self) -> None:
+    def ping(self) -> None:
         """They are in memory."""
-
-    def _make_chain(self) -> Chain:
-        block = self._bundle.manifest.rerank
-        return Chain(block.steps, block, stored_gallery(self._bundle, self.index, block.gallery_attributes))
-
-    def _make_sets(self) -> list[frozenset[str]]:
-        return [
-            frozenset(names) for names in attribute_sets(self._bundle, self._bundle.manifest.rerank.gallery_attributes)
-        ]

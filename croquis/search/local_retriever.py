@@ -1,24 +1,25 @@
-"""The retriever: a bundle that answers photos, sketches and filters with ranked products."""
+"""The retriever: nets and a gallery that answer photos, sketches and filters with ranked products."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
-from croquis.arrays import Rows, Scores, Uint8Image, Vectors
+from croquis.arrays import Uint8Image, Vectors
 from croquis.bundle import Bundle
-from croquis.bundle.gallery_evidence import attribute_sets
-from croquis.bundle.gallery_table import GalleryTable
+from croquis.bundle.gallery_evidence import attribute_column
 from croquis.catalog.filters import Filters, QueryError, as_filters
 from croquis.catalog.images import DEFAULT_LIMITS, DecodeLimits, crop
-from croquis.index.vector_index import VectorIndex
+from croquis.index.ranking import RankedLists
+from croquis.rerank.rerank_settings import RerankBlock
 from croquis.rerank.reranker import needs_classifier
 from croquis.search.answer import Answer, Hit, Stopwatch
 from croquis.search.bundle_nets import AT_A_TIME, Nets
-from croquis.search.gallery import BundleGallery, Listed, SearchedGallery
+from croquis.search.gallery import BundleGallery, ListedImages, SearchedGallery
 from croquis.search.pictures import Picture, check_pictures, open_picture
 from croquis.search.query import Mode, check_k, check_mode
 
@@ -26,23 +27,27 @@ __all__ = ["Answer", "Filters", "Hit", "LocalRetriever", "QueryError"]
 
 
 class LocalRetriever:
-    """The `croquis.Retriever` of a bundle; one instance may be used by several threads at once.
+    """The `croquis.Retriever` in this process; one instance may be used by several threads at once.
 
-    Attributes:
-        bundle: the verified folder.
-        nets: encoder, generator and classifier, opened when first needed.
-        gallery: what is searched, the bundle's own images unless another one is given.
-        index: the bundle's own vectors.
-        items: who they are.
+    Args:
+        nets: a bundle's encoder, generator and classifier.
+        gallery: what is searched.
+        rerank: how, and whether by default.
+        limits: of the files that are decoded.
     """
 
     def __init__(
-        self, bundle: Bundle, limits: DecodeLimits = DEFAULT_LIMITS, gallery: SearchedGallery | None = None
+        self, nets: Nets, gallery: SearchedGallery, rerank: RerankBlock, limits: DecodeLimits = DEFAULT_LIMITS
     ) -> None:
-        self.bundle = bundle
-        self.nets = Nets(bundle)
-        self.gallery = gallery or BundleGallery(bundle)
+        self.nets = nets
+        self.gallery = gallery
+        self.rerank = rerank
         self._limits = limits
+
+    @classmethod
+    def of(cls, bundle: Bundle) -> LocalRetriever:
+        """A bundle's nets over the images that it was built with."""
+        return cls(Nets(bundle), BundleGallery.of(bundle), bundle.manifest.rerank)
 
     @classmethod
     def load(cls, path: str | Path, threads: int = 1) -> LocalRetriever:
@@ -55,24 +60,12 @@ class LocalRetriever:
         Raises:
             BundleError: when a file is missing, changed or unexpected.
         """
-        return cls(Bundle.load(path, threads))
-
-    def over(self, gallery: SearchedGallery) -> LocalRetriever:
-        """The same nets, searching other images."""
-        return LocalRetriever(self.bundle, self._limits, gallery)
-
-    def with_nets_of(self, bundle: Bundle) -> LocalRetriever:
-        """The same bundle in another guise, searching what is searched here."""
-        own = isinstance(self.gallery, BundleGallery)
-        return LocalRetriever(bundle, self._limits, None if own else self.gallery)
+        return cls.of(Bundle.load(path, threads))
 
     @property
-    def index(self) -> VectorIndex:
-        return self.bundle.index
-
-    @property
-    def items(self) -> GalleryTable:
-        return self.bundle.items
+    def bundle(self) -> Bundle:
+        """The verified folder that the nets come from."""
+        return self.nets.bundle
 
     def search(
         self,
@@ -116,25 +109,24 @@ class LocalRetriever:
         check_mode(mode)
         reranked = self._wants_rerank(rerank)
         watch = Stopwatch()
-        find = self.gallery.among(as_filters(filters))
+        among = as_filters(filters)
+        self.gallery.check(among)
         watch.lap("search")
         cropped = crop(open_picture(picture, self._limits), bbox)
         watch.lap("decode")
-        encoded = self.generate([cropped])[0] if mode == "sketch" else cropped
-        vectors = self.encode_photos([encoded])
+        encoded = self.nets.generate([cropped])[0] if mode == "sketch" else cropped
+        vectors = self.nets.encode([encoded])
         watch.lap("encode")
-        depth = max(k, self.bundle.manifest.rerank.depth) if reranked else k
-        listed = find(vectors, depth)
+        listed = self.gallery.search(vectors, max(k, self.rerank.depth) if reranked else k, among)
         watch.lap("search")
-        scores, found = listed.ranked.scores, listed.ranked.rows
-        asked = self.nets.asked([encoded], vectors)
-        if reranked and (found >= 0).any():
-            moves = listed.chain()(asked, listed.ranked)
-            scores, found = np.take_along_axis(scores, moves.order, axis=1), moves.rows
-        by_attributes = reranked and needs_classifier(self.bundle.manifest.rerank.steps)
+        ranked, asked = listed.ranked, self.nets.asked([encoded], vectors)
+        if reranked and (ranked.rows >= 0).any():
+            moves = listed.images.chain(self.rerank)(asked, ranked)
+            ranked = RankedLists(moves.rows, np.take_along_axis(ranked.scores, moves.order, axis=1))
+        by_attributes = reranked and needs_classifier(self.rerank.steps)
         described = by_attributes or (describe and self.nets.has_classifier)
         attributes = asked.attributes[0] if described else None
-        hits = _hits(listed, scores[0, :k], found[0, :k], attributes if by_attributes else None)
+        hits = self._hits(listed.images, ranked.cut(k), attributes if by_attributes else None)
         watch.lap("rerank")
         return Answer(hits, encoded, attributes, watch.seconds)
 
@@ -145,12 +137,9 @@ class LocalRetriever:
             QueryError: on an unknown image, k or filter.
         """
         check_k(k)
-        listed = self.gallery.among(as_filters(filters))(self.gallery.vector(image_id), k + 1)
-        rows = listed.ranked.rows[0]
-        there = rows >= 0
-        ids = [record["image_id"] for record in listed.records(rows[there].tolist())]
-        others = [place for place, name in enumerate(ids) if name != image_id][:k]
-        return _hits(listed, listed.ranked.scores[0][others], rows[others])
+        listed = self.gallery.search(self.gallery.vector(image_id), k + 1, as_filters(filters))
+        hits = [hit for hit in self._hits(listed.images, listed.ranked) if hit.image_id != image_id]
+        return [replace(hit, rank=rank) for rank, hit in enumerate(hits[:k], start=1)]
 
     def embed(self, pictures: Sequence[Picture]) -> Vectors:
         """Vectors (n, D) float32 of n pictures, comparable with those of the index; (0, D) for none.
@@ -165,10 +154,6 @@ class LocalRetriever:
             for start in range(0, max(1, len(given)), AT_A_TIME)
         ]
         return np.concatenate(parts)
-
-    def search_vectors(self, vectors: Vectors, k: int, rows: Rows | None = None) -> tuple[Scores, Rows]:
-        """Scores and rows (Q, k) among the bundle's own images; equal scores in label-blind order, -inf and -1 last."""
-        return self.index.search(vectors, k, rows, tiebreak=self.items.keys)
 
     def encode_photos(self, images: Sequence[Uint8Image]) -> Vectors:
         """Vectors (B, D) float32 of pictures of any size, uint8 (H, W, 3) each."""
@@ -190,44 +175,33 @@ class LocalRetriever:
         """
         return self.nets.classifier.decide(self.nets.probabilities(images))
 
-    def gallery_attributes(self, source: Literal["predicted", "catalogue"] | None = None) -> list[list[str]]:
-        """The attributes of each gallery row; None for the source that the bundle re-ranks with."""
-        return attribute_sets(self.bundle, source or self.bundle.manifest.rerank.gallery_attributes)
-
     def warm_up(self) -> None:
         """Opens every net and answers one blank query in each way, so that the first real one is not slow."""
         blank = np.full((self.nets.size, self.nets.size, 3), 255, dtype=np.uint8)
         self.search(blank, k=1, mode="sketch" if self.nets.has_generator else "photo", rerank=self._can_rerank())
 
     def _can_rerank(self) -> bool:
-        block = self.bundle.manifest.rerank
-        if not needs_classifier(block.steps):
-            return True
-        return self.nets.has_classifier and (self.gallery.whole or block.overlap != "idf")
+        return self.nets.has_classifier or not needs_classifier(self.rerank.steps)
 
     def _wants_rerank(self, asked: bool | None) -> bool:
         if asked and not self._can_rerank():
-            lacks = "an attribute classifier, which this bundle lacks"
-            rare = "counts of each attribute (overlap idf), which a store does not keep"
-            raise QueryError("rerank", asked, f"needs {rare if self.nets.has_classifier else lacks}")
-        default = self.bundle.manifest.rerank.enabled and self._can_rerank()
+            raise QueryError("rerank", asked, "needs an attribute classifier, which this bundle lacks")
+        default = self.rerank.enabled and self._can_rerank()
         return default if asked is None else asked
 
-
-def _hits(listed: Listed, scores: Scores, rows: Rows, attributes: frozenset[str] | None = None) -> list[Hit]:
-    """Hits of one list; what they share with `attributes` is told where re-ranking looked at it."""
-    found = rows[rows >= 0].tolist()
-    held = None if attributes is None else listed.sets()
-    shared = [() if held is None or attributes is None else tuple(sorted(attributes & held[row])) for row in found]
-    return [
-        Hit(
-            rank=rank,
-            image_id=record["image_id"],
-            item_id=record["item_id"],
-            category=record["category"],
-            attributes=tuple(record["attributes"]),
-            score=float(scores[rank - 1]),
-            shared_attributes=shared[rank - 1],
-        )
-        for rank, record in enumerate(listed.records(found), start=1)
-    ]
+    def _hits(self, images: ListedImages, ranked: RankedLists, attributes: frozenset[str] | None = None) -> list[Hit]:
+        """Hits of one list; what they share with `attributes` is told where re-ranking looked at it."""
+        rows = ranked.rows[0]
+        compared = attribute_column(self.rerank.gallery_attributes)
+        return [
+            Hit(
+                rank=rank,
+                image_id=record["image_id"],
+                item_id=record["item_id"],
+                category=record["category"],
+                attributes=tuple(record["attributes"]),
+                score=float(ranked.scores[0, rank - 1]),
+                shared_attributes=tuple(sorted((attributes or frozenset()).intersection(record[compared]))),
+            )
+            for rank, record in enumerate(images.records(rows[rows >= 0].tolist()), start=1)
+        ]

@@ -1,15 +1,31 @@
-"""What a bundle's nets say of gallery photos, and their thumbnails, as the stage `index` puts them into a bundle."""
+"""What a bundle says of a gallery photo, and its thumbnail: the same for the stage `index`, product events and changes."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Protocol
+
+import numpy as np
 
 from croquis.arrays import Uint8Image, Vectors
 from croquis.bundle.gallery_table import GalleryTable
 from croquis.catalog.images import decode_image, encode_jpeg, prepare_image
+from croquis.nets.classifier import AttributeClassifier
+from croquis.nets.encoder import Encoder
 from croquis.rerank.overlap import to_bytes
-from croquis.search.bundle_nets import Nets
+from croquis.search.bundle_nets import AT_A_TIME, prepared
+
+
+class Models(Protocol):
+    """What looks at a photo: a `Bundle`, or models of which a bundle will be made."""
+
+    @property
+    def encoder(self) -> Encoder: ...
+
+    @property
+    def classifier(self) -> AttributeClassifier | None: ...
 
 
 @dataclass(frozen=True)
@@ -24,20 +40,35 @@ class PhotoFacts:
     """
 
     vectors: Vectors
-    predicted: list[list[str]]
-    probabilities: list[bytes | None]
-    thumbnails: list[bytes]
+    predicted: list[list[str]] = field(default_factory=list)
+    probabilities: list[bytes | None] = field(default_factory=list)
+    thumbnails: list[bytes] = field(default_factory=list)
 
 
-def photo_facts(nets: Nets, photos: Sequence[Uint8Image], side: int) -> PhotoFacts:
-    """Looks at photos of any size, uint8 (H, W, 3) each; thumbnails get `side` pixels."""
-    vectors = nets.encode(photos)
-    thumbnails = [encode_jpeg(prepare_image(photo, side)) for photo in photos]
-    if not nets.has_classifier:
-        return PhotoFacts(vectors, [[] for _ in photos], [None] * len(photos), thumbnails)
-    found = nets.probabilities(photos)
-    predicted = [sorted(names) for names in nets.classifier.decide(found)]
-    return PhotoFacts(vectors, predicted, [row.tobytes() for row in to_bytes(found)], thumbnails)
+def photo_facts(models: Models, photos: Iterable[Uint8Image], side: int) -> PhotoFacts:
+    """Looks at photos of any size, uint8 (H, W, 3) each, of which a few are in memory at a time.
+
+    Args:
+        side: of the thumbnails, pixels.
+    """
+    encoder, classifier, photos = models.encoder, models.classifier, iter(photos)
+    vectors = [np.empty((0, encoder.dim), dtype=np.float32)]
+    facts = PhotoFacts(vectors[0])
+    while some := list(islice(photos, AT_A_TIME)):
+        vectors.append(encoder.encode(prepared(some, encoder.size)))
+        facts.thumbnails.extend(encode_jpeg(prepare_image(photo, side)) for photo in some)
+        _add_labels(facts, classifier, some)
+    return PhotoFacts(np.concatenate(vectors), facts.predicted, facts.probabilities, facts.thumbnails)
+
+
+def _add_labels(facts: PhotoFacts, classifier: AttributeClassifier | None, photos: Sequence[Uint8Image]) -> None:
+    if classifier is None:
+        facts.predicted.extend([] for _ in photos)
+        facts.probabilities.extend(None for _ in photos)
+        return
+    found = classifier.probabilities(prepared(photos, classifier.size))
+    facts.predicted.extend(sorted(names) for names in classifier.decide(found))
+    facts.probabilities.extend(row.tobytes() for row in to_bytes(found))
 
 
 def thumbnail_side(items: GalleryTable) -> int:

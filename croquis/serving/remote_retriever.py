@@ -77,7 +77,7 @@ class RemoteRetriever:
             QueryError, ImageError: as from a bundle.
             ServerError: when the server refuses or fails for another reason; httpx's errors when it cannot be reached.
         """
-        wanted = as_filters(filters) or Filters()
+        wanted = as_filters(filters)
         options = SearchOptions(
             k=check_k(k),
             mode=check_mode(mode),

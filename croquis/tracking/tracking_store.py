@@ -57,10 +57,6 @@ class Store:
     def is_local(self) -> bool:
         return self.uri.startswith("sqlite:")
 
-    @property
-    def registry_is_local(self) -> bool:
-        return registry_uri(self.uri).startswith("sqlite:")
-
     def experiment(self, name: str) -> str:
         """The id of an experiment, which is made if it does not exist."""
         if name not in self._experiments:

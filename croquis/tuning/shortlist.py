@@ -35,7 +35,7 @@ from croquis.rerank.chain import Moves, make_step, resorted
 from croquis.rerank.evidence import GalleryEvidence, QueryEvidence
 from croquis.rerank.rerank_settings import GALLERY_ATTRIBUTES, RerankBlock
 from croquis.rerank.reranker import needs_classifier, reranker
-from croquis.rerank.shared_attributes import Weighing
+from croquis.rerank.weighing import totals
 from croquis.search.local_retriever import LocalRetriever
 from croquis.tuning.task import TuneError
 
@@ -111,11 +111,10 @@ class Shortlists:
         """The old positions of the first `depth` results in their new order, (Q, width)."""
         head = self.ranked.cut(block.depth)
         order = np.tile(np.arange(head.rows.shape[1], dtype=np.int64), (len(head.rows), 1))
-        weighing = Weighing(block.alpha, block.beta, block.standing)
         for step in block.steps:
             if reranker(step).weighed:
                 found = np.take_along_axis(self._overlaps(step, block)[:, : order.shape[1]], order, axis=1)
-                scores = weighing.totals(found, head.scores)
+                scores = totals(block, found, head.scores)
             else:
                 scores = make_step(step, block, self.known[block.gallery_attributes]).scores(self.asked, head)
             made, head = resorted(head, scores)
@@ -158,8 +157,8 @@ def collect(
         raise TuneError(f"{retriever.bundle.folder} has no attribute classifier, so there is nothing to re-rank by")
     gallery = open_gallery(catalog, split, protocol)
     places = gallery_places(retriever, gallery)
-    index = retriever.index.subset(places)
-    index.threads = retriever.index.threads
+    index = retriever.bundle.index.subset(places)
+    index.threads = retriever.bundle.index.threads
     asked = next(each for each in PAIRS if each.name == pair)
     queries = open_queries(sketches if asked.query_domain == "sketch" and sketches else catalog, split, asked)
     recorder = ListRecorder(max(depth, protocol.depth or 0), classified)
@@ -173,8 +172,9 @@ def collect(
     ranked = RankedLists(rows, scores)
     query_codes, gallery_codes = label_codes(runs[0].queries, gallery)
     relevance = relevance_of(ranked, query_codes, gallery_codes)
+    items, names = retriever.bundle.items, retriever.bundle.manifest.attributes
     known: dict[str, GalleryEvidence] = {
-        source: stored_gallery(retriever.bundle, index, source, places) for source in GALLERY_ATTRIBUTES
+        source: stored_gallery(items, index, names, source, places) for source in GALLERY_ATTRIBUTES
     }
     queries, n_relevant = runs[0].queries, runs[0].n_relevant
     return Shortlists(
@@ -222,7 +222,7 @@ def per_query(metric: str, normaliser: metrics.Normaliser = "retrievable") -> Pe
 
 def gallery_places(retriever: LocalRetriever, gallery: JudgedGallery) -> npt.NDArray[np.int64]:
     """The bundle's rows of the gallery's photos."""
-    known = {image_id: row for row, image_id in enumerate(retriever.items.image_ids)}
+    known = {image_id: row for row, image_id in enumerate(retriever.bundle.items.image_ids)}
     missing = [image_id for image_id in gallery.image_ids if image_id not in known]
     if missing:
         raise TuneError(

@@ -8,7 +8,6 @@ for what chance gives.
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -19,49 +18,15 @@ from croquis.catalog.table import SPLITS, Catalog
 STANDARD_ERRORS = 3
 
 
-def attribute_table(catalog: Catalog, column: str = "attributes") -> pd.DataFrame:
-    """One line per image and attribute that the column lists: `row` (number in the catalogue) and `attribute`."""
-    lists = catalog.table.column(column).combine_chunks()
+def attribute_table(catalog: Catalog) -> pd.DataFrame:
+    """One line per image and attribute that it has: `row` (number in the catalogue) and `attribute`."""
+    lists = catalog.table.column("attributes").combine_chunks()
     flat = lists if isinstance(lists, pa.Array) else pa.concat_arrays(lists.chunks)
     values = pc.list_flatten(flat).fill_null("").dictionary_encode()
     names = np.array(values.dictionary.to_pylist(), dtype=object)
     codes = values.indices.to_numpy(zero_copy_only=False)
     labels = pd.Categorical.from_codes(codes.astype(np.int64), categories=pd.Index(names, dtype=object))
     return pd.DataFrame({"row": pc.list_parent_indices(flat).to_numpy(zero_copy_only=False), "attribute": labels})
-
-
-def labels_per_item(items: npt.NDArray[np.object_], attributes: pd.DataFrame) -> npt.NDArray[np.int64]:
-    """For each row of the catalogue the number of different attributes that the photos of its item have; (rows,).
-
-    Args:
-        items: (rows,) item ids.
-        attributes: of `attribute_table`.
-    """
-    numbers = np.unique(items.astype(str), return_inverse=True)[1]
-    held = pd.DataFrame({"item": numbers[attributes["row"]], "attribute": attributes["attribute"].cat.codes})
-    counts = held.drop_duplicates()["item"].value_counts()
-    return np.asarray(counts.reindex(numbers, fill_value=0), dtype=np.int64)
-
-
-def label_problems(rows: int, attributes: pd.DataFrame) -> list[str | None]:
-    """For each of so many rows what is wrong with its list of attributes: a blank label, or one that comes twice."""
-    problems: list[str | None] = [None] * rows
-    for row, label in attributes[attributes.duplicated()].itertuples(index=False):
-        problems[row] = f"label {label!r} more than once"
-    blank = [name for name in attributes["attribute"].cat.categories if not name.strip()]
-    for row in attributes.loc[attributes["attribute"].isin(blank), "row"]:
-        problems[row] = "a blank label"
-    return problems
-
-
-def contradictions(rows: int, attributes: pd.DataFrame, unknown: pd.DataFrame) -> list[str | None]:
-    """For each of so many rows a label that the image has and of which that is called unknown."""
-    problems: list[str | None] = [None] * rows
-    if unknown.empty:
-        return problems
-    for row, label in attributes.astype(object).merge(unknown.astype(object)).itertuples(index=False):
-        problems[row] = f"label {label!r} both held and unknown"
-    return problems
 
 
 def attribute_frame(rows: pd.DataFrame, attributes: pd.DataFrame) -> pd.DataFrame:

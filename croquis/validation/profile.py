@@ -15,7 +15,7 @@ def profile(frame: pd.DataFrame, attributes: pd.DataFrame, splits: pd.DataFrame)
     """Counts, colour modes, category drift and attribute prevalence of the accepted rows.
 
     Args:
-        frame: of `croquis.validation.image_frame.image_frame`.
+        frame: of `croquis.validation.image_columns.image_columns`.
         attributes: of `croquis.validation.labels.attribute_frame`.
         splits: of `croquis.validation.labels.split_frame`.
     """

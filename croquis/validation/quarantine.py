@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from croquis.validation.suite import RuleOutcome
+from croquis.validation.rule_kinds import RuleOutcome, describe
 
 EXAMPLES = 5
 DATA_DOCS = Path("reports/data_docs")
@@ -61,13 +61,8 @@ def reasons(outcomes: Iterable[RuleOutcome], frame: pd.DataFrame) -> dict[int, l
         if outcome.rule.severity != "quarantine":
             continue
         for row in outcome.rows:
-            found.setdefault(row, []).append(f"{outcome.rule.name}: {describe(frame.at[row, outcome.rule.column])}")
+            found.setdefault(row, []).append(outcome.rule.reason(frame.at[row, outcome.rule.column]))
     return found
-
-
-def describe(value: object) -> str:
-    """A cell of a frame as reasons and reports show it."""
-    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def write_flagged(path: Path, findings: Iterable[Finding]) -> None:

@@ -64,7 +64,7 @@ def relation_frame(images: pd.DataFrame, sight: PictureComparison, off: Collecti
     """What can be said of the images among each other.
 
     Args:
-        images: of `croquis.validation.image_frame.image_frame`, the rows that passed every rule of their own.
+        images: of `croquis.validation.image_columns.image_columns`, the rows that passed every rule of their own.
         sight: what to compare, and how.
         off: columns that are left empty, for their rules are switched off and may take no row out.
     """

@@ -2,30 +2,21 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import great_expectations as gx
+import great_expectations.expectations as gxe
 import pandas as pd
 from great_expectations.data_context.types.base import ProgressBarsConfig
 
 from croquis.params.data_blocks import Validate
-from croquis.validation.data_docs import IndexLine, publish
-from croquis.validation.rule_kinds import Rule
-
-
-@dataclass(frozen=True)
-class RuleOutcome:
-    """How a rule fared: `rows` are index values of the frame that break it, empty for rules about the whole frame."""
-
-    rule: Rule
-    passed: bool
-    rows: tuple[int, ...]
-    observed: str | None = None
+from croquis.validation.data_docs import publish
+from croquis.validation.rule_kinds import Broken, Rule, RuleOutcome
 
 
 class Suites:
@@ -36,14 +27,19 @@ class Suites:
         self._context.variables.progress_bars = ProgressBarsConfig(globally=False)
         self._context.add_data_docs_site("site", _site_config(site))
         self._frames = self._context.data_sources.add_pandas("frames")
-        self.lines: list[IndexLine] = []
+        self.outcomes: dict[str, list[RuleOutcome]] = {}
 
     def run(self, name: str, rules: Sequence[Rule], frame: pd.DataFrame, settings: Validate) -> list[RuleOutcome]:
         """Tests every rule on `frame`, whose index holds row numbers.
 
+        Of a rule about lines Great Expectations sees a column of the rule's name: what was found in the lines that break it,
+        else null.
+
         Raises:
             RuntimeError: when Great Expectations could not evaluate a rule, with its message.
         """
+        found = {rule.name: _found(frame[rule.column], rule.broken, settings) for rule in rules if rule.broken}
+        frame = frame.assign(**found)
         batch = self._frames.add_dataframe_asset(name).add_batch_definition_whole_dataframe(name)
         suite = self._context.suites.add(gx.ExpectationSuite(name=name, expectations=_expectations(rules, settings)))
         definition = gx.ValidationDefinition(name=name, data=batch, suite=suite)
@@ -55,9 +51,8 @@ class Suites:
         run = self._context.checkpoints.add(checkpoint).run(batch_parameters={"dataframe": frame})
         results = next(iter(run.run_results.values())).results
         by_name = {result.expectation_config.meta["rule"]: result for result in results}
-        outcomes = [_outcome(rule, by_name[rule.name]) for rule in rules]
-        self.lines += [_index_line(name, outcome) for outcome in outcomes]
-        return outcomes
+        self.outcomes[name] = [_outcome(rule, by_name[rule.name]) for rule in rules]
+        return self.outcomes[name]
 
     def build_site(self) -> None:
         """Renders the pages of every suite that has run: once, for each rendering does all of them."""
@@ -71,12 +66,7 @@ def open_suites(docs: Path) -> Iterator[Suites]:
         suites = Suites(Path(folder))
         yield suites
         suites.build_site()
-        publish(Path(folder), docs, suites.lines)
-
-
-def _index_line(suite: str, outcome: RuleOutcome) -> IndexLine:
-    rule = outcome.rule
-    return IndexLine(suite, rule.name, rule.severity, rule.column, rule.checks, outcome.passed, len(outcome.rows))
+        publish(Path(folder), docs, suites.outcomes)
 
 
 def _site_config(site: Path) -> dict[str, Any]:
@@ -91,11 +81,24 @@ def _site_config(site: Path) -> dict[str, Any]:
 def _expectations(rules: Sequence[Rule], settings: Validate) -> list[Any]:
     expectations = []
     for rule in rules:
-        expectation = rule.expect(settings)
+        if rule.broken:
+            expectation = gxe.ExpectColumnValuesToBeNull(column=rule.name, mostly=1 - rule.tolerated(settings))
+        else:
+            expectation = getattr(gxe, rule.expectation)(column=rule.column, **rule.arguments(settings))
         expectation.meta = {"rule": rule.name, "severity": rule.severity}
-        expectation.notes = f"{rule.name} ({rule.severity}): {rule.checks}"
+        expectation.notes = f"{rule.name} ({rule.severity}): {_with_thresholds(rule.checks, settings)}"
         expectations.append(expectation)
     return expectations
+
+
+def _found(column: pd.Series, broken: Broken, settings: Validate) -> pd.Series:
+    """The values that break a rule; None for the others."""
+    return column.astype(object).where(broken(column.to_numpy(), settings), None)
+
+
+def _with_thresholds(checks: str, settings: Validate) -> str:
+    """What a rule checks, with the number behind each name of a param."""
+    return re.sub(r"`validate\.(\w+)`", lambda name: f"{name[0]} ({getattr(settings, name[1])})", checks)
 
 
 def _outcome(rule: Rule, result: Any) -> RuleOutcome:

@@ -45,7 +45,7 @@ ALLOWED: dict[str, set[str]] = {
     "bulk": {"bundle", "catalog", "index", "search", "store"},
     # servers
     "events": {"catalog", "params", "registry", "search", "sources", "store", "validation"},
-    "serving": {"bundle", "catalog", "events", "nets", "params", "registry", "search", "store"},
+    "serving": {"bundle", "catalog", "events", "params", "registry", "search", "store"},
     # commands: they put rooms together
     "cli": {
         "bulk", "bundle", "evaluation", "events", "index", "params", "registry", "serving", "sources", "store", "tracking",
@@ -55,7 +55,7 @@ ALLOWED: dict[str, set[str]] = {
     # what learns, and the stages over it
     "lightning_modules": {"catalog", "evaluation", "figures", "index", "nets", "params", "tracking", "tuning"},
     "stages": {
-        "bundle", "catalog", "evaluation", "figures", "index", "lightning_modules", "nets", "params", "registry", "rerank",
+        "bundle", "catalog", "evaluation", "figures", "index", "lightning_modules", "nets", "params", "registry",
         "search", "serving", "sketching", "sources", "tracking", "validation",
     },
     "benchmarks": {

@@ -153,3 +153,4 @@ def test_data_docs_need_no_network(run_stage: Any, catalogue_rows: Rows) -> None
     assert 'href="relations.html"' in pages["index.html"]
     assert "the file is none of" in pages["images.html"]
     assert 'href="images.rules.html"' in pages["images.html"]
+    assert "<code>validate.min_side</code> (24) pixels" in pages["images.rules.html"]

@@ -25,11 +25,12 @@ from croquis.bundle import Bundle
 from croquis.cli.child_processes import Children, Program, children
 from croquis.cli.command_line import PATH, Invocation, command, option
 from croquis.cli.commands.serve import champion_uri
-from croquis.cli.commands.store_versions import fill_version, opened
+from croquis.cli.commands.store_versions import opened
 from croquis.events.local_brokers import INSTALL, LocalBroker, find_broker
 from croquis.params import load_params
 from croquis.refusals import RefusedError
 from croquis.registry.bundle_options import bundle_folder
+from croquis.store.fill import fill
 from croquis.store.vector_store import StoreError
 
 HOST = "127.0.0.1"
@@ -172,7 +173,9 @@ def fill_once(uri: str, bundle: Bundle) -> None:
                 return
             except StoreError:
                 print(f"{uri}: its current version is of another bundle, a new one is made")
-        print(fill_version(stores, bundle, publish=True))
+        store = fill(stores, bundle)
+        stores.publish(store.name)
+        print(f"{store.name}: {store.count()} images, published")
 
 
 def free_port(name: str, number: int) -> int:

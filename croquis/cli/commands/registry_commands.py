@@ -47,12 +47,13 @@ def rollback(root: Path) -> int:
     """Exchanges champion and previous champion, once the latter answers a query.
 
     Raises:
-        RegistryError: when there is no previous champion.
+        RegistryError: when there is no previous champion, or the champion changes meanwhile.
         SmokeError: when it does not load or answers wrongly.
     """
     registry = project_registry(root)
-    _smoke(registry, plan_rollback(registry).champion)
-    print(changed_text(promotion.rollback(registry), registry))
+    change = plan_rollback(registry)
+    _smoke(registry, change.champion)
+    print(changed_text(promotion.rollback(registry, change), registry))
     return 0
 
 

@@ -17,10 +17,10 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
 from difflib import get_close_matches
+from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import Any
 
@@ -35,26 +35,7 @@ from croquis.refusals import RefusedError
 MOST_JOBS = 2  # by default: a training takes about 1.5 GB
 DVC = (sys.executable, "-m", "dvc")
 Graph = Mapping[str, frozenset[str]]
-
-
-@dataclass(frozen=True)
-class StagePlan:
-    """Stages to be run in the order of dvc.yaml, each with those among them that come before it."""
-
-    needs: Graph
-
-    @classmethod
-    def of(cls, order: Iterable[str], needs: Graph, changed: Iterable[str]) -> StagePlan:
-        """`changed` stages and all that hang on them.
-
-        Args:
-            order: every stage, in the order of dvc.yaml.
-            needs: stage -> the stages whose outputs it reads.
-        """
-        affected, names = set(changed), list(order)
-        for _ in names:  # dvc.yaml need not name a stage before those that read from it
-            affected |= {name for name in names if needs[name] & affected}
-        return cls({name: needs[name] & affected for name in names if name in affected})
+"""Stages in the order of dvc.yaml, each with those that come before it."""
 
 
 def repro(
@@ -78,12 +59,12 @@ def repro(
     base = params.base
     jobs = jobs or max(1, min(MOST_JOBS, (os.cpu_count() or 1) // (base.threads * base.processes)))
     plan = read_plan(root, target)
-    if jobs > 1 and plan.needs:
+    if jobs > 1 and plan:
         failed = run(plan, jobs, root)
         if failed:
             print(f"failed: {', '.join(failed)}; what it said stands above", file=sys.stderr)
             return 1
-        if not read_plan(root, target).needs:
+        if not read_plan(root, target):
             return 0
     return subprocess.call([*DVC, "repro", *([target] if target else [])], cwd=root)
 
@@ -129,7 +110,7 @@ def last_stage(params: Params, method: str) -> str:
     return f"evaluate@{method}"
 
 
-def read_plan(root: Path, target: str | None = None) -> StagePlan:
+def read_plan(root: Path, target: str | None = None) -> Graph:
     """What `dvc repro [target]` would have to look at, by `dvc status` and the graph of dvc.yaml.
 
     Raises:
@@ -147,52 +128,56 @@ def read_plan(root: Path, target: str | None = None) -> StagePlan:
             changed = set(repo.status())
     except DvcException as error:
         raise RefusedError(str(error)) from error
-    if target is not None:
-        wanted = needed_by(target, needs)
-        needs = {name: needed for name, needed in needs.items() if name in wanted}
-    return StagePlan.of(needs, needs, changed & set(needs))
+    return to_run(needs if target is None else needed_by(target, needs), changed)
 
 
-def needed_by(target: str, needs: Graph) -> set[str]:
-    """A stage and all that it hangs on.
+def to_run(needs: Graph, changed: Collection[str]) -> Graph:
+    """`changed` stages and all that hang on them, each with those among them that come before it.
+
+    Args:
+        needs: every stage that counts, with the stages whose outputs it reads.
+    """
+    affected: set[str] = set()
+    for name in TopologicalSorter(needs).static_order():
+        if name in changed or needs[name] & affected:
+            affected.add(name)
+    return {name: needed & affected for name, needed in needs.items() if name in affected}
+
+
+def needed_by(target: str, needs: Graph) -> Graph:
+    """The part of the graph that a stage hangs on, itself included.
 
     Raises:
         RefusedError: when there is no such stage.
     """
     if target not in needs:
         raise RefusedError(f"dvc.yaml has no stage {target}")
-    found, waiting = set(), [target]
-    while waiting:
-        name = waiting.pop()
-        if name not in found:
-            found.add(name)
-            waiting += needs[name]
-    return found
+    found = {target}
+    for name in reversed([*TopologicalSorter(needs).static_order()]):
+        if name in found:
+            found |= needs[name]
+    return {name: needed for name, needed in needs.items() if name in found}
 
 
-def run(plan: StagePlan, jobs: int, root: Path) -> list[str]:
+def run(plan: Graph, jobs: int, root: Path) -> list[str]:
     """Runs the plan's stages, `jobs` at a time; returns those that failed. After a failure nothing more is started."""
-    order = {name: number for number, name in enumerate(plan.needs)}
-    missing = {name: set(needed) for name, needed in plan.needs.items()}
-    ready = [name for name, needed in missing.items() if not needed]
-    running: dict[Future[int], str] = {}
+    graph, lines = TopologicalSorter(plan), Lines()
+    graph.prepare()
+    running: dict[Future[int], str] = {}  # or waiting for one of the `jobs`
     failed: list[str] = []
-    lines = Lines()
     with ThreadPoolExecutor(jobs) as pool:
-        while running or (ready and not failed):
-            while ready and len(running) < jobs and not failed:
-                name = ready.pop(0)
-                alone = not running and not ready
-                running[pool.submit(run_stage, name, None if alone else lines, root)] = name
+        while running or (graph.is_active() and not failed):
+            ready = () if failed else graph.get_ready()
+            alone = not running and len(ready) == 1
+            running |= {pool.submit(run_stage, name, None if alone else lines, root): name for name in ready}
             done, _ = wait(running, return_when=FIRST_COMPLETED)
             for name, status in [(running.pop(future), future.result()) for future in done]:
-                if status != 0:
+                if status == 0:
+                    graph.done(name)
+                else:
                     failed.append(name)
-                    continue
-                freed = [other for other, needed in missing.items() if needed == {name}]
-                for needed in missing.values():
-                    needed.discard(name)
-                ready = sorted([*ready, *freed], key=order.__getitem__)
+            if failed:
+                running = {future: name for future, name in running.items() if not future.cancel()}
     return failed
 
 

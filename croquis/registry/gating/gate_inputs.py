@@ -40,7 +40,7 @@ def score_bundle(bundle: Bundle, split: str, measure: Measure, params: Params, r
     catalog, drawn = Catalog.open(root / "data/catalog"), root / "data/sketches"
     sketches = Catalog.open(drawn) if drawn.exists() and measure.pair.startswith("sketch") else None
     settings = evaluation_settings(params)
-    table = evaluate_split(LocalRetriever(bundle), catalog, sketches, split, settings, reencode_gallery=True).table()
+    table = evaluate_split(LocalRetriever.of(bundle), catalog, sketches, split, settings, reencode_gallery=True).table()
     reranked = bundle.manifest.rerank.enabled
     chosen = query_scores(table, split, measure, reranked, f"bundle {bundle.hash[:12]} ({bundle.manifest.method})")
     return replace(chosen, modes=mode_scores(table, split, measure.metric, reranked), size=serving_size(bundle))

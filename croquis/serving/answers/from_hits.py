@@ -12,7 +12,7 @@ from croquis.search.gallery import Record
 from croquis.serving.answers.answer_models import Item, ItemImage, Result, SearchAnswer, Timings
 from croquis.serving.models.loaded_model import LoadedModel
 from croquis.serving.models.served_models import DEFAULT_LABEL
-from croquis.serving.requests.search_request import SearchRequest
+from croquis.serving.requests.request_models import SearchRequest
 
 
 def image_url(item_id: str, image_id: str, label: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import reprlib
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
@@ -17,7 +18,6 @@ from croquis.catalog.filters import QueryError
 from croquis.catalog.images import FORMATS as IMAGE_FORMATS
 from croquis.catalog.images import ImageError, OversizedImageError
 from croquis.serving.answers.answer_models import ProblemBody
-from croquis.serving.changes.change_log import ChangeLogError
 from croquis.store.vector_store import StoreError
 
 logger = logging.getLogger(__name__)
@@ -25,6 +25,7 @@ logger = logging.getLogger(__name__)
 MEDIA_TYPE = "application/problem+json"
 TYPE_PREFIX = "urn:croquis:problem:"
 LONGEST_DETAIL = 500
+SHOWN = 60  # characters of the name of a field
 IN_OPENAPI: dict[str, Any] = {"content": {MEDIA_TYPE: {"schema": ProblemBody.model_json_schema()}}}
 
 
@@ -80,6 +81,19 @@ def of_query(error: QueryError) -> Problem:
     return Problem(422, "invalid-field", str(error), field=error.field, limit=error.limit)
 
 
+def of_validation(error: Mapping[str, Any]) -> Problem:
+    """The problem of an error of pydantic's, whose `loc` is the part of the request, then the field, then a place in it."""
+    cause = error.get("ctx", {}).get("error")
+    if isinstance(cause, QueryError):
+        return of_query(cause)
+    field = str(error["loc"][1])[:SHOWN]
+    if error["type"] == "extra_forbidden":
+        return invalid_field("body", field, "is not a field of this request; GET /docs lists them")
+    limit = error["msg"].removeprefix("Input ") if cause is None else str(cause)
+    sent = "" if error["type"] == "missing" else f" = {reprlib.repr(error['input'])}"
+    return Problem(422, "invalid-field", f"{field}{sent}: {limit}", field=field, limit=limit)
+
+
 def of_image(error: ImageError) -> Problem:
     """413 for a picture over a limit, 415 for a file of another kind, 422 for one that is broken."""
     if isinstance(error, OversizedImageError):
@@ -105,11 +119,6 @@ def install_handlers(app: FastAPI) -> None:
     async def image(_: Request, error: ImageError) -> Response:
         return of_image(error).response()
 
-    @app.exception_handler(ChangeLogError)
-    async def not_kept(request: Request, error: ChangeLogError) -> Response:
-        logger.error("%s %s was not kept: %s", request.method, request.url.path, error)
-        return Problem(507, "not-kept", "the change could not be kept on disk; nothing has changed").response()
-
     @app.exception_handler(StoreError)
     async def no_store(request: Request, error: StoreError) -> Response:
         logger.error("%s %s: the store failed: %s", request.method, request.url.path, error)
@@ -118,11 +127,7 @@ def install_handlers(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def validation(_: Request, error: RequestValidationError) -> Response:
-        first = error.errors()[0]
-        field = str(first["loc"][-1])
-        return Problem(
-            422, "invalid-field", f"{field}: {first['msg']}", field=field, limit=str(first["msg"])
-        ).response()
+        return of_validation(error.errors()[0]).response()
 
     @app.exception_handler(HTTPException)
     async def http(_: Request, error: HTTPException) -> Response:

@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-import copy
 import threading
 from collections import deque
-from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import replace
-from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-from croquis.bundle import Bundle
-from croquis.nets.classifier import AttributeClassifier
-from croquis.nets.encoder import Encoder
-from croquis.nets.generator import Generator
+from croquis.search.bundle_nets import NetRun, Nets
+from croquis.search.local_retriever import LocalRetriever
 from croquis.serving.models.loaded_model import LoadedModel
 
 Array = npt.NDArray[np.float32]
-T = TypeVar("T")
 
 
 class Batcher:
@@ -31,7 +25,7 @@ class Batcher:
         most: calls that one run answers.
     """
 
-    def __init__(self, run: Callable[[Array], Array], most: int) -> None:
+    def __init__(self, run: NetRun, most: int) -> None:
         self._run = run
         self._most = most
         self._turn = threading.Lock()
@@ -59,40 +53,10 @@ class Batcher:
                 future.set_exception(error)
 
 
-class BatchedBundle(Bundle):
-    """A bundle whose nets answer up to `most` queries in one run."""
-
-    def __init__(self, base: Bundle, most: int) -> None:
-        super().__init__(base.folder, base.manifest, base.threads)
-        self._joined_encoder = _joined(base.encoder, "encode", most)
-        self._joined_generator = _joined(base.generator, "generate", most)
-        self._joined_classifier = _joined(base.classifier, "probabilities", most)
-
-    @property
-    def encoder(self) -> Encoder:
-        return self._joined_encoder
-
-    @property
-    def generator(self) -> Generator | None:
-        return self._joined_generator
-
-    @property
-    def classifier(self) -> AttributeClassifier | None:
-        return self._joined_classifier
-
-
 def batched(model: LoadedModel, most: int) -> LoadedModel:
-    """`model` with joined runs where `most` is over 1."""
+    """`model`, whose nets answer up to `most` queries in one run where that is over 1."""
     if most == 1:
         return model
-    joined = BatchedBundle(model.retriever.bundle, most)
-    return replace(model, retriever=model.retriever.with_nets_of(joined))
-
-
-def _joined(part: T, method: str, most: int) -> T:
-    """A copy of `part`, whose method runs the calls of several threads together; None stays None."""
-    if part is None:
-        return part
-    joined: Any = copy.copy(part)
-    setattr(joined, method, Batcher(getattr(part, method), most))
-    return joined  # type: ignore[no-any-return]
+    single = model.retriever
+    nets = Nets(single.bundle, lambda run: Batcher(run, most))
+    return replace(model, retriever=LocalRetriever(nets, single.gallery, single.rerank))

@@ -10,6 +10,7 @@ from typing import Protocol
 from croquis.bundle.manifest import MANIFEST_FILE, Manifest
 from croquis.files import read_json
 from croquis.registry.bundle_options import ModelSourceError
+from croquis.search.local_retriever import LocalRetriever
 from croquis.serving.models.loaded_model import LoadedModel, load_model
 from croquis.store.stored_gallery import StoreGallery
 from croquis.store.vector_store import StoreError, VectorStore
@@ -82,7 +83,9 @@ class StoredSource:
             model = self._models[identity]
             store = self._store_of(model)
             try:
-                stored = replace(model, retriever=model.retriever.over(StoreGallery(model.retriever.bundle, store)))
+                own = model.retriever
+                over = LocalRetriever(own.nets, StoreGallery(own.bundle, store), own.rerank)
+                stored = replace(model, retriever=over)
                 stored.prepare()
             except StoreError as error:
                 raise ModelSourceError(str(error)) from error

@@ -72,7 +72,7 @@ class LoadedModel:
         """Does now what the first requests would wait for."""
         self.retriever.bundle.open_all()
         self.retriever.warm_up()
-        _ = self.filter_values(), self.retriever.items.rows_by_item
+        _ = self.filter_values(), self.retriever.bundle.items.rows_by_item
 
 
 def load_model(
@@ -88,7 +88,7 @@ def load_model(
         BundleError: when a file is missing, changed or unexpected.
     """
     bundle = Bundle.load(folder.resolve())
-    model = LoadedModel(LocalRetriever(bundle), name or bundle.manifest.method, version, metrics or {})
+    model = LoadedModel(LocalRetriever.of(bundle), name or bundle.manifest.method, version, metrics or {})
     model.prepare()
     return model
 

@@ -1,101 +1,105 @@
-"""Reads the body of a request, at most as large as allowed and no longer than allowed, into its fields."""
+"""Reads the body of a request into its model, at most as large as allowed and no longer than allowed."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, AsyncIterator
-from typing import Any
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from typing import Any, TypeVar
 
-from starlette.datastructures import FormData, UploadFile
+from fastapi.exceptions import RequestValidationError
+from pydantic import ValidationError
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
+from pydantic_core.core_schema import BytesSchema, WithDefaultSchema
+from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 
-from croquis.serving.answers.problems import Problem, invalid_field
+from croquis.catalog.product import MOST_PICTURES
+from croquis.serving.answers.problems import IN_OPENAPI, Problem, invalid_field
 from croquis.serving.limits.work_queue import WorkQueue
-from croquis.serving.requests.search_request import SearchRequest, read_json
+from croquis.serving.requests.request_models import RequestFields, read_json
 from croquis.serving.server_settings import MULTIPART_OVERHEAD, Limits
 
 JSON, FORM = "application/json", "multipart/form-data"
 MOST_FIELDS = 20  # more than any request has
-PICTURE = "image"
+JSON_TEXT = {"attributes", "crop", "filters"}  # in a form
+
+
+def described(errors: Mapping[int, str]) -> dict[int | str, dict[str, Any]]:
+    """Errors of a route, for `responses`."""
+    return {status: {"description": words, **IN_OPENAPI} for status, words in errors.items()}
+
+
+BODY_ERRORS = described(
+    {
+        408: "The body came too slowly.",
+        411: "Content-Length is no number.",
+        413: "The body or a picture is over a limit.",
+        415: "Another media type, or a file that is no picture of a known kind.",
+        422: "A field is wrong; `field` and `limit` say which and why.",
+        429: "Too busy, or too many requests; Retry-After says when to come back.",
+    }
+)
+Fields = TypeVar("Fields", bound=RequestFields)
 
 
 @contextlib.asynccontextmanager
-async def search_request(request: Request, limits: Limits, queue: WorkQueue) -> AsyncIterator[SearchRequest]:
+async def request_of(model: type[Fields], request: Request, limits: Limits, queue: WorkQueue) -> AsyncIterator[Fields]:
     """The checked request; the room for its body is held for the length of the block.
-
-    Raises:
-        Problem: 422 for a field, and those of `request_fields`.
-    """
-    async with request_fields(request, limits, queue) as fields:
-        yield SearchRequest.from_fields(fields, limits)
-
-
-@contextlib.asynccontextmanager
-async def request_fields(
-    request: Request, limits: Limits, queue: WorkQueue, most_pictures: int = 1
-) -> AsyncIterator[dict[str, Any]]:
-    """The fields of the body; the room for it is held for the length of the block.
-
-    Args:
-        most_pictures: how often the file `image` may come in a form; where more than one may come, it is a list.
 
     Raises:
         Problem: 408 when the body does not come, 411 or 413 by its length, 415 for another media type, 422 when it makes
             no sense, 429 when too many bodies are held already.
+        RequestValidationError: when a field is unknown, missing or wrong.
     """
-    size = body_size(request, limits)
+    size = body_size(request, limits.body_bytes)
     with queue.hold(size):
         try:
             async with asyncio.timeout(limits.body_seconds):
-                fields = await read_fields(request, size, most_pictures)
+                fields = await read_fields(request, size)
         except TimeoutError:
             raise Problem(408, "too-slow", f"the body took longer than {limits.body_seconds} s") from None
-        yield fields
+        try:
+            asked = model.model_validate(fields, context=limits)
+        except ValidationError as error:
+            found = [{**each, "loc": ("body", *each["loc"])} for each in error.errors(include_url=False)]
+            raise RequestValidationError(found) from None
+        yield asked
 
 
-def body_size(request: Request, limits: Limits) -> int:
-    """What Content-Length says, or the largest size where a body comes in chunks of unknown number.
+def body_size(request: Request, most: int) -> int:
+    """What Content-Length says, or `most` where a body comes in chunks of unknown number.
 
     Raises:
-        Problem: 411 when the header is no number, 413 when it is over the limit.
+        Problem: 411 when the header is no number, 413 when it is over `most`.
     """
     stated = request.headers.get("content-length")
     if stated is None:
-        return limits.body_bytes
+        return most
     if not stated.isascii() or not stated.isdigit():
         raise Problem(411, "length-required", "Content-Length must be a number of bytes", field="body")
-    if len(stated) > 15 or int(stated) > limits.body_bytes:
-        raise _too_large(limits.body_bytes)
+    if len(stated) > 15 or int(stated) > most:
+        raise too_large(most)
     return int(stated)
 
 
-async def read_fields(request: Request, most: int, most_pictures: int = 1) -> dict[str, Any]:
-    """The fields of a JSON object or of a form.
+async def read_fields(request: Request, most: int) -> dict[str, Any]:
+    """The values of a JSON body, or the fields of a form: text, the bytes of a file, or a list where one came repeatedly.
 
     Raises:
         Problem: 413, 415 or 422.
     """
     media = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if media == JSON:
-        body = b"".join([chunk async for chunk in _limited(request, most)])
-        values = read_json("body", body)
-        if not isinstance(values, dict):
-            raise invalid_field("body", type(values).__name__, "must be a JSON object")
-        return values
-    if media == FORM:
-        return await _form_fields(request, most, most_pictures)
-    raise Problem(
-        415, "unsupported-media-type", f"send {FORM} or {JSON}", field="content-type", limit=f"{FORM} or {JSON}"
-    )
-
-
-async def _form_fields(request: Request, most: int, most_pictures: int) -> dict[str, Any]:
+        return json_fields(b"".join([chunk async for chunk in limited(request, most)]))
+    if media != FORM:
+        allowed = f"{FORM} or {JSON}"
+        raise Problem(415, "unsupported-media-type", f"send {allowed}", field="content-type", limit=allowed)
     parser = MultiPartParser(
         request.headers,
-        _limited(request, most),
-        max_files=most_pictures,
+        limited(request, most),
+        max_files=MOST_PICTURES,
         max_fields=MOST_FIELDS,
         max_part_size=MULTIPART_OVERHEAD,
     )
@@ -106,34 +110,68 @@ async def _form_fields(request: Request, most: int, most_pictures: int) -> dict[
         raise invalid_field("body", "form", f"cannot be read: {error.message}") from None
     except (KeyError, ValueError, AssertionError):  # of a header that the parser does not foresee
         raise invalid_field("body", "form", "is no multipart/form-data") from None
+    sent: dict[str, list[str | bytes]] = {}
     try:
-        return await _named(form, most_pictures > 1)
+        for name, value in form.multi_items():
+            sent.setdefault(name, []).append(await value.read() if isinstance(value, UploadFile) else value)
     finally:
         await form.close()
+    return {name: values if len(values) > 1 else values[0] for name, values in sent.items()}
 
 
-async def _named(form: FormData, several_pictures: bool) -> dict[str, Any]:
-    fields: dict[str, Any] = {PICTURE: []} if several_pictures else {}
-    for name, value in form.multi_items():
-        content = await value.read() if isinstance(value, UploadFile) else value
-        if several_pictures and name == PICTURE:
-            fields[PICTURE].append(content)
-        elif name in fields:
-            raise invalid_field(name[:60], "...", "was sent twice")
-        else:
-            fields[name] = content
+def json_fields(body: bytes) -> dict[str, Any]:
+    try:
+        fields = read_json(body)
+    except ValueError as error:
+        raise invalid_field("body", "JSON", str(error)) from None
+    if not isinstance(fields, dict):
+        raise invalid_field("body", type(fields).__name__, "must be a JSON object")
+    if len(fields) > MOST_FIELDS:
+        raise invalid_field("body", len(fields), f"fields are too many, at most {MOST_FIELDS}")
     return fields
 
 
-async def _limited(request: Request, most: int) -> AsyncGenerator[bytes, None]:
+async def limited(request: Request, most: int) -> AsyncGenerator[bytes, None]:
+    """The chunks of the body.
+
+    Raises:
+        Problem: 413 once they are more than `most` bytes together.
+    """
     received = 0
     async for chunk in request.stream():
         received += len(chunk)
         if received > most:
-            raise _too_large(most)
+            raise too_large(most)
         yield chunk
 
 
-def _too_large(most: int) -> Problem:
+def too_large(most: int) -> Problem:
     limit = f"at most {most} bytes"
     return Problem(413, "body-too-large", f"the body is larger than {most} bytes", field="body", limit=limit)
+
+
+class FormSchema(GenerateJsonSchema):
+    """Without defaults of null, as a form has none."""
+
+    def default_schema(self, schema: WithDefaultSchema) -> JsonSchemaValue:
+        if schema.get("default", ...) is None:
+            return self.generate_inner(schema["schema"])
+        return super().default_schema(schema)
+
+
+class Base64Schema(FormSchema):
+    """Of JSON bodies, where the bytes of a file are base64."""
+
+    def bytes_schema(self, schema: BytesSchema) -> JsonSchemaValue:
+        return super().bytes_schema(schema) | {"format": "byte", "description": "base64 of the picture file"}
+
+
+def in_openapi(model: type[RequestFields]) -> dict[str, Any]:
+    """The request body, for `openapi_extra` of a route."""
+    form = model.model_json_schema(schema_generator=FormSchema)
+    values = model.model_json_schema(schema_generator=Base64Schema)
+    for name in JSON_TEXT & form["properties"].keys():
+        text = {"type": "string", "contentMediaType": JSON, "contentSchema": values["properties"][name]}
+        form["properties"][name] = text | {"description": "JSON text"}
+    content = {FORM: {"schema": form}, JSON: {"schema": values}}
+    return {"requestBody": {"required": True, "content": content}}

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from typing import Annotated
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, Depends, Query
 from starlette.responses import Response
 
 from croquis.catalog.filters import QueryError
@@ -14,11 +15,10 @@ from croquis.serving.answers.from_hits import item_answer, similar_answer
 from croquis.serving.answers.problems import Problem
 from croquis.serving.limits.access import AccessControl
 from croquis.serving.models.served_models import DEFAULT_LABEL, ServedModels
-from croquis.serving.requests.search_request import DEFAULT_K, read_k
-from croquis.serving.server_settings import Limits
+from croquis.serving.requests.request_models import DEFAULT_K, MOST_RESULTS
 
 
-def catalogue_router(fleet: ServedModels, gatekeeper: AccessControl, limits: Limits) -> APIRouter:
+def catalogue_router(fleet: ServedModels, gatekeeper: AccessControl) -> APIRouter:
     """The functions are not `async`: FastAPI runs them in threads, as they may read a file."""
     router = APIRouter(tags=["catalogue"])
     known = [Depends(gatekeeper.client)]
@@ -48,15 +48,15 @@ def catalogue_router(fleet: ServedModels, gatekeeper: AccessControl, limits: Lim
 
     @router.get("/similar/{item_id:path}", dependencies=known)
     def similar(
-        item_id: str, k: str = str(DEFAULT_K), image_id: str | None = None, model: str = DEFAULT_LABEL
+        item_id: str,
+        k: Annotated[int, Query(ge=1, le=MOST_RESULTS)] = DEFAULT_K,
+        image_id: str | None = None,
+        model: str = DEFAULT_LABEL,
     ) -> SearchAnswer:
         """Images of other products most like one image of this product, its first one by default."""
         chosen = fleet.get(model)
         with _or_not_found():
-            record = chosen.image_of(item_id, image_id)
-        wanted = read_k(k, limits.k)
-        with _or_not_found():  # of a store: the product may have gone meanwhile
-            return similar_answer(chosen, model, record, wanted)
+            return similar_answer(chosen, model, chosen.image_of(item_id, image_id), k)
 
     return router
 

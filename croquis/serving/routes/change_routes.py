@@ -3,23 +3,32 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import Annotated
 
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 
-from croquis.catalog.product import LONGEST_ID, MOST_PICTURES, check_item_id
+from croquis.catalog.product import LARGEST_VERSION, Product, check_item_id
 from croquis.serving.answers.answer_models import ItemChange, ItemImage
 from croquis.serving.answers.from_hits import image_url
-from croquis.serving.answers.problems import IN_OPENAPI, Problem
+from croquis.serving.answers.problems import Problem
 from croquis.serving.changes.live_catalogue import LiveCatalogue
 from croquis.serving.limits.access import AccessControl
 from croquis.serving.limits.http_meter import Meter
 from croquis.serving.limits.work_queue import WorkQueue
 from croquis.serving.models.served_models import DEFAULT_LABEL
-from croquis.serving.requests.item_request import ItemRequest, read_version
-from croquis.serving.requests.request_body import request_fields
-from croquis.serving.requests.request_schema import item_body, text
+from croquis.serving.requests.request_body import BODY_ERRORS, described, in_openapi, request_of
+from croquis.serving.requests.request_models import ItemRequest, NewItemRequest
 from croquis.serving.server_settings import Limits
+
+ERRORS = described(
+    {
+        401: "No admin token.",
+        403: "The server has no admin token, or keeps no changes.",
+        404: "There is no such product.",
+        409: "The product is there already, or a newer version of it.",
+        507: "The change could not be kept on disk.",
+    }
+)
 
 
 def change_router(
@@ -47,67 +56,48 @@ def change_router(
             raise Problem(403, "changes-off", "this server keeps no changes: start it with --changes FOLDER")
         return catalogue
 
-    async def put(request: Request, response: Response, item_id: str | None) -> ItemChange:
-        live = kept()
-        async with request_fields(request, limits, queue, MOST_PICTURES) as fields:
-            asked = ItemRequest.from_fields(fields, limits, item_id)
-            async with one_at_a_time:
-                version, new = await asyncio.to_thread(live.put, asked.product, asked.version, only_new=item_id is None)
+    async def put(live: LiveCatalogue, asked: ItemRequest, item_id: str, response: Response) -> ItemChange:
+        product, only_new = asked.product(item_id), isinstance(asked, NewItemRequest)
+        async with one_at_a_time:
+            version, new = await asyncio.to_thread(live.put, product, asked.version, only_new=only_new)
         meter.changes.labels("put").inc()
         response.status_code = 201 if new else 200
-        return answer_of(asked, version)
+        return answer_of(product, version)
 
     @router.put(
         "/items/{item_id:path}",
-        openapi_extra={"requestBody": item_body(limits)},
-        responses={201: {"description": "The product is new.", "model": ItemChange}, **ERRORS},
+        openapi_extra=in_openapi(ItemRequest),
+        responses={201: {"description": "The product is new.", "model": ItemChange}, **BODY_ERRORS, **ERRORS},
     )
     async def put_item(item_id: str, request: Request, response: Response) -> ItemChange:
         """Adds a product, or replaces all of one: category, attributes and pictures. On disk and searchable when this
         answers."""
-        return await put(request, response, check_item_id(item_id))
+        live, named = kept(), check_item_id(item_id)
+        async with request_of(ItemRequest, request, limits, queue) as asked:
+            return await put(live, asked, named, response)
 
-    @router.post(
-        "/items",
-        status_code=201,
-        openapi_extra={"requestBody": item_body(limits, item_id=text(LONGEST_ID))},
-        responses=ERRORS,
-    )
+    @router.post("/items", status_code=201, openapi_extra=in_openapi(NewItemRequest), responses=BODY_ERRORS | ERRORS)
     async def add_item(request: Request, response: Response) -> ItemChange:
         """Adds a product that is not there yet."""
-        return await put(request, response, None)
+        live = kept()
+        async with request_of(NewItemRequest, request, limits, queue) as asked:
+            return await put(live, asked, asked.item_id, response)
 
     @router.delete("/items/{item_id:path}", responses=ERRORS)
-    async def delete_item(item_id: str, version: str | None = None) -> ItemChange:
+    async def delete_item(
+        item_id: str, version: Annotated[int | None, Query(ge=1, le=LARGEST_VERSION)] = None
+    ) -> ItemChange:
         """Takes a product out of every model's gallery; no search finds it when this answers."""
         live, named = kept(), check_item_id(item_id)
-        asked = None if version is None else read_version(version)
         async with one_at_a_time:
-            number = await asyncio.to_thread(live.delete, named, asked)
+            number = await asyncio.to_thread(live.delete, named, version)
         meter.changes.labels("delete").inc()
         return ItemChange(item_id=named, version=number, images=[])
 
     return router
 
 
-ERRORS: dict[int | str, dict[str, Any]] = {
-    status: {"description": words, **IN_OPENAPI}
-    for status, words in {
-        401: "No admin token.",
-        403: "The server has no admin token, or keeps no changes.",
-        404: "There is no such product.",
-        409: "The product is there already, or a newer version of it.",
-        413: "The body or a picture is over a limit.",
-        415: "Another media type, or a file that is no picture of a known kind.",
-        422: "A field is wrong; `field` and `limit` say which and why.",
-        429: "Too busy; Retry-After says when to come back.",
-        507: "The change could not be kept on disk.",
-    }.items()
-}
-
-
-def answer_of(asked: ItemRequest, version: int) -> ItemChange:
-    product = asked.product
+def answer_of(product: Product, version: int) -> ItemChange:
     ids = [picture.image_id for picture in product.pictures]
     images = [ItemImage(image_id=image_id, url=image_url(product.item_id, image_id, DEFAULT_LABEL)) for image_id in ids]
     return ItemChange(item_id=product.item_id, version=version, images=images)

@@ -14,6 +14,7 @@ from croquis.serving.answers.problems import Problem
 from croquis.serving.limits.access import AccessControl
 from croquis.serving.limits.http_meter import Meter
 from croquis.serving.models.served_models import ServedModels
+from croquis.serving.requests.request_models import MOST_RESULTS
 from croquis.serving.server_settings import Limits
 
 
@@ -34,7 +35,7 @@ def operations_router(fleet: ServedModels, gatekeeper: AccessControl, meter: Met
         if not request.app.state.ready:
             raise Problem(503, "not-ready", "the server is starting or ending")
         for model in fleet.models().values():
-            await asyncio.to_thread(model.retriever.gallery.check)
+            await asyncio.to_thread(model.retriever.gallery.ping)
         return Status(status="ready", stores=stores())
 
     @router.get("/version")
@@ -42,7 +43,9 @@ def operations_router(fleet: ServedModels, gatekeeper: AccessControl, meter: Met
         """The loaded models with their metrics, the modes of any of them, and the limits."""
         models = fleet.models()
         modes = dict.fromkeys(mode for model in models.values() for mode in model.modes)
-        values = LimitValues(k=limits.k, image_bytes=limits.image_bytes, pixels=limits.pixels, formats=list(FORMATS))
+        values = LimitValues(
+            k=MOST_RESULTS, image_bytes=limits.image_bytes, pixels=limits.pixels, formats=list(FORMATS)
+        )
         return Version(models=[model.info(label) for label, model in models.items()], modes=list(modes), limits=values)
 
     @router.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})

@@ -10,15 +10,13 @@ from starlette.responses import Response
 from croquis.search.answer import Stopwatch
 from croquis.serving.answers.answer_models import SearchAnswer
 from croquis.serving.answers.from_hits import search_answer
-from croquis.serving.answers.problems import IN_OPENAPI
 from croquis.serving.limits.access import AccessControl
 from croquis.serving.limits.http_meter import Meter
 from croquis.serving.limits.work_queue import WorkQueue
 from croquis.serving.models.served_models import DEFAULT_LABEL, ServedModels
 from croquis.serving.requests.decoding import PictureDecoder
-from croquis.serving.requests.request_body import JSON, search_request
-from croquis.serving.requests.request_schema import search_body
-from croquis.serving.requests.search_request import SearchRequest
+from croquis.serving.requests.request_body import BODY_ERRORS, JSON, described, in_openapi, request_of
+from croquis.serving.requests.request_models import SearchRequest
 from croquis.serving.server_settings import Limits
 
 
@@ -36,8 +34,8 @@ def search_router(
         "/search",
         summary="Products most like a photo or a drawing",
         response_model=SearchAnswer,
-        openapi_extra={"requestBody": search_body(limits)},
-        responses={status: {"description": words, **IN_OPENAPI} for status, words in ERRORS.items()},
+        openapi_extra=in_openapi(SearchRequest),
+        responses=BODY_ERRORS | described({401: "No valid key."}),
         dependencies=[Depends(gatekeeper.client)],
     )
     async def search(request: Request, model: str = DEFAULT_LABEL) -> Response:
@@ -56,19 +54,8 @@ def search_router(
                 meter.scores.labels(model).observe(max(hit.score for hit in found.hits))
             return search_answer(chosen, model, asked, found).model_dump_json().encode()
 
-        async with search_request(request, limits, queue) as asked:
+        async with request_of(SearchRequest, request, limits, queue) as asked:
             body = await queue.run(lambda: answer(asked))
         return Response(body, media_type=JSON)
 
     return router
-
-
-ERRORS = {
-    401: "No valid key.",
-    408: "The body came too slowly.",
-    411: "Content-Length is no number.",
-    413: "The body or the picture is over a limit.",
-    415: "Another media type, or a file that is no picture of a known kind.",
-    422: "A field is wrong; `field` and `limit` say which and why.",
-    429: "Too busy, or too many requests; Retry-After says when to come back.",
-}

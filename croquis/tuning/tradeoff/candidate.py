@@ -64,18 +64,18 @@ class Candidate:
         if len(self.queries) == 0:
             raise TuneError(f"split {SPLIT!r} of {catalog.folder} has no {self.pair} query; choose another --metric")
         self.domain = asked.query_domain
-        self.path = query_path(self.domain, self.retriever, self.retriever.index, self.gallery)
+        self.path = query_path(self.domain, self.retriever, self.retriever.bundle.index, self.gallery)
         self._vectors = Remembered(self._encode)
-        kind = kinds_of("dense").get(self.retriever.index.kind)
+        kind = kinds_of("dense").get(self.retriever.bundle.index.kind)
         kept = kind is not None and kind.keeps_floats
-        self.vectors = self.retriever.index.vectors() if kept else None
+        self.vectors = self.retriever.bundle.index.vectors() if kept else None
 
     def _encode(self, pictures: Sequence[Uint8Image]) -> Vectors:
         return self.path.vectors(self.path.pictures(pictures))
 
     def index(self, settings: Mapping[str, Any]) -> VectorIndex:
         if self.vectors is None:
-            return self.retriever.index
+            return self.retriever.bundle.index
         metric = self.retriever.bundle.manifest.encoder.metric
         return build_index(self.vectors, chosen_settings("dense", settings), metric=metric)
 

@@ -240,9 +240,9 @@ class TestGeneratorAndReranking:
     def measured(self, make_bundle, tmp_path):
         retriever = LocalRetriever.load(make_bundle(rerank={**self.rerank, "gallery_attributes": "predicted"}))
         with CatalogWriter(tmp_path / "data/catalog") as writer:
-            for number, row in enumerate(retriever.items.table.to_pylist()):
+            for number, row in enumerate(retriever.bundle.items.table.to_pylist()):
                 gallery = {key: value for key, value in row.items() if key != "predicted_attributes"}
-                writer.write(gallery | {"image": retriever.items.thumbnail(number)})
+                writer.write(gallery | {"image": retriever.bundle.items.thumbnail(number)})
                 for domain in ("consumer", "sketch") if "red" in row["image_id"] else ():
                     picture = olive(int(row["image_id"].split("-")[1]))
                     asked = {"image_id": f"{domain}/{row['image_id']}", "domain": domain, "role": "query"}

@@ -1,4 +1,4 @@
-"""Aliases: promotion, rollback, interrupted changes, and ten processes at once."""
+"""Aliases: promotion, rollback, interrupted changes, ten processes at once, another workspace between two requests."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from croquis.registry import promotion
 from croquis.registry.promotion import (
     NOTE_TAG,
+    ChampionChangedError,
     challenge,
     delete,
     first_champion,
@@ -103,10 +103,11 @@ def test_a_change_that_was_planned_over_another_champion_is_not_made(registry: R
     promote(registry, 1)
     planned = plan_promotion(registry, 3)
     promote(registry, 2)  # somebody else, meanwhile
-    with pytest.raises(
-        RegistryError, match=r"has become version 2 .*meanwhile, it was version 1 .*croquis registry status"
-    ):
-        promote(registry, 3, planned)
+    for late in (lambda: promote(registry, 3, planned), lambda: rollback(registry, planned)):
+        with pytest.raises(
+            ChampionChangedError, match=r"has become version 2 .*meanwhile, it was version 1 .*croquis registry status"
+        ):
+            late()
     assert registry.aliases() == {CHAMPION: 2, PREVIOUS: 1}
     promote(registry, 3, plan_promotion(registry, 3))
     assert registry.aliases() == {CHAMPION: 3, PREVIOUS: 2}
@@ -145,8 +146,7 @@ def test_a_kill_between_any_two_steps_is_repaired(
             change(registry)
     assert registry.aliases()[CHAMPION] in (before[CHAMPION], 3 if change is not rollback else 1)
     interrupted = NOTE_TAG in registry.store.client.get_registered_model(registry.model).tags
-    with registry.lock() as held:
-        assert repair(registry, held) == interrupted == (steps > 0)
+    assert repair(registry) == interrupted == (steps > 0)
     done = {CHAMPION: 1, PREVIOUS: 2} if change is rollback else {CHAMPION: 3, PREVIOUS: 2}
     assert registry.aliases() == (done if interrupted else before)
     assert NOTE_TAG not in registry.store.client.get_registered_model(registry.model).tags
@@ -174,6 +174,63 @@ def die_after(steps: int, registry: Registry, patch: pytest.MonkeyPatch) -> None
         patch.setattr(client, name, counted(name))
 
 
+@pytest.mark.parametrize("call", ["set_registered_model_tag", "set_registered_model_alias"])
+def test_whoever_is_overtaken_by_another_workspace_is_told_who_won(
+    registry: Registry, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    """A tracking server has no lock: the other workspace's change comes before the champion is set, or right after."""
+    promote(registry, 1)
+    with monkeypatch.context() as patch:
+        original = getattr(registry.store.client, call)
+
+        def overtaken(*arguments: str) -> None:
+            original(*arguments)
+            if PREVIOUS not in arguments:
+                patch.undo()
+                registry.set_alias(PREVIOUS, 1)
+                registry.set_alias(CHAMPION, 2)
+
+        patch.setattr(registry.store.client, call, overtaken)
+        with pytest.raises(ChampionChangedError, match=r"has become version 2 .*, it was version 1 .*registry status"):
+            promote(registry, 3)
+    assert registry.aliases() == {CHAMPION: 2, PREVIOUS: 1}
+    assert not repair(registry)
+
+
+def test_a_first_champion_that_another_workspace_overtakes_is_none(
+    registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = registry.store.client.set_registered_model_tag
+
+    def overtaken(*arguments: str) -> None:
+        original(*arguments)
+        registry.set_alias(CHAMPION, 2)
+
+    monkeypatch.setattr(registry.store.client, "set_registered_model_tag", overtaken)
+    assert not first_champion(registry, 3)
+    assert registry.aliases() == {CHAMPION: 2}
+
+
+def test_a_note_that_a_later_change_has_replaced_is_not_carried_out(registry: Registry) -> None:
+    promote(registry, 1)
+    registry.store.client.set_registered_model_tag(registry.model, NOTE_TAG, '{"champion": 2, "previous": 1}')
+    registry.set_alias(CHAMPION, 3)
+    assert repair(registry)
+    assert registry.aliases() == {CHAMPION: 3}
+    assert not repair(registry)
+
+
+def test_of_two_workspaces_that_register_a_bundle_at_once_the_later_takes_its_version_back(registry: Registry) -> None:
+    def log() -> str:
+        tags = {"bundle_hash": "4" * 64, "method": "siamese", "from": "another workspace"}
+        registry.store.client.create_model_version(registry.model, source=str(registry.store.root), tags=tags)
+        return str(registry.store.root)
+
+    found = registry.register("4" * 64, "siamese", {}, log)
+    assert (found.number, found.tags["from"]) == (4, "another workspace")
+    assert [version.number for version in registry.versions()] == [1, 2, 3, 4]
+
+
 @pytest.mark.slow
 def test_ten_processes_of_two_workspaces_leave_one_consistent_champion(registry: Registry, tmp_path: Path) -> None:
     """Half of them work in the store's own folder, half in another one that MLFLOW_TRACKING_URI leads to the store."""
@@ -195,8 +252,7 @@ def test_ten_processes_of_two_workspaces_leave_one_consistent_champion(registry:
     assert {aliases[CHAMPION], aliases[PREVIOUS]} == {2, 3}
     check_chain(hear, 1, aliases[CHAMPION])
     assert CHALLENGER not in aliases
-    with registry.lock() as held:
-        assert not repair(registry, held)
+    assert not repair(registry)
     assert not list(tmp_path.iterdir())  # the lock is the store's, not the workspace's
 
 
@@ -218,8 +274,3 @@ def test_processes_killed_at_any_moment_leave_a_champion_and_nothing_half_done(r
         assert aliases[CHAMPION] == 1
         assert aliases[PREVIOUS] in (2, 3)
         assert NOTE_TAG not in registry.store.client.get_registered_model(registry.model).tags
-
-
-def test_module_says_what_it_applies(registry: Registry) -> None:
-    change = promotion.plan_promotion(registry, 2)
-    assert str(change).endswith("version 2 (siamese, bundle 222222222222)")

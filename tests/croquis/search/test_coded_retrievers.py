@@ -68,12 +68,12 @@ def test_a_bundle_of_codes_answers_by_its_codes(
     width = 6 + (8 if codes == "ivf" else 0)
     assert (block.kind, block.comparison, block.bytes_per_vector) == (f"{head}_{codes}", comparison, width)
     books = read_codebooks(parts["encoder_folder"], 48).astype(float) if head == "pq" else None
-    gallery = vectors_of([tiny.picture_of(name) for name in retriever.items.image_ids], head)
+    gallery = vectors_of([tiny.picture_of(name) for name in retriever.bundle.items.image_ids], head)
     image = tiny.picture_of("green-05")
     hits = retriever.search(image, k=36)
     scores = brute_force(vectors_of([image], head), gallery, comparison, books)[0]
     np.testing.assert_allclose([hit.score for hit in hits], -np.sort(-scores), rtol=1e-4, atol=1e-4)
-    places = {name: row for row, name in enumerate(retriever.items.image_ids)}
+    places = {name: row for row, name in enumerate(retriever.bundle.items.image_ids)}
     np.testing.assert_allclose(
         [hit.score for hit in hits], scores[[places[h.image_id] for h in hits]], rtol=1e-4, atol=1e-4
     )
@@ -88,9 +88,9 @@ def test_a_bundle_of_codes_answers_by_its_codes(
 def test_similar_asks_with_the_stored_code(coded_parts: Coded, tmp_path: Path, head: str) -> None:
     retriever = LocalRetriever.load(write_bundle(tmp_path / "bundle", **coded_parts(head)).folder)
     found = retriever.similar("green-05", k=35)
-    assert sorted(hit.image_id for hit in found) == sorted(set(retriever.items.image_ids) - {"green-05"})
-    row = retriever.items.row("green-05")
-    decoded = retriever.index.vectors().astype(float)
+    assert sorted(hit.image_id for hit in found) == sorted(set(retriever.bundle.items.image_ids) - {"green-05"})
+    row = retriever.bundle.items.row("green-05")
+    decoded = retriever.bundle.index.vectors().astype(float)
     distances = np.delete(((decoded - decoded[row]) ** 2).sum(axis=1), row)
     distances = distances / 4 if head == "binary" else distances  # +1 and -1 lie 2 apart
     np.testing.assert_allclose([hit.score for hit in found], -np.sort(distances), rtol=1e-5, atol=1e-5)
@@ -223,7 +223,7 @@ class TestEvaluation:
         paths = {"encoder": own, f"encoder-{OTHER[own]}": OTHER[own]}
         assert [run.path for run in result.runs] == list(paths)
         retriever = LocalRetriever.load(bundle)
-        pq = retriever.index.head == "pq"
+        pq = retriever.bundle.index.head == "pq"
         books = read_codebooks(tmp_path / "models/pq", 48).astype(float) if pq else None
         gallery = retriever.encode_photos([tiny.picture_of(name) for name in result.gallery.image_ids])
         for run in result.runs:

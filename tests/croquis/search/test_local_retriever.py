@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from croquis.bundle.gallery_table import PROBABILITIES, ItemsError
+from croquis.bundle.gallery_table import GALLERY_SCHEMA, PROBABILITIES, ItemsError
 from croquis.catalog.filters import Filters, QueryError
 from croquis.catalog.images import ImageError, encode_jpeg, encode_png, prepare_image, to_batch
 from croquis.files import read_json, write_json
@@ -43,8 +43,8 @@ def brute_force(retriever: LocalRetriever, image: np.ndarray) -> list[tuple[floa
         return batch.astype(np.float64) / np.linalg.norm(batch)
 
     query = vector(image)
-    scored = [(float(query @ vector(tiny.picture_of(name))), name) for name in retriever.items.image_ids]
-    keys = dict(zip(retriever.items.image_ids, label_blind_keys(retriever.items.image_ids), strict=True))
+    scored = [(float(query @ vector(tiny.picture_of(name))), name) for name in retriever.bundle.items.image_ids]
+    keys = dict(zip(retriever.bundle.items.image_ids, label_blind_keys(retriever.bundle.items.image_ids), strict=True))
     return sorted(scored, key=lambda each: (-round(each[0], 6), keys[each[1]]))
 
 
@@ -54,7 +54,7 @@ def test_a_photo_finds_itself_first_and_all_in_the_right_order(retriever: LocalR
     expected = brute_force(retriever, image)
     assert ids(hits)[0] == "green-05"
     np.testing.assert_allclose([hit.score for hit in hits], [score for score, _ in expected], atol=1e-5)
-    assert sorted(ids(hits)) == sorted(retriever.items.image_ids)
+    assert sorted(ids(hits)) == sorted(retriever.bundle.items.image_ids)
     assert [hit.rank for hit in hits] == list(range(1, 37))
 
 
@@ -212,16 +212,19 @@ def test_a_shortlist_deeper_than_k_can_bring_in_new_results(make_bundle: Make) -
     assert all(name.startswith("red") for name in ids(deep.search(image, k=5, rerank=True)))
 
 
-def test_gallery_attributes_come_from_the_chosen_column(make_bundle: Make) -> None:
-    retriever = LocalRetriever.load(make_bundle(rerank={**tiny.RERANK, "gallery_attributes": "predicted"}))
-    row = retriever.items.row("red-03")
-    assert retriever.gallery_attributes()[row] == ["colour:red"]
-    assert retriever.gallery_attributes("catalogue")[row] == ["colour:red", "sleeve:long"]
+def test_shared_attributes_come_from_the_chosen_column(make_bundle: Make) -> None:
+    rows = [row | {"predicted_attributes": []} for row in tiny.gallery_rows()]
+    table = pa.Table.from_pylist(rows, schema=GALLERY_SCHEMA)
+    for source, shared in (("predicted", ()), ("catalogue", ("colour:red",))):
+        rerank = {**tiny.RERANK, "gallery_attributes": source}
+        retriever = LocalRetriever.load(make_bundle(source, rerank=rerank, gallery_table=table))
+        (hit,) = retriever.search(tiny.picture_of("red-03"), k=1, rerank=True)
+        assert (hit.image_id, hit.shared_attributes) == ("red-03", shared)
 
 
 def test_thumbnails_are_those_of_the_gallery(retriever: LocalRetriever) -> None:
-    row = retriever.items.row("blue-11")
-    assert retriever.items.thumbnail(row) == encode_jpeg(tiny.picture_of("blue-11"))
+    row = retriever.bundle.items.row("blue-11")
+    assert retriever.bundle.items.thumbnail(row) == encode_jpeg(tiny.picture_of("blue-11"))
 
 
 @pytest.mark.parametrize(
@@ -280,20 +283,20 @@ def test_filters_take_a_word_or_a_list() -> None:
 
 
 def test_many_pictures_at_once_are_the_same_as_one_by_one(retriever: LocalRetriever) -> None:
-    pictures = [tiny.picture_of(name) for name in retriever.items.image_ids] * 2
+    pictures = [tiny.picture_of(name) for name in retriever.bundle.items.image_ids] * 2
     together = retriever.encode_photos(pictures)
     assert together.shape == (72, 48)
     np.testing.assert_allclose(together[50:51], retriever.encode_photos(pictures[50:51]), atol=1e-6)
     assert retriever.encode_photos([]).shape == (0, 48)
     assert len(retriever.predict_attributes(pictures)) == len(retriever.generate(pictures)) == 72
-    scores, rows = retriever.search_vectors(together[:36], 1)
+    scores, rows = retriever.bundle.index.search(together[:36], 1, tiebreak=retriever.bundle.items.keys)
     np.testing.assert_allclose(scores, 1, atol=1e-6)
     assert rows[:, 0].tolist() == list(range(36))
 
 
 def test_threads_may_search_at_once(make_bundle: Make) -> None:
     retriever = LocalRetriever.load(make_bundle())  # nothing is opened or warm yet
-    names = retriever.items.image_ids * 4
+    names = retriever.bundle.items.image_ids * 4
     modes = ["photo", "sketch", "sketch-direct"]
     asked = [(tiny.picture_of(name), modes[number % 3], number % 2 == 0) for number, name in enumerate(names)]
 
@@ -320,14 +323,14 @@ def test_the_expected_overlap_takes_the_stored_probabilities(make_bundle: Make, 
     """What is stored says that the blue photos are red, although red is what the red ones are decided to be."""
     names = parts["gallery_table"].column("image_id").to_pylist()
     chances = [[1.0, 0, 0] if "blue" in name else [0.1, 0.1, 0.1] for name in names]
-    rerank = {**tiny.RERANK, "depth": 36, "beta": 1000.0, "gallery_attributes": "predicted", "steps": ["probability"]}
+    rerank = {**tiny.RERANK, "depth": 36, "beta": 100.0, "gallery_attributes": "predicted", "steps": ["probability"]}
     image = tiny.picture_of("red-00")
     stored = LocalRetriever.load(make_bundle("stored", rerank=rerank, gallery_table=with_probabilities(parts, chances)))
     assert {name.split("-")[0] for name in ids(stored.search(image, k=12, rerank=True))} == {"blue"}
     # Without probabilities an image has what was decided, for certain.
     decided = LocalRetriever.load(make_bundle("decided", rerank=rerank))
     assert {name.split("-")[0] for name in ids(decided.search(image, k=12, rerank=True))} == {"red"}
-    assert decided.items.probabilities(["colour:red", "colour:blue"])[:, 0].tolist() == [
+    assert decided.bundle.items.probabilities(["colour:red", "colour:blue"])[:, 0].tolist() == [
         255 * (name.startswith("red")) for name in names
     ]
 
@@ -335,7 +338,7 @@ def test_the_expected_overlap_takes_the_stored_probabilities(make_bundle: Make, 
 def test_probabilities_of_another_classifier_are_refused(make_bundle: Make, parts: dict[str, Any]) -> None:
     retriever = LocalRetriever.load(make_bundle(gallery_table=with_probabilities(parts, np.zeros((36, 2)))))
     with pytest.raises(ItemsError, match="has 2 probabilities for 3 attributes"):
-        retriever.items.probabilities(retriever.nets.classifier.attributes)
+        retriever.bundle.items.probabilities(retriever.nets.classifier.attributes)
 
 
 @pytest.mark.parametrize("steps", [["k_reciprocal"], ["alpha_qe"], ["alpha_qe", "k_reciprocal"]])

@@ -92,8 +92,9 @@ def test_a_server_process_takes_events_without_torch(uri: str, bundle: Path, str
                 assert decode_image(client.item_image(f"new-{number}")).shape == (32, 32, 3)
         sent.close()
         server.end()
-        assert {"faiss", "nats" if stream.startswith("nats") else "confluent_kafka", "pandas"} <= server.modules
-        assert not (HEAVY | {"mlflow", "pymilvus"}) & server.modules
+        broker = "nats" if stream.startswith("nats") else "confluent_kafka"
+        assert {"faiss", broker, "ruamel"} <= server.modules
+        assert not (HEAVY | {"great_expectations", "mlflow", "pandas", "pymilvus"}) & server.modules
     stores = open_stores(uri)  # its lock is given up
     assert stores.open(Bundle.load(bundle).hash).count() == 36 + 3
     stores.close()
@@ -111,6 +112,6 @@ def test_a_stream_or_rules_that_cannot_be_used_are_refused(
         create_app(sources, Settings(store=uri, ingest=absent))
     with pytest.raises(SettingsError, match="ingest_batch = 0, must be at least 1"):
         IngestSettings("nats://127.0.0.1:1/products", batch=0)
-    monkeypatch.setattr("croquis.serving.app.RULES_NEED", ("pandas", "no_such_package"))
+    monkeypatch.setattr("croquis.serving.app.RULES_NEED", ("ruamel", "no_such_package"))
     with pytest.raises(SettingsError, match=r"--ingest needs no_such_package: pip install '\.\[scale\]'"):
         create_app(sources, Settings(store=uri, ingest=IngestSettings("nats://127.0.0.1:1/products")))

@@ -46,11 +46,16 @@ def uri(tmp_path: Path) -> str:
     return f"faiss:{tmp_path / 'store'}"
 
 
-@pytest.mark.parametrize("kind", ["dense", "probable", "binary", "without a classifier"])
+RARE = {"overlap": "idf", "enabled": True}
+
+
+@pytest.mark.parametrize("kind", ["dense", "probable", "rare", "rare by chance", "binary", "without a classifier"])
 def test_a_store_answers_as_the_bundles_own_index(kind: str, serve: Serve, uri: str, tmp_path: Path) -> None:
     changes: dict[str, Any] = {
         "dense": {"rerank": tiny.RERANK | {"overlap": "jaccard"}},
         "probable": {"rerank": tiny.RERANK | PROBABLE},
+        "rare": {"rerank": tiny.RERANK | RARE},
+        "rare by chance": {"rerank": tiny.RERANK | PROBABLE | RARE | {"beta": 5.0}},
         "binary": {},
         "without a classifier": {"classifier_folder": None},
     }[kind]
@@ -89,7 +94,7 @@ def test_a_product_that_came_by_event_is_found_shown_and_gone_again(serve: Serve
     assert (first["item_id"], first["category"], first["attributes"]) == ("new/1", "cape", ["colour:red"])
     assert first["image_id"] == new.product.pictures[0].image_id
     picture = client.get(first["image"])
-    assert decode_image(picture.content).shape == decode_image(retriever.items.thumbnail(0)).shape
+    assert decode_image(picture.content).shape == decode_image(retriever.bundle.items.thumbnail(0)).shape
     listed = client.get("/items/new%2F1").json()
     assert sorted(each["image_id"] for each in listed["images"]) == sorted(p.image_id for p in new.product.pictures)
     asks = {"filters": '{"category": ["cape"]}'}
@@ -239,16 +244,6 @@ def test_a_store_that_fails_is_told_and_is_not_ready(
     assert client.get("/healthz").status_code == 200
     monkeypatch.undo()
     assert client.get("/readyz").status_code == 200
-
-
-def test_rarity_is_not_known_of_a_store(serve: Serve, uri: str, tmp_path: Path) -> None:
-    folder = write_tiny_bundle(tmp_path / "rare", rerank=tiny.RERANK | {"overlap": "idf", "enabled": True})
-    filled(uri, folder)
-    client = serve(Settings(store=uri), champion=folder)
-    assert asked(client, "/search", k=3)["results"]
-    response = client.post("/search", files={"image": photo()}, data={"rerank": "true"})
-    assert response.status_code == 422
-    assert "counts of each attribute (overlap idf), which a store does not keep" in response.json()["detail"]
 
 
 def test_a_bundles_gallery_fills_a_version(

@@ -49,7 +49,7 @@ def test_the_quality_of_the_bundles_own_index_is_what_evaluate_reports(project: 
     ).run(PAIR, "encoder")
     assert result is not None
     assert quality == pytest.approx(float(result.metrics["mrr"].mean()))
-    assert size == retriever.index.nbytes
+    assert size == retriever.bundle.index.nbytes
     assert milliseconds > 0
 
 

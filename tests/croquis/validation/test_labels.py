@@ -11,7 +11,9 @@ import pandas as pd
 import pytest
 
 from croquis.catalog.table import Catalog, CatalogWriter
-from croquis.validation.labels import attribute_frame, attribute_table, label_problems, labels_per_item, split_frame
+from croquis.validation.image_columns import image_columns, label_problem
+from croquis.validation.labels import attribute_frame, attribute_table, split_frame
+from croquis.validation.measure import Measured
 
 
 def frame(**splits: list[str]) -> pd.DataFrame:
@@ -84,7 +86,8 @@ def test_shares_of_items_and_shift(tmp_path: Path) -> None:
     assert found.loc["y", ["train", "val", "test"]].tolist() == [0.25, 0.0, 1.0]
     error = math.sqrt(0.5 * 0.5 * (1 / 4 + 1 / 2))  # y: 3 of 6 items pooled
     assert found.loc["y", "shift"] == pytest.approx(max(0.0, 0.75 - 3 * error))
-    assert labels_per_item(catalog.column("item_id"), table).tolist() == [1, 1, 2, 2, 0, 0, 0, 0, 1, 1, 1, 1]
+    measured = [Measured("")] * len(catalog)
+    assert image_columns(catalog, measured)["item_labels"].tolist() == [1, 1, 2, 2, 0, 0, 0, 0, 1, 1, 1, 1]
 
 
 def test_a_shift_beyond_chance_is_counted(tmp_path: Path) -> None:
@@ -110,7 +113,16 @@ def test_catalogues_without_attributes_or_rows(tmp_path: Path, catalogue_rows: l
     assert split_frame(empty)["drift"].tolist() == [0.0, 0.0]
 
 
-def test_bad_labels_are_named(tmp_path: Path, catalogue_rows: list[dict[str, Any]]) -> None:
-    lists = [["a", "b"], ["a", "a"], [" "], ["b", None], []]
-    table = attribute_table(write(tmp_path, catalogue_rows, lists))
-    assert label_problems(5, table) == [None, "label 'a' more than once", "a blank label", "a blank label", None]
+@pytest.mark.parametrize(
+    ("held", "unknown", "problem"),
+    [
+        (["a", "b"], ["c"], None),
+        (["a", "b", "a", "b", "c"], [], "label 'b' more than once"),
+        ([" "], [], "a blank label"),
+        (["b", None, "b"], [], "a blank label"),
+        ([], ["a", "a"], "label 'a' more than once"),
+        (["a", "b", "c"], ["b", "a"], "label 'b' both held and unknown"),
+    ],
+)
+def test_bad_labels_are_named(held: list[str | None], unknown: list[str | None], problem: str | None) -> None:
+    assert label_problem(held, unknown) == problem

@@ -12,7 +12,7 @@ import pytest
 from croquis.params import load_params
 from croquis.params.data_blocks import Validate
 from croquis.validation.rule_kinds import Severity
-from croquis.validation.rules import ALL_RULES, IMAGE_RULES, table
+from croquis.validation.rules import ALL_RULES, CATALOGUE_RULES, IMAGE_RULES, table
 from croquis.validation.suite import open_suites
 
 DOCUMENTED = Path("docs/data.md")
@@ -37,10 +37,15 @@ def test_the_table_in_the_docs_is_the_code() -> None:
     assert ROW.findall(section) == [(rule.name, rule.severity, rule.checks) for rule in ALL_RULES]
 
 
+def test_events_can_be_held_against_every_rule_for_images() -> None:
+    assert all(rule.broken for rule in IMAGE_RULES)
+    assert all((rule.broken is None) == bool(rule.expectation) for rule in ALL_RULES)
+
+
 def test_a_rule_without_its_column_is_an_error(tmp_path: Path) -> None:
     settings = load_params().validate_
     with (
-        pytest.raises(RuntimeError, match="rule image_id_present could not be evaluated"),
+        pytest.raises(RuntimeError, match="rule splits_present could not be evaluated"),
         open_suites(tmp_path / "docs") as suites,
     ):
-        suites.run("images", IMAGE_RULES[:1], pd.DataFrame({"other": [1]}), settings)
+        suites.run("catalogue", CATALOGUE_RULES[:1], pd.DataFrame({"other": [1]}), settings)

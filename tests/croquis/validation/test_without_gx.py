@@ -1,23 +1,22 @@
-"""The rules for pictures that come one by one: the verdicts of Great Expectations, without its machinery."""
+"""The rules for pictures that come one by one: the verdicts of the stage, without the machinery of its run."""
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
-from types import SimpleNamespace
 
-import great_expectations.expectations as gxe
 import pandas as pd
 import pytest
 
 from croquis.catalog.table import Catalog, CatalogWriter
 from croquis.params import load_params
-from croquis.validation.image_frame import image_frame
-from croquis.validation.labels import attribute_table
+from croquis.validation.image_columns import image_columns
 from croquis.validation.measure import measure
 from croquis.validation.quarantine import reasons
 from croquis.validation.rules import IMAGE_RULES
 from croquis.validation.suite import open_suites
-from croquis.validation.without_gx import image_reasons, outcome
+from croquis.validation.without_gx import image_reasons
 from tests.support.catalogues.garment_catalogue import build_rows
 from tests.support.catalogues.planted_faults import FAULTS
 
@@ -29,9 +28,8 @@ def test_every_row_has_the_reasons_that_the_stage_gives(tmp_path: Path) -> None:
     rows = [*sound, *(row for number, fault in enumerate(FAULTS) for row in fault.plant(sound, number))]
     with CatalogWriter(tmp_path / "raw") as writer:
         writer.write_all(rows)
-    catalog = Catalog.open(tmp_path / "raw")
     measured = [measure(row["image"], settings.max_megapixels) for row in rows]
-    frame = image_frame(catalog, measured, attribute_table(catalog), attribute_table(catalog, "unknown_attributes"))
+    frame = pd.DataFrame(image_columns(Catalog.open(tmp_path / "raw"), measured))
     with open_suites(tmp_path / "docs") as suites:
         expected = reasons(suites.run("images", IMAGE_RULES, frame, settings), frame)
     assert len({found.split(":")[0] for texts in expected.values() for found in texts}) > 15  # many rules are broken
@@ -45,7 +43,9 @@ def test_a_rule_that_is_switched_off_gives_no_reason() -> None:
     assert image_reasons([row], settings.model_copy(update={"disabled": ["domain_known"]})) == {}
 
 
-def test_an_expectation_that_is_not_known_is_refused() -> None:
-    rule = SimpleNamespace(column="a", expect=lambda _: gxe.ExpectColumnMeanToBeBetween(column="a", min_value=0))
-    with pytest.raises(NotImplementedError, match="ExpectColumnMeanToBeBetween is not worked out here"):
-        outcome(rule, pd.DataFrame({"a": [1]}), load_params().validate_)  # type: ignore[arg-type]
+def test_a_server_that_takes_events_loads_neither_great_expectations_nor_pandas() -> None:
+    script = "import sys, croquis.serving.app, croquis.events.handler; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    loaded = set(done.stdout.split())
+    assert "croquis.validation.rules" in loaded
+    assert not {"great_expectations", "pandas"} & loaded

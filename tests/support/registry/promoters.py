@@ -46,12 +46,17 @@ def first_change(told: Connection) -> str:
     return str(told.recv())
 
 
-def check_chain(told: Connection, first: int, last: int) -> None:
-    """The changes that were told are one unbroken chain of champions."""
+def told_changes(told: Connection) -> list[tuple[int, int]]:
+    """(old champion, new champion) of every change that a promoter has told of."""
     changes = []
     while told.poll():
-        changes.append(told.recv())
+        before, after = told.recv().removeprefix("champion: version ").split(" -> version ")
+        changes.append((int(before.split()[0]), int(after.split()[0])))
+    return changes
+
+
+def check_chain(told: Connection, first: int, last: int) -> None:
+    """The changes that were told are one unbroken chain of champions."""
+    changes = told_changes(told)
     assert len(changes) >= 2
-    taken = [int(change.split("-> version ")[1].split()[0]) for change in changes]
-    left = [int(change.split("champion: version ")[1].split()[0]) for change in changes]
-    assert sorted([first, *taken]) == sorted([*left, last])
+    assert sorted([first, *(after for _, after in changes)]) == sorted([*(before for before, _ in changes), last])

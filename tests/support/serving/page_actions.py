@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,15 @@ def settled(page: Any, world: World, searches: int) -> None:
             break
         page.wait_for_timeout(100)
     assert len(world.asked) == searches
+
+
+@contextmanager
+def one_search(page: Any) -> Iterator[None]:
+    """Stops the page's timers during the block, so that its actions lead to one search however slow the machine is."""
+    page.clock.install(time=0)
+    page.clock.pause_at(1)
+    yield
+    page.clock.resume()
 
 
 def drag(page: Any, selector: str, *points: tuple[float, float]) -> None:

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from tests.support.serving.fake_server import World
-from tests.support.serving.page_actions import colours_of_cards, drag, settled, show
+from tests.support.serving.page_actions import colours_of_cards, drag, one_search, settled, show
 
 pytestmark = pytest.mark.slow
 
@@ -81,10 +81,11 @@ def test_the_box_moves_and_its_corners_resize_it(page: Any, world: World, two_co
 def test_keys_shrink_and_move_the_box(page: Any, world: World, two_colours: Path) -> None:
     show(page, two_colours)
     page.locator("#crop").focus()
-    for _ in range(20):
-        page.keyboard.press("Shift+ArrowLeft")
-    for _ in range(30):
-        page.keyboard.press("ArrowRight")
+    with one_search(page):
+        for _ in range(20):
+            page.keyboard.press("Shift+ArrowLeft")
+        for _ in range(30):
+            page.keyboard.press("ArrowRight")
     settled(page, world, 2)
     assert [int(side) for side in world.asked[1].fields["crop"].split(",")] == pytest.approx([120, 0, 200, 100], abs=2)
     assert colours_of_cards(page, 6) == ["blue"] * 6

@@ -10,7 +10,7 @@ import pytest
 
 from tests.support.serving.fake_answers import PRODUCTS
 from tests.support.serving.fake_server import World
-from tests.support.serving.page_actions import colours_of_cards, drag, settled, show
+from tests.support.serving.page_actions import colours_of_cards, drag, one_search, settled, show
 
 pytestmark = pytest.mark.slow
 
@@ -34,12 +34,13 @@ def test_a_card_tells_rank_score_and_what_it_shares(results: Any) -> None:
 
 def test_filters_of_every_kind_are_sent_shown_and_removed(results: Any, world: World) -> None:
     before = len(world.asked)
-    results.locator("#filters > summary").click()
-    for name in ("coat", "skirt"):
-        results.locator(f"input[name=category][value={name}]").check()
-    results.locator("input[name=colour][value=blue]").check()
-    results.get_by_text("sleeve", exact=True).click()
-    results.locator("input[value='sleeve:short']").check()
+    with one_search(results):
+        results.locator("#filters > summary").click()
+        for name in ("coat", "skirt"):
+            results.locator(f"input[name=category][value={name}]").check()
+        results.locator("input[name=colour][value=blue]").check()
+        results.get_by_text("sleeve", exact=True).click()
+        results.locator("input[value='sleeve:short']").check()
     settled(results, world, before + 1)
     sent = json.loads(world.asked[-1].fields["filters"])
     assert sent == {"category": ["coat", "skirt"], "attributes": ["sleeve:short"], "colour": ["blue"]}

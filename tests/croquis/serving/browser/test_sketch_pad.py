@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tests.support.serving.fake_server import World
-from tests.support.serving.page_actions import drag, settled
+from tests.support.serving.page_actions import drag, one_search, settled
 
 pytestmark = pytest.mark.slow
 
@@ -67,8 +67,9 @@ def test_a_wider_pen_leaves_more_ink(pad: Any, world: World) -> None:
     for _ in range(14):
         pad.keyboard.press("ArrowRight")
     assert pad.locator("#width-shown").inner_text() == "21"
-    pad.get_by_role("button", name="Undo").click()
-    drag(pad, "#pad", *ACROSS)
+    with one_search(pad):
+        pad.get_by_role("button", name="Undo").click()
+        drag(pad, "#pad", *ACROSS)
     settled(pad, world, 2)
     thin, wide = ((asked.picture[:, 256, 0] < 128).sum() for asked in world.asked)
     assert (thin, wide) == (pytest.approx(7, abs=1), pytest.approx(21, abs=1))
@@ -86,11 +87,12 @@ def test_clear_empties_the_pad_and_asks_nothing(pad: Any, world: World) -> None:
 
 def test_one_can_draw_with_the_keyboard(pad: Any, world: World) -> None:
     pad.locator("#pad").focus()
-    pad.keyboard.press("Space")
-    for _ in range(10):
-        pad.keyboard.press("ArrowDown")
-    assert pad.locator("#nib.down").is_visible()
-    pad.keyboard.press("Space")
+    with one_search(pad):
+        pad.keyboard.press("Space")
+        for _ in range(10):
+            pad.keyboard.press("ArrowDown")
+        assert pad.locator("#nib.down").is_visible()
+        pad.keyboard.press("Space")
     settled(pad, world, 1)
     top = 512 // 3
     column = world.asked[0].picture[:, 256, 0] < 128
@@ -109,8 +111,9 @@ def test_a_finger_draws_and_a_pressed_stylus_draws_wider(pad: Any, world: World)
       pad.setPointerCapture = () => {};
       send("pointerdown", 0.2); send("pointermove", 0.5); send("pointermove", 0.8); send("pointerup", 0.8);
     }"""
-    for kind, pressure, y in (("touch", 0.0, 0.25), ("pen", 0.1, 0.5), ("pen", 1.0, 0.75)):
-        pad.evaluate(script, [kind, pressure, y])
+    with one_search(pad):
+        for kind, pressure, y in (("touch", 0.0, 0.25), ("pen", 0.1, 0.5), ("pen", 1.0, 0.75)):
+            pad.evaluate(script, [kind, pressure, y])
     settled(pad, world, 1)
     column = world.asked[0].picture[:, 256, 0] < 128
     finger, light, hard = (int(column[int(512 * y) - 20 : int(512 * y) + 20].sum()) for y in (0.25, 0.5, 0.75))

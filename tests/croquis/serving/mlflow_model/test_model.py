@@ -47,7 +47,7 @@ def retriever(root: Path) -> LocalRetriever:
 
 
 def encoded(retriever: LocalRetriever, row: int) -> str:
-    return base64.b64encode(retriever.items.thumbnail(row)).decode()
+    return base64.b64encode(retriever.bundle.items.thumbnail(row)).decode()
 
 
 def ask(model: Any, *images: Any, **params: Any) -> list[dict[str, list[Any]]]:
@@ -58,7 +58,7 @@ def test_it_answers_as_the_retriever_does(model: Any, retriever: LocalRetriever)
     answers = ask(model, *(encoded(retriever, row) for row in (0, 7)), k=4)
     assert len(answers) == 2
     for row, answer in zip((0, 7), answers, strict=True):
-        hits = retriever.search(retriever.items.thumbnail(row), k=4)
+        hits = retriever.search(retriever.bundle.items.thumbnail(row), k=4)
         assert answer["image_ids"] == [hit.image_id for hit in hits]
         assert answer["item_ids"] == [hit.item_id for hit in hits]
         assert answer["scores"] == pytest.approx([hit.score for hit in hits])
@@ -70,7 +70,9 @@ def test_defaults_and_filters(model: Any, retriever: LocalRetriever) -> None:
     (dresses,) = ask(model, encoded(retriever, 0), k=100, filters=json.dumps({"category": ["dress"]}))
     wanted = [
         i
-        for i, c in zip(retriever.items.image_ids, retriever.items.table["category"].to_pylist(), strict=True)
+        for i, c in zip(
+            retriever.bundle.items.image_ids, retriever.bundle.items.table["category"].to_pylist(), strict=True
+        )
         if c == "dress"
     ]
     assert sorted(dresses["image_ids"]) == sorted(wanted)
@@ -173,7 +175,7 @@ def test_mlflow_serves_the_champion(server: str, retriever: LocalRetriever) -> N
         status, answer = post(server, {"dataframe_records": [{"image": image}], "params": {"k": 3, "mode": mode}})
         assert status == 200, answer
         assert answer["predictions"][0]["image_ids"] == [
-            hit.image_id for hit in retriever.search(retriever.items.thumbnail(0), k=3)
+            hit.image_id for hit in retriever.search(retriever.bundle.items.thumbnail(0), k=3)
         ]
     for records, params in (
         ([{"image": "!"}], {}),

@@ -16,10 +16,10 @@ def test_an_item_lists_its_images_and_they_are_there(client: TestClient, retriev
     assert [image["image_id"] for image in item["images"]] == ["red-00", "red-01"]
     for image in item["images"]:
         response = client.get(image["url"])
-        assert response.content == retriever.items.thumbnail(retriever.items.row(image["image_id"]))
+        assert response.content == retriever.bundle.items.thumbnail(retriever.bundle.items.row(image["image_id"]))
         assert response.headers["content-type"] == "image/jpeg"
     first = client.get("/items/item-red-0/image")
-    assert first.content == retriever.items.thumbnail(retriever.items.row("red-00"))
+    assert first.content == retriever.bundle.items.thumbnail(retriever.bundle.items.row("red-00"))
 
 
 @pytest.mark.parametrize(

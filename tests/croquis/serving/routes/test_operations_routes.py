@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 from starlette.testclient import TestClient
 
 from croquis.bundle import Bundle
+from croquis.catalog.filters import Filters
 from croquis.registry.bundle_options import ModelSourceError
+from croquis.search.query import MODES
 from croquis.serving.limits.http_meter import Meter
 from croquis.serving.models.bundle_sources import BundleSource
 from croquis.serving.models.served_models import ServedModels
@@ -54,6 +57,16 @@ def test_the_api_is_documented_without_scripts(client: TestClient) -> None:
     assert ">k<td>optional<td>integer from 1 to 100, by default 20" in page.text
     assert "<script" not in page.text
     assert "//" not in page.text  # nothing from elsewhere
+
+
+def test_the_document_says_what_a_search_takes_in_either_form(client: TestClient) -> None:
+    content = client.get("/openapi.json").json()["paths"]["/search"]["post"]["requestBody"]["content"]
+    form, values = (content[media]["schema"]["properties"] for media in ("multipart/form-data", "application/json"))
+    assert (form.pop("image")["format"], values.pop("image")["format"]) == ("binary", "byte")
+    assert {name: field.get("contentSchema", field) for name, field in form.items()} == values
+    assert (form["k"]["minimum"], form["k"]["maximum"], form["k"]["default"]) == (1, 100, 20)
+    assert form["mode"]["enum"] == list(MODES)
+    assert values["filters"]["propertyNames"]["enum"] == [field.name for field in fields(Filters)]
 
 
 def test_modes_are_those_that_a_model_has(serve: Serve, tmp_path: Path) -> None:

@@ -70,8 +70,9 @@ def test_a_json_body_is_the_same_as_a_form(client: TestClient) -> None:
     asked = {"k": 5, "mode": "sketch", "rerank": True, "crop": [0, 0, 32, 16], "filters": {"category": "dress"}}
     body = {"image": base64.b64encode(photo()).decode(), **asked, "generated": True}
     response = client.post("/search", json=body)
-    form = {"k": 5, "mode": "sketch", "rerank": "true", "crop": "0,0,32,16", "generated": "true"}
-    assert response.json() == ask(client, photo(), filters='{"category": ["dress"]}', **form)
+    for crop in ("0,0,32,16", "[0, 0, 32, 16]"):
+        form = {"k": 5, "mode": "sketch", "rerank": "true", "crop": crop, "generated": "true"}
+        assert response.json() == ask(client, photo(), filters='{"category": ["dress"]}', **form)
 
 
 def test_what_the_generator_painted_comes_along(client: TestClient, retriever: LocalRetriever) -> None:
@@ -104,7 +105,7 @@ def test_the_pictures_of_results_are_where_they_say(client: TestClient, retrieve
     for result in ask(client, photo(), k=3)["results"]:
         response = client.get(result["image"])
         assert response.headers["content-type"] == "image/jpeg"
-        assert response.content == retriever.items.thumbnail(retriever.items.row(result["image_id"]))
+        assert response.content == retriever.bundle.items.thumbnail(retriever.bundle.items.row(result["image_id"]))
 
 
 def test_a_second_model_answers_under_its_label(serve: Serve, tmp_path: Path) -> None:

@@ -1,0 +1,165 @@
+"""What may be asked: a model per request, which checks the fields of a form or of a JSON object and is what OpenAPI says."""
+
+from __future__ import annotations
+
+from base64 import b64decode
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    ValidationInfo,
+    model_validator,
+)
+from pydantic.json_schema import SkipJsonSchema
+from pydantic_core import from_json
+
+from croquis.catalog.filters import MOST_VALUES, Filters, QueryError
+from croquis.catalog.images import OversizedImageError
+from croquis.catalog.product import (
+    LARGEST_VERSION,
+    LONGEST_ID,
+    LONGEST_WORD,
+    MOST_ATTRIBUTES,
+    MOST_PICTURES,
+    Box,
+    Product,
+    ProductPicture,
+    check_attributes,
+    check_category,
+    check_item_id,
+)
+from croquis.search.query import Mode
+from croquis.serving.answers.problems import of_image
+from croquis.serving.server_settings import Limits
+
+DEFAULT_K = 20
+MOST_RESULTS = 100
+FARTHEST = 999_999  # pixels
+NO_FILTERS = Filters()
+
+
+def read_json(text: str | bytes) -> Any:
+    """Parsed JSON.
+
+    Raises:
+        ValueError: when it is none, or nested too deeply.
+    """
+    try:
+        return from_json(text)
+    except ValueError as error:
+        raise ValueError(f"is not JSON: {error}") from None
+
+
+def _picture_file(value: object, info: ValidationInfo) -> object:
+    """Text is base64; the limits are the context."""
+    if isinstance(value, str):
+        try:
+            value = b64decode(value, validate=True)
+        except ValueError:
+            raise ValueError("is not base64 of a picture file") from None
+    assert isinstance(info.context, Limits)
+    most = info.context.image_bytes
+    if isinstance(value, bytes) and len(value) > most:
+        raise of_image(OversizedImageError(f"the image has {len(value)} bytes, the limit is {most}"))
+    return value
+
+
+def _no_flag(value: object) -> object:
+    if isinstance(value, bool):  # an int to Python
+        raise ValueError("must be a whole number")
+    return value
+
+
+def _filters(value: Any) -> Filters:
+    return Filters.from_mapping(read_json(value) if isinstance(value, str) else value)
+
+
+def _attributes(value: object) -> tuple[str, ...]:
+    return check_attributes(read_json(value) if isinstance(value, str) else value)
+
+
+Picture = Annotated[bytes, Field(min_length=1), BeforeValidator(_picture_file)]
+K = Annotated[int, Field(ge=1, le=MOST_RESULTS), BeforeValidator(_no_flag)]
+ProductVersion = Annotated[int, Field(ge=1, le=LARGEST_VERSION), BeforeValidator(_no_flag)]
+ItemId = Annotated[str, Field(min_length=1, max_length=LONGEST_ID), AfterValidator(check_item_id)]
+Word = Annotated[str, Field(min_length=1, max_length=LONGEST_WORD)]
+FilterWords = dict[
+    Literal["category", "attributes", "colour", "domain"], str | Annotated[list[str], Field(max_length=MOST_VALUES)]
+]
+ItemWords = Annotated[list[Word], Field(max_length=MOST_ATTRIBUTES)]
+Crop = Annotated[
+    list[Annotated[float, Field(ge=-FARTHEST, le=FARTHEST)]],
+    Field(min_length=4, max_length=4, description="x1, y1, x2, y2 in pixels of the upright picture"),
+    BeforeValidator(lambda value: value.strip("[]").split(",") if isinstance(value, str) else value),
+]
+
+
+class RequestFields(BaseModel):
+    """Fields of a form are text or files, fields of JSON are values; what is empty or null counts as not sent."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    crop: Crop | SkipJsonSchema[None] = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _sent(cls, fields: dict[str, Any]) -> dict[str, Any]:
+        return {name: value for name, value in fields.items() if value is not None and value != ""}
+
+    @property
+    def bbox(self) -> Box | None:
+        """The crop box; fractions of pixels are cut off. Whether it holds a pixel is known when the picture is decoded."""
+        if self.crop is None:
+            return None
+        x1, y1, x2, y2 = map(int, self.crop)
+        return x1, y1, x2, y2
+
+
+class SearchRequest(RequestFields):
+    """`k`, `mode`, `filters`, `rerank` and `bbox` are those of `Retriever.search`."""
+
+    image: Picture
+    k: K = DEFAULT_K
+    mode: Mode = "photo"
+    filters: Annotated[Filters, PlainValidator(_filters, json_schema_input_type=FilterWords)] = NO_FILTERS
+    rerank: Annotated[bool | SkipJsonSchema[None], Field(description="by default what the bundle does")] = None
+    timings: Annotated[bool, Field(description="whether the answer holds them")] = False
+    generated: Annotated[bool, Field(description="whether the answer holds what the generator painted")] = False
+    describe: Annotated[bool, Field(description="whether the query's attributes are predicted")] = True
+
+
+class ItemRequest(RequestFields):
+    """A product; `version` is None when the server shall count."""
+
+    image: Annotated[
+        list[Picture],
+        Field(min_length=1, max_length=MOST_PICTURES, description="together within the size of one body"),
+        BeforeValidator(lambda value: value if isinstance(value, list) else [value]),
+    ]
+    category: Annotated[Word, AfterValidator(check_category)]
+    attributes: Annotated[tuple[str, ...], PlainValidator(_attributes, json_schema_input_type=ItemWords)] = ()
+    version: ProductVersion | SkipJsonSchema[None] = None
+
+    @model_validator(mode="after")
+    def _one_picture_where_cropped(self) -> Self:
+        if self.crop is not None and len(self.image) > 1:
+            raise QueryError("crop", self.crop, f"is for one picture, {len(self.image)} were sent: send them cropped")
+        return self
+
+    def product(self, item_id: str) -> Product:
+        """The product of that id, with each picture once, in the order given."""
+        pictures = [ProductPicture.of(item_id, image, self.bbox) for image in self.image]
+        return Product(
+            item_id, self.category, self.attributes, tuple({each.image_id: each for each in pictures}.values())
+        )
+
+
+class NewItemRequest(ItemRequest):
+    """A product that is not there yet."""
+
+    item_id: ItemId

@@ -1,0 +1,69 @@
+"""What holds for one kind of dense index only; what all of them promise is in test_every_kind.py."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import faiss
+import numpy as np
+import pytest
+
+from croquis.index.dense import HnswIndex
+from tests.support.indexes import DENSE, DIM, best_rows, clustered, index_of, scores_by_definition
+
+
+def brute_force(queries: np.ndarray, vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Cosines, and the ten best rows."""
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    scores = scores_by_definition(queries, vectors / lengths, metric="cosine", comparison=None)
+    return scores, best_rows(scores, np.arange(len(vectors)))[:, :10]
+
+
+def recall(rows: np.ndarray, right: np.ndarray) -> float:
+    return float(np.mean([np.isin(found, best).mean() for found, best in zip(rows, right, strict=True)]))
+
+
+def test_hnsw_finds_nearly_all_and_scores_them_exactly() -> None:
+    vectors, queries = clustered(2000), clustered(50, seed=1)
+    scores, rows = index_of(vectors, **DENSE["hnsw-cosine"]).search(queries, 10)
+    every, best = brute_force(queries, vectors)
+    assert recall(rows, best) > 0.98
+    np.testing.assert_allclose(scores, np.take_along_axis(every, rows, axis=1), rtol=1e-6, atol=1e-6)
+
+
+def test_longer_codes_find_more() -> None:
+    vectors, queries = clustered(2000), clustered(50, seed=1)
+    _, best = brute_force(queries, vectors)
+    found = []
+    for subspaces, bits in ((4, 4), (8, 4), (8, 8), (24, 8)):
+        settings = DENSE["ivfpq-cosine"] | {"pq_subspaces": subspaces, "pq_bits": bits, "ivf_probes": 8}
+        found.append(recall(index_of(vectors, **settings).search(queries, 10)[1], best))
+    assert found == sorted(found)
+    assert found[-1] > 0.9
+
+
+@pytest.mark.parametrize("case", [name for name in DENSE if "ivfpq" not in name])
+def test_a_subset_is_a_fresh_build(case: str, tmp_path: Path) -> None:
+    vectors, chosen = clustered(400), np.random.default_rng(4).permutation(400)[:150]
+    index_of(vectors, **DENSE[case]).subset(chosen).save(tmp_path / "subset")
+    index_of(vectors[chosen], **DENSE[case]).save(tmp_path / "fresh")
+    assert (tmp_path / "subset").read_bytes() == (tmp_path / "fresh").read_bytes()
+
+
+def test_a_zero_vector_can_be_indexed_and_asked() -> None:
+    vectors = np.concatenate([np.zeros((1, DIM), np.float32), clustered(20)])
+    scores, _ = index_of(vectors, metric="cosine").search(vectors[:2], 3)
+    assert np.isfinite(scores).all()
+
+
+def test_hnsw_with_a_selector_is_why_filters_are_exact() -> None:
+    """FAISS's own filtered graph search loses results; this one does not."""
+    vectors, queries = clustered(4000, noise=1.0), clustered(40, seed=1, noise=1.0)
+    index = index_of(vectors, **DENSE["hnsw-cosine"] | {"hnsw_links": 8, "hnsw_ef_search": 16})
+    assert isinstance(index, HnswIndex)
+    allowed = np.sort(np.random.default_rng(3).permutation(4000)[:36])
+    right = allowed[brute_force(queries, vectors[allowed])[1]]
+    assert np.array_equal(index.search(queries, 10, allowed)[1], right)
+    asked = (queries / np.linalg.norm(queries, axis=1)[:, None]).astype(np.float32)
+    options = faiss.SearchParametersHNSW(sel=faiss.IDSelectorBatch(allowed), efSearch=16)
+    assert recall(index._index.search(asked, 10, params=options)[1], right) < 0.9
