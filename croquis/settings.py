@@ -20,12 +20,14 @@ class SearchRange:
     Attributes:
         low, high: both included.
         log: whether they are drawn by their logarithm.
+        step: between two neighbours, counted from `low`; None for 1 between whole numbers and none between others.
         at_most: name of another setting whose value the number must not exceed; a larger one is cut to it.
     """
 
     low: Number
     high: Number
     log: bool = False
+    step: Number | None = None
     at_most: str | None = None
 
 

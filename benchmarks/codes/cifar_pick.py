@@ -17,9 +17,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.common.benchmark_command import BenchmarkError, Values
+from benchmarks.common.studies import BenchmarkError, Options, Values
 from croquis.catalog.table import CatalogWriter
 from croquis.index.ranking import label_blind_keys
+from croquis.params import load_params
 
 ARCHIVE = "cifar10/cifar10_jpg_22k.zip"
 SHARES = {"cifar10_a": (1, 5, 54), "cifar10_c": (1, 5, 0)}
@@ -43,7 +44,7 @@ def parts(protocol: str, scale: float) -> list[PickPart]:
     """
     unit = round((34 if protocol == "cifar10_a" else 200) * scale)
     if not 0 < scale <= 1 or unit < 2:
-        raise BenchmarkError(f"--scale is {scale}, must lie between 0.06 and 1")
+        raise BenchmarkError(f"--share is {scale}, must lie between 0.06 and 1")
     queries, labelled, database = (unit * share for share in SHARES[protocol])
     if protocol == "cifar10_a":
         return [
@@ -58,6 +59,12 @@ def parts(protocol: str, scale: float) -> list[PickPart]:
         PickPart("train", "train", "train", labelled),
         PickPart("val", "query", "train", round(100 * scale)),
     ]
+
+
+def make_pick(folder: Path, options: Options) -> None:
+    """The catalogue of a study, whose params.yaml is there and names the protocol."""
+    protocol = load_params(folder / "params.yaml").base.protocol
+    write_catalogue(options.shared, folder, protocol, options.share)
 
 
 def write_catalogue(shared: Path, folder: Path, protocol: str, scale: float) -> None:

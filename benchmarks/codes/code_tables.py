@@ -1,4 +1,4 @@
-"""The tables of benchmarks.codes.hashing: learned codes and the baselines on the same features, both comparisons, and
+"""The tables of the hashing studies: learned codes and the baselines on the same features, both comparisons, and
 what the features hold before they are coded.
 """
 
@@ -6,12 +6,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from benchmarks.codes.code_settings import LEARNED, UNTRAINED
-from benchmarks.common.benchmark_command import Values
 from benchmarks.common.recorded_results import by_name
 from benchmarks.common.seed_interval import paired, spread
-from benchmarks.common.tables import caption, mean_of, table
+from benchmarks.common.studies import Study, Values
+from benchmarks.common.tables import caption, gain_in_words, mean_of, table
 
+LEARNED = ("sgh", "dhd", "gpq", "spq")
+UNTRAINED = "untrained"  # the net before any training, which has no code layer
 # What learned codes are set against: the net (none: the method's own), the block of figures, and the words for it.
 COMPARED = (
     ("", "baselines", "above the best"),
@@ -24,12 +25,12 @@ Cells = Mapping[int, Values]  # by seed
 Figures = dict[int, float]
 
 
-def codes_table(report: Mapping[str, Values]) -> str:
+def codes_table(report: Mapping[str, Values], _: Study) -> str:
     """Nets that were trained: one table per average precision, mean and 95 % interval over seeds, by bits."""
     return tables_of(report, codes_of)
 
 
-def shared_features_table(report: Mapping[str, Values]) -> str:
+def shared_features_table(report: Mapping[str, Values], _: Study) -> str:
     """As `codes_table`, of nets that stayed as they were: all codes have the same features below them."""
     return tables_of(report, codes_on_shared_features)
 
@@ -45,7 +46,7 @@ def tables_of(report: Mapping[str, Values], make: Callable[[Mapping[str, Mapping
     return "\n\n".join(blocks)
 
 
-def comparisons_table(report: Mapping[str, Values]) -> str:
+def comparisons_table(report: Mapping[str, Values], _: Study) -> str:
     """The learned codes by symmetric and asymmetric comparison."""
     grid = by_method(report["cells"])
     metric = next(iter(next(iter(next(iter(report["cells"].values()))["codes"].values()))))
@@ -58,7 +59,7 @@ def comparisons_table(report: Mapping[str, Values]) -> str:
     return "\n\n".join([caption(report), table(["codes", "comparison", *(f"{each} bits" for each in bits)], rows)])
 
 
-def components_table(report: Mapping[str, Values]) -> str:
+def components_table(report: Mapping[str, Values], _: Study) -> str:
     """The features below the codes, as floats: all of their principal components, and the first of them."""
     grid = by_method(report["cells"])
     some = next(iter(report["cells"].values()))
@@ -125,7 +126,7 @@ def verdict(cells: Cells, others: Cells, baselines: tuple[str, Sequence[str]], m
         return ""
     best = max(found, key=lambda name: mean_of(found[name]))
     gain = paired(found[best], figures(cells, served(metric)))
-    return "" if gain is None else f"{gain:+}{' *' if gain.excludes_zero else ''} ({best})"
+    return "" if gain is None else f"{gain_in_words(gain)} ({best})"
 
 
 def served(metric: str) -> tuple[str, str, str]:

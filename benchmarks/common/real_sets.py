@@ -1,4 +1,4 @@
-"""The real picture sets of `../shared/data`: the params that each of them needs, for tests, presets and leaderboards.
+"""The real picture sets of `../shared/data`: the params that each of them needs, for tests, presets and studies.
 
 A set is read where it lies; a table is written only for the two that have none, and only the CIFAR-10 pick, which is a
 zip, is unpacked. Sets without attributes take their class as the one attribute, for the attribute classifier is a stage
@@ -14,6 +14,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from croquis.files import fresh_file, fresh_folder
+from croquis.refusals import RefusedError
 
 Overrides = dict[str, Any]
 
@@ -24,11 +25,11 @@ FREE_MAPPINGS = ("columns", "splits", "domains", "storage_options")
 """Blocks whose keys a person chooses; merging two of them would mix two tables."""
 
 
-class RealSetError(ValueError):
+class RealSetError(RefusedError):
     """A set is unknown or its files are not there."""
 
 
-def real_set(name: str, shared: Path, work: Path, share: float = 1.0) -> Overrides:
+def real_set(name: str, shared: Path, work: Path, share: float = 1.0, **part: str) -> Overrides:
     """Nested overrides of params.yaml under which the pipeline reads a real set; a table it needs is written to `work`.
 
     Args:
@@ -37,6 +38,7 @@ def real_set(name: str, shared: Path, work: Path, share: float = 1.0) -> Overrid
         work: where tables and unpacked pictures go; may be used again.
         share: part of the items that is kept, the same in every class where the set is one of classes; `inshop_luma`
             is small and always whole.
+        part: further arguments of the set, e.g. `kind` of `sketch_qmul`.
 
     Raises:
         RealSetError: when there is no such set, or its folder is missing.
@@ -47,7 +49,7 @@ def real_set(name: str, shared: Path, work: Path, share: float = 1.0) -> Overrid
     if not folder.is_dir():
         raise RealSetError(f"{folder} does not exist; the real sets are not part of the project")
     work.mkdir(parents=True, exist_ok=True)
-    return REAL_SETS[name](folder, work.resolve(), share)
+    return REAL_SETS[name](folder, work.resolve(), share, **part)
 
 
 def merged(params: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
@@ -142,15 +144,20 @@ def _fmnist_style(folder: Path, _work: Path, share: float) -> Overrides:
     return {**CATEGORY, "ingest": {"source": "idx", "idx": block}}
 
 
-def _sketch_qmul(folder: Path, work: Path, share: float) -> Overrides:
-    """There is no table: the edge map of a photo stands in for the shop photo, the drawing of its number asks for it."""
-    pictures = sorted(path.relative_to(folder) for path in folder.glob("*/*/*/*.png"))
+def _sketch_qmul(folder: Path, work: Path, share: float, kind: str = "*") -> Overrides:
+    """There is no table: the edge map of a photo stands in for the shop photo, the drawing of its number asks for it.
+
+    Args:
+        kind: `shoes` or `chairs`; both by default.
+    """
+    pictures = sorted(path.relative_to(folder) for path in folder.glob(f"{kind}/*/*/*.png"))
     domain = {"edge": "shop", "sketch": "sketch"}
     lines = []
     for path in pictures:
-        kind, split, drawn, file = path.parts
-        lines.append((path.as_posix(), f"{kind}-{split}-{Path(file).stem}", domain[drawn], split, kind))
-    table = _write_table(work / "sketch_qmul.csv", ("path", "item_id", "domain", "split", "category"), lines)
+        category, split, drawn, file = path.parts
+        lines.append((path.as_posix(), f"{category}-{split}-{Path(file).stem}", domain[drawn], split, category))
+    name = "sketch_qmul.csv" if kind == "*" else f"sketch_qmul-{kind}.csv"
+    table = _write_table(work / name, ("path", "item_id", "domain", "split", "category"), lines)
     trained = {
         "train_embedder": {"domains": ["shop", "sketch"]},
         "register": {"select_by": "sketch->shop/hit@1"},
@@ -179,7 +186,7 @@ def _write_table(path: Path, header: Sequence[str], lines: Iterable[Sequence[str
     return path
 
 
-REAL_SETS: Mapping[str, Callable[[Path, Path, float], Overrides]] = {
+REAL_SETS: Mapping[str, Callable[..., Overrides]] = {
     "inshop_luma": _inshop_luma,
     "attr_products": _attr_products,
     "clothing_small": _clothing_small,

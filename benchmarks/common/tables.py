@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from statistics import fmean
 
-from benchmarks.common.benchmark_command import Values
+from benchmarks.common.seed_interval import Spread
+from benchmarks.common.studies import Values
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -28,6 +29,33 @@ def one_seed(cells: Sequence[Values], metric: str) -> str:
     return f"± {fmean((each['high'] - each['low']) / 2 for each in found):.3f}"
 
 
+def gain_in_words(gain: Spread | None) -> str:
+    """A paired difference with its sign, and `*` where its interval excludes 0; nothing for None."""
+    return "" if gain is None else f"{gain:+}{' *' if gain.excludes_zero else ''}"
+
+
+def seconds_in_words(cells: Iterable[Values]) -> str:
+    """Mean of the trainings that were not cut in two."""
+    seconds = [cell["train_seconds"] for cell in cells if cell["train_seconds"] is not None]
+    return f"{fmean(seconds):.0f}" if seconds else ""
+
+
+def in_words(found: Values) -> str:
+    """A figure with its interval: `0.585 (0.481 to 0.679)`."""
+    return f"{found['value']:.3f} ({found['low']:.3f} to {found['high']:.3f})"
+
+
+def sure_in_words(gain: Values) -> str:
+    """A gain with its interval, in bold where that leaves out 0."""
+    words = f"{gain['value']:+.3f} ({gain['low']:+.3f} to {gain['high']:+.3f})"
+    return f"**{words}**" if gain["low"] > 0 or gain["high"] < 0 else words
+
+
+def code_in_words(commits: Iterable[str]) -> str:
+    known = sorted({commit for commit in commits if commit})
+    return f"code {', '.join(known)}" if known else "code outside git"
+
+
 def caption(report: Mapping[str, Values]) -> str:
     """How the figures were made, in a line."""
     cells = list(report["cells"].values())
@@ -38,13 +66,12 @@ def caption(report: Mapping[str, Values]) -> str:
         "gallery images": span(each["gallery"]["images"] for each in tests),
     }
     seeds = sorted({cell["seed"] for cell in cells})
-    commits = sorted({cell["commit"] for cell in cells if cell["commit"]})
     parts = [
         pairs,
         *(f"{count} {name}" for name, count in counts.items()),
         f"seeds {', '.join(map(str, seeds))}",
         *settings_in_words(report["settings"]),
-        f"code {', '.join(commits)}" if commits else "code outside git",
+        code_in_words(cell["commit"] for cell in cells),
     ]
     return "; ".join(parts) + "."
 

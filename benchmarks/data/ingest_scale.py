@@ -24,8 +24,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from benchmarks.common.benchmark_command import PROJECT
 from benchmarks.common.real_sets import merged
+from benchmarks.common.studies import PROJECT
 from croquis.arrays import Uint8Image
 from croquis.catalog.images import encode_jpeg
 from croquis.files import write_json

@@ -23,16 +23,18 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.events.event_engines import milvus_server, missing, nats_server, running
-from benchmarks.events.ingest_kills import send
-from benchmarks.events.ingest_plan import drawn, upsert
 from benchmarks.events.ingest_processes import PATIENCE, LatencySetting, Running, serving
 from croquis.bundle import Bundle
-from croquis.cli.commands.store_versions import fill_version, opened
+from croquis.cli.commands.store_versions import opened
 from croquis.events.event import event_body
 from croquis.events.stream import Stream, open_stream
 from croquis.files import write_json
 from croquis.serving.client import Client
+from croquis.store.fill import fill
+from tests.support.engine_servers import broker_server, running
+from tests.support.events.event_plan import drawn, upsert
+from tests.support.events.kill_campaign import send
+from tests.support.store.milvus_server import milvus_server, why_not
 
 REPORT = Path("reports/benchmarks/ingest_latency.json")
 K = 10
@@ -49,11 +51,10 @@ def measure(setting: LatencySetting, store: str, own_ingest: bool, folder: Path)
         own_ingest: whether the server takes the events itself.
         folder: where the broker keeps them.
     """
-    with running(nats_server(folder)) as broker:
-        stream = f"nats://127.0.0.1:{broker.port}/products"
+    with running(broker_server("nats", folder)) as broker:
         with opened(store) as stores:
-            fill_version(stores, Bundle.load(setting.bundle), publish=True)
-        with serving(setting, store, own_ingest, stream) as started:
+            stores.publish(fill(stores, Bundle.load(setting.bundle)).name)
+        with serving(setting, store, own_ingest, broker.uri) as started:
             figures = {"latency": latency(setting, started)}
             if setting.burst:
                 figures["rate"] = {"batch": setting.batch_of(own_ingest), **rate(setting, started)}
@@ -126,9 +127,8 @@ def main() -> None:
     asked.add_argument("--report", type=Path, default=REPORT)
     options = asked.parse_args()
     wanted = options.stores.split(",")
-    for engine in ("nats", *(["milvus"] if "milvus" in wanted else [])):
-        if engine in missing():
-            sys.exit(f"error: {missing()[engine]}")
+    if "milvus" in wanted and (reason := why_not()):
+        sys.exit(f"error: {reason}")
     names = ("bundle", "params", "products", "burst", "batch", "seed")
     setting = LatencySetting(**{name: getattr(options, name) for name in names})
     report: dict[str, Any] = {"machine": {"cpus": os.cpu_count(), "nice": os.nice(0), "load": os.getloadavg()[0]}}
@@ -138,7 +138,7 @@ def main() -> None:
             report["faiss"] = measure(setting, f"faiss:{name}/store", True, Path(name) / "faiss")
         if "milvus" in wanted:
             with running(milvus_server(Path(name))) as server:
-                report["milvus"] = measure(setting, f"milvus:http://127.0.0.1:{server.port}", False, Path(name))
+                report["milvus"] = measure(setting, server.uri, False, Path(name))
     write_json(options.report, report)
     print(json.dumps(report, indent=2))
 

@@ -13,9 +13,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.events.event_engines import free_port
 from croquis.events.event_command import ConsumeOptions
 from croquis.serving.server_settings import IngestSettings
+from tests.support.engine_servers import free_port
 
 PROJECT = Path(__file__).resolve().parents[2]
 PATIENCE = 120  # seconds until a process answers

@@ -1,147 +1,105 @@
-"""Re-ranking before and after: `python -m benchmarks.reranking.rerank_gains --set rendered`.
-
-For each re-ranker the settings are chosen on val, then it is measured on val and test beside the plain list, with paired
-intervals. Writes reports/benchmarks/rerank-SET.json; with --render, the tables of docs/methods.md. `--root FOLDER` takes
-bundle and data of a finished pipeline instead of training.
-"""
+"""Re-rankers side by side: settings chosen on val, then gains over the plain list on val and test, paired."""
 
 from __future__ import annotations
 
-import argparse
-import csv
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
+from itertools import product
 
 import numpy as np
 
-from benchmarks.common.benchmark_command import PROJECT, Options, Values, add_options, make_values, run_command
-from benchmarks.common.pretrained import pretrained
-from benchmarks.common.real_sets import merged, real_set
-from benchmarks.common.recorded_results import Results
-from benchmarks.common.runner import (
-    Cell,
-    commit,
-    digest,
-    open_cell,
-    open_data,
-    pack,
-    prepare_environment,
-    run_cells,
-    timed,
-)
-from benchmarks.common.tables import flat, settings_in_words, table
-from benchmarks.reranking.rerankers import PLAIN, compare, measure, said
+from benchmarks.common.cells import SPLITS, Cell, pack, timed
+from benchmarks.common.studies import Study, Values
+from benchmarks.common.tables import code_in_words, flat, in_words, settings_in_words, sure_in_words, table
 from croquis.catalog.table import Catalog
+from croquis.evaluation.bootstrap import bootstrap_interval, paired_gain
 from croquis.evaluation.protocol import PROTOCOLS, open_gallery
-from croquis.params.loader import load_params
+from croquis.evaluation.results import rounded
 from croquis.rerank.evidence import QueryEvidence
+from croquis.rerank.overlap import OVERLAPS
+from croquis.rerank.rerank_settings import STANDINGS, RerankBlock
+from croquis.rerank.reranker import reranker
+from croquis.rerank.rerankers.alpha_qe import AlphaQe
+from croquis.rerank.rerankers.k_reciprocal import KReciprocal
 from croquis.search.local_retriever import LocalRetriever
 from croquis.tuning.shortlist import Shortlists, collect
 from lightning_modules.attributes.attribute_labels import read_labels
 from lightning_modules.attributes.report import figures
 from stages import train_classifier, train_embedder
 
-SETS = ("rendered", "inshop_luma", "attr_products")
-SPLITS = ("val", "test")
-RENDERED: Values = {"ingest": {"source": "rendered", "rendered": {"sketches": False}}}
 # The first is what settings are chosen by: finer than hit@1, which a few queries decide.
 METRICS = {"item": ("map@r", "hit@1", "hit@10", "mrr"), "category": ("precision@5", "hit@1", "hit@10", "mrr")}
-LEFT_OUT = ("hit@10", "mrr")
+LEFT_OUT = ("hit@10", "mrr")  # of the table
 ORACLE = "true attributes of the query"
+RATIOS = {
+    "rank": (0.3, 0.5, 1.0, 1.5, 2.0, 3.0, 5.0, 8.0, 15.0, 30.0),  # beta / alpha: ranks for a shared attribute
+    "score": (0.01, 0.02, 0.05, 0.08, 0.12, 0.18, 0.25, 0.4, 0.8, 1.6),  # shares of the shortlist's range of scores
+}
+PLAIN = RerankBlock(
+    enabled=False,
+    depth=100,
+    alpha=1.0,
+    beta=1.0,
+    overlap="count",
+    standing="rank",
+    gallery_attributes="predicted",
+    steps=("attributes",),
+    compare=(),
+    settings={},
+)
+Tried = Iterator[RerankBlock]
 
 
-def main(arguments: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.reranking.rerank_gains", description=__doc__)
-    parser.add_argument("--set", choices=SETS, default="rendered")
-    parser.add_argument("--method", default="siamese", help="whose lists are re-ranked (default %(default)s)")
-    parser.add_argument("--root", type=Path, help="a finished pipeline: its bundle and data, and nothing is trained")
-    parser.add_argument("--shared", type=Path, default=PROJECT.parent / "shared/data", help="folder of the real sets")
-    parser.add_argument("--share", type=float, default=1.0, help="part of the items of a real set that is kept")
-    add_options(parser, seeds="7")
-    run_command(parser, arguments, measure_all)
+def by_attributes(step: str, source: str, standings: Sequence[str] = STANDINGS) -> Tried:
+    """Every kind of overlap with every weight."""
+    block = replace(PLAIN, enabled=True, steps=(step,), gallery_attributes=source)
+    for standing, overlap in product(standings, OVERLAPS):
+        for ratio in RATIOS[standing]:
+            yield replace(block, standing=standing, overlap=overlap, beta=ratio)
 
 
-def measure_all(given: argparse.Namespace, options: Options) -> None:
-    head = options.head(set=given.set, share=given.share)
-    results = Results(options.reports / f"rerank-{given.set}.json", head, options.scratch)
-    if given.root is not None:
-        cell = finished(given.root, given.method)
-        label = f"{given.method}/{cell.params.base.seed}"
-        retriever = LocalRetriever.load(cell.folder / "models/bundles" / cell.method, cell.params.base.threads)
-        results.add(
-            label, {"key": cell.key, "seed": cell.params.base.seed, "commit": commit(), **figures_of(cell, retriever)}
-        )
-    else:
-        prepare_environment(options.scratch)
-        overrides = overrides_of(given.set, given.shared, options.scratch / "sets", given.share)
-
-        def cell_of(method: str, seed: int) -> Cell:
-            values = make_values(options, seed, *overrides)
-            data = open_data(values, options.scratch)
-            return open_cell(values, method, data, options.scratch, more=("train_classifier",))
-
-        run_cells(options.seeds, [given.method], results, options.fresh, cell_of, train_and_compare)
-    print(rerank_table({"settings": head, "cells": results.cells}))
+def by_k_reciprocal() -> Tried:
+    for neighbours, expansion, weight in product((5, 10, 20), (1, 3, 6), (0.3, 0.5, 0.8)):
+        settings = {"k_reciprocal": KReciprocal(neighbours, expansion, weight)}
+        yield replace(PLAIN, enabled=True, steps=("k_reciprocal",), settings=settings)
 
 
-def overrides_of(name: str, shared: Path, work: Path, share: float) -> list[Values]:
-    """The params under which the pipeline reads the set."""
-    if name == "rendered":
-        return [RENDERED]
-    work.mkdir(parents=True, exist_ok=True)
-    data = real_set(name, shared, work, share)
-    if name == "attr_products":
-        data = by_type_and_colour(data, shared.resolve() / name / "styles.csv", work / "attr_products-colour.csv")
-    return [data, learning(name, shared)]
+def by_alpha_qe() -> Tried:
+    for neighbours, power in product((1, 2, 3, 5, 10), (0.0, 1.0, 3.0, 6.0)):
+        yield replace(PLAIN, enabled=True, steps=("alpha_qe",), settings={"alpha_qe": AlphaQe(neighbours, power)})
 
 
-def learning(name: str, shared: Path) -> Values:
-    """How retriever and classifier learn a small real set: both from the same pre-trained backbone."""
-    values = pretrained(name, shared)
-    own = {"backbone": values["train_embedder"]["backbone"], "fit": values["siamese"]["fit"]}
-    return values | {"train_classifier": own}
+def combined() -> Tried:
+    """Query expansion, and the expected overlap against its scores."""
+    for block, neighbours in product(by_attributes("probability", "predicted", ("score",)), (1, 3)):
+        yield replace(block, steps=("alpha_qe", "probability"), settings={"alpha_qe": AlphaQe(neighbours, 3.0)})
 
 
-def by_type_and_colour(data: Values, source: Path, target: Path) -> Values:
-    """`data` with a table whose category is article type and colour: that is what counts as right."""
-    with source.open(encoding="utf-8", newline="") as stream:
-        rows = [row | {"kind": f"{row['articleType']}, {row['baseColour']}"} for row in csv.DictReader(stream)]
-    with target.open("w", encoding="utf-8", newline="") as stream:
-        writer = csv.DictWriter(stream, list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
-    columns = dict(data["ingest"]["folder"]["columns"]) | {
-        "category": "kind",
-        "attributes": ["articleType", "gender", "baseColour", "season", "usage"],
-    }
-    block = {"ingest": {"folder": {"table": str(target), "columns": columns}}, "validate": {"max_categories": 10_000}}
-    return merged(data, block)
+RERANKERS: dict[str, Callable[[], Tried]] = {
+    "attributes, as in the paper": lambda: by_attributes("attributes", "predicted", ("rank",)),
+    "attributes": lambda: by_attributes("attributes", "predicted"),
+    "attributes against the catalogue": lambda: by_attributes("attributes", "catalogue"),
+    "probability": lambda: by_attributes("probability", "predicted"),
+    "probability against the catalogue": lambda: by_attributes("probability", "catalogue"),
+    "k_reciprocal": by_k_reciprocal,
+    "alpha_qe": by_alpha_qe,
+    "alpha_qe+probability": combined,
+}
+"""Name -> what is tried of it."""
 
 
-def finished(root: Path, method: str) -> Cell:
-    """A cell of a pipeline that has run; its key names the bundle."""
-    params = load_params(root / "params.yaml")
-    bundle = LocalRetriever.load(root / "models/bundles" / method).bundle.hash
-    return Cell(root, method, params, digest({"bundle": bundle, "evaluate": params.evaluate.model_dump()}))
-
-
-def train_and_compare(cell: Cell) -> Values:
-    """Trains retriever and classifier unless they are there, and measures."""
-    timed(cell, lambda: train_embedder.main(cell.method, cell.folder))
-    if not (cell.folder / "models/attributes").is_dir():
-        train_classifier.main(cell.folder)
-    return figures_of(cell, pack(cell))
-
-
-def figures_of(cell: Cell, retriever: LocalRetriever) -> Values:
-    """Everything that the table shows of a cell."""
-    protocol, asked = PROTOCOLS[cell.params.base.protocol], cell.params.evaluate
-    catalog = Catalog.open(cell.folder / "data/catalog")
+def measure(cell: Cell) -> Values:
+    """Trains retriever and classifier unless they are there, and tells everything that the table shows."""
+    if not cell.finished:
+        timed(cell, lambda: train_embedder.main(cell.method, cell.folder))
+        if not (cell.folder / "models/attributes").is_dir():
+            train_classifier.main(cell.folder)
+    retriever, catalog, asked = pack(cell), cell.catalog, cell.params.evaluate
+    protocol, seed = PROTOCOLS[cell.params.base.protocol], cell.params.base.seed
     given = (asked.depth, asked.chunk, protocol)
     lists = {split: collect(retriever, catalog, None, cell.pair, split, *given) for split in SPLITS}
-    metrics, seed = METRICS[protocol.relevance], cell.params.base.seed
-    found = measure(lists, metrics, asked.bootstrap, seed)
+    metrics = METRICS[protocol.relevance]
+    found = gains(lists, metrics, asked.bootstrap, seed)
     told = {split: with_true_attributes(each, catalog) for split, each in lists.items()}
     certain = replace(PLAIN, enabled=True, standing="score", gallery_attributes="catalogue", beta=1.0)
     splits = {split: compare(each, certain, metrics, asked.bootstrap, seed) for split, each in told.items()}
@@ -153,6 +111,49 @@ def figures_of(cell: Cell, retriever: LocalRetriever) -> Values:
         "classifier": {split: told_attributes(each, catalog, retriever) for split, each in lists.items()},
         "rerankers": found | {ORACLE: {"settings": said(certain), "splits": splits}},
     }
+
+
+def gains(lists: Mapping[str, Shortlists], metrics: Sequence[str], resamples: int, seed: int) -> Values:
+    """Every re-ranker with the settings that are best on val, by the first of `metrics`, on val and test.
+
+    Args:
+        lists: `val` and `test`.
+    """
+    found: Values = {}
+    for name, tried in RERANKERS.items():
+        block = choose(lists["val"], tried(), metrics[0])
+        splits = {split: compare(each, block, metrics, resamples, seed) for split, each in lists.items()}
+        found[name] = {"settings": said(block), "splits": splits}
+    return found
+
+
+def choose(lists: Shortlists, tried: Tried, metric: str) -> RerankBlock:
+    """The block with the best `metric`, of equals the better hit@1, then the first."""
+    return max(tried, key=lambda block: (lists.score(metric, block), lists.score("hit@1", block)))
+
+
+def compare(lists: Shortlists, block: RerankBlock, metrics: Sequence[str], resamples: int, seed: int) -> Values:
+    """Before, after and the paired gain of each metric, with 95 % intervals over items."""
+    found: Values = {}
+    for metric in metrics:
+        before, after = lists.values(metric, PLAIN), lists.values(metric, block)
+        gain = paired_gain(before, after, lists.items, resamples, seed)
+        found[metric] = {
+            "before": rounded(bootstrap_interval(before, lists.items, resamples, seed)),
+            "after": rounded(bootstrap_interval(after, lists.items, resamples, seed)),
+            "gain": rounded(gain.interval),
+        }
+    return found
+
+
+def said(block: RerankBlock) -> Values:
+    """The settings that the block's steps look at."""
+    values = block.to_json()
+    names = ["steps", "depth"]
+    if any(reranker(step).weighed for step in block.steps):
+        names += ["alpha", "beta", "standing", "overlap", "gallery_attributes"]
+    names += [name for name in block.settings if name in block.steps]
+    return {name: values[name] for name in names}
 
 
 def with_true_attributes(lists: Shortlists, catalog: Catalog) -> Shortlists:
@@ -170,41 +171,23 @@ def told_attributes(lists: Shortlists, catalog: Catalog, retriever: LocalRetriev
     return figures(lists.asked.probabilities, classifier.holds(lists.asked.probabilities), labels)
 
 
-def rerank_table(report: Mapping[str, Values]) -> str:
-    """The table of a report: a line per re-ranker, gains over the plain list on val and test with paired intervals."""
+def rerank_table(report: Mapping[str, Values], _: Study) -> str:
+    """A line per re-ranker: values after it, and gains over the plain list on val and test with paired intervals."""
     parts = []
     for label, cell in report["cells"].items():
-        lines = [plain_row(cell), *(row(name, found, cell) for name, found in cell["rerankers"].items())]
-        head = ["re-ranker", "chosen on val"] + [f"{split} {name}" for split in SPLITS for name in shown(cell)]
-        parts += [caption(label, cell, report["settings"]), table(head, lines)]
+        shown = [(split, name) for split in SPLITS for name in cell["metrics"] if name not in LEFT_OUT]
+        plain = next(iter(cell["rerankers"].values()))["splits"]
+        lines = [["none", "", *(in_words(plain[split][name]["before"]) for split, name in shown)]]
+        for reranked, found in cell["rerankers"].items():
+            figures = [found["splits"][split][name] for split, name in shown]
+            told = [f"{each['after']['value']:.3f}, {sure_in_words(each['gain'])}" for each in figures]
+            lines.append([reranked, chosen_in_words(found["settings"]), *told])
+        head = ["re-ranker", "chosen on val", *(f"{split} {name}" for split, name in shown)]
+        parts += [rerank_caption(label, cell, report["settings"]), table(head, lines)]
     return "\n\n".join(parts)
 
 
-def shown(cell: Values) -> list[str]:
-    """The metrics that there is room for."""
-    return [name for name in cell["metrics"] if name not in LEFT_OUT]
-
-
-def plain_row(cell: Values) -> list[str]:
-    first = next(iter(cell["rerankers"].values()))["splits"]
-    values = [first[split][name]["before"] for split in SPLITS for name in shown(cell)]
-    return ["none", "", *(f"{each['value']:.3f} ({each['low']:.3f} to {each['high']:.3f})" for each in values)]
-
-
-def row(name: str, found: Values, cell: Values) -> list[str]:
-    """The values after it, and the gain with its paired 95 % interval; in bold where that leaves out 0."""
-    cells = []
-    for split in SPLITS:
-        for metric in shown(cell):
-            each = found["splits"][split][metric]
-            gain, after = each["gain"], each["after"]["value"]
-            told = f"{gain['value']:+.3f} ({gain['low']:+.3f} to {gain['high']:+.3f})"
-            sure = gain["low"] > 0 or gain["high"] < 0
-            cells.append(f"{after:.3f}, " + (f"**{told}**" if sure else told))
-    return [name, in_words(found["settings"]), *cells]
-
-
-def in_words(settings: Values) -> str:
+def chosen_in_words(settings: Values) -> str:
     """Only what a reader needs to set it again."""
     words = [
         f"{key} {value:g}" if isinstance(value, float) else f"{key} {value}" for key, value in flat(settings).items()
@@ -212,7 +195,7 @@ def in_words(settings: Values) -> str:
     return ", ".join(word for word in words if not word.startswith(("steps", "depth", "alpha ")))
 
 
-def caption(label: str, cell: Values, settings: Values) -> str:
+def rerank_caption(label: str, cell: Values, settings: Values) -> str:
     told = cell["classifier"]["test"]
     parts = [
         f"`{label.rpartition('/')[0]}`, {cell['pair']}, seed {cell['seed']}",
@@ -221,10 +204,6 @@ def caption(label: str, cell: Values, settings: Values) -> str:
         f"precision {told['macro_average_precision']:.3f}, calibration error {told['calibration_error']:.3f}, "
         f"{told['decided_per_image']:.1f} attributes per photo where {told['true_per_image']:.1f} are true",
         *settings_in_words(settings),
-        f"code {cell['commit']}" if cell["commit"] else "code outside git",
+        code_in_words([cell["commit"]]),
     ]
     return "; ".join(parts) + "."
-
-
-if __name__ == "__main__":
-    main()

@@ -1,11 +1,9 @@
-"""Constants of one core, and what catalogues of 1 million to 1 billion images need: `python -m benchmarks.scale.scale`.
+"""Constants of one core: `python -m benchmarks.scale.scale`.
 
 Measured: every kind of index over synthetic, clustered vectors; the table of a gallery; decoding and embedding by the bundle
 and by a ResNet-50 at 224 pixels; product events into a store. One thread everywhere. Each figure is kept as soon as it is
-there, so that a call that was stopped goes on. The rest is arithmetic, and a simulation of queries that wait
-(benchmarks/scale/capacity.py).
-
-Writes reports/benchmarks/scale.json; with --render, the tables of docs/scale.md.
+there in reports/benchmarks/scale.json, so that a call that was stopped goes on. `python -m benchmarks.run --render` writes
+the tables of docs/scale.md.
 """
 
 from __future__ import annotations
@@ -13,20 +11,29 @@ from __future__ import annotations
 import argparse
 import os
 import platform
-from collections.abc import Callable, Iterator
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
+from statistics import median
 from typing import Any
 
-from benchmarks.common.benchmark_command import Options, Values, add_options, listed, make_values, run_command
+from benchmarks.common.cells import open_cell, pack, prepare_environment
 from benchmarks.common.recorded_results import Results
-from benchmarks.common.runner import open_cell, open_data, pack, prepare_environment
+from benchmarks.common.studies import PROJECT, Options, Row, Study, Values, listed, make_values
 from benchmarks.scale.scale_indexes import SUBJECTS, measure_gallery, measure_index
-from benchmarks.scale.scale_rates import encoder_rates, ingest_rate
 from benchmarks.scale.scale_tables import ENCODER, GALLERY, GRAPH, INGEST, OURS, REFERENCE
+from croquis.catalog.images import decode_image
+from croquis.catalog.product import Product, ProductPicture
 from croquis.catalog.table import Catalog
+from croquis.events.event import ProductEvent, event_body
+from croquis.events.handler import Handler
+from croquis.params.data_blocks import Validate
 from croquis.params.loader import parse_params
 from croquis.search.local_retriever import LocalRetriever
+from croquis.store.fill import spec_of
+from croquis.store.versions import open_stores
 from stages import train_embedder
 
 PAPER = {
@@ -34,7 +41,10 @@ PAPER = {
     "ingest": {"rendered": {"items": 48}},
     "train_embedder": {"backbone": {"name": "resnet50"}},
 }
+SEED = 7
 PHOTOS, EVENTS = 32, 1024
+BATCH = 64  # events handled together, as `croquis events consume` does by default
+REPEATS = 3
 KEY = "1"  # of the way of measuring
 
 Work = Callable[[], Values]
@@ -46,27 +56,27 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--catalog", type=Path, default=Path("data/catalog"), help="whose photos are embedded")
     parser.add_argument("--rows", default="10000,100000,1000000,3000000", help="of the indexes (default %(default)s)")
     parser.add_argument("--graph-rows", type=int, default=300_000, help="most rows of hnsw, which is slow to build")
-    add_options(parser, seeds="7")
-    run_command(parser, arguments, measure)
-
-
-def measure(given: argparse.Namespace, options: Options) -> None:
-    results = Results(options.reports / "scale.json", machine(), options.scratch)
-    for label, work in subjects(given, options):
-        if options.fresh or not results.has(label, KEY):
+    parser.add_argument("--reports", type=Path, default=PROJECT / "reports/benchmarks", help="where figures are kept")
+    parser.add_argument("--scratch", type=Path, default=PROJECT / ".scratch/benchmarks", help="where workspaces are")
+    parser.add_argument("--fresh", action="store_true", help="measure again what has been measured")
+    given = parser.parse_args(arguments)
+    results = Results(given.reports / "scale.json", machine(), given.scratch)
+    for label, work in subjects(given):
+        if given.fresh or not results.has(label, KEY):
             print(f"{label}: begins", flush=True)
             results.add(label, {"key": KEY, **work()})
     print(f"wrote {results.path}")
 
 
-def subjects(given: argparse.Namespace, options: Options) -> Iterator[tuple[str, Work]]:
+def subjects(given: argparse.Namespace) -> Iterator[tuple[str, Work]]:
     """What is measured, by its label in the report."""
     retriever, catalog = LocalRetriever.load(given.bundle), Catalog.open(given.catalog)
     shop = catalog.select(domain="shop")
     photos, many = (list(catalog.images(shop[:count])) for count in (PHOTOS, EVENTS))
+    rules = parse_params(make_values(SEED)).validate_
     yield f"{ENCODER}{OURS}", lambda: encoder_rates(retriever, photos) | described(retriever)
-    yield f"{ENCODER}{REFERENCE}", lambda: reference_rates(options, photos)
-    yield INGEST, lambda: {"events_per_s": ingest_rate(retriever, many, validated(options)), **described(retriever)}
+    yield f"{ENCODER}{REFERENCE}", lambda: reference_rates(given, photos)
+    yield INGEST, lambda: {"events_per_s": ingest_rate(retriever, many, rules), **described(retriever)}
     for rows in map(int, listed(given.rows)):
         yield f"{GALLERY} @ {rows}", partial(measure_gallery, rows)
         for name in SUBJECTS:
@@ -74,42 +84,81 @@ def subjects(given: argparse.Namespace, options: Options) -> Iterator[tuple[str,
             yield f"{name} @ {count}", partial(measure_index, name, count)
 
 
-def reference_rates(options: Options, photos: list[bytes]) -> Values:
+def reference_rates(given: argparse.Namespace, photos: list[bytes]) -> Values:
     """Those of an untrained net of the papers' size: what its weights are makes it no slower."""
-    prepare_environment(options.scratch)
-    values = make_values(options, options.seeds[0], PAPER)
-    cell = open_cell(values, "untrained", open_data(values, options.scratch), options.scratch)
+    scratch = given.scratch.resolve()
+    prepare_environment(scratch)
+    study = Study(about="a net of the papers' size", rows={"untrained": Row(params=PAPER)}, tables={})
+    cell = open_cell(study, "untrained", SEED, Options(None, 1.0, {}, Path(), None, given.reports, scratch))
     train_embedder.main(cell.method, cell.folder)
     retriever = pack(cell)
     return encoder_rates(retriever, photos) | described(retriever)
 
 
-def described(retriever: LocalRetriever) -> Values:
-    """What is known of a bundle beside its rates; `thumbnail_bytes` and `gallery_bytes` are those of its file, per image."""
-    file = retriever.bundle.folder / "gallery.parquet"
-    manifest = retriever.bundle.manifest
+def encoder_rates(retriever: LocalRetriever, photos: Sequence[bytes]) -> dict[str, float]:
+    """Of one thread, medians of several passes: `decode_ms` and `encode_ms` of one picture at a time, as a query needs them;
+    `images_per_s`, decoded and encoded in batches, as a catalogue is embedded."""
+    retriever.warm_up()
+    pictures = [decode_image(photo) for photo in photos]
+
+    def one_by_one() -> None:
+        for picture in pictures:
+            retriever.encode_photos([picture])
+
+    together = seconds_of(lambda: retriever.encode_photos([decode_image(photo) for photo in photos]))
     return {
-        "method": manifest.method,
-        "image_size": manifest.preprocess.size,
-        "gallery_bytes": round(file.stat().st_size / len(retriever.bundle.items), 1),
+        "decode_ms": round(1000 * seconds_of(lambda: list(map(decode_image, photos))) / len(photos), 3),
+        "encode_ms": round(1000 * seconds_of(one_by_one) / len(photos), 3),
+        "images_per_s": round(len(photos) / together, 1),
+        "picture_side": float(median(max(picture.shape[:2]) for picture in pictures)),
     }
 
 
-def validated(options: Options) -> Any:
-    """The rules that an event is checked by."""
-    return parse_params(make_values(options, options.seeds[0])).validate_
+def ingest_rate(retriever: LocalRetriever, photos: Sequence[bytes], rules: Validate) -> float:
+    """Events per second, one picture each, through check, encoder and a FAISS store on disk; without a stream."""
+    bodies = []
+    for number, photo in enumerate(photos):
+        shown = (ProductPicture.of(f"item-{number}", photo, None),)
+        product = Product(f"item-{number}", "dress", ("colour:red",), shown)
+        bodies.append(event_body(ProductEvent(f"item-{number}", 1, product)))
+    with tempfile.TemporaryDirectory() as folder:
+        stores = open_stores(f"faiss:{Path(folder) / 'store'}")
+        handler = Handler(retriever, stores.create(spec_of(retriever.bundle)), rules)
+        start, applied = time.perf_counter(), 0
+        for first in range(0, len(bodies), BATCH):
+            applied += handler.handle(bodies[first : first + BATCH]).counts["applied"]
+        seconds = time.perf_counter() - start
+        stores.close()
+    if applied != len(bodies):
+        raise AssertionError(f"{len(bodies) - applied} of {len(bodies)} events were not applied")
+    return round(applied / seconds, 1)
+
+
+def seconds_of(work: Callable[[], Any]) -> float:
+    """Median of several runs, after one that does not count."""
+    times = []
+    for _ in range(REPEATS + 1):
+        start = time.perf_counter()
+        work()
+        times.append(time.perf_counter() - start)
+    return median(times[1:])
+
+
+def described(retriever: LocalRetriever) -> Values:
+    """What is known of a bundle beside its rates; `gallery_bytes` are those of its table's file, per image."""
+    manifest = retriever.bundle.manifest
+    size = (retriever.bundle.folder / "gallery.parquet").stat().st_size
+    about = {"method": manifest.method, "image_size": manifest.preprocess.size}
+    return about | {"gallery_bytes": round(size / len(retriever.bundle.items), 1)}
 
 
 def machine() -> Values:
-    """What the figures hold for."""
-    return {"processor": processor(), "cores": os.cpu_count(), "python": platform.python_version()}
-
-
-def processor() -> str:
-    """Its name, as Linux gives it."""
-    text = Path("/proc/cpuinfo").read_text(encoding="utf-8") if Path("/proc/cpuinfo").is_file() else ""
-    names = [line.partition(":")[2].strip() for line in text.splitlines() if line.startswith("model name")]
-    return names[0] if names else platform.processor()
+    """What the figures hold for; the processor's name as Linux gives it."""
+    facts = Path("/proc/cpuinfo")
+    lines = facts.read_text(encoding="utf-8").splitlines() if facts.is_file() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    processor = names[0] if names else platform.processor()
+    return {"processor": processor, "cores": os.cpu_count(), "python": platform.python_version()}
 
 
 if __name__ == "__main__":

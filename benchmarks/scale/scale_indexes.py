@@ -6,9 +6,12 @@ The vectors are synthetic: points around as many centres as products would have,
 
 from __future__ import annotations
 
+import multiprocessing
+import os
 import tempfile
 import time
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from math import isqrt
 from pathlib import Path
@@ -19,7 +22,6 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from benchmarks.common.fresh_process import apart, resident
 from croquis.arrays import Rows, Vectors
 from croquis.bundle.gallery_table import GALLERY_SCHEMA, GalleryTable
 from croquis.index.build import build_alike, build_index, load_index
@@ -95,8 +97,9 @@ def measure_index(name: str, rows: int) -> dict[str, Any]:
         of the same vectors, or the same codes, that are among its own 10).
     """
     with tempfile.TemporaryDirectory() as folder:
-        built = apart(_build, name, rows, folder)
-        return built | apart(_search, name, rows, folder)
+        built: dict[str, Any] = apart(_build, name, rows, folder)
+        found: dict[str, Any] = apart(_search, name, rows, folder)
+        return built | found
 
 
 def measure_gallery(rows: int, attributes: int = 8) -> dict[str, Any]:
@@ -104,7 +107,7 @@ def measure_gallery(rows: int, attributes: int = 8) -> dict[str, Any]:
     thumbnails, and `open_s`."""
     with tempfile.TemporaryDirectory() as folder:
         size = apart(_write_gallery, rows, attributes, folder)
-        return {"file_bytes": size / rows} | apart(_open_gallery, rows, folder)
+        return {"file_bytes": size / rows, **apart(_open_gallery, rows, folder)}
 
 
 def _build(name: str, rows: int, folder: str) -> dict[str, Any]:
@@ -203,3 +206,14 @@ def _open_gallery(rows: int, folder: str) -> dict[str, Any]:
         "resident_bytes": (resident() - before) / rows,
         "open_s": round(seconds, 2),
     }
+
+
+def apart(function: Callable[..., Any], *arguments: Any) -> Any:
+    """What the function returns in a process that is started for it, so that the memory that it takes is its own."""
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        return pool.submit(function, *arguments).result()
+
+
+def resident() -> int:
+    """Bytes of memory that this process has in use (Linux)."""
+    return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * os.sysconf("SC_PAGE_SIZE")

@@ -1,27 +1,63 @@
-"""The tables of docs/scale.md: what was measured, and what follows from it for catalogues of other sizes."""
+"""The tables of docs/scale.md: what was measured of one core, and what follows from it, by arithmetic, for other sizes."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from math import floor, log10
+from dataclasses import dataclass
+from math import ceil, exp, floor, log, log10, sqrt
 from statistics import median
 
 import numpy as np
 
-from benchmarks.common.benchmark_command import Values
+from benchmarks.common.studies import Study, Values
 from benchmarks.common.tables import table
-from benchmarks.scale.capacity import GIB, CapacityError, CapacityLine, Demand, Machine, fit, plan
 from benchmarks.scale.scale_indexes import SUBJECTS
 
 ENCODER, GALLERY, INGEST = "encoder: ", "gallery", "ingest"
 OURS, REFERENCE = "of the bundle", "ResNet-50 at 224 pixels"
 GRAPH = "floats, hnsw"
+GIB = 2**30
 DEMANDED = (1_000_000, 100_000_000, 1_000_000_000)
+QUERIES = 100.0  # per second
 SLOW_MS = 100.0  # a search of one core that a person notices
-QUANTILES = np.linspace(0, 1, 41)
+DAY = 86_400.0  # seconds in which all is embedded again, after a new champion
+CORES, MEMORY_GIB, FILL = 16, 128.0, 0.7  # of a machine, and the part of it that is planned with
 
 
-def index_table(report: Mapping[str, Values]) -> str:
+@dataclass(frozen=True)
+class SearchTime:
+    """Milliseconds of one search of one core among n images: start + slope * f(n), where f is the `growth`."""
+
+    growth: str
+    start: float
+    slope: float
+
+    def at(self, images: float) -> float:
+        return self.start + self.slope * _shape(self.growth, images)
+
+    def largest(self, limit_ms: float) -> float:
+        """Images among which one core searches within the limit; infinite where no number is too many."""
+        if self.slope <= 0:
+            return float("inf")
+        room = (limit_ms - self.start) / self.slope
+        if room <= 0:
+            return 0.0
+        return {"linear": room, "root": room**2, "log": exp(min(room, 700.0))}[self.growth]
+
+
+def fit(growth: str, medians: Mapping[int, float]) -> SearchTime:
+    """The line through measured medians (images -> ms), by least squares; neither part below 0."""
+    sizes = sorted(medians)
+    x, y = np.array([_shape(growth, n) for n in sizes]), np.array([medians[n] for n in sizes])
+    slope, start = np.polyfit(x, y, 1) if len(sizes) > 1 else (y[0] / x[0], 0.0)
+    if start < 0:  # through zero
+        slope, start = float(x @ y / (x @ x)), 0.0
+    if slope < 0:
+        slope, start = 0.0, float(y.mean())
+    return SearchTime(growth, float(start), float(slope))
+
+
+def index_table(report: Mapping[str, Values], _: Study) -> str:
     """Every index at every size."""
     head = ["index", "images", "bytes", "on disk", "in memory", "built in s", "search ms", "agreement"]
     rows = []
@@ -36,7 +72,7 @@ def index_table(report: Mapping[str, Values]) -> str:
     return f"{table(head, rows)}\n\n{_machine(report)}"
 
 
-def rate_table(report: Mapping[str, Values]) -> str:
+def rate_table(report: Mapping[str, Values], _: Study) -> str:
     """Encoders and ingest."""
     cells = report["cells"]
     head = ["encoder", "pixels", "decode ms", "encode ms", "images/s in batches"]
@@ -50,73 +86,52 @@ def rate_table(report: Mapping[str, Values]) -> str:
     return f"{table(head, rows)}\n\n{words}"
 
 
-def capacity_table(report: Mapping[str, Values]) -> str:
-    """What each demanded size needs with each index."""
-    machine, cells = Machine(), report["cells"]
-    encoder = cells[f"{ENCODER}{REFERENCE}"]
-    head = ["images", "index", "GiB in memory", "shards x teams", "machines", "per month", "p99 ms", "rebuild cores"]
-    rows = []
-    for images in DEMANDED:
-        demand = Demand(images)
-        for name, line, resident in _lines(report):
-            try:
-                need = plan(
-                    demand,
-                    line,
-                    resident,
-                    encoder["decode_ms"] + encoder["encode_ms"],
-                    encoder["images_per_s"],
-                    machine,
-                )
-            except CapacityError:
-                rows.append([f"{images:,}", name, *["–"] * 6])
-                continue
-            figures = [f"{need.memory_gib:,.0f}", f"{need.shards} x {need.teams}", f"{need.machines:,}"]
-            figures += [f"{_short(need.month)} USD", f"{need.p99_ms:.0f}", f"{need.rebuild_cores:,}"]
-            rows.append([f"{images:,}", name, *figures])
-    demand = Demand(0)
-    words = (
-        f"For {demand.queries:g} queries/s of which 99 % last at most {demand.limit_ms:g} ms in the search; machines of "
-        f"{machine.cores} cores and {machine.memory_gib:g} GiB, filled to {machine.fill:.0%}, at "
-        f"{machine.core_hour} USD a core and {machine.gib_hour} USD a GiB an hour (an assumption); the encoder is "
-        f"{REFERENCE}; all is embedded again in {demand.rebuild_hours:g} hours."
-    )
-    return f"{table(head, rows)}\n\n{words}"
-
-
-def limit_table(report: Mapping[str, Values]) -> str:
+def limit_table(report: Mapping[str, Values], _: Study) -> str:
     """How far one machine goes, and one core."""
-    machine = Machine()
-    head = [
-        "index",
-        "bytes in memory",
-        "of which vectors",
-        "images in one machine",
-        "images a core searches",
-    ]
+    head = ["index", "bytes in memory", "of which vectors", "images in one machine", "images a core searches"]
     rows = []
-    for name, line, resident in _lines(report):
-        fits = machine.fill * machine.memory_gib * GIB / resident
+    for name, search, resident in _lines(report):
         vectors = _largest(report, name)["resident_bytes"]
-        longest = line.largest(SLOW_MS)
+        longest = search.largest(SLOW_MS)
         reach = _short(longest) if longest < 1e12 else "any number"
-        rows.append([name, f"{resident:,.0f}", f"{vectors:,.0f}", _short(fits), reach])
+        rows.append([name, f"{resident:,.0f}", f"{vectors:,.0f}", _short(FILL * MEMORY_GIB * GIB / resident), reach])
     words = (
-        f"A machine: {machine.memory_gib:g} GiB, filled to {machine.fill:.0%}. A core: within {SLOW_MS:g} ms. Figures "
+        f"A machine: {MEMORY_GIB:g} GiB, filled to {FILL:.0%}. A core: within {SLOW_MS:g} ms. Figures "
         "beyond the measured sizes are extrapolated."
     )
     return f"{table(head, rows)}\n\n{words}"
 
 
-def _lines(report: Mapping[str, Values]) -> Iterable[tuple[str, CapacityLine, float]]:
+def capacity_table(report: Mapping[str, Values], _: Study) -> str:
+    """What each demanded size needs with each index, none of it spare."""
+    encoder = report["cells"][f"{ENCODER}{REFERENCE}"]
+    encoding = QUERIES * (encoder["decode_ms"] + encoder["encode_ms"]) / 1000
+    head = ["images", "index", "GiB in memory", "shards", "ms a shard", "cores that search", "machines"]
+    rows = []
+    for images in DEMANDED:
+        for name, search, resident in _lines(report):
+            memory, shards = images * resident / GIB, 1
+            while search.at(images / shards) > SLOW_MS and shards < images:
+                shards *= 2
+            longest = search.at(images / shards)
+            searching = QUERIES * shards * longest / 1000
+            machines = ceil(max((searching + encoding) / CORES, memory / MEMORY_GIB) / FILL)
+            figures = [f"{memory:,.0f}", f"{shards:,}", f"{longest:.1f}", f"{searching:,.1f}", f"{machines:,}"]
+            rows.append([f"{images:,}", name, *figures])
+    rebuilds = ", ".join(f"{ceil(images / encoder['images_per_s'] / DAY):,}" for images in DEMANDED)
+    words = (
+        f"For {QUERIES:g} queries/s, whose encoding by {REFERENCE} takes {encoding:.1f} cores; a machine has {CORES} cores "
+        f"and {MEMORY_GIB:g} GiB, filled to {FILL:.0%}. To embed all again in a day takes {rebuilds} cores."
+    )
+    return f"{table(head, rows)}\n\n{words}"
+
+
+def _lines(report: Mapping[str, Values]) -> Iterable[tuple[str, SearchTime, float]]:
     """Index -> its search time by size, and the bytes in memory of an image with its row of the gallery's table."""
     row = _largest(report, GALLERY)["resident_bytes"]
     for name, subject in SUBJECTS.items():
-        sizes = _sizes(report, name)
-        times = sizes[max(sizes)]["search_ms"]
-        spread = np.quantile(times, QUANTILES) / median(times)
-        medians = {images: median(cell["search_ms"]) for images, cell in sizes.items()}
-        yield name, fit(subject.growth, medians, spread.tolist()), _largest(report, name)["resident_bytes"] + row
+        medians = {images: median(cell["search_ms"]) for images, cell in _sizes(report, name).items()}
+        yield name, fit(subject.growth, medians), _largest(report, name)["resident_bytes"] + row
 
 
 def _sizes(report: Mapping[str, Values], name: str) -> dict[int, Values]:
@@ -136,6 +151,10 @@ def _largest(report: Mapping[str, Values], name: str) -> Values:
 def _machine(report: Mapping[str, Values]) -> str:
     settings = report["settings"]
     return f"One thread; {settings['processor']}, {settings['cores']} cores, Python {settings['python']}."
+
+
+def _shape(growth: str, images: float) -> float:
+    return {"linear": float(images), "root": sqrt(images), "log": log(images)}[growth]
 
 
 def _short(value: float) -> str:

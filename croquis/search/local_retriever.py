@@ -181,15 +181,11 @@ class LocalRetriever:
         self.search(blank, k=1, mode="sketch" if self.nets.has_generator else "photo", rerank=self._can_rerank())
 
     def _can_rerank(self) -> bool:
-        if not needs_classifier(self.rerank.steps):
-            return True
-        return self.nets.has_classifier and (self.gallery.whole or self.rerank.overlap != "idf")
+        return self.nets.has_classifier or not needs_classifier(self.rerank.steps)
 
     def _wants_rerank(self, asked: bool | None) -> bool:
         if asked and not self._can_rerank():
-            lacks = "an attribute classifier, which this bundle lacks"
-            rare = "counts of each attribute (overlap idf), which a store does not keep"
-            raise QueryError("rerank", asked, f"needs {rare if self.nets.has_classifier else lacks}")
+            raise QueryError("rerank", asked, "needs an attribute classifier, which this bundle lacks")
         default = self.rerank.enabled and self._can_rerank()
         return default if asked is None else asked
 

@@ -35,7 +35,7 @@ from croquis.rerank.chain import Moves, make_step, resorted
 from croquis.rerank.evidence import GalleryEvidence, QueryEvidence
 from croquis.rerank.rerank_settings import GALLERY_ATTRIBUTES, RerankBlock
 from croquis.rerank.reranker import needs_classifier, reranker
-from croquis.rerank.shared_attributes import Weighing
+from croquis.rerank.weighing import totals
 from croquis.search.local_retriever import LocalRetriever
 from croquis.tuning.task import TuneError
 
@@ -111,11 +111,10 @@ class Shortlists:
         """The old positions of the first `depth` results in their new order, (Q, width)."""
         head = self.ranked.cut(block.depth)
         order = np.tile(np.arange(head.rows.shape[1], dtype=np.int64), (len(head.rows), 1))
-        weighing = Weighing(block.alpha, block.beta, block.standing)
         for step in block.steps:
             if reranker(step).weighed:
                 found = np.take_along_axis(self._overlaps(step, block)[:, : order.shape[1]], order, axis=1)
-                scores = weighing.totals(found, head.scores)
+                scores = totals(block, found, head.scores)
             else:
                 scores = make_step(step, block, self.known[block.gallery_attributes]).scores(self.asked, head)
             made, head = resorted(head, scores)

@@ -47,6 +47,16 @@ class Rule:
         return f"{self.name}: {describe(value)}"
 
 
+@dataclass(frozen=True)
+class RuleOutcome:
+    """How a rule fared: `rows` are index values of the frame that break it, empty for rules about the whole frame."""
+
+    rule: Rule
+    passed: bool
+    rows: tuple[int, ...]
+    observed: str | None = None
+
+
 def describe(value: object) -> str:
     """A cell of a frame as reasons and reports show it."""
     return f"{value:g}" if isinstance(value, float) else str(value)

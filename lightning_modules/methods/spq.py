@@ -15,7 +15,7 @@ L = cross-quantised contrastive loss, s the cosine of whole vectors, tau = 0.5:
 
 Ours by default: `centre`, a batch normalisation of x to sub-vectors of mean squared length 1, with codewords drawn at that
 scale, which a net without pretrained weights needs on few photos; tau = 0.2; weaker views, as colour tells garments apart.
-`centre: false`, `positives: views`, `temperature: 0.5` and the views of benchmarks/codes/code_settings.py come nearest to
+`centre: false`, `positives: views`, `temperature: 0.5` and the views of benchmarks/studies.yaml come nearest to
 the official code.
 
 Search: squared distance from the query's x to the codewords, summed over sub-vectors; the official code sums distances that

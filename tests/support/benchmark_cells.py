@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import time
+
+from tests.support.catalogues import blob_catalogue
+
 HEAD = {"epochs_scale": 1.0, "changes": {}, "share": 1.0}
 
 
@@ -17,3 +23,33 @@ def measured(value, seed=1, **more):
 def rows_of(text):
     lines = [line[2:-2].split(" | ") for line in text.splitlines() if line.startswith("| ")]
     return {line[0].strip(): [cell.strip() for cell in line[1:]] for line in lines[2:]}
+
+
+def make_world(folder, _options):
+    """The data of a toy study."""
+    blob_catalogue.write_catalogue(folder)
+
+
+def toy_figures(cell):
+    """Figures of a toy study, by the seed; `dies/2` is killed the first time, after its neighbours."""
+    scratch = cell.folder.parents[1]
+    seed = cell.params.base.seed
+    with (scratch / "measured.log").open("a") as log:
+        log.write(f"{cell.label}\n")
+    if cell.name == "together":
+        meet(scratch, seed)
+    if cell.label == "dies/2" and not (scratch / "died").exists():
+        (scratch / "died").touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    (cell.folder / "models/bundles").mkdir(parents=True, exist_ok=True)
+    return measured(0.1 * seed, seed)
+
+
+def meet(scratch, seed):
+    """Ends when two seeds are under way at once."""
+    (scratch / f"here-{seed}").touch()
+    deadline = time.monotonic() + 300
+    while len(list(scratch.glob("here-*"))) < 2:
+        if time.monotonic() > deadline:
+            raise RuntimeError("no other seed came")
+        time.sleep(0.05)

@@ -13,6 +13,8 @@ LONGEST = (
     "project/test_rebuild.py",
     "project/test_outside_plugins.py",
     "deploy/test_team_server.py",
+    "croquis/events/test_kills.py",
+    "croquis/events/test_hosts.py",
     "croquis/tracking/test_experiments.py",
     "croquis/registry/test_promotion.py",
     "stages/test_register.py",

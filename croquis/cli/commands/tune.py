@@ -4,6 +4,7 @@
     croquis tune margin --trials 20         siamese's triplet margin, by short trainings
     croquis tune rerank --trials 3000       the re-ranking's weights, without training
     croquis tune rerank --write             and put the best into params.yaml
+    croquis tune --space space.yaml         keys of one's own: by short trainings, or of the re-ranking without
     croquis tune tradeoff --trials 80       quality against bytes per image and latency: the Pareto front
 
 A study goes on where an earlier call of it ended; --trials counts the trials of all calls together.
@@ -22,11 +23,16 @@ import click
 from croquis.cli.command_line import Invocation, command, option
 from croquis.params.write_back import write_back
 from croquis.tuning.storage import HEARTBEAT, SILENCE
-from croquis.tuning.study_job import Kind, StudyJob, StudyOutcome, run_study
+from croquis.tuning.study_job import StudyJob, StudyOutcome, run_study
 from croquis.tuning.task import TuneError
 
-TRIALS: dict[Kind, int] = {"margin": 12, "rerank": 1000}
-KINDS: tuple[Kind, ...] = ("margin", "rerank")
+TRIALS = {"margin": 12, "rerank": 1000}
+SPACE_TRIALS = 20
+OWN: dict[str | None, tuple[str, ...]] = {
+    "margin": ("epochs", "also"),
+    "rerank": ("method", "metric"),
+    None: ("space", "epochs", "method", "metric"),
+}  # which options are whose; None: of a space
 TRADEOFF, TRADEOFF_TRIALS = "tradeoff", 60
 INTERRUPTED = 130
 
@@ -42,9 +48,10 @@ class TuneOptions:
         storage: an Optuna RDB URL; None for mlruns/optuna.log.
         heartbeat: seconds, of a worker on a database.
         write: put the best into params.yaml.
-        epochs: of margin, length of a trial; None for a third of siamese's.
+        space: YAML file of a space of one's own, which takes the place of a study's name.
+        epochs: of what trains, length of a trial; None for a third of the method's.
         also: of margin: learning_rate, negatives, embedding_dim are searched too.
-        method: of rerank: whose bundle; None for the best on val.
+        method: of rerank: whose bundle; None for the best on val. Of a space: what is trained.
         metric: of rerank and tradeoff: hit@5, map@r, ...; None for that of register.select_by.
     """
 
@@ -54,6 +61,7 @@ class TuneOptions:
     storage: str | None = None
     heartbeat: int = HEARTBEAT
     write: bool = False
+    space: Path | None = None
     epochs: int | None = None
     also: tuple[str, ...] = ()
     method: str | None = None
@@ -71,9 +79,7 @@ def tune(root: Path, options: TuneOptions) -> int:
         if options.study == TRADEOFF:
             print(tradeoff(root, options))
             return 0
-        changed = [
-            run_and_show(_job(root, options, kind), options.write) for kind in KINDS if options.study in (None, kind)
-        ]
+        changed = [run_and_show(job, options.write) for job in jobs(root, options)]
     except (KeyboardInterrupt, SystemExit) as error:
         print("interrupted; the same command goes on with the study", file=sys.stderr)
         return INTERRUPTED if isinstance(error, KeyboardInterrupt) or not error.code else int(error.code or 1)
@@ -125,16 +131,28 @@ def closing_words(written: bool) -> str:
     return "nothing is written; to do so add --write, then: croquis repro"
 
 
-def _job(root: Path, options: TuneOptions, kind: Kind) -> StudyJob:
-    own: dict[str, Any] = {"epochs": options.epochs, "also": options.also} if kind == "margin" else {}
-    other: dict[str, Any] = {"method": options.method, "metric": options.metric} if kind == "rerank" else {}
-    trials = TRIALS[kind] if options.trials is None else options.trials
-    return StudyJob(kind, root, trials, options.workers, options.storage, options.heartbeat, **own, **other)
+def jobs(root: Path, options: TuneOptions) -> list[StudyJob]:
+    """The studies that are asked for.
+
+    Raises:
+        TuneError: for options that exclude each other.
+    """
+    if options.space is None:
+        return [_job(root, options, kind) for kind in TRIALS if options.study in (None, kind)]
+    if options.study or options.also:
+        raise TuneError("--space says what is searched: leave the study's name and --also out")
+    return [_job(root, options, None)]
+
+
+def _job(root: Path, options: TuneOptions, kind: str | None) -> StudyJob:
+    own: dict[str, Any] = {name: getattr(options, name) for name in OWN[kind]}
+    trials = TRIALS.get(str(kind), SPACE_TRIALS) if options.trials is None else options.trials
+    return StudyJob(kind, root, trials, options.workers, options.storage, options.heartbeat, **own)
 
 
 @command(__doc__)
-@click.argument("study", required=False, type=click.Choice([*KINDS, TRADEOFF]))
-@option("--trials", type=int, metavar="N", help=f"of the study in all; by default {TRIALS}")
+@click.argument("study", required=False, type=click.Choice([*TRIALS, TRADEOFF]))
+@option("--trials", type=int, metavar="N", help=f"of the study in all; by default {TRIALS}, of a space {SPACE_TRIALS}")
 @option("--workers", type=int, default=1, metavar="K", help="processes on the study")
 @option("--storage", metavar="URL", help="an Optuna RDB URL; by default mlruns/optuna.log")
 @option(
@@ -145,14 +163,20 @@ def _job(root: Path, options: TuneOptions, kind: Kind) -> StudyJob:
     help=f"of a worker on a database: silent for {SILENCE} times as long, it is dead",
 )
 @option("--write", is_flag=True, help="put the best into params.yaml")
-@option("--epochs", type=int, metavar="E", help="margin: length of a trial; by default a third")
+@option(
+    "--space",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="in place of a study: keys of params.yaml, each with {low, high, log, step} or {choices}",
+)
+@option("--epochs", type=int, metavar="E", help="margin, space: length of a trial; by default a third")
 @option(
     "--also",
     default="",
     metavar="NAMES",
     help="margin: search learning_rate, negatives, embedding_dim too, separated by commas",
 )
-@option("--method", help="rerank: whose bundle; by default the best on val")
+@option("--method", help="rerank: whose bundle, by default the best on val; space: what is trained")
 @option("--metric", help="rerank, tradeoff: hit@5, map@r, ... by default register.select_by")
 @click.pass_obj
 def tune_command(invocation: Invocation, /, also: str, **given: Any) -> int:

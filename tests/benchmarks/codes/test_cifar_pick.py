@@ -1,4 +1,4 @@
-"""The catalogue of benchmarks.codes.hashing: exact proportions, no image twice, val apart from everything."""
+"""The catalogue of the hashing studies: exact proportions, no image twice, val apart from everything."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections import Counter
 import pytest
 
 from benchmarks.codes.cifar_pick import ARCHIVE, assign, parts, write_catalogue
-from benchmarks.common.benchmark_command import BenchmarkError
+from benchmarks.common.studies import BenchmarkError
 from croquis.catalog.images import encode_jpeg
 from croquis.catalog.table import Catalog
 from croquis.evaluation.protocol import PAIRS, PROTOCOLS, open_gallery, open_queries
@@ -66,7 +66,7 @@ def test_who_is_in_which_part_does_not_hang_on_the_order_of_the_zip():
 
 @pytest.mark.parametrize("scale", [0.0, 1.5, 0.01])
 def test_a_scale_that_cannot_be_is_refused(scale):
-    with pytest.raises(BenchmarkError, match="--scale is"):
+    with pytest.raises(BenchmarkError, match="--share is"):
         parts("cifar10_a", scale)
 
 

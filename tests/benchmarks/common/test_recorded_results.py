@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks.common.benchmark_command import BenchmarkError
 from benchmarks.common.recorded_results import Results, by_name
+from benchmarks.common.studies import BenchmarkError
 from croquis.files import read_json
 
 
@@ -28,7 +28,7 @@ def test_two_processes_do_not_lose_each_others_figures(tmp_path):
 def test_figures_made_otherwise_are_not_mixed(tmp_path):
     Results(tmp_path / "some.json", {"epochs_scale": 1.0}, tmp_path).add("a/1", {"key": "x"})
     with pytest.raises(BenchmarkError, match=r"some\.json was made with other settings \(epochs_scale\).*--reports"):
-        Results(tmp_path / "some.json", {"epochs_scale": 0.1}, tmp_path)
+        Results(tmp_path / "some.json", {"epochs_scale": 0.1}, tmp_path).has("a/1", "x")
 
 
 def test_cells_are_grouped_by_name_in_order_of_the_seeds():

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks.codes.code_settings import LEARNED as CODES
-from benchmarks.codes.code_settings import UNTRAINED
+from benchmarks.codes.code_tables import LEARNED as CODES
+from benchmarks.codes.code_tables import UNTRAINED
 from benchmarks.common.recorded_results import by_name
-from benchmarks.leaderboards.before_training import BEFORE
-from benchmarks.leaderboards.method_leaderboard import PHOTO_METHODS
+from benchmarks.common.studies import load_studies
+from benchmarks.leaderboards.method_leaderboard import BEFORE
 from croquis.files import read_json
 from croquis.params import load_params
 
 CELLS = by_name(read_json("reports/benchmarks/leaderboard-rendered.json")["cells"])
 CODED = by_name(read_json("reports/benchmarks/hashing-cifar10_c-imagenet.json")["cells"])
 FLOORS = ("histogram", "untrained")
-LEARNT = [method for method in PHOTO_METHODS if method not in FLOORS]
+LEARNT = [method for method in load_studies()["leaderboard-rendered"].all_rows if method not in FLOORS]
 PAIR = "consumer->shop"
 
 

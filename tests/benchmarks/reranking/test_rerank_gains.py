@@ -8,8 +8,18 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from benchmarks.reranking.rerank_gains import ORACLE, by_type_and_colour, rerank_table, with_true_attributes
-from benchmarks.reranking.rerankers import PLAIN, RERANKERS, choose, compare, measure, said
+from benchmarks.common.studies import load_studies
+from benchmarks.reranking.rerank_gains import (
+    ORACLE,
+    PLAIN,
+    RERANKERS,
+    choose,
+    compare,
+    gains,
+    rerank_table,
+    said,
+    with_true_attributes,
+)
 from croquis.evaluation.protocol import Queries
 from croquis.index.ranking import RankedLists
 from croquis.rerank.chain import Chain
@@ -59,7 +69,7 @@ def test_settings_are_the_best_on_val_and_test_has_no_say():
     block = choose(val, iter(tried), "map@r")
     assert val.score("map@r", block) == max(val.score("map@r", each) for each in tried)
     for seed in (2, 3):
-        found = measure({"val": val, "test": shortlists(seed)}, ("map@r", "hit@1"), 50, 0)
+        found = gains({"val": val, "test": shortlists(seed)}, ("map@r", "hit@1"), 50, 0)
         assert found["probability"]["settings"] == said(block)
 
 
@@ -109,20 +119,11 @@ def test_the_table_tells_gains_and_marks_those_that_are_sure():
         "rerankers": {ORACLE: {"settings": said(replace(PLAIN, beta=0.5)), "splits": splits}},
     }
     head = {"epochs_scale": 1.0, "changes": {}, "share": 1.0}
-    lines = rerank_table({"settings": head, "cells": {"siamese/7": cell}}).splitlines()
+    lines = rerank_table(
+        {"settings": head, "cells": {"siamese/7": cell}}, load_studies()["rerank-rendered"]
+    ).splitlines()
     assert "micro F1 0.400" in lines[0]
     assert lines[-2] == "| none |  | 0.500 (0.400 to 0.600) | 0.500 (0.400 to 0.600) |"
     assert "0.600, **+0.100 (+0.050 to +0.200)**" in lines[-1]
     assert "0.400, -0.100 (-0.200 to +0.100)" in lines[-1]
     assert "beta 0.5, standing rank, overlap count" in lines[-1]
-
-
-def test_products_are_right_by_type_and_colour(tmp_path):
-    source, target = tmp_path / "styles.csv", tmp_path / "styles-colour.csv"
-    source.write_text("image,id,articleType,baseColour\na.jpg,1,Tshirts,Navy Blue\n")
-    columns = {"path": "image", "item_id": "id", "category": "articleType", "attributes": ["gender"]}
-    found = by_type_and_colour({"ingest": {"folder": {"table": "x", "columns": columns}}}, source, target)
-    assert target.read_text().splitlines()[1].endswith('"Tshirts, Navy Blue"')
-    block = found["ingest"]["folder"]
-    assert (block["table"], block["columns"]["category"]) == (str(target), "kind")
-    assert block["columns"]["item_id"] == "id"

@@ -5,10 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from benchmarks.common.studies import load_studies
 from benchmarks.scale.scale_indexes import AGREED, QUERIES, SUBJECTS, clustered, measure_gallery, measure_index
-from benchmarks.scale.scale_tables import OURS, REFERENCE, capacity_table, index_table, limit_table, rate_table
+from benchmarks.scale.scale_tables import OURS, REFERENCE, capacity_table, fit, index_table, limit_table, rate_table
 from tests.support.benchmark_cells import rows_of
 
+STUDY = load_studies()["scale"]
 RATES = {"method": "siamese", "image_size": 56, "decode_ms": 0.5, "encode_ms": 3.0, "images_per_s": 300.0}
 
 
@@ -54,22 +56,40 @@ def report():
 
 
 def test_tables_show_what_was_measured():
-    lines = index_table(report()).splitlines()
+    lines = index_table(report(), STUDY).splitlines()
     assert lines[2] == "| floats, flat | 1,000 | 512 | 512 | 600 | 1.0 | 0.01 | 0.50 |"
     assert sum(line.startswith("| 128 bits, ivf |") for line in lines) == 2
-    assert rows_of(rate_table(report()))[f"{REFERENCE} (siamese)"] == ["56", "0.50", "3.0", "300"]
-    assert "into a FAISS store, without a stream: 200/s." in rate_table(report())
+    assert rows_of(rate_table(report(), STUDY))[f"{REFERENCE} (siamese)"] == ["56", "0.50", "3.0", "300"]
+    assert "into a FAISS store, without a stream: 200/s." in rate_table(report(), STUDY)
 
 
 def test_limits_follow_from_the_largest_size():
-    row = rows_of(limit_table(report()))["floats, flat"]
+    row = rows_of(limit_table(report(), STUDY))["floats, flat"]
     assert row == ["1,600", "600", "60 million", "10 million"]
 
 
 def test_the_capacity_of_a_larger_catalogue_is_never_less():
-    lines = [line[2:-2].split(" | ") for line in capacity_table(report()).splitlines() if line.startswith("| 1")]
+    lines = [line[2:-2].split(" | ") for line in capacity_table(report(), STUDY).splitlines() if line.startswith("| 1")]
     flat = [line for line in lines if line[1] == "floats, flat"]
     assert [line[0] for line in flat] == ["1,000,000", "100,000,000", "1,000,000,000"]
-    machines = [int(line[4].replace(",", "")) for line in flat if line[4] != "–"]
+    machines = [int(line[6].replace(",", "")) for line in flat]
+    # 10 ms at a million images, so that 100 queries/s keep a core busy and 100 shards of a million 100 cores.
+    assert [line[3] for line in flat] == ["1", "16", "128"]
+    assert [line[5] for line in flat] == ["1.0", "100.0", "1,000.0"]
     assert machines == sorted(machines)
     assert machines[0] >= 1
+
+
+@pytest.mark.parametrize(
+    ("growth", "times", "at", "largest"),
+    [
+        ("linear", {100: 3.0, 200: 5.0}, (400, 9.0), (9.0, 400)),
+        ("root", {100: 11.0, 400: 21.0}, (900, 31.0), (31.0, 900)),
+        ("linear", {100: 1.0, 200: 4.0}, (300, 5.4), (5.4, 300)),  # through zero: the plain line would begin below it
+        ("log", {100: 5.0, 200: 4.0}, (9999, 4.5), (9.0, float("inf"))),  # nothing gets faster by being larger
+    ],
+)
+def test_times_of_other_sizes_lie_on_the_line_through_the_measured_ones(growth, times, at, largest):
+    line = fit(growth, times)
+    assert line.at(at[0]) == pytest.approx(at[1])
+    assert line.largest(largest[0]) == pytest.approx(largest[1])

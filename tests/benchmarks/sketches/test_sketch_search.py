@@ -6,13 +6,14 @@ import csv
 from pathlib import Path
 
 import numpy as np
-import pytest
 
-from benchmarks.common.benchmark_command import make_values, options_of
-from benchmarks.common.real_sets import _folder
+from benchmarks.common.real_sets import real_set
+from benchmarks.common.studies import load_studies
 from benchmarks.sketches.sketch_paths import losses_table, paths_table, without_colours
-from benchmarks.sketches.sketch_search import TASKS, ZERO_SHOT, kept_kind, learning, method_of, size_of, sketch_table
+from benchmarks.sketches.sketch_search import sketch_table
 from tests.support.benchmark_cells import HEAD, measured, rows_of
+
+STUDIES = load_studies()
 
 
 def found(value: float) -> dict[str, float]:
@@ -20,35 +21,15 @@ def found(value: float) -> dict[str, float]:
 
 
 def test_one_kind_of_a_set_is_kept(tmp_path: Path) -> None:
-    table = tmp_path / "sketch_qmul.csv"
-    rows = [("path", "category"), ("a", "shoes"), ("b", "chairs"), ("c", "shoes")]
-    table.write_text("".join(f"{path},{kind}\n" for path, kind in rows))
-    data = _folder(table, tmp_path, 1.0)
-    kept = kept_kind(data, "shoes", tmp_path)
-    with Path(kept["ingest"]["folder"]["table"]).open(encoding="utf-8", newline="") as stream:
-        assert [row["path"] for row in csv.DictReader(stream)] == ["a", "c"]
-    assert kept_kind(data, None, tmp_path) is data
-    assert data["ingest"]["folder"]["table"] == str(table)
-
-
-@pytest.mark.parametrize("name", TASKS)
-def test_what_a_set_asks_for_fits_the_schema(name: str, tmp_path: Path) -> None:
-    import argparse
-
-    from benchmarks.common.benchmark_command import add_options
-
-    (tmp_path / "weights").mkdir()
-    (tmp_path / "weights/mobilenet_v2_imagenet.pth").touch()
-    parser = argparse.ArgumentParser()
-    add_options(parser, seeds="7")
-    task = TASKS[name]
-    for row in task.rows:
-        size = {"base": {"image_size": size_of(row, task)}}
-        values = make_values(options_of(parser.parse_args([])), 7, learning(task, tmp_path), size)
-        assert values["base"]["image_size"] == (task.zero_shot_size if row == ZERO_SHOT else task.image_size)
-        assert values["joint"]["fit"]["epochs"] == values["siamese"]["fit"]["epochs"] == task.epochs
-        assert values["sketch"]["edges"] == ("drawn" if name in ("shoes", "chairs") else "canny")
-        assert method_of(row) in values
+    for name in ("shoes/train/edge/1.png", "shoes/train/sketch/1.png", "chairs/test/edge/2.png"):
+        (tmp_path / "sketch_qmul" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "sketch_qmul" / name).touch()
+    for part, kinds in (({}, {"shoes", "chairs"}), ({"kind": "shoes"}, {"shoes"})):
+        block = real_set("sketch_qmul", tmp_path, tmp_path / "work", **part)["ingest"]["folder"]
+        with Path(block["table"]).open(encoding="utf-8", newline="") as stream:
+            rows = list(csv.DictReader(stream))
+        assert {row["category"] for row in rows} == kinds
+        assert rows[-1]["item_id"] == "shoes-train-1"
 
 
 def cell(direct: float, edges: float, seed: int, seconds: float | None = 10.0) -> dict[str, object]:
@@ -60,7 +41,7 @@ def cell(direct: float, edges: float, seed: int, seconds: float | None = 10.0) -
 def test_the_table_of_a_set_has_every_path_and_what_was_published() -> None:
     cells = {f"joint/{seed}": cell(0.3 + seed / 100, 0.4, seed) for seed in (1, 2, 3)}
     cells |= {"zero-shot/1": cell(0.2, 0.4, 1, None)}
-    rows = rows_of(sketch_table({"settings": HEAD | {"set": "shoes"}, "cells": cells}))
+    rows = rows_of(sketch_table({"settings": HEAD, "cells": cells}, STUDIES["sketch-shoes"]))
     assert rows["straight, joint"][0].startswith("0.320 ± ")
     assert rows["straight, joint"][3:] == ["10, 10, 10", "3"]
     assert rows["straight, zero-shot"][0] == "0.200 (0.100 to 0.300)"
@@ -72,7 +53,7 @@ def test_the_table_of_a_set_has_every_path_and_what_was_published() -> None:
 def test_on_photo_sets_joint_is_set_against_siamese_by_seed() -> None:
     cells = {f"joint/{seed}": cell(0.3 + seed / 100, 0.4, seed) for seed in (1, 2, 3)}
     cells |= {f"siamese/{seed}": cell(0.1 + seed / 100, 0.4, seed) for seed in (1, 2, 3)}
-    rows = rows_of(sketch_table({"settings": HEAD | {"set": "inshop_luma"}, "cells": cells}))
+    rows = rows_of(sketch_table({"settings": HEAD, "cells": cells}, STUDIES["sketch-inshop_luma"]))
     assert rows["straight, joint"][2] == "+0.200 ± 0.000 *"
     assert rows["straight, siamese"][2] == ""
     assert not any("README" in row for row in rows)
@@ -89,7 +70,7 @@ def test_the_tables_of_the_rendered_catalogue() -> None:
     losses = {name: {"front photos": found(0.8), "drawings": found(0.3)} for name in ("joint", "siamese")}
     about = {"seed": 7, "commit": "abc", "methods": ["siamese", "joint"]}
     report = {"cells": {"paths/7": {**about, "splits": splits, "losses": losses}}}
-    rows = rows_of(paths_table(report))
+    rows = rows_of(paths_table(report, STUDIES["sketch-rendered"]))
     assert list(rows) == [
         "sketch -> GAN -> encoder, siamese",
         "sketch straight into the encoder, siamese",
@@ -101,7 +82,7 @@ def test_the_tables_of_the_rendered_catalogue() -> None:
     assert rows["sketch straight into the encoder, siamese"][4] == ""
     assert rows["sketch straight into the encoder, joint"][4] == "**+0.300 (+0.200 to +0.400)**"
     assert rows["sketch -> GAN -> encoder, joint"][4] == "+0.100 (+0.000 to +0.200)"
-    assert rows_of(losses_table(report))["front photos"] == ["0.800 (0.700 to 0.900)"] * 2
+    assert rows_of(losses_table(report, STUDIES["sketch-rendered"]))["front photos"] == ["0.800 (0.700 to 0.900)"] * 2
 
 
 def test_a_photo_loses_its_colours_and_keeps_its_mean() -> None:

@@ -15,8 +15,10 @@ from croquis.params import load_params
 from croquis.rerank.overlap import RerankError
 from croquis.rerank.rerank_settings import RerankBlock
 from croquis.search.local_retriever import LocalRetriever
+from croquis.settings import SearchRange
 from croquis.tuning.rerank_space import point_of, weights
 from croquis.tuning.rerank_study import RerankTask, parse_metric
+from croquis.tuning.search_values import suggest_point
 from croquis.tuning.shortlist import collect
 from croquis.tuning.task import TuneError
 from tests.support.catalogues.blob_catalogue import RERANK
@@ -104,12 +106,13 @@ def test_settings_say_what_was_measured(reranked):
     task = RerankTask(load_params(reranked / "params.yaml"), reranked, "histogram")
     same = {"depth": 55, "overlap": "idf", "gallery_attributes": "catalogue", "standing": "score"}
     point = {"share": 0.61803, "evidence": "probability", **same}
-    trial = optuna.trial.create_trial(params=point, distributions=dict(task.space), value=0.0)
-    tried = task.measure(trial)
-    said = {key.removeprefix("rerank."): value for key, value in tried.settings.items()}
+    trial = optuna.trial.FixedTrial(point)
+    suggest_point(trial, task.space)
+    value = task.measure(trial)
+    said = {key.removeprefix("rerank."): value for key, value in task.settings(point).items()}
     assert said.pop("enabled") is True
     assert said == {"alpha": 1.0, "beta": 1.618, "steps": ["probability"], **same}
-    assert tried.value == lists(reranked).score("hit@1", block(**{**said, "steps": ["probability"]}))
+    assert value == lists(reranked).score("hit@1", block(**{**said, "steps": ["probability"]}))
 
 
 def test_steps_that_look_at_vectors_are_searched_too(reranked):
@@ -129,6 +132,25 @@ def test_steps_that_look_at_vectors_are_searched_too(reranked):
     write_params(reranked, evaluate__depth=100, rerank__depth=60, rerank__steps=["attributes", "probability"])
     with pytest.raises(TuneError, match="share their weights: keep one of them"):
         RerankTask(load_params(reranked / "params.yaml"), reranked, "histogram")
+
+
+def test_keys_of_ones_own_are_searched_alone(reranked):
+    params = load_params(reranked / "params.yaml")
+    space = {"rerank.beta": SearchRange(0.1, 1.0), "rerank.overlap": ("count", "idf")}
+    task = RerankTask(params, reranked, "histogram", space=space)
+    assert task.anchors == [{"rerank.beta": params.rerank.beta, "rerank.overlap": params.rerank.overlap}]
+    assert task.space["rerank.beta"].low == params.rerank.beta  # 0.05: widened, as trial 0 is in the space
+    said = {"rerank.enabled": True, "rerank.beta": 0.1235, "rerank.overlap": "idf"}
+    assert task.settings({"rerank.beta": 0.123456, "rerank.overlap": "idf"}) == said
+    rest = {name: getattr(params.rerank, name) for name in ("alpha", "depth", "standing", "gallery_attributes")}
+    chosen = block(beta=0.1235, overlap="idf", steps=list(params.rerank.steps), **rest)
+    assert task.value({"rerank.beta": 0.123456, "rerank.overlap": "idf"}) == lists(reranked).score("hit@1", chosen)
+    names = {task.name, RerankTask(params, reranked, "histogram").name}
+    write_params(reranked, evaluate__depth=100, rerank__depth=60, rerank__beta=0.2)
+    names.add(RerankTask(load_params(reranked / "params.yaml"), reranked, "histogram", space=space).name)
+    write_params(reranked, evaluate__depth=100, rerank__depth=60, rerank__alpha=2.0)
+    names.add(RerankTask(load_params(reranked / "params.yaml"), reranked, "histogram", space=space).name)
+    assert len(names) == 4
 
 
 def test_off_is_a_possible_answer_and_keeps_the_weights(reranked):
@@ -162,7 +184,7 @@ def test_every_point_of_the_space_fits_the_schema(reranked):
 
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=1))
     for _ in range(30):
-        changed_text(text, task.settings(study.ask(dict(task.space)).params))
+        changed_text(text, task.settings(suggest_point(study.ask(), task.space)))
 
 
 def test_a_study_belongs_to_its_data_bundle_and_metric_but_not_to_the_weights(reranked):
