@@ -283,7 +283,7 @@ def test_shards_without_pictures_and_folders_without_shards_are_named(
     assert "holds no .parquet files" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("head", ["dense", "binary"])
+@pytest.mark.parametrize("head", ["dense", "binary", "pq"])
 def test_a_store_is_filled_without_embedding_twice(
     head: str, bundles: dict[str, Bundle], catalog: Catalog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
@@ -313,8 +313,9 @@ def test_a_store_is_filled_without_embedding_twice(
 def test_what_a_store_cannot_keep_is_refused_before_anything_is_embedded(
     bundles: dict[str, Bundle], catalog: Catalog, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
-    assert run(bundles["pq"], catalog.folder, tmp_path / "out", "--store", f"faiss:{tmp_path / 'store'}") == 1
-    assert "product codes need the bundle's own index" in capsys.readouterr().err
+    more = ("--store", f"faiss:{tmp_path / 'store'}", "--kind", "hnsw")
+    assert run(bundles["pq"], catalog.folder, tmp_path / "out", *more) == 1
+    assert "kind = 'hnsw' of the head pq: must be one of ['flat']" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
 
