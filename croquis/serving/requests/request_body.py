@@ -171,7 +171,7 @@ def in_openapi(model: type[RequestFields]) -> dict[str, Any]:
     form = model.model_json_schema(schema_generator=FormSchema)
     values = model.model_json_schema(schema_generator=Base64Schema)
     for name in JSON_TEXT & form["properties"].keys():
-        text = {"type": "string", "contentMediaType": JSON, "contentSchema": values["properties"][name]}
-        form["properties"][name] = text | {"description": "JSON text"}
+        says = f"JSON text of what {JSON} has here; empty when it is not wanted"
+        form["properties"][name] = {"type": "string", "default": "", "description": says}
     content = {FORM: {"schema": form}, JSON: {"schema": values}}
     return {"requestBody": {"required": True, "content": content}}
