@@ -86,6 +86,10 @@ def test_a_wrong_json_body_is_named(client: TestClient, body: Any, field: str, w
     check_problem(response, 422, field, words)
 
 
+# The name of its field is half a character, which UTF-8 cannot hold.
+SURROGATE = b'--b\r\nContent-Disposition: form-data; name="+2AA-"\r\n\r\n1\r\n--b--'
+
+
 @pytest.mark.parametrize(
     ("content", "headers", "status", "words"),
     [
@@ -97,6 +101,7 @@ def test_a_wrong_json_body_is_named(client: TestClient, body: Any, field: str, w
         (b"x", {"content-type": "multipart/form-data"}, 422, "body"),
         (b"x", {"content-type": "multipart/form-data; boundary=b"}, 422, ""),
         (b"--b\r\n\r\n\r\n--b--", {"content-type": "multipart/form-data; boundary=b"}, 422, ""),
+        (SURROGATE, {"content-type": "multipart/form-data; boundary=b; charset=utf-7"}, 422, "body = "),
     ],
 )
 def test_a_body_of_another_kind_is_refused(
