@@ -86,8 +86,12 @@ def test_a_wrong_json_body_is_named(client: TestClient, body: Any, field: str, w
     check_problem(response, 422, field, words)
 
 
-# The name of its field is half a character, which UTF-8 cannot hold.
-SURROGATE = b'--b\r\nContent-Disposition: form-data; name="+2AA-"\r\n\r\n1\r\n--b--'
+UTF_7 = {"content-type": "multipart/form-data; boundary=b; charset=utf-7"}
+
+
+def one_field(name: str, value: str) -> bytes:
+    """A form; in UTF-7, `+2AA-` is half a character, which UTF-8 cannot hold."""
+    return f'--b\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n--b--'.encode()
 
 
 @pytest.mark.parametrize(
@@ -101,7 +105,8 @@ SURROGATE = b'--b\r\nContent-Disposition: form-data; name="+2AA-"\r\n\r\n1\r\n--
         (b"x", {"content-type": "multipart/form-data"}, 422, "body"),
         (b"x", {"content-type": "multipart/form-data; boundary=b"}, 422, ""),
         (b"--b\r\n\r\n\r\n--b--", {"content-type": "multipart/form-data; boundary=b"}, 422, ""),
-        (SURROGATE, {"content-type": "multipart/form-data; boundary=b; charset=utf-7"}, 422, "body = "),
+        (one_field("+2AA-", "1"), UTF_7, 422, "body = "),
+        (one_field("filters", "+2AA-"), UTF_7, 422, "image: Field required"),
     ],
 )
 def test_a_body_of_another_kind_is_refused(
