@@ -20,7 +20,7 @@ class SearchRange:
     Attributes:
         low, high: both included.
         log: whether they are drawn by their logarithm.
-        step: between two neighbours, counted from `low`; None for 1 between whole numbers and none between others.
+        step: from one number to the next; None for 1 between whole numbers, none between others.
         at_most: name of another setting whose value the number must not exceed; a larger one is cut to it.
     """
 
@@ -31,7 +31,8 @@ class SearchRange:
     at_most: str | None = None
 
 
-SearchSpace = Mapping[str, SearchRange | tuple[Any, ...]]
+Searched = SearchRange | tuple[Any, ...]
+SearchSpace = Mapping[str, Searched]
 """Setting -> the range, or the values, that a study proposes."""
 
 

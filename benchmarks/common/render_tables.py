@@ -39,7 +39,7 @@ def section(table: str, studies: Mapping[str, Study], reports: Path) -> str:
         raise BenchmarkError(f"there is no table {table!r}; known: {known}")
     study, path = studies[owner], reports / f"{owner}.json"
     if not path.is_file():
-        return f"Not measured yet: `{study.command or f'python -m benchmarks.run {owner}'}`."
+        return f"Not measured yet: `{study.command or f'python -m benchmarks {owner}'}`."
     return make_table(study, table, path)
 
 

@@ -12,26 +12,34 @@ published at once, and the time until the last of them is committed gives the ra
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import random
+import re
+import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from benchmarks.events.ingest_processes import PATIENCE, LatencySetting, Running, serving
+from benchmarks.common.studies import PROJECT
 from croquis.bundle import Bundle
 from croquis.cli.commands.store_versions import opened
 from croquis.events.event import event_body
+from croquis.events.event_command import ConsumeOptions
 from croquis.events.stream import Stream, open_stream
 from croquis.files import write_json
 from croquis.serving.client import Client
+from croquis.serving.server_settings import IngestSettings
 from croquis.store.fill import fill
-from tests.support.engine_servers import broker_server, running
+from tests.support.engine_servers import broker_server, free_port, running
 from tests.support.events.event_plan import drawn, upsert
 from tests.support.events.kill_campaign import send
 from tests.support.store.milvus_server import milvus_server, why_not
@@ -40,10 +48,27 @@ REPORT = Path("reports/benchmarks/ingest_latency.json")
 K = 10
 LONGEST_GAP = 0.5  # seconds between two products, at most
 POLL = 0.005  # seconds between two searches
+PATIENCE = 120  # seconds until a process answers
+APPLIED = re.compile(rb'croquis_ingest_events_total\{outcome="applied"\} ([0-9.e+]+)')
 WARM = 3  # products that are not counted: the first call of a net or an engine is slow
 
 
-def measure(setting: LatencySetting, store: str, own_ingest: bool, folder: Path) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Running:
+    """A server over a store, and where its consumer counts."""
+
+    address: str
+    metrics: str
+    stream: str
+
+    @property
+    def applied(self) -> int:
+        with urllib.request.urlopen(self.metrics, timeout=PATIENCE) as answer:
+            found = APPLIED.search(answer.read())
+        return int(float(found[1])) if found else 0
+
+
+def measure(options: argparse.Namespace, store: str, own_ingest: bool, folder: Path) -> dict[str, Any]:
     """The figures of one kind of store.
 
     Args:
@@ -53,20 +78,20 @@ def measure(setting: LatencySetting, store: str, own_ingest: bool, folder: Path)
     """
     with running(broker_server("nats", folder)) as broker:
         with opened(store) as stores:
-            stores.publish(fill(stores, Bundle.load(setting.bundle)).name)
-        with serving(setting, store, own_ingest, broker.uri) as started:
-            figures = {"latency": latency(setting, started)}
-            if setting.burst:
-                figures["rate"] = {"batch": setting.batch_of(own_ingest), **rate(setting, started)}
+            stores.publish(fill(stores, Bundle.load(options.bundle)).name)
+        with serving(options, store, own_ingest, broker.uri) as started:
+            figures = {"latency": latency(options, started)}
+            if options.burst:
+                figures["rate"] = {"batch": batch_of(options, own_ingest), **rate(options, started)}
     return figures
 
 
-def latency(setting: LatencySetting, started: Running) -> dict[str, Any]:
+def latency(options: argparse.Namespace, started: Running) -> dict[str, Any]:
     """Seconds from before an event is published to after the first search that finds its product."""
-    rng, seconds, searches = random.Random(setting.seed), [], []
+    rng, seconds, searches = random.Random(options.seed), [], []
     stream = open_stream(started.stream)
     with Client(started.address, timeout=PATIENCE) as client:
-        for number in range(WARM + setting.products):
+        for number in range(WARM + options.products):
             time.sleep(rng.uniform(0, LONGEST_GAP))
             took, asked = found_after(stream, client, f"new-{number}", number)
             if number >= WARM:
@@ -94,19 +119,62 @@ def found_after(stream: Stream, client: Client, item_id: str, number: int) -> tu
     raise RuntimeError(f"{item_id} was not found in {PATIENCE} s")
 
 
-def rate(setting: LatencySetting, started: Running) -> dict[str, Any]:
+def rate(options: argparse.Namespace, started: Running) -> dict[str, Any]:
     """Events a second from the first one published to the last one committed, one small picture each."""
     bodies = [
-        (f"many-{n}", event_body(upsert(f"many-{n}", 1, setting.products + WARM + n))) for n in range(setting.burst)
+        (f"many-{n}", event_body(upsert(f"many-{n}", 1, options.products + WARM + n))) for n in range(options.burst)
     ]
     before, begun = started.applied, time.perf_counter()
     send(started.stream, bodies)
-    while (done := started.applied - before) < setting.burst:
-        if time.perf_counter() - begun > PATIENCE + setting.burst:
-            raise RuntimeError(f"{done} of {setting.burst} events were applied")
+    while (done := started.applied - before) < options.burst:
+        if time.perf_counter() - begun > PATIENCE + options.burst:
+            raise RuntimeError(f"{done} of {options.burst} events were applied")
         time.sleep(0.05)
     seconds = time.perf_counter() - begun
-    return {"events": setting.burst, "events_per_second": round(setting.burst / seconds, 1)}
+    return {"events": options.burst, "events_per_second": round(options.burst / seconds, 1)}
+
+
+def batch_of(options: argparse.Namespace, own_ingest: bool) -> int:
+    """Events that the consumer embeds together."""
+    usual: int = IngestSettings("").batch if own_ingest else ConsumeOptions.batch
+    return options.batch or usual
+
+
+@contextlib.contextmanager
+def serving(options: argparse.Namespace, store: str, own_ingest: bool, stream: str) -> Iterator[Running]:
+    common = ["--bundle", str(options.bundle), "--params", str(options.params)]
+    batch = str(batch_of(options, own_ingest))
+    own = ["--ingest", stream, "--ingest-batch", batch] if own_ingest else []
+    with (
+        process(["serve", *common, "--store", store, "--port", "0", *own], r"http://127\.0\.0\.1:\d+") as address,
+        contextlib.ExitStack() as beside,
+    ):
+        metrics = f"{address}/metrics"
+        if not own_ingest:
+            port = free_port()
+            ends = ["--from", stream, "--to", store, "--batch", batch, "--metrics-port", str(port)]
+            beside.enter_context(process(["events", "consume", *common, *ends], "->"))
+            metrics = f"http://127.0.0.1:{port}/metrics"
+        yield Running(address, metrics, stream)
+
+
+@contextlib.contextmanager
+def process(arguments: Sequence[str], says: str) -> Iterator[str]:
+    """`croquis ARGUMENTS` from its first line that matches `says`, which is given, to the end of the block."""
+    environment = os.environ | {"PYTHONPATH": str(PROJECT)}
+    command = [sys.executable, "-m", "croquis", *arguments]
+    with (
+        tempfile.TemporaryFile("w+") as log,
+        subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=log, text=True) as started,
+    ):
+        found = next((hit for line in started.stdout or () if (hit := re.search(says, line))), None)
+        try:
+            if found is None:
+                log.seek(0)
+                raise RuntimeError(f"croquis {arguments[0]} did not say {says!r}: {log.read()[-2000:]}")
+            yield found[0]
+        finally:
+            started.terminate()
 
 
 def main() -> None:
@@ -129,16 +197,14 @@ def main() -> None:
     wanted = options.stores.split(",")
     if "milvus" in wanted and (reason := why_not()):
         sys.exit(f"error: {reason}")
-    names = ("bundle", "params", "products", "burst", "batch", "seed")
-    setting = LatencySetting(**{name: getattr(options, name) for name in names})
     report: dict[str, Any] = {"machine": {"cpus": os.cpu_count(), "nice": os.nice(0), "load": os.getloadavg()[0]}}
     with tempfile.TemporaryDirectory() as name:
         if "faiss" in wanted:
             (Path(name) / "faiss").mkdir()
-            report["faiss"] = measure(setting, f"faiss:{name}/store", True, Path(name) / "faiss")
+            report["faiss"] = measure(options, f"faiss:{name}/store", True, Path(name) / "faiss")
         if "milvus" in wanted:
             with running(milvus_server(Path(name))) as server:
-                report["milvus"] = measure(setting, server.uri, False, Path(name))
+                report["milvus"] = measure(options, server.uri, False, Path(name))
     write_json(options.report, report)
     print(json.dumps(report, indent=2))
 

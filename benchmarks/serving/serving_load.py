@@ -4,7 +4,8 @@
     python -m benchmarks.serving.serving_load --bundle ... --swap models/bundles/dhd     # reloads back and forth meanwhile
     python -m benchmarks.serving.serving_load --bundle ... --mlflow models:/fashion-retriever/1
 
-Clients and server share the machine. Queries are consumer photos of the catalogue.
+Each client waits for its answer and asks again, on one connection. Clients and server share the machine. Queries are
+consumer photos of the catalogue.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import argparse
 import asyncio
 import base64
 import contextlib
+import itertools
 import json
 import os
 import re
@@ -22,14 +24,14 @@ import subprocess
 import sys
 import tempfile
 import time
-import urllib.request
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import httpx
 import numpy as np
 
-from benchmarks.serving.http_load import post_bytes, run_load
 from croquis.catalog.table import Catalog
 from croquis.files import write_json
 from croquis.search.local_retriever import LocalRetriever
@@ -38,8 +40,10 @@ REPORT = Path("reports/benchmarks/serving_load.json")
 PHOTOS = 200
 BARE_REPEATS = 3
 SWAPS = 6
-BOUNDARY = "frontier"
 K = 20
+PATIENCE = 60.0  # seconds for one answer
+
+Work = Callable[[], Coroutine[Any, Any, None]]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -88,28 +92,64 @@ def bare_work(bundle: Path, photos: Sequence[bytes]) -> dict[str, float]:
     return medians | {"sum_ms": round(float(np.median(sums)), 3), "cpu_ms": round(cpu, 3)}
 
 
+async def load(
+    port: int, requests: Sequence[dict[str, Any]], clients: int, seconds: float, meanwhile: Work | None = None
+) -> dict[str, Any]:
+    """Asks `127.0.0.1:port` in a closed loop; milliseconds and requests per second, JSON-able.
+
+    Args:
+        requests: what `httpx` posts, in turn.
+        meanwhile: runs beside the load.
+
+    Raises:
+        ExceptionGroup: of httpx.HTTPError, when a request fails.
+    """
+    lasted: list[float] = []
+    statuses: Counter[str] = Counter()
+    turns, begun = itertools.cycle(requests), time.perf_counter()
+
+    async def client() -> None:
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=PATIENCE) as http:
+            while (start := time.perf_counter()) < begun + seconds:
+                answer = await http.post(**next(turns))
+                lasted.append(time.perf_counter() - start)
+                statuses[str(answer.status_code)] += 1
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(clients):
+            group.create_task(client())
+        if meanwhile is not None:
+            group.create_task(meanwhile())
+    rate = len(lasted) / (time.perf_counter() - begun)
+    quantiles = {f"p{p}_ms": round(float(np.percentile(lasted, p)) * 1000, 2) for p in (50, 95, 99)}
+    counts = {"requests": len(lasted), "statuses": dict(sorted(statuses.items()))}
+    return counts | {"per_second": round(rate, 1)} | quantiles
+
+
 def measure_server(options: argparse.Namespace, photos: Sequence[bytes]) -> dict[str, Any]:
     """Summaries by number of clients."""
     found: dict[str, Any] = {}
+    requests = [{"url": "/search", "files": {"image": photo}} for photo in photos]
     for clients in map(int, options.clients.split(",")):
         with tempfile.TemporaryDirectory() as folder, serving(Path(folder), options.bundle, options.batch) as server:
-            requests = [form_request(photo) for photo in photos]
             swaps: list[bool] = []
             before = server.cpu_seconds()
             meanwhile = server.swapping(options, swaps) if options.swap else None
-            load = run_load(server.port, requests, clients, options.seconds, meanwhile)
-            cpu = (server.cpu_seconds() - before) * 1000 / len(load.seconds)
-            found[f"{clients} clients"] = load.summary() | {"cpu_ms": round(cpu, 3), "swaps": sum(swaps)}
+            summary = asyncio.run(load(server.port, requests, clients, options.seconds, meanwhile))
+            cpu = (server.cpu_seconds() - before) * 1000 / summary["requests"]
+            found[f"{clients} clients"] = summary | {"cpu_ms": round(cpu, 3), "swaps": sum(swaps)}
     return found
 
 
 def measure_mlflow(options: argparse.Namespace, photos: Sequence[bytes]) -> dict[str, Any]:
-    found = {}
+    records = [{"image": base64.b64encode(photo).decode()} for photo in photos]
+    bodies = [{"dataframe_records": [record], "params": {"k": K}} for record in records]
+    requests = [{"url": "/invocations", "json": body} for body in bodies]
     with mlflow_serving(options.mlflow) as port:
-        for clients in map(int, options.clients.split(",")):
-            requests = [invocation(photo) for photo in photos]
-            found[f"{clients} clients"] = run_load(port, requests, clients, options.seconds).summary()
-    return found
+        return {
+            f"{clients} clients": asyncio.run(load(port, requests, clients, options.seconds))
+            for clients in map(int, options.clients.split(","))
+        }
 
 
 class Serving:
@@ -123,25 +163,19 @@ class Serving:
         ticks = Path(f"/proc/{self._pid}/stat").read_text().rpartition(")")[2].split()[11:13]
         return sum(map(int, ticks)) / os.sysconf("SC_CLK_TCK")
 
-    def swapping(self, options: argparse.Namespace, swaps: list[bool]) -> Any:
+    def swapping(self, options: argparse.Namespace, swaps: list[bool]) -> Work:
         """Work beside the load: to the other bundle and back, evenly over the time."""
 
         async def swap() -> None:
-            for number in range(SWAPS):
-                await asyncio.sleep(options.seconds / (SWAPS + 1))
-                point(self.link, (options.swap, options.bundle)[number % 2])
-                swaps.append(await asyncio.to_thread(self._reload))
+            address, head = f"http://127.0.0.1:{self.port}/admin/reload", {"Authorization": f"Bearer {self._token}"}
+            async with httpx.AsyncClient(headers=head, timeout=PATIENCE) as http:
+                for number in range(SWAPS):
+                    await asyncio.sleep(options.seconds / (SWAPS + 1))
+                    point(self.link, (options.swap, options.bundle)[number % 2])
+                    answer = await http.post(address)
+                    swaps.append(answer.raise_for_status().json()[0]["changed"])
 
         return swap
-
-    def _reload(self) -> bool:
-        request = urllib.request.Request(
-            f"http://127.0.0.1:{self.port}/admin/reload",
-            method="POST",
-            headers={"Authorization": f"Bearer {self._token}"},
-        )
-        with urllib.request.urlopen(request, timeout=60) as response:
-            return bool(json.load(response)[0]["changed"])
 
 
 def point(link: Path, bundle: Path) -> None:
@@ -176,25 +210,14 @@ def mlflow_serving(uri: str) -> Iterator[int]:
     command = [sys.executable, "-m", "mlflow", "models", "serve", "-m", uri, "--env-manager", "local", "-p", str(port)]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         try:
-            while True:
-                with contextlib.suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{port}/ping", timeout=5):
+            while process.poll() is None:
+                with contextlib.suppress(httpx.TransportError):
+                    httpx.get(f"http://127.0.0.1:{port}/ping", timeout=5)
                     break
                 time.sleep(0.25)
             yield port
         finally:
             process.terminate()
-
-
-def form_request(photo: bytes) -> bytes:
-    part = f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="image"; filename="a"\r\n\r\n'.encode()
-    body = part + photo + f"\r\n--{BOUNDARY}--\r\n".encode()
-    return post_bytes("127.0.0.1", "/search", f"multipart/form-data; boundary={BOUNDARY}", body)
-
-
-def invocation(photo: bytes) -> bytes:
-    record = {"image": base64.b64encode(photo).decode()}
-    body = json.dumps({"dataframe_records": [record], "params": {"k": K}}).encode()
-    return post_bytes("127.0.0.1", "/invocations", "application/json", body)
 
 
 if __name__ == "__main__":

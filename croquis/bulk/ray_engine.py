@@ -100,7 +100,7 @@ def _record(ray: Any, call: Any, shard: Shard) -> ShardRecord:
     """What a task that has ended returns.
 
     Raises:
-        EmbedError, BundleError, OSError: what it found wrong, or that its process ended once too often.
+        EmbedError, BundleError, OSError: what it found wrong, or that its process ended too often.
     """
     try:
         record: ShardRecord = ray.get(call)

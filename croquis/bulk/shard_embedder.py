@@ -86,7 +86,7 @@ class ShardEmbedder:
 
 
 def embed_shard(job: ShardJob, shard: Shard) -> ShardRecord:
-    """`ShardEmbedder.embed`, in a process of its own, which keeps the bundle open for the shards to come."""
+    """`ShardEmbedder.embed`, in a process of its own, which keeps the bundle open for later shards."""
     return _opened(job).embed(shard)
 
 

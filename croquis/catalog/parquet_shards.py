@@ -26,7 +26,7 @@ def cast_column(column: pa.Array, wanted: pa.DataType) -> pa.Array:
     """A column in the catalogue's type.
 
     Raises:
-        pa.ArrowException: when it does not fit; text is no picture file, though Arrow would take it for bytes.
+        pa.ArrowException: when it does not fit, or is text, which Arrow would take for bytes of files.
     """
     if pa.types.is_binary(wanted) and not (pa.types.is_binary(column.type) or pa.types.is_large_binary(column.type)):
         raise pa.ArrowTypeError(f"is {column.type}, must hold the bytes of picture files")

@@ -51,7 +51,7 @@ def unanswerable(catalog: Catalog, protocol: Protocol, select_by: str) -> list[s
 def _of_split(catalog: Catalog, split: str, protocol: Protocol) -> Iterator[str]:
     try:
         answered = answered_pairs(catalog, split, protocol)
-        labels = set(open_gallery(catalog, split, protocol).labels)
+        labels = set(open_gallery(catalog, split, protocol).labels(protocol))
     except ProtocolError as error:
         yield str(error)
         return

@@ -33,7 +33,7 @@ TRIES = 3  # of a search whose view changed meanwhile
 
 
 class FaissStore(VectorStore):
-    """The store in a file, all of whose vectors are read into memory when it is first searched or changed.
+    """The store in a file, all of whose vectors are read into memory when it is first searched.
 
     Args:
         name: of the version.
@@ -101,13 +101,22 @@ class FaissStore(VectorStore):
             return self._seen
 
     def _change(self, change: StoreChange, stored: Stored) -> None:
-        ids = [image.image_id for image in change.images]
         with self._writing:
+            if self._written_unseen(change, stored):
+                return
+            ids = [image.image_id for image in change.images]
             view = self._view.changed(ids, stored, change.gone)
             words = self._words.changed(change.images, list(self.get([*ids, *change.gone]).values()))
             with self._file.lock:
                 self._file.write(change, stored)
                 self._seen, self._words = view, words
+
+    def _written_unseen(self, change: StoreChange, stored: Stored) -> bool:
+        """Whether nobody has searched yet, so that the file was all there was to write: a version is filled in this way."""
+        with self._file.lock:
+            if self._seen is None:
+                self._file.write(change, stored)
+            return self._seen is None
 
     def _nearest(self, queries: Vectors, k: int, filters: Filters) -> list[list[Match]]:
         for _ in range(TRIES):

@@ -25,7 +25,7 @@ STUDY_TAG = "optuna.study"
 TRIAL_TAG = "optuna.trial"
 PARENT_TAG = "mlflow.parentRunId"
 MOST_CHILDREN = 50  # of a study with thousands of trials only the best are worth a page
-PAGE = 1000
+MOST_FOUND = 50_000  # MLflow gives no more at once
 
 
 class StudyRun(RunMirror):
@@ -97,13 +97,7 @@ class StudyRun(RunMirror):
             super().finish(status)
 
     def _runs(self, store: Store, wanted: str) -> list[Any]:
-        found, token = [], None
-        while True:
-            page = store.client.search_runs([store.experiment(EXPERIMENT)], wanted, max_results=PAGE, page_token=token)
-            found += list(page)
-            token = page.token
-            if not token:
-                return found
+        return list(store.client.search_runs([store.experiment(EXPERIMENT)], wanted, max_results=MOST_FOUND))
 
 
 def worth_a_page(trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:

@@ -20,14 +20,14 @@ from croquis.plugins import RERANKERS
 from croquis.rerank.overlap import OVERLAPS, RerankError
 from croquis.rerank.rerank_settings import GALLERY_ATTRIBUTES, STANDINGS, RerankBlock
 from croquis.rerank.reranker import reranker
-from croquis.settings import SearchRange
+from croquis.settings import Searched, SearchRange
 from croquis.tuning.task import Point, TuneError, rounded, significant
 
 EVIDENCE = "evidence"
 DEEPEST_UNWEIGHED = 200  # the square of it is what k_reciprocal holds and computes for each query
 
 
-def search_space(params: Params, longest: int) -> dict[str, SearchRange | tuple[Any, ...]]:
+def search_space(params: Params, longest: int) -> dict[str, Searched]:
     """`longest` is the length of the lists: a greater depth would change nothing."""
     steps, least = params.rerank.steps, max(REPORTED_K) + 1
     deepest = max(least, min(longest, params.evaluate.depth))
@@ -35,7 +35,7 @@ def search_space(params: Params, longest: int) -> dict[str, SearchRange | tuple[
     if unweighed:
         deepest = min(deepest, DEEPEST_UNWEIGHED)
     deepest = max(deepest, params.rerank.depth)
-    space: dict[str, SearchRange | tuple[Any, ...]] = {"depth": SearchRange(least, deepest, log=True)}
+    space: dict[str, Searched] = {"depth": SearchRange(least, deepest, log=True)}
     if len(unweighed) < len(steps):
         space |= {
             "share": SearchRange(0.0, 1.0),

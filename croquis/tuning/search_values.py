@@ -1,4 +1,4 @@
-"""What a study searches: ranges and lists of values (`croquis.settings.SearchSpace`), as Optuna draws from them."""
+"""What a study searches: ranges and lists of values, as Optuna draws from them."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import Any
 
 import optuna
 
-from croquis.settings import SearchRange, SearchSpace
+from croquis.settings import Searched, SearchRange, SearchSpace
 
 
-def suggest(trial: optuna.trial.BaseTrial, name: str, values: SearchRange | tuple[Any, ...]) -> Any:
+def suggest(trial: optuna.trial.BaseTrial, name: str, values: Searched) -> Any:
     """A value of a range or a list."""
     if isinstance(values, tuple):
         return trial.suggest_categorical(name, values)
@@ -26,12 +26,12 @@ def suggest_point(trial: optuna.trial.BaseTrial, space: SearchSpace) -> dict[str
     return {name: suggest(trial, name, values) for name, values in space.items()}
 
 
-def holding(space: SearchSpace, present: Mapping[str, Any]) -> dict[str, SearchRange | tuple[Any, ...]]:
+def holding(space: SearchSpace, present: Mapping[str, Any]) -> dict[str, Searched]:
     """The space, widened to hold what params.yaml says now, or that could not be a trial."""
     return {name: _holding(values, present[name]) for name, values in space.items()}
 
 
-def _holding(values: SearchRange | tuple[Any, ...], present: Any) -> SearchRange | tuple[Any, ...]:
+def _holding(values: Searched, present: Any) -> Searched:
     if isinstance(values, SearchRange):
         return replace(values, low=min(values.low, present), high=max(values.high, present))
     return values if present in values else (present, *values)

@@ -10,18 +10,22 @@ Whatever is wrong with it is told before any trial.
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
+from optuna.trial import FixedTrial
+
 from croquis.params import Params
 from croquis.params.loader import ParamsError, parse_params, read_yaml
-from croquis.settings import SearchRange, SearchSpace
+from croquis.settings import Searched, SearchRange, SearchSpace
 from croquis.tracking.record import flatten
+from croquis.tuning.search_values import holding, suggest
 from croquis.tuning.task import TuneError, said, with_settings
 
-FORM = "{low: 0.05, high: 0.5, log: true}, {low: 32, high: 256, step: 32} or {choices: [random, batch_hard]}"
+FORM = "{low: 0.05, high: 0.5, log: true}, {low: 32, high: 256, step: 32} or {choices: [a, b]}"
 
 
 def read_space(path: Path, params: Params) -> SearchSpace:
@@ -35,7 +39,9 @@ def read_space(path: Path, params: Params) -> SearchSpace:
     except ParamsError as error:
         raise TuneError(" ".join(str(error).split())) from error
     if not isinstance(values, Mapping) or not values:
-        raise TuneError(f"{path} must map keys of params.yaml to what is searched, e.g. siamese.margin: {FORM}")
+        raise TuneError(
+            f"{path} must map keys of params.yaml to what is searched, e.g. siamese.margin: {{low: 0.1, high: 0.5}}"
+        )
     space = {}
     for key, each in values.items():
         try:
@@ -56,7 +62,7 @@ def _present(key: str, params: Params) -> Any:
         raise ValueError(f"params.yaml has no such key{hint}") from None
 
 
-def _parsed(each: Any, present: Any) -> SearchRange | tuple[Any, ...]:
+def _parsed(each: Any, present: Any) -> Searched:
     """A range or choices.
 
     Raises:
@@ -67,20 +73,26 @@ def _parsed(each: Any, present: Any) -> SearchRange | tuple[Any, ...]:
     if not isinstance(each, Mapping) or not {"low", "high"} <= set(each) <= {"low", "high", "log", "step"}:
         raise ValueError(f"must be like {FORM}")
     found = SearchRange(**each)
-    for name, value in (("low", found.low), ("high", found.high), ("step", found.step)):
-        if not _is_number(value) and not (name == "step" and value is None):
-            raise ValueError(f"{name} is {value!r}, must be a number")
-    if not isinstance(found.log, bool):
-        raise ValueError(f"log is {found.log!r}, must be true or false")
+    numbers = (found.low, found.high, *(() if found.step is None else (found.step,)))
+    if not all(map(_is_number, numbers)) or not isinstance(found.log, bool):
+        raise ValueError(f"low, high and step must be numbers, log true or false, not {dict(each)}")
     if not _is_number(present):
         raise ValueError(f"params.yaml says {present!r}, which is no number: name choices")
-    if found.low >= found.high:
-        raise ValueError(f"low is {found.low}, must be below high ({found.high})")
-    if found.log and found.low <= 0:
-        raise ValueError(f"low is {found.low}, must be above 0 with log: true")
-    if found.step is not None:
-        _check_step(found, found.step, present)
+    if isinstance(found.step, float) and isinstance(found.low, int) and isinstance(found.high, int):
+        raise ValueError(f"step is {found.step}, must be whole where low and high are")
+    _draw(found, found.low)
+    _draw(holding({"it": found}, {"it": present})["it"], present)
     return found
+
+
+def _draw(values: Searched, value: Any) -> None:
+    """Lets Optuna refuse a range that holds nothing, or not this value: trial 0 is what params.yaml says."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)  # of what it would cut or overlook
+        try:
+            suggest(FixedTrial({"it": value}), "it", values)
+        except UserWarning as warning:
+            raise ValueError(str(warning).replace("of the parameter 'it'", "of params.yaml")) from warning
 
 
 def _choices(choices: Any) -> tuple[Any, ...]:
@@ -93,18 +105,7 @@ def _choices(choices: Any) -> tuple[Any, ...]:
     return tuple(choices)
 
 
-def _check_step(found: SearchRange, step: float, present: Any) -> None:
-    if found.log:
-        raise ValueError("log and step exclude each other: keep one of them")
-    if step <= 0 or (isinstance(step, float) and isinstance(found.low, int) and isinstance(found.high, int)):
-        raise ValueError(f"step is {step}, must be above 0, and whole where low and high are")
-    for name, value in (("high", found.high), ("what params.yaml says, which is tried first,", present)):
-        steps = (value - found.low) / step
-        if not math.isclose(steps, round(steps), abs_tol=1e-6):
-            raise ValueError(f"{name} is {value}, must be low ({found.low}) and whole steps of {step}")
-
-
-def _check(key: str, values: SearchRange | tuple[Any, ...], params: Params) -> None:
+def _check(key: str, values: Searched, params: Params) -> None:
     """Refuses what the schema refuses of one value with all others as params.yaml says them."""
     for value in (values.low, values.high) if isinstance(values, SearchRange) else values:
         try:

@@ -23,7 +23,7 @@ SILENCE = 3  # heartbeats that a living worker may miss
 
 
 def open_storage(url: str | None, root: Path, heartbeat: int = HEARTBEAT) -> BaseStorage:
-    """The storage at an SQLAlchemy URL; by default a journal file, which several processes of one machine can share.
+    """The storage at an SQLAlchemy URL; by default a journal file, for the processes of one machine.
 
     Args:
         heartbeat: seconds between two signs of life of a worker on a database; the trial of one that has given none for
@@ -52,12 +52,12 @@ def open_storage(url: str | None, root: Path, heartbeat: int = HEARTBEAT) -> Bas
 
 
 def has_heartbeat(storage: BaseStorage) -> bool:
-    """Whether Optuna itself finds the trials of dead workers: in a database it does, in a journal file it does not."""
+    """Whether Optuna itself finds the trials of dead workers: it does in a database."""
     return isinstance(storage, RDBStorage)
 
 
 def try_again(study: optuna.Study, trial: FrozenTrial) -> None:
-    """Lines the params of an ended trial up once more, unless it was a retry itself; as Optuna does on a database."""
+    """Lines the params of a trial up once more, unless it was a retry itself."""
     with _quiet():
         RetryHeartbeatStaleTrialCallback(max_retry=RETRIES)(study, copy.deepcopy(trial))  # it changes the trial
 

@@ -20,7 +20,7 @@ DONE = (TrialState.COMPLETE, TrialState.PRUNED)
 class SeededByTrial(optuna.samplers.BaseSampler):  # type: ignore[misc]  # mypy sees no types of Optuna
     """TPE whose seed is the study's and the trial's number.
 
-    A resumed study proposes what it would have proposed anyway, and workers that share one each something else.
+    A resumed study proposes what it would have proposed anyway, and each of several workers something else.
     """
 
     def __init__(self, seed: int, multivariate: bool = True) -> None:
@@ -68,26 +68,26 @@ def open_study(task: Task, storage: BaseStorage) -> optuna.Study:
     return study
 
 
-def enqueue_anchors(study: optuna.Study, task: Task) -> int:
-    """Lines up the anchors whose settings no trial has measured, measures or waits to measure; returns their number."""
+def enqueue_anchors(study: optuna.Study, task: Task) -> None:
+    """Lines up the anchors whose settings no trial has measured, measures or waits to measure."""
     trials = study.get_trials(deepcopy=False)
     known = [trial.user_attrs.get(SETTINGS) for trial in trials if trial.state != TrialState.FAIL]
-    before = len(known)
     for anchor in task.anchors:
         settings = task.settings(anchor)
         if settings not in known:
             study.enqueue_trial(anchor, user_attrs={SETTINGS: settings, ANCHOR: True})
             known.append(settings)
-    return len(known) - before
+
+
+def waiting(study: optuna.Study) -> int:
+    """Trials up to the last anchor that waits: so many more measure all anchors."""
+    queue = study.get_trials(deepcopy=False, states=(TrialState.WAITING,))
+    return max((place for place, trial in enumerate(queue, 1) if ANCHOR in trial.user_attrs), default=0)
 
 
 def done(study: optuna.Study) -> int:
     """Trials that have an answer: measured, or pruned."""
-    return count(study, *DONE)
-
-
-def count(study: optuna.Study, *states: TrialState) -> int:
-    return len(study.get_trials(deepcopy=False, states=states))
+    return len(study.get_trials(deepcopy=False, states=DONE))
 
 
 def best_trial(study: optuna.Study, task: Task) -> FrozenTrial:

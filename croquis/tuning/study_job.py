@@ -7,23 +7,24 @@ import multiprocessing
 import shutil
 import sys
 import time
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import optuna
 from filelock import FileLock
-from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState
 
 from croquis.params import load_params
 from croquis.plugins import STUDIES
 from croquis.tracking.environment import quiet, store_root
 from croquis.tracking.mlflow_mirror import FAILED, KILLED
-from croquis.tuning.mlflow_runs import StudyRun, study_run
+from croquis.tuning.mlflow_runs import study_run
 from croquis.tuning.rerank_study import RerankTask
 from croquis.tuning.space_file import read_space
 from croquis.tuning.storage import HEARTBEAT, open_storage
-from croquis.tuning.study import best_trial, count, done, enqueue_anchors, open_study
+from croquis.tuning.study import best_trial, done, enqueue_anchors, open_study, waiting
 from croquis.tuning.study_search import at_work, log_line, requeue_left_trials, search
 from croquis.tuning.task import Task, TuneError, scratch_of
 
@@ -64,9 +65,6 @@ class StudyJob:
             if value is not None and value < 1:
                 raise TuneError(f"--{name} is {value}, must be at least 1")
 
-    def open_storage(self) -> BaseStorage:
-        return open_storage(self.storage, self.root, self.heartbeat)
-
 
 @dataclass(frozen=True)
 class StudyOutcome:
@@ -105,41 +103,36 @@ def run_study(job: StudyJob) -> StudyOutcome:
     The same call in other processes, or on other machines with the same database, works on the same study.
 
     Raises:
-        TuneError: when it cannot start, or its workers were killed.
+        TuneError: when it cannot start.
         KeyboardInterrupt: after Ctrl-C; the study stays, and the next call goes on with it.
     """
     prepare()
-    task, storage = make_task(job), job.open_storage()
+    task, storage = make_task(job), open_storage(job.storage, job.root, job.heartbeat)
     study, run = open_study(task, storage), study_run(job.root)
 
-    def clean() -> None:
+    def begin() -> None:
         requeue_left_trials(study, storage)
         shutil.rmtree(scratch_of(job.root, task.name), ignore_errors=True)
+        enqueue_anchors(study, task)
 
-    with at_work(lock_of(job.root, task.name), clean):
-        anchors = enqueue_anchors(study, task)
+    one_at_a_time = FileLock(lock_of(job.root, "mlflow"), timeout=300)
+    with at_work(lock_of(job.root, task.name), begin):
+        enqueue_anchors(study, task)  # the others that are at work may have begun with another params.yaml
+        with one_at_a_time:
+            run.open(study, task, job.root)
         before, start = done(study), time.perf_counter()
-        total = max(job.trials, before + count(study, TrialState.WAITING)) if anchors else job.trials
-        _open(run, study, task, job.root)
         try:
-            if job.workers == 1:
-                search(study, task, total, [log_line, run])
-            else:
-                _work_together(job, total)
+            with _helpers(job):
+                search(study, task, max(job.trials, before + waiting(study)), [log_line, run])
             seconds, best = time.perf_counter() - start, best_trial(study, task)
+            with one_at_a_time:
+                run.close(study, best)
         except (KeyboardInterrupt, SystemExit):
             run.finish(KILLED)
             raise
         except BaseException:
             run.finish(FAILED)
             raise
-        with _mlflow_lock(job.root):
-            run.close(study, best)
-    if done(study) < total:
-        raise TuneError(
-            f"workers of {study.study_name} were killed ({done(study)} of {total} trials are done): "
-            "see to their memory, then run the command again"
-        )
     return StudyOutcome(task, study, best, _anchors(study, task), before, done(study), seconds)
 
 
@@ -149,49 +142,33 @@ def prepare() -> None:
     optuna.logging.set_verbosity(optuna.logging.ERROR)
 
 
-def _work_together(job: StudyJob, total: int) -> None:
-    """Processes that work until the study has `total` trials; a killed one is reported, the others go on."""
+@contextmanager
+def _helpers(job: StudyJob) -> Iterator[None]:
+    """The other processes of `job.workers`, which run the same study; each goes on until the study has its trials."""
     context = multiprocessing.get_context("spawn")
-    processes = [context.Process(target=work_alone, args=(job, total)) for _ in range(job.workers)]
-    for process in processes:
+    others = [context.Process(target=_help, args=(replace(job, workers=1),)) for _ in range(job.workers - 1)]
+    for process in others:
         process.start()
     try:
-        for process in processes:
-            process.join()
+        yield
     except BaseException:
-        for process in processes:
+        for process in others:  # Ctrl-C in a terminal has reached them, too
             process.join(timeout=30)
             process.terminate()
         raise
-    for process in processes:
-        if process.exitcode and process.exitcode > 0:
-            raise TuneError(f"worker {process.pid} ended with an error (see above)")
+    for process in others:
+        process.join()
         if process.exitcode:
-            logger.warning("worker %d was killed by signal %d", process.pid, -process.exitcode)
+            logger.warning("worker %d has ended with exit code %d", process.pid, process.exitcode)
 
 
-def work_alone(job: StudyJob, total: int) -> None:
-    """What a worker process does."""
+def _help(job: StudyJob) -> None:
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
     logging.getLogger("croquis.tuning").setLevel(logging.INFO)
-    prepare()
-    task, run = make_task(job), study_run(job.root)
-    study = open_study(task, job.open_storage())
-    _open(run, study, task, job.root)
     try:
-        search(study, task, total, [log_line, run])
+        run_study(job)
     except KeyboardInterrupt:
         sys.exit(130)
-
-
-def _open(run: StudyRun, study: optuna.Study, task: Task, root: Path) -> None:
-    with _mlflow_lock(root):
-        run.open(study, task, root)
-
-
-def _mlflow_lock(root: Path) -> FileLock:
-    """One at a time looks for runs and makes those that are missing."""
-    return FileLock(lock_of(root, "mlflow"), timeout=300)
 
 
 def lock_of(root: Path, name: str) -> Path:

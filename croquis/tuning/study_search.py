@@ -1,4 +1,4 @@
-"""The loop of a study: Optuna's `optimize`, and what becomes of the trials of workers that were killed or interrupted."""
+"""The loop of a study: Optuna's `optimize`, and what becomes of the trials of killed workers."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def search(study: optuna.Study, task: Task, total: int, callbacks: Sequence[Call
     """Measures trials until the study has `total` that have an answer, together with whoever else works on it.
 
     Args:
-        total: trials of the study, those of earlier runs included. Each of several workers ends the trial that it is at.
+        total: those of earlier runs included. Each of several workers ends the trial that it is at.
         callbacks: told of every trial that has an answer.
     """
     objective = Objective(study, task)
@@ -45,7 +45,7 @@ class Objective:
     """Draws a point, measures it, and keeps what belongs to it beside the value.
 
     Attributes:
-        taken: whether others had taken this worker for dead, and the trial from it, while it measured the last one.
+        taken: whether others took this worker for dead while it measured the last trial.
     """
 
     def __init__(self, study: optuna.Study, task: Task) -> None:
@@ -79,17 +79,17 @@ class Objective:
 def log_line(study: optuna.Study, trial: FrozenTrial) -> None:
     """One line for a trial that was trained; there are too many of the others."""
     if CURVES in trial.user_attrs:
-        shown = "pruned" if trial.state == TrialState.PRUNED else f"{study.user_attrs['metric']} {trial.value:.4f}"
-        settings = trial.user_attrs[SETTINGS]
-        logger.info("%s: trial %d, %d done: %s  %s", study.study_name, trial.number, done(study), shown, settings)
+        shown = "pruned" if trial.state == TrialState.PRUNED else f"val {trial.value:.4f}"
+        name, settings = study.study_name, trial.user_attrs[SETTINGS]
+        logger.info("%s: trial %d, %d done: %s  %s", name, trial.number, done(study), shown, settings)
 
 
 @contextmanager
 def at_work(lock: Path, when_alone: Callable[[], None]) -> Iterator[None]:
-    """Holds a lock that the workers of this machine share; before, calls `when_alone` if there are none.
+    """Holds a lock that the workers of this machine share; where there are none, `when_alone` comes first.
 
-    The kernel frees the lock of a process that ends, in whatever way: who is alone knows that a kill left all that looks as
-    if others were at it.
+    The kernel frees the lock of a process that ends, in whatever way, so that a trial which still seems to run is left
+    over from a kill.
     """
     lock.parent.mkdir(parents=True, exist_ok=True)
     with lock.open("w") as file:
@@ -104,13 +104,13 @@ def at_work(lock: Path, when_alone: Callable[[], None]) -> Iterator[None]:
 
 
 def requeue_left_trials(study: optuna.Study, storage: BaseStorage) -> None:
-    """Marks the trials of killed workers as failed and lines them up once more; call it where no other is at work.
+    """Marks the trials of killed workers as failed and tries them again; call it where no other is at work.
 
-    In a database Optuna does so itself, for all machines, once a worker has been silent for too long.
+    In a database Optuna does so itself, once a worker of any machine has been silent for too long.
     """
     if has_heartbeat(storage):
         return
     for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
         study.tell(trial.number, state=TrialState.FAIL)
         try_again(study, trial)
-        logger.warning("%s: the worker of trial %d is gone; the trial is tried again", study.study_name, trial.number)
+        logger.warning("%s: the worker of trial %d is gone", study.study_name, trial.number)

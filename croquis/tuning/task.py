@@ -48,7 +48,7 @@ class Task(Protocol):
     pruner: optuna.pruners.BasePruner | None
 
     def measure(self, trial: optuna.trial.BaseTrial) -> float:
-        """The objective at `trial.params`; sets the attribute `CURVES` where it has any; may raise optuna.TrialPruned."""
+        """The objective at `trial.params`; sets the attribute `CURVES` if it trains; may raise optuna.TrialPruned."""
 
     def settings(self, point: Mapping[str, Any]) -> dict[str, Any]:
         """What a point of the space says in params.yaml, by dotted key."""
@@ -119,7 +119,7 @@ def said(params: Params, keys: Iterable[str]) -> Point:
 
 
 def without(params: Params, block: str, keys: Iterable[str]) -> Any:
-    """A block of params.yaml without some keys, dotted from the top: what decides on a study's values beside its space."""
+    """A block of params.yaml without some keys, which are dotted from the top."""
     values = params.model_dump(by_alias=True)
     for key in keys:
         if key.startswith(f"{block}."):

@@ -28,7 +28,7 @@ class Rule:
         broken: which values of the column break it under the thresholds of params.yaml, (lines,); None where it is about the
             column as a whole.
         tolerated: share of the lines that may break it.
-        expectation: of Great Expectations, for a rule about a column as a whole; `arguments` go with it.
+        expectation: of Great Expectations, for a rule about a whole column; `arguments` go with it.
         relevance: the rule only makes sense where answers are judged so; None for any protocol.
     """
 

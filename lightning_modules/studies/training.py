@@ -94,7 +94,7 @@ class TrainingTask:
         self.method = trained_method(space, method)
         self._entry: Method = METHODS.entry(self.method)
         if self._entry.build is None:
-            raise TuneError(f"{self.method} learns nothing: name a method that is trained by --method")
+            raise TuneError(f"{self.method} learns nothing: name another --method")
         self._build = self._entry.build
         self._params, self._root = params, root
         self.epochs = epochs or max(1, params.method(self.method).fit.epochs // SHARE_OF_EPOCHS)

@@ -15,6 +15,7 @@ LONGEST = (
     "deploy/test_team_server.py",
     "croquis/events/test_kills.py",
     "croquis/events/test_hosts.py",
+    "croquis/cli/test_platform.py",
     "croquis/tracking/test_experiments.py",
     "croquis/registry/test_promotion.py",
     "stages/test_register.py",

@@ -120,7 +120,7 @@ def part_of(text: str | None) -> tuple[int, int]:
         return 1, 1
     number, _, parts = text.partition("/")
     if not (number.isdecimal() and parts.isdecimal() and 1 <= int(number) <= int(parts)):
-        raise EmbedError(f"--shard-range {text!r} must be I/N, two whole numbers with I from 1 to N, e.g. 3/8")
+        raise EmbedError(f"--shard-range {text!r} must be I/N, whole numbers with I from 1 to N, e.g. 3/8")
     return int(number), int(parts)
 
 
@@ -204,7 +204,7 @@ USUAL = EmbedOptions(Path(), "")
     metavar="N",
     help="shards at a time (default: one per CPU)",
 )
-@option("--shard-range", metavar="I/N", help="every Nth shard from the Ith on, for N calls by any scheduler")
+@option("--shard-range", metavar="I/N", help="every Nth shard from the Ith on, for any scheduler")
 @option("--address", metavar="HOST:PORT", help="ray: a cluster; by default a Ray of our own, for this run")
 @option(
     "--patience",

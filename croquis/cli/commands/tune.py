@@ -4,7 +4,7 @@
     croquis tune margin --trials 20         siamese's triplet margin, by short trainings
     croquis tune rerank --trials 3000       the re-ranking's weights, without training
     croquis tune rerank --write             and put the best into params.yaml
-    croquis tune --space space.yaml         keys of one's own: by short trainings, or of the re-ranking without
+    croquis tune --space space.yaml         keys of one's own, by short trainings or of the re-ranking
     croquis tune tradeoff --trials 80       quality against bytes per image and latency: the Pareto front
 
 A study goes on where an earlier call of it ended; --trials counts the trials of all calls together.
@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import logging
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,67 +27,39 @@ from croquis.tuning.task import TuneError
 
 TRIALS = {"margin": 12, "rerank": 1000}
 SPACE_TRIALS = 20
-OWN: dict[str | None, tuple[str, ...]] = {
-    "margin": ("epochs", "also"),
-    "rerank": ("method", "metric"),
-    None: ("space", "epochs", "method", "metric"),
-}  # which options are whose; None: of a space
 TRADEOFF, TRADEOFF_TRIALS = "tradeoff", 60
 INTERRUPTED = 130
 
 
-@dataclass(frozen=True)
-class TuneOptions:
-    """What `croquis tune` is told.
-
-    Attributes:
-        study: margin, rerank or tradeoff; None for the first two, one after the other.
-        trials: of the study in all; None for its usual number.
-        workers: processes on the study.
-        storage: an Optuna RDB URL; None for mlruns/optuna.log.
-        heartbeat: seconds, of a worker on a database.
-        write: put the best into params.yaml.
-        space: YAML file of a space of one's own, which takes the place of a study's name.
-        epochs: of what trains, length of a trial; None for a third of the method's.
-        also: of margin: learning_rate, negatives, embedding_dim are searched too.
-        method: of rerank: whose bundle; None for the best on val. Of a space: what is trained.
-        metric: of rerank and tradeoff: hit@5, map@r, ...; None for that of register.select_by.
-    """
-
-    study: str | None = None
-    trials: int | None = None
-    workers: int = 1
-    storage: str | None = None
-    heartbeat: int = HEARTBEAT
-    write: bool = False
-    space: Path | None = None
-    epochs: int | None = None
-    also: tuple[str, ...] = ()
-    method: str | None = None
-    metric: str | None = None
-
-
-def tune(root: Path, options: TuneOptions) -> int:
+def tune(root: Path, study: str | None, write: bool, trials: int | None, **given: Any) -> int:
     """Runs the studies; returns 130 after Ctrl-C.
+
+    Args:
+        study: margin, rerank or tradeoff; None for a space, or for the first two.
+        write: put the best into params.yaml.
+        trials: of the study in all; None for its usual number.
+        given: further attributes of `StudyJob`.
 
     Raises:
         TuneError: when a study cannot start or go on.
         ParamsError, BundleError, CatalogError, EvaluationError: when what it searches on cannot be used.
     """
     try:
-        if options.study == TRADEOFF:
-            print(tradeoff(root, options))
+        if study == TRADEOFF:
+            print(tradeoff(root, write, TRADEOFF_TRIALS if trials is None else trials, **given))
             return 0
-        changed = [run_and_show(job, options.write) for job in jobs(root, options)]
+        changed = [run_and_show(job, write) for job in jobs(root, study, trials, **given)]
     except (KeyboardInterrupt, SystemExit) as error:
         print("interrupted; the same command goes on with the study", file=sys.stderr)
         return INTERRUPTED if isinstance(error, KeyboardInterrupt) or not error.code else int(error.code or 1)
     if any(changed):
-        print(closing_words(options.write))
+        print(closing_words(write))
     return 0
 
 
-def tradeoff(root: Path, options: TuneOptions) -> str:
+def tradeoff(
+    root: Path, write: bool, trials: int, storage: str | None, metric: str | None, workers: int, **_: Any
+) -> str:
     """Runs the study of three objectives; returns its Pareto front as a table.
 
     Raises:
@@ -96,10 +67,23 @@ def tradeoff(root: Path, options: TuneOptions) -> str:
     """
     from croquis.tuning.tradeoff.tradeoff_run import run_tradeoff
 
-    if options.write or options.workers != 1:
+    if write or workers != 1:
         raise TuneError("tradeoff has no single best to --write, and --workers would time each other: leave them out")
-    trials = TRADEOFF_TRIALS if options.trials is None else options.trials
-    return run_tradeoff(root, trials, options.storage, options.metric)
+    return run_tradeoff(root, trials, storage, metric)
+
+
+def jobs(root: Path, study: str | None, trials: int | None, **given: Any) -> list[StudyJob]:
+    """The studies that are asked for.
+
+    Raises:
+        TuneError: for options that exclude each other.
+    """
+    if given["space"] is not None:
+        if study or given["also"]:
+            raise TuneError("--space says what is searched: leave the study's name and --also out")
+        return [StudyJob(None, root, SPACE_TRIALS if trials is None else trials, **given)]
+    kinds = [kind for kind in TRIALS if study in (None, kind)]
+    return [StudyJob(kind, root, TRIALS[kind] if trials is None else trials, **given) for kind in kinds]
 
 
 def run_and_show(job: StudyJob, write: bool) -> bool:
@@ -129,25 +113,6 @@ def closing_words(written: bool) -> str:
     if written:
         return "params.yaml is written; now: croquis repro"
     return "nothing is written; to do so add --write, then: croquis repro"
-
-
-def jobs(root: Path, options: TuneOptions) -> list[StudyJob]:
-    """The studies that are asked for.
-
-    Raises:
-        TuneError: for options that exclude each other.
-    """
-    if options.space is None:
-        return [_job(root, options, kind) for kind in TRIALS if options.study in (None, kind)]
-    if options.study or options.also:
-        raise TuneError("--space says what is searched: leave the study's name and --also out")
-    return [_job(root, options, None)]
-
-
-def _job(root: Path, options: TuneOptions, kind: str | None) -> StudyJob:
-    own: dict[str, Any] = {name: getattr(options, name) for name in OWN[kind]}
-    trials = TRIALS.get(str(kind), SPACE_TRIALS) if options.trials is None else options.trials
-    return StudyJob(kind, root, trials, options.workers, options.storage, options.heartbeat, **own)
 
 
 @command(__doc__)
@@ -183,4 +148,4 @@ def tune_command(invocation: Invocation, /, also: str, **given: Any) -> int:
     invocation.set_up_logging()
     if invocation.verbosity >= 0:
         logging.getLogger("croquis.tuning").setLevel(logging.INFO)
-    return tune(invocation.project, TuneOptions(also=tuple(filter(None, also.split(","))), **given))
+    return tune(invocation.project, also=tuple(filter(None, also.split(","))), **given)

@@ -118,7 +118,7 @@ def test_only_what_is_between_the_markers_is_replaced(tmp_path):
     first = (tmp_path / "page.md").read_text()
     assert "old" not in first
     assert "| random | 0.500 ± 0.000" in first
-    assert "Not measured yet: `python -m benchmarks.run ablation`." in first
+    assert "Not measured yet: `python -m benchmarks ablation`." in first
     assert first.startswith("# Methods\n\n<!-- table: negatives -->\n")
     assert "\n\ntext\n\n" in first
     rendered(tmp_path)
@@ -140,4 +140,4 @@ def test_the_pages_have_every_table_and_are_up_to_date(tmp_path):
     for path, page in zip(copies, pages, strict=True):
         path.write_text(page)
     render(studies, copies, PROJECT / "reports/benchmarks")
-    assert [path.read_text() for path in copies] == pages, "run python -m benchmarks.run --render"
+    assert [path.read_text() for path in copies] == pages, "run python -m benchmarks --render"

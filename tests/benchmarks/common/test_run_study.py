@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import run
+from benchmarks.common import study_command
 from benchmarks.common.cells import open_cell, timed
 from benchmarks.common.studies import Options, load_studies
 from benchmarks.leaderboards.method_leaderboard import measure
@@ -53,15 +53,15 @@ def log(tmp_path: Path) -> list[str]:
 
 
 def test_cells_are_measured_once_until_params_change_or_fresh_is_asked(toy, tmp_path, capsys):
-    run.main(toy("first: {}, second: {once: true}"))
+    study_command.main(toy("first: {}, second: {once: true}"))
     told = capsys.readouterr().out
     assert "| first | 0.150 ± 0.635 | " in told
     assert log(tmp_path) == ["first/1", "second/1", "first/2"]
-    run.main(toy("first: {}, second: {once: true}", "--no-table"))
+    study_command.main(toy("first: {}, second: {once: true}", "--no-table"))
     assert capsys.readouterr().out.split("\n")[0] == "first/1: measured already"
     assert len(log(tmp_path)) == 3
-    run.main(toy("first: {params: {histogram: {grid: 1}}}", "--seeds", "2"))
-    run.main(toy("first: {params: {histogram: {grid: 1}}}", "--seeds", "2", "--fresh"))
+    study_command.main(toy("first: {params: {histogram: {grid: 1}}}", "--seeds", "2"))
+    study_command.main(toy("first: {params: {histogram: {grid: 1}}}", "--seeds", "2", "--fresh"))
     assert log(tmp_path)[3:] == ["first/2", "first/2"]
     cells = read_json(tmp_path / "reports/toy.json")["cells"]
     assert sorted(cells) == ["first/1", "first/2", "second/1"]
@@ -73,7 +73,7 @@ def test_seeds_go_side_by_side_and_a_killed_cell_alone_is_run_again(toy, tmp_pat
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
 
     def command(rows: str) -> subprocess.CompletedProcess[str]:
-        asked = [sys.executable, "-m", "benchmarks.run", *toy(rows, "--jobs", "2")]
+        asked = [sys.executable, "-m", "benchmarks", *toy(rows, "--jobs", "2")]
         return subprocess.run(asked, env=environment, capture_output=True, text=True, check=False)
 
     assert command("together: {}").returncode == 0  # each waits for the other
@@ -100,7 +100,7 @@ def test_seeds_go_side_by_side_and_a_killed_cell_alone_is_run_again(toy, tmp_pat
 )
 def test_mistakes_are_told_in_one_line(arguments: list[str], words: str, tmp_path: Path):
     with pytest.raises(SystemExit, match="^" + words):
-        run.main([*arguments, "--scratch", str(tmp_path), "--reports", str(tmp_path)])
+        study_command.main([*arguments, "--scratch", str(tmp_path), "--reports", str(tmp_path)])
 
 
 def test_seconds_are_those_of_the_one_training_and_unknown_after_a_kill(toy, tmp_path):
@@ -148,7 +148,7 @@ def test_the_leaderboard_trains_and_prints_a_table(tmp_path, capsys):
         "7",
         *folders,
     ]
-    run.main(["leaderboard-rendered", "--rows", "histogram,siamese", *arguments])
+    study_command.main(["leaderboard-rendered", "--rows", "histogram,siamese", *arguments])
     assert "| siamese |" in capsys.readouterr().out
     cells = read_json(tmp_path / "reports/leaderboard-rendered.json")["cells"]
     assert cells["siamese/7"]["train_seconds"] > 0

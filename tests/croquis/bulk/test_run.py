@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import fsspec
 import numpy as np
@@ -173,20 +174,20 @@ def embedded(bundles: dict[str, Bundle], own: Path, tmp_path: Path) -> Iterator[
     assert contents(out) == before
 
 
-def test_another_bundle_is_refused(
-    bundles: dict[str, Bundle], own: Path, embedded: Path, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    ("head", "more", "told"),
+    [
+        ("dense", [], "bundle is {binary} there, {dense} now"),
+        ("binary", ["--only", "domain=shop"], "only is {{}} there, {{'domain': ['shop']}} now"),
+    ],
+)
+def test_vectors_of_another_run_are_refused(
+    head: str, more: list[str], told: str, bundles: dict[str, Bundle], own: Path, embedded: Path, capsys: Any
 ):
-    assert run(bundles["dense"], own, embedded) == 1
-    hashes = [bundles[head].hash[:12] for head in ("binary", "dense")]
-    assert f"bundle is {hashes[0]} there, {hashes[1]} now" in (said := capsys.readouterr().err)
+    assert run(bundles[head], own, embedded, *more) == 1
+    said = capsys.readouterr().err
+    assert told.format(**{name: bundle.hash[:12] for name, bundle in bundles.items()}) in said
     assert "Give a new folder to --to" in said
-
-
-def test_another_selection_is_refused(
-    bundles: dict[str, Bundle], own: Path, embedded: Path, capsys: pytest.CaptureFixture[str]
-):
-    assert run(bundles["binary"], own, embedded, "--only", "domain=shop") == 1
-    assert "only is {} there, {'domain': ['shop']} now" in capsys.readouterr().err
 
 
 def test_other_images_are_refused(
@@ -282,7 +283,7 @@ def test_shards_without_pictures_and_folders_without_shards_are_named(
     assert "holds no .parquet files" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("head", ["dense", "binary"])
+@pytest.mark.parametrize("head", ["dense", "binary", "pq"])
 def test_a_store_is_filled_without_embedding_twice(
     head: str, bundles: dict[str, Bundle], catalog: Catalog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
@@ -312,8 +313,9 @@ def test_a_store_is_filled_without_embedding_twice(
 def test_what_a_store_cannot_keep_is_refused_before_anything_is_embedded(
     bundles: dict[str, Bundle], catalog: Catalog, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
-    assert run(bundles["pq"], catalog.folder, tmp_path / "out", "--store", f"faiss:{tmp_path / 'store'}") == 1
-    assert "product codes need the bundle's own index" in capsys.readouterr().err
+    more = ("--store", f"faiss:{tmp_path / 'store'}", "--kind", "hnsw")
+    assert run(bundles["pq"], catalog.folder, tmp_path / "out", *more) == 1
+    assert "kind = 'hnsw' of the head pq: must be one of ['flat']" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
 

@@ -54,7 +54,7 @@ def test_workers_of_several_hosts_share_a_study_and_it_goes_on(server: str, tmp_
     assert states(study) == ["COMPLETE"] * 14
     assert [trial.params for trial in study.trials].count(ToyTask().anchors[0]) == 1
     assert len({trial.params["x"] for trial in study.trials}) == 14
-    assert {worker.pid for worker in workers} <= {trial.user_attrs["process"] for trial in study.trials}
+    assert {each.pid for each in workers} <= {trial.user_attrs["process"] for trial in study.trials}
     assert not (tmp_path / "mlruns/optuna.log").exists()
 
 
@@ -71,8 +71,9 @@ def kill_in_trial(worker: subprocess.Popen[bytes], mark: Path) -> None:
 def test_the_trial_of_a_worker_killed_on_another_host_is_tried_again_here(
     server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nobody here looks for the process: its trial is lost once the database has heard nothing of it for three seconds."""
-    url, mark, (there, here) = server + "elsewhere", tmp_path / "mark", workspaces(tmp_path, "there", "here")
+    """Nobody here looks for the process: the database has heard nothing of it for three seconds."""
+    url, mark = server + "elsewhere", tmp_path / "mark"
+    there, here = workspaces(tmp_path, "there", "here")
     monkeypatch.setenv("TOY_HEARTBEAT", "1")
     work(here, 2, url=url)
     kill_in_trial(start(there, 3, url, TOY_HANG=str(mark)), mark)

@@ -12,6 +12,8 @@ from croquis.settings import SearchRange
 from croquis.tuning.space_file import read_space
 from croquis.tuning.task import TuneError
 
+Capture = pytest.CaptureFixture[str]
+
 
 def read(folder: Path, text: str) -> dict:
     (folder / "space.yaml").write_text(text)
@@ -40,40 +42,49 @@ def test_ranges_steps_and_choices_of_any_key(tmp_path: Path) -> None:
     }  # fmt: skip
 
 
-@pytest.mark.parametrize(("text", "told"), [
-    ("siamese.margn: {low: 0.1, high: 0.5}", "siamese.margn: params.yaml has no such key, did you mean siamese.margin?"),
-    ("siamese.margin: {low: 0.1, high: 3.0}", "siamese.margin: 3.0: Input should be less than or equal to 2"),
-    ("siamese.margin: {low: 0.5, high: 0.1}", "low is 0.5, must be below high (0.1)"),
-    ("siamese.margin: {low: small, high: 0.1}", "low is 'small', must be a number"),
-    ("siamese.margin: {low: true, high: 2.0}", "low is True, must be a number"),
-    ("siamese.margin: {low: .nan, high: 2.0}", "low is nan, must be a number"),
-    ("siamese.margin: {low: 0.1, high: 0.5, log: maybe}", "log is 'maybe', must be true or false"),
-    ("train_embedder.augment.flip: {low: 0.0, high: 0.5, log: true}", "low is 0.0, must be above 0 with log: true"),
-    ("siamese.margin: {low: 0.1, high: 0.5, steps: 2}", "siamese.margin: must be like {low: 0.05"),
-    ("siamese.margin: [0.1, 0.5]", "siamese.margin: must be like {low: 0.05"),
-    ("siamese.margin: {low: 0.1, high: 0.5, log: true, step: 0.1}", "log and step exclude each other"),
-    ("siamese.embedding_dim: {low: 32, high: 256, step: 0.5}", "step is 0.5, must be above 0, and whole"),
-    ("siamese.embedding_dim: {low: 32, high: 250, step: 32}", "high is 250, must be low (32) and whole steps of 32"),
-    ("siamese.embedding_dim: {low: 24, high: 88, step: 32}", "what params.yaml says, which is tried first, is 128, must be"),
-    ("siamese.embedding_dim: {low: 32.0, high: 256.0}", "siamese.embedding_dim: 32.0: Input should be a valid integer"),
-    ("siamese.negatives: {low: 1, high: 2}", "params.yaml says 'batch_hard', which is no number: name choices"),
-    ("siamese.negatives: {choices: [batch_hard, hardest]}", "siamese.negatives: 'hardest': Input should be 'random'"),
-    ("siamese.negatives: {choices: batch_hard}", "choices is 'batch_hard', must be a list"),
-    ("siamese.negatives: {choices: [random, random]}", "choices names a value twice"),
-    ("train_embedder.domains: {choices: [[shop], [consumer]]}", "choices must be numbers, words, true, false or null"),
-    ("siamese.fit: {choices: [1, 2]}", "siamese.fit: 1: Input should be"),
-    ("- siamese.margin", "must map keys of params.yaml"),
-    ("siamese.margin: {low", "is not valid YAML"),
-])  # fmt: skip
-def test_what_is_wrong_is_told_in_one_line(tmp_path: Path, text: str, told: str) -> None:
+WRONG = """
+margn: {low: 0.1, high: 0.5} | params.yaml has no such key, did you mean siamese.margin?
+margin: {low: 0.1, high: 3.0} | siamese.margin: 3.0: Input should be less than or equal to 2
+margin: {low: 0.5, high: 0.1} | `low <= high` must hold, but got (low=0.5, high=0.1)
+margin: {low: small, high: 0.1} | step must be numbers, log true or false, not {'low': 'small'
+margin: {low: true, high: 2.0} | step must be numbers, log true or false, not {'low': True
+margin: {low: .nan, high: 2.0} | step must be numbers, log true or false, not {'low': nan
+margin: {low: 0.1, high: 0.5, log: maybe} | step must be numbers, log true or false
+margin: {low: 0.0, high: 0.5, log: true} | `low > 0` must hold for `log=True`
+margin: {low: 0.1, high: 0.5, steps: 2} | siamese.margin: must be like {low: 0.05
+margin: [0.1, 0.5] | siamese.margin: must be like {low: 0.05
+margin: {low: 0.1, high: 0.5, log: true, step: 0.1} | `step` is not supported when `log` is true
+embedding_dim: {low: 32, high: 256, step: 0.5} | step is 0.5, must be whole where low and high are
+embedding_dim: {low: 32, high: 250, step: 32} | the range is not divisible by `step`
+embedding_dim: {low: 24, high: 152, step: 32} | The value 128 of params.yaml is out of the range
+embedding_dim: {low: 32.0, high: 256.0} | embedding_dim: 32.0: Input should be a valid integer
+negatives: {low: 1, high: 2} | params.yaml says 'batch_hard', which is no number: name choices
+negatives: {choices: [batch_hard, hardest]} | siamese.negatives: 'hardest': Input should be 'random'
+negatives: {choices: batch_hard} | choices is 'batch_hard', must be a list
+negatives: {choices: [random, random]} | choices names a value twice
+negatives: {choices: [[random]]} | choices must be numbers, words, true, false or null
+fit: {choices: [1, 2]} | siamese.fit: 1: Input should be
+margin: {low | is not valid YAML
+"""
+
+
+@pytest.mark.parametrize("line", WRONG.strip().splitlines())
+def test_what_is_wrong_is_told_in_one_line(tmp_path: Path, line: str) -> None:
+    text, told = line.split(" | ")
     with pytest.raises(TuneError) as error:
-        read(tmp_path, text)
+        read(tmp_path, f"siamese.{text}")
     assert told in str(error.value)
     assert "\n" not in str(error.value)
     assert "space.yaml" in str(error.value)
 
 
-def test_the_command_refuses_before_any_training(shapes: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_file_of_anything_else_is_refused(tmp_path: Path) -> None:
+    for text in ("", "- siamese.margin", "siamese.margin"):
+        with pytest.raises(TuneError, match=r"space\.yaml must map keys of params\.yaml"):
+            read(tmp_path, text)
+
+
+def test_the_command_refuses_before_any_training(shapes: Path, capsys: Capture) -> None:
     def refused(*words: str) -> str:
         assert main(["tune", *words], shapes) == 1
         return capsys.readouterr().err
@@ -90,7 +101,7 @@ def test_the_command_refuses_before_any_training(shapes: Path, capsys: pytest.Ca
 
 @pytest.mark.slow
 def test_the_command_searches_trains_resumes_and_writes_back(
-    shapes: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    shapes: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:1")
     file, before = shapes / "space.yaml", load_params(shapes / "params.yaml", methods=True)

@@ -1,4 +1,4 @@
-"""A task that trains nothing: its value is a parabola, and `measure` can be made to hang, fail or be interrupted."""
+"""A task that trains nothing: its value is a parabola, and `measure` can be made to hang or fail."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from croquis.tuning.study_search import at_work, requeue_left_trials, search
 
 
 class ToyTask:
-    """Highest at x = 0.7; TOY_HANG in the environment makes it hang, TOY_TOGETHER makes it wait for a second process.
+    """Highest at x = 0.7; TOY_HANG in the environment makes it hang, TOY_TOGETHER wait for a second process.
 
     TOY_HEARTBEAT sets the seconds of the heartbeat of the process that runs this file.
     """
@@ -52,7 +52,8 @@ class ToyTask:
         return {"toy.x": point["x"], "toy.kind": point["kind"]}
 
     def changes(self, point: Mapping[str, Any]) -> dict[str, Any]:
-        return {key: value for key, value in self.settings(point).items() if value not in self.anchors[0].values()}
+        present = self.settings(self.anchors[0])
+        return {key: value for key, value in self.settings(point).items() if value != present[key]}
 
 
 def work(root: Path, total: int, task: ToyTask | None = None, url: str | None = None) -> optuna.Study:
@@ -60,7 +61,12 @@ def work(root: Path, total: int, task: ToyTask | None = None, url: str | None = 
     task = task or ToyTask()
     storage = open_storage(url, root, int(os.environ.get("TOY_HEARTBEAT", "20")))
     study = open_study(task, storage)
-    with at_work(root / "lock", lambda: requeue_left_trials(study, storage)):
+
+    def begin() -> None:
+        requeue_left_trials(study, storage)
+        enqueue_anchors(study, task)
+
+    with at_work(root / "lock", begin):
         enqueue_anchors(study, task)
         search(study, task, total)
     return study

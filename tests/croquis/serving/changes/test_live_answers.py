@@ -82,7 +82,7 @@ def rebuilt(base: LocalRetriever, parts: dict[str, Any], folder: Path) -> LocalR
     for each in PRODUCTS:
         for picture in each.pictures:
             photos.append(decode_image(picture.data))
-            seen = photo_facts(base.nets, photos[-1:], 32)
+            seen = photo_facts(base.bundle, photos[-1:], 32)
             made = {"image_id": picture.image_id, "item_id": each.item_id, "category": each.category, "domain": "shop"}
             said = {"predicted_attributes": seen.predicted[0], PROBABILITIES.name: seen.probabilities[0]}
             labels = {"attributes": list(each.attributes), "thumbnail": b"", **said}

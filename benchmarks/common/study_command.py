@@ -1,4 +1,4 @@
-"""Runs a study of benchmarks/studies.yaml: `python -m benchmarks.run negatives --jobs 2`.
+"""Runs a study of benchmarks/studies.yaml: `python -m benchmarks negatives --jobs 2`.
 
 Every row is measured with every seed; each cell is kept in reports/benchmarks/STUDY.json as soon as it is there, so that a
 command which was stopped goes on with what is missing. `--render` measures nothing and writes the tables of all reports into
@@ -50,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(
-        prog="python -m benchmarks.run", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="python -m benchmarks", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add = made.add_argument
     add("study", nargs="?", metavar="STUDY", help="a key of benchmarks/studies.yaml")
@@ -174,7 +174,7 @@ def side_by_side(cells: Sequence[tuple[str, int]], jobs: int, asked: Sequence[st
     """
 
     def measured(cell: tuple[str, int]) -> bool:
-        command = [sys.executable, "-m", "benchmarks.run", *asked, "--rows", cell[0], "--seeds", str(cell[1])]
+        command = [sys.executable, "-m", "benchmarks", *asked, "--rows", cell[0], "--seeds", str(cell[1])]
         environment = {**os.environ, "PYTHONPATH": str(PROJECT)}
         return subprocess.run([*command, "--jobs", "1", "--no-table"], env=environment, check=False).returncode == 0
 
@@ -202,7 +202,3 @@ def measure_cell(study: Study, row: str, seed: int, options: Options, results: R
         results.add(cell.label, figures_of(study, cell))
         shutil.rmtree(cell.folder / "models/bundles")  # the gallery's thumbnails fill a disk; nets are small
         print(f"{cell.label}: done in {time.perf_counter() - start:.0f} s", flush=True)
-
-
-if __name__ == "__main__":
-    main()
