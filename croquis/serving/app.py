@@ -25,7 +25,7 @@ from croquis.serving.requests.decoding import PictureDecoder
 from croquis.serving.routes.catalogue_routes import catalogue_router
 from croquis.serving.routes.change_routes import change_router
 from croquis.serving.routes.operations_routes import operations_router
-from croquis.serving.routes.page_files import api_page_router, page_router
+from croquis.serving.routes.page_files import docs_router, page_router
 from croquis.serving.routes.search_routes import search_router
 from croquis.serving.server_settings import Settings, SettingsError
 from croquis.store.versions import open_stores
@@ -88,7 +88,6 @@ def create_app(sources: Mapping[str, ModelSource], settings: Settings) -> FastAP
         if opened is not None:
             opened.close()
 
-    # FastAPI's own pages of documentation load scripts from elsewhere.
     app = FastAPI(
         title="Croquis",
         description=DESCRIPTION,
@@ -108,7 +107,7 @@ def create_app(sources: Mapping[str, ModelSource], settings: Settings) -> FastAP
     changes = change_router(live, queue, gatekeeper, meter, settings.limits, stored=stores is not None)
     app.include_router(changes)
     app.include_router(operations_router(fleet, gatekeeper, meter, settings.limits))
-    app.include_router(api_page_router(app))
+    app.include_router(docs_router(app))
     app.include_router(page_router(settings.page))
     app.add_middleware(HeadMiddleware)
     if settings.access.origins:

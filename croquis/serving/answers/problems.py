@@ -86,7 +86,7 @@ def of_validation(error: Mapping[str, Any]) -> Problem:
     cause = error.get("ctx", {}).get("error")
     if isinstance(cause, QueryError):
         return of_query(cause)
-    field = str(error["loc"][1])[:SHOWN]
+    field = str(error["loc"][1])[:SHOWN] if len(error["loc"]) > 1 else "body"
     if error["type"] == "extra_forbidden":
         return invalid_field("body", field, "is not a field of this request; GET /docs lists them")
     limit = error["msg"].removeprefix("Input ") if cause is None else str(cause)

@@ -8,14 +8,18 @@ import math
 import time
 from collections import OrderedDict
 from collections.abc import Callable
+from typing import Annotated
 
-from starlette.requests import Request
+from fastapi import Request, Security
+from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBearer
 
 from croquis.serving.answers.problems import Problem
 from croquis.serving.limits.http_meter import Meter
 from croquis.serving.server_settings import ADMIN_TOKEN_VARIABLE, Access
 
-KEY_HEADER = "x-api-key"
+KEY_HEADER = "X-API-Key"
+SentKey = Annotated[str | None, Security(APIKeyHeader(name=KEY_HEADER, auto_error=False))]
+SentToken = Annotated[HTTPAuthorizationCredentials | None, Security(HTTPBearer(auto_error=False))]
 ADMIN = "(admin)"  # in the log
 MOST_CLIENTS = 10_000  # whose use is remembered
 
@@ -37,19 +41,19 @@ class AccessControl:
         self._clock = clock
         self._left: OrderedDict[str, tuple[float, float]] = OrderedDict()
 
-    async def client(self, request: Request) -> str:
+    async def client(self, request: Request, key: SentKey = None) -> str:
         """The name of who asks: of its key, or its address where no keys are needed.
 
         Raises:
             Problem: 401 without a valid key, 429 when it asks too often.
         """
-        name = self._named(request.headers.get(KEY_HEADER, "")) if self._names else _address(request)
+        name = self._named(key or "") if self._names else _address(request)
         request.state.client_name = name
         if self._rate:
             self._take(name)
         return name
 
-    async def admin(self, request: Request) -> None:
+    async def admin(self, request: Request, token: SentToken = None) -> None:
         """Lets through who has the admin token, as `Authorization: Bearer TOKEN`.
 
         Raises:
@@ -58,8 +62,7 @@ class AccessControl:
         if self._admin is None:
             detail = f"this server has no admin token: start it with one in {ADMIN_TOKEN_VARIABLE}"
             raise Problem(403, "admin-off", detail)
-        scheme, _, token = request.headers.get("authorization", "").partition(" ")
-        if not hmac.compare_digest(_digest(token.strip()), self._admin) or scheme.lower() != "bearer":
+        if not hmac.compare_digest(_digest(token.credentials if token else ""), self._admin):
             self._meter.refused.labels("admin").inc()
             headers = {"WWW-Authenticate": "Bearer"}
             raise Problem(401, "unauthorised", "send Authorization: Bearer with the admin token", headers=headers)
@@ -71,7 +74,7 @@ class AccessControl:
         found = [name for name, digest in self._names.items() if hmac.compare_digest(sent, digest)]
         if not found:
             self._meter.refused.labels("key").inc()
-            raise Problem(401, "unauthorised", "send a valid key in the header X-API-Key", field="X-API-Key")
+            raise Problem(401, "unauthorised", "send a valid key in the header X-API-Key", field=KEY_HEADER)
         return found[0]
 
     def _take(self, name: str) -> None:

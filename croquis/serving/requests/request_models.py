@@ -51,7 +51,7 @@ def read_json(text: str | bytes) -> Any:
     """
     try:
         return from_json(text)
-    except ValueError as error:
+    except (TypeError, ValueError) as error:  # TypeError for text that UTF-8 cannot hold
         raise ValueError(f"is not JSON: {error}") from None
 
 

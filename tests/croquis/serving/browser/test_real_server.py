@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import numpy as np
 import pytest
 
@@ -78,3 +79,20 @@ def test_a_drawing_finds_what_the_generator_made_of_it(page: Any, retriever: Loc
     assert (red, green) == (255, 51)  # the generator tints paper red
     assert made[4, 4].sum() < made[0, 7].sum()  # the line, from corner to corner of its box
     assert shown(page) == [hit.item_id for hit in retriever.search(np.asarray(made), k=20)]
+
+
+def test_the_documentation_is_swagger_ui_from_this_server(page: Any, address: str, tmp_path: Path) -> None:
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto(f"{address}/docs")
+    page.locator(".opblock").first.wait_for()
+    document = httpx.get(f"{address}/openapi.json", trust_env=False).json()
+    assert page.locator(".opblock").count() == sum(map(len, document["paths"].values()))
+    page.locator("#operations-search-search_search_post .opblock-summary-control").click()
+    page.locator(".try-out__btn").click()
+    (tmp_path / "photo.png").write_bytes(photo("green-04"))
+    page.set_input_files(".opblock-body input[type=file]", tmp_path / "photo.png")
+    with page.expect_response("**/search*") as answered:
+        page.locator(".execute").click()
+    assert answered.value.json()["results"][0]["image_id"] == "green-04"
+    assert all(url.startswith((address, "data:", "blob:")) for url in asked)

@@ -39,9 +39,8 @@ def gatekeeper(clock: list[float], **rules: float) -> AccessControl:
 
 def take(keeper: AccessControl, key: str) -> float | None:
     """Seconds to wait, None when let through."""
-    headers = [(b"x-api-key", key.encode())]
     try:
-        asyncio.run(keeper.client(Request({"type": "http", "headers": headers, "state": {}})))
+        asyncio.run(keeper.client(Request({"type": "http", "state": {}}), key))
     except Problem as problem:
         return float((problem.headers or {})["Retry-After"])
     return None

@@ -86,6 +86,14 @@ def test_a_wrong_json_body_is_named(client: TestClient, body: Any, field: str, w
     check_problem(response, 422, field, words)
 
 
+UTF_7 = {"content-type": "multipart/form-data; boundary=b; charset=utf-7"}
+
+
+def one_field(name: str, value: str) -> bytes:
+    """A form; in UTF-7, `+2AA-` is half a character, which UTF-8 cannot hold."""
+    return f'--b\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n--b--'.encode()
+
+
 @pytest.mark.parametrize(
     ("content", "headers", "status", "words"),
     [
@@ -97,6 +105,8 @@ def test_a_wrong_json_body_is_named(client: TestClient, body: Any, field: str, w
         (b"x", {"content-type": "multipart/form-data"}, 422, "body"),
         (b"x", {"content-type": "multipart/form-data; boundary=b"}, 422, ""),
         (b"--b\r\n\r\n\r\n--b--", {"content-type": "multipart/form-data; boundary=b"}, 422, ""),
+        (one_field("+2AA-", "1"), UTF_7, 422, "body = "),
+        (one_field("filters", "+2AA-"), UTF_7, 422, "image: Field required"),
     ],
 )
 def test_a_body_of_another_kind_is_refused(
