@@ -173,7 +173,7 @@ def test_bundle_and_registry_give_one_answer(registered: Path) -> None:
 @pytest.mark.parametrize(
     ("source", "words"),
     [
-        ("models:/test-retriever@nobody", "test-retriever has no nobody"),
+        ("models:/test-retriever@nobody", "test-retriever has no alias nobody"),
         ("models:/test-retriever/77", "77"),
     ],
 )
