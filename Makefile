@@ -44,7 +44,7 @@ test: $(DEV) ## run every test, a whole small pipeline included
 test-fast: $(DEV) ## run the tests but for the slow ones, about five minutes
 	$(PYTEST) -m "not slow and not realdata"
 
-engines: ## install what some tests drive, a PostgreSQL server and a Chromium (Debian's packages; root or sudo)
+engines: ## install what some tests drive, PostgreSQL, NATS and a Chromium (Debian's packages; root or sudo)
 	$(PYTHON) -m tests.support.engines
 
 ui: $(PIPELINE) ## open the MLflow UI on mlruns/ (http://127.0.0.1:5000)

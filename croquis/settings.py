@@ -20,16 +20,19 @@ class SearchRange:
     Attributes:
         low, high: both included.
         log: whether they are drawn by their logarithm.
+        step: from one number to the next; None for 1 between whole numbers, none between others.
         at_most: name of another setting whose value the number must not exceed; a larger one is cut to it.
     """
 
     low: Number
     high: Number
     log: bool = False
+    step: Number | None = None
     at_most: str | None = None
 
 
-SearchSpace = Mapping[str, SearchRange | tuple[Any, ...]]
+Searched = SearchRange | tuple[Any, ...]
+SearchSpace = Mapping[str, Searched]
 """Setting -> the range, or the values, that a study proposes."""
 
 

@@ -13,14 +13,22 @@ import pyarrow as pa
 from tqdm import tqdm
 
 from croquis.catalog.table import SCHEMA, Catalog, CatalogWriter
+from croquis.evaluation.answerable import unanswerable, unlearnable
 from croquis.evaluation.protocol import PROTOCOLS
 from croquis.files import write_json
-from croquis.params import load_params
+from croquis.params import Params, load_params
 from croquis.tracking.stage_run import stage_run
 from croquis.validation.examination import Examination, examine
 from croquis.validation.fingerprints import to_hex
 from croquis.validation.measure import Measured, measure
-from croquis.validation.quarantine import DATA_DOCS, check_complete, check_failures, check_share, count_reasons
+from croquis.validation.quarantine import (
+    DATA_DOCS,
+    ValidationError,
+    check_complete,
+    check_failures,
+    check_share,
+    count_reasons,
+)
 from stages import run_stage
 
 RAW, ACCEPTED, QUARANTINE = Path("data/raw"), Path("data/catalog"), Path("data/quarantine")
@@ -65,11 +73,25 @@ def main(root: Path = Path()) -> None:
         accepted = CatalogWriter(root / ACCEPTED, params.ingest.shard_rows)
         kept = write_part(catalog, verdict, verdict.accepted.index.tolist(), accepted)
         check_complete(kept, out, len(catalog))
+        check_answerable(params, root)
         for name, value in verdict.metrics().items():
             run.metric(name, value)
         speed = len(catalog) / (time.perf_counter() - start)
         run.volatile("images_per_second", speed)
     print(summary(verdict, speed))
+
+
+def check_answerable(params: Params, root: Path) -> None:
+    """Refuses what the accepted catalogue cannot answer, before anything is trained for it; warns of missing attributes.
+
+    Raises:
+        ValidationError: naming the keys of params.yaml and the values that would do.
+    """
+    accepted = Catalog.open(root / ACCEPTED)
+    if warning := unlearnable(accepted, params.train_classifier.min_positives):
+        print(f"train_classifier will stop: {warning}", file=sys.stderr)
+    if found := unanswerable(accepted, PROTOCOLS[params.base.protocol], params.register_.select_by):
+        raise ValidationError("\n".join([f"{ACCEPTED} cannot answer what params.yaml asks for:", *found]))
 
 
 def summary(verdict: Examination, images_per_second: float) -> str:

@@ -30,17 +30,19 @@ from typing import Any
 import numpy as np
 
 from benchmarks.common.studies import PROJECT
-from benchmarks.events.event_engines import free_port, milvus_server, missing, nats_server, running
-from benchmarks.events.ingest_kills import send
-from benchmarks.events.ingest_plan import drawn, upsert
 from croquis.bundle import Bundle
-from croquis.cli.commands.store_versions import fill_version, opened
+from croquis.cli.commands.store_versions import opened
 from croquis.events.event import event_body
 from croquis.events.event_command import ConsumeOptions
 from croquis.events.stream import Stream, open_stream
 from croquis.files import write_json
 from croquis.serving.client import Client
 from croquis.serving.server_settings import IngestSettings
+from croquis.store.fill import fill
+from tests.support.engine_servers import broker_server, free_port, running
+from tests.support.events.event_plan import drawn, upsert
+from tests.support.events.kill_campaign import send
+from tests.support.store.milvus_server import milvus_server, why_not
 
 REPORT = Path("reports/benchmarks/ingest_latency.json")
 K = 10
@@ -74,11 +76,10 @@ def measure(options: argparse.Namespace, store: str, own_ingest: bool, folder: P
         own_ingest: whether the server takes the events itself.
         folder: where the broker keeps them.
     """
-    with running(nats_server(folder)) as broker:
-        stream = f"nats://127.0.0.1:{broker.port}/products"
+    with running(broker_server("nats", folder)) as broker:
         with opened(store) as stores:
-            fill_version(stores, Bundle.load(options.bundle), publish=True)
-        with serving(options, store, own_ingest, stream) as started:
+            stores.publish(fill(stores, Bundle.load(options.bundle)).name)
+        with serving(options, store, own_ingest, broker.uri) as started:
             figures = {"latency": latency(options, started)}
             if options.burst:
                 figures["rate"] = {"batch": batch_of(options, own_ingest), **rate(options, started)}
@@ -194,9 +195,8 @@ def main() -> None:
     asked.add_argument("--report", type=Path, default=REPORT)
     options = asked.parse_args()
     wanted = options.stores.split(",")
-    for engine in ("nats", *(["milvus"] if "milvus" in wanted else [])):
-        if engine in missing():
-            sys.exit(f"error: {missing()[engine]}")
+    if "milvus" in wanted and (reason := why_not()):
+        sys.exit(f"error: {reason}")
     report: dict[str, Any] = {"machine": {"cpus": os.cpu_count(), "nice": os.nice(0), "load": os.getloadavg()[0]}}
     with tempfile.TemporaryDirectory() as name:
         if "faiss" in wanted:
@@ -204,7 +204,7 @@ def main() -> None:
             report["faiss"] = measure(options, f"faiss:{name}/store", True, Path(name) / "faiss")
         if "milvus" in wanted:
             with running(milvus_server(Path(name))) as server:
-                report["milvus"] = measure(options, f"milvus:http://127.0.0.1:{server.port}", False, Path(name))
+                report["milvus"] = measure(options, server.uri, False, Path(name))
     write_json(options.report, report)
     print(json.dumps(report, indent=2))
 

@@ -17,11 +17,10 @@ from croquis.evaluation.protocol import PROTOCOLS, open_gallery
 from croquis.evaluation.results import rounded
 from croquis.rerank.evidence import QueryEvidence
 from croquis.rerank.overlap import OVERLAPS
-from croquis.rerank.rerank_settings import RerankBlock
+from croquis.rerank.rerank_settings import STANDINGS, RerankBlock
 from croquis.rerank.reranker import reranker
 from croquis.rerank.rerankers.alpha_qe import AlphaQe
 from croquis.rerank.rerankers.k_reciprocal import KReciprocal
-from croquis.rerank.shared_attributes import STANDINGS
 from croquis.search.local_retriever import LocalRetriever
 from croquis.tuning.shortlist import Shortlists, collect
 from lightning_modules.attributes.attribute_labels import read_labels

@@ -4,9 +4,9 @@
 
 The bare loop decodes, scales and encodes in this process, and writes nothing. It, `--engine local` and `--engine ray` take
 turns; a figure is the median over the turns of images per second, and a ratio that of two neighbours in one turn. Engines
-are timed from the first finished shard to the last: what comes before, the start of actors, is told apart. On a busy machine
-the CPU time per image, of the two ways that are one process, tells more. Ray's habit of giving its workers 15 less of
-priority is off here. Bundles of --also are only compared. The command fails when a byte differs.
+are timed from the first finished shard to the last: what comes before, the start of processes, is told apart. On a busy
+machine the CPU time per image, of the two ways that are one process, tells more. Ray's habit of giving its workers 15 less
+of priority is off here. Bundles of --also are only compared. The command fails when a byte differs.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -26,8 +27,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from croquis.bulk.local_engine import embed_local
 from croquis.bulk.ray_engine import RayEngine, ray_session
-from croquis.bulk.run import Engine, embed, embed_local
+from croquis.bulk.run import Engine, embed
 from croquis.bundle import Bundle
 from croquis.catalog.images import crop, decode_image
 from croquis.catalog.table import Catalog, CatalogWriter
@@ -50,12 +52,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         catalog = resharded(Catalog.open(options.catalog), folder / "images", options.shard_rows)
-        actors = [int(count) for count in options.actors.split(",")]
+        jobs = [int(count) for count in options.jobs.split(",")]
         start = time.perf_counter()
-        with ray_session(max(actors), None):
+        with ray_session(max(jobs), None):
             session = time.perf_counter() - start
-            engines: dict[str, Engine] = {"local": embed_local}
-            engines |= {f"ray, {count} actors": RayEngine(count) for count in actors}
+            engines: dict[str, Engine] = {"local, 1 job": embed_local}
+            engines |= {f"local, {count} jobs": partial(embed_local, jobs=count) for count in jobs if count > 1}
+            engines |= {f"ray, {count} jobs": RayEngine(count) for count in jobs}
             timed = measure(options, catalog, engines, folder)
             same = {str(path): compare(path, catalog, engines, folder) for path in (options.bundle, *options.also)}
     report = {
@@ -85,7 +88,7 @@ def measure(options: argparse.Namespace, catalog: Catalog, engines: dict[str, En
     bare_loop(bundle, catalog, AT_A_TIME)  # opens the net
     speeds: dict[str, list[float]] = {"bare": []}
     firsts: dict[str, list[float]] = {}
-    cpu: dict[str, list[float]] = {"bare": [], "local": []}
+    cpu: dict[str, list[float]] = {"bare": [], "local, 1 job": []}
     for turn in range(options.repeats):
         began = time.process_time()
         speeds["bare"].append(bare_loop(bundle, catalog, len(catalog)))
@@ -174,7 +177,7 @@ def parser() -> argparse.ArgumentParser:
     add("--bundle", type=Path, required=True, metavar="FOLDER")
     add("--also", type=Path, nargs="*", default=[], metavar="FOLDER", help="bundles that are compared and not timed")
     add("--catalog", type=Path, default=Path("data/catalog"), metavar="FOLDER", help="on which the bundles were made")
-    add("--actors", default="1,2", metavar="N,N", help="of Ray (default %(default)s)")
+    add("--jobs", default="1,2", metavar="N,N", help="of both engines (default %(default)s)")
     add("--repeats", type=int, default=5, metavar="N", help="turns (default %(default)s)")
     add("--shard-rows", type=int, default=64, metavar="N", help="images per shard (default %(default)s)")
     add("--report", type=Path, default=REPORT, metavar="FILE")

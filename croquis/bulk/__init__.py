@@ -1,1 +1,1 @@
-"""Bulk embedding: Parquet shards of images to Parquet shards of vectors, by one process or by Ray's actors. No torch."""
+"""Bulk embedding: Parquet shards of images to Parquet shards of vectors, by processes here or by Ray. No torch."""

@@ -125,10 +125,5 @@ def open_place(uri: str) -> FsspecFolder:
     return FsspecFolder(named, files, path.rstrip("/"))
 
 
-def is_shard(name: str) -> bool:
-    """Whether a file below a folder is one of its Parquet shards: hidden and `_` names are not."""
-    return name.endswith(".parquet") and not any(part.startswith((".", "_")) for part in PurePosixPath(name).parts)
-
-
 def _protocols(files: Any) -> tuple[str, ...]:
     return (files.protocol,) if isinstance(files.protocol, str) else tuple(files.protocol)

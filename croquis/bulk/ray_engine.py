@@ -1,64 +1,46 @@
-"""The engine `ray`: actors that hold the ONNX session each, and a shard at a time for each of them.
+"""The engine `ray`: a task of Ray for each shard, on this machine or on a cluster.
 
-Plain actors, not Ray Data. A shard is the unit here in any case: it is resumed by, and written whole or not at all. What
-Ray Data would add, streaming blocks between operators, is what hangs without an error when its read and write tasks find no
-CPU that is free of actors (ray#44687); nothing is moved between actors here, they read and write their shards themselves.
-The loop that hands shards out, tries again and gives up is this file, and an engine's silence has an end in it.
+Ray sees to what it can: a task whose process or node ends is tried again elsewhere, and its processes keep the bundle's net
+open from one shard to the next. Two ends to waiting are ours: when no shard is finished for `patience` seconds the run stops
+and says what to do, and where a call of Ray does not return at all the process ends with its traceback.
 
-- An actor that ends (killed, out of memory, its node gone) is replaced, and its shard goes to one that works. A shard is
-  tried `retries` times more; then the run stops and names it.
-- Shards go only to actors that have opened the bundle. One for which the cluster has no room holds nothing up.
-- When no shard is finished for `patience` seconds, the run stops and says what to do. A watchdog outside the loop ends the
-  process when a call of Ray does not return at all.
-- A Ray of our own has two CPUs more than actors. Its dashboard is off, and its token authentication on: Ray listens on
-  every address of the machine.
+Not Ray Data: a shard is the unit here in any case, resumed by, and written whole or not at all, and nothing is moved between
+processes. A Ray of our own has no dashboard, and its token authentication on: Ray listens on every address of the machine.
 """
 
 from __future__ import annotations
 
+import faulthandler
 import logging
 import os
 import socket
-import time
-from collections import Counter, deque
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 from croquis.bulk.places import EmbedError, open_place
-from croquis.bulk.shard_embedder import ShardEmbedder, ShardJob
+from croquis.bulk.shard_embedder import ShardJob, embed_shard
 from croquis.bulk.shard_file import ShardRecord
 from croquis.bulk.shards import Shard
-from croquis.bulk.watchdog import Watchdog
 from croquis.bundle import BundleError
 
-logger = logging.getLogger(__name__)
-
-SPARE_CPUS = 2
 OBJECT_STORE_BYTES = 100_000_000  # nothing but records of shards goes through it
-POLL = 1.0  # seconds
+STDERR = 2
 REACH = 10.0  # seconds to connect to a head
 GRACE = 120.0  # seconds beyond the patience for one call of Ray, its start included
 ADVICE = "the finished shards are kept, and the same command goes on; --engine local needs no Ray"
 
 
-class ShardActor:
-    """A process of Ray's with a bundle's encoder."""
-
-    def open(self, job: ShardJob) -> None:
-        self._embedder = ShardEmbedder(job)
-
-    def embed(self, shard: Shard) -> ShardRecord:
-        return self._embedder.embed(shard)
-
-
+@dataclass(frozen=True)
 class RayEngine:
-    """Embeds shards by actors.
+    """Embeds shards by tasks.
 
     Args:
-        actors: processes, one CPU each.
+        jobs: tasks at a time, one CPU each.
         patience: seconds within which a shard is finished somewhere: longer than the largest takes.
-        retries: further tries of a shard whose actor ended.
+        retries: further tries of a shard whose process or node ended.
         address: HOST:PORT of a cluster's head; None for a Ray on this machine that ends with the run. Bundle and
             folders are at the same place on each of its nodes, and this project is installed there.
 
@@ -66,127 +48,75 @@ class RayEngine:
         EmbedError: when Ray is not installed or not reached, the folders are this process's own, or the run gave up.
     """
 
-    def __init__(self, actors: int, patience: float = 900.0, retries: int = 3, address: str | None = None) -> None:
-        if actors < 1 or patience <= 0 or retries < 0:
-            raise EmbedError(
-                f"{actors} actors, patience {patience}, {retries} retries: at least 1, above 0, at least 0"
-            )
-        self._actors = actors
-        self._patience = patience
-        self._retries = retries
-        self._address = address
+    jobs: int
+    patience: float = 900.0
+    retries: int = 3
+    address: str | None = None
 
     def __call__(self, job: ShardJob, shards: Sequence[Shard]) -> Iterator[ShardRecord]:
         for uri in (job.source, job.to):
             if open_place(uri).private:
-                raise EmbedError(
-                    f"{uri} is in the memory of one process, and Ray's actors are others: use --engine local"
-                )
-        message = f"error: Ray does not answer for {self._patience + GRACE:.0f} s: {ADVICE}"
-        with (
-            Watchdog(self._patience + GRACE, message) as watchdog,
-            ray_session(self._actors, self._address) as ray,
-            WorkerPool(ray, job, shards, self._retries) as crew,
-        ):
-            crew.start_workers(min(self._actors, len(shards)))
-            last = time.monotonic()
-            while not crew.done:
-                watchdog.turn()
-                record = crew.turn()
-                if record is not None:
-                    last = time.monotonic()
-                    yield record
-                elif time.monotonic() - last > self._patience:
-                    raise EmbedError(f"no shard was finished for {self._patience:.0f} s: {crew.state()}; {ADVICE}")
-
-
-class WorkerPool:
-    """The actors of a run, what they are at, and the shards that nobody is at; its actors end with the block.
-
-    Args:
-        ray: the module, connected.
-    """
-
-    def __init__(self, ray: Any, job: ShardJob, shards: Sequence[Shard], retries: int) -> None:
-        self._ray = ray
-        self._job = job
-        self._retries = retries
-        self._kind = ray.remote(num_cpus=1, max_restarts=0, max_task_retries=0)(ShardActor)
-        self._waiting = deque(shards)
-        self._idle: list[Any] = []
-        self._calls: dict[Any, tuple[Any, Shard | None]] = {}  # None: the bundle is being opened
-        self._losses: Counter[str] = Counter()  # by what the actor was at
-
-    def __enter__(self) -> WorkerPool:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for actor in [*self._idle, *(actor for actor, _ in self._calls.values())]:
-            self._ray.kill(actor)
-
-    @property
-    def done(self) -> bool:
-        return not self._waiting and not any(shard for _, shard in self._calls.values())
-
-    def start_workers(self, count: int) -> None:
-        for _ in range(count):
-            actor = self._kind.remote()
-            self._calls[actor.open.remote(self._job)] = (actor, None)
-
-    def turn(self) -> ShardRecord | None:
-        """Waits a little for one call to end, and gives its actor the next shard; the record of a shard that was finished.
-
-        Raises:
-            EmbedError: when a shard cannot be embedded, or has ended too many actors.
-        """
-        ended, _ = self._ray.wait(list(self._calls), num_returns=1, timeout=POLL)
-        if not ended:
-            return None
-        actor, shard = self._calls.pop(ended[0])
+                raise EmbedError(f"{uri} is in the memory of one process, and Ray's are others: use --engine local")
+        self._expect_an_answer()
         try:
-            record: ShardRecord | None = self._ray.get(ended[0])
-        except self._ray.exceptions.RayTaskError as error:
-            raise _plain(error.cause) from error
-        except self._ray.exceptions.RayError as error:
-            self._lose(actor, shard, error)
-            return None
-        self._losses[name_of(shard)] = 0  # so that only starts that fail one after another add up
-        self._idle.append(actor)
-        self._assign()
-        return record
+            with ray_session(self.jobs, self.address) as ray:
+                yield from self._embed(ray, job, shards)
+        finally:
+            faulthandler.cancel_dump_traceback_later()
 
-    def state(self) -> str:
-        """Who is at what, and which CPUs there are, for an error."""
-        at = [shard.name for _, shard in self._calls.values() if shard]
-        opening = len(self._calls) - len(at)
-        cpus = self._ray.cluster_resources().get("CPU", 0)
+    def _embed(self, ray: Any, job: ShardJob, shards: Sequence[Shard]) -> Iterator[ShardRecord]:
+        task = ray.remote(num_cpus=1, max_retries=self.retries)(embed_shard)
+        waiting = deque(shards)
+        calls: dict[Any, Shard] = {}
+        try:
+            while waiting or calls:
+                while waiting and len(calls) < self.jobs:
+                    shard = waiting.popleft()
+                    calls[task.remote(job, shard)] = shard
+                ended, _ = ray.wait(list(calls), num_returns=1, timeout=self.patience)
+                if not ended:
+                    raise EmbedError(self._silence(ray, calls.values()))
+                yield _record(ray, ended[0], calls.pop(ended[0]))
+                self._expect_an_answer()
+        finally:
+            for call in calls:
+                ray.cancel(call, force=True)
+
+    def _expect_an_answer(self) -> None:
+        """Ends the process with its traceback when it does not come here again in time: no timeout of ours is looked at
+        while a call of Ray waits."""
+        faulthandler.dump_traceback_later(self.patience + GRACE, exit=True, file=STDERR)
+
+    def _silence(self, ray: Any, at: Iterable[Shard]) -> str:
+        names = ", ".join(shard.name for shard in at)
+        cpus = ray.cluster_resources().get("CPU", 0)
         return (
-            f"{len(at)} actors are at work ({', '.join(at) or 'none'}), {opening} have not started; the cluster has "
-            f"{cpus:g} CPUs, and each actor needs one: give it more, or raise --patience where a shard takes so long"
+            f"no shard was finished for {self.patience:.0f} s, begun or waiting for a CPU are {names}; the cluster has "
+            f"{cpus:g} CPUs, and each shard needs one: give it more, or raise --patience where one takes longer; {ADVICE}"
         )
 
-    def _assign(self) -> None:
-        while self._waiting and self._idle:
-            actor, shard = self._idle.pop(), self._waiting.popleft()
-            self._calls[actor.embed.remote(shard)] = (actor, shard)
 
-    def _lose(self, actor: Any, shard: Shard | None, error: Exception) -> None:
-        name = name_of(shard)
-        self._losses[name] += 1
+def _record(ray: Any, call: Any, shard: Shard) -> ShardRecord:
+    """What a task that has ended returns.
+
+    Raises:
+        EmbedError, BundleError, OSError: what it found wrong, or that its process ended too often.
+    """
+    try:
+        record: ShardRecord = ray.get(call)
+    except ray.exceptions.RayTaskError as error:
+        if isinstance(error.cause, EmbedError | BundleError | OSError):
+            raise error.cause from error
+        cause = f"{type(error.cause).__name__}: {error.cause}"
+        raise EmbedError(f"{shard.name} cannot be embedded: {cause}") from error
+    except ray.exceptions.RayError as error:
         reason = " ".join(str(error).split())
-        if self._losses[name] > self._retries:
-            raise EmbedError(f"{self._losses[name]} actors ended at {name}, the last one so: {reason}; {ADVICE}")
-        logger.warning("an actor ended at %s, which is tried again: %.300s", name, reason)
-        self._ray.kill(actor)
-        if shard is not None:
-            self._waiting.appendleft(shard)
-        self._assign()
-        if self._waiting:
-            self.start_workers(1)
+        raise EmbedError(f"every process ended at {shard.name}, the last one so: {reason:.500}; {ADVICE}") from error
+    return record
 
 
 @contextmanager
-def ray_session(actors: int, address: str | None) -> Iterator[Any]:
+def ray_session(jobs: int, address: str | None) -> Iterator[Any]:
     """The module `ray`, connected; a connection that is there already is used, and kept.
 
     Raises:
@@ -203,14 +133,10 @@ def ray_session(actors: int, address: str | None) -> Iterator[Any]:
         return
     if address:
         check_reach(address)
-    own: dict[str, Any] = {"num_cpus": actors + SPARE_CPUS, "object_store_memory": OBJECT_STORE_BYTES}
+    own: dict[str, Any] = {"num_cpus": jobs, "object_store_memory": OBJECT_STORE_BYTES, "include_dashboard": False}
     try:
         ray.init(
-            address=address or "local",
-            include_dashboard=None if address else False,
-            log_to_driver=False,
-            logging_level=logging.WARNING,
-            **{} if address else own,
+            address=address or "local", log_to_driver=False, logging_level=logging.WARNING, **{} if address else own
         )
     except (ray.exceptions.RayError, ConnectionError, RuntimeError, ValueError, OSError) as error:
         raise EmbedError(
@@ -235,15 +161,3 @@ def check_reach(address: str) -> None:
         raise EmbedError(
             f"no Ray answers at {address!r} ({error}): give HOST:PORT of a head (ray start --head), or leave --address out"
         ) from error
-
-
-def name_of(shard: Shard | None) -> str:
-    """What an actor is at."""
-    return "its start" if shard is None else shard.name
-
-
-def _plain(cause: BaseException) -> Exception:
-    """An error of an actor as the caller knows it."""
-    if isinstance(cause, EmbedError | BundleError | OSError):
-        return cause
-    return EmbedError(f"an actor failed: {type(cause).__name__}: {cause}")

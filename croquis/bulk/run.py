@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from croquis.bulk.places import EmbedError, FsspecFolder, open_place
 from croquis.bulk.run_manifest import begin, manifest_of
-from croquis.bulk.shard_embedder import ShardEmbedder, ShardJob
+from croquis.bulk.shard_embedder import ShardJob
 from croquis.bulk.shard_file import ShardRecord, read_record
 from croquis.bulk.shards import Only, Shard, find_shards
 from croquis.bundle import Bundle
@@ -22,16 +22,18 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class Embedding:
-    """What a folder of vectors holds when it is whole.
+    """What a folder of vectors holds.
 
     Attributes:
         records: of its shards, in the order of their names.
         new: images with a vector that this call has embedded.
+        missing: shards that calls with other parts have not embedded yet.
     """
 
     to: FsspecFolder
     records: tuple[ShardRecord, ...]
     new: int
+    missing: int = 0
 
     @property
     def embedded(self) -> int:
@@ -47,24 +49,26 @@ class Embedding:
         return [each for record in self.records for each in record.unreadable]
 
 
-def embed_local(job: ShardJob, shards: Sequence[Shard]) -> Iterator[ShardRecord]:
-    """The engine `local`: one shard after another, in this process."""
-    embedder = ShardEmbedder(job)
-    return (embedder.embed(shard) for shard in shards)
-
-
 def embed(
-    bundle: Bundle, source: str, to: str, engine: Engine, only: Only | None = None, progress: Progress = lambda *_: None
+    bundle: Bundle,
+    source: str,
+    to: str,
+    engine: Engine,
+    only: Only | None = None,
+    progress: Progress = lambda *_: None,
+    part: tuple[int, int] = (1, 1),
 ) -> Embedding:
     """Embeds what is not embedded yet. Stopped at any moment, the same call goes on with the next shard.
 
-    Two calls at a time do each other no harm: both write the same bytes.
+    Two calls at a time do each other no harm: both write the same bytes. Where calls have a part each, the one that ends
+    last finds all shards embedded, and finishes the folder.
 
     Args:
         bundle: whose encoder is used; the engine opens its folder anew.
         source: folder of shards, or one of them, as fsspec names it.
         to: folder of the vectors, likewise.
         only: column -> values that are let through.
+        part: (i, n): only every nth shard, from the ith on.
 
     Raises:
         EmbedError: when the images cannot be read, or `to` holds vectors of another bundle or other images.
@@ -75,17 +79,22 @@ def embed(
     begin(vectors, manifest_of(bundle, shards, chosen))
     job = ShardJob(bundle.folder.resolve(), bundle.hash, images.uri, vectors.uri, chosen)
     records = finished(vectors, shards, bundle.hash)
-    left = [shard for shard in shards if shard.name not in records]
-    rows = {shard.name: shard.rows for shard in shards}
-    done, total, new = sum(rows[name] for name in records), sum(rows.values()), 0
+    own = shards[part[0] - 1 :: part[1]]
+    left = [shard for shard in own if shard.name not in records]
+    rows = {shard.name: shard.rows for shard in own}
+    done, total, new = sum(rows.values()) - sum(shard.rows for shard in left), sum(rows.values()), 0
     progress(done, total)
     for record in engine(job, left) if left else ():
         records[record.name] = record
         done, new = done + rows[record.name], new + record.embedded
         progress(done, total)
-    whole = Embedding(vectors, tuple(records[shard.name] for shard in shards), new)
-    vectors.write_json(UNREADABLE, [{"image_id": image, "reason": reason} for image, reason in whole.unreadable])
-    vectors.remove_partials()
+    if len(own) < len(shards):
+        records = finished(vectors, shards, bundle.hash)
+    there = tuple(records[shard.name] for shard in shards if shard.name in records)
+    whole = Embedding(vectors, there, new, len(shards) - len(there))
+    if not whole.missing:
+        vectors.write_json(UNREADABLE, [{"image_id": image, "reason": reason} for image, reason in whole.unreadable])
+        vectors.remove_partials()
     return whole
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ import pyarrow as pa
 from croquis.arrays import Uint8Image
 from croquis.bulk.places import EmbedError, open_place
 from croquis.bulk.shard_file import ShardRecord, rows_of, schema_of, writing_shard
-from croquis.bulk.shards import Shard, read_shard
+from croquis.bulk.shards import Only, Shard, read_shard
 from croquis.bundle import Bundle
 from croquis.catalog.images import ImageError, crop, decode_image
 from croquis.index.code_index import CodeIndex
@@ -38,7 +38,7 @@ class ShardJob:
     bundle_hash: str
     source: str
     to: str
-    only: Mapping[str, Sequence[str]]
+    only: Only = field(hash=False)
 
 
 class ShardEmbedder:
@@ -83,6 +83,14 @@ class ShardEmbedder:
             done = ShardRecord(shard.name, shard.footer, self._job.bundle_hash, file.rows, left_out, tuple(unreadable))
             file.describe(done)
         return done
+
+
+def embed_shard(job: ShardJob, shard: Shard) -> ShardRecord:
+    """`ShardEmbedder.embed`, in a process of its own, which keeps the bundle open for later shards."""
+    return _opened(job).embed(shard)
+
+
+_opened = lru_cache(maxsize=1)(ShardEmbedder)
 
 
 def decode(table: pa.Table) -> tuple[Any, list[Uint8Image], list[Unreadable]]:

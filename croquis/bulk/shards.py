@@ -14,7 +14,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from croquis.bulk.places import EmbedError, FsspecFolder, is_shard
+from croquis.bulk.places import EmbedError, FsspecFolder
+from croquis.catalog.parquet_shards import cast_column, is_shard, open_shard
 from croquis.catalog.table import SCHEMA
 from croquis.search.bundle_nets import AT_A_TIME
 
@@ -22,7 +23,6 @@ NEEDED = ("image_id", "image")
 CARRIED = ("image_id", "item_id", "domain", "split", "role", "category", "view", "attributes")
 """Columns that go along with a vector, where a shard has them; `bbox` is used and stays behind."""
 READERS = 16  # footers at a time: near the latency of an object store, not of its bandwidth
-BUFFER_BYTES = 1 << 20  # read ahead per column; without it a whole row group's images are fetched at once
 
 Only = Mapping[str, Sequence[str]]
 
@@ -87,8 +87,7 @@ def read_shard(source: FsspecFolder, shard: Shard, only: Only) -> Iterator[pa.Ta
     with _naming(source, shard.name), source.open(shard.name) as stream:
         if _describe(stream, shard.name) != shard:
             raise EmbedError(f"{shard.name} in {source.uri} was changed while it was embedded: begin again")
-        reader = pq.ParquetFile(stream, buffer_size=BUFFER_BYTES, pre_buffer=False)
-        for batch in reader.iter_batches(AT_A_TIME, columns=list(shard.columns)):
+        for batch in open_shard(stream).iter_batches(AT_A_TIME, columns=list(shard.columns)):
             table = _cast(batch)
             if table.column("image_id").null_count:
                 raise EmbedError(f"{shard.name} in {source.uri} has rows without an image_id; every image needs one")
@@ -116,17 +115,13 @@ def _describe(stream: Any, name: str) -> Shard:
 
 
 def _cast(batch: pa.RecordBatch) -> pa.Table:
-    columns = []
+    columns = {}
     for name, column in zip(batch.schema.names, batch.columns, strict=True):
-        wanted = SCHEMA.field(name).type
-        if pa.types.is_binary(wanted) and not _holds_bytes(column.type):  # Arrow would take text for bytes
-            raise pa.ArrowTypeError(f"column {name} is {column.type}, must hold the bytes of picture files")
-        columns.append(column.cast(wanted))
-    return pa.table(columns, schema=pa.schema([pa.field(n, SCHEMA.field(n).type) for n in batch.schema.names]))
-
-
-def _holds_bytes(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind))
+        try:
+            columns[name] = cast_column(column, SCHEMA.field(name).type)
+        except pa.ArrowException as error:
+            raise pa.ArrowTypeError(f"column {name}: {error}") from error
+    return pa.table(columns)
 
 
 def _let_through(table: pa.Table, only: Only) -> Any:

@@ -19,8 +19,7 @@ from croquis.arrays import Keys, Rows
 from croquis.catalog.filters import Filters, QueryError
 from croquis.index.ranking import label_blind_keys
 from croquis.lazy import Lazy
-from croquis.rerank.overlap import LEVELS
-from croquis.rerank.shared_attributes import flags
+from croquis.rerank.overlap import LEVELS, flags
 
 
 def encode(column: pa.Array) -> tuple[tuple[str, ...], Rows]:
@@ -123,7 +122,6 @@ class GalleryTable:
     Args:
         table: every column of `GALLERY_SCHEMA` but the thumbnails.
         thumbnail: the JPEG of a row.
-        keys: `label_blind_keys` of the image ids, where they are known.
         cells: gives the column `PROBABILITIES`, a cell for each row; asked when a re-ranking needs it.
 
     Attributes:
@@ -134,14 +132,12 @@ class GalleryTable:
         colours: those of `attributes` that are in the colour group, without its name.
     """
 
-    def __init__(
-        self, table: pa.Table, thumbnail: Callable[[int], bytes], keys: Keys | None = None, cells: Cells | None = None
-    ) -> None:
+    def __init__(self, table: pa.Table, thumbnail: Callable[[int], bytes], cells: Cells | None = None) -> None:
         self.table = table
         self.thumbnail = thumbnail
         self._cells = cells or (lambda: [None] * len(table))
         self.image_ids: list[str] = table.column("image_id").to_pylist()
-        self.keys = label_blind_keys(self.image_ids) if keys is None else keys
+        self.keys: Keys = label_blind_keys(self.image_ids)
         self.places = {image_id: row for row, image_id in enumerate(self.image_ids)}
         self.categories, self._category_codes = encode(table.column("category").combine_chunks())
         self.domains, self._domain_codes = encode(table.column("domain").combine_chunks())
@@ -158,22 +154,6 @@ class GalleryTable:
         if PROBABILITIES.name not in pq.read_schema(path).names:
             return cls(table, ThumbnailFile(path))
         return cls(table, ThumbnailFile(path), cells=lambda: _cells(pq.read_table(path, columns=[PROBABILITIES.name])))
-
-    def changed(self, kept: Rows, added: pa.Table) -> GalleryTable:
-        """The rows `kept` of this gallery, and after them those of `added` (`GALLERY_SCHEMA` and `PROBABILITIES`)."""
-        table = pa.concat_tables([self.table.take(pa.array(kept)), added.select(self.table.column_names)])
-        keys = np.concatenate([self.keys[kept], label_blind_keys(added.column("image_id").to_pylist())])
-        pictures = added.column("thumbnail").to_pylist()
-
-        def thumbnail(row: int) -> bytes:
-            picture: bytes = self.thumbnail(int(kept[row])) if row < len(kept) else pictures[row - len(kept)]
-            return picture
-
-        def cells() -> list[bytes | None]:
-            before = self._cells()
-            return [*(before[row] for row in kept.tolist()), *_cells(added)]
-
-        return GalleryTable(table, thumbnail, keys, cells)
 
     def __len__(self) -> int:
         return len(self.image_ids)
@@ -279,7 +259,7 @@ def held_probabilities(
     Raises:
         ItemsError: when an image has not one byte for each of `names`.
     """
-    held = flags(predicted, {name: place for place, name in enumerate(names)}).astype(np.uint8) * LEVELS
+    held = flags(predicted, names).astype(np.uint8) * LEVELS
     for row, cell in enumerate(cells):
         if cell is not None and len(cell) != len(names):
             raise ItemsError(f"image {row} has {len(cell)} probabilities for {len(names)} attributes")

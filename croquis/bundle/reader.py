@@ -14,6 +14,8 @@ from croquis.nets.classifier import AttributeClassifier
 from croquis.nets.encoder import Encoder, open_encoder
 from croquis.nets.generator import Generator
 
+SHOWN = 20
+
 
 class Bundle:
     """A folder whose files are those of its manifest, byte for byte; its parts are opened when first asked for.
@@ -43,7 +45,7 @@ class Bundle:
         """
         folder = Path(path)
         if not (folder / MANIFEST_FILE).is_file():
-            raise BundleError(f"{folder} is not a bundle: it has no {MANIFEST_FILE}")
+            raise BundleError(f"{folder} is not a bundle: it has no {MANIFEST_FILE}{_others(folder)}")
         try:
             values = read_json(folder / MANIFEST_FILE)
         except ValueError as error:
@@ -120,3 +122,9 @@ class Bundle:
         strangers = sorted({each.name for each in self.folder.iterdir()} - {*self.manifest.files, MANIFEST_FILE})
         if strangers:
             raise BundleError(f"{self.folder} holds {strangers}, which are not in its manifest")
+
+
+def _others(folder: Path) -> str:
+    """The bundles in the folder and beside it, for whoever mistyped a name."""
+    near = [path.parent for place in (folder, folder.parent) for path in place.glob(f"*/{MANIFEST_FILE}")]
+    return f"; bundles near it: {', '.join(map(str, sorted(near)[:SHOWN]))}" if near else "; `dvc repro` makes bundles"

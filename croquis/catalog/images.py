@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 
 from croquis.arrays import Uint8Image
+from croquis.catalog.image_metadata import without_metadata
 
 Batch = npt.NDArray[np.float32]  # (B, 3, S, S) in [0, 1]
 
@@ -98,6 +100,19 @@ def read_image(data: bytes, limits: DecodeLimits = DEFAULT_LIMITS) -> Decoded:
         raise ImageError("the image is empty (0 bytes)")
     if len(data) > limits.max_bytes:
         raise OversizedImageError(f"the image has {len(data)} bytes, the limit is {limits.max_bytes}")
+    try:
+        return _read(data, limits)
+    except (DamagedImageError, UnidentifiedImageError) as error:
+        bare = without_metadata(data)
+        if bare is not None:
+            with contextlib.suppress(DamagedImageError, UnidentifiedImageError):
+                return _read(bare, limits)
+        if isinstance(error, DamagedImageError):
+            raise
+        raise ImageError(f"the file is none of {', '.join(FORMATS)}") from None
+
+
+def _read(data: bytes, limits: DecodeLimits) -> Decoded:
     # A parser fed with hostile bytes raises anything (struct.error, SyntaxError, OverflowError, ...): all of it means
     # that this is not a picture, and none of it is swallowed.
     try:
@@ -107,10 +122,8 @@ def read_image(data: bytes, limits: DecodeLimits = DEFAULT_LIMITS) -> Decoded:
             _scale_colour_key(image, data)
             orientation = _orientation(image)
             return Decoded(to_rgb(_upright(image, orientation)), image.mode, orientation)
-    except ImageError:
+    except (ImageError, UnidentifiedImageError):
         raise
-    except UnidentifiedImageError:
-        raise ImageError(f"the file is none of {', '.join(FORMATS)}") from None
     except Image.DecompressionBombError:
         raise OversizedImageError(f"the image has far more than the {limits.max_pixels} pixels allowed") from None
     except Exception as error:

@@ -39,6 +39,9 @@ EVENTS = {
     "feed": _at("commands.event_commands:feed_command", "send a catalogue as product events", "scale"),
 }
 
+PLATFORM = {
+    "up": _at("commands.platform:up_command", "start broker, store, MLflow and search server; Ctrl-C ends them")
+}
 
 registry = LazyGroup("registry", REGISTRY, help="Versions of the registered model: look, promote, roll back, rebuild.")
 store = LazyGroup(
@@ -47,6 +50,7 @@ store = LazyGroup(
     params=store_options(),
     help="Versions of a catalogue in a vector store, and the change from one to another.",
 )
+platform = LazyGroup("platform", PLATFORM, help="The whole platform on this machine, without containers, for trials.")
 events = LazyGroup(
     "events", EVENTS, help="Product events, from a catalogue to a stream and from the stream into a store."
 )
@@ -62,6 +66,7 @@ COMMANDS = {
     "embed": _at("commands.embed:embed_command", "embed the images of Parquet shards in bulk"),
     "store": _at("command_tree:store", "versions of a catalogue in a vector store", ""),
     "events": _at("command_tree:events", "product events from and to a stream", ""),
+    "platform": _at("command_tree:platform", "the whole platform on this machine, for trials", ""),
     "sync": _at("commands.sync:sync_command", "bring MLflow up to what DVC knows"),
     "ui": _at("commands.ui:ui_command", "open the MLflow UI on this project's runs"),
     "plots": _at("commands.plots:plots_command", "draw the page of `dvc plots show` to be read offline"),

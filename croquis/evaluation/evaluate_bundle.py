@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from croquis.arrays import Uint8Image, Vectors
+from croquis.arrays import Rows, Uint8Image, Vectors
 from croquis.bundle.gallery_evidence import stored_gallery
 from croquis.catalog.edge_maps import edge_map
 from croquis.catalog.images import prepare_image
@@ -130,6 +130,20 @@ class PreparedGallery:
 
 def _stored(retriever: LocalRetriever, gallery: JudgedGallery) -> PreparedGallery:
     """The bundle's own vectors and attributes of the gallery's photos."""
+    rows = gallery_places(retriever, gallery)
+    index = retriever.bundle.index.subset(rows)
+    index.threads = retriever.bundle.index.threads
+    items, names = retriever.bundle.items, retriever.bundle.manifest.attributes
+    known = stored_gallery(items, index, names, retriever.rerank.gallery_attributes, rows)
+    return PreparedGallery(gallery, _searches(index, gallery), _reorders(retriever, known))
+
+
+def gallery_places(retriever: LocalRetriever, gallery: JudgedGallery) -> Rows:
+    """The bundle's rows of the gallery's photos.
+
+    Raises:
+        ProtocolError: when the bundle lacks some of them.
+    """
     places = {image_id: row for row, image_id in enumerate(retriever.bundle.items.image_ids)}
     missing = [image_id for image_id in gallery.image_ids if image_id not in places]
     if missing:
@@ -137,12 +151,7 @@ def _stored(retriever: LocalRetriever, gallery: JudgedGallery) -> PreparedGaller
             f"the bundle lacks {len(missing)} of {len(gallery)} gallery photos, first {missing[0]!r}: it was built on "
             f"another catalogue; rebuild it (dvc repro index) or evaluate with reencode_gallery=True"
         )
-    rows = np.array([places[image_id] for image_id in gallery.image_ids], dtype=np.int64)
-    index = retriever.bundle.index.subset(rows)
-    index.threads = retriever.bundle.index.threads
-    items, names = retriever.bundle.items, retriever.bundle.manifest.attributes
-    known = stored_gallery(items, index, names, retriever.rerank.gallery_attributes, rows)
-    return PreparedGallery(gallery, _searches(index, gallery), _reorders(retriever, known))
+    return np.array([places[image_id] for image_id in gallery.image_ids], dtype=np.int64)
 
 
 def _fresh(retriever: LocalRetriever, gallery: JudgedGallery, chunk: int) -> PreparedGallery:

@@ -33,7 +33,7 @@ def own_rows(queries: Queries, gallery: JudgedGallery) -> Rows:
 
 def label_codes(queries: Queries, gallery: JudgedGallery) -> tuple[Rows, Rows]:
     """Integers that are equal where an answer is right under the gallery's protocol: (queries,), (gallery,)."""
-    both = np.concatenate([queries.labels(gallery.protocol), gallery.labels]).astype(str)
+    both = np.concatenate([queries.labels(gallery.protocol), gallery.labels(gallery.protocol)]).astype(str)
     codes = np.unique(both, return_inverse=True)[1].astype(np.int64)
     return codes[: len(queries)], codes[len(queries) :]
 
@@ -122,44 +122,15 @@ class ProtocolError(ValueError):
 
 
 @dataclass(frozen=True)
-class JudgedGallery:
-    """The shop photos that may answer, in the order of a hash of their ids, so that storage order means nothing.
+class Pictures:
+    """Some images of a catalogue.
 
     Attributes:
-        catalog: where the photos lie.
+        catalog: where they lie.
         rows: (n,) their row numbers in `catalog`.
-        keys: (n,) the hashes, which also order equal scores.
         image_ids, item_ids, categories: (n,) each.
         bboxes: (n,) None or [x1, y1, x2, y2].
-        protocol: that it was opened under.
     """
-
-    catalog: Catalog
-    rows: Rows
-    keys: Keys
-    image_ids: Names
-    item_ids: Names
-    categories: Names
-    bboxes: Names
-    protocol: Protocol = INSTANCE
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    @property
-    def labels(self) -> Names:
-        """What a right answer shares with its query, (n,): items or categories."""
-        return self.item_ids if self.protocol.relevance == "item" else self.categories
-
-    def images(self, chosen: npt.NDArray[np.int64] | None = None) -> Iterator[Uint8Image]:
-        """The decoded photos (of the `chosen` rows) in order, cropped to their boxes, uint8 (H, W, 3)."""
-        numbers = np.arange(len(self)) if chosen is None else chosen
-        return _decoded(self.catalog, self.rows[numbers], self.bboxes[numbers])
-
-
-@dataclass(frozen=True)
-class Queries:
-    """The images of one domain that ask; arrays are (n,). `bboxes` holds None or [x1, y1, x2, y2]."""
 
     catalog: Catalog
     rows: Rows
@@ -175,13 +146,33 @@ class Queries:
         """What a right answer shares with its query, (n,): items or categories."""
         return self.item_ids if protocol.relevance == "item" else self.categories
 
+    def images(self, chosen: npt.NDArray[np.int64] | None = None) -> Iterator[Uint8Image]:
+        """The decoded pictures (the `chosen` ones, by place) in order, cropped to their boxes, uint8 (H, W, 3)."""
+        numbers = np.arange(len(self)) if chosen is None else chosen
+        for data, bbox in zip(self.catalog.images(self.rows[numbers].tolist()), self.bboxes[numbers], strict=True):
+            yield crop(decode_image(data), bbox)
+
+
+@dataclass(frozen=True)
+class JudgedGallery(Pictures):
+    """The shop photos that may answer, in the order of a hash of their ids, so that storage order means nothing.
+
+    Attributes:
+        keys: (n,) the hashes, which also order equal scores.
+        protocol: that it was opened under.
+    """
+
+    keys: Keys
+    protocol: Protocol
+
+
+@dataclass(frozen=True)
+class Queries(Pictures):
+    """The images of one domain that ask."""
+
     def take(self, chosen: npt.NDArray[np.int64]) -> Queries:
         columns = (column[chosen] for column in (self.image_ids, self.item_ids, self.categories, self.bboxes))
         return Queries(self.catalog, self.rows[chosen], *columns)
-
-    def images(self) -> Iterator[Uint8Image]:
-        """The decoded pictures, cropped to their boxes, uint8 (H, W, 3)."""
-        return _decoded(self.catalog, self.rows, self.bboxes)
 
 
 def open_gallery(catalog: Catalog, split: str, protocol: Protocol = INSTANCE) -> JudgedGallery:
@@ -204,7 +195,7 @@ def open_gallery(catalog: Catalog, split: str, protocol: Protocol = INSTANCE) ->
     order = np.lexsort((image_ids.astype(str), keys))
     rows = rows[order]
     item_ids, categories, bboxes = (catalog.column(name)[rows] for name in ("item_id", "category", "bbox"))
-    return JudgedGallery(catalog, rows, keys[order], image_ids[order], item_ids, categories, bboxes, protocol)
+    return JudgedGallery(catalog, rows, image_ids[order], item_ids, categories, bboxes, keys[order], protocol)
 
 
 def split_gallery(catalog: Catalog, split: str) -> Rows:
@@ -228,8 +219,3 @@ def open_queries(catalog: Catalog, split: str, pair: Pair) -> Queries:
     rows = catalog.select(split=split, role="query", domain=pair.query_domain)
     columns = (catalog.column(name)[rows] for name in ("image_id", "item_id", "category", "bbox"))
     return Queries(catalog, rows, *columns)
-
-
-def _decoded(catalog: Catalog, rows: Rows, bboxes: Names) -> Iterator[Uint8Image]:
-    for data, bbox in zip(catalog.images(rows.tolist()), bboxes, strict=True):
-        yield crop(decode_image(data), bbox)

@@ -77,16 +77,6 @@ class NatsStream:
         except _MissingError:  # nobody has fetched yet
             return int(self._run(self._stream.stream_info(self._name)).state.messages)
 
-    def dead(self) -> list[tuple[bytes, str]]:
-        """Every bad event with its reason, oldest first."""
-
-        async def read() -> list[tuple[bytes, str]]:
-            count = (await self._stream.stream_info(f"{self._name}{DEAD}")).state.last_seq
-            found = [await self._stream.get_msg(f"{self._name}{DEAD}", seq) for seq in range(1, count + 1)]
-            return [(message.data or b"", (message.headers or {}).get("reason", "")) for message in found]
-
-        return self._run(read())
-
     def close(self) -> None:
         try:
             self._run(self._connection.close())

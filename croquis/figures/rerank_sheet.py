@@ -51,7 +51,7 @@ def rerank_sheet(run: RunResult, gallery: JudgedGallery, count: int, title: str)
     chosen = chosen[np.argsort(run.queries.rows[chosen], kind="stable")]  # shards are read once when rows ascend
     pictures = list(run.queries.take(chosen).images())
     photos = gallery_photos(gallery, np.unique(run.top[chosen, :RESULTS]))
-    labels = run.queries.labels(gallery.protocol)
+    labels, answers = (each.labels(gallery.protocol) for each in (run.queries, gallery))
     step, height = SIDE + MARGIN, SIDE + MARGIN + LINES * LINE
     sheet = Image.new("RGB", (MARGIN + step * (RESULTS + 1), TITLE + height * len(chosen)), WHITE)
     write(sheet, (MARGIN, 6), title, sheet.width - 2 * MARGIN, size=15)
@@ -62,7 +62,7 @@ def rerank_sheet(run: RunResult, gallery: JudgedGallery, count: int, title: str)
         for place, row in enumerate(run.top[position, :RESULTS].tolist()):
             if row == NO_ROW:
                 continue
-            right = bool(gallery.labels[row] == labels[position])
+            right = bool(answers[row] == labels[position])
             was, reasons = int(run.before[position, place]) + 1, run.reasons[position][place]
             draw_result(sheet, Moved(photos[row], right, place + 1, was, reasons), (MARGIN + step * (place + 1), top))
     return sheet

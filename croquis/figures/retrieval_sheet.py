@@ -42,10 +42,10 @@ def retrieval_sheet(
     pictures = list(run.queries.take(chosen).images())
     generated: Sequence[Uint8Image | None] = generate(pictures) if generate else [None] * len(pictures)
     photos = gallery_photos(gallery, np.unique(run.top[chosen]))
-    rows, labels = [], run.queries.labels(gallery.protocol)
+    rows, (labels, answers) = [], (each.labels(gallery.protocol) for each in (run.queries, gallery))
     for position, picture, made in zip(chosen, pictures, generated, strict=True):
         results = [
-            SheetResult(photos[row], bool(gallery.labels[row] == labels[position]), str(gallery.categories[row]))
+            SheetResult(photos[row], bool(answers[row] == labels[position]), str(gallery.categories[row]))
             for row in run.top[position].tolist()
             if row != NO_ROW
         ]

@@ -25,6 +25,9 @@ SHARE = 1 / 64  # of all rows; longer lists are found faster by scoring every ro
 class BinaryIndex(CodeIndex):
     """Packed bits."""
 
+    faiss_clone = staticmethod(FAISS.clone_binary_index)
+    faiss_add = staticmethod(FAISS.IndexBinaryFlat.add)
+    faiss_serialize = staticmethod(FAISS.serialize_index_binary)
     coding: SignCoding
 
     @classmethod
@@ -97,12 +100,3 @@ class BinaryIndex(CodeIndex):
     def _flat_codes(self) -> Codes:
         codes: Codes = self._index.reconstruct_n()
         return codes
-
-    def _emptied(self) -> Any:
-        return FAISS.clone_binary_index(self._index)
-
-    def _add(self, index: Any, codes: Codes) -> None:
-        index.add(codes)
-
-    def _serialised(self) -> Any:
-        return FAISS.serialize_index_binary(self._index)

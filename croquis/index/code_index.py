@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import copy
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import repeat
 from pathlib import Path
 from typing import Any, Self
@@ -72,6 +72,10 @@ class CodeIndex(ABC):
         comparison: `asymmetric` or `symmetric`.
     """
 
+    faiss_clone: Callable[[Any], Any]
+    faiss_add: Callable[[Any, Codes], None]
+    faiss_serialize: Callable[[Any], npt.NDArray[np.uint8]]
+
     def __init__(self, index: Any, coding: Coding, comparison: str) -> None:
         self.coding = coding
         self.head, self.metric, self.dim = coding.head, coding.metric, coding.dim
@@ -111,17 +115,6 @@ class CodeIndex(ABC):
     def _centre_scores(self, query: Vectors) -> Scores:
         """How good each list's centre is for the query, by the comparison of the index; (lists,)."""
 
-    @abstractmethod
-    def _emptied(self) -> Any:
-        """A clone of the FAISS index; the caller takes its rows out."""
-
-    @abstractmethod
-    def _add(self, index: Any, codes: Codes) -> None:
-        """Adds codes to a flat FAISS index."""
-
-    @abstractmethod
-    def _serialised(self) -> npt.NDArray[np.uint8]: ...
-
     def compared(self, comparison: str) -> Self:
         """The same codes, searched by the other comparison; nothing is copied.
 
@@ -157,15 +150,15 @@ class CodeIndex(ABC):
         return self.coding.decode(self.codes(rows))
 
     def save(self, path: str | Path) -> None:
-        write_bytes(path, self._serialised().tobytes())
+        write_bytes(path, self.faiss_serialize(self._index).tobytes())
 
     def subset(self, rows: Rows) -> Self:
-        chosen, index = check_subset(rows, len(self)), self._emptied()
+        chosen, index = check_subset(rows, len(self)), self.faiss_clone(self._index)
         index.reset()
         if self._lists:
             keep_rows(self._index, index, chosen)
         else:
-            self._add(index, self.codes(chosen))
+            self.faiss_add(index, self.codes(chosen))
         return type(self)(index, self.coding, self.comparison)
 
     def _nearest(self, queries: Vectors, k: int) -> Iterable[Nearest]:  # noqa: ARG002 all that are visited are scored

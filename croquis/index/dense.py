@@ -102,8 +102,13 @@ class FlatIndex(FaissIndex):
     @classmethod
     def build(cls, vectors: Vectors, metric: str) -> Self:
         """Stores (n, dim) float32; unit length is given to the rows for `cosine`."""
+        return cls.of_stored(normalise(vectors) if metric == "cosine" else vectors, metric)
+
+    @classmethod
+    def of_stored(cls, vectors: Vectors, metric: str) -> Self:
+        """Keeps (n, dim) float32 to the bit, as an index of this metric gave them back."""
         index = faiss.IndexFlatL2(vectors.shape[1])
-        index.add(normalise(vectors) if metric == "cosine" else vectors)
+        index.add(np.ascontiguousarray(vectors))
         return cls(index, metric)
 
     @property
@@ -119,9 +124,7 @@ class FlatIndex(FaissIndex):
         return stored.copy() if rows is None else stored[rows]
 
     def subset(self, rows: Rows) -> Self:
-        index = faiss.IndexFlatL2(self.dim)
-        index.add(self.vectors(check_subset(rows, len(self))))
-        return type(self)(index, self.metric)
+        return self.of_stored(self.vectors(check_subset(rows, len(self))), self.metric)
 
     def _search_all(self, queries: Vectors, k: int, keys: Keys) -> tuple[Scores, Rows]:
         return search_exact(queries, stored_floats(self._index), k, keys, self.metric)
@@ -142,10 +145,11 @@ class HnswIndex(FaissIndex):
             links: 4 to 128.
             ef_search: candidates that a search keeps, at least 1; more finds more and takes longer.
         """
-        return cls._fill(normalise(vectors) if metric == "cosine" else vectors, metric, links, ef_search)
+        return cls.of_stored(normalise(vectors) if metric == "cosine" else vectors, metric, links, ef_search)
 
     @classmethod
-    def _fill(cls, vectors: Vectors, metric: str, links: int, ef_search: int) -> Self:
+    def of_stored(cls, vectors: Vectors, metric: str, links: int, ef_search: int) -> Self:
+        """A graph over (n, dim) float32, which are kept to the bit, as an index of this metric gave them back."""
         index = faiss.IndexHNSWFlat(vectors.shape[1], links, faiss.METRIC_L2)
         index.hnsw.efConstruction = EF_CONSTRUCTION
         index.hnsw.efSearch = ef_search
@@ -168,7 +172,7 @@ class HnswIndex(FaissIndex):
 
     def subset(self, rows: Rows) -> Self:
         """A new graph over the chosen vectors, with the same settings."""
-        return self._fill(self.vectors(check_subset(rows, len(self))), self.metric, **self.parameters)
+        return self.of_stored(self.vectors(check_subset(rows, len(self))), self.metric, **self.parameters)
 
     def _search_all(self, queries: Vectors, k: int, keys: Keys) -> tuple[Scores, Rows]:
         wanted = max(self._index.hnsw.efSearch, k + SPARE)

@@ -70,12 +70,6 @@ class IvfPqIndex(FaissIndex):
             return np.empty((0, self.dim), dtype=np.float32)
         return np.asarray(self._index.reconstruct_batch(wanted), dtype=np.float32)
 
-    def recoded(self, vectors: Vectors) -> Vectors:
-        """What would be left of (n, dim) vectors if they were stored here: the centres and codewords nearest to them."""
-        prepared = normalise(vectors) if self.metric == "cosine" else vectors
-        with faiss_threads(1):
-            return np.asarray(self._index.sa_decode(self._index.sa_encode(prepared)), dtype=np.float32)
-
     def subset(self, rows: Rows) -> Self:
         """The codes of `rows` under the same trained quantisers."""
         chosen = check_subset(rows, len(self))

@@ -189,6 +189,7 @@ INDEX_KINDS = (
         lambda vectors, _, given: PqIndex.build(vectors, given.compared, codebooks=given.learned(vectors)),
         faiss.IndexPQ,
         lambda found, given: PqIndex.open(found, given.compared),
+        in_store=True,
     ),
     IndexKind(
         "ivf",

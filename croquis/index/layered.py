@@ -1,15 +1,11 @@
 """An index that has changed since it was built: some rows taken out, others added, nothing built anew.
 
-A graph cannot delete and a trained index should not be trained again for one picture. The old index stays as it is: rows
-that were taken out are passed over in its answers, and what was added is compared in full beside it.
+A graph cannot delete, and should not be built again for one picture. The old index stays as it is: rows that were taken out
+are passed over in its answers, and what was added is compared in full beside it.
 """
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Self
-
-import faiss
 import numpy as np
 
 from croquis.arrays import Keys, Rows, Scores, Vectors
@@ -17,44 +13,28 @@ from croquis.index.build import build_alike
 from croquis.index.code_index import CodeIndex
 from croquis.index.dense import FlatIndex
 from croquis.index.exact import SPARE, best_first, empty_result
-from croquis.index.ivfpq import IvfPqIndex
-from croquis.index.vector_index import VectorIndex, check_depth, check_rows, check_subset, check_vectors, tie_keys
+from croquis.index.vector_index import VectorIndex, check_depth, check_rows, check_vectors, tie_keys
 
 
 class LayeredIndex:
-    """Rows of another index, and more vectors of the same encoder behind them; scores as if all were in one index.
-
-    Kind, metric and settings are those of `base`, which must not change; several layers may share it.
+    """Rows of another index, and more vectors behind them; scores as if all were in one index.
 
     Args:
-        base: any index but a layered one.
+        base: floats or codes that are kept as they came; it must not change, and several layers may share it.
         kept: the rows of it that are left, ascending; they are rows 0.. here.
-        added: (n, dim) float32, the rows after them.
+        added: (n, dim) float32, the rows after them, as an index of the metric gives them back.
     """
 
     def __init__(self, base: VectorIndex, kept: Rows, added: Vectors) -> None:
-        self.kind, self.head, self.metric = base.kind, base.head, base.metric
-        self.dim, self.threads = base.dim, base.threads
+        self.dim = base.dim
         self._base = base
         self._kept = kept
         self._place = np.full(len(base), -1, dtype=np.int64)
         self._place[kept] = np.arange(len(kept))
-        self._added = _stored_alike(check_vectors(added, base.dim, "added vectors"), base) if len(added) else None
+        self._added = _kept_alike(check_vectors(added, base.dim, "added vectors"), base) if len(added) else None
 
     def __len__(self) -> int:
         return len(self._kept) + (0 if self._added is None else len(self._added))
-
-    @property
-    def comparison(self) -> str | None:
-        return self._base.comparison
-
-    @property
-    def nbytes(self) -> int:
-        return self._base.nbytes
-
-    @property
-    def parameters(self) -> dict[str, int]:
-        return self._base.parameters
 
     def search(
         self, queries: Vectors, k: int, rows: Rows | None = None, *, tiebreak: Keys | None = None
@@ -81,19 +61,6 @@ class LayeredIndex:
         if self._added is not None and not old.all():
             found[~old] = self._added.vectors(wanted[~old] - len(self._kept))
         return found
-
-    def subset(self, rows: Rows) -> Self:
-        """The chosen rows side by side, searched exhaustively."""
-        chosen = check_subset(rows, len(self))
-        return type(self)(_flat(self.vectors(chosen), self._base), np.arange(len(chosen)), self._nothing)
-
-    def save(self, path: str | Path) -> None:
-        """Writes an exhaustive index of all rows: of the base's kind where it keeps codes, else of the kind `flat`."""
-        _flat(self.vectors(), self._base).save(path)
-
-    @property
-    def _nothing(self) -> Vectors:
-        return np.empty((0, self.dim), dtype=np.float32)
 
     def _search_base(self, queries: Vectors, k: int, chosen: Rows | None, keys: Keys) -> tuple[Scores, Rows]:
         if not len(self._kept):
@@ -133,17 +100,6 @@ class LayeredIndex:
         return np.where(found >= 0, self._place[found], -1)
 
 
-def _stored_alike(vectors: Vectors, base: VectorIndex) -> VectorIndex:
-    """An exhaustive index of vectors as an encoder gave them, rounded and coded as `base` does it."""
-    if isinstance(base, IvfPqIndex):
-        return _flat(base.recoded(vectors), base)
-    return build_alike(vectors, base)
-
-
-def _flat(stored: Vectors, base: VectorIndex) -> VectorIndex:
-    """An exhaustive index of vectors as `base` gives them back."""
-    if isinstance(base, CodeIndex):
-        return build_alike(stored, base)
-    index = faiss.IndexFlatL2(base.dim)
-    index.add(np.ascontiguousarray(stored))
-    return FlatIndex(index, base.metric)
+def _kept_alike(vectors: Vectors, base: VectorIndex) -> VectorIndex:
+    """An exhaustive index, coded and compared as `base`."""
+    return build_alike(vectors, base) if isinstance(base, CodeIndex) else FlatIndex.of_stored(vectors, base.metric)

@@ -19,6 +19,9 @@ from croquis.index.vector_index import FAISS, VectorIndexError, faiss_threads
 class PqIndex(CodeIndex):
     """Product codes. In inverted lists they are of the vectors themselves, not of their residuals from a centre."""
 
+    faiss_clone = staticmethod(FAISS.clone_index)
+    faiss_add = staticmethod(FAISS.IndexPQ.add_sa_codes)
+    faiss_serialize = staticmethod(FAISS.serialize_index)
     coding: ProductCoding
 
     @classmethod
@@ -81,15 +84,6 @@ class PqIndex(CodeIndex):
     def _flat_codes(self) -> Codes:
         codes: Codes = get_flat_codes(self._index)
         return codes
-
-    def _emptied(self) -> Any:
-        return FAISS.clone_index(self._index)
-
-    def _add(self, index: Any, codes: Codes) -> None:
-        index.add_sa_codes(codes)
-
-    def _serialised(self) -> Any:
-        return FAISS.serialize_index(self._index)
 
 
 def _centres(vectors: Vectors, lists: int) -> Any:

@@ -56,10 +56,14 @@ class NamedVersion:
         except Exception as error:  # MLflow, SQLAlchemy and requests share no base class
             raise ModelSourceError(f"{self.registry.model} cannot be looked up: {error}") from error
         if found is None:
-            raise ModelSourceError(
-                f"{self.registry.model} has no {self.alias}: run `make repro`, or name a version (models:/NAME/NUMBER)"
-            )
+            raise ModelSourceError(f"{self.registry.model} has no alias {self.alias}; {self._remedy()}")
         return found
+
+    def _remedy(self) -> str:
+        held = self.registry.aliases()
+        if not held:
+            return "it has none yet: run `dvc repro`, or name a version (models:/NAME/NUMBER)"
+        return "it has " + ", ".join(f"{alias} (version {number})" for alias, number in sorted(held.items()))
 
     def bundle_folder(self) -> Path:
         """A local folder with the bundle of the version that is meant now."""

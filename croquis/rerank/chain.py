@@ -20,6 +20,7 @@ from croquis.rerank.overlap import RerankError
 from croquis.rerank.rerank_settings import RerankBlock
 from croquis.rerank.reranker import reranker
 from croquis.rerank.steps import Step
+from croquis.settings import check_settings
 
 EXPLAINED = 3  # attributes that are named for a result that moved up
 NOTABLE = 0.05  # shared attributes; a smaller share in a move is not told
@@ -47,8 +48,7 @@ class Chain:
 
     def __init__(self, steps: Sequence[str], block: RerankBlock, known: GalleryEvidence) -> None:
         check_steps(steps)
-        if block.depth < 2:
-            raise RerankError(f"depth = {block.depth}, must be at least 2")
+        check_settings(block, RerankError)
         self.depth = block.depth
         self._steps = [make_step(step, block, known) for step in steps]
 

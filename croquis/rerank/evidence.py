@@ -10,9 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from croquis.arrays import Rows, Vectors
-from croquis.rerank.overlap import Holdings
+from croquis.rerank.overlap import Counts, Holdings, flags
 from croquis.rerank.reranker import needed
-from croquis.rerank.shared_attributes import flags
 
 Probabilities = npt.NDArray[np.float32]
 
@@ -42,28 +41,32 @@ class QueryEvidence:
 
 @dataclass(frozen=True)
 class GalleryEvidence:
-    """What is known of the gallery, by row.
+    """What is known of the gallery, or of some of its images, by row.
 
     Attributes:
         vectors: gives the stored vectors of some rows, (n,) -> (n, D); decoded where the index keeps codes.
         names: the classifier's attributes; None without one.
         attributes: gives the sets that queries are compared with.
         holdings: gives (N, names) for `probability`, see `croquis.rerank.overlap.Holdings`.
+        counts: gives those of the whole gallery; None where the rows are all of it.
     """
 
     vectors: Callable[[Rows], Vectors]
     names: tuple[str, ...] | None = None
     attributes: Callable[[], Sequence[Collection[str]]] | None = None
     holdings: Callable[[], Holdings] | None = None
+    counts: Counts | None = None
 
 
 def certain_gallery(
-    vectors: Callable[[Rows], Vectors], names: tuple[str, ...], sets: Sequence[Collection[str]]
+    vectors: Callable[[Rows], Vectors],
+    names: tuple[str, ...],
+    sets: Sequence[Collection[str]],
+    counts: Counts | None = None,
 ) -> GalleryEvidence:
     """A gallery whose attributes are those of the catalogue: what it says is certain.
 
     Args:
         vectors: gives the stored vectors of some rows.
     """
-    columns = {name: place for place, name in enumerate(names)}
-    return GalleryEvidence(vectors, names, lambda: sets, lambda: flags(sets, columns))
+    return GalleryEvidence(vectors, names, lambda: sets, lambda: flags(sets, names), counts)

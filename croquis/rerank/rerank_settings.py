@@ -10,11 +10,11 @@ from typing import Any, Self
 from croquis.plugins import RERANKERS
 from croquis.rerank.overlap import OVERLAPS, RerankError
 from croquis.rerank.reranker import reranker
-from croquis.rerank.shared_attributes import STANDINGS
 from croquis.settings import setting
 from croquis.strict_json import parse_description
 
 GALLERY_ATTRIBUTES = ("predicted", "catalogue")
+STANDINGS = ("rank", "score")
 WEIGHT = (0.0, 100.0)
 
 

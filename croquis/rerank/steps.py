@@ -6,7 +6,7 @@ Vectors that an index only keeps as codes come back decoded; the query stays as 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, Protocol
 
 import numpy as np
@@ -15,7 +15,9 @@ import numpy.typing as npt
 from croquis.arrays import Floats, Rows, Vectors
 from croquis.index.ranking import RankedLists
 from croquis.rerank.evidence import QueryEvidence
-from croquis.rerank.shared_attributes import Weighing
+from croquis.rerank.overlap import Overlap
+from croquis.rerank.rerank_settings import RerankBlock
+from croquis.rerank.weighing import totals
 
 Contributions = tuple[tuple[str, ...], Floats]
 
@@ -35,36 +37,29 @@ class Step(Protocol):
         ...
 
 
-class Comparison(Protocol):
-    """Queries against the gallery by attributes: sets that hold (`SharedAttributes`), or probabilities (`Overlap`)."""
-
-    def overlaps(self, rows: Rows, query: Any, /) -> Floats: ...
-
-    def contributions(self, rows: Rows, query: Any, /) -> Contributions: ...
-
-
 class ByAttributes:
     """A weighed step: alpha * standing + beta * overlap.
 
     Args:
-        comparison: of the gallery.
-        take: what it compares with, of the queries: one entry for each.
+        overlap: with the gallery's attributes.
+        take: the attributes (n, A) of some of the queries, as `overlap` compares them.
+        block: the weights.
     """
 
     def __init__(
-        self, comparison: Comparison, take: Callable[[QueryEvidence], Sequence[Any]], weighing: Weighing
+        self, overlap: Overlap, take: Callable[[QueryEvidence, slice], npt.NDArray[Any]], block: RerankBlock
     ) -> None:
-        self._comparison, self._take, self._weighing = comparison, take, weighing
+        self._overlap, self._take, self._block = overlap, take, block
 
     def scores(self, asked: QueryEvidence, ranked: RankedLists) -> Floats:
-        return self._weighing.totals(self.overlaps(asked, ranked.rows), ranked.scores)
+        return totals(self._block, self.overlaps(asked, ranked.rows), ranked.scores)
 
     def overlaps(self, asked: QueryEvidence, rows: Rows) -> Floats:
         """(Q, k), 0 where a list has ended."""
-        return self._comparison.overlaps(rows, self._take(asked))
+        return self._overlap.overlaps(rows, self._take(asked, slice(None)))
 
     def contributions(self, asked: QueryEvidence, query: int, rows: Rows) -> Contributions:
-        return self._comparison.contributions(rows, self._take(asked)[query])
+        return self._overlap.contributions(rows, self._take(asked, slice(query, query + 1))[0])
 
 
 class ByVectors:

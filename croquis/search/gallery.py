@@ -61,12 +61,8 @@ class SearchedGallery(Protocol):
     """Images that can be searched and looked up; safe to use from several threads.
 
     Attributes:
-        whole: whether what is rare among all images is known, as the overlap `idf` asks.
         store: name of the store's version that is searched; None for a bundle's own images.
     """
-
-    @property
-    def whole(self) -> bool: ...
 
     @property
     def store(self) -> str | None: ...
@@ -112,7 +108,7 @@ class SearchedGallery(Protocol):
         ...
 
     def counts(self) -> WordCounts:
-        """What can be filtered by; of a store as it was some seconds ago."""
+        """What can be filtered by; of a store in Milvus as it was some seconds ago."""
         ...
 
     def ping(self) -> None:
@@ -129,7 +125,6 @@ class BundleGallery:
         names: attributes of the classifier that looked at them; None without one.
     """
 
-    whole = True
     store: str | None = None
 
     def __init__(self, index: VectorIndex, items: GalleryTable, names: tuple[str, ...] | None) -> None:

@@ -76,20 +76,7 @@ class LocalRetriever:
         rerank: bool | None = None,
         bbox: Sequence[int] | None = None,
     ) -> list[Hit]:
-        """The `k` best gallery images, fewer when fewer pass the filters.
-
-        Args:
-            picture: a path, the bytes of an image file, a Pillow image, or uint8 (H, W, 3) RGB.
-            k: 1 to 1000.
-            mode: `photo`; `sketch` (the generator paints a photo of it first); `sketch-direct` (no generator).
-            filters: which gallery images may be found, e.g. `{"category": ["dress"]}`; the search among them is exact.
-            rerank: re-order the head of the list by the bundle's `rerank.steps`; None for the bundle's own setting.
-            bbox: x1, y1, x2, y2 of the garment in pixels of the upright picture.
-
-        Raises:
-            QueryError: naming the field, its value and what is allowed.
-            ImageError: when the query is not a picture that we accept.
-        """
+        """See `Searches.search`; `k` is 1 to 1000, and the search among the images that pass the filters is exact."""
         return self.answer(picture, k, mode, filters, rerank, bbox).hits
 
     def answer(
@@ -142,12 +129,7 @@ class LocalRetriever:
         return [replace(hit, rank=rank) for rank, hit in enumerate(hits[:k], start=1)]
 
     def embed(self, pictures: Sequence[Picture]) -> Vectors:
-        """Vectors (n, D) float32 of n pictures, comparable with those of the index; (0, D) for none.
-
-        Raises:
-            QueryError: when `pictures` is a single picture.
-            ImageError: when one is not a picture that we accept.
-        """
+        """See `Searches.embed`; (0, D) for no picture."""
         given = check_pictures(pictures)
         parts = [
             self.encode_photos([open_picture(picture, self._limits) for picture in given[start : start + AT_A_TIME]])
@@ -181,15 +163,11 @@ class LocalRetriever:
         self.search(blank, k=1, mode="sketch" if self.nets.has_generator else "photo", rerank=self._can_rerank())
 
     def _can_rerank(self) -> bool:
-        if not needs_classifier(self.rerank.steps):
-            return True
-        return self.nets.has_classifier and (self.gallery.whole or self.rerank.overlap != "idf")
+        return self.nets.has_classifier or not needs_classifier(self.rerank.steps)
 
     def _wants_rerank(self, asked: bool | None) -> bool:
         if asked and not self._can_rerank():
-            lacks = "an attribute classifier, which this bundle lacks"
-            rare = "counts of each attribute (overlap idf), which a store does not keep"
-            raise QueryError("rerank", asked, f"needs {rare if self.nets.has_classifier else lacks}")
+            raise QueryError("rerank", asked, "needs an attribute classifier, which this bundle lacks")
         default = self.rerank.enabled and self._can_rerank()
         return default if asked is None else asked
 

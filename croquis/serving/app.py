@@ -12,9 +12,10 @@ from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
 from croquis.serving.answers.problems import IN_OPENAPI, install_handlers
-from croquis.serving.changes.change_log import ChangeLog
 from croquis.serving.changes.live_catalogue import LiveCatalogue
+from croquis.serving.changes.live_stores import LiveSource, LiveStores
 from croquis.serving.limits.access import KEY_HEADER, AccessControl
+from croquis.serving.limits.head_requests import HeadMiddleware
 from croquis.serving.limits.http_meter import Meter
 from croquis.serving.limits.request_log import RequestLogMiddleware
 from croquis.serving.limits.work_queue import WorkQueue
@@ -45,23 +46,29 @@ def create_app(sources: Mapping[str, ModelSource], settings: Settings) -> FastAP
 
     Raises:
         ModelSourceError: when a model cannot be loaded.
-        ChangeLogError: when the changes of the catalogue cannot be read.
         StoreError: when the store cannot be opened.
         SettingsError: when events are to be taken, and a package or the file of params is not there.
     """
     meter = Meter()
-    log = None if settings.changes is None else ChangeLog(settings.changes)
+    live_stores = None if settings.changes is None else LiveStores(settings.changes)
     stores = None if settings.store is None else open_stores(settings.store, settings.catalogue)
-    placed = sources if stores is None else {label: StoredSource(source, stores) for label, source in sources.items()}
+    placed = dict(sources)
+    if live_stores is not None:
+        placed = {label: LiveSource(label, source, live_stores) for label, source in sources.items()}
+    elif stores is not None:
+        placed = {label: StoredSource(source, stores) for label, source in sources.items()}
+    opened = live_stores or stores
     try:
-        fleet = ServedModels(placed, meter, log, settings.batch)
+        fleet = ServedModels(placed, meter, settings.batch)
+        if live_stores is not None:
+            live_stores.drop_unused()
         own_ingest = _own_ingest(fleet, settings, meter)
     except Exception:
-        if stores is not None:
-            stores.close()
+        if opened is not None:
+            opened.close()
         raise
     decoder = PictureDecoder(settings.limits)
-    live = None if log is None else LiveCatalogue(fleet, log, decoder)
+    live = None if live_stores is None else LiveCatalogue(fleet, live_stores, decoder)
     queue = WorkQueue(settings.workers, settings.queue, settings.limits.waiting_bytes, meter)
     gatekeeper = AccessControl(settings.access, meter)
 
@@ -78,10 +85,8 @@ def create_app(sources: Mapping[str, ModelSource], settings: Settings) -> FastAP
         if own_ingest is not None:
             await asyncio.to_thread(own_ingest.stop)
         queue.close()
-        if log is not None:
-            log.close()
-        if stores is not None:
-            stores.close()
+        if opened is not None:
+            opened.close()
 
     # FastAPI's own pages of documentation load scripts from elsewhere.
     app = FastAPI(
@@ -105,6 +110,7 @@ def create_app(sources: Mapping[str, ModelSource], settings: Settings) -> FastAP
     app.include_router(operations_router(fleet, gatekeeper, meter, settings.limits))
     app.include_router(api_page_router(app))
     app.include_router(page_router(settings.page))
+    app.add_middleware(HeadMiddleware)
     if settings.access.origins:
         app.add_middleware(
             CORSMiddleware,

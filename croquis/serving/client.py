@@ -1,4 +1,4 @@
-"""A typed client of the search server, for scripts and services: `Client`, and `AsyncClient` with the same methods.
+"""A typed client of the search server, for scripts and services: `Client`, and `AsyncClient` with the same methods to await.
 
     with Client("http://127.0.0.1:8000") as client:
         answer = client.search(Path("photo.jpg").read_bytes(), k=5, filters={"category": ["dress"]})
@@ -10,12 +10,13 @@ It needs httpx and pydantic, and none of what the server needs.
 
 from __future__ import annotations
 
-from types import TracebackType
-from typing import Self, Unpack
+import functools
+from collections.abc import Callable, Coroutine
+from typing import Any, ClassVar, Concatenate, Generic, ParamSpec, Self, TypeVar, Unpack, overload
+from urllib.parse import quote
 
 import httpx
 
-from croquis.serving import client_wire as wire
 from croquis.serving.answers.answer_models import FilterValues, Item, ItemChange, SearchAnswer, Version
 from croquis.serving.client_wire import (
     Call,
@@ -24,15 +25,41 @@ from croquis.serving.client_wire import (
     SearchOptions,
     ServerError,
     SimilarOptions,
-    content,
-    parsed,
+    present,
 )
 
 __all__ = ["AsyncClient", "Client", "ServerError"]
 
+P = ParamSpec("P")
+T = TypeVar("T")
 
-class Client:
-    """Use it as a context manager, or call `close`; one may be used by several threads.
+
+class ClientMethod(Generic[P, T]):
+    """A method of both clients, from the function that says what to send: `Client` returns the answer, `AsyncClient` a
+    coroutine of it."""
+
+    def __init__(self, call: Callable[Concatenate[Any, P], Call[T]]) -> None:
+        self._call = call
+
+    @overload
+    def __get__(self, client: None, owner: type) -> Callable[..., Call[T]]: ...
+    @overload
+    def __get__(self, client: Client, owner: type) -> Callable[P, T]: ...
+    @overload
+    def __get__(self, client: AsyncClient, owner: type) -> Callable[P, Coroutine[Any, Any, T]]: ...
+    def __get__(self, client: Any, owner: type) -> Any:
+        if client is None:
+            return self._call
+
+        @functools.wraps(self._call)
+        def send(*args: P.args, **options: P.kwargs) -> Any:
+            return client.send(self._call(client, *args, **options))
+
+        return send
+
+
+class ClientCalls:
+    """What can be asked.
 
     Args:
         base_url: e.g. `http://127.0.0.1:8000`.
@@ -42,124 +69,107 @@ class Client:
         admin_token: to change the catalogue.
     """
 
+    _kind: ClassVar[type[Any]]  # of httpx
+
     def __init__(
         self,
         base_url: str,
         api_key: str | None = None,
         timeout: float = 30.0,
-        transport: httpx.BaseTransport | None = None,
+        transport: httpx.BaseTransport | httpx.AsyncBaseTransport | None = None,
         admin_token: str | None = None,
     ) -> None:
+        headers = {} if api_key is None else {"X-API-Key": api_key}
+        # Proxies of the environment are not used.
+        self._http = self._kind(
+            base_url=base_url, headers=headers, timeout=timeout, transport=transport, trust_env=False
+        )
         self._token = admin_token
-        self._http = httpx.Client(**wire.connection(base_url, api_key, timeout), transport=transport)
 
-    def search(self, image: bytes, **options: Unpack[SearchOptions]) -> SearchAnswer:
+    @ClientMethod
+    def search(self, image: bytes, **options: Unpack[SearchOptions]) -> Call[SearchAnswer]:
         """Products most like a picture, a JPEG, PNG, WEBP, BMP or GIF file; see `SearchOptions`."""
-        return parsed(self._send(wire.search_call(image, options)), SearchAnswer)
+        fields = present(options)
+        query = {"model": fields.pop("model", None)}
+        return Call(SearchAnswer.model_validate_json, "POST", "/search", query, fields, [image])
 
-    def similar(self, item_id: str, **options: Unpack[SimilarOptions]) -> SearchAnswer:
+    @ClientMethod
+    def similar(self, item_id: str, **options: Unpack[SimilarOptions]) -> Call[SearchAnswer]:
         """Images of other products most like one of this product's."""
-        return parsed(self._send(wire.item_call("similar", item_id, options)), SearchAnswer)
+        return Call(SearchAnswer.model_validate_json, "GET", f"/similar/{quote(item_id, safe='')}", options)
 
-    def item(self, item_id: str, model: str | None = None) -> Item:
-        return parsed(self._send(wire.item_call("items", item_id, {"model": model})), Item)
+    @ClientMethod
+    def item(self, item_id: str, model: str | None = None) -> Call[Item]:
+        """A product with its images."""
+        return Call(Item.model_validate_json, "GET", item_url(item_id), {"model": model})
 
-    def item_image(self, item_id: str, **options: Unpack[ItemOptions]) -> bytes:
+    @ClientMethod
+    def item_image(self, item_id: str, **options: Unpack[ItemOptions]) -> Call[bytes]:
         """A JPEG."""
-        return content(self._send(wire.item_call("items", item_id, options, "/image")))
+        return Call(bytes, "GET", f"{item_url(item_id)}/image", options)
 
-    def filters(self, model: str | None = None) -> FilterValues:
+    @ClientMethod
+    def filters(self, model: str | None = None) -> Call[FilterValues]:
         """What can be filtered by."""
-        return parsed(self._send(wire.filters_call(model)), FilterValues)
+        return Call(FilterValues.model_validate_json, "GET", "/catalogue/filters", {"model": model})
 
-    def put_item(self, item_id: str, *images: bytes, **options: Unpack[ChangeOptions]) -> ItemChange:
+    @ClientMethod
+    def put_item(self, item_id: str, *images: bytes, **options: Unpack[ChangeOptions]) -> Call[ItemChange]:
         """Adds a product, or replaces all of one; it is on the server's disk and searchable when this returns."""
-        return parsed(self._send(wire.put_call(item_id, images, options, self._token)), ItemChange)
+        return Call(ItemChange.model_validate_json, "PUT", item_url(item_id), {}, options, images, admin=True)
 
-    def add_item(self, item_id: str, *images: bytes, **options: Unpack[ChangeOptions]) -> ItemChange:
+    @ClientMethod
+    def add_item(self, item_id: str, *images: bytes, **options: Unpack[ChangeOptions]) -> Call[ItemChange]:
         """Adds a product that is not there yet."""
-        return parsed(self._send(wire.put_call(item_id, images, options, self._token, only_new=True)), ItemChange)
+        fields = {"item_id": item_id, **options}
+        return Call(ItemChange.model_validate_json, "POST", "/items", {}, fields, images, admin=True)
 
-    def delete_item(self, item_id: str, version: int | None = None) -> ItemChange:
+    @ClientMethod
+    def delete_item(self, item_id: str, version: int | None = None) -> Call[ItemChange]:
         """Takes a product out; no search finds it when this returns."""
-        return parsed(self._send(wire.delete_call(item_id, version, self._token)), ItemChange)
+        return Call(ItemChange.model_validate_json, "DELETE", item_url(item_id), {"version": version}, admin=True)
 
-    def version(self) -> Version:
-        return parsed(self._send(wire.VERSION_CALL), Version)
+    @ClientMethod
+    def version(self) -> Call[Version]:
+        """The loaded models and the limits."""
+        return Call(Version.model_validate_json, "GET", "/version")
+
+
+class Client(ClientCalls):
+    """Use it as a context manager, or call `close`; one may be used by several threads."""
+
+    _kind = httpx.Client
+
+    def send(self, call: Call[T]) -> T:
+        return call.answer(self._http.request(**call.arguments(self._token)))
 
     def close(self) -> None:
         self._http.close()
 
-    def _send(self, call: Call) -> httpx.Response:
-        return self._http.request(**call.arguments)
-
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
 
-class AsyncClient:
+class AsyncClient(ClientCalls):
     """`Client` for asyncio; use it as an async context manager, or call `close`."""
 
-    def __init__(
-        self,
-        base_url: str,
-        api_key: str | None = None,
-        timeout: float = 30.0,
-        transport: httpx.AsyncBaseTransport | None = None,
-        admin_token: str | None = None,
-    ) -> None:
-        self._token = admin_token
-        self._http = httpx.AsyncClient(**wire.connection(base_url, api_key, timeout), transport=transport)
+    _kind = httpx.AsyncClient
 
-    async def search(self, image: bytes, **options: Unpack[SearchOptions]) -> SearchAnswer:
-        """See `Client.search`."""
-        return parsed(await self._send(wire.search_call(image, options)), SearchAnswer)
-
-    async def similar(self, item_id: str, **options: Unpack[SimilarOptions]) -> SearchAnswer:
-        """See `Client.similar`."""
-        return parsed(await self._send(wire.item_call("similar", item_id, options)), SearchAnswer)
-
-    async def item(self, item_id: str, model: str | None = None) -> Item:
-        return parsed(await self._send(wire.item_call("items", item_id, {"model": model})), Item)
-
-    async def item_image(self, item_id: str, **options: Unpack[ItemOptions]) -> bytes:
-        """See `Client.item_image`."""
-        return content(await self._send(wire.item_call("items", item_id, options, "/image")))
-
-    async def filters(self, model: str | None = None) -> FilterValues:
-        """See `Client.filters`."""
-        return parsed(await self._send(wire.filters_call(model)), FilterValues)
-
-    async def put_item(self, item_id: str, *images: bytes, **options: Unpack[ChangeOptions]) -> ItemChange:
-        """See `Client.put_item`."""
-        return parsed(await self._send(wire.put_call(item_id, images, options, self._token)), ItemChange)
-
-    async def add_item(self, item_id: str, *images: bytes, **options: Unpack[ChangeOptions]) -> ItemChange:
-        """See `Client.add_item`."""
-        return parsed(await self._send(wire.put_call(item_id, images, options, self._token, only_new=True)), ItemChange)
-
-    async def delete_item(self, item_id: str, version: int | None = None) -> ItemChange:
-        """See `Client.delete_item`."""
-        return parsed(await self._send(wire.delete_call(item_id, version, self._token)), ItemChange)
-
-    async def version(self) -> Version:
-        return parsed(await self._send(wire.VERSION_CALL), Version)
+    async def send(self, call: Call[T]) -> T:
+        return call.answer(await self._http.request(**call.arguments(self._token)))
 
     async def close(self) -> None:
         await self._http.aclose()
 
-    async def _send(self, call: Call) -> httpx.Response:
-        return await self._http.request(**call.arguments)
-
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.close()
+
+
+def item_url(item_id: str) -> str:
+    return f"/items/{quote(item_id, safe='')}"

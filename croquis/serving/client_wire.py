@@ -1,19 +1,18 @@
-"""What both clients send and how they read it: no input or output here."""
+"""What the clients send and how they read answers: no input or output here."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Required, TypedDict, TypeVar
-from urllib.parse import quote
+from typing import Any, Generic, Required, TypedDict, TypeVar
 
 import httpx
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from croquis.serving.answers.answer_models import ProblemBody
 
-T = TypeVar("T", bound=BaseModel)
+T = TypeVar("T")
 
 PICTURE = "picture"  # the file's name: the server judges by the bytes
 
@@ -87,103 +86,55 @@ class SimilarOptions(ItemOptions, total=False):
 
 
 @dataclass(frozen=True)
-class Call:
-    """A request, as httpx's `request` takes it."""
+class Call(Generic[T]):
+    """A request and how its answer is read.
 
+    Attributes:
+        read: makes the answer of the body.
+        query, fields: of the URL and of the form; None for what is not sent.
+        images: the files of the form.
+        admin: whether the admin token goes along.
+    """
+
+    read: Callable[[bytes], T]
     method: str
     url: str
-    params: dict[str, Any] = field(default_factory=dict)
-    data: dict[str, str] | None = None
-    files: list[tuple[str, tuple[str, bytes]]] | None = None
-    headers: dict[str, str] = field(default_factory=dict)
+    query: Mapping[str, Any] = field(default_factory=dict)
+    fields: Mapping[str, Any] = field(default_factory=dict)
+    images: Sequence[bytes] = ()
+    admin: bool = False
 
-    @property
-    def arguments(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in ("method", "url", "params", "data", "files", "headers")}
+    def arguments(self, admin_token: str | None) -> dict[str, Any]:
+        """As httpx's `request` takes them."""
+        given = present(self.fields)
+        if "crop" in given:
+            given["crop"] = ",".join(map(str, given["crop"]))
+        return {
+            "method": self.method,
+            "url": self.url,
+            "params": present(self.query),
+            "data": {name: value if isinstance(value, str) else json.dumps(value) for name, value in given.items()},
+            "files": [("image", (PICTURE, image)) for image in self.images],
+            "headers": {"Authorization": f"Bearer {admin_token}"} if self.admin and admin_token is not None else {},
+        }
 
+    def answer(self, response: httpx.Response) -> T:
+        """What the server answered.
 
-def search_call(image: bytes, options: SearchOptions) -> Call:
-    given = _present(options)
-    params = _present({"model": given.pop("model", None)})
-    return Call("POST", "/search", params, _form(given), _files([image]))
-
-
-def put_call(
-    item_id: str, images: Sequence[bytes], options: ChangeOptions, token: str | None, *, only_new: bool = False
-) -> Call:
-    method, url = ("POST", "/items") if only_new else ("PUT", _item_url(item_id))
-    form = _form(_present(options) | ({"item_id": item_id} if only_new else {}))
-    return Call(method, url, data=form, files=_files(images), headers=_bearer(token))
-
-
-def delete_call(item_id: str, version: int | None, token: str | None) -> Call:
-    return Call("DELETE", _item_url(item_id), _present({"version": version}), headers=_bearer(token))
-
-
-def item_call(prefix: str, item_id: str, options: ItemOptions, suffix: str = "") -> Call:
-    return Call("GET", _item_url(item_id, prefix) + suffix, _present(options))
-
-
-def filters_call(model: str | None) -> Call:
-    return Call("GET", "/catalogue/filters", _present({"model": model}))
-
-
-VERSION_CALL = Call("GET", "/version")
+        Raises:
+            ServerError: when it answered with an error.
+        """
+        if response.is_success:
+            return self.read(response.content)
+        try:
+            problem = ProblemBody.model_validate_json(response.content)
+        except ValidationError:  # of something between us and the server
+            title, detail = response.reason_phrase, response.text[:200]
+            problem = ProblemBody(type="about:blank", title=title, status=response.status_code, detail=detail or title)
+        wait = response.headers.get("retry-after", "")
+        raise ServerError(problem, float(wait) if wait.isdigit() else None)
 
 
-def connection(base_url: str, api_key: str | None, timeout: float) -> dict[str, Any]:
-    """Settings of httpx's clients. Proxies of the environment are not used."""
-    headers = {} if api_key is None else {"X-API-Key": api_key}
-    return {"base_url": base_url, "headers": headers, "timeout": timeout, "trust_env": False}
-
-
-def _item_url(item_id: str, prefix: str = "items") -> str:
-    return f"/{prefix}/{quote(item_id, safe='')}"
-
-
-def _bearer(token: str | None) -> dict[str, str]:
-    return {} if token is None else {"Authorization": f"Bearer {token}"}
-
-
-def _files(images: Sequence[bytes]) -> list[tuple[str, tuple[str, bytes]]]:
-    return [("image", (PICTURE, image)) for image in images]
-
-
-def _form(given: dict[str, Any]) -> dict[str, str]:
-    crop = {"crop": ",".join(map(str, given["crop"]))} if "crop" in given else {}
-    return {name: value if isinstance(value, str) else json.dumps(value) for name, value in (given | crop).items()}
-
-
-def _present(options: Mapping[str, Any]) -> dict[str, Any]:
+def present(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Without what is None."""
     return {name: value for name, value in options.items() if value is not None}
-
-
-def parsed(response: httpx.Response, kind: type[T]) -> T:
-    """The body as `kind`.
-
-    Raises:
-        ServerError: when the server answered with an error.
-    """
-    return kind.model_validate_json(content(response))
-
-
-def content(response: httpx.Response) -> bytes:
-    """The body.
-
-    Raises:
-        ServerError: when the server answered with an error.
-    """
-    if response.is_success:
-        return response.content
-    wait = response.headers.get("retry-after", "")
-    raise ServerError(_problem(response), float(wait) if wait.isdigit() else None)
-
-
-def _problem(response: httpx.Response) -> ProblemBody:
-    try:
-        return ProblemBody.model_validate_json(response.content)
-    except ValidationError:  # of something between us and the server
-        title = response.reason_phrase
-        return ProblemBody(
-            type="about:blank", title=title, status=response.status_code, detail=response.text[:200] or title
-        )

@@ -6,10 +6,10 @@ API keys and the admin token come from the environment: CROQUIS_API_KEYS ("name=
 from __future__ import annotations
 
 import os
-import socket
 
 import uvicorn
 
+from croquis.serving.addresses import listening_socket, url
 from croquis.serving.app import create_app
 from croquis.serving.models.bundle_sources import BundleSource, ModelSource
 from croquis.serving.models.served_models import DEFAULT_LABEL
@@ -24,6 +24,8 @@ from croquis.serving.server_settings import (
     access_from_environment,
 )
 
+BACKLOG = 2048  # connections that wait to be accepted
+
 
 def serve(options: ServeOptions) -> int:
     """Serves until a signal ends it: requests that have begun are answered first.
@@ -31,38 +33,24 @@ def serve(options: ServeOptions) -> int:
     Raises:
         SettingsError: when options do not fit each other, or one is out of range.
         ModelSourceError: when a model cannot be loaded.
-        ChangeLogError: when the changes of the catalogue cannot be read.
         StoreError: when the store cannot be searched.
-        OSError: when the port is taken.
+        RefusedError: when it cannot listen at the address, e.g. as the port is taken.
     """
     give_memory_back()
     app = create_app(sources_of(options), settings_of(options))
     config = uvicorn.Config(
         app,
-        host=options.host,
-        port=options.port,
         access_log=False,  # ours leaves out query strings
         log_level="warning",
         server_header=False,
         timeout_graceful_shutdown=options.grace,
-        backlog=2048,
     )
-    listener = listening_socket(config)
+    listener = listening_socket(options.host, options.port, BACKLOG)
     host, port = listener.getsockname()[:2]
     models = ", ".join(f"{label} = {model.identity}" for label, model in app.state.fleet.models().items())
-    print(f"serving {models} on http://{host}:{port}  (Ctrl-C ends it)", flush=True)
+    print(f"serving {models} on {url(host, port)}  (Ctrl-C ends it)", flush=True)
     uvicorn.Server(config).run(sockets=[listener])
     return 0
-
-
-def listening_socket(config: uvicorn.Config) -> socket.socket:
-    """Where clients may connect from now on; they are answered as soon as the server runs."""
-    listener = config.bind_socket()
-    # Connections inherit it. asyncio sets it only where a socket was made with TCP's number, which uvicorn's is not; without
-    # it each answer on a kept connection waits 40 ms for an acknowledgement.
-    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    listener.listen(config.backlog)
-    return listener
 
 
 def settings_of(options: ServeOptions) -> Settings:

@@ -97,7 +97,7 @@ class Settings:
         batch: queries that one run of a net may answer; workers beyond the CPUs wait for one another to fill it.
         watch_seconds: how often the models are looked up anew, 0 for never.
         page: folder of the web page.
-        changes: folder where changes of the catalogue are kept; None when it cannot be changed.
+        changes: folder of a FAISS store that requests change; None when they cannot.
         store: URI of the store whose current version is searched; None for each bundle's own images.
         catalogue: name of the catalogue in it.
         ingest: what brings products into that store from within this process; None for nothing.
@@ -127,7 +127,7 @@ class Settings:
             if not value >= least:
                 raise SettingsError(f"{name} = {value}, must be at least {least}")
         if self.store and self.changes:
-            raise SettingsError("--changes keeps changes beside a bundle; products of a --store are changed by events")
+            raise SettingsError("--changes keeps a store of its own; products of a --store are changed by events")
         if self.ingest and not self.store:
             raise SettingsError("--ingest needs --store: where the products go")
 

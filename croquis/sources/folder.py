@@ -17,19 +17,24 @@ pixels. Columns that are not used are ignored, unless they look like a misspelli
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import Field, field_validator
 
+from croquis.catalog.filters import QueryError
+from croquis.catalog.product import check_item_id
 from croquis.catalog.table import DOMAINS, ROLES, SPLITS
 from croquis.formats.errors import SourceError, refuse
+from croquis.formats.tables.table_cells import CellError, as_box, as_id, as_labels, as_text, as_word
 from croquis.formats.tables.table_columns import Columns, TableColumn
 from croquis.formats.tables.table_reader import TableRow, read_rows
 from croquis.formats.tables.table_splits import fill_roles, fill_splits, keep_share, role_problems
 from croquis.params.block import Block, OneOf
 from croquis.sources import Source
+
+Value = TypeVar("Value")
 
 
 class Folder(Block):
@@ -63,10 +68,6 @@ class Folder(Block):
             if source is None and name in ("path", "item_id"):
                 raise ValueError(f"{name} cannot be null, every row needs it")
         return columns
-
-
-class CellError(ValueError):
-    """One cell cannot be read; becomes a line of the SourceError that lists them all."""
 
 
 def rows(block: Folder, seed: int) -> Iterator[dict[str, Any]]:
@@ -113,45 +114,56 @@ def _parse_all(block: Folder, columns: Columns, read: Sequence[TableRow]) -> lis
 
 
 def _parse(cells: Mapping[str, Any], block: Folder) -> dict[str, Any]:
-    path = _image_path(cells.get("path"), Path(block.images))
-    if cells.get("item_id") is None:
-        raise CellError("column item_id: empty; every image needs the item that it shows")
-    held, unknown = _labels(cells.get("attributes")), _labels(cells.get("unknown_attributes"))
+    path = _image_path(_read("path", cells, as_text), Path(block.images))
+    held, unknown = (_read(name, cells, as_labels) for name in ("attributes", "unknown_attributes"))
     if both := [label for label in unknown if label in held]:
         raise CellError(f"column unknown_attributes: {both[0]!r} stands in attributes too; take it out of one of them")
     return {
         "path": path,
-        "image_id": _text(cells.get("image_id")) or path,
-        "item_id": str(cells["item_id"]),
+        "image_id": _read("image_id", cells, as_id) or path,
+        "item_id": _read("item_id", cells, _item_id),
         "domain": _choice(cells, "domain", DOMAINS, block.domains) or "shop",
         "split": _choice(cells, "split", SPLITS, block.splits),
         "role": _choice(cells, "role", ROLES, {}),
-        "category": _text(cells.get("category")) or "unknown",
-        "view": _text(cells.get("view")),
+        "category": _read("category", cells, as_word) or "unknown",
+        "view": _read("view", cells, as_word),
         "attributes": held,
         "unknown_attributes": unknown or None,
-        "bbox": _box(cells.get("bbox")),
+        "bbox": _read("bbox", cells, as_box),
     }
 
 
-def _text(value: Any) -> str | None:
-    return None if value is None else str(value)
+def _read(name: str, cells: Mapping[str, Any], as_type: Callable[[Any], Value]) -> Value:
+    try:
+        return as_type(cells.get(name))
+    except CellError as error:
+        raise CellError(f"column {name}: {error}") from error
 
 
-def _image_path(value: Any, images: Path) -> str:
+def _item_id(value: Any) -> str:
+    item_id = as_id(value)
+    if item_id is None:
+        raise CellError("empty; every image needs the item that it shows")
+    try:
+        return check_item_id(item_id)  # as the server does, where an item is fetched and deleted by it
+    except QueryError as error:
+        raise CellError(str(error)) from error
+
+
+def _image_path(value: str | None, images: Path) -> str:
     if value is None:
         raise CellError("column path: empty; name the image file")
-    path = PurePosixPath(str(value).replace("\\", "/"))
+    path = PurePosixPath(value.replace("\\", "/"))
     if path.is_absolute() or ".." in path.parts:
         raise CellError(f"column path: {value!r} leaves the folder {images}; paths must be relative to it")
     if not (images / path).is_file():
-        raise CellError(f"column path: the file {images / path} does not exist; mend the path or ingest.folder.images")
+        raise CellError(f"column path: the file {images / path} does not exist; correct it or ingest.folder.images")
     return str(path)
 
 
 def _choice(cells: Mapping[str, Any], name: str, allowed: Sequence[str], words: Mapping[str, str]) -> str | None:
     """The cell as one of our words; `words` translates those of the table."""
-    value = _text(cells.get(name))
+    value = _read(name, cells, as_text)
     if value is None:
         return None
     word = words.get(value, value)
@@ -159,24 +171,6 @@ def _choice(cells: Mapping[str, Any], name: str, allowed: Sequence[str], words: 
         hint = "" if name == "role" else f"; say which it is in ingest.folder.{name}s"
         raise CellError(f"column {name}: {value!r} is none of {', '.join(allowed)}{hint}")
     return word
-
-
-def _labels(value: Any) -> list[str]:
-    parts = value.split("|") if isinstance(value, str) else list(value or [])
-    return list(dict.fromkeys(label for part in parts if (label := str(part).strip())))
-
-
-def _box(value: Any) -> list[int] | None:
-    if value is None:
-        return None
-    parts = value.replace(",", " ").split() if isinstance(value, str) else list(value)
-    try:
-        box = [round(float(part)) for part in parts]
-    except (TypeError, ValueError, OverflowError):
-        box = []
-    if len(box) != 4:
-        raise CellError(f"column bbox: {value!r} is not four numbers 'x1 y1 x2 y2' in pixels")
-    return box
 
 
 SOURCE = Source(params=Folder, rows=rows)

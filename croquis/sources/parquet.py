@@ -9,7 +9,6 @@ columns that are not ours are ignored.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import PurePosixPath
 from typing import Any
 
 import fsspec
@@ -17,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import Field
 
+from croquis.catalog.parquet_shards import cast_column, is_shard, open_shard
 from croquis.catalog.table import SCHEMA
 from croquis.formats.errors import SourceError, refuse
 from croquis.params.block import Block
@@ -35,8 +35,6 @@ class Parquet(Block):
 MEASURED = ("width", "height", "sha256", "phash")
 NEEDED = pa.schema([field for field in SCHEMA if field.name not in MEASURED])
 BATCH_ROWS = 64
-BUFFER_BYTES = 1 << 20
-"""Read ahead per column; without it a whole row group's images are fetched at once, not page by page."""
 
 
 def rows(block: Parquet, _seed: int) -> Iterator[dict[str, Any]]:
@@ -63,15 +61,10 @@ def _find_shards(block: Parquet) -> tuple[Any, list[str]]:
         ) from error
     except (OSError, ValueError) as error:
         raise SourceError(f"ingest.parquet.path {block.path!r} cannot be listed: {error}") from error
-    shards = sorted(name for name in found if name == path or _is_shard(name, path))
+    shards = sorted(name for name in found if name == path or is_shard(name.removeprefix(path)))
     if not shards:
         raise SourceError(f"{block.path!r} holds no .parquet files; mend ingest.parquet.path in params.yaml")
     return files, shards
-
-
-def _is_shard(name: str, folder: str) -> bool:
-    inside = PurePosixPath(name.removeprefix(folder)).parts
-    return name.endswith(".parquet") and not any(part.startswith((".", "_")) for part in inside)
 
 
 def _shard_problems(files: Any, shard: str) -> list[str]:
@@ -84,17 +77,15 @@ def _shard_problems(files: Any, shard: str) -> list[str]:
     missing = [field.name for field in NEEDED if not field.nullable and field.name not in schema.names]
     problems = [f"{shard} lacks the column(s) {missing}; it has {schema.names}"] if missing else []
     for field in NEEDED:
-        if field.name in schema.names and not _castable(schema.field(field.name).type, field.type):
-            found = schema.field(field.name).type
+        found = schema.field(field.name).type if field.name in schema.names else field.type
+        if not _castable(found, field.type):
             problems.append(f"{shard}, column {field.name}: is {found}, must be {field.type}")
     return problems
 
 
 def _castable(found: pa.DataType, wanted: pa.DataType) -> bool:
-    if pa.types.is_binary(wanted):  # Arrow would take text for bytes
-        return bool(pa.types.is_binary(found) or pa.types.is_large_binary(found))
     try:
-        pa.array([], type=found).cast(wanted)
+        cast_column(pa.array([], type=found), wanted)
     except pa.ArrowException:
         return False
     return True
@@ -102,7 +93,7 @@ def _castable(found: pa.DataType, wanted: pa.DataType) -> bool:
 
 def _shard_rows(files: Any, shard: str) -> Iterator[dict[str, Any]]:
     with files.open(shard, "rb") as stream:
-        reader = pq.ParquetFile(stream, buffer_size=BUFFER_BYTES, pre_buffer=False)
+        reader = open_shard(stream)
         names = [name for name in NEEDED.names if name in reader.schema_arrow.names]
         first = 0
         for batch in reader.iter_batches(BATCH_ROWS, columns=names):
@@ -119,7 +110,7 @@ def _cast(batch: pa.RecordBatch, shard: str, first: int) -> pa.Table:
             row = first + column.is_null().to_pylist().index(True)
             raise SourceError(f"{shard}, row {row}, column {name}: empty; every image needs one")
         try:
-            columns.append(column.cast(wanted.type))
+            columns.append(cast_column(column, wanted.type))
         except pa.ArrowException as error:
             raise SourceError(f"{shard}, rows {first} to {first + len(column) - 1}, column {name}: {error}") from error
     return pa.Table.from_arrays(columns, names=batch.schema.names)

@@ -1,21 +1,23 @@
-"""The file of a FAISS store: images, vectors and notes of deleted products in SQLite, and filters as look-ups in it."""
+"""The file of a FAISS store: images, vectors and notes of deleted products in SQLite, and filters as look-ups in it.
+
+It is synchronised on every commit, held by one process at a time, and known by a number in its header. What was committed
+survives the end of the process and of the machine at any moment; half of a change is never read.
+"""
 
 from __future__ import annotations
 
 import json
 import sqlite3
 import threading
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from croquis.catalog.filters import Filters
-from croquis.store.sqlite_file import DatabaseError, DatabaseKind, open_database
-from croquis.store.vector_store import Stored, StoredImage, StoreError, StoreSpec, conditions
+from croquis.catalog.product import ProductPicture
+from croquis.store.vector_store import StoreChange, Stored, StoredImage, StoreError, StoreSpec, conditions
 
 SCHEMA = """
 create table record (spec text not null);
@@ -30,7 +32,9 @@ create table images (
     predicted text not null,  -- JSON
     probabilities blob,
     vector blob not null,
-    thumbnail blob not null
+    thumbnail blob not null,
+    bbox text,  -- JSON
+    picture blob  -- the file as it came, where it is known
 );
 create index by_item on images (item_id);
 create table words (
@@ -42,8 +46,8 @@ create table words (
 create index by_number on words (number);
 create table graves (item_id text primary key, version integer not null);
 """
-SHARING = "one at a time; a server takes events itself (croquis serve --ingest), and a Milvus server takes several"
-KIND = DatabaseKind("vector store", "process", 0x43524F56, 2, SCHEMA, "give another path", SHARING)  # "CROV"
+APPLICATION, VERSION = 0x43524F56, 3  # "CROV", and the version of the schema
+LOCK_SECONDS = 0.5
 COLUMNS = "image_id, item_id, version, category, domain, attributes, predicted, probabilities"
 AT_A_TIME = 500  # values in one statement
 ROWS = 4096
@@ -56,17 +60,17 @@ class StoreFile:
         path: an existing file, or where a new one shall stand.
         spec: of a new one; None to read that of the file.
 
+    Attributes:
+        lock: whoever holds it sees no change begin or end.
+
     Raises:
         StoreError: when the file cannot be used, or has no record of what it keeps.
     """
 
     def __init__(self, path: Path, spec: StoreSpec | None = None) -> None:
         self.path = path
-        self._lock = threading.RLock()
-        try:
-            self._connection = open_database(path, KIND)
-        except DatabaseError as error:
-            raise StoreError(str(error)) from error
+        self.lock = threading.RLock()
+        self._connection = _opened(path)
         if spec is not None:
             self._connection.execute("insert into record values (?)", (json.dumps(asdict(spec)),))
         record = self._connection.execute("select spec from record").fetchone()
@@ -75,59 +79,65 @@ class StoreFile:
             raise StoreError(f"{path} was never finished: delete it and create the version anew")
         self.spec = StoreSpec(**json.loads(record[0]))
 
-    def write(self, images: Sequence[StoredImage], stored: Stored, thumbnails: Sequence[bytes]) -> None:
-        """Replaces or adds images, all or none."""
+    def write(self, change: StoreChange, stored: Stored) -> None:
+        """All of a change, or none; `stored` are the vectors of its images."""
+        pictures = {picture.image_id: picture for picture in change.pictures}
         with self._transaction() as execute:
-            self._forget([image.image_id for image in images])
-            for image, vector, thumbnail in zip(images, stored, thumbnails, strict=True):
-                values = (*_values(image), vector.tobytes(), thumbnail)
+            for item_id, version in change.deleted.items():
+                execute("insert or replace into graves values (?, ?)", (item_id, version))
+            self._forget([*change.gone, *(image.image_id for image in change.images)])
+            for image, vector, thumbnail in zip(change.images, stored, change.thumbnails, strict=True):
+                kept = _picture_cells(pictures.get(image.image_id))
+                values = (*_values(image), vector.tobytes(), thumbnail, *kept)
                 marks = ", ".join("?" * len(values))
-                number = execute(f"insert into images ({COLUMNS}, vector, thumbnail) values ({marks})", values)
+                statement = f"insert into images ({COLUMNS}, vector, thumbnail, bbox, picture) values ({marks})"
+                number = execute(statement, values)
                 words = {("category", image.category), ("domain", image.domain)}
                 words |= {("attributes", name) for name in image.attributes}
                 rows = [(*word, number.lastrowid) for word in words]
                 self._connection.executemany("insert into words values (?, ?, ?)", rows)
 
-    def remove(self, image_ids: Sequence[str]) -> None:
-        with self._transaction():
-            self._forget(image_ids)
-
-    def mark_deleted(self, versions: Mapping[str, int]) -> None:
-        with self._transaction():
-            self._connection.executemany("insert or replace into graves values (?, ?)", list(versions.items()))
-
     def deletions_of(self, item_ids: Sequence[str] | None = None) -> dict[str, int]:
         if item_ids is None:
-            with self._lock:
+            with self.lock:
                 return dict(self._connection.execute("select item_id, version from graves").fetchall())
         return dict(self._among("select item_id, version from graves where item_id in", item_ids))
 
     def images(self, column: str, values: Sequence[str]) -> list[StoredImage]:
-        """Images whose `image_id` or `item_id` is one of `values`."""
-        return [_image(row) for row in self._among(f"select {COLUMNS} from images where {column} in", values)]
+        """Images whose `image_id` or `item_id` is one of `values`, in the order in which they were written."""
+        rows = self._among(f"select {COLUMNS}, number from images where {column} in", values)
+        return [_image(row) for row in sorted(rows, key=lambda row: int(row[-1]))]
 
     def thumbnails(self, image_ids: Sequence[str]) -> dict[str, bytes]:
         return dict(self._among("select image_id, thumbnail from images where image_id in", image_ids))
 
-    def words(self) -> dict[str, Counter[str]]:
-        """How many images have each word, by `category` and `attributes`."""
-        counted: dict[str, Counter[str]] = {"category": Counter(), "attributes": Counter()}
-        with self._lock:
-            rows = self._connection.execute("select place, word, count(*) from words group by place, word").fetchall()
-        for place, word, count in rows:
-            if place in counted:
-                counted[place][word] = count
-        return counted
+    def pictures(self, image_ids: Sequence[str]) -> dict[str, ProductPicture]:
+        """The files of those images whose file is kept."""
+        rows = self._among(
+            "select image_id, picture, bbox from images where picture is not null and image_id in", image_ids
+        )
+        return {
+            image_id: ProductPicture(image_id, data, None if bbox is None else tuple(json.loads(bbox)))
+            for image_id, data, bbox in rows
+        }
+
+    def changed_products(self) -> list[str]:
+        """Those that were changed since the store was filled, deletions included."""
+        with self.lock:
+            rows = self._connection.execute(
+                "select item_id from images where version > 0 union select item_id from graves order by item_id"
+            ).fetchall()
+        return [item_id for (item_id,) in rows]
 
     def count(self, filters: Filters) -> int:
         query, values = _selection(filters)
-        with self._lock:
+        with self.lock:
             return int(self._connection.execute(f"select count(*) from ({query})", values).fetchone()[0])
 
     def select(self, filters: Filters) -> list[str]:
         """Ids of the images that pass."""
         query, values = _selection(filters)
-        with self._lock:
+        with self.lock:
             found = self._connection.execute(f"select image_id from images where number in ({query})", values)
             return [image_id for (image_id,) in found.fetchall()]
 
@@ -136,20 +146,27 @@ class StoreFile:
         last = 0
         while True:
             statement = f"select {COLUMNS}, vector, number from images where number > ? order by number limit {ROWS}"
-            with self._lock:
+            with self.lock:
                 rows = self._connection.execute(statement, (last,)).fetchall()
             if not rows:
                 return
             last = rows[-1][-1]
-            kind = np.uint8 if self.spec.head == "binary" else np.float32
-            yield [_image(row) for row in rows], np.stack([np.frombuffer(row[-2], dtype=kind) for row in rows])
+            yield [_image(row) for row in rows], self.spec.read([row[-2] for row in rows])
 
     def close(self) -> None:
-        with self._lock:
+        with self.lock:
             self._connection.close()
 
-    def _transaction(self) -> _Transaction:
-        return _Transaction(self._connection, self._lock, self.path)
+    @contextmanager
+    def _transaction(self) -> Iterator[Any]:
+        """All of a block's statements, or none."""
+        with self.lock:
+            try:
+                with self._connection:  # commits, or rolls back what SQLite has not rolled back itself
+                    self._connection.execute("begin immediate")
+                    yield self._connection.execute
+            except sqlite3.Error as error:
+                raise StoreError(f"{self.path} cannot be written: {error}") from error
 
     def _forget(self, image_ids: Sequence[str]) -> None:
         for row in self._among("select number from images where image_id in", image_ids):
@@ -158,7 +175,7 @@ class StoreFile:
 
     def _among(self, statement: str, values: Sequence[str]) -> list[Any]:
         rows: list[Any] = []
-        with self._lock:
+        with self.lock:
             for start in range(0, len(values), AT_A_TIME):
                 some = list(values[start : start + AT_A_TIME])
                 marks = ", ".join("?" * len(some))
@@ -166,30 +183,55 @@ class StoreFile:
         return rows
 
 
-class _Transaction:
-    """All of a block's statements, or none."""
+def _opened(path: Path) -> sqlite3.Connection:
+    """Opens or makes a file, whose folder is made too, and keeps it locked until the connection is closed."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        connection = sqlite3.connect(path, timeout=LOCK_SECONDS, isolation_level=None, check_same_thread=False)
+    except (OSError, sqlite3.Error) as error:
+        raise StoreError(f"{path} cannot be used: {error}") from error
+    try:
+        _prepare(connection, path)
+    except sqlite3.Error as error:
+        connection.close()
+        sharing = "a server takes events itself (croquis serve --ingest), and a Milvus server takes several"
+        held = f"; another process may use it, one at a time: {sharing}" if "locked" in str(error) else ""
+        raise StoreError(f"{path} cannot be used: {error}{held}") from error
+    except StoreError:
+        connection.close()
+        raise
+    return connection
 
-    def __init__(self, connection: sqlite3.Connection, lock: threading.RLock, path: Path) -> None:
-        self._connection, self._lock, self._path = connection, lock, path
 
-    def __enter__(self) -> Any:
-        self._lock.acquire()
-        self._connection.execute("begin immediate")
-        return self._connection.execute
-
-    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
-        try:
-            self._connection.execute("commit" if kind is None else "rollback")
-        finally:
-            self._lock.release()
-        if isinstance(error, sqlite3.Error):
-            raise StoreError(f"{self._path} cannot be written: {error}") from error
+def _prepare(connection: sqlite3.Connection, path: Path) -> None:
+    execute = connection.execute
+    execute("pragma locking_mode = exclusive")
+    execute("pragma journal_mode = wal")
+    execute("pragma synchronous = full")
+    execute("begin immediate")  # takes the lock, and keeps it until the process ends
+    known = execute("pragma application_id").fetchone()[0], execute("pragma user_version").fetchone()[0]
+    if known == (0, 0) and not execute("select count(*) from sqlite_master").fetchone()[0]:
+        for statement in filter(str.strip, SCHEMA.split(";")):
+            execute(statement)
+        execute(f"pragma application_id = {APPLICATION}")
+        execute(f"pragma user_version = {VERSION}")
+    elif known != (APPLICATION, VERSION):
+        found = f"application {known[0]:#x}, schema {known[1]}"
+        raise StoreError(f"{path} is no vector store of this version ({found}): fill a store in another folder")
+    execute("commit")
 
 
 def _values(image: StoredImage) -> tuple[Any, ...]:
     labels, seen = (json.dumps(words, ensure_ascii=False) for words in (image.attributes, image.predicted))
     known = image.image_id, image.item_id, image.version, image.category, image.domain
     return *known, labels, seen, image.probabilities
+
+
+def _picture_cells(picture: ProductPicture | None) -> tuple[str | None, bytes | None]:
+    """Box and file, as columns."""
+    if picture is None:
+        return None, None
+    return None if picture.bbox is None else json.dumps(picture.bbox), picture.data
 
 
 def _image(row: Sequence[Any]) -> StoredImage:

@@ -3,32 +3,37 @@
 Each version of a catalogue is such a file; a small file beside them names the current one.
 
 The index in memory is a `LayeredIndex`: what has changed since it was built lies in a layer over it, and where the layer has
-grown to an eighth of it both become a new index. A search goes on in the view that it began with and holds nobody up.
+grown to an eighth of it both become a new index. A change is one transaction and one new view: a search meets all of it or
+nothing, and goes on in the view that it began with.
 """
 
 from __future__ import annotations
 
 import threading
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 
-from croquis.arrays import Vectors
+from croquis.arrays import Rows, Scores, Vectors
 from croquis.catalog.filters import Filters
+from croquis.catalog.product import ProductPicture
 from croquis.files import read_json, write_json
 from croquis.store.faiss_file import StoreFile
 from croquis.store.faiss_view import StoreView
-from croquis.store.vector_store import Match, Stored, StoredImage, StoreSpec, VectorStore
+from croquis.store.store_words import StoreWords
+from croquis.store.vector_store import Match, StoreChange, Stored, StoredImage, StoreSpec, VectorStore
 from croquis.store.versions import Stores
 
 POINTER = "current.json"
 ENDINGS = ("", "-wal", "-shm")  # of a file of SQLite and what it keeps beside it
+PARTIAL = "filling.partial"
+TRIES = 3  # of a search whose view changed meanwhile
 
 
 class FaissStore(VectorStore):
-    """The store in a file, all of whose vectors are read into memory.
+    """The store in a file, all of whose vectors are read into memory when it is first searched.
 
     Args:
         name: of the version.
@@ -39,10 +44,8 @@ class FaissStore(VectorStore):
         super().__init__(name, file.spec)
         self._file = file
         self._writing = threading.Lock()
-        parts = list(file.scan())
-        ids = [image.image_id for images, _ in parts for image in images]
-        stored = np.concatenate([part for _, part in parts]) if parts else self._nothing
-        self._view = StoreView.of(self.spec, ids, stored)
+        self._words = StoreWords()
+        self._seen: StoreView | None = None
 
     def count(self, filters: Filters | None = None) -> int:
         return self._file.count(filters or Filters())
@@ -58,14 +61,19 @@ class FaissStore(VectorStore):
     def thumbnails(self, image_ids: Sequence[str]) -> dict[str, bytes]:
         return self._file.thumbnails(image_ids)
 
-    def words(self) -> dict[str, Counter[str]]:
-        return self._file.words()
+    def words(self) -> StoreWords:
+        return self._words if self._view is not None else StoreWords()
+
+    def pictures(self, image_ids: Sequence[str]) -> dict[str, ProductPicture]:
+        """The files that some images were made from, where they are kept."""
+        return self._file.pictures(image_ids)
+
+    def changed_products(self) -> list[str]:
+        """Those that were changed since the store was filled with a bundle's gallery, deletions included."""
+        return self._file.changed_products()
 
     def images_of(self, item_ids: Sequence[str]) -> list[StoredImage]:
         return self._file.images("item_id", item_ids)
-
-    def mark_deleted(self, versions: Mapping[str, int]) -> None:
-        self._file.mark_deleted(versions)
 
     def deletions_of(self, item_ids: Sequence[str]) -> dict[str, int]:
         return self._file.deletions_of(item_ids)
@@ -80,33 +88,58 @@ class FaissStore(VectorStore):
         self._file.close()
 
     @property
-    def _nothing(self) -> Stored:
-        return self.spec.stored(np.empty((0, self.spec.dim), dtype=np.float32))
+    def _view(self) -> StoreView:
+        """The images as they are now."""
+        with self._file.lock:
+            if self._seen is None:
+                parts = list(self._file.scan())
+                images = [image for some, _ in parts for image in some]
+                nothing = self.spec.stored(np.empty((0, self.spec.dim), dtype=np.float32))
+                stored = np.concatenate([part for _, part in parts]) if parts else nothing
+                self._words = self._words.changed(images)
+                self._seen = StoreView.of(self.spec, [image.image_id for image in images], stored)
+            return self._seen
 
-    def _write(self, images: Sequence[StoredImage], stored: Stored, thumbnails: Sequence[bytes]) -> None:
+    def _change(self, change: StoreChange, stored: Stored) -> None:
         with self._writing:
-            self._file.write(images, stored, thumbnails)
-            self._view = self._view.changed([image.image_id for image in images], stored)
+            if self._written_unseen(change, stored):
+                return
+            ids = [image.image_id for image in change.images]
+            view = self._view.changed(ids, stored, change.gone)
+            words = self._words.changed(change.images, list(self.get([*ids, *change.gone]).values()))
+            with self._file.lock:
+                self._file.write(change, stored)
+                self._seen, self._words = view, words
 
-    def _remove(self, image_ids: Sequence[str]) -> None:
-        with self._writing:
-            self._file.remove(image_ids)
-            self._view = self._view.changed([], self._nothing, image_ids)
+    def _written_unseen(self, change: StoreChange, stored: Stored) -> bool:
+        """Whether nobody has searched yet, so that the file was all there was to write: a version is filled in this way."""
+        with self._file.lock:
+            if self._seen is None:
+                self._file.write(change, stored)
+            return self._seen is None
 
-    def _nearest(self, queries: Stored, k: int, filters: Filters) -> list[list[Match]]:
-        view = self._view
-        if view.index is None:
-            return [[] for _ in queries]
-        rows = None if filters.empty else view.rows(self._file.select(filters))
-        scores, found = view.index.search(self.spec.decoded(queries), k, rows, tiebreak=view.keys)
+    def _nearest(self, queries: Vectors, k: int, filters: Filters) -> list[list[Match]]:
+        for _ in range(TRIES):
+            with self._file.lock:
+                view, passing = self._view, self._passing(filters)
+            found = view.search(queries, k, passing)
+            with self._file.lock:
+                if self._view is view:
+                    return self._matches(view, *found)
+        with self._file.lock:  # changes come faster than searches end: the next one waits
+            return self._matches(self._view, *self._view.search(queries, k, self._passing(filters)))
+
+    def _passing(self, filters: Filters) -> list[str] | None:
+        return None if filters.empty else self._file.select(filters)
+
+    def _matches(self, view: StoreView, scores: Scores, found: Rows) -> list[list[Match]]:
         near = [row[row >= 0] for row in found]
-        lists = [view.ids(row) for row in near]
-        known = self.get(list({name for names in lists for name in names}))  # what was deleted meanwhile is missing
+        lists = [view.ids(rows) for rows in near]
+        known = self.get(list({name for names in lists for name in names}))
         return [
             [
                 Match(known[name], float(score), vector)
                 for name, score, vector in zip(names, best, view.vectors(rows), strict=False)
-                if name in known
             ]
             for names, best, rows in zip(lists, scores, near, strict=True)
         ]
@@ -132,6 +165,22 @@ class FaissStores(Stores):
 
     def _create(self, version: str, spec: StoreSpec) -> FaissStore:
         return FaissStore(version, StoreFile(self._file(version), spec))
+
+    def look_at(self, version: str | None = None) -> FaissStore:
+        return cast("FaissStore", super().look_at(version))
+
+    def create_filled(self, spec: StoreSpec, fill: Callable[[FaissStore], None]) -> FaissStore:
+        """A new version that is there when `fill` has filled it, and not before; what a stop left behind is removed."""
+        for left in self._folder.glob(f".*{PARTIAL}*"):
+            left.unlink()
+        version, partial = self._next_name(spec), self._folder / f".{PARTIAL}"
+        store = FaissStore(version, StoreFile(partial, spec))
+        try:
+            fill(store)
+        finally:
+            store.close()
+        partial.rename(self._file(version))
+        return self.look_at(version)
 
     def _load(self, version: str) -> FaissStore:
         return FaissStore(version, StoreFile(self._file(version)))

@@ -7,17 +7,20 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from croquis.arrays import Keys, Rows, Vectors
-from croquis.index.build import build_index
-from croquis.index.kinds import Flat, Hnsw
+from croquis.arrays import Keys, Rows, Scores, Vectors
+from croquis.index.binary_index import BinaryIndex
+from croquis.index.coding import ProductCoding
+from croquis.index.dense import FlatIndex, HnswIndex
+from croquis.index.exact import empty_result
 from croquis.index.layered import LayeredIndex
+from croquis.index.pq_index import PqIndex
 from croquis.index.ranking import label_blind_keys
 from croquis.index.vector_index import VectorIndex
 from croquis.store.vector_store import Stored, StoreSpec
 
 SMALL = 1024  # a layer that a search hardly notices
 SHARE = 8  # a layer over one eighth of its base is merged with it
-GRAPH = Hnsw(hnsw_links=32, hnsw_ef_search=64)
+GRAPH = {"links": 32, "ef_search": 64}
 
 Added = Mapping[str, tuple[Vectors, np.uint64]]
 
@@ -33,9 +36,14 @@ class IndexedRows:
 
     @classmethod
     def build(cls, ids: list[str], vectors: Vectors, spec: StoreSpec) -> IndexedRows:
-        settings = GRAPH if spec.kind == "hnsw" else Flat()
-        comparison = "symmetric" if spec.head == "binary" else None
-        index = build_index(vectors, settings, metric=spec.metric, head=spec.head, comparison=comparison)
+        if isinstance(spec.coding, ProductCoding):
+            index: VectorIndex = PqIndex.build(vectors, str(spec.comparison), codebooks=spec.coding.codebooks)
+        elif spec.coding is not None:
+            index = BinaryIndex.build(vectors, str(spec.comparison))
+        elif spec.kind == "hnsw":
+            index = HnswIndex.of_stored(vectors, spec.metric, **GRAPH)
+        else:
+            index = FlatIndex.of_stored(vectors, spec.metric)
         return cls(index, ids, label_blind_keys(ids), {image_id: row for row, image_id in enumerate(ids)})
 
 
@@ -81,6 +89,13 @@ class StoreView:
             names = [self.base.ids[row] for row in kept.tolist()]
             return self._merged(self.spec, names, self.base.index.vectors(kept), added)
         return self._layered(self.spec, self.base, kept, added)
+
+    def search(self, queries: Vectors, k: int, passing: Sequence[str] | None = None) -> tuple[Scores, Rows]:
+        """As `VectorIndex.search`, among the images of the ids `passing`; all when None."""
+        if self.index is None:
+            return empty_result(len(queries), k)
+        rows = None if passing is None else self.rows(passing)
+        return self.index.search(queries, k, rows, tiebreak=self.keys)
 
     def rows(self, image_ids: Sequence[str]) -> Rows:
         """The rows of those images that are here."""

@@ -3,59 +3,49 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
 from croquis.bundle import Bundle
-from croquis.index.kinds import kinds_of
-from croquis.store.products import ItemState, apply
-from croquis.store.vector_store import StoredImage, StoreError, StoreSpec, VectorStore
+from croquis.index.code_index import CodeIndex
+from croquis.index.coding import ProductCoding
+from croquis.store.vector_store import StoreChange, StoredImage, StoreSpec, VectorStore, spelt_codebooks
 from croquis.store.versions import Stores
 
-AT_A_TIME = 512  # products in one write
+AT_A_TIME = 512  # images in one write
 FIRST = 0  # their version: every event, whose versions begin at 1, is newer
 
 
 def spec_of(bundle: Bundle, kind: str = "flat") -> StoreSpec:
-    """What a store for the vectors of a bundle keeps."""
-    encoder = bundle.manifest.encoder
-    return StoreSpec(bundle.hash, encoder.head, encoder.metric, encoder.dim, kind)
+    """What a store for the vectors of a bundle keeps; codes are made and compared as the bundle's."""
+    encoder, index = bundle.manifest.encoder, bundle.index
+    coding = index.coding if isinstance(index, CodeIndex) else None
+    codebooks = spelt_codebooks(coding.codebooks) if isinstance(coding, ProductCoding) else None
+    return StoreSpec(bundle.hash, encoder.head, encoder.metric, encoder.dim, kind, index.comparison, codebooks)
 
 
 def fill(stores: Stores, bundle: Bundle, kind: str = "flat") -> VectorStore:
-    """A new version with the images of a bundle's gallery, at version 0 of each product; it is not published.
-
-    Raises:
-        StoreError: when the bundle's index does not give back the vectors that the encoder made.
-    """
-    kind_there = kinds_of("dense").get(bundle.index.kind)
-    keeps_floats = kind_there is not None and kind_there.keeps_floats
-    if not keeps_floats and bundle.manifest.encoder.head != "binary":
-        raise StoreError(
-            f"the index of the kind {bundle.index.kind} keeps no whole vectors: send the catalogue as events "
-            "(croquis events feed)"
-        )
+    """A new version with the images of a bundle's gallery, at version 0 of each product; it is not published."""
     store = stores.create(spec_of(bundle, kind))
-    probabilities = bundle.items.probabilities(bundle.manifest.attributes or ())
-    products = list(bundle.items.rows_by_item.items())
-    for start in range(0, len(products), AT_A_TIME):
-        apply(store, [_state(bundle, *product, probabilities) for product in products[start : start + AT_A_TIME]])
+    fill_store(store, bundle)
     return store
 
 
-def _state(bundle: Bundle, item_id: str, rows: list[int], probabilities: npt.NDArray[np.uint8]) -> ItemState:
-    """A product of the gallery, in the rows given."""
-    images = tuple(
-        StoredImage(
-            image_id=record["image_id"],
-            item_id=item_id,
-            version=FIRST,
-            category=record["category"],
-            domain=record["domain"],
-            attributes=tuple(record["attributes"]),
-            predicted=tuple(record["predicted_attributes"]),
-            probabilities=probabilities[row].tobytes() or None,
-        )
-        for row, record in zip(rows, bundle.items.records(rows), strict=True)
-    )
-    vectors = bundle.index.vectors(np.array(rows, dtype=np.int64))
-    return ItemState(item_id, FIRST, images, vectors, tuple(map(bundle.items.thumbnail, rows)))
+def fill_store(store: VectorStore, bundle: Bundle) -> None:
+    """Writes a bundle's gallery, with the vectors that its index gives back; `ivfpq` does not give back the encoder's."""
+    probabilities = bundle.items.probabilities(bundle.manifest.attributes or ())
+    for start in range(0, len(bundle.items), AT_A_TIME):
+        rows = list(range(start, min(start + AT_A_TIME, len(bundle.items))))
+        images = [
+            StoredImage(
+                image_id=record["image_id"],
+                item_id=record["item_id"],
+                version=FIRST,
+                category=record["category"],
+                domain=record["domain"],
+                attributes=tuple(record["attributes"]),
+                predicted=tuple(record["predicted_attributes"]),
+                probabilities=probabilities[row].tobytes() or None,
+            )
+            for row, record in zip(rows, bundle.items.records(rows), strict=True)
+        ]
+        vectors, thumbnails = bundle.index.vectors(np.array(rows)), list(map(bundle.items.thumbnail, rows))
+        store.change(StoreChange(images, vectors, thumbnails, as_stored=store.spec.coding is None))

@@ -24,11 +24,13 @@ LONGEST_TEXT = 65_535  # bytes: Milvus keeps no longer one
 
 
 def make_images(link: MilvusLink, name: str, spec: StoreSpec) -> None:
-    """Creates the empty collection of images.
+    """Creates the empty collection of images; Milvus compares bits symmetrically.
 
     Raises:
         StoreError: when the engine lacks what the spec asks for.
     """
+    if spec.head == "pq":
+        raise StoreError(f"milvus:{link.address} keeps no product codes: use a FAISS store")
     if link.lite and spec.head == "binary":
         raise StoreError(
             f"milvus:{link.address} is Milvus Lite, which keeps no binary codes: use a Milvus server or a FAISS store"

@@ -5,7 +5,8 @@ from __future__ import annotations
 import base64
 import json
 import math
-from collections import Counter
+import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -14,8 +15,10 @@ from croquis.catalog.filters import Filters
 from croquis.index.exact import SPARE
 from croquis.store.milvus_collections import IMAGE_FIELDS, NOTES, RECORD, image_of, note, row_of, vectors_of
 from croquis.store.milvus_link import AT_A_TIME, CONSISTENCY, KEY, MilvusLink, any_in, key_of, one_of
+from croquis.store.store_words import StoreWords
 from croquis.store.vector_store import (
     Match,
+    StoreChange,
     Stored,
     StoredImage,
     StoreError,
@@ -29,6 +32,7 @@ EXACT_ROWS = 16_384  # so many images that pass a filter are fetched and compare
 EF_SEARCH = 64  # candidates that a walk along the graph keeps
 MOST_EF = 32_768  # Milvus allows no more
 PART_ROWS = 4096  # in one answer
+COUNTS_SECONDS = 10.0  # a count of the words is as old as this before the next one begins
 DIGITS = "0123456789abcdef"
 
 
@@ -56,6 +60,9 @@ class MilvusStore(VectorStore):
         self._link = link
         self._level = consistency
         self._exact_rows = exact_rows
+        self._counting = threading.Lock()
+        self._words: StoreWords | None = None
+        self._counted = 0.0
 
     def count(self, filters: Filters | None = None) -> int:
         return self._link.count(self.name, _expression(filters or Filters()))
@@ -73,19 +80,26 @@ class MilvusStore(VectorStore):
         rows = self._rows(KEY, [key_of(image_id) for image_id in image_ids], fields=("image_id", "thumbnail"))
         return {row["image_id"]: base64.b64decode(row["thumbnail"]) for row in rows}
 
-    def words(self) -> dict[str, Counter[str]]:
-        counted: dict[str, Counter[str]] = {"category": Counter(), "attributes": Counter()}
-        for rows in self._parts(self.name, "", tuple(counted), self.count()):
-            counted["category"].update(row["category"] for row in rows)
-            counted["attributes"].update(name for row in rows for name in set(row["attributes"]))
-        return counted
+    def words(self) -> StoreWords:
+        """The first call counts; later ones get the last count, and a new one begins when it is old."""
+        with self._counting:
+            if self._words is None:
+                self._count()
+            elif time.monotonic() - self._counted > COUNTS_SECONDS:
+                self._counted = time.monotonic()
+                threading.Thread(target=self._count, daemon=True).start()
+            assert self._words is not None
+            return self._words
+
+    def _count(self) -> None:
+        words = StoreWords()
+        for rows in self._parts(self.name, "", IMAGE_FIELDS, self.count()):
+            words = words.changed([image_of(row) for row in rows])
+        self._words, self._counted = words, time.monotonic()
 
     def images_of(self, item_ids: Sequence[str]) -> list[StoredImage]:
-        return [image_of(row) for row in self._rows("item_key", [key_of(item_id) for item_id in item_ids])]
-
-    def mark_deleted(self, versions: Mapping[str, int]) -> None:
-        rows = [note(key_of(item_id), version, json.dumps(item_id)) for item_id, version in versions.items()]
-        self._link.write(self.name + NOTES, rows)
+        rows = self._rows("item_key", [key_of(item_id) for item_id in item_ids])
+        return sorted((image_of(row) for row in rows), key=lambda image: image.image_id)
 
     def deletions_of(self, item_ids: Sequence[str]) -> dict[str, int]:
         keys = [key_of(item_id) for item_id in item_ids]
@@ -104,17 +118,18 @@ class MilvusStore(VectorStore):
     def close(self) -> None:
         """Nothing: the connection is that of all versions."""
 
-    def _write(self, images: Sequence[StoredImage], stored: Stored, thumbnails: Sequence[bytes]) -> None:
-        together = zip(images, stored, thumbnails, strict=True)
+    def _change(self, change: StoreChange, stored: Stored) -> None:
+        notes = [note(key_of(item_id), version, json.dumps(item_id)) for item_id, version in change.deleted.items()]
+        self._link.write(self.name + NOTES, notes)
+        together = zip(change.images, stored, change.thumbnails, strict=True)
         self._link.write(self.name, [row_of(image, vector, jpeg) for image, vector, jpeg in together])
-
-    def _remove(self, image_ids: Sequence[str]) -> None:
-        keys = [key_of(image_id) for image_id in image_ids]
+        keys = [key_of(image_id) for image_id in change.gone]
         self._link.remove(self.name, keys)
-        # A session does not cover deletions (2.3.5, pymilvus 3.0): what a strong read has passed all later ones see.
-        self._rows(KEY, keys[:1], fields=(KEY,))
+        if keys:
+            # A session does not cover deletions (2.3.5, pymilvus 3.0): what a strong read has passed all later ones see.
+            self._rows(KEY, keys[:1], fields=(KEY,))
 
-    def _nearest(self, queries: Stored, k: int, filters: Filters) -> list[list[Match]]:
+    def _nearest(self, queries: Vectors, k: int, filters: Filters) -> list[list[Match]]:
         expression, ef = _expression(filters), max(EF_SEARCH, k + SPARE)
         if not filters.empty:
             passing = self._link.count(self.name, expression, self._level)
@@ -123,7 +138,7 @@ class MilvusStore(VectorStore):
             whole = self._link.count(self.name, "", self._level)
             ef = min(MOST_EF, math.ceil(ef * whole / passing))  # of what a walk meets, only a share passes
         options: dict[str, Any] = {"params": {"ef": ef}} if self.spec.kind == "hnsw" else {}
-        data = [query.tobytes() if self.spec.head == "binary" else query for query in queries]
+        data = [query.tobytes() if self.spec.head == "binary" else query for query in self.spec.stored(queries)]
         found = self._link.call(
             "search",
             self.name,
@@ -139,14 +154,14 @@ class MilvusStore(VectorStore):
         lists = [[hit["entity"] for hit in hits] for hits in found]
         return [self._ranked(query, rows, k) for query, rows in zip(queries, lists, strict=True)]
 
-    def _compared(self, queries: Stored, k: int, expression: str, passing: int) -> list[list[Match]]:
+    def _compared(self, queries: Vectors, k: int, expression: str, passing: int) -> list[list[Match]]:
         """All that pass a filter, compared one by one."""
         fields = (*IMAGE_FIELDS, "vector")
         parts = self._parts(self.name, expression, fields, passing, self._level) if passing else ()
         rows = [row for part in parts for row in part]
         return [self._ranked(query, rows, k) for query in queries]
 
-    def _ranked(self, query: Stored, rows: Sequence[Mapping[str, Any]], k: int) -> list[Match]:
+    def _ranked(self, query: Vectors, rows: Sequence[Mapping[str, Any]], k: int) -> list[Match]:
         images = [image_of(row) for row in rows]
         return ranked(self.spec, query, images, vectors_of(rows, self.spec), k) if rows else []
 

@@ -1,9 +1,9 @@
 """Changes of products in a store: the newest version wins, in whatever order and however often changes come.
 
 A product's version stands with each of its images, and that of a deletion in a note, so that the rule holds across restarts
-and for every process that writes. A change is three steps (note deletions, write images, take old images out), each of
-which may be repeated: after a stop between any two, doing the change again ends in the same state. Two processes must not
-change the same product at the same time; a stream whose messages are partitioned by product sees to that.
+and for every process that writes. Where the engine cannot make a change in one step (`VectorStore.change`), doing it again
+after a stop ends in the same state. Two processes must not change the same product at the same time; a stream whose messages
+are partitioned by product sees to that.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from croquis.arrays import Vectors
-from croquis.store.vector_store import StoredImage, VectorStore
+from croquis.catalog.product import ProductPicture
+from croquis.store.vector_store import StoreChange, StoredImage, VectorStore
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,7 @@ class ItemState:
     Attributes:
         vectors: (len(images), dim), row for row.
         thumbnails: of the images, row for row; none at all when empty.
+        pictures: the files that the images were made from, where they shall be kept.
     """
 
     item_id: str
@@ -31,6 +33,7 @@ class ItemState:
     images: tuple[StoredImage, ...] = ()
     vectors: Vectors | None = None
     thumbnails: tuple[bytes, ...] = ()
+    pictures: tuple[ProductPicture, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -78,14 +81,19 @@ def apply(store: VectorStore, states: Sequence[ItemState], known: Mapping[str, P
     applied = [state for state in chosen.values() if there[state.item_id].admits(state.version, not state.images)]
     if not applied:
         return 0
-    store.mark_deleted({state.item_id: state.version for state in applied if not state.images})
     written = [state for state in applied if state.vectors is not None and state.images]
     images = [image for state in written for image in state.images]
-    if images:
-        vectors = np.concatenate([state.vectors for state in written if state.vectors is not None])
-        thumbnails = [jpeg for state in written for jpeg in state.thumbnails or [b""] * len(state.images)]
-        store.upsert(images, vectors, thumbnails)
     kept = {image.image_id for image in images}
     old = store.images_of([state.item_id for state in applied])
-    store.delete([image.image_id for image in old if image.image_id not in kept])
+    nothing = np.empty((0, store.spec.dim), dtype=np.float32)
+    store.change(
+        StoreChange(
+            images,
+            np.concatenate([nothing, *(state.vectors for state in written if state.vectors is not None)]),
+            [jpeg for state in written for jpeg in state.thumbnails or [b""] * len(state.images)],
+            gone=[image.image_id for image in old if image.image_id not in kept],
+            deleted={state.item_id: state.version for state in applied if not state.images},
+            pictures=[picture for state in written for picture in state.pictures],
+        )
+    )
     return len(applied)

@@ -7,13 +7,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from croquis.arrays import Vectors
 from croquis.files import fresh_folder, read_json, write_json
-from croquis.store.vector_store import Stored, StoredImage, StoreError, StoreSpec, VectorStore
+from croquis.store.vector_store import StoreChange, Stored, StoredImage, StoreError, StoreSpec, VectorStore
 from croquis.store.versions import Stores
 
 IMAGES, DELETIONS, SPEC = "images.parquet", "graves.json", "spec.json"
@@ -67,8 +65,8 @@ def load_snapshot(folder: Path, stores: Stores) -> VectorStore:
         raise StoreError(f"{folder} is no snapshot of a store: {error}") from error
     store = stores.create(spec)
     store.mark_deleted(deletions)
-    for images, vectors, thumbnails in _parts(folder / IMAGES, spec):
-        store.upsert(images, vectors, thumbnails)
+    for images, stored, thumbnails in _parts(folder / IMAGES, spec):
+        store.change(StoreChange(images, stored, thumbnails, as_stored=True))
     return store
 
 
@@ -80,12 +78,11 @@ def _table(images: list[StoredImage], stored: Stored, thumbnails: Mapping[str, b
     return pa.Table.from_pylist(rows, schema=SCHEMA)
 
 
-def _parts(path: Path, spec: StoreSpec) -> Iterator[tuple[list[StoredImage], Vectors, list[bytes]]]:
-    kind = np.uint8 if spec.head == "binary" else np.float32
+def _parts(path: Path, spec: StoreSpec) -> Iterator[tuple[list[StoredImage], Stored, list[bytes]]]:
     for batch in pq.ParquetFile(path).iter_batches(ROWS):
         rows = batch.to_pylist()
-        stored = np.stack([np.frombuffer(row.pop("vector"), dtype=kind) for row in rows])
+        stored = spec.read([row.pop("vector") for row in rows])
         thumbnails = [row.pop("thumbnail") for row in rows]
         words = [{name: tuple(row[name]) for name in ("attributes", "predicted")} for row in rows]
         images = [StoredImage(**row | labels) for row, labels in zip(rows, words, strict=True)]
-        yield images, spec.decoded(stored), thumbnails
+        yield images, stored, thumbnails

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import TypeVar
@@ -18,12 +16,12 @@ from croquis.index.exact import empty_result
 from croquis.index.ranking import RankedLists
 from croquis.rerank.chain import Chain
 from croquis.rerank.evidence import GalleryEvidence, certain_gallery
+from croquis.rerank.overlap import AttributeCounts
 from croquis.rerank.rerank_settings import RerankBlock
 from croquis.search.gallery import Listed, Record, WordCounts
 from croquis.store.vector_store import Match, StoredImage, StoreError, VectorStore
 
 T = TypeVar("T")
-COUNTS_SECONDS = 10.0  # a count of the words is as old as this before the next one begins
 NOBODY = "no image has this id: readiness only asks whether the store answers"
 
 
@@ -39,8 +37,6 @@ class StoreGallery:
         StoreError: when the store keeps vectors of another bundle.
     """
 
-    whole = False
-
     def __init__(self, bundle: Bundle, kept: VectorStore) -> None:
         if kept.spec.bundle != bundle.hash:
             raise StoreError(
@@ -48,9 +44,6 @@ class StoreGallery:
             )
         self.kept = kept
         self._names = bundle.manifest.attributes
-        self._lock = threading.Lock()
-        self._counts: WordCounts | None = None
-        self._counted = 0.0
 
     @property
     def store(self) -> str | None:
@@ -64,13 +57,13 @@ class StoreGallery:
         scores, rows = empty_result(1, k)
         scores[0, : len(matches)] = [match.score for match in matches]
         rows[0, : len(matches)] = np.arange(len(matches))
-        return Listed(RankedLists(rows, scores), StoreMatches(matches, self._names))
+        return Listed(RankedLists(rows, scores), StoreMatches(self.kept, matches, self._names))
 
     def vector(self, image_id: str) -> Vectors:
         return self._known(image_id, self.kept.vectors)[None]
 
     def images_of(self, item_id: str) -> Sequence[Record]:
-        images = sorted(self.kept.images_of([item_id]), key=lambda image: image.image_id)
+        images = self.kept.images_of([item_id])
         if not images:
             raise QueryError("item_id", item_id, f"is not among the items of the store {self.kept.name}")
         return [_record(image) for image in images]
@@ -82,22 +75,11 @@ class StoreGallery:
         return jpeg
 
     def counts(self) -> WordCounts:
-        """The first call counts; later ones get the last count, and a new one begins when it is old."""
-        with self._lock:
-            if self._counts is None:
-                self._count()
-            elif time.monotonic() - self._counted > COUNTS_SECONDS:
-                self._counted = time.monotonic()
-                threading.Thread(target=self._count, daemon=True).start()
-            assert self._counts is not None
-            return self._counts
+        words = self.kept.words()
+        return WordCounts(words.category, words.attributes)
 
     def ping(self) -> None:
         self.kept.get([NOBODY])
-
-    def _count(self) -> None:
-        words = self.kept.words()
-        self._counts, self._counted = WordCounts(words["category"], words["attributes"]), time.monotonic()
 
     def _known(self, image_id: str, ask: Callable[[Sequence[str]], dict[str, T]]) -> T:
         found = ask([image_id])
@@ -110,10 +92,12 @@ class StoreMatches:
     """What one search found: row n is match n.
 
     Args:
+        kept: the store, which knows what is rare in it.
         names: attributes of the bundle's classifier; None without one.
     """
 
-    def __init__(self, matches: Sequence[Match], names: tuple[str, ...] | None) -> None:
+    def __init__(self, kept: VectorStore, matches: Sequence[Match], names: tuple[str, ...] | None) -> None:
+        self._kept = kept
         self._matches = matches
         self._names = names
 
@@ -132,10 +116,14 @@ class StoreMatches:
         images, names = [match.image for match in self._matches], self._names
         if names is None:
             return GalleryEvidence(vectors)
+
+        def counts() -> AttributeCounts:
+            return self._kept.words().of_attributes(source, names)
+
         if source != "predicted":
-            return certain_gallery(vectors, names, [image.attributes for image in images])
+            return certain_gallery(vectors, names, [image.attributes for image in images], counts)
         sets, cells = [image.predicted for image in images], [image.probabilities for image in images]
-        return GalleryEvidence(vectors, names, lambda: sets, lambda: held_probabilities(sets, cells, names))
+        return GalleryEvidence(vectors, names, lambda: sets, lambda: held_probabilities(sets, cells, names), counts)
 
 
 def _record(image: StoredImage) -> Record:

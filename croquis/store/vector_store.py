@@ -6,28 +6,33 @@ images by id, and outlives the process. What the caller sees is decided here, on
 
 from __future__ import annotations
 
+import base64
 from abc import ABC, abstractmethod
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from croquis.arrays import Scores, Vectors
+from croquis.arrays import Vectors
 from croquis.bundle.gallery_table import COLOUR
 from croquis.catalog.filters import Filters
-from croquis.index.coding import SignCoding
+from croquis.catalog.product import ProductPicture
+from croquis.index.coding import Coding, ProductCoding, SignCoding, check_codebooks
 from croquis.index.exact import best_first, normalise, similarity
 from croquis.index.kinds import INDEX_KINDS, kinds_of
 from croquis.index.ranking import label_blind_keys
-from croquis.index.vector_index import check_depth, check_vectors
-from croquis.nets.encoder import HEADS
+from croquis.index.vector_index import VectorIndexError, check_depth, check_vectors
+from croquis.nets.encoder import COMPARISONS, HEADS
+
+if TYPE_CHECKING:
+    from croquis.store.store_words import StoreWords
 
 KINDS = tuple(dict.fromkeys(kind.name for kind in INDEX_KINDS if kind.in_store))
 Stored = npt.NDArray[Any]
-"""(n, dim) float32 of unit length for `cosine`, as they are for `l2`; packed bits (n, ceil(dim / 8)) uint8 for `hamming`."""
+"""(n, dim) float32 of unit length for `cosine`, as they are for `l2`; packed codes (n, bytes) uint8 of a coding head."""
 
 
 class StoreError(RuntimeError):
@@ -56,6 +61,29 @@ class StoredImage:
 
 
 @dataclass(frozen=True)
+class StoreChange:
+    """What is written at once.
+
+    Attributes:
+        images: added, or in the place of those of the same ids; of an id that comes twice the last one counts.
+        vectors: (n, dim) float32 as the bundle's encoder gives them, row for row.
+        thumbnails: a JPEG each, empty where there is none.
+        gone: ids of images that are taken out.
+        deleted: product -> the version of its deletion.
+        pictures: the files that images were made from, where they are known; kept by FAISS stores alone.
+        as_stored: whether `vectors` are in the form of `StoreSpec.stored` already, and kept to the bit.
+    """
+
+    images: Sequence[StoredImage] = ()
+    vectors: Stored = field(default_factory=lambda: np.empty((0, 0), dtype=np.float32))
+    thumbnails: Sequence[bytes] = ()
+    gone: Sequence[str] = ()
+    deleted: Mapping[str, int] = field(default_factory=dict)
+    pictures: Sequence[ProductPicture] = ()
+    as_stored: bool = False
+
+
+@dataclass(frozen=True)
 class Match:
     """An image that was found; a higher score is better, as in `VectorIndex`.
 
@@ -74,10 +102,12 @@ class StoreSpec:
 
     Attributes:
         bundle: hash of the bundle whose encoder makes the vectors.
-        head: `dense` or `binary`.
+        head: `dense`, `binary` or `pq`.
         metric: as in `croquis.nets.encoder.HEADS`.
         dim: numbers per vector; bits of a binary head.
         kind: `flat` (every vector is compared) or `hnsw` (a graph; dense vectors only).
+        comparison: of codes, `symmetric` or `asymmetric`; None for dense vectors.
+        codebooks: of the head `pq`, see `spelt_codebooks`.
     """
 
     bundle: str
@@ -85,18 +115,26 @@ class StoreSpec:
     metric: str
     dim: int
     kind: str = "flat"
+    comparison: str | None = None
+    codebooks: str | None = None
 
     def __post_init__(self) -> None:
-        if not any(kind.in_store for kind in INDEX_KINDS if kind.head == self.head):
-            raise StoreError(
-                f"head = {self.head!r}: a store keeps dense vectors and binary codes; product codes need the bundle's own "
-                "index (croquis serve --bundle)"
-            )
-        if self.metric not in HEADS[self.head]:
-            raise StoreError(f"metric = {self.metric!r}, must be one of {HEADS[self.head]} for the head {self.head}")
+        if self.metric not in HEADS.get(self.head, ()):
+            raise StoreError(f"metric = {self.metric!r} of the head {self.head!r}: must be one of {HEADS}")
         fitting = [name for name, kind in kinds_of(self.head).items() if kind.in_store]
         if self.kind not in fitting:
             raise StoreError(f"kind = {self.kind!r} of the head {self.head}: must be one of {fitting}")
+        if self.comparison not in ((None,) if self.head == "dense" else COMPARISONS):
+            raise StoreError(f"comparison = {self.comparison!r} does not fit the head {self.head}")
+        if (self.codebooks is None) == (self.head == "pq"):
+            raise StoreError(f"the head {self.head} comes {'without its' if self.head == 'pq' else 'with'} codebooks")
+
+    @cached_property
+    def coding(self) -> Coding | None:
+        """How vectors become codes; None where they stay floats."""
+        if self.codebooks is not None:
+            return ProductCoding(read_spelt_codebooks(self.codebooks, self.dim))
+        return SignCoding(self.dim) if self.head == "binary" else None
 
     def stored(self, vectors: Vectors) -> Stored:
         """Vectors (n, dim) of the encoder as a store keeps them.
@@ -105,24 +143,41 @@ class StoreSpec:
             VectorIndexError: on another width or a number that is not finite.
         """
         checked = check_vectors(vectors, self.dim, "vectors")
-        if self.head == "binary":
-            return SignCoding(self.dim).encode(checked)
+        if self.coding is not None:
+            return self.coding.encode(checked)
         return normalise(checked) if self.metric == "cosine" else checked
 
     def decoded(self, stored: Stored) -> Vectors:
         """What an index takes for vectors (n, ...) as stored: (n, dim) float32."""
         if not len(stored):
             return np.empty((0, self.dim), dtype=np.float32)
-        return SignCoding(self.dim).decode(stored) if self.head == "binary" else stored
+        return stored if self.coding is None else self.coding.decode(stored)
 
-    def scores(self, query: Stored, stored: Stored) -> Scores:
-        """Of `stored` (n, ...) for one `query`, both as stored: (n,) float32."""
-        if self.head == "binary":
-            return -np.asarray(np.bitwise_count(stored ^ query).sum(axis=1), dtype=np.float32)
-        return similarity(query, stored, self.metric)
+    def read(self, cells: Sequence[bytes]) -> Stored:
+        """Vectors as stored, (n, ...), from the bytes of each."""
+        kind = np.float32 if self.coding is None else np.uint8
+        return np.stack([np.frombuffer(cell, dtype=kind) for cell in cells])
 
 
-__all__ = ["KINDS", "Match", "StoreError", "StoreSpec", "Stored", "StoredImage", "VectorStore", "conditions", "ranked"]
+def spelt_codebooks(codebooks: Vectors) -> str:
+    """Codebooks (M, K, d) float32 as text: their shape, and their bytes in base64."""
+    shape = "x".join(map(str, codebooks.shape))
+    return f"{shape}:{base64.b64encode(np.ascontiguousarray(codebooks, dtype='<f4').tobytes()).decode()}"
+
+
+def read_spelt_codebooks(text: str, dim: int) -> Vectors:
+    """The reverse of `spelt_codebooks`.
+
+    Raises:
+        StoreError: when they do not fit vectors of `dim` numbers.
+    """
+    shape, _, data = text.partition(":")
+    try:
+        numbers = np.frombuffer(base64.b64decode(data), dtype="<f4").astype(np.float32)
+        codebooks = numbers.reshape([int(size) for size in shape.split("x")])
+        return check_codebooks(codebooks, dim, "the codebooks of the store", VectorIndexError)
+    except ValueError as error:
+        raise StoreError(f"the store's codebooks cannot be read: {error}") from error
 
 
 class VectorStore(ABC):
@@ -149,18 +204,24 @@ class VectorStore(ABC):
             vectors: (n, dim) float32 as the bundle's encoder gives them, row for row.
             thumbnails: a JPEG each, empty where there is none; none at all when None.
         """
-        jpegs = [b""] * len(images) if thumbnails is None else thumbnails
-        if not len(images) == len(vectors) == len(jpegs):
-            raise StoreError(f"{len(images)} images came with {len(vectors)} vectors and {len(jpegs)} thumbnails")
+        self.change(StoreChange(images, vectors, [b""] * len(images) if thumbnails is None else thumbnails))
+
+    def change(self, change: StoreChange) -> None:
+        """Makes a change: in one step where the engine can, so that a search meets all of it or nothing; else in three
+        (deletions are noted, images written, others taken out), each of which may be repeated after a stop."""
+        images, vectors, thumbnails = change.images, change.vectors, change.thumbnails
+        if not len(images) == len(vectors) == len(thumbnails):
+            raise StoreError(f"{len(images)} images came with {len(vectors)} vectors and {len(thumbnails)} thumbnails")
         rows = list({image.image_id: row for row, image in enumerate(images)}.values())
-        if rows:
-            self._write([images[row] for row in rows], self.spec.stored(vectors)[rows], [jpegs[row] for row in rows])
+        stored = vectors if change.as_stored or not rows else self.spec.stored(vectors)
+        distinct = replace(change, images=[images[row] for row in rows], thumbnails=[thumbnails[row] for row in rows])
+        if distinct.images or distinct.gone or distinct.deleted:
+            self._change(distinct, stored[rows])
 
     def delete(self, image_ids: Sequence[str]) -> int:
         """Takes images out, and returns how many of them were there."""
         there = list(self.get(image_ids))
-        if there:
-            self._remove(there)
+        self.change(StoreChange(gone=there))
         return len(there)
 
     def search(self, vectors: Vectors, k: int, filters: Filters | None = None) -> list[list[Match]]:
@@ -170,7 +231,7 @@ class VectorStore(ABC):
         """
         check_depth(k)
         asked = filters or Filters()
-        return self._nearest(self.spec.stored(vectors), k, asked) if len(vectors) else []
+        return self._nearest(check_vectors(vectors, self.spec.dim, "queries"), k, asked) if len(vectors) else []
 
     @abstractmethod
     def count(self, filters: Filters | None = None) -> int:
@@ -189,16 +250,17 @@ class VectorStore(ABC):
         """The thumbnails of those images that are there, by id; empty for an image that came without one."""
 
     @abstractmethod
-    def words(self) -> dict[str, Counter[str]]:
-        """How many images have each `category`, and each of the `attributes`; reads something of every image."""
+    def words(self) -> StoreWords:
+        """How many images have each word; where the engine would read all of them for it, as it was some seconds ago."""
 
     @abstractmethod
     def images_of(self, item_ids: Sequence[str]) -> list[StoredImage]:
-        """All images of some products, newest state, whoever wrote it."""
+        """All images of some products, newest state, whoever wrote it: in the order in which they were written where the
+        engine knows it, else in that of their ids."""
 
-    @abstractmethod
     def mark_deleted(self, versions: Mapping[str, int]) -> None:
         """Notes that products were deleted, and at which version, so that an older change does not bring one back."""
+        self.change(StoreChange(deleted=versions))
 
     @abstractmethod
     def deletions_of(self, item_ids: Sequence[str]) -> dict[str, int]:
@@ -217,13 +279,11 @@ class VectorStore(ABC):
         """Gives up the engine's locks and connections; nothing has to be saved."""
 
     @abstractmethod
-    def _write(self, images: Sequence[StoredImage], stored: Stored, thumbnails: Sequence[bytes]) -> None: ...
+    def _change(self, change: StoreChange, stored: Stored) -> None:
+        """`stored` are the vectors of `change.images`, whose ids differ."""
 
     @abstractmethod
-    def _remove(self, image_ids: Sequence[str]) -> None: ...
-
-    @abstractmethod
-    def _nearest(self, queries: Stored, k: int, filters: Filters) -> list[list[Match]]: ...
+    def _nearest(self, queries: Vectors, k: int, filters: Filters) -> list[list[Match]]: ...
 
 
 def conditions(filters: Filters) -> list[tuple[str, tuple[str, ...]]]:
@@ -234,9 +294,14 @@ def conditions(filters: Filters) -> list[tuple[str, tuple[str, ...]]]:
     return [(column, words) for column, words in wanted if words]
 
 
-def ranked(spec: StoreSpec, query: Stored, images: Sequence[StoredImage], stored: Stored, k: int) -> list[Match]:
-    """The best `k` of some images, scored one by one, so that neither their order nor the engine matters."""
-    scores = spec.scores(query, stored)
+def ranked(spec: StoreSpec, query: Vectors, images: Sequence[StoredImage], stored: Stored, k: int) -> list[Match]:
+    """The best `k` of some images for one query (dim,), scored one by one, so that neither their order nor the engine
+    matters; bits are compared symmetrically."""
+    asked = spec.stored(query[None])[0]
+    if spec.head == "binary":
+        scores = -np.asarray(np.bitwise_count(stored ^ asked).sum(axis=1), dtype=np.float32)
+    else:
+        scores = similarity(asked, stored, spec.metric)
     best = best_first(scores, label_blind_keys([image.image_id for image in images]), k)
     near = zip(best.tolist(), spec.decoded(stored[best]), strict=True)
     return [Match(images[row], float(scores[row]), vector) for row, vector in near]

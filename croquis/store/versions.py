@@ -35,9 +35,7 @@ class Stores(ABC):
 
     def create(self, spec: StoreSpec) -> VectorStore:
         """A new, empty version, which nobody searches before it is published."""
-        number = 1
-        while (version := f"{self.name}_{spec.bundle[:SHOWN]}_{number}") in self.versions():
-            number += 1
+        version = self._next_name(spec)
         self._open[version] = self._create(version, spec)
         return self._open[version]
 
@@ -109,6 +107,12 @@ class Stores(ABC):
         for store in self._open.values():
             store.close()
         self._open.clear()
+
+    def _next_name(self, spec: StoreSpec) -> str:
+        number = 1
+        while (version := f"{self.name}_{spec.bundle[:SHOWN]}_{number}") in self.versions():
+            number += 1
+        return version
 
     @property
     @abstractmethod

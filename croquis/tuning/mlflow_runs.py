@@ -14,9 +14,9 @@ from optuna.trial import FrozenTrial, TrialState
 from croquis.tracking.git import git_state
 from croquis.tracking.mlflow_mirror import FINISHED, RUNNING, RunMirror
 from croquis.tracking.tracking_store import Store, TrackingError, open_store
-from croquis.tuning.study import ANCHOR, DONE
+from croquis.tuning.study import ANCHOR, DONE, SETTINGS
 from croquis.tuning.study_plots import draw_plots
-from croquis.tuning.task import Task
+from croquis.tuning.task import CURVES, Task
 
 logger = logging.getLogger(__name__)
 
@@ -25,13 +25,13 @@ STUDY_TAG = "optuna.study"
 TRIAL_TAG = "optuna.trial"
 PARENT_TAG = "mlflow.parentRunId"
 MOST_CHILDREN = 50  # of a study with thousands of trials only the best are worth a page
-PAGE = 1000
+MOST_FOUND = 50_000  # MLflow gives no more at once
 
 
 class StudyRun(RunMirror):
     """The parent run of one study, continued by every later call; does nothing once the tracker is dead.
 
-    Several processes may hold one: the first opens it, the others join it by its id.
+    Several processes may hold one: the first begins it, the others find it.
     """
 
     def __init__(self, store: Store | None) -> None:
@@ -47,11 +47,13 @@ class StudyRun(RunMirror):
             self._try(lambda store: store.client.update_run(self.run_id, status=RUNNING))
             self.tags(tags)
             return
-        space = {f"space.{name}": str(distribution) for name, distribution in task.space.items()}
+        space = {f"space.{name}": str(values) for name, values in task.space.items()}
         self.start(study.study_name, tags, {"seed": task.seed, **space})
 
-    def join(self, run_id: str | None) -> None:
-        self.run_id = run_id
+    def __call__(self, study: optuna.Study, trial: FrozenTrial) -> None:  # noqa: ARG002
+        """Logs a trial that was trained as soon as it has ended; a callback of `optimize`."""
+        if CURVES in trial.user_attrs:
+            self.log_trial(trial)
 
     def log_trial(self, trial: FrozenTrial) -> None:
         """A child run with the trial's params, its value and its curves."""
@@ -59,8 +61,8 @@ class StudyRun(RunMirror):
             return
         child = RunMirror(self.store, EXPERIMENT)
         tags = {PARENT_TAG: self.run_id, TRIAL_TAG: str(trial.number), "optuna.state": trial.state.name.lower()}
-        child.start(f"trial {trial.number}", tags, trial.user_attrs.get("settings") or trial.params)
-        curves: Mapping[str, Any] = trial.user_attrs.get("curves", {})
+        child.start(f"trial {trial.number}", tags, trial.user_attrs.get(SETTINGS) or trial.params)
+        curves: Mapping[str, Any] = trial.user_attrs.get(CURVES, {})
         points = [(name, int(step), value) for name, curve in curves.items() for step, value in curve]
         child.metrics([*points, *([("value", 0, trial.value)] if trial.value is not None else [])])
         child.finish(FINISHED)
@@ -81,7 +83,7 @@ class StudyRun(RunMirror):
             self.log_missing(study)
             trials = len(study.get_trials(deepcopy=False, states=DONE))
             self.metrics([("best", trials, best.value or 0.0), ("trials", trials, trials)])
-            settings = best.user_attrs.get("settings", {})
+            settings = best.user_attrs.get(SETTINGS, {})
             self.tags(
                 {"best.trial": str(best.number), **{f"best.{key}": str(value) for key, value in settings.items()}}
             )
@@ -95,13 +97,7 @@ class StudyRun(RunMirror):
             super().finish(status)
 
     def _runs(self, store: Store, wanted: str) -> list[Any]:
-        found, token = [], None
-        while True:
-            page = store.client.search_runs([store.experiment(EXPERIMENT)], wanted, max_results=PAGE, page_token=token)
-            found += list(page)
-            token = page.token
-            if not token:
-                return found
+        return list(store.client.search_runs([store.experiment(EXPERIMENT)], wanted, max_results=MOST_FOUND))
 
 
 def worth_a_page(trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:
@@ -110,7 +106,7 @@ def worth_a_page(trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:
     brief: list[FrozenTrial] = []
     for trial in trials:
         attributes = trial.user_attrs
-        always = attributes.get("curves") or attributes.get(ANCHOR) or trial.state == TrialState.PRUNED
+        always = attributes.get(CURVES) or attributes.get(ANCHOR) or trial.state == TrialState.PRUNED
         (kept if always else brief).append(trial)
     brief.sort(key=lambda trial: (-(trial.value or 0.0), trial.number))
     return sorted([*kept, *brief[:MOST_CHILDREN]], key=lambda trial: trial.number)

@@ -12,44 +12,42 @@ from collections.abc import Mapping, Sequence
 from operator import attrgetter
 from typing import Any
 
-from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
-
 from croquis.evaluation.metrics import REPORTED_K
 from croquis.params import Params
 from croquis.params.search_blocks import Rerank
 from croquis.params.write_back import place
 from croquis.plugins import RERANKERS
 from croquis.rerank.overlap import OVERLAPS, RerankError
-from croquis.rerank.rerank_settings import GALLERY_ATTRIBUTES, RerankBlock
+from croquis.rerank.rerank_settings import GALLERY_ATTRIBUTES, STANDINGS, RerankBlock
 from croquis.rerank.reranker import reranker
-from croquis.rerank.shared_attributes import STANDINGS
-from croquis.tuning.search_values import distribution
-from croquis.tuning.task import Point, TuneError, significant
+from croquis.settings import Searched, SearchRange
+from croquis.tuning.task import Point, TuneError, rounded, significant
 
 EVIDENCE = "evidence"
 DEEPEST_UNWEIGHED = 200  # the square of it is what k_reciprocal holds and computes for each query
 
 
-def search_space(params: Params, longest: int) -> dict[str, BaseDistribution]:
+def search_space(params: Params, longest: int) -> dict[str, Searched]:
     """`longest` is the length of the lists: a greater depth would change nothing."""
     steps, least = params.rerank.steps, max(REPORTED_K) + 1
     deepest = max(least, min(longest, params.evaluate.depth))
     unweighed = [step for step in steps if not reranker(step).weighed]
     if unweighed:
         deepest = min(deepest, DEEPEST_UNWEIGHED)
-    space: dict[str, BaseDistribution] = {"depth": IntDistribution(least, max(deepest, params.rerank.depth), log=True)}
+    deepest = max(deepest, params.rerank.depth)
+    space: dict[str, Searched] = {"depth": SearchRange(least, deepest, log=True)}
     if len(unweighed) < len(steps):
         space |= {
-            "share": FloatDistribution(0.0, 1.0),
-            "standing": CategoricalDistribution(STANDINGS),
-            "overlap": CategoricalDistribution(OVERLAPS),
-            "gallery_attributes": CategoricalDistribution(GALLERY_ATTRIBUTES),
-            EVIDENCE: CategoricalDistribution(weighed_choices(steps)),
+            "share": SearchRange(0.0, 1.0),
+            "standing": tuple(STANDINGS),
+            "overlap": tuple(OVERLAPS),
+            "gallery_attributes": tuple(GALLERY_ATTRIBUTES),
+            EVIDENCE: tuple(weighed_choices(steps)),
         }
     if unweighed:
-        space["enabled"] = CategoricalDistribution((True, False))
+        space["enabled"] = (True, False)
     for step in unweighed:
-        space |= {f"{step}.{name}": distribution(values) for name, values in reranker(step).space.items()}
+        space |= {f"{step}.{name}": values for name, values in reranker(step).space.items()}
     return space
 
 
@@ -112,8 +110,7 @@ def settings_of(point: Mapping[str, Any], steps: Sequence[str]) -> dict[str, Any
         chosen |= {"alpha": alpha, "beta": beta}
         chosen |= {name: point[name] for name in ("standing", "overlap", "gallery_attributes")}
         chosen["steps"] = [point[EVIDENCE] if reranker(step).weighed else step for step in steps]
-    own = {name: value for name, value in point.items() if "." in name}
-    chosen |= {name: significant(value) if isinstance(value, float) else value for name, value in own.items()}
+    chosen |= rounded({name: value for name, value in point.items() if "." in name})
     return {"rerank.enabled": True, **{f"rerank.{name}": value for name, value in chosen.items()}}
 
 

@@ -13,6 +13,7 @@ from croquis.evaluation.protocol import PROTOCOLS
 from croquis.params import Params
 from croquis.registry.evaluation_reports import Measure, rank, read_evaluations
 from croquis.search.local_retriever import LocalRetriever
+from croquis.settings import SearchSpace
 from croquis.tuning.rerank_space import (
     block_of,
     is_off,
@@ -22,8 +23,18 @@ from croquis.tuning.rerank_space import (
     switched_off,
     without_evidence,
 )
+from croquis.tuning.search_values import holding
 from croquis.tuning.shortlist import Shortlists, collect
-from croquis.tuning.task import Point, Space, Tried, TuneError, differing, folder_hash, study_name
+from croquis.tuning.task import (
+    Point,
+    TuneError,
+    differing,
+    folder_hash,
+    rounded,
+    said,
+    study_name,
+    without,
+)
 
 SPLIT = "val"
 
@@ -34,12 +45,20 @@ class RerankTask:
     Args:
         method: whose bundle; None for the best on val by reports/evaluation.
         metric: `PAIR/METRIC`, or a metric of the pair in `register.select_by`; None for all of the latter.
+        space: keys of the block to search instead of all of its steps', e.g. `rerank.depth`.
 
     Raises:
         TuneError: without catalogue or bundle, or when there is nothing to re-rank by.
     """
 
-    def __init__(self, params: Params, root: Path, method: str | None = None, metric: str | None = None) -> None:
+    def __init__(
+        self,
+        params: Params,
+        root: Path,
+        method: str | None = None,
+        metric: str | None = None,
+        space: SearchSpace | None = None,
+    ) -> None:
         self.measured = parse_metric(params, metric)
         self.method = method or best_method(params, root, self.measured)
         self._params, self._root = params, root
@@ -48,20 +67,29 @@ class RerankTask:
         self.seed = params.base.seed
         self.pruner: optuna.pruners.BasePruner | None = None
         self._lists = self._collect()
-        self.space: Space = search_space(params, self._lists.ranked.rows.shape[1])
-        present = point_of(params.rerank)
-        self.anchors: Sequence[Point] = [present, switched_off(present)]
-        self.anchor_names: Sequence[str] = ["params.yaml", "no re-ranking"]
+        self._keys = set(space or ())
+        self.space: SearchSpace
+        self.anchors: Sequence[Point]
+        self.anchor_names: Sequence[str]
+        if space is not None:
+            present = said(params, space)
+            self.space, self.anchors, self.anchor_names = holding(space, present), [present], ["params.yaml"]
+        else:
+            present = point_of(params.rerank)
+            self.space = search_space(params, self._lists.ranked.rows.shape[1])
+            self.anchors, self.anchor_names = [present, switched_off(present)], ["params.yaml", "no re-ranking"]
         self.name = study_name(f"rerank-{self.method}", self._decides(), self.space)
 
-    def measure(self, trial: optuna.trial.BaseTrial) -> Tried:
-        return Tried(self.value(trial.params), self.settings(trial.params), {})
+    def measure(self, trial: optuna.trial.BaseTrial) -> float:
+        return self.value(trial.params)
 
     def value(self, point: Mapping[str, Any]) -> float:
         return self._lists.score(self.measured.metric, block_of(self._params.rerank, self.settings(point)))
 
     def settings(self, point: Mapping[str, Any]) -> dict[str, Any]:
         """The block `rerank`; where not re-ranking is best, it is switched off and the rest stays as it is."""
+        if self._keys:
+            return {"rerank.enabled": True, **rounded(point)}
         if is_off(point):
             return {"rerank.enabled": False}
         found = settings_of(point, self._params.rerank.steps)
@@ -99,7 +127,8 @@ class RerankTask:
         hashes = {name: entry.sha256 for name, entry in files.items()}
         rules = {"depth": self._params.evaluate.depth, "protocol": self._params.base.protocol}
         steps = without_evidence(self._params.rerank.steps)
-        return {"files": hashes, "metric": self.metric, "steps": steps, **rules, **folders}
+        rest = without(self._params, "rerank", [*self._keys, "rerank.enabled"]) if self._keys else {}
+        return {"files": hashes, "metric": self.metric, "steps": steps, "rerank": rest, **rules, **folders}
 
 
 def parse_metric(params: Params, asked: str | None) -> Measure:

@@ -17,6 +17,7 @@ from croquis.arrays import Rows, Vectors
 from croquis.bundle.gallery_evidence import stored_gallery
 from croquis.catalog.table import Catalog
 from croquis.evaluation import metrics
+from croquis.evaluation.evaluate_bundle import gallery_places, search_among
 from croquis.evaluation.protocol import (
     INSTANCE,
     PAIRS,
@@ -35,7 +36,7 @@ from croquis.rerank.chain import Moves, make_step, resorted
 from croquis.rerank.evidence import GalleryEvidence, QueryEvidence
 from croquis.rerank.rerank_settings import GALLERY_ATTRIBUTES, RerankBlock
 from croquis.rerank.reranker import needs_classifier, reranker
-from croquis.rerank.shared_attributes import Weighing
+from croquis.rerank.weighing import totals
 from croquis.search.local_retriever import LocalRetriever
 from croquis.tuning.task import TuneError
 
@@ -111,11 +112,10 @@ class Shortlists:
         """The old positions of the first `depth` results in their new order, (Q, width)."""
         head = self.ranked.cut(block.depth)
         order = np.tile(np.arange(head.rows.shape[1], dtype=np.int64), (len(head.rows), 1))
-        weighing = Weighing(block.alpha, block.beta, block.standing)
         for step in block.steps:
             if reranker(step).weighed:
                 found = np.take_along_axis(self._overlaps(step, block)[:, : order.shape[1]], order, axis=1)
-                scores = weighing.totals(found, head.scores)
+                scores = totals(block, found, head.scores)
             else:
                 scores = make_step(step, block, self.known[block.gallery_attributes]).scores(self.asked, head)
             made, head = resorted(head, scores)
@@ -150,8 +150,8 @@ def collect(
         steps: of the re-rankings that will be asked for.
 
     Raises:
-        TuneError: when the bundle lacks the attribute classifier that a step needs, or gallery photos, or the split has no
-            such query.
+        TuneError: when the bundle lacks the attribute classifier that a step needs, or the split has no such query.
+        ProtocolError: when the split has no gallery, or the bundle lacks photos of it.
     """
     classified = retriever.nets.has_classifier
     if needs_classifier(steps) and not classified:
@@ -194,11 +194,7 @@ def remembered(retriever: LocalRetriever, recorder: ListRecorder) -> QueryEviden
 
 def query_path(domain: str, retriever: LocalRetriever, index: VectorIndex, gallery: JudgedGallery) -> QueryPath:
     """What happens to a user's query of this domain."""
-
-    def search(vectors: Vectors, depth: int) -> RankedLists:
-        scores, rows = index.search(vectors, depth, tiebreak=gallery.keys)
-        return RankedLists(rows, scores)
-
+    search = search_among(index, gallery)
     if domain != "sketch":
         return QueryPath("encoder", same_pictures, retriever.encode_photos, search)
     painted = retriever.nets.has_generator
@@ -219,15 +215,3 @@ def per_query(metric: str, normaliser: metrics.Normaliser = "retrievable") -> Pe
     if metric == "map@all":
         raise TuneError("map@all needs lists of the whole gallery; choose --metric hit@1, precision@5 or mrr")
     return metrics.metric_called(metric, normaliser).per_query
-
-
-def gallery_places(retriever: LocalRetriever, gallery: JudgedGallery) -> npt.NDArray[np.int64]:
-    """The bundle's rows of the gallery's photos."""
-    known = {image_id: row for row, image_id in enumerate(retriever.bundle.items.image_ids)}
-    missing = [image_id for image_id in gallery.image_ids if image_id not in known]
-    if missing:
-        raise TuneError(
-            f"{retriever.bundle.folder} lacks {len(missing)} gallery photos, first {missing[0]!r}: it was built on another "
-            "catalogue; run `dvc repro index`"
-        )
-    return np.array([known[image_id] for image_id in gallery.image_ids], dtype=np.int64)

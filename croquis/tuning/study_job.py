@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 import multiprocessing
+import shutil
 import sys
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
 
 import optuna
 from filelock import FileLock
@@ -19,17 +20,15 @@ from croquis.params import load_params
 from croquis.plugins import STUDIES
 from croquis.tracking.environment import quiet, store_root
 from croquis.tracking.mlflow_mirror import FAILED, KILLED
-from croquis.tuning.mlflow_runs import StudyRun, study_run
-from croquis.tuning.storage import HEARTBEAT, open_storage, origin, study_lock
-from croquis.tuning.study import best_trial, done, open_study, requeue_stale_trials
-from croquis.tuning.study_search import search
-from croquis.tuning.sweep import measure_anchors, sweep
-from croquis.tuning.task import Task, TuneError
+from croquis.tuning.mlflow_runs import study_run
+from croquis.tuning.rerank_study import RerankTask
+from croquis.tuning.space_file import read_space
+from croquis.tuning.storage import HEARTBEAT, open_storage
+from croquis.tuning.study import best_trial, done, enqueue_anchors, open_study, waiting
+from croquis.tuning.study_search import at_work, log_line, requeue_left_trials, search
+from croquis.tuning.task import Task, TuneError, scratch_of
 
 logger = logging.getLogger(__name__)
-
-Kind = Literal["margin", "rerank"]
-ROUNDS = 3  # how often killed workers are replaced
 
 
 @dataclass(frozen=True)
@@ -37,19 +36,24 @@ class StudyJob:
     """What was asked for.
 
     Attributes:
+        kind: margin or rerank; None for the study of a space of one's own.
         trials: of the study in all, earlier runs included.
         storage: an SQLAlchemy URL; None for the journal file in mlruns/.
         heartbeat: seconds between two signs of life of a worker on a database.
-        epochs, also: of `margin`.
-        method, metric: of `rerank`.
+        space: a YAML file, see `croquis.tuning.space_file`.
+        epochs: of a study that trains.
+        also: of `margin`.
+        method: of `rerank` and of a space.
+        metric: of `rerank`.
     """
 
-    kind: Kind
+    kind: str | None
     root: Path
     trials: int
     workers: int = 1
     storage: str | None = None
     heartbeat: int = HEARTBEAT
+    space: Path | None = None
     epochs: int | None = None
     also: tuple[str, ...] = ()
     method: str | None = None
@@ -83,128 +87,93 @@ class StudyOutcome:
 
 def make_task(job: StudyJob) -> Task:
     params = load_params(job.root / "params.yaml", methods=True)
-    if job.kind == "margin":
-        task: Task = STUDIES.entry("margin")(params, job.root, job.epochs, job.also)
-        return task
-    from croquis.tuning.rerank_study import RerankTask
-
-    return RerankTask(params, job.root, job.method, job.metric)
+    space = read_space(job.space, params) if job.space else None
+    if job.kind == "rerank" or (space and all(key.startswith("rerank.") for key in space)):
+        return RerankTask(params, job.root, job.method, job.metric, space)
+    if space:
+        trained: Task = STUDIES.entry("training")(params, job.root, space, job.method, job.epochs)
+        return trained
+    margin: Task = STUDIES.entry("margin")(params, job.root, job.epochs, job.also)
+    return margin
 
 
 def run_study(job: StudyJob) -> StudyOutcome:
-    """Begins or continues the study until it has `job.trials` trials; `rerank` measures its anchors in any case.
+    """Begins or continues the study until it has `job.trials` trials; what params.yaml says is measured in any case.
 
-    Callers on several machines share a study in a database, and each goes on until all trials are done.
+    The same call in other processes, or on other machines with the same database, works on the same study.
 
     Raises:
-        TuneError: when it cannot start, or workers keep dying.
+        TuneError: when it cannot start.
         KeyboardInterrupt: after Ctrl-C; the study stays, and the next call goes on with it.
     """
     prepare()
-    task = make_task(job)
-    storage = open_storage(job.storage, job.root, job.heartbeat)
-    with _lock(job, task):
-        study = open_study(task, storage)
-    run = study_run(job.root)
-    with study_lock(study, _lock(job, task)):
-        requeue_stale_trials(study)
-        run.open(study, task, job.root)
-    before = done(study)
-    start = time.perf_counter()
-    try:
-        if job.kind == "rerank":
-            with study_lock(study, _lock(job, task)):
-                measure_anchors(study, task)
-        _work_until_done(job, task, study, run)
-        seconds, best = time.perf_counter() - start, best_trial(study, task)
-    except (KeyboardInterrupt, SystemExit):
-        run.finish(KILLED)
-        raise
-    except BaseException:
-        run.finish(FAILED)
-        raise
-    with study_lock(study, _lock(job, task)):
-        run.close(study, best)
+    task, storage = make_task(job), open_storage(job.storage, job.root, job.heartbeat)
+    study, run = open_study(task, storage), study_run(job.root)
+
+    def begin() -> None:
+        requeue_left_trials(study, storage)
+        shutil.rmtree(scratch_of(job.root, task.name), ignore_errors=True)
+        enqueue_anchors(study, task)
+
+    one_at_a_time = FileLock(lock_of(job.root, "mlflow"), timeout=300)
+    with at_work(lock_of(job.root, task.name), begin):
+        enqueue_anchors(study, task)  # the others that are at work may have begun with another params.yaml
+        with one_at_a_time:
+            run.open(study, task, job.root)
+        before, start = done(study), time.perf_counter()
+        try:
+            with _helpers(job):
+                search(study, task, max(job.trials, before + waiting(study)), [log_line, run])
+            seconds, best = time.perf_counter() - start, best_trial(study, task)
+            with one_at_a_time:
+                run.close(study, best)
+        except (KeyboardInterrupt, SystemExit):
+            run.finish(KILLED)
+            raise
+        except BaseException:
+            run.finish(FAILED)
+            raise
     return StudyOutcome(task, study, best, _anchors(study, task), before, done(study), seconds)
 
 
 def prepare() -> None:
-    """Optuna's line per trial would be thousands; its warnings still come through."""
+    """Optuna's line per trial would be thousands; what ends a study is raised."""
     quiet()
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
 
 
-def _work_until_done(job: StudyJob, task: Task, study: optuna.Study, run: StudyRun) -> None:
-    for _ in range(ROUNDS):
-        missing = job.trials - done(study)
-        if missing <= 0:
-            return
-        if job.workers == 1:
-            _work(job, task, study, run, missing, 0)
-        else:
-            _work_together(job, _shares(missing, job.workers), run.run_id)
-    if done(study) < job.trials:
-        raise TuneError(
-            f"workers of {study.study_name} were killed again and again ({done(study)} of {job.trials} trials are done): "
-            "see to their memory, then run the command again"
-        )
-
-
-def _work(job: StudyJob, task: Task, study: optuna.Study, run: StudyRun, share: int, worker: int) -> None:
-    if job.kind == "rerank":
-        sweep(study, task, share, worker + origin(study, job.root), job.trials)
-    else:
-        search(study, task, job.trials, _lock(job, task), run.log_trial)
-
-
-def _work_together(job: StudyJob, shares: Sequence[int], run_id: str | None) -> None:
-    """One process per share; a killed one is reported, the others go on."""
+@contextmanager
+def _helpers(job: StudyJob) -> Iterator[None]:
+    """The other processes of `job.workers`, which run the same study; each goes on until the study has its trials."""
     context = multiprocessing.get_context("spawn")
-    processes = [
-        context.Process(target=work_alone, args=(job, share, number, run_id))
-        for number, share in enumerate(shares)
-        if share
-    ]
-    for process in processes:
+    others = [context.Process(target=_help, args=(replace(job, workers=1),)) for _ in range(job.workers - 1)]
+    for process in others:
         process.start()
     try:
-        for process in processes:
-            process.join()
+        yield
     except BaseException:
-        for process in processes:
+        for process in others:  # Ctrl-C in a terminal has reached them, too
             process.join(timeout=30)
             process.terminate()
         raise
-    for process in processes:
-        if process.exitcode and process.exitcode > 0:
-            raise TuneError(f"worker {process.pid} ended with an error (see above)")
+    for process in others:
+        process.join()
         if process.exitcode:
-            logger.warning("worker %d was killed by signal %d", process.pid, -process.exitcode)
+            logger.warning("worker %d has ended with exit code %d", process.pid, process.exitcode)
 
 
-def work_alone(job: StudyJob, share: int, worker: int, run_id: str | None) -> None:
-    """What a worker process does."""
+def _help(job: StudyJob) -> None:
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
     logging.getLogger("croquis.tuning").setLevel(logging.INFO)
-    prepare()
-    task = make_task(job)
-    study = open_study(task, open_storage(job.storage, job.root, job.heartbeat))
-    run = study_run(job.root)
-    run.join(run_id)
     try:
-        _work(job, task, study, run, share, worker)
+        run_study(job)
     except KeyboardInterrupt:
         sys.exit(130)
 
 
-def _shares(trials: int, workers: int) -> list[int]:
-    return [trials // workers + (number < trials % workers) for number in range(workers)]
-
-
-def _lock(job: StudyJob, task: Task) -> FileLock:
-    folder = store_root(job.root) / "mlruns"
-    folder.mkdir(parents=True, exist_ok=True)
-    return FileLock(folder / f".{task.name}.lock", timeout=300)
+def lock_of(root: Path, name: str) -> Path:
+    """The lock file of a study on this machine."""
+    return store_root(root) / "mlruns" / f".{name}.lock"
 
 
 def _anchors(study: optuna.Study, task: Task) -> dict[str, FrozenTrial]:

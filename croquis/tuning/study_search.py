@@ -1,119 +1,116 @@
-"""The loop for trials that take minutes: one at a time per worker, each claimed, signed and told."""
+"""The loop of a study: Optuna's `optimize`, and what becomes of the trials of killed workers."""
 
 from __future__ import annotations
 
+import fcntl
 import logging
-import time
-import warnings
-from collections.abc import Callable
-from contextlib import AbstractContextManager, suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 
 import optuna
-from filelock import BaseFileLock
 from optuna.exceptions import UpdateFinishedTrialError
+from optuna.storages import BaseStorage
+from optuna.study import MaxTrialsCallback
 from optuna.trial import FrozenTrial, TrialState
 
-from croquis.tuning.storage import alive, has_heartbeat, heartbeat, study_lock
-from croquis.tuning.study import (
-    DONE,
-    WORKER,
-    count,
-    done,
-    fail_and_requeue,
-    missing_anchors,
-    requeue_stale_trials,
-    sampler,
-    this_worker,
-)
-from croquis.tuning.task import Task, Tried
+from croquis.tuning.search_values import suggest_point
+from croquis.tuning.storage import has_heartbeat, try_again
+from croquis.tuning.study import DONE, SETTINGS, done
+from croquis.tuning.task import CURVES, Task
 
 logger = logging.getLogger(__name__)
 
-OnEnd = Callable[[FrozenTrial], None]
-LOOKS = 1.0  # seconds between two looks at whether others finish their trials
+Callback = Callable[[optuna.Study, FrozenTrial], None]
 
 
-def search(study: optuna.Study, task: Task, total: int, lock: BaseFileLock, on_end: OnEnd) -> None:
-    """Measures trials until the study has `total` of them, together with whoever else works on it.
+def search(study: optuna.Study, task: Task, total: int, callbacks: Sequence[Callback] = ()) -> None:
+    """Measures trials until the study has `total` that have an answer, together with whoever else works on it.
 
     Args:
-        total: trials of the study, those of earlier runs included.
-        lock: shared by all workers on this machine.
-        on_end: told of every trial that has an answer.
+        total: those of earlier runs included. Each of several workers ends the trial that it is at.
+        callbacks: told of every trial that has an answer.
     """
-    while (trial := next_trial(study, task, total, lock)) is not None:
-        if not measure(study, task, trial):
-            logger.warning("%s: trial %d was given to another worker meanwhile", study.study_name, trial.number)
-            continue
-        ended = study.get_trials(deepcopy=False)[trial.number]
-        shown = "pruned" if ended.state == TrialState.PRUNED else f"{task.metric} {ended.value:.4f}"
-        logger.info(
-            "%s: trial %d of %d %s  %s", study.study_name, done(study), total, shown, task.settings(ended.params)
-        )
-        on_end(ended)
+    objective = Objective(study, task)
+    while done(study) < total:
+        try:
+            study.optimize(objective, callbacks=[MaxTrialsCallback(total, states=DONE), *callbacks])
+        except Exception:
+            if not objective.taken:
+                raise
+            logger.warning("%s: a trial was given to another worker meanwhile", study.study_name)
 
 
-def next_trial(study: optuna.Study, task: Task, total: int, lock: BaseFileLock) -> optuna.Trial | None:
-    """A claimed trial; None when enough are done.
+class Objective:
+    """Draws a point, measures it, and keeps what belongs to it beside the value.
 
-    On a database it waits while others finish the last ones: the trial of one that dies meanwhile is this worker's.
+    Attributes:
+        taken: whether others took this worker for dead while it measured the last trial.
     """
-    while (trial := claim(study, task, total, study_lock(study, lock))) is None:
-        if done(study) >= total or not has_heartbeat(study):
-            return None
-        time.sleep(LOOKS)
-    return trial
+
+    def __init__(self, study: optuna.Study, task: Task) -> None:
+        self._study, self._task, self.taken = study, task, False
+
+    def __call__(self, trial: optuna.Trial) -> float:
+        self.taken = False
+        point = suggest_point(trial, self._task.space)
+        trial.set_user_attr(SETTINGS, self._task.settings(point))
+        try:
+            value = self._task.measure(trial)
+            if self._now(trial).state.is_finished():
+                raise UpdateFinishedTrialError
+        except UpdateFinishedTrialError:
+            self.taken = True
+            raise
+        except KeyboardInterrupt:
+            try_again(self._study, self._now(trial))
+            raise
+        except optuna.TrialPruned:
+            raise
+        except Exception as error:
+            trial.set_user_attr("error", repr(error)[:1000])
+            raise
+        return value
+
+    def _now(self, trial: optuna.Trial) -> FrozenTrial:
+        return self._study.get_trials(deepcopy=False)[trial.number]
 
 
-def claim(study: optuna.Study, task: Task, total: int, lock: AbstractContextManager[object]) -> optuna.Trial | None:
-    """The next trial, signed by this process; None when enough are done or in work."""
-    with lock:
-        for number in requeue_stale_trials(study):
-            logger.warning("%s: the worker of trial %d is gone; the trial is marked failed", study.study_name, number)
-        for anchor in missing_anchors(study, task):
-            study.enqueue_trial(anchor)
-        if count(study, (*DONE, TrialState.RUNNING)) >= total:
-            return None
-        study.sampler = sampler(task, len(study.get_trials(deepcopy=False)))
-        with warnings.catch_warnings():  # `ask` knows nothing of `alive`
-            warnings.filterwarnings("ignore", "Heartbeat of storage is supposed")
-            trial = study.ask(dict(task.space))
-        heartbeat(study, trial)  # before the signature: what is unsigned is dead after a minute
-        trial.set_user_attr(WORKER, this_worker())
-    return trial
+def log_line(study: optuna.Study, trial: FrozenTrial) -> None:
+    """One line for a trial that was trained; there are too many of the others."""
+    if CURVES in trial.user_attrs:
+        shown = "pruned" if trial.state == TrialState.PRUNED else f"val {trial.value:.4f}"
+        name, settings = study.study_name, trial.user_attrs[SETTINGS]
+        logger.info("%s: trial %d, %d done: %s  %s", name, trial.number, done(study), shown, settings)
 
 
-def measure(study: optuna.Study, task: Task, trial: optuna.Trial) -> bool:
-    """Measures a trial and tells the study; an interrupted one is tried again later.
+@contextmanager
+def at_work(lock: Path, when_alone: Callable[[], None]) -> Iterator[None]:
+    """Holds a lock that the workers of this machine share; where there are none, `when_alone` comes first.
 
-    Returns:
-        False when others had taken this worker for dead, and the trial from it.
+    The kernel frees the lock of a process that ends, in whatever way, so that a trial which still seems to run is left
+    over from a kill.
     """
-    with suppress(UpdateFinishedTrialError):
-        _measure(study, task, trial)
-    return study.get_trials(deepcopy=False)[trial.number].state in DONE
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with lock.open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            pass
+        else:
+            when_alone()
+        fcntl.flock(file, fcntl.LOCK_SH)
+        yield
 
 
-def _measure(study: optuna.Study, task: Task, trial: optuna.Trial) -> None:
-    try:
-        with alive(study, trial):
-            tried = task.measure(trial)
-    except optuna.TrialPruned:
-        study.tell(trial, state=TrialState.PRUNED, skip_if_finished=True)
-    except (KeyboardInterrupt, SystemExit):
-        fail_and_requeue(study, study.get_trials(deepcopy=False)[trial.number])
-        raise
-    except UpdateFinishedTrialError:
-        raise
-    except BaseException as error:
-        trial.set_user_attr("error", repr(error)[:1000])
-        study.tell(trial, state=TrialState.FAIL)
-        raise
-    else:
-        keep(trial, tried)
-        study.tell(trial, tried.value, skip_if_finished=True)
+def requeue_left_trials(study: optuna.Study, storage: BaseStorage) -> None:
+    """Marks the trials of killed workers as failed and tries them again; call it where no other is at work.
 
-
-def keep(trial: optuna.Trial, tried: Tried) -> None:
-    trial.set_user_attr("settings", tried.settings)
-    trial.set_user_attr("curves", tried.curves)
+    In a database Optuna does so itself, once a worker of any machine has been silent for too long.
+    """
+    if has_heartbeat(storage):
+        return
+    for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+        study.tell(trial.number, state=TrialState.FAIL)
+        try_again(study, trial)
+        logger.warning("%s: the worker of trial %d is gone", study.study_name, trial.number)

@@ -4,48 +4,34 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Protocol
 
 import optuna
-from optuna.distributions import BaseDistribution, distribution_to_json
 
 from croquis.files import sha256_file
 from croquis.params import Params
 from croquis.params.write_back import place
+from croquis.settings import SearchRange, SearchSpace
 
-Space = Mapping[str, BaseDistribution]
 Point = dict[str, Any]
 DIGITS = 4  # significant digits of a searched number: what is measured is what params.yaml will say
+SCRATCH = Path(".scratch/tune")
+CURVES = "curves"  # attribute of a trial that trains: name -> [[epoch, value], ...]
 
 
 class TuneError(RuntimeError):
     """A study cannot start or go on; the message says what to do."""
 
 
-@dataclass(frozen=True)
-class Tried:
-    """One measured point.
-
-    Attributes:
-        value: the objective, higher is better.
-        settings: what was measured, by dotted key of params.yaml.
-        curves: name -> [[epoch, value], ...].
-    """
-
-    value: float
-    settings: dict[str, Any]
-    curves: dict[str, list[list[float]]]
-
-
 class Task(Protocol):
-    """One search: `margin` or `rerank`.
+    """One search: a training or `rerank`.
 
     Attributes:
         name: of the study; holds a hash of all that decides on the values, so that values of a study can be compared.
-        metric: the objective, e.g. `val/consumer->shop/hit@1`.
+        metric: the objective, e.g. `val/consumer->shop/hit@1`; higher is better.
         seed: of the sampler.
         space: what is searched.
         anchors: points measured before the sampler proposes any; the first is what params.yaml says now.
@@ -56,13 +42,13 @@ class Task(Protocol):
     name: str
     metric: str
     seed: int
-    space: Space
+    space: SearchSpace
     anchors: Sequence[Point]
     anchor_names: Sequence[str]
     pruner: optuna.pruners.BasePruner | None
 
-    def measure(self, trial: optuna.trial.BaseTrial) -> Tried:
-        """Measures `trial.params`; may raise optuna.TrialPruned."""
+    def measure(self, trial: optuna.trial.BaseTrial) -> float:
+        """The objective at `trial.params`; sets the attribute `CURVES` if it trains; may raise optuna.TrialPruned."""
 
     def settings(self, point: Mapping[str, Any]) -> dict[str, Any]:
         """What a point of the space says in params.yaml, by dotted key."""
@@ -71,9 +57,9 @@ class Task(Protocol):
         """Those of the settings that differ from params.yaml."""
 
 
-def study_name(kind: str, decides: Mapping[str, Any], space: Space) -> str:
+def study_name(kind: str, decides: Mapping[str, Any], space: SearchSpace) -> str:
     """`kind-` and 10 hex digits of everything that decides on the objective's values."""
-    described = {name: distribution_to_json(distribution) for name, distribution in space.items()}
+    described = {name: asdict(each) if isinstance(each, SearchRange) else each for name, each in space.items()}
     text = json.dumps({"decides": decides, "space": described}, sort_keys=True, default=str)
     return f"{kind}-{hashlib.sha256(text.encode()).hexdigest()[:10]}"
 
@@ -91,16 +77,58 @@ def folder_hash(folder: Path) -> str:
     return hashlib.sha256("\n".join(listed).encode()).hexdigest()
 
 
+def scratch_of(root: Path, study: str) -> Path:
+    """Where the trials of a study keep what they need while they last."""
+    return root / SCRATCH / study
+
+
 def significant(value: float, digits: int = DIGITS) -> float:
     """`value` with so many significant digits: 0.123456 becomes 0.1235."""
     return float(f"{value:.{digits}g}")
 
 
-def differing(params: Params, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings that say something else than `params`."""
-    values, found = params.model_dump(by_alias=True), {}
+def rounded(point: Mapping[str, Any]) -> dict[str, Any]:
+    """A point as params.yaml will say it."""
+    return {name: significant(value) if isinstance(value, float) else value for name, value in point.items()}
+
+
+def with_settings(params: Params, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The values of params.yaml with some settings (dotted key -> value) in place, unchecked.
+
+    Raises:
+        KeyError: when there is no such key.
+    """
+    values = params.model_dump(by_alias=True)
     for key, value in settings.items():
         target, name = place(values, key)
-        if target[name] != value:
-            found[key] = value
+        target[name] = value
+    return values
+
+
+def said(params: Params, keys: Iterable[str]) -> Point:
+    """Dotted key -> what params.yaml says now.
+
+    Raises:
+        KeyError: when there is no such key.
+    """
+    values, found = params.model_dump(by_alias=True), {}
+    for key in keys:
+        target, name = place(values, key)
+        found[key] = target[name]
     return found
+
+
+def without(params: Params, block: str, keys: Iterable[str]) -> Any:
+    """A block of params.yaml without some keys, which are dotted from the top."""
+    values = params.model_dump(by_alias=True)
+    for key in keys:
+        if key.startswith(f"{block}."):
+            target, name = place(values, key)
+            del target[name]
+    return values[block]
+
+
+def differing(params: Params, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings that say something else than `params`."""
+    present = said(params, settings)
+    return {key: value for key, value in settings.items() if value != present[key]}

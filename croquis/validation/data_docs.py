@@ -10,10 +10,11 @@ from __future__ import annotations
 import html
 import re
 import shutil
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
+
+from croquis.validation.rule_kinds import RuleOutcome
 
 _REMOVED = [
     re.compile(r"<script\b.*?</script>", re.DOTALL),
@@ -31,21 +32,12 @@ _SUITE_LINK = re.compile(r'href="[^"]*expectations/([^/"]+)\.html"')
 _INDEX_LINK = re.compile(r'href="[^"]*index\.html"')
 
 
-@dataclass(frozen=True)
-class IndexLine:
-    """One rule as the index page lists it; `flagged` counts the lines of its frame that break it."""
+def publish(generated: Path, folder: Path, outcomes: Mapping[str, Sequence[RuleOutcome]]) -> None:
+    """Replaces `folder` by a readable copy of the generated site: index.html, NAME.html and NAME.rules.html per suite.
 
-    suite: str
-    rule: str
-    severity: str
-    column: str
-    checks: str
-    passed: bool
-    flagged: int
-
-
-def publish(generated: Path, folder: Path, lines: Sequence[IndexLine]) -> None:
-    """Replaces `folder` by a readable copy of the generated site: index.html, NAME.html and NAME.rules.html per suite."""
+    Args:
+        outcomes: suite -> how its rules fared.
+    """
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     for page in generated.glob("validations/*/**/*.html"):
@@ -53,7 +45,7 @@ def publish(generated: Path, folder: Path, lines: Sequence[IndexLine]) -> None:
         _write(folder / f"{name}.html", readable(page.read_text(encoding="utf-8"), f"Validation: {name}"))
     for page in generated.glob("expectations/*.html"):
         _write(folder / f"{page.stem}.rules.html", readable(page.read_text(encoding="utf-8"), f"Rules: {page.stem}"))
-    _write(folder / "index.html", _index(lines))
+    _write(folder / "index.html", _index(outcomes))
 
 
 def _write(path: Path, text: str) -> None:
@@ -73,20 +65,21 @@ def readable(page: str, title: str) -> str:
     return _frame(title, body)
 
 
-def _index(lines: Sequence[IndexLine]) -> str:
+def _index(outcomes: Mapping[str, Sequence[RuleOutcome]]) -> str:
     names = ("", "Rule", "Severity", "Flagged", "Checks", "Suite", "Column")
     head = "".join(f"<th>{name}</th>" for name in names)
-    body = "\n".join(f"<tr>{_cells(line)}</tr>" for line in lines)
+    lines = [_cells(html.escape(suite), outcome) for suite, found in outcomes.items() for outcome in found]
+    body = "\n".join(f"<tr>{line}</tr>" for line in lines)
     return _frame("Validation", f'<table class="table"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>')
 
 
-def _cells(line: IndexLine) -> str:
-    mark = f'<i class="{"fa-check-circle" if line.passed else "fa-times"}"></i>'
-    suite = html.escape(line.suite)
+def _cells(suite: str, outcome: RuleOutcome) -> str:
+    rule, flagged = outcome.rule, len(outcome.rows)
+    mark = f'<i class="{"fa-check-circle" if outcome.passed else "fa-times"}"></i>'
     links = f'<a href="{suite}.html">{suite}</a> (<a href="{suite}.rules.html">rules</a>)'
-    texts = (line.rule, line.severity, str(line.flagged or ""), line.checks)
+    texts = (rule.name, rule.severity, str(flagged or ""), rule.checks)
     escaped = (html.escape(text) for text in texts)
-    return "".join(f"<td>{cell}</td>" for cell in (mark, *escaped, links, html.escape(line.column)))
+    return "".join(f"<td>{cell}</td>" for cell in (mark, *escaped, links, html.escape(rule.column)))
 
 
 def _frame(title: str, body: str) -> str:

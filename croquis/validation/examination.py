@@ -19,7 +19,7 @@ from croquis.validation.profile import profile
 from croquis.validation.quarantine import FLAGGED, Finding, count_reasons, reasons, write_flagged
 from croquis.validation.relation_frame import PictureComparison, relation_frame
 from croquis.validation.rules import ALL_RULES, RELATION_RULES, SUITES, active, check_disabled
-from croquis.validation.suite import RuleOutcome, Suites, open_suites
+from croquis.validation.suite import open_suites
 
 Reasons = Mapping[int, Sequence[str]]
 
@@ -77,36 +77,27 @@ def examine(
     attributes = attribute_table(catalog)
     images = pd.DataFrame(image_columns(catalog, measured))
     findings: list[Finding] = []
+
+    def run(name: str, frame: pd.DataFrame, subject: str = "image_id") -> dict[int, list[str]]:
+        """Notes what a suite finds; returns why rows go into quarantine."""
+        rules = active(SUITES[name], settings, protocol)
+        outcomes = suites.run(name, rules, frame, settings) if rules else []
+        findings.extend(Finding.of(outcome, frame, subject) for outcome in outcomes)
+        return reasons(outcomes, frame)
+
     with open_suites(docs) as suites:
-        run = Examiner(suites, settings, protocol, findings)
-        unfit = reasons(run.suite("images", images), images)
+        unfit = run("images", images)
         off = {rule.column for rule in RELATION_RULES} - {r.column for r in active(RELATION_RULES, settings, protocol)}
         relations = relation_frame(images.drop(index=list(unfit)), PictureComparison(measured, settings, protocol), off)
-        rejected = unfit | reasons(run.suite("relations", relations), relations)
+        rejected = unfit | run("relations", relations)
         accepted = _with_counts(images.drop(index=list(rejected)))
         labels, splits = attribute_frame(accepted, attributes), split_frame(accepted)
-        run.suite("catalogue", accepted)
-        run.suite("attributes", labels, "attribute")
-        run.suite("splits", splits, "split")
+        run("catalogue", accepted)
+        run("attributes", labels, "attribute")
+        run("splits", splits, "split")
     write_flagged(docs / FLAGGED, findings)
     disabled = [rule.name for rule in ALL_RULES if rule.name in settings.disabled]
     return Examination(measured, findings, rejected, accepted, disabled, profile(accepted, labels, splits))
-
-
-@dataclass(frozen=True)
-class Examiner:
-    """Runs suites by name under one set of params and gathers what they find."""
-
-    suites: Suites
-    settings: Validate
-    protocol: Protocol
-    findings: list[Finding]
-
-    def suite(self, name: str, frame: pd.DataFrame, subject: str = "image_id") -> list[RuleOutcome]:
-        rules = active(SUITES[name], self.settings, self.protocol)
-        outcomes = self.suites.run(name, rules, frame, self.settings) if rules else []
-        self.findings.extend(Finding.of(outcome, frame, subject) for outcome in outcomes)
-        return outcomes
 
 
 def _with_counts(accepted: pd.DataFrame) -> pd.DataFrame:

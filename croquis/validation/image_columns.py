@@ -7,7 +7,8 @@ Columns that end in `_problem` hold a text where something is wrong and None whe
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,8 @@ from croquis.validation.measure import PROBLEMS, Measured
 Objects = npt.NDArray[np.object_]
 COPIED = ("image_id", "item_id", "domain", "split", "role", "category", "also_gallery_of")
 MEASURED = ("width", "height", "mode", "orientation", "sha256", "phash", "mirror_phash")
+LABELS = ("attributes", "unknown_attributes")
+LISTS_AT_A_TIME = 4096
 VISIBLE, OCCLUDED, CUT_OFF = range(3)
 UPRIGHT_TAGS = (None, *range(9))  # 0 is what some cameras write for "unknown"; nothing is turned then
 
@@ -40,25 +43,31 @@ def image_columns(catalog: Catalog, measured: Sequence[Measured]) -> dict[str, n
     columns["picture"] = objects(f"{found.sha256} {box}" for found, box in zip(measured, boxes, strict=True))
     columns["box_problem"] = objects(_box_problem(box, size) for box, size in zip(boxes, sizes, strict=True))
     columns["landmark_problem"] = objects(_landmark_problem(p, size) for p, size in zip(points, sizes, strict=True))
-    held, unknown = catalog.column("attributes"), catalog.column("unknown_attributes")
-    return columns | _label_columns(columns["item_id"], held, unknown)
+    return columns | _label_columns(catalog, columns["item_id"])
 
 
 def objects(values: Iterable[Any]) -> Objects:
     return np.fromiter(values, dtype=object)
 
 
-def _label_columns(items: Objects, held: Objects, unknown: Objects) -> dict[str, npt.NDArray[Any]]:
+def _label_columns(catalog: Catalog, items: Objects) -> dict[str, npt.NDArray[Any]]:
     of_item: dict[str, set[str]] = {}
-    for item, labels in zip(items, held, strict=True):
-        of_item.setdefault(item, set()).update(labels)
+    problems, counts = [], []
+    for item, held, unknown in zip(items, *map(partial(_lists, catalog), LABELS), strict=True):
+        of_item.setdefault(item, set()).update(held)
+        problems.append(label_problem(held, unknown))
+        counts.append(len(held))
     return {
-        "label_problem": objects(
-            label_problem(first, second or ()) for first, second in zip(held, unknown, strict=True)
-        ),
-        "labels": np.array([len(labels) for labels in held], dtype=np.int64),
+        "label_problem": objects(problems),
+        "labels": np.array(counts, dtype=np.int64),
         "item_labels": np.array([len(of_item[item]) for item in items], dtype=np.int64),
     }
+
+
+def _lists(catalog: Catalog, column: str) -> Iterator[list[str | None]]:
+    """The lists of a column, some rows in memory at a time: a set may leave hundreds of labels of each image open."""
+    for batch in catalog.table.select([column]).to_batches(max_chunksize=LISTS_AT_A_TIME):
+        yield from (labels or [] for labels in batch.column(0).to_pylist())
 
 
 def label_problem(held: Sequence[str | None], unknown: Sequence[str | None]) -> str | None:
@@ -69,7 +78,8 @@ def label_problem(held: Sequence[str | None], unknown: Sequence[str | None]) -> 
         counts = Counter(labels)
         if twice := [label for label in labels if counts[label] > 1]:
             return f"label {twice[-1]!r} more than once"
-    both = [label for label in held if label in set(unknown)]
+    left_open = set(unknown)
+    both = [label for label in held if label in left_open]
     return f"label {both[-1]!r} both held and unknown" if both else None
 
 

@@ -11,8 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from croquis.validation.rule_kinds import describe
-from croquis.validation.suite import RuleOutcome
+from croquis.validation.rule_kinds import RuleOutcome, describe
 
 EXAMPLES = 5
 DATA_DOCS = Path("reports/data_docs")

@@ -28,7 +28,7 @@ class Rule:
         broken: which values of the column break it under the thresholds of params.yaml, (lines,); None where it is about the
             column as a whole.
         tolerated: share of the lines that may break it.
-        expectation: of Great Expectations, for a rule about a column as a whole; `arguments` go with it.
+        expectation: of Great Expectations, for a rule about a whole column; `arguments` go with it.
         relevance: the rule only makes sense where answers are judged so; None for any protocol.
     """
 
@@ -45,6 +45,16 @@ class Rule:
     def reason(self, value: object) -> str:
         """Why a line with that value in the column is put aside."""
         return f"{self.name}: {describe(value)}"
+
+
+@dataclass(frozen=True)
+class RuleOutcome:
+    """How a rule fared: `rows` are index values of the frame that break it, empty for rules about the whole frame."""
+
+    rule: Rule
+    passed: bool
+    rows: tuple[int, ...]
+    observed: str | None = None
 
 
 def describe(value: object) -> str:

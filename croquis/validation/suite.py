@@ -6,7 +6,6 @@ import re
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,18 +15,8 @@ import pandas as pd
 from great_expectations.data_context.types.base import ProgressBarsConfig
 
 from croquis.params.data_blocks import Validate
-from croquis.validation.data_docs import IndexLine, publish
-from croquis.validation.rule_kinds import Broken, Rule
-
-
-@dataclass(frozen=True)
-class RuleOutcome:
-    """How a rule fared: `rows` are index values of the frame that break it, empty for rules about the whole frame."""
-
-    rule: Rule
-    passed: bool
-    rows: tuple[int, ...]
-    observed: str | None = None
+from croquis.validation.data_docs import publish
+from croquis.validation.rule_kinds import Broken, Rule, RuleOutcome
 
 
 class Suites:
@@ -38,7 +27,7 @@ class Suites:
         self._context.variables.progress_bars = ProgressBarsConfig(globally=False)
         self._context.add_data_docs_site("site", _site_config(site))
         self._frames = self._context.data_sources.add_pandas("frames")
-        self.lines: list[IndexLine] = []
+        self.outcomes: dict[str, list[RuleOutcome]] = {}
 
     def run(self, name: str, rules: Sequence[Rule], frame: pd.DataFrame, settings: Validate) -> list[RuleOutcome]:
         """Tests every rule on `frame`, whose index holds row numbers.
@@ -62,9 +51,8 @@ class Suites:
         run = self._context.checkpoints.add(checkpoint).run(batch_parameters={"dataframe": frame})
         results = next(iter(run.run_results.values())).results
         by_name = {result.expectation_config.meta["rule"]: result for result in results}
-        outcomes = [_outcome(rule, by_name[rule.name]) for rule in rules]
-        self.lines += [_index_line(name, outcome) for outcome in outcomes]
-        return outcomes
+        self.outcomes[name] = [_outcome(rule, by_name[rule.name]) for rule in rules]
+        return self.outcomes[name]
 
     def build_site(self) -> None:
         """Renders the pages of every suite that has run: once, for each rendering does all of them."""
@@ -78,12 +66,7 @@ def open_suites(docs: Path) -> Iterator[Suites]:
         suites = Suites(Path(folder))
         yield suites
         suites.build_site()
-        publish(Path(folder), docs, suites.lines)
-
-
-def _index_line(suite: str, outcome: RuleOutcome) -> IndexLine:
-    rule = outcome.rule
-    return IndexLine(suite, rule.name, rule.severity, rule.column, rule.checks, outcome.passed, len(outcome.rows))
+        publish(Path(folder), docs, suites.outcomes)
 
 
 def _site_config(site: Path) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from torch.nn import functional as F
 
 from croquis.params.training_blocks import Backbone as BackboneParams
 from lightning_modules.nets.families import BACKBONES
+from lightning_modules.nets.weights import WeightsError, load_weights
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -23,6 +24,9 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 
 class BackboneError(ValueError):
     """A backbone's weights cannot be used."""
+
+
+HEAD = ("fc.", "classifier.")  # of torchvision's nets; it is cut off
 
 
 class Backbone(nn.Module):
@@ -125,7 +129,7 @@ def build_backbone(params: BackboneParams) -> Backbone:
     if params.name == "small":
         features, channels = _small(params.width), params.width * 8
         if params.weights != "none":
-            _load(features, Path(params.weights), head=())
+            _load(features, params.weights)
     else:
         features, channels = _torchvision_features(params), BACKBONES[params.name].channels or 0
     backbone = Backbone(features, channels, params.freeze_bn)
@@ -136,23 +140,15 @@ def _torchvision_features(params: BackboneParams) -> nn.Module:
     weights = "DEFAULT" if params.weights == "imagenet" else None
     net = torchvision.models.get_model(params.name, weights=weights)
     if params.weights not in ("none", "imagenet"):
-        _load(net, Path(params.weights), head=("fc.", "classifier."))
+        _load(net, params.weights, HEAD)
     if hasattr(net, "features"):
         features: nn.Module = net.features
         return features
     return nn.Sequential(OrderedDict(list(net.named_children())[:-2]))  # a ResNet without its pooling and classifier
 
 
-def _load(net: nn.Module, path: Path, head: tuple[str, ...]) -> None:
-    """Loads a state dict; only keys of the classifier head, which is cut off anyway, may differ."""
-    if not path.is_file():
-        raise BackboneError(
-            f"backbone.weights: {path} does not exist; use `none`, `imagenet` or the path of a state dict"
-        )
-    state = torch.load(path, map_location="cpu", weights_only=True)
-    missing, unexpected = net.load_state_dict(state, strict=False)
-    wrong = [key for key in [*missing, *unexpected] if not key.startswith(head or "\0")]
-    if wrong:
-        raise BackboneError(
-            f"backbone.weights: {path} does not fit {type(net).__name__}; keys that differ: {wrong[:5]}"
-        )
+def _load(net: nn.Module, path: str, head: tuple[str, ...] = ()) -> None:
+    try:
+        load_weights(net, Path(path), head)
+    except WeightsError as error:
+        raise BackboneError(f"backbone.weights: {error}") from error

@@ -7,7 +7,7 @@ import os
 import shutil
 import sys
 import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -55,6 +55,7 @@ class FitPlan:
         sheets_every: epochs between contact sheets.
         draw: makes a contact sheet from the module's present state; None for none.
         trainer: the block `trainer` of params.yaml, see `lightning_modules.training.trainer_options`.
+        callbacks: further ones.
     """
 
     name: str
@@ -67,6 +68,7 @@ class FitPlan:
     sheets_every: int = 1
     draw: Callable[[], Image.Image] | None = None
     trainer: Mapping[str, Any] = field(default_factory=dict)
+    callbacks: Sequence[pl.Callback] = ()
 
 
 def fit(
@@ -104,6 +106,7 @@ def fit(
             history,
             *_monitoring(plan, scratch),
             *callbacks,
+            *plan.callbacks,
             best,
             _resume_checkpoint(scratch),
         ],

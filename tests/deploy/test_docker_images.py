@@ -9,15 +9,10 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from tests.support.deploy.compose_file import DEPLOY, services
+from tests.support.deploy.compose_file import DEPLOY
 from tests.support.deploy.dockerfiles import assert_clean
 from tests.support.deploy.mlflow_launcher import SCRIPT, launcher
 from tests.support.environment import REPOSITORY
-
-
-def test_the_search_server_and_the_ingest_are_one_image_of_the_platforms_lock() -> None:
-    assert services()["serving"]["build"] == services()["ingest"]["build"]
-    assert services()["serving"]["build"]["args"] == {"LOCK": "platform"}  # tests/project/test_locks.py: what is in it
 
 
 def test_the_server_of_mlflow_has_the_versions_of_the_lock() -> None:

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from croquis.events import local_brokers
 from tests.support import engines
 
+ALL = ["postgresql", "nats-server", "chromium"]
 # Notes how it was called; `install` puts the package there from the try on that the file `works` names.
 APT_GET = """#!/bin/sh
 echo "$DEBIAN_FRONTEND $*" >> {calls}
@@ -25,7 +27,7 @@ fi
 
 
 class Machine:
-    """A machine on which neither engine is installed."""
+    """A machine on which no engine is installed."""
 
     def __init__(self, folder: Path) -> None:
         self.servers, self.programs = folder / "postgresql", folder / "programs"
@@ -52,6 +54,7 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
     found = Machine(tmp_path)
     monkeypatch.setenv("PATH", str(found.programs))
     monkeypatch.setattr(engines, "SERVERS", found.servers)
+    monkeypatch.setattr(local_brokers, "SYSTEM_PROGRAMS", str(found.programs))
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     return found
 
@@ -64,18 +67,20 @@ def test_what_is_missing_is_installed_quietly_and_once(machine: Machine, capsys:
     said = capsys.readouterr()
     assert said.out.splitlines() == [
         f"postgresql: {machine.servers}/15/bin",
+        f"nats-server: {machine.programs}/nats-server",
         f"chromium: {machine.programs}/chromium",
     ]
-    assert machine.installs() == ["postgresql", "chromium"]
+    assert machine.installs() == ALL
     lines = machine.calls.read_text().splitlines()
     assert all(line.startswith("noninteractive -qq ") for line in lines)
-    assert sum("--no-install-recommends" in line for line in lines) == 2
+    assert sum("--no-install-recommends" in line for line in lines) == 3
     assert engines.main({}) == 0
-    assert machine.installs() == ["postgresql", "chromium"]
+    assert machine.installs() == ALL
 
 
 def test_any_browser_of_the_family_will_do_and_the_newest_server_is_taken(machine: Machine) -> None:
-    machine.program("google-chrome", "#!/bin/sh\n")
+    for name in ("google-chrome", "nats-server"):
+        machine.program(name, "#!/bin/sh\n")
     for version, names in (("9", engines.PROGRAMS), ("15", engines.PROGRAMS), ("17", ("initdb",))):
         (machine.servers / version / "bin").mkdir(parents=True)
         for name in names:
@@ -88,7 +93,7 @@ def test_any_browser_of_the_family_will_do_and_the_newest_server_is_taken(machin
 def test_an_installation_that_fails_is_tried_once_more(machine: Machine, capsys: Say) -> None:
     machine.works.write_text("2")
     assert engines.main({}) == 0
-    assert machine.installs() == ["postgresql"] * 2 + ["chromium"] * 2
+    assert machine.installs() == [name for name in ALL for _ in range(2)]
     assert "apt-get install chromium ended with 100, try 1 of 2" in capsys.readouterr().out
     assert engines.chromium() == machine.programs / "chromium"
 
@@ -100,7 +105,7 @@ def test_what_cannot_be_installed_fails_with_the_words_of_apt_get(machine: Machi
     assert "about to fetch" not in said.out
     assert "about to fetch chromium\nno route to the mirror" in said.err
     assert "skip its tests by ENGINES_MAY_MISS=postgresql" in said.err
-    assert machine.installs() == ["postgresql"] * 2 + ["chromium"] * 2
+    assert machine.installs() == [name for name in ALL for _ in range(2)]
 
 
 def test_only_what_may_be_missing_is_passed_over(machine: Machine, capsys: Say) -> None:
@@ -109,9 +114,9 @@ def test_only_what_may_be_missing_is_passed_over(machine: Machine, capsys: Say) 
     said = capsys.readouterr()
     assert "chromium is missing, its tests are skipped" in said.out
     assert "postgresql is missing" in said.err
-    assert engines.main({"ENGINES_MAY_MISS": "postgresql chromium"}) == 0
+    assert engines.main({"ENGINES_MAY_MISS": " ".join(ALL)}) == 0
     assert engines.main({"ENGINES_MAY_MISS": "chrome"}) == 1
-    assert "names chrome; it may name postgresql, chromium" in capsys.readouterr().err
+    assert "names chrome; it may name postgresql, nats-server, chromium" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

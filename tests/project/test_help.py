@@ -83,7 +83,7 @@ def commands(group: LazyGroup = croquis, prefix: str = "") -> Iterator[str]:
 
 def without_success(asked: list[str]) -> str:
     """What did not end well, ran without a usage, or wrote something."""
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "CROQUIS_ENGINES": "engines"}
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", RUNNER],
         input="\n".join(asked),

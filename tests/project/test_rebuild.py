@@ -1,13 +1,15 @@
-"""A champion of a small pipeline, made again in scratch clones; and its runs, brought to a fresh clone by a DVC remote."""
+"""A champion of a small pipeline, made again in git worktrees; and its runs, brought to a fresh clone by a DVC remote."""
 
 from __future__ import annotations
 
 import csv
 import json
+import re
 import shutil
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,11 +17,12 @@ from croquis.catalog.images import decode_image, encode_png
 from croquis.catalog.table import Catalog
 from croquis.cli import main
 from croquis.params import load_params
+from croquis.registry import rebuild
 from croquis.registry.lineage import COMPLETE
-from croquis.registry.rebuild.rebuild_version import make_bundle
-from croquis.registry.rebuild.scratch_clone import CloneError
+from croquis.registry.rebuild import changes, lock_facts, make_bundle
 from croquis.registry.registry import Registry
 from croquis.sources import rendered
+from croquis.tracking.stage_key import read_lock
 from croquis.tracking.tracking_store import PIPELINE_EXPERIMENT, STAGE_EXPERIMENT, Store, open_store
 from tests.support.environment import clear_environment
 from tests.support.pipeline.forked_stages import forked_stages
@@ -121,39 +124,50 @@ def test_it_is_restored_from_the_cache_and_from_the_remote(
     folder, made_at = champion
     before = git(folder, "status", "--porcelain")
     said = say("rebuild", folder, CHAMPION, "--keep", str(tmp_path / "kept"))
-    assert "restored from DVC's cache" in said
-    assert "byte-identical: bundle hash" in said
+    assert "restored from DVC's cache or remote\nbyte-identical: bundle hash" in said
     assert git(tmp_path / "kept", "rev-parse", "HEAD") == made_at
     assert MADE_WITH in (tmp_path / "kept/params.yaml").read_text()
+    git(folder, "worktree", "remove", "--force", str(tmp_path / "kept"))
     cache = folder / ".dvc/cache"
     cache.rename(tmp_path / "cache")
     try:
-        said = say("rebuild", folder, f"{MODEL}/1")
-        assert "restored from DVC's remote" in said
-        assert "byte-identical" in said
+        assert "restored from DVC's cache or remote\nbyte-identical" in say("rebuild", folder, f"{MODEL}/1")
     finally:
         shutil.rmtree(cache, ignore_errors=True)
         (tmp_path / "cache").rename(cache)
     assert git(folder, "status", "--porcelain") == before
+    assert len(git(folder, "worktree", "list").splitlines()) == 1
 
 
 @pytest.mark.usefixtures("quick_stages")
-def test_it_is_computed_again_from_the_source_to_the_same_bytes_and_the_cache_stays(
+def test_a_bundle_that_dvc_has_not_kept_is_packed_again_to_the_same_bytes_and_the_cache_stays(
     champion: tuple[Path, str], say: Callable[..., str]
 ) -> None:
     folder, _ = champion
-    cached = sorted(path for path in (folder / ".dvc/cache").rglob("*") if path.is_file())
-    said = say("rebuild", folder, CHAMPION, "--compute", "all")
-    assert "computed again from the source" in said
-    assert "byte-identical: bundle hash" in said
-    assert sorted(path for path in (folder / ".dvc/cache").rglob("*") if path.is_file()) == cached
+    cache, remote = folder / ".dvc/cache/files", folder.with_name(f"{folder.name}-remote") / "files"
+    (out,) = (out for out in read_lock(folder)["stages"][f"index@{METHOD}"]["outs"] if "bundles" in out["path"])
+    name = f"md5/{out['md5'][:2]}/{out['md5'][2:]}"
+    lost = [(place / name, (place / name).read_bytes()) for place in (cache, remote)]
+    try:
+        for path, _ in lost:
+            path.unlink()
+        kept = {path.relative_to(cache) for path in cache.rglob("*")}
+        said = say("rebuild", folder, CHAMPION)
+        assert {path.relative_to(cache) for path in cache.rglob("*")} == kept
+    finally:
+        for path, content in lost:
+            path.write_bytes(content)
+    assert "computed again where DVC has not kept what it needs\nbyte-identical: bundle hash" in said
 
 
 @pytest.mark.usefixtures("quick_stages")
-def test_a_picture_that_was_changed_since_is_found(champion: tuple[Path, str], say: Callable[..., str]) -> None:
+def test_a_picture_that_was_changed_since_is_found_and_the_nets_are_computed_again_to_the_same_bytes(
+    champion: tuple[Path, str], say: Callable[..., str]
+) -> None:
+    """The picture is one of the test split, which no net learns from."""
     folder, _ = champion
     catalog = Catalog.open(folder / "data/catalog")
-    photo = catalog.column("image_id")[catalog.select(split="train", domain="shop")[0]]
+    photo = catalog.column("image_id")[catalog.select(split="test", domain="shop", role="gallery")[0]]
     path = folder / f"data/source/{photo}.png"
     content = path.read_bytes()
     try:
@@ -161,47 +175,46 @@ def test_a_picture_that_was_changed_since_is_found(champion: tuple[Path, str], s
         said = say("rebuild", folder, CHAMPION, "--compute", "all", code=2)
     finally:
         path.write_bytes(content)
-    assert "DIFFERS: bundle hash" in said
-    assert "gallery.parquet: " in said
-    assert "ingest made another data/raw from the same inputs" in said
-    assert "train_embedder@histogram had other inputs, and made the same" in said
+    assert "computed again from the source\nDIFFERS: bundle hash" in said
+    changed = re.findall("^  bundle: files.(.*).sha256 ", said, re.MULTILINE)
+    assert sorted(changed) == ["gallery.parquet", "index.faiss"]
+    assert "dvc.lock: ingest data/raw " in said
+    assert "dvc.lock: ingest inputs " not in said
+    assert "dvc.lock: train_gan inputs " in said
+    assert "dvc.lock: train_gan models/sketch_gan " not in said
 
 
-def test_models_are_computed_again_on_the_restored_data() -> None:
-    clone = Recorded()
-    assert make_bundle(clone, "dhd", "models", remote=False) == "trained and packed again on the restored data"
-    restored, computed = clone.commands
-    assert restored == ("checkout", "data/catalog", "data/code", "data/learned_from", "data/sketches")
-    assert computed[:4] == ("repro", "--force", "--no-run-cache", "--no-commit")
+def test_models_are_computed_again_on_the_restored_data(monkeypatch: pytest.MonkeyPatch) -> None:
+    commands: list[tuple[str, ...]] = []
+    monkeypatch.setattr(rebuild, "run_dvc", lambda _, *arguments: commands.append(arguments))
+    assert make_bundle(Path(), "dhd", "models") == "trained and packed again on the restored data"
+    restored, computed = commands
+    assert restored == ("repro", "--no-run-cache", "--no-commit", "--pull", "sketch")
+    assert computed[:4] == ("repro", "--no-run-cache", "--no-commit", "--force")
     assert computed[4:] == ("--single-item", "train_gan", "train_classifier", "train_embedder@dhd", "index@dhd")
-    with pytest.raises(
-        CloneError, match=r"has not kept data/catalog, data/code, data/learned_from, data/sketches .*use --compute all"
-    ):
-        make_bundle(Recorded(kept=False), "dhd", "models", remote=False)
 
 
-class Recorded:
-    """In place of a clone: notes DVC's commands; `kept`: whether DVC has what it is asked for."""
+def test_what_differs_is_named_by_stage_and_by_package() -> None:
+    def lock(dep: str, out: str) -> dict[str, Any]:
+        outs = [{"path": "models/net", "md5": out}]
+        return {"stages": {"train": {"cmd": "run", "deps": [{"path": "in", "md5": dep}], "outs": outs}}}
 
-    def __init__(self, kept: bool = True) -> None:
-        self.commands: list[tuple[str, ...]] = []
-        self._kept = kept
-
-    def dvc(self, *arguments: str) -> None:
-        self.commands.append(arguments)
-
-    def try_dvc(self, *arguments: str) -> bool:
-        self.commands.append(arguments)
-        return self._kept
+    before = lock_facts(lock("a", "b"))
+    assert list(changes("dvc.lock", before, lock_facts(lock("a", "b")))) == []
+    assert list(changes("dvc.lock", before, lock_facts(lock("a", "c")))) == ["dvc.lock: train models/net b -> c"]
+    assert [line.split()[2] for line in changes("dvc.lock", before, lock_facts(lock("x", "b")))] == ["inputs"]
+    installed = {"torch": "2.8", "numpy": "2.1"}
+    assert list(changes("installed", installed, {"torch": "2.9", "numpy": "2.1", "new": "1"})) == [
+        "installed: new absent -> 1",
+        "installed: torch 2.8 -> 2.9",
+    ]
 
 
 def test_what_cannot_be_rebuilt_is_refused_with_the_fix(
     champion: tuple[Path, str], say: Callable[..., str], tmp_path: Path
 ) -> None:
     folder, made_at = champion
-    assert "has no alias 'challenger'; it has: champion" in module(
-        folder, "croquis", "registry", "rebuild", f"{MODEL}@challenger", code=1
-    )
+    assert "has no alias 'challenger'; it has: champion" in say("rebuild", folder, f"{MODEL}@challenger", code=1)
     assert "is not fashion-retriever@ALIAS" in say("rebuild", folder, "other@champion", code=1)
     (tmp_path / "used").mkdir()
     (tmp_path / "used/file").write_text("mine")
@@ -209,20 +222,22 @@ def test_what_cannot_be_rebuilt_is_refused_with_the_fix(
     registry = Registry(open_store(folder), MODEL)
     try:
         registry.tag(1, {"git.commit": "0" * 40})
-        assert "commit 000000000000 is not in" in say("rebuild", folder, CHAMPION, code=1)
+        assert "git cannot check out commit 000000000000 of" in say("rebuild", folder, CHAMPION, code=1)
     finally:
         registry.tag(1, {"git.commit": made_at})
 
 
-def test_a_fresh_clone_has_the_whole_ui_after_pull_and_sync(champion: tuple[Path, str], tmp_path: Path) -> None:
+def test_a_fresh_clone_has_the_whole_ui_after_pull_and_sync(
+    champion: tuple[Path, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     folder, _ = champion
     fresh = tmp_path / "fresh"
     git(folder, "clone", "-q", str(folder), str(fresh))
     dvc(fresh, "remote", "modify", "--local", "team", "url", str(folder.with_name(f"{folder.name}-remote")))
     git(fresh, "checkout", "-q", "HEAD", "--", ".")
     dvc(fresh, "pull", "-q")
-    said = module(fresh, "croquis", "sync")
-    assert "is champion again" in said
+    assert main(["sync"], fresh) == 0
+    assert "is champion again" in capsys.readouterr().out
     before, after = open_store(folder), open_store(fresh)
     lived, restored = contents(before), contents(after)
     for name, (params, metrics, files) in restored.items():

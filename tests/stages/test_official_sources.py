@@ -20,10 +20,11 @@ from tests.support.sources.inshop_files import write_inshop
 
 pytestmark = pytest.mark.filterwarnings("ignore::croquis.formats.errors.SourceWarning")
 
+SHOP = {"register__select_by": "shop->shop/hit@1"}
 WRITERS: dict[str, tuple[Callable[[Path], Path], dict[str, Any], dict[str, Any]]] = {
-    "deepfashion_inshop": (write_inshop, {"val_share": 0.3}, {}),
+    "deepfashion_inshop": (write_inshop, {"val_share": 0.3}, SHOP),
     "deepfashion_c2s": (write_c2s, {"gallery": "val+test"}, {}),
-    "deepfashion_attributes": (write_attributes, {}, {"base__protocol": "category"}),
+    "deepfashion_attributes": (write_attributes, {}, {"base__protocol": "category", **SHOP}),
     "deepfashion2": (write_deepfashion2, {"val_share": 0.3}, {}),
 }
 

@@ -1,5 +1,7 @@
-"""The programs beside Python that some tests drive, a PostgreSQL server and a Chromium: where they are found, and
-`python -m tests.support.engines` (`make engines`), which installs from Debian's packages what is missing."""
+"""The programs beside Python that some tests drive, servers of PostgreSQL and NATS and a Chromium: where they are found, and
+`python -m tests.support.engines` (`make engines`), which installs from Debian's packages what is missing.
+
+Tansu, Milvus Lite and the linters are Python packages of locks/dev.txt."""
 
 from __future__ import annotations
 
@@ -11,6 +13,8 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
+
+from croquis.events.local_brokers import nats_server
 
 SERVERS = Path("/usr/lib/postgresql")
 PROGRAMS = ("initdb", "pg_ctl", "createdb")
@@ -46,7 +50,11 @@ class Engine(NamedTuple):
     find: Callable[[], Path | None]
 
 
-ENGINES = {"postgresql": Engine("postgresql", postgresql), "chromium": Engine("chromium", chromium)}
+ENGINES = {
+    "postgresql": Engine("postgresql", postgresql),
+    "nats-server": Engine("nats-server", nats_server),
+    "chromium": Engine("chromium", chromium),
+}
 
 
 def as_root() -> list[str]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import pwd
 import shutil
-import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -14,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.engine_servers import free_port
 from tests.support.engines import postgresql
 
 USER, PASSWORD = "croquis", "paper-doll"
@@ -28,12 +28,6 @@ def binaries() -> Path:
     if found is None:
         pytest.skip("no PostgreSQL here: make engines")
     return found
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
 
 
 @contextmanager

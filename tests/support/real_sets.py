@@ -1,4 +1,4 @@
-"""What the tests on real pictures share."""
+"""What the tests on real pictures share; where those are not there, a file that imports this is skipped as one."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 
 SHARED = Path("../shared/data")
-MARKS = [
-    pytest.mark.realdata,
-    pytest.mark.slow,
-    pytest.mark.skipif(not SHARED.is_dir(), reason="the real pictures are not here"),
-]
+MARKS = [pytest.mark.realdata, pytest.mark.slow]
+
+if not SHARED.is_dir():
+    pytest.skip("the real pictures, ../shared/data, are not here", allow_module_level=True)

@@ -1,7 +1,8 @@
 """Embeds the images of Parquet shards in bulk, to vectors and codes, by a bundle's encoder.
 
     croquis embed --bundle models/bundles/siamese --to data/embeddings/siamese
-    croquis embed --bundle models/bundles/dhd --from s3://shop/images --to s3://shop/dhd --engine ray --actors 8
+    croquis embed --bundle models/bundles/dhd --from s3://shop/images --to s3://shop/dhd --shard-range 3/8
+    croquis embed --bundle models/bundles/dhd --from s3://shop/images --to s3://shop/dhd --engine ray --jobs 8
     croquis embed --bundle ... --to ... --only domain=shop --store milvus:http://127.0.0.1:19530
 
 Stopped at any moment, the same command goes on with the next shard. --store loads the vectors into a new version of a store
@@ -15,6 +16,7 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +24,10 @@ import click
 from tqdm import tqdm
 
 from croquis.bulk.load_store import load
+from croquis.bulk.local_engine import embed_local
 from croquis.bulk.places import EmbedError
 from croquis.bulk.ray_engine import RayEngine
-from croquis.bulk.run import UNREADABLE, Embedding, Engine, Progress, embed, embed_local
+from croquis.bulk.run import UNREADABLE, Embedding, Engine, Progress, embed
 from croquis.bulk.shards import Only
 from croquis.bundle import Bundle
 from croquis.cli.command_line import PATH, Invocation, command, option
@@ -46,11 +49,12 @@ class EmbedOptions:
         to: URI of the folder of the vectors.
         source: URI of a folder of shards, or of one.
         only: `COLUMN=VALUE,VALUE` for each column that images are chosen by.
-        engine: `local`, one process here, or `ray`, Ray's actors.
-        actors: of Ray.
+        engine: `local`, processes here, or `ray`, tasks of Ray.
+        jobs: shards at a time.
+        shard_range: `I/N`, every Nth shard from the Ith on; None for all.
         address: HOST:PORT of a Ray cluster; None for a Ray of our own, for this run.
         patience: seconds that a shard may take with Ray.
-        retries: of a shard whose actor ended.
+        retries: of a shard whose process or node ended, with Ray.
         allow_unreadable: end well although pictures could not be read.
         store: URI of a store that a new version is made in of the vectors, and published; None for none.
         item_version: of every product in the store.
@@ -61,7 +65,8 @@ class EmbedOptions:
     source: str = "data/catalog"
     only: Sequence[str] = ()
     engine: str = "local"
-    actors: int = os.cpu_count() or 1
+    jobs: int = os.cpu_count() or 1
+    shard_range: str | None = None
     address: str | None = None
     patience: float = 900.0
     retries: int = 3
@@ -83,13 +88,15 @@ def embed_shards(options: EmbedOptions) -> int:
         bundle = Bundle.load(options.bundle)
         spec = spec_of(bundle, options.kind) if options.store else None
         with tqdm(desc="embed", unit=" images", mininterval=1.0) as bar:
-            engine, only = engine_of(options), only_of(options.only)
-            whole = embed(bundle, options.source, options.to, engine, only, shown_on(bar))
+            engine, only, part = engine_of(options), only_of(options.only), part_of(options.shard_range)
+            whole = embed(bundle, options.source, options.to, engine, only, shown_on(bar), part)
         print(summary(whole, bundle, time.perf_counter() - start))
         if whole.unreadable and not options.allow_unreadable:
             print(complaint(whole), file=sys.stderr)
             return 1
-        if spec is not None:
+        if whole.missing:
+            print(f"{whole.missing} shards are left to calls with other parts; the last of them finishes the folder")
+        elif spec is not None:
             print(into_store(whole, spec, options))
     except KeyboardInterrupt:
         print("interrupted; the same command goes on with the next shard", file=sys.stderr)
@@ -99,8 +106,22 @@ def embed_shards(options: EmbedOptions) -> int:
 
 def engine_of(options: EmbedOptions) -> Engine:
     if options.engine == "local":
-        return embed_local
-    return RayEngine(options.actors, options.patience, options.retries, options.address)
+        return partial(embed_local, jobs=options.jobs)
+    return RayEngine(options.jobs, options.patience, options.retries, options.address)
+
+
+def part_of(text: str | None) -> tuple[int, int]:
+    """`I/N` as two numbers; all shards are part 1 of 1.
+
+    Raises:
+        EmbedError: when it is something else.
+    """
+    if text is None:
+        return 1, 1
+    number, _, parts = text.partition("/")
+    if not (number.isdecimal() and parts.isdecimal() and 1 <= int(number) <= int(parts)):
+        raise EmbedError(f"--shard-range {text!r} must be I/N, whole numbers with I from 1 to N, e.g. 3/8")
+    return int(number), int(parts)
 
 
 def only_of(texts: Sequence[str]) -> Only:
@@ -146,7 +167,8 @@ def complaint(whole: Embedding) -> str:
     lines = [f"{len(whole.unreadable)} pictures are unreadable and have no vector:"]
     lines += [f"  {image}: {reason}" for image, reason in whole.unreadable[:SHOWN]]
     lines += ["  ..."] if len(whole.unreadable) > SHOWN else []
-    lines.append(f"all of them: {whole.to.uri}/{UNREADABLE}; --allow-unreadable goes on without them")
+    listed = "" if whole.missing else f"all of them: {whole.to.uri}/{UNREADABLE}; "
+    lines.append(f"{listed}--allow-unreadable goes on without them")
     return "\n".join(lines)
 
 
@@ -173,12 +195,31 @@ USUAL = EmbedOptions(Path(), "")
     "--engine",
     type=click.Choice(["local", "ray"]),
     default=USUAL.engine,
-    help="one process here, or Ray's actors",
+    help="processes of this machine, or of a Ray cluster",
 )
-@option("--actors", default=USUAL.actors, metavar="N", help="ray: processes (default: one per CPU)")
+@option(
+    "--jobs",
+    type=click.IntRange(min=1),
+    default=USUAL.jobs,
+    metavar="N",
+    help="shards at a time (default: one per CPU)",
+)
+@option("--shard-range", metavar="I/N", help="every Nth shard from the Ith on, for any scheduler")
 @option("--address", metavar="HOST:PORT", help="ray: a cluster; by default a Ray of our own, for this run")
-@option("--patience", default=USUAL.patience, metavar="SECONDS", help="ray: that a shard may take")
-@option("--retries", default=USUAL.retries, metavar="N", help="ray: of a shard whose actor ended")
+@option(
+    "--patience",
+    type=click.FloatRange(min=0, min_open=True),
+    default=USUAL.patience,
+    metavar="SECONDS",
+    help="ray: that a shard may take",
+)
+@option(
+    "--retries",
+    type=click.IntRange(min=0),
+    default=USUAL.retries,
+    metavar="N",
+    help="ray: of a shard whose process or node ended",
+)
 @option("--allow-unreadable", is_flag=True, help="end well although pictures could not be read")
 @option("--store", metavar="URI", help="load the vectors: faiss:FOLDER, milvus:FILE.db or milvus:http://HOST:PORT")
 @option("--catalogue", default=USUAL.catalogue, metavar="NAME", help="in the store")

@@ -61,7 +61,7 @@ def _option(name: str, says: str, **settings: Any) -> Callable[[Callable[..., An
     metavar="SECONDS",
     type=float,
 )
-@_option("--changes", "keep changes of the catalogue here, and allow them", metavar="FOLDER", type=PATH)
+@_option("--changes", "search a FAISS store here, whose products requests may change", metavar="FOLDER", type=PATH)
 @_option(
     "--store", "search the current version of faiss:FOLDER, milvus:FILE.db or milvus:http://HOST:PORT", metavar="URI"
 )

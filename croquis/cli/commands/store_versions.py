@@ -36,54 +36,6 @@ def opened(uri: str, catalogue: str = "catalogue") -> Iterator[Stores]:
         raise RefusedError(str(error)) from error
 
 
-def list_versions(stores: Stores) -> str:
-    """A line per version: name, bundle, images, and whether it is the current one or the one before."""
-    roles = {stores.previous: "previous", stores.current: "current"}
-    lines = []
-    for name in stores.versions():
-        store = stores.look_at(name)
-        lines.append(f"{name}  bundle {store.spec.bundle[:12]}  {store.count()} images  {roles.get(name, '')}".rstrip())
-    return "\n".join(lines) or f"{stores.uri} has no version of {stores.name!r}"
-
-
-def create_version(stores: Stores, bundle: Bundle, kind: str = "flat") -> str:
-    """Makes an empty version, which nobody searches yet; returns its name."""
-    return stores.create(spec_of(bundle, kind)).name
-
-
-def fill_version(stores: Stores, bundle: Bundle, kind: str = "flat", publish: bool = False) -> str:
-    """Makes a version with the bundle's own gallery."""
-    store = fill(stores, bundle, kind)
-    if publish:
-        stores.publish(store.name)
-    return f"{store.name}: {store.count()} images{', published' * publish}"
-
-
-def publish_version(stores: Stores, version: str) -> str:
-    stores.publish(version)
-    return f"{version} is current; before it: {stores.previous or 'none'}"
-
-
-def rollback_version(stores: Stores) -> str:
-    return f"{stores.rollback()} is current again"
-
-
-def drop_version(stores: Stores, version: str) -> str:
-    stores.drop(version)
-    return f"{version} is deleted"
-
-
-def save_version(stores: Stores, folder: Path, version: str | None = None) -> str:
-    """Writes a version, by default the current one, as Parquet."""
-    store = stores.look_at(version)
-    return f"{save_snapshot(store, folder)} images of {store.name} in {folder}"
-
-
-def load_version(stores: Stores, folder: Path) -> str:
-    """Makes a version of what `save_version` wrote; returns its name."""
-    return load_snapshot(folder, stores).name
-
-
 def _store_command(doc: str) -> Callable[[Callable[..., str]], click.Command]:
     """A command whose function is given the opened store and returns what is printed."""
 
@@ -107,7 +59,12 @@ _KIND = option("--kind", default="flat", type=click.Choice(list(KINDS)), help="o
 
 @_store_command("Name, bundle and images of every version, and which one is current.")
 def list_command(stores: Stores) -> str:
-    return list_versions(stores)
+    roles = {stores.previous: "previous", stores.current: "current"}
+    lines = []
+    for name in stores.versions():
+        store = stores.look_at(name)
+        lines.append(f"{name}  bundle {store.spec.bundle[:12]}  {store.count()} images  {roles.get(name, '')}".rstrip())
+    return "\n".join(lines) or f"{stores.uri} has no version of {stores.name!r}"
 
 
 @_store_command("""Makes a new, empty version, which nobody searches yet; prints its name.
@@ -119,7 +76,7 @@ It is filled by `croquis events consume --store-version NAME`.""")
 @_KIND
 def create_command(stores: Stores, bundle: Path | None, model: str | None, kind: str) -> str:
     one_of(bundle=bundle, model=model)
-    return create_version(stores, Bundle.load(bundle_folder(bundle, model)), kind)
+    return stores.create(spec_of(Bundle.load(bundle_folder(bundle, model)), kind)).name
 
 
 @_store_command("""Makes a new version with a bundle's own gallery; prints its name.
@@ -132,34 +89,40 @@ Events bring it up to date: each is newer than what the bundle says of its produ
 @option("--publish", is_flag=True, help="make it the current one")
 def fill_command(stores: Stores, bundle: Path | None, model: str | None, kind: str, publish: bool) -> str:
     one_of(bundle=bundle, model=model)
-    return fill_version(stores, Bundle.load(bundle_folder(bundle, model)), kind, publish)
+    store = fill(stores, Bundle.load(bundle_folder(bundle, model)), kind)
+    if publish:
+        stores.publish(store.name)
+    return f"{store.name}: {store.count()} images{', published' * publish}"
 
 
 @_store_command("Makes VERSION the current one: searches meet it from now on. `store rollback` takes it back.")
 @click.argument("version")
 def publish_command(stores: Stores, version: str) -> str:
-    return publish_version(stores, version)
+    stores.publish(version)
+    return f"{version} is current; before it: {stores.previous or 'none'}"
 
 
 @_store_command("Makes the version before the current one current again.")
 def rollback_command(stores: Stores) -> str:
-    return rollback_version(stores)
+    return f"{stores.rollback()} is current again"
 
 
 @_store_command("Deletes VERSION.")
 @click.argument("version")
 def drop_command(stores: Stores, version: str) -> str:
-    return drop_version(stores, version)
+    stores.drop(version)
+    return f"{version} is deleted"
 
 
 @_store_command("Writes VERSION, by default the current one, as Parquet into FOLDER, which must not exist.")
 @click.argument("folder", type=PATH)
 @click.argument("version", required=False)
 def save_command(stores: Stores, folder: Path, version: str | None) -> str:
-    return save_version(stores, folder, version)
+    store = stores.look_at(version)
+    return f"{save_snapshot(store, folder)} images of {store.name} in {folder}"
 
 
 @_store_command("Makes a new version of what `store save` wrote into FOLDER, not published; prints its name.")
 @click.argument("folder", type=PATH)
 def load_command(stores: Stores, folder: Path) -> str:
-    return load_version(stores, folder)
+    return load_snapshot(folder, stores).name

@@ -4,6 +4,7 @@
     croquis tune margin --trials 20         siamese's triplet margin, by short trainings
     croquis tune rerank --trials 3000       the re-ranking's weights, without training
     croquis tune rerank --write             and put the best into params.yaml
+    croquis tune --space space.yaml         keys of one's own, by short trainings or of the re-ranking
     croquis tune tradeoff --trials 80       quality against bytes per image and latency: the Pareto front
 
 A study goes on where an earlier call of it ended; --trials counts the trials of all calls together.
@@ -13,7 +14,6 @@ from __future__ import annotations
 
 import logging
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,67 +22,44 @@ import click
 from croquis.cli.command_line import Invocation, command, option
 from croquis.params.write_back import write_back
 from croquis.tuning.storage import HEARTBEAT, SILENCE
-from croquis.tuning.study_job import Kind, StudyJob, StudyOutcome, run_study
+from croquis.tuning.study_job import StudyJob, StudyOutcome, run_study
 from croquis.tuning.task import TuneError
 
-TRIALS: dict[Kind, int] = {"margin": 12, "rerank": 1000}
-KINDS: tuple[Kind, ...] = ("margin", "rerank")
+TRIALS = {"margin": 12, "rerank": 1000}
+SPACE_TRIALS = 20
 TRADEOFF, TRADEOFF_TRIALS = "tradeoff", 60
 INTERRUPTED = 130
 
 
-@dataclass(frozen=True)
-class TuneOptions:
-    """What `croquis tune` is told.
-
-    Attributes:
-        study: margin, rerank or tradeoff; None for the first two, one after the other.
-        trials: of the study in all; None for its usual number.
-        workers: processes on the study.
-        storage: an Optuna RDB URL; None for mlruns/optuna.log.
-        heartbeat: seconds, of a worker on a database.
-        write: put the best into params.yaml.
-        epochs: of margin, length of a trial; None for a third of siamese's.
-        also: of margin: learning_rate, negatives, embedding_dim are searched too.
-        method: of rerank: whose bundle; None for the best on val.
-        metric: of rerank and tradeoff: hit@5, map@r, ...; None for that of register.select_by.
-    """
-
-    study: str | None = None
-    trials: int | None = None
-    workers: int = 1
-    storage: str | None = None
-    heartbeat: int = HEARTBEAT
-    write: bool = False
-    epochs: int | None = None
-    also: tuple[str, ...] = ()
-    method: str | None = None
-    metric: str | None = None
-
-
-def tune(root: Path, options: TuneOptions) -> int:
+def tune(root: Path, study: str | None, write: bool, trials: int | None, **given: Any) -> int:
     """Runs the studies; returns 130 after Ctrl-C.
+
+    Args:
+        study: margin, rerank or tradeoff; None for a space, or for the first two.
+        write: put the best into params.yaml.
+        trials: of the study in all; None for its usual number.
+        given: further attributes of `StudyJob`.
 
     Raises:
         TuneError: when a study cannot start or go on.
         ParamsError, BundleError, CatalogError, EvaluationError: when what it searches on cannot be used.
     """
     try:
-        if options.study == TRADEOFF:
-            print(tradeoff(root, options))
+        if study == TRADEOFF:
+            print(tradeoff(root, write, TRADEOFF_TRIALS if trials is None else trials, **given))
             return 0
-        changed = [
-            run_and_show(_job(root, options, kind), options.write) for kind in KINDS if options.study in (None, kind)
-        ]
+        changed = [run_and_show(job, write) for job in jobs(root, study, trials, **given)]
     except (KeyboardInterrupt, SystemExit) as error:
         print("interrupted; the same command goes on with the study", file=sys.stderr)
         return INTERRUPTED if isinstance(error, KeyboardInterrupt) or not error.code else int(error.code or 1)
     if any(changed):
-        print(closing_words(options.write))
+        print(closing_words(write))
     return 0
 
 
-def tradeoff(root: Path, options: TuneOptions) -> str:
+def tradeoff(
+    root: Path, write: bool, trials: int, storage: str | None, metric: str | None, workers: int, **_: Any
+) -> str:
     """Runs the study of three objectives; returns its Pareto front as a table.
 
     Raises:
@@ -90,10 +67,23 @@ def tradeoff(root: Path, options: TuneOptions) -> str:
     """
     from croquis.tuning.tradeoff.tradeoff_run import run_tradeoff
 
-    if options.write or options.workers != 1:
+    if write or workers != 1:
         raise TuneError("tradeoff has no single best to --write, and --workers would time each other: leave them out")
-    trials = TRADEOFF_TRIALS if options.trials is None else options.trials
-    return run_tradeoff(root, trials, options.storage, options.metric)
+    return run_tradeoff(root, trials, storage, metric)
+
+
+def jobs(root: Path, study: str | None, trials: int | None, **given: Any) -> list[StudyJob]:
+    """The studies that are asked for.
+
+    Raises:
+        TuneError: for options that exclude each other.
+    """
+    if given["space"] is not None:
+        if study or given["also"]:
+            raise TuneError("--space says what is searched: leave the study's name and --also out")
+        return [StudyJob(None, root, SPACE_TRIALS if trials is None else trials, **given)]
+    kinds = [kind for kind in TRIALS if study in (None, kind)]
+    return [StudyJob(kind, root, TRIALS[kind] if trials is None else trials, **given) for kind in kinds]
 
 
 def run_and_show(job: StudyJob, write: bool) -> bool:
@@ -125,16 +115,9 @@ def closing_words(written: bool) -> str:
     return "nothing is written; to do so add --write, then: croquis repro"
 
 
-def _job(root: Path, options: TuneOptions, kind: Kind) -> StudyJob:
-    own: dict[str, Any] = {"epochs": options.epochs, "also": options.also} if kind == "margin" else {}
-    other: dict[str, Any] = {"method": options.method, "metric": options.metric} if kind == "rerank" else {}
-    trials = TRIALS[kind] if options.trials is None else options.trials
-    return StudyJob(kind, root, trials, options.workers, options.storage, options.heartbeat, **own, **other)
-
-
 @command(__doc__)
-@click.argument("study", required=False, type=click.Choice([*KINDS, TRADEOFF]))
-@option("--trials", type=int, metavar="N", help=f"of the study in all; by default {TRIALS}")
+@click.argument("study", required=False, type=click.Choice([*TRIALS, TRADEOFF]))
+@option("--trials", type=int, metavar="N", help=f"of the study in all; by default {TRIALS}, of a space {SPACE_TRIALS}")
 @option("--workers", type=int, default=1, metavar="K", help="processes on the study")
 @option("--storage", metavar="URL", help="an Optuna RDB URL; by default mlruns/optuna.log")
 @option(
@@ -145,18 +128,24 @@ def _job(root: Path, options: TuneOptions, kind: Kind) -> StudyJob:
     help=f"of a worker on a database: silent for {SILENCE} times as long, it is dead",
 )
 @option("--write", is_flag=True, help="put the best into params.yaml")
-@option("--epochs", type=int, metavar="E", help="margin: length of a trial; by default a third")
+@option(
+    "--space",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="in place of a study: keys of params.yaml, each with {low, high, log, step} or {choices}",
+)
+@option("--epochs", type=int, metavar="E", help="margin, space: length of a trial; by default a third")
 @option(
     "--also",
     default="",
     metavar="NAMES",
     help="margin: search learning_rate, negatives, embedding_dim too, separated by commas",
 )
-@option("--method", help="rerank: whose bundle; by default the best on val")
+@option("--method", help="rerank: whose bundle, by default the best on val; space: what is trained")
 @option("--metric", help="rerank, tradeoff: hit@5, map@r, ... by default register.select_by")
 @click.pass_obj
 def tune_command(invocation: Invocation, /, also: str, **given: Any) -> int:
     invocation.set_up_logging()
     if invocation.verbosity >= 0:
         logging.getLogger("croquis.tuning").setLevel(logging.INFO)
-    return tune(invocation.project, TuneOptions(also=tuple(filter(None, also.split(","))), **given))
+    return tune(invocation.project, also=tuple(filter(None, also.split(","))), **given)

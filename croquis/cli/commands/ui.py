@@ -14,9 +14,10 @@ from pathlib import Path
 import click
 
 from croquis.cli.command_line import Invocation, command, option
+from croquis.serving.addresses import url
 from croquis.tracking.tracking_store import open_store
 
-VIEW = "?workflowType=machine_learning"  # the UI opens in its GenAI mode otherwise
+VIEW = "#/?workflowType=machine_learning"  # its pages stand behind the #; it opens in its GenAI mode otherwise
 
 
 def ui(root: Path, host: str = "127.0.0.1", port: int = 5000) -> None:
@@ -25,7 +26,7 @@ def ui(root: Path, host: str = "127.0.0.1", port: int = 5000) -> None:
     if not store.is_local:
         print(f"the runs are on a server already: open {store.uri}/{VIEW}")
         return
-    print(f"MLflow UI: http://{host}:{port}/{VIEW}  (Ctrl-C ends it)", flush=True)
+    print(f"MLflow UI: {url(host, port)}/{VIEW}  (Ctrl-C ends it)", flush=True)
     os.chdir(store.root)  # artifact locations are relative to it
     server = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", store.uri, "--workers", "1"]
     os.execv(sys.executable, [*server, "--host", host, "--port", str(port)])

@@ -11,7 +11,7 @@ from croquis.cli.command_line import PATH, Invocation, command, option
 from croquis.cli.commands.registry_commands import project_registry
 from croquis.registry.lineage import Lineage, made_from
 from croquis.registry.model_card import CARD_FILE
-from croquis.registry.rebuild.rebuild_version import ALL, MODELS, rebuild_version
+from croquis.registry.rebuild import ALL, MODELS, rebuild_version
 from croquis.registry.registry import CHAMPION, RegisteredVersion, Registry, RegistryError
 
 IDENTICAL, DIFFERENT = 0, 2
@@ -22,16 +22,16 @@ def rebuild(root: Path, name: str, compute: str | None = None, keep: Path | None
 
     Args:
         compute: `all` or `models`; None to restore what DVC has, and compute only where it lacks the bundle.
-        keep: folder for the clone, which then stays.
+        keep: folder for the git worktree, which then stays.
 
     Raises:
         RegistryError: when there is no such version, or its lineage is not complete.
-        CloneError: when the clone cannot be made, or a stage fails in it.
+        RebuildError: when the worktree cannot be made, or a stage fails in it.
     """
     registry = project_registry(root)
     rebuilt = rebuild_version(registry, registry.named(name), root, compute, keep)
     print(rebuilt)
-    return DIFFERENT if rebuilt.bundle else IDENTICAL
+    return DIFFERENT if rebuilt.differences else IDENTICAL
 
 
 def lineage(root: Path, name: str) -> int:
@@ -97,18 +97,18 @@ def card_text(registry: Registry, version: RegisteredVersion) -> str:
         return Path(found).read_text(encoding="utf-8")
 
 
-@command("""Makes the bundle of a registered version again, in a scratch clone, and compares it byte for byte.
+@command("""Makes the bundle of a registered version again, in a git worktree, and compares it byte for byte.
 
     croquis registry rebuild fashion-retriever@champion              from DVC's cache or remote, else by computing
     croquis registry rebuild fashion-retriever/3 --compute models    trains and packs again, on the restored data
     croquis registry rebuild fashion-retriever/3 --compute all       the whole way from the source
 
-The clone stands at the version's commit, with the dvc.lock and params.yaml that the version was made by, and reads your own
-files from this working tree's data/source, as they are now. Nothing of this working tree, of the registry or of DVC's cache
-changes. Exit code 0: byte-identical, 2: something differs, 1: refused.""")
+The worktree stands at the version's commit, with the dvc.lock and params.yaml that the version was made by, and reads your
+own files from this working tree's data/source, as they are now. Nothing of this working tree or of the registry changes;
+DVC's cache gains only what is pulled. Exit code 0: byte-identical, 2: something differs, 1: refused.""")
 @click.argument("name", metavar="MODEL@ALIAS")
 @option("--compute", type=click.Choice([MODELS, ALL]), help="compute what DVC could restore: nets, or everything")
-@option("--keep", type=PATH, metavar="FOLDER", help="leave the clone there")
+@option("--keep", type=PATH, metavar="FOLDER", help="leave the worktree there")
 @click.pass_obj
 def rebuild_command(invocation: Invocation, name: str, compute: str | None, keep: Path | None) -> int:
     return rebuild(invocation.project, name, compute, keep)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, get_args
 
 from croquis.formats.errors import SourceError
+from croquis.formats.tables.table_cells import CellError, as_labels, as_text
 
 TableColumn = Literal[
     "path",
@@ -92,7 +93,7 @@ def _refuse_misspellings(unused: Sequence[str], known: Mapping[str, Source], tab
         close = difflib.get_close_matches(name, OURS, n=1, cutoff=0.8)
         if name not in OURS and close and close[0] not in known:
             raise SourceError(
-                f"{table}: unknown column {name!r} looks like {close[0]!r}; mend its spelling, or say what it is in "
+                f"{table}: unknown column {name!r} looks like {close[0]!r}; correct its spelling, or say what it is in "
                 f"ingest.folder.columns ({close[0]}: null leaves it out)"
             )
 
@@ -108,9 +109,12 @@ def _reader(source: Source, header: Sequence[str]) -> Reader:
 
 
 def _labels(column: str, value: Any) -> list[str]:
-    """`Wool|Cotton` in the column material as `material:wool` and `material:cotton`."""
-    values = value if isinstance(value, list) else [] if value is None else str(value).split("|")
-    return [f"{column}:{str(part).strip().lower()}" for part in values if str(part).strip()]
+    """`Wool|Cotton` in the column material as `material:wool` and `material:cotton`; true and false are words here."""
+    try:
+        labels = as_labels(str(value) if isinstance(value, bool) else value)
+    except CellError as error:
+        raise CellError(f"column {column}: {error}") from error
+    return list(dict.fromkeys(f"{column}:{label.lower()}" for label in labels))
 
 
 def _filled(pattern: str, cells: Cells) -> str | None:
@@ -118,4 +122,4 @@ def _filled(pattern: str, cells: Cells) -> str | None:
     values = {column: cells[column] for column in FIELD.findall(pattern)}
     if None in values.values():
         return None
-    return FIELD.sub(lambda field: str(values[field.group(1)]), pattern)
+    return FIELD.sub(lambda field: as_text(values[field.group(1)]) or "", pattern)

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from operator import attrgetter
-
 from croquis.rerank.evidence import GalleryEvidence
 from croquis.rerank.overlap import Overlap
 from croquis.rerank.rerank_settings import RerankBlock
 from croquis.rerank.reranker import Reranker, needed
-from croquis.rerank.shared_attributes import Weighing
 from croquis.rerank.steps import ByAttributes
 
 
 def make(block: RerankBlock, known: GalleryEvidence) -> ByAttributes:
-    compared = Overlap(needed(known.names), needed(known.holdings)(), block.overlap)
-    return ByAttributes(compared, attrgetter("probabilities"), Weighing(block.alpha, block.beta, block.standing))
+    overlap = Overlap(needed(known.names), needed(known.holdings)(), block.overlap, known.counts)
+    return ByAttributes(overlap, lambda asked, some: asked.probabilities[some], block)
 
 
 RERANKER = Reranker(settings=None, make=make, needs_classifier=True, weighed=True)

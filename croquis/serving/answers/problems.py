@@ -18,7 +18,6 @@ from croquis.catalog.filters import QueryError
 from croquis.catalog.images import FORMATS as IMAGE_FORMATS
 from croquis.catalog.images import ImageError, OversizedImageError
 from croquis.serving.answers.answer_models import ProblemBody
-from croquis.serving.changes.change_log import ChangeLogError
 from croquis.store.vector_store import StoreError
 
 logger = logging.getLogger(__name__)
@@ -119,11 +118,6 @@ def install_handlers(app: FastAPI) -> None:
     @app.exception_handler(ImageError)
     async def image(_: Request, error: ImageError) -> Response:
         return of_image(error).response()
-
-    @app.exception_handler(ChangeLogError)
-    async def not_kept(request: Request, error: ChangeLogError) -> Response:
-        logger.error("%s %s was not kept: %s", request.method, request.url.path, error)
-        return Problem(507, "not-kept", "the change could not be kept on disk; nothing has changed").response()
 
     @app.exception_handler(StoreError)
     async def no_store(request: Request, error: StoreError) -> Response:

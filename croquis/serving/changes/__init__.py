@@ -1,1 +1,1 @@
-"""What changes a running server's catalogue: a log of changes, the live catalogue, the intake of events."""
+"""What changes a running server's catalogue: the stores that requests write to, and the intake of events."""

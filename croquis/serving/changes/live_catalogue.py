@@ -2,32 +2,37 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 
 from croquis.catalog.product import Product
-from croquis.search.changed_gallery import ChangedEntry, ChangedGallery
+from croquis.search.bundle_nets import Nets
 from croquis.serving.answers.problems import Problem
-from croquis.serving.changes.change_log import ChangeLog
+from croquis.serving.changes.live_stores import LiveStores, encoded
 from croquis.serving.models.served_models import ServedModels
 from croquis.serving.requests.decoding import PictureDecoder
+from croquis.store.products import ItemState, apply, known_versions
+from croquis.store.stored_gallery import StoreGallery
+from croquis.store.vector_store import StoreError, VectorStore
+
+logger = logging.getLogger(__name__)
 
 
 class LiveCatalogue:
-    """Changes the gallery of every loaded model, one change after another.
+    """Changes the version of the catalogue that each model searches, one change after another.
 
-    A change is first prepared for each model, then written to the disk, and only then shown to searches: one that fails
-    changes nothing, and one that was answered is there after any end of the process. Searches are never held up: each goes
-    on in the gallery that it began with.
+    A change is first encoded for each model and then written: one that fails changes nothing, and one that was answered is
+    there after any end of the process. A search sees all of a change or nothing of it.
 
     Args:
         fleet: the models.
-        log: where changes are kept.
+        stores: where they search.
         decoder: opens pictures within the server's limits.
     """
 
-    def __init__(self, fleet: ServedModels, log: ChangeLog, decoder: PictureDecoder) -> None:
+    def __init__(self, fleet: ServedModels, stores: LiveStores, decoder: PictureDecoder) -> None:
         self._fleet = fleet
-        self._log = log
+        self._stores = stores
         self._decoder = decoder
 
     def put(self, product: Product, version: int | None = None, *, only_new: bool = False) -> tuple[int, bool]:
@@ -38,17 +43,17 @@ class LiveCatalogue:
             only_new: whether a product that is there already is refused.
 
         Raises:
-            Problem: 409 when the version is not newer, or the product is there already.
+            Problem: 409 when the version is not newer, or the product is there already; 507 when it could not be kept.
             ImageError: when a picture cannot be used.
-            ChangeLogError: when the change could not be kept.
         """
-        with self._fleet.changing:
-            new = not self._is_there(product.item_id)
+        with self._stores.changing:
+            targets = self._targets()
+            new = not _is_there(product.item_id, targets)
             if only_new and not new:
                 limit = "a product that is not there yet; PUT /items/ITEM replaces one"
                 raise Problem(409, "item-exists", f"{product.item_id!r} is there already", field="item_id", limit=limit)
-            number = self._next_version(product.item_id, version)
-            self._change(product.item_id, number, product, lambda gallery: self._describe(gallery, product))
+            number = _next_version(product.item_id, version, targets)
+            self._write(targets, lambda nets: self._encoded(product, number, nets))
             return number, new
 
     def delete(self, item_id: str, version: int | None = None) -> int:
@@ -58,38 +63,46 @@ class LiveCatalogue:
         not bring it back.
 
         Raises:
-            Problem: 404 when there is no such product, 409 when the version is not newer.
-            ChangeLogError: when the change could not be kept.
+            Problem: 404 when there is no such product, 409 when the version is not newer, 507 when it could not be kept.
         """
-        with self._fleet.changing:
-            if version is None and not self._is_there(item_id):
+        with self._stores.changing:
+            targets = self._targets()
+            if version is None and not _is_there(item_id, targets):
                 raise Problem(404, "not-found", f"there is no product {item_id!r}", field="item_id")
-            number = self._next_version(item_id, version)
-            self._change(item_id, number, None, lambda _: None)
+            number = _next_version(item_id, version, targets)
+            self._write(targets, lambda _: ItemState(item_id, number))
             return number
 
-    def _is_there(self, item_id: str) -> bool:
-        return any(item_id in gallery.items.rows_by_item for gallery in self._fleet.galleries().values())
-
-    def _next_version(self, item_id: str, asked: int | None) -> int:
-        newest = self._log.version(item_id)
-        if asked is not None and asked <= newest:
-            detail = f"version {asked} of {item_id!r} is not newer than version {newest}, which is there"
-            raise Problem(409, "stale-version", detail, field="version", limit=f"more than {newest}")
-        return newest + 1 if asked is None else asked
-
-    def _describe(self, gallery: ChangedGallery, product: Product) -> ChangedEntry:
-        return gallery.entry_of(product, lambda picture: self._decoder.picture(picture.data, picture.bbox))
-
-    def _change(
-        self,
-        item_id: str,
-        version: int,
-        product: Product | None,
-        entry: Callable[[ChangedGallery], ChangedEntry | None],
-    ) -> None:
-        prepared = {
-            label: gallery.changed({item_id: entry(gallery)}) for label, gallery in self._fleet.galleries().items()
+    def _targets(self) -> dict[VectorStore, Nets]:
+        """The versions that are searched, or will be in a moment, with the nets that fill them."""
+        served = [model.retriever for model in self._fleet.models().values()]
+        return {
+            retriever.gallery.kept: retriever.nets
+            for retriever in (*self._stores.newest.values(), *served)
+            if isinstance(retriever.gallery, StoreGallery)
         }
-        self._log.write(item_id, version, product)
-        self._fleet.publish(prepared)
+
+    def _encoded(self, product: Product, version: int, nets: Nets) -> ItemState:
+        return encoded(product, version, nets, lambda picture: self._decoder.picture(picture.data, picture.bbox))
+
+    def _write(self, targets: dict[VectorStore, Nets], state: Callable[[Nets], ItemState]) -> None:
+        states = {store: state(nets) for store, nets in targets.items()}
+        try:
+            for store, prepared in states.items():
+                apply(store, [prepared])
+        except StoreError as error:
+            logger.error("a change was not kept: %s", error)
+            detail = "the change could not be kept on disk; nothing has changed"
+            raise Problem(507, "not-kept", detail) from error
+
+
+def _is_there(item_id: str, stores: dict[VectorStore, Nets]) -> bool:
+    return any(store.images_of([item_id]) for store in stores)
+
+
+def _next_version(item_id: str, asked: int | None, stores: dict[VectorStore, Nets]) -> int:
+    newest = max(known_versions(store, [item_id])[item_id].version for store in stores)
+    if asked is not None and asked <= newest:
+        detail = f"version {asked} of {item_id!r} is not newer than version {newest}, which is there"
+        raise Problem(409, "stale-version", detail, field="version", limit=f"more than {newest}")
+    return newest + 1 if asked is None else asked

@@ -43,7 +43,12 @@ class PictureDecoder:
             except OversizedImageError:
                 stack.enter_context(self._large)
                 image = decode_image(data, self._limits)
-            yield _inside(image, bbox)
+            try:
+                inside = crop(image, bbox)
+            except ImageError as error:
+                limit = "x1 < x2 and y1 < y2, in pixels of the upright picture"
+                raise Problem(422, "invalid-field", str(error), field="crop", limit=limit) from None
+            yield inside
 
 
 def give_memory_back() -> None:
@@ -54,11 +59,3 @@ def give_memory_back() -> None:
     """
     with contextlib.suppress(AttributeError, OSError, TypeError):  # of another C library
         ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, RETURNED_BYTES)
-
-
-def _inside(image: Uint8Image, bbox: tuple[int, int, int, int] | None) -> Uint8Image:
-    try:
-        return crop(image, bbox)
-    except ImageError as error:
-        limit = "x1 < x2 and y1 < y2, in pixels of the upright picture"
-        raise Problem(422, "invalid-field", str(error), field="crop", limit=limit) from None

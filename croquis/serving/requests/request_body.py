@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from typing import Any, TypeVar
 
 from fastapi.exceptions import RequestValidationError
@@ -16,15 +16,31 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 
 from croquis.catalog.product import MOST_PICTURES
-from croquis.serving.answers.problems import Problem, invalid_field
+from croquis.serving.answers.problems import IN_OPENAPI, Problem, invalid_field
 from croquis.serving.limits.work_queue import WorkQueue
 from croquis.serving.requests.request_models import RequestFields, read_json
 from croquis.serving.server_settings import MULTIPART_OVERHEAD, Limits
 
 JSON, FORM = "application/json", "multipart/form-data"
 MOST_FIELDS = 20  # more than any request has
-JSON_TEXT = ("attributes", "crop", "filters")  # in a form
+JSON_TEXT = {"attributes", "crop", "filters"}  # in a form
 
+
+def described(errors: Mapping[int, str]) -> dict[int | str, dict[str, Any]]:
+    """Errors of a route, for `responses`."""
+    return {status: {"description": words, **IN_OPENAPI} for status, words in errors.items()}
+
+
+BODY_ERRORS = described(
+    {
+        408: "The body came too slowly.",
+        411: "Content-Length is no number.",
+        413: "The body or a picture is over a limit.",
+        415: "Another media type, or a file that is no picture of a known kind.",
+        422: "A field is wrong; `field` and `limit` say which and why.",
+        429: "Too busy, or too many requests; Retry-After says when to come back.",
+    }
+)
 Fields = TypeVar("Fields", bound=RequestFields)
 
 
@@ -153,7 +169,9 @@ class Base64Schema(FormSchema):
 def in_openapi(model: type[RequestFields]) -> dict[str, Any]:
     """The request body, for `openapi_extra` of a route."""
     form = model.model_json_schema(schema_generator=FormSchema)
-    encoding = {name: {"contentType": JSON} for name in JSON_TEXT if name in form["properties"]}
     values = model.model_json_schema(schema_generator=Base64Schema)
-    content = {FORM: {"schema": form, "encoding": encoding}, JSON: {"schema": values}}
+    for name in JSON_TEXT & form["properties"].keys():
+        says = f"JSON text of what {JSON} has here; empty when it is not wanted"
+        form["properties"][name] = {"type": "string", "default": "", "description": says}
+    content = {FORM: {"schema": form}, JSON: {"schema": values}}
     return {"requestBody": {"required": True, "content": content}}

@@ -3,22 +3,32 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 
 from croquis.catalog.product import LARGEST_VERSION, Product, check_item_id
 from croquis.serving.answers.answer_models import ItemChange, ItemImage
 from croquis.serving.answers.from_hits import image_url
-from croquis.serving.answers.problems import IN_OPENAPI, Problem
+from croquis.serving.answers.problems import Problem
 from croquis.serving.changes.live_catalogue import LiveCatalogue
 from croquis.serving.limits.access import AccessControl
 from croquis.serving.limits.http_meter import Meter
 from croquis.serving.limits.work_queue import WorkQueue
 from croquis.serving.models.served_models import DEFAULT_LABEL
-from croquis.serving.requests.request_body import in_openapi, request_of
+from croquis.serving.requests.request_body import BODY_ERRORS, described, in_openapi, request_of
 from croquis.serving.requests.request_models import ItemRequest, NewItemRequest
 from croquis.serving.server_settings import Limits
+
+ERRORS = described(
+    {
+        401: "No admin token.",
+        403: "The server has no admin token, or keeps no changes.",
+        404: "There is no such product.",
+        409: "The product is there already, or a newer version of it.",
+        507: "The change could not be kept on disk.",
+    }
+)
 
 
 def change_router(
@@ -57,7 +67,7 @@ def change_router(
     @router.put(
         "/items/{item_id:path}",
         openapi_extra=in_openapi(ItemRequest),
-        responses={201: {"description": "The product is new.", "model": ItemChange}, **ERRORS},
+        responses={201: {"description": "The product is new.", "model": ItemChange}, **BODY_ERRORS, **ERRORS},
     )
     async def put_item(item_id: str, request: Request, response: Response) -> ItemChange:
         """Adds a product, or replaces all of one: category, attributes and pictures. On disk and searchable when this
@@ -66,7 +76,7 @@ def change_router(
         async with request_of(ItemRequest, request, limits, queue) as asked:
             return await put(live, asked, named, response)
 
-    @router.post("/items", status_code=201, openapi_extra=in_openapi(NewItemRequest), responses=ERRORS)
+    @router.post("/items", status_code=201, openapi_extra=in_openapi(NewItemRequest), responses=BODY_ERRORS | ERRORS)
     async def add_item(request: Request, response: Response) -> ItemChange:
         """Adds a product that is not there yet."""
         live = kept()
@@ -85,22 +95,6 @@ def change_router(
         return ItemChange(item_id=named, version=number, images=[])
 
     return router
-
-
-ERRORS: dict[int | str, dict[str, Any]] = {
-    status: {"description": words, **IN_OPENAPI}
-    for status, words in {
-        401: "No admin token.",
-        403: "The server has no admin token, or keeps no changes.",
-        404: "There is no such product.",
-        409: "The product is there already, or a newer version of it.",
-        413: "The body or a picture is over a limit.",
-        415: "Another media type, or a file that is no picture of a known kind.",
-        422: "A field is wrong; `field` and `limit` say which and why.",
-        429: "Too busy; Retry-After says when to come back.",
-        507: "The change could not be kept on disk.",
-    }.items()
-}
 
 
 def answer_of(product: Product, version: int) -> ItemChange:

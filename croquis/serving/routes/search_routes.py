@@ -10,13 +10,12 @@ from starlette.responses import Response
 from croquis.search.answer import Stopwatch
 from croquis.serving.answers.answer_models import SearchAnswer
 from croquis.serving.answers.from_hits import search_answer
-from croquis.serving.answers.problems import IN_OPENAPI
 from croquis.serving.limits.access import AccessControl
 from croquis.serving.limits.http_meter import Meter
 from croquis.serving.limits.work_queue import WorkQueue
 from croquis.serving.models.served_models import DEFAULT_LABEL, ServedModels
 from croquis.serving.requests.decoding import PictureDecoder
-from croquis.serving.requests.request_body import JSON, in_openapi, request_of
+from croquis.serving.requests.request_body import BODY_ERRORS, JSON, described, in_openapi, request_of
 from croquis.serving.requests.request_models import SearchRequest
 from croquis.serving.server_settings import Limits
 
@@ -36,7 +35,7 @@ def search_router(
         summary="Products most like a photo or a drawing",
         response_model=SearchAnswer,
         openapi_extra=in_openapi(SearchRequest),
-        responses={status: {"description": words, **IN_OPENAPI} for status, words in ERRORS.items()},
+        responses=BODY_ERRORS | described({401: "No valid key."}),
         dependencies=[Depends(gatekeeper.client)],
     )
     async def search(request: Request, model: str = DEFAULT_LABEL) -> Response:
@@ -60,14 +59,3 @@ def search_router(
         return Response(body, media_type=JSON)
 
     return router
-
-
-ERRORS = {
-    401: "No valid key.",
-    408: "The body came too slowly.",
-    411: "Content-Length is no number.",
-    413: "The body or the picture is over a limit.",
-    415: "Another media type, or a file that is no picture of a known kind.",
-    422: "A field is wrong; `field` and `limit` say which and why.",
-    429: "Too busy, or too many requests; Retry-After says when to come back.",
-}

@@ -14,6 +14,7 @@ import numpy as np
 
 from croquis.arrays import Uint8Image, Vectors
 from croquis.catalog.table import Catalog
+from croquis.evaluation.evaluate_bundle import gallery_places
 from croquis.evaluation.protocol import PAIRS, PROTOCOLS, open_gallery, open_queries
 from croquis.evaluation.ranked_answers import QueryPath, answer, same_pictures
 from croquis.index.build import build_index
@@ -22,7 +23,7 @@ from croquis.index.vector_index import VectorIndex
 from croquis.params import Params
 from croquis.search.local_retriever import LocalRetriever
 from croquis.tuning.rerank_study import SPLIT
-from croquis.tuning.shortlist import gallery_places, query_path
+from croquis.tuning.shortlist import query_path
 from croquis.tuning.task import TuneError
 
 TIMED, ROUNDS = 30, 3

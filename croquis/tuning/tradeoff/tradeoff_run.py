@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import optuna
+from optuna.study import MaxTrialsCallback
 
 from croquis.files import write_bytes
 from croquis.params import load_params
@@ -17,8 +18,9 @@ from croquis.tracking.mlflow_mirror import FINISHED, RunMirror
 from croquis.tracking.tracking_store import try_store
 from croquis.tuning.mlflow_runs import EXPERIMENT, STUDY_TAG
 from croquis.tuning.storage import open_storage
-from croquis.tuning.study import done
-from croquis.tuning.study_job import prepare
+from croquis.tuning.study import DONE, SeededByTrial, done
+from croquis.tuning.study_job import lock_of, prepare
+from croquis.tuning.study_search import at_work, requeue_left_trials
 from croquis.tuning.tradeoff.tradeoff_study import DIRECTIONS, OBJECTIVES, Tradeoff, front, measured_trials, rows
 
 TABLE, PLOT = "pareto.csv", "pareto.png"
@@ -27,17 +29,16 @@ TABLE, PLOT = "pareto.csv", "pareto.png"
 def run_tradeoff(root: Path, trials: int, storage: str | None = None, metric: str | None = None) -> str:
     """Begins or continues the study until it has `trials` trials; returns the front as a table."""
     prepare()
-    task = Tradeoff(load_params(root / "params.yaml"), root, metric)
+    task, opened = Tradeoff(load_params(root / "params.yaml"), root, metric), open_storage(storage, root)
+    sampler = SeededByTrial(task.params.base.seed, multivariate=False)
     study = optuna.create_study(
-        study_name=task.name, storage=open_storage(storage, root), directions=DIRECTIONS, load_if_exists=True
+        study_name=task.name, storage=opened, sampler=sampler, directions=DIRECTIONS, load_if_exists=True
     )
-    if not study.get_trials(deepcopy=False):
+    with at_work(lock_of(root, task.name), lambda: requeue_left_trials(study, opened)):
         for anchor in task.anchors():
-            study.enqueue_trial(anchor)
-    while done(study) < trials:
-        seed = task.params.base.seed * 1_000_003 + len(study.get_trials(deepcopy=False))
-        study.sampler = optuna.samplers.TPESampler(seed=seed % 2**32)
-        study.optimize(task, n_trials=1)
+            study.enqueue_trial(anchor, skip_if_exists=True)
+        if done(study) < trials:
+            study.optimize(task, callbacks=[MaxTrialsCallback(trials, states=DONE)])
     chosen = front(study)
     _show_in_mlflow(study, task, root)
     head = f"study {study.study_name}: {done(study)} trials, {len(chosen)} on the Pareto front of {task.metric}"

@@ -14,10 +14,11 @@ from typing import Any
 import pytest
 
 from croquis.bulk import ray_engine
+from croquis.bulk.local_engine import embed_local
 from croquis.bulk.places import EmbedError, open_place
 from croquis.bulk.ray_engine import RayEngine, ray_session
-from croquis.bulk.run import embed, embed_local
-from croquis.bulk.shard_embedder import ShardEmbedder, ShardJob
+from croquis.bulk.run import embed
+from croquis.bulk.shard_embedder import ShardJob, embed_shard
 from croquis.bulk.shard_file import ShardRecord
 from croquis.bulk.shards import Shard, find_shards
 from croquis.bundle import Bundle
@@ -44,8 +45,8 @@ class Ray:
         return self._cluster.add_node(num_cpus=1)
 
     def kill_node(self, node: Any) -> None:
-        """kill -9 of its raylet and of its actor, which would outlive it by a second or two; then of what is left of it."""
-        for pid in (actor_of(node), raylet_of(node)):
+        """kill -9 of its raylet and of its task, which would outlive it by a second or two; then of what is left of it."""
+        for pid in (task_of(node), raylet_of(node)):
             os.kill(pid, signal.SIGKILL)
         self._cluster.remove_node(node, allow_graceful=False)
 
@@ -57,17 +58,17 @@ def raylet_of(node: Any) -> int:
     return int(node.all_processes["raylet"][0].process.pid)
 
 
-def actor_of(node: Any) -> int:
-    """The process of a node's actor, which may be starting still."""
+def task_of(node: Any) -> int:
+    """The process of a node's task, which may be starting still."""
     deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
-        if found := actors_of(node):
+        if found := tasks_of(node):
             return found[0]
-        time.sleep(0.1)
-    raise AssertionError(f"no actor starts on {node}")
+        time.sleep(0.02)
+    raise AssertionError(f"no task starts on {node}")
 
 
-def actors_of(node: Any) -> list[int]:
+def tasks_of(node: Any) -> list[int]:
     """Among the children of its raylet."""
     found = []
     for entry in Path("/proc").iterdir():
@@ -77,7 +78,7 @@ def actors_of(node: Any) -> list[int]:
                 title = (entry / "cmdline").read_bytes()
             except OSError:
                 continue
-            if parent == raylet_of(node) and b"ray::ShardActor" in title:
+            if parent == raylet_of(node) and b"ray::slow" in title:
                 found.append(int(entry.name))
     return found
 
@@ -107,53 +108,56 @@ def cluster() -> Iterator[Ray]:
             started.stop()
 
 
-class Hanging:
-    """An actor that never gets so far as to have a bundle."""
-
-    def open(self, _job: ShardJob) -> None:
-        time.sleep(600)
-
-
-class Dying:
-    """An actor that a certain shard ends."""
-
-    def open(self, job: ShardJob) -> None:
-        self._embed = ShardEmbedder(job).embed
-
-    def embed(self, shard: Shard) -> ShardRecord:
-        if shard.name == "part-00002.parquet":
-            os._exit(9)
-        return self._embed(shard)
+def slow(job: ShardJob, shard: Shard) -> ShardRecord:
+    """Lasts long enough to be killed, and leaves a file for each try."""
+    (job.bundle.parent / f"try-{shard.name}-{os.getpid()}-{time.monotonic_ns()}").touch()
+    time.sleep(1)
+    return embed_shard(job, shard)
 
 
-def test_killed_actors_and_nodes_change_no_byte(
-    world: World, cluster: Ray, tmp_path: Path, caplog: pytest.LogCaptureFixture
+def hanging(_job: ShardJob, _shard: Shard) -> ShardRecord:
+    time.sleep(600)
+    raise AssertionError
+
+
+def dying(job: ShardJob, shard: Shard) -> ShardRecord:
+    """A certain shard ends the process."""
+    if shard.name == "part-00002.parquet":
+        os._exit(9)
+    return embed_shard(job, shard)
+
+
+def test_killed_processes_and_nodes_change_no_byte(
+    world: World, cluster: Ray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One actor on each of two nodes; the one is killed after a shard, and the other with its node after two more."""
+    """A task on each of two nodes; the one is killed after a shard, and the other with its node after two more."""
     folder, bundle = world
+    monkeypatch.setattr(ray_engine, "embed_shard", slow)
     node = cluster.add_node()
     records: list[tuple[int, int]] = []
 
     def progress(done: int, total: int) -> None:
         records.append((done, total))
         if len(records) == 2:
-            os.kill(actor_of(cluster.head), signal.SIGKILL)
+            os.kill(task_of(cluster.head), signal.SIGKILL)
         if len(records) == 4:
             cluster.kill_node(node)
 
-    killed = embed(bundle, str(folder), str(tmp_path / "ray"), RayEngine(2), progress=progress)
+    # Four at a time, so that some wait for a CPU and a node that is free takes the next.
+    killed = embed(bundle, str(folder), str(tmp_path / "ray"), RayEngine(4), progress=progress)
     alone = embed(bundle, str(folder), str(tmp_path / "local"), embed_local)
     assert contents(tmp_path / "ray") == contents(tmp_path / "local")
     assert killed.records == alone.records
     assert len(records) == SHARDS + 1
-    ended = [line for line in caplog.messages if line.startswith("an actor ended at")]
-    assert len(ended) >= 2
+    assert len(list(bundle.folder.parent.glob("try-*"))) >= SHARDS + 2
 
 
-def test_a_shard_that_ends_every_actor_is_named(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_shard_that_ends_every_process_is_named(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder, bundle = world
-    monkeypatch.setattr(ray_engine, "ShardActor", Dying)
-    with pytest.raises(EmbedError, match=r"1 actors ended at part-00002\.parquet.*the same command goes on"):
+    monkeypatch.setattr(ray_engine, "embed_shard", dying)
+    with pytest.raises(EmbedError, match=r"every process ended at part-00002\.parquet.*the same command goes on"):
         embed(bundle, str(folder), str(tmp_path / "out"), RayEngine(1, retries=0))
     assert sorted(path.name for path in (tmp_path / "out").glob("part*")) == [
         "part-00000.parquet",
@@ -161,7 +165,7 @@ def test_a_shard_that_ends_every_actor_is_named(world: World, tmp_path: Path, mo
     ]
 
 
-def test_what_an_actor_finds_wrong_is_said_as_it_is(world: World, tmp_path: Path) -> None:
+def test_what_a_task_finds_wrong_is_said_as_it_is(world: World, tmp_path: Path) -> None:
     folder, bundle = world
     other = ShardJob(bundle.folder, "f" * 64, f"file://{folder}", f"file://{tmp_path}", {})
     shards = find_shards(open_place(str(folder)), {})
@@ -169,19 +173,20 @@ def test_what_an_actor_finds_wrong_is_said_as_it_is(world: World, tmp_path: Path
         list(RayEngine(1)(other, shards))
 
 
-def test_where_no_actor_gets_to_work_the_run_ends_and_says_why(
+def test_where_no_shard_is_finished_the_run_ends_and_says_why(
     world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One has the only CPU and hangs, two have none: Ray itself would wait for ever."""
     folder, bundle = world
-    monkeypatch.setattr(ray_engine, "ShardActor", Hanging)
+    monkeypatch.setattr(ray_engine, "embed_shard", hanging)
     with pytest.raises(
-        EmbedError, match=r"no shard was finished for 1 s: .* 3 have not started; the cluster has 1 CPU"
+        EmbedError,
+        match=r"no shard was finished for 1 s, .* are part-00000.*part-00002\.parquet; the cluster has 1 CPU",
     ):
         embed(bundle, str(folder), str(tmp_path / "out"), RayEngine(3, patience=1.0))
 
 
-def test_a_ray_of_our_own_has_spare_cpus_and_asks_for_a_token(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_ray_of_our_own_asks_for_a_token(monkeypatch: pytest.MonkeyPatch) -> None:
     import ray
 
     asked: dict[str, Any] = {}
@@ -190,7 +195,7 @@ def test_a_ray_of_our_own_has_spare_cpus_and_asks_for_a_token(monkeypatch: pytes
     monkeypatch.setattr(ray, "shutdown", lambda: asked.update(ended=True))
     monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
     with ray_session(3, None):
-        assert (asked["address"], asked["num_cpus"], asked["include_dashboard"]) == ("local", 5, False)
+        assert (asked["address"], asked["num_cpus"], asked["include_dashboard"]) == ("local", 3, False)
         assert (os.environ["RAY_AUTH_MODE"], os.environ["RAY_USAGE_STATS_ENABLED"]) == ("token", "0")
     assert asked["ended"]
 

@@ -1,12 +1,16 @@
-"""`croquis embed` in one process: what it writes, what it goes on with, and what it refuses."""
+"""`croquis embed` on this machine: what it writes, what it goes on with, and what it refuses."""
 
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import fsspec
 import numpy as np
@@ -14,8 +18,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from croquis.bulk import local_engine
+from croquis.bulk.local_engine import embed_local
 from croquis.bulk.places import EmbedError, open_place
-from croquis.bulk.run import embed, embed_local
+from croquis.bulk.run import embed
 from croquis.bulk.shard_embedder import ShardEmbedder, ShardJob
 from croquis.bulk.shard_file import ShardRecord
 from croquis.bulk.shards import Shard
@@ -64,7 +70,9 @@ def own(catalog: Catalog, tmp_path: Path) -> Path:
 
 
 def run(bundle: Bundle, source: Path | str, to: Path | str, *more: str) -> int:
-    return main(["embed", "--bundle", str(bundle.folder), "--from", str(source), "--to", str(to), *more])
+    """In this process, unless `more` says otherwise."""
+    where = ["--from", str(source), "--to", str(to), "--jobs", "1"]
+    return main(["embed", "--bundle", str(bundle.folder), *where, *more])
 
 
 def change(shard: Path, column: str, values: dict[int, object]) -> None:
@@ -166,20 +174,20 @@ def embedded(bundles: dict[str, Bundle], own: Path, tmp_path: Path) -> Iterator[
     assert contents(out) == before
 
 
-def test_another_bundle_is_refused(
-    bundles: dict[str, Bundle], own: Path, embedded: Path, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    ("head", "more", "told"),
+    [
+        ("dense", [], "bundle is {binary} there, {dense} now"),
+        ("binary", ["--only", "domain=shop"], "only is {{}} there, {{'domain': ['shop']}} now"),
+    ],
+)
+def test_vectors_of_another_run_are_refused(
+    head: str, more: list[str], told: str, bundles: dict[str, Bundle], own: Path, embedded: Path, capsys: Any
 ):
-    assert run(bundles["dense"], own, embedded) == 1
-    hashes = [bundles[head].hash[:12] for head in ("binary", "dense")]
-    assert f"bundle is {hashes[0]} there, {hashes[1]} now" in (said := capsys.readouterr().err)
+    assert run(bundles[head], own, embedded, *more) == 1
+    said = capsys.readouterr().err
+    assert told.format(**{name: bundle.hash[:12] for name, bundle in bundles.items()}) in said
     assert "Give a new folder to --to" in said
-
-
-def test_another_selection_is_refused(
-    bundles: dict[str, Bundle], own: Path, embedded: Path, capsys: pytest.CaptureFixture[str]
-):
-    assert run(bundles["binary"], own, embedded, "--only", "domain=shop") == 1
-    assert "only is {} there, {'domain': ['shop']} now" in capsys.readouterr().err
 
 
 def test_other_images_are_refused(
@@ -275,14 +283,14 @@ def test_shards_without_pictures_and_folders_without_shards_are_named(
     assert "holds no .parquet files" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("head", ["dense", "binary"])
+@pytest.mark.parametrize("head", ["dense", "binary", "pq"])
 def test_a_store_is_filled_without_embedding_twice(
     head: str, bundles: dict[str, Bundle], catalog: Catalog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     """What it holds is what the bundle's index holds, to the bit."""
     bundle, uri = bundles[head], f"faiss:{tmp_path / 'store'}"
     assert run(bundle, catalog.folder, tmp_path / "out", "--only", "domain=shop") == 0
-    monkeypatch.setattr("croquis.cli.commands.embed.embed_local", None)  # nothing is left for it
+    monkeypatch.setattr("croquis.cli.commands.embed.embed_local", lambda *_, **__: pytest.fail("nothing is left"))
     assert run(bundle, catalog.folder, tmp_path / "out", "--only", "domain=shop", "--store", uri) == 0
     stores = open_stores(uri)
     kept = {
@@ -305,8 +313,9 @@ def test_a_store_is_filled_without_embedding_twice(
 def test_what_a_store_cannot_keep_is_refused_before_anything_is_embedded(
     bundles: dict[str, Bundle], catalog: Catalog, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
-    assert run(bundles["pq"], catalog.folder, tmp_path / "out", "--store", f"faiss:{tmp_path / 'store'}") == 1
-    assert "product codes need the bundle's own index" in capsys.readouterr().err
+    more = ("--store", f"faiss:{tmp_path / 'store'}", "--kind", "hnsw")
+    assert run(bundles["pq"], catalog.folder, tmp_path / "out", *more) == 1
+    assert "kind = 'hnsw' of the head pq: must be one of ['flat']" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
 
@@ -324,17 +333,85 @@ def test_without_ray_the_engine_says_how_to_have_it(
     assert "memory://out is in the memory of one process" in capsys.readouterr().err
 
 
-def test_a_call_that_never_returns_ends_the_process():
+def test_a_call_of_ray_that_never_returns_ends_the_process():
     """What no loop of ours can do: the main thread sits in a call, here in one that holds no lock, as Ray's do."""
     script = (
         "import time\n"
-        "from croquis.bulk.watchdog import Watchdog\n"
-        "with Watchdog(2, 'it hangs') as dog:\n"
-        "    for _ in range(4): time.sleep(0.1); dog.turn(); print('turn', flush=True)\n"
-        "    time.sleep(600)\n"
+        "from croquis.bulk import ray_engine\n"
+        "ray_engine.GRACE = 0.0\n"
+        "engine = ray_engine.RayEngine(1, patience=5.0)\n"
+        "for _ in range(4): engine._expect_an_answer(); time.sleep(2); print('turn', flush=True)\n"
+        "time.sleep(600)\n"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=100)
-    assert (done.returncode, done.stdout, done.stderr) == (1, "turn\n" * 4, "it hangs\n")
+    assert (done.returncode, done.stdout) == (1, "turn\n" * 4)
+    assert "Timeout (0:00:05)!" in done.stderr
+
+
+def test_any_number_of_processes_writes_the_same_bytes(bundles: dict[str, Bundle], catalog: Catalog, tmp_path: Path):
+    assert run(bundles["pq"], catalog.folder, tmp_path / "one") == 0
+    assert run(bundles["pq"], catalog.folder, tmp_path / "three", "--jobs", "3") == 0
+    assert contents(tmp_path / "three") == contents(tmp_path / "one")
+
+
+def test_what_a_process_finds_wrong_is_said_as_it_is(bundles: dict[str, Bundle], own: Path, tmp_path: Path):
+    change(own / "part-00001.parquet", "image_id", {2: None})
+    with pytest.raises(EmbedError, match=r"part-00001\.parquet in .* has rows without an image_id"):
+        embed(bundles["binary"], str(own), str(tmp_path / "out"), partial(embed_local, jobs=2))
+
+
+def test_a_process_that_is_killed_ends_the_run_with_advice(
+    bundles: dict[str, Bundle], catalog: Catalog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(local_engine, "_start_process", os.abort)
+    with pytest.raises(EmbedError, match=r"a process was killed.* the same command goes on; --jobs 1 needs less"):
+        embed(bundles["binary"], str(catalog.folder), str(tmp_path / "out"), partial(embed_local, jobs=2))
+
+
+def test_processes_end_with_a_command_that_is_killed(tmp_path: Path):
+    script = tmp_path / "pool.py"
+    script.write_text(
+        "import os, time\n"
+        "from concurrent.futures import ProcessPoolExecutor\n"
+        "from multiprocessing import get_context\n"
+        "from croquis.bulk.local_engine import _start_process\n"
+        "if __name__ == '__main__':\n"
+        "    with ProcessPoolExecutor(1, get_context('spawn'), _start_process) as pool:\n"
+        "        print(pool.submit(os.getpid).result(), flush=True)\n"
+        "        time.sleep(600)\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(Path.cwd())}
+    with subprocess.Popen([sys.executable, script], env=environment, stdout=subprocess.PIPE, text=True) as command:
+        assert command.stdout is not None
+        process = Path("/proc", command.stdout.readline().strip())
+        assert process.exists()
+        command.kill()
+    deadline = time.monotonic() + 60
+    while process.exists() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not process.exists()
+
+
+def test_calls_with_a_part_each_make_the_whole(
+    bundles: dict[str, Bundle], catalog: Catalog, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    """The last of them finishes the folder, whichever that is."""
+    assert run(bundles["binary"], catalog.folder, tmp_path / "whole") == 0
+    for number, left in ((3, SHARDS - 4), (1, SHARDS - 8), (2, 0)):
+        capsys.readouterr()
+        assert run(bundles["binary"], catalog.folder, tmp_path / "parts", "--shard-range", f"{number}/3") == 0
+        assert (f"{left} shards are left to calls with other parts" in capsys.readouterr().out) == (left > 0)
+        assert (tmp_path / "parts/unreadable.json").exists() == (left == 0)
+    assert contents(tmp_path / "parts") == contents(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("part", ["4/3", "0/3", "3", "1/x"])
+def test_a_part_that_is_none_is_refused(
+    part: str, bundles: dict[str, Bundle], catalog: Catalog, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    assert run(bundles["binary"], catalog.folder, tmp_path / "out", "--shard-range", part) == 1
+    assert f"--shard-range '{part}' must be I/N" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_job_is_told_apart_from_what_lies_there(bundles: dict[str, Bundle], catalog: Catalog, tmp_path: Path):

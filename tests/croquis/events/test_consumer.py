@@ -1,4 +1,4 @@
-"""From a stream into a store: the same consumer on Kafka and on NATS, and what is left of it under kill -9."""
+"""From a stream into a store: the same consumer on Kafka's protocol, which Tansu speaks, and on NATS."""
 
 from __future__ import annotations
 
@@ -9,8 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.events.event_engines import missing, nats_server, running
-from benchmarks.events.ingest_plan import faultless, plan
 from croquis.events.consumer import EventConsumer
 from croquis.events.event import ProductEvent, event_body
 from croquis.events.event_command import store_of
@@ -22,6 +20,7 @@ from croquis.params import load_params
 from croquis.search.local_retriever import LocalRetriever
 from croquis.store.vector_store import StoreError
 from croquis.store.versions import open_stores
+from tests.support.engine_servers import broker_server, running
 from tests.support.store.product_events import upsert
 from tests.support.tiny_retriever import write_tiny_bundle
 
@@ -38,22 +37,11 @@ BODIES = [
 ]
 
 
-@pytest.fixture(params=["kafka", "nats"])
+@pytest.fixture(params=["tansu", "nats"])
 def open_it(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[[], Stream]]:
     """Opens the stream, the same one every time."""
-    if request.param == "nats":
-        pytest.importorskip("nats", reason="nats-py is not installed: pip install '.[scale]'")
-        if "nats" in missing():
-            pytest.skip(missing()["nats"])
-        with running(nats_server(tmp_path)) as server:
-            yield lambda: open_stream(f"nats://127.0.0.1:{server.port}/products", redeliver=1.0)
-        return
-    pytest.importorskip("confluent_kafka", reason="confluent-kafka is not installed: pip install '.[scale]'")
-    from confluent_kafka import Producer
-
-    cluster = Producer({"test.mock.num.brokers": 1, "bootstrap.servers": "none"})  # librdkafka's, within this process
-    broker = next(iter(cluster.list_topics(timeout=30).brokers.values()))
-    yield lambda: open_stream(f"kafka://{broker.host}:{broker.port}/products")
+    with running(broker_server(request.param, tmp_path)) as server:
+        yield lambda: open_stream(server.uri, redeliver=1.0)
 
 
 @pytest.fixture(scope="module")
@@ -192,19 +180,3 @@ def test_a_catalogue_becomes_one_event_per_product() -> None:
     assert len({event.item_id for event in events}) == len(events) == 20
     assert {event.version for event in events} == {7}
     assert all(event.product is not None and len(event.product.pictures) > 1 for event in events)
-
-
-@pytest.mark.skipif("nats" in missing(), reason=missing().get("nats", ""))
-def test_nothing_is_lost_or_doubled_under_kill_9(retriever: LocalRetriever, tmp_path: Path) -> None:
-    """The small form of `python -m benchmarks.events.ingest_kills`."""
-    pytest.importorskip("nats", reason="nats-py is not installed: pip install '.[scale]'")
-    from benchmarks.events.ingest_kills import Campaign
-
-    made = plan(240, bad=0.03, disorder=0.05, seed=3)
-    assert len(made.bad) > 3
-    campaign = Campaign(
-        retriever.bundle.folder, Path("params.yaml"), kills=3, restarts=1, longest=1.0, redeliver=8.0, seed=3
-    )
-    figures = campaign.run(made, tmp_path, f"faiss:{tmp_path / 'store'}")
-    assert faultless(figures), figures
-    assert figures["dead_letters"] >= figures["bad"]

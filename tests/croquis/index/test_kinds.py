@@ -16,7 +16,7 @@ from croquis.index.vector_index import VectorIndexError
 from croquis.nets.encoder import COMPARISONS, HEADS
 from croquis.params.loader import ParamsError, parse_params, read_yaml
 from croquis.params.search_blocks import Index
-from croquis.store.vector_store import KINDS, StoreError, StoreSpec
+from croquis.store.vector_store import KINDS, StoreError, StoreSpec, spelt_codebooks
 from croquis.tuning.tradeoff.tradeoff_study import suggest_index
 
 VECTORS = np.random.default_rng(0).standard_normal((300, 16)).astype(np.float32)
@@ -86,9 +86,22 @@ def test_what_the_study_proposes_can_be_built(name: str) -> None:
 
 def test_a_store_may_be_of_the_kinds_that_say_so() -> None:
     assert set(KINDS) == {kind.name for kind in INDEX_KINDS if kind.in_store}
+    codebooks = spelt_codebooks(np.zeros((4, 16, 4), dtype=np.float32))
     for kind in INDEX_KINDS:
+        given: dict[str, Any] = {} if kind.head == "dense" else {"comparison": "symmetric"}
+        given |= {"codebooks": codebooks} if kind.head == "pq" else {}
         if kind.in_store:
-            StoreSpec("0", kind.head, HEADS[kind.head][0], 16, kind.name)
+            StoreSpec("0", kind.head, HEADS[kind.head][0], 16, kind.name, **given)
         else:
-            with pytest.raises(StoreError):
-                StoreSpec("0", kind.head, HEADS[kind.head][0], 16, kind.name)
+            with pytest.raises(StoreError, match="kind = "):
+                StoreSpec("0", kind.head, HEADS[kind.head][0], 16, kind.name, **given)
+    for head, metric, given, words in (
+        ("dense", "hamming", {}, "metric = 'hamming' of the head 'dense'"),
+        ("dense", "cosine", {"comparison": "symmetric"}, "comparison = 'symmetric' does not fit the head dense"),
+        ("binary", "hamming", {}, "comparison = None does not fit the head binary"),
+        ("pq", "l2", {"comparison": "symmetric"}, "comes without its codebooks"),
+    ):
+        with pytest.raises(StoreError, match=words):
+            StoreSpec("0", head, metric, 16, **given)
+    with pytest.raises(StoreError, match="the store code 4 parts of 4 numbers, the vectors have 20"):
+        _ = StoreSpec("0", "pq", "l2", 20, comparison="symmetric", codebooks=codebooks).coding

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from croquis.index.build import load_index
 from croquis.index.exact import best_first, normalise, similarity
 from croquis.index.layered import LayeredIndex
-from croquis.index.vector_index import FAISS, VectorIndex, VectorIndexError
+from croquis.index.vector_index import VectorIndex, VectorIndexError
 from tests.support.indexes import index_of
 
 DIM, OLD, NEW = 16, 120, 25
@@ -20,8 +18,6 @@ DENSE: dict[str, dict[str, Any]] = {
     "flat": {"metric": "cosine"},
     "flat-l2": {"metric": "l2"},
     "hnsw": {"metric": "cosine", "kind": "hnsw", "hnsw_ef_search": 2 * OLD},
-    "ivfpq": {"metric": "cosine", "kind": "ivfpq", "pq_subspaces": 4, "pq_bits": 4, **LISTS},
-    "ivfpq-l2": {"metric": "l2", "kind": "ivfpq", "pq_subspaces": 4, "pq_bits": 4, **LISTS},
 }
 CODED: dict[str, dict[str, Any]] = {
     "binary": {"metric": "hamming", "head": "binary"},
@@ -57,7 +53,8 @@ def built(settings: dict[str, Any], vectors: np.ndarray) -> VectorIndex:
 
 
 def layered(settings: dict[str, Any], vectors: np.ndarray, kept: np.ndarray) -> LayeredIndex:
-    return LayeredIndex(built(settings, vectors[:OLD]), kept, vectors[OLD:])
+    added = normalise(vectors[OLD:]) if settings["metric"] == "cosine" else vectors[OLD:]
+    return LayeredIndex(built(settings, vectors[:OLD]), kept, added)
 
 
 def left(vectors: np.ndarray, kept: np.ndarray) -> np.ndarray:
@@ -94,7 +91,8 @@ def test_floats_are_found_by_the_score_of_what_is_stored(
     name: str, kept: np.ndarray, vectors: np.ndarray, queries: np.ndarray, keys: np.ndarray
 ) -> None:
     settings = DENSE[name]
-    index, stored = layered(settings, vectors, kept), stored_vectors(settings, vectors, kept)
+    prepared = normalise(vectors) if settings["metric"] == "cosine" else vectors
+    index, stored = layered(settings, vectors, kept), left(prepared, kept)
     np.testing.assert_array_equal(index.vectors(), stored)
     asked = normalise(queries) if settings["metric"] == "cosine" else queries
     tiebreak = keys[: len(index)]
@@ -105,18 +103,6 @@ def test_floats_are_found_by_the_score_of_what_is_stored(
             best = best_first(near, tiebreak, k)
             np.testing.assert_array_equal(rows[number], best)
             np.testing.assert_array_equal(scores[number], near[best])
-
-
-def stored_vectors(settings: dict[str, Any], vectors: np.ndarray, kept: np.ndarray) -> np.ndarray:
-    """What an index gives back to which FAISS itself added the new vectors."""
-    prepared = normalise(vectors) if settings["metric"] == "cosine" else vectors
-    if settings.get("kind") != "ivfpq":
-        return left(prepared, kept)
-    grown = FAISS.clone_index(built(settings, vectors[:OLD])._index)
-    grown.set_direct_map_type(FAISS.DirectMap.NoMap)
-    grown.add(prepared[OLD:])
-    grown.set_direct_map_type(FAISS.DirectMap.Array)
-    return left(np.asarray(grown.reconstruct_n(0, OLD + NEW)), kept)
 
 
 @pytest.mark.parametrize("name", DENSE | CODED)
@@ -138,34 +124,6 @@ def test_a_filter_is_exact_over_old_and_new(
             np.testing.assert_array_equal(scores[0, :count], whole[number][passing][:5])
             assert (found[0, count:] == -1).all()
     assert (index.search(queries, 3, np.empty(0, dtype=np.int64))[1] == -1).all()
-
-
-@pytest.mark.parametrize("name", DENSE | CODED)
-def test_what_is_left_can_be_cut_down_and_written(
-    name: str, vectors: np.ndarray, queries: np.ndarray, tmp_path: Path
-) -> None:
-    settings = (DENSE | CODED)[name]
-    kept = np.arange(0, OLD, 2)
-    index = layered(settings, vectors, kept)
-    rows = np.array([70, 3, 61, 12, 80, 0])  # from 60 on they are new
-    part = index.subset(rows)
-    scores, found = part.search(queries, 6)
-    expected, among = index.search(queries, 6, rows, tiebreak=ranks(rows, len(index)))
-    np.testing.assert_array_equal(scores, expected)
-    np.testing.assert_array_equal(rows[found], among)
-    index.save(tmp_path / "index.faiss")
-    head = settings.get("head", "dense")
-    read = load_index(
-        tmp_path / "index.faiss", metric=settings["metric"], head=head, dim=DIM, comparison=index.comparison
-    )
-    np.testing.assert_array_equal(read.vectors(), index.vectors())
-
-
-def ranks(rows: np.ndarray, count: int) -> np.ndarray:
-    """Keys that order equal scores by their place in `rows`."""
-    keys = np.full(count, count, dtype=np.uint64)
-    keys[rows] = np.arange(len(rows))
-    return keys
 
 
 def test_nothing_may_be_left(vectors: np.ndarray, queries: np.ndarray) -> None:

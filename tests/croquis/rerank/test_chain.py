@@ -13,55 +13,12 @@ from hypothesis import strategies as st
 
 from croquis.index.ranking import RankedLists
 from croquis.plugins import RERANKERS
-from croquis.rerank.chain import Chain, make_step
+from croquis.rerank.chain import Chain
 from croquis.rerank.evidence import GalleryEvidence, QueryEvidence
-from croquis.rerank.overlap import LEVELS, Overlap, RerankError, to_bytes
-from croquis.rerank.rerank_settings import RerankBlock
-from croquis.rerank.rerankers.alpha_qe import AlphaQe
-from croquis.rerank.rerankers.k_reciprocal import KReciprocal
-from croquis.rerank.shared_attributes import SharedAttributes, Weighing
+from croquis.rerank.overlap import RerankError
+from tests.support.reranking import BLOCK, DIM, GALLERY, NAMES, decide, world
 
-NAMES = tuple(f"attribute:{number}" for number in range(6))
-GALLERY, DIM = 40, 5
-BLOCK = RerankBlock(
-    enabled=True,
-    depth=20,
-    alpha=1.0,
-    beta=2.0,
-    overlap="count",
-    gallery_attributes="predicted",
-    steps=("attributes",),
-    standing="rank",
-    compare=(),
-    settings={"k_reciprocal": KReciprocal(20, 6, 0.3), "alpha_qe": AlphaQe(3, 3.0)},
-)
 CHAINS = [chain for length in (1, 2) for chain in permutations(RERANKERS.built_in, length)] + [RERANKERS.built_in]
-
-
-def decide(probabilities: np.ndarray) -> list[frozenset[str]]:
-    return [frozenset(NAMES[column] for column in np.flatnonzero(row >= 0.5)) for row in probabilities]
-
-
-def world(seed: int, queries: int = 5, k: int = 30) -> tuple[QueryEvidence, GalleryEvidence, RankedLists]:
-    """Queries, a gallery, and lists of which the first ends early."""
-    random = np.random.default_rng(seed)
-    vectors, gallery = random.normal(size=(queries, DIM)), random.normal(size=(GALLERY, DIM))
-    chances, held = random.random((queries, len(NAMES))), to_bytes(random.random((GALLERY, len(NAMES))))
-    similar = (vectors @ gallery.T).astype(np.float32)
-    rows = np.argsort(-similar, axis=1)[:, :k]
-    scores = np.take_along_axis(similar, rows, axis=1)
-    rows[0, 11:], scores[0, 11:] = -1, -np.inf
-    known = GalleryEvidence(
-        vectors=lambda some: gallery[some].astype(np.float32),
-        names=NAMES,
-        attributes=lambda: decide(held / LEVELS),
-        holdings=lambda: held,
-    )
-    return (
-        QueryEvidence(vectors.astype(np.float32), lambda: chances.astype(np.float32), decide),
-        known,
-        RankedLists(rows, scores),
-    )
 
 
 @pytest.mark.parametrize("steps", CHAINS, ids="+".join)
@@ -88,26 +45,6 @@ def test_the_first_depth_results_stay_the_same_set(
     assert np.array_equal(after[:, :depth].any(axis=1), right[:, :depth].any(axis=1))
 
 
-@settings(max_examples=30, deadline=None)
-@given(
-    seed=st.integers(0, 10_000),
-    alpha=st.floats(0.01, 10),
-    beta=st.floats(0, 10),
-    factor=st.sampled_from([2.0, 3.0, 0.1, 7.3, 1 / 3]),
-    kind=st.sampled_from(["count", "jaccard", "idf"]),
-    step=st.sampled_from(["attributes", "probability"]),
-    standing=st.sampled_from(["rank", "score"]),
-)
-def test_equal_ratios_of_alpha_and_beta_give_equal_orders(
-    seed: int, alpha: float, beta: float, factor: float, kind: str, step: str, standing: str
-) -> None:
-    asked, known, ranked = world(seed)
-    one = replace(BLOCK, alpha=alpha, beta=beta, overlap=kind, standing=standing)
-    other = replace(one, alpha=alpha * factor, beta=beta * factor)
-    orders = [Chain([step], block, known)(asked, ranked).rows for block in (one, other)]
-    assert np.array_equal(*orders)
-
-
 @pytest.mark.parametrize("steps", [steps for steps in CHAINS if len(steps) == 2], ids="+".join)
 def test_a_chain_is_its_steps_one_after_the_other(steps: tuple[str, ...]) -> None:
     """By rank, a step needs of the one before it the new list only."""
@@ -124,51 +61,6 @@ def test_by_score_a_step_weighs_the_scores_of_the_one_before_it() -> None:
     assert not np.array_equal(expanded, ranked.rows)
     block = replace(BLOCK, alpha=1.0, beta=1e-7, standing="score")
     assert np.array_equal(Chain(["alpha_qe", "probability"], block, known)(asked, ranked).rows, expanded)
-
-
-@pytest.mark.parametrize("kind", ["count", "jaccard", "idf"])
-def test_a_step_weighs_what_the_sets_or_the_probabilities_have_in_common(kind: str) -> None:
-    asked, known, ranked = world(5)
-    block, weighing = replace(BLOCK, overlap=kind), Weighing(BLOCK.alpha, BLOCK.beta, BLOCK.standing)
-    of_sets = SharedAttributes(known.attributes(), kind)
-    of_chances = Overlap(NAMES, known.holdings(), kind)
-    for step, overlaps, told in (
-        ("attributes", of_sets.overlaps(ranked.rows, asked.attributes), asked.attributes[2]),
-        ("probability", of_chances.overlaps(ranked.rows, asked.probabilities), asked.probabilities[2]),
-    ):
-        made = make_step(step, block, known)
-        assert made.overlaps(asked, ranked.rows).tobytes() == overlaps.tobytes()
-        assert made.scores(asked, ranked).tobytes() == weighing.totals(overlaps, ranked.scores).tobytes()
-        names, parts = made.contributions(asked, 2, ranked.rows[2])
-        expected = (of_sets if step == "attributes" else of_chances).contributions(ranked.rows[2], told)
-        assert (names, parts.tobytes()) == (expected[0], expected[1].tobytes())
-        if kind != "jaccard":  # its parts are of the numerator
-            assert parts.sum(axis=1) == pytest.approx(overlaps[2])
-
-
-def test_certain_probabilities_are_attribute_sets() -> None:
-    """With zeros and ones the expected overlap is the count, Jaccard and idf of the sets."""
-    asked, known, ranked = world(3)
-    sure = decide(asked.probabilities)
-    columns = np.array([[name in names for name in NAMES] for names in sure], dtype=np.float32)
-    held = np.array([[name in names for name in NAMES] for names in known.attributes()], dtype=bool)
-    certain = QueryEvidence(asked.vectors, lambda: columns, decide)
-    for kind in ("count", "jaccard", "idf"):
-        block = replace(BLOCK, overlap=kind)
-        by_sets = Chain(["attributes"], block, known)(certain, ranked)
-        by_chance = Chain(["probability"], block, replace(known, holdings=lambda: held))(certain, ranked)
-        assert np.array_equal(by_sets.rows, by_chance.rows)
-
-
-def test_the_expected_overlap_against_a_loop_over_outcomes() -> None:
-    """Two attributes, independent: the mean over their sixteen outcomes of how many are shared."""
-    query, held = np.array([[0.3, 0.8]]), to_bytes(np.array([[0.6, 0.2]]))
-    expected = 0.0
-    for outcome in np.ndindex(2, 2, 2, 2):
-        asks, has = np.array(outcome[:2]), np.array(outcome[2:])
-        chance = np.prod(np.where(asks, query[0], 1 - query[0]) * np.where(has, held[0] / LEVELS, 1 - held[0] / LEVELS))
-        expected += chance * (asks & has).sum()
-    assert Overlap(NAMES[:2], held).overlaps(np.array([[0]]), query)[0, 0] == pytest.approx(expected)
 
 
 def test_what_moved_a_result_up_is_what_it_has_and_the_overtaken_lack() -> None:
@@ -210,8 +102,12 @@ def test_the_classifier_looks_once_and_only_where_a_step_asks() -> None:
         ([], {}, r"rerank.steps = \[\], must be some of"),
         (["colour"], {}, r"rerank.steps = \['colour'\]"),
         (["alpha_qe", "alpha_qe"], {}, "each once"),
-        (["k_reciprocal"], {"depth": 1}, "depth = 1, must be at least 2"),
-        (["probability"], {"beta": -1.0}, "beta = -1.0, must be 0 or more"),
+        (["k_reciprocal"], {"depth": 1}, "depth = 1, must be 2 to 10000"),
+        (["probability"], {"beta": -1.0}, "beta = -1.0, must be 0.0 to 100.0"),
+        (["attributes"], {"alpha": -2.0}, "alpha = -2.0, must be 0.0 to 100.0"),
+        (["attributes"], {"beta": float("nan")}, "beta = nan"),
+        (["attributes"], {"standing": "place"}, "standing = 'place', must be one of"),
+        (["attributes"], {"overlap": "cosine"}, "overlap = 'cosine', must be one of"),
     ],
 )
 def test_settings_that_cannot_be_followed_are_named(steps: list[str], changes: dict[str, Any], words: str) -> None:

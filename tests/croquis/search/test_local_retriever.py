@@ -323,7 +323,7 @@ def test_the_expected_overlap_takes_the_stored_probabilities(make_bundle: Make, 
     """What is stored says that the blue photos are red, although red is what the red ones are decided to be."""
     names = parts["gallery_table"].column("image_id").to_pylist()
     chances = [[1.0, 0, 0] if "blue" in name else [0.1, 0.1, 0.1] for name in names]
-    rerank = {**tiny.RERANK, "depth": 36, "beta": 1000.0, "gallery_attributes": "predicted", "steps": ["probability"]}
+    rerank = {**tiny.RERANK, "depth": 36, "beta": 100.0, "gallery_attributes": "predicted", "steps": ["probability"]}
     image = tiny.picture_of("red-00")
     stored = LocalRetriever.load(make_bundle("stored", rerank=rerank, gallery_table=with_probabilities(parts, chances)))
     assert {name.split("-")[0] for name in ids(stored.search(image, k=12, rerank=True))} == {"blue"}

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 from starlette.testclient import TestClient
 
-from benchmarks.events.event_engines import missing, nats_server, running
 from benchmarks.events.ingest_latency import found_after
 from croquis.bundle import Bundle
 from croquis.catalog.images import decode_image
@@ -21,6 +20,7 @@ from croquis.serving.models.bundle_sources import BundleSource
 from croquis.serving.server_settings import IngestSettings, Settings, SettingsError
 from croquis.store.fill import fill
 from croquis.store.versions import open_stores
+from tests.support.engine_servers import broker_server, running
 from tests.support.serving.live_server import Serve, samples, wait_for
 from tests.support.serving.server_process import HEAVY, server_process
 from tests.support.serving.store_answers import filled
@@ -36,13 +36,10 @@ def uri(tmp_path: Path) -> str:
     return f"faiss:{tmp_path / 'store'}"
 
 
-@pytest.fixture
-def stream(tmp_path: Path) -> Iterator[str]:
-    pytest.importorskip("nats", reason="nats-py is not installed: pip install '.[scale]'")
-    if "nats" in missing():
-        pytest.skip(missing()["nats"])
-    with running(nats_server(tmp_path)) as server:
-        yield f"nats://127.0.0.1:{server.port}/products"
+@pytest.fixture(params=["nats", "tansu"])
+def stream(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    with running(broker_server(request.param, tmp_path)) as server:
+        yield server.uri
 
 
 def first(client: TestClient, name: str) -> str:
@@ -95,7 +92,8 @@ def test_a_server_process_takes_events_without_torch(uri: str, bundle: Path, str
                 assert decode_image(client.item_image(f"new-{number}")).shape == (32, 32, 3)
         sent.close()
         server.end()
-        assert {"faiss", "nats", "ruamel"} <= server.modules
+        broker = "nats" if stream.startswith("nats") else "confluent_kafka"
+        assert {"faiss", broker, "ruamel"} <= server.modules
         assert not (HEAVY | {"great_expectations", "mlflow", "pandas", "pymilvus"}) & server.modules
     stores = open_stores(uri)  # its lock is given up
     assert stores.open(Bundle.load(bundle).hash).count() == 36 + 3

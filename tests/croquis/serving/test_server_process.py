@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import threading
 import time
 from pathlib import Path
@@ -10,13 +9,11 @@ from pathlib import Path
 import httpx
 import numpy as np
 import pytest
-import uvicorn
 from PIL import Image
 
 from croquis.cli import main
 from croquis.search.local_retriever import LocalRetriever
 from croquis.serving.client import Client
-from croquis.serving.command import listening_socket
 from tests.support.environment import OUTSIDE
 from tests.support.registry.evaluated_project import MODEL, begun_project
 from tests.support.serving.live_server import as_file
@@ -77,15 +74,6 @@ def test_a_request_that_has_begun_is_answered_before_the_end(bundle: Path, tmp_p
         for thread in threads:
             thread.join()
     assert answers == [2] * 6
-
-
-def test_answers_are_sent_at_once() -> None:
-    with (
-        listening_socket(uvicorn.Config("croquis.serving.app", port=0)) as listener,
-        socket.create_connection(listener.getsockname()),
-        listener.accept()[0] as connection,
-    ):
-        assert connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
 def test_options_that_cannot_be_used_end_with_a_reason(

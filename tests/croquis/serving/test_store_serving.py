@@ -46,11 +46,16 @@ def uri(tmp_path: Path) -> str:
     return f"faiss:{tmp_path / 'store'}"
 
 
-@pytest.mark.parametrize("kind", ["dense", "probable", "binary", "without a classifier"])
+RARE = {"overlap": "idf", "enabled": True}
+
+
+@pytest.mark.parametrize("kind", ["dense", "probable", "rare", "rare by chance", "binary", "without a classifier"])
 def test_a_store_answers_as_the_bundles_own_index(kind: str, serve: Serve, uri: str, tmp_path: Path) -> None:
     changes: dict[str, Any] = {
         "dense": {"rerank": tiny.RERANK | {"overlap": "jaccard"}},
         "probable": {"rerank": tiny.RERANK | PROBABLE},
+        "rare": {"rerank": tiny.RERANK | RARE},
+        "rare by chance": {"rerank": tiny.RERANK | PROBABLE | RARE | {"beta": 5.0}},
         "binary": {},
         "without a classifier": {"classifier_folder": None},
     }[kind]
@@ -239,16 +244,6 @@ def test_a_store_that_fails_is_told_and_is_not_ready(
     assert client.get("/healthz").status_code == 200
     monkeypatch.undo()
     assert client.get("/readyz").status_code == 200
-
-
-def test_rarity_is_not_known_of_a_store(serve: Serve, uri: str, tmp_path: Path) -> None:
-    folder = write_tiny_bundle(tmp_path / "rare", rerank=tiny.RERANK | {"overlap": "idf", "enabled": True})
-    filled(uri, folder)
-    client = serve(Settings(store=uri), champion=folder)
-    assert asked(client, "/search", k=3)["results"]
-    response = client.post("/search", files={"image": photo()}, data={"rerank": "true"})
-    assert response.status_code == 422
-    assert "counts of each attribute (overlap idf), which a store does not keep" in response.json()["detail"]
 
 
 def test_a_bundles_gallery_fills_a_version(

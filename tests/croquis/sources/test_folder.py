@@ -195,7 +195,7 @@ def test_faults_of_the_table(images: Path, text: str, message: str) -> None:
 
 
 def test_absent_or_unreadable_table(images: Path) -> None:
-    with pytest.raises(SourceError, match=r"does not exist; mend ingest\.folder\.table"):
+    with pytest.raises(SourceError, match=r"does not exist; correct ingest\.folder\.table"):
         read_folder(images / "none.csv", images)
     other = images / "table.xlsx"
     other.write_bytes(b"x")

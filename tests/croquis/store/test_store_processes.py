@@ -11,6 +11,7 @@ import pytest
 from croquis.store.milvus_store import MilvusStore
 from croquis.store.vector_store import StoreError
 from croquis.store.versions import open_stores
+from tests.support.engine_servers import Server
 from tests.support.environment import REPOSITORY
 from tests.support.store.store_sample import SPEC, Engine, found, image, vectors
 from tests.support.store.store_writer import TEN, written
@@ -18,6 +19,11 @@ from tests.support.store.store_writer import TEN, written
 pytestmark = [pytest.mark.scale, pytest.mark.slow]
 KILLS = 2
 PATIENCE = 60  # seconds
+
+
+def test_a_milvus_server_is_held_to_the_suite_too(server: Server) -> None:
+    """Skipped where it was not fetched: Milvus Lite then stands for Milvus in every test of this folder."""
+    assert server.ready()
 
 
 def test_what_was_acknowledged_survives_kill_9(engine: Engine) -> None:

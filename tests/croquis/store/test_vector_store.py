@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 
 from croquis.catalog.filters import Filters
+from croquis.index.pq_index import PqFlatIndex
 from croquis.index.ranking import label_blind_keys
 from croquis.store.milvus_store import MilvusStore
 from croquis.store.products import ItemState, apply, known_versions
 from croquis.store.snapshot import load_snapshot, save_snapshot
-from croquis.store.vector_store import StoredImage, StoreError, StoreSpec, VectorStore
+from croquis.store.vector_store import StoredImage, StoreError, StoreSpec, VectorStore, spelt_codebooks
 from croquis.store.versions import Stores, open_stores
 from tests.support.store.store_sample import AWKWARD, DIM, IMAGES, SPEC, Engine, found, image, nearest, passes, vectors
 
@@ -120,8 +121,9 @@ def test_what_the_nets_saw_comes_back_with_vector_and_thumbnail(store: VectorSto
 
 def test_words_are_counted(store: VectorStore) -> None:
     words = store.words()
-    assert words["category"] == Counter(each.category for each in GALLERY)
-    assert words["attributes"] == Counter(name for each in GALLERY for name in each.attributes)
+    assert (words.images, words.predicted) == (IMAGES, {})
+    assert words.category == Counter(each.category for each in GALLERY)
+    assert words.attributes == Counter(name for each in GALLERY for name in each.attributes)
 
 
 def test_recall_under_a_filter_on_a_graph(stores: Stores) -> None:
@@ -270,7 +272,7 @@ def test_a_snapshot_is_the_same_from_every_engine(store: VectorStore, tmp_path_f
 
 
 def test_binary_codes_are_compared_by_hamming_or_refused(engine: Engine, stores: Stores) -> None:
-    spec = StoreSpec("ef" * 32, "binary", "hamming", 20)
+    spec = StoreSpec("ef" * 32, "binary", "hamming", 20, comparison="symmetric")
     if engine.name == "milvus-lite":
         with pytest.raises(
             StoreError, match="Milvus Lite, which keeps no binary codes: use a Milvus server or a FAISS"
@@ -289,9 +291,24 @@ def test_binary_codes_are_compared_by_hamming_or_refused(engine: Engine, stores:
     assert {m.image.image_id for m in rare} == {each.image_id for each in gallery if "rare" in each.attributes}
 
 
-def test_product_codes_are_refused(stores: Stores) -> None:
-    with pytest.raises(StoreError, match="product codes need the bundle's own index"):
-        stores.create(StoreSpec("ef" * 32, "pq", "l2", DIM))
+@pytest.mark.parametrize("comparison", ["symmetric", "asymmetric"])
+def test_product_codes_are_compared_by_the_bundles_codebooks_or_refused(
+    engine: Engine, stores: Stores, comparison: str
+) -> None:
+    books = np.random.default_rng(3).normal(size=(4, 16, DIM // 4)).astype(np.float32)
+    spec = StoreSpec("ef" * 32, "pq", "l2", DIM, comparison=comparison, codebooks=spelt_codebooks(books))
+    if engine.name != "faiss":
+        with pytest.raises(StoreError, match="keeps no product codes: use a FAISS store"):
+            stores.create(spec)
+        return
+    store, query = stores.create(spec), vectors(1, seed=9)
+    store.upsert(GALLERY[:60], VECTORS[:60])
+    index = PqFlatIndex.build(VECTORS[:60], comparison, codebooks=books)
+    keys = label_blind_keys([each.image_id for each in GALLERY[:60]])
+    scores, rows = index.search(query, 10, tiebreak=keys)
+    expected = [(GALLERY[row].image_id, score) for row, score in zip(rows[0], scores[0].tolist(), strict=True)]
+    assert [(m.image.image_id, m.score) for m in store.search(query, 10)[0]] == expected
+    assert stores.look_at(store.name).spec == spec
 
 
 def test_a_picture_too_large_for_the_engine_is_named(engine: Engine, store: VectorStore) -> None:

@@ -15,8 +15,10 @@ from croquis.params import load_params
 from croquis.rerank.overlap import RerankError
 from croquis.rerank.rerank_settings import RerankBlock
 from croquis.search.local_retriever import LocalRetriever
+from croquis.settings import SearchRange
 from croquis.tuning.rerank_space import point_of, weights
 from croquis.tuning.rerank_study import RerankTask, parse_metric
+from croquis.tuning.search_values import suggest_point
 from croquis.tuning.shortlist import collect
 from croquis.tuning.task import TuneError
 from tests.support.catalogues.blob_catalogue import RERANK
@@ -30,6 +32,10 @@ def lists(root, pair="consumer->shop", depth=100):
     retriever = LocalRetriever.load(root / "models/bundles/histogram")
     catalogs = Catalog.open(root / "data/catalog"), Catalog.open(root / "data/sketches")
     return collect(retriever, *catalogs, pair, "val", depth, 7)
+
+
+def task_of(root, *metric, **options):
+    return RerankTask(load_params(root / "params.yaml"), root, "histogram", *metric, **options)
 
 
 def block(**changes):
@@ -101,20 +107,21 @@ def test_trial_0_is_what_params_say_and_trial_1_switches_it_off(reranked):
 
 
 def test_settings_say_what_was_measured(reranked):
-    task = RerankTask(load_params(reranked / "params.yaml"), reranked, "histogram")
+    task = task_of(reranked)
     same = {"depth": 55, "overlap": "idf", "gallery_attributes": "catalogue", "standing": "score"}
     point = {"share": 0.61803, "evidence": "probability", **same}
-    trial = optuna.trial.create_trial(params=point, distributions=dict(task.space), value=0.0)
-    tried = task.measure(trial)
-    said = {key.removeprefix("rerank."): value for key, value in tried.settings.items()}
+    trial = optuna.trial.FixedTrial(point)
+    suggest_point(trial, task.space)
+    value = task.measure(trial)
+    said = {key.removeprefix("rerank."): value for key, value in task.settings(point).items()}
     assert said.pop("enabled") is True
     assert said == {"alpha": 1.0, "beta": 1.618, "steps": ["probability"], **same}
-    assert tried.value == lists(reranked).score("hit@1", block(**{**said, "steps": ["probability"]}))
+    assert value == lists(reranked).score("hit@1", block(**{**said, "steps": ["probability"]}))
 
 
 def test_steps_that_look_at_vectors_are_searched_too(reranked):
     write_params(reranked, evaluate__depth=100, rerank__depth=60, rerank__steps=["alpha_qe", "attributes"])
-    task = RerankTask(load_params(reranked / "params.yaml"), reranked, "histogram")
+    task = task_of(reranked)
     assert {"share", "enabled", "alpha_qe.neighbours", "alpha_qe.power"} <= set(task.space)
     assert task.settings(task.anchors[1]) == {"rerank.enabled": False}
     assert task.value(task.anchors[1]) == lists(reranked).score("hit@1", OFF)
@@ -122,24 +129,41 @@ def test_steps_that_look_at_vectors_are_searched_too(reranked):
     assert said["rerank.steps"] == ["alpha_qe", "probability"]
     assert said["rerank.alpha_qe.power"] == 1.235
     write_params(reranked, evaluate__depth=100, rerank__depth=60, rerank__steps=["k_reciprocal"])
-    task = RerankTask(load_params(reranked / "params.yaml"), reranked, "histogram", "mrr")
+    task = task_of(reranked, "mrr")
     assert "share" not in task.space
     values = {task.value({**task.anchors[0], "k_reciprocal.distance_weight": weight}) for weight in (0.0, 0.3, 1.0)}
     assert len(values) > 1
     write_params(reranked, evaluate__depth=100, rerank__depth=60, rerank__steps=["attributes", "probability"])
     with pytest.raises(TuneError, match="share their weights: keep one of them"):
-        RerankTask(load_params(reranked / "params.yaml"), reranked, "histogram")
+        task_of(reranked)
+
+
+def test_keys_of_ones_own_are_searched_alone(reranked):
+    space = {"rerank.beta": SearchRange(0.1, 1.0), "rerank.overlap": ("count", "idf")}
+    task, said = task_of(reranked, space=space), load_params(reranked / "params.yaml").rerank
+    assert task.anchors == [{"rerank.beta": said.beta, "rerank.overlap": said.overlap}]
+    assert task.space["rerank.beta"].low == said.beta  # 0.05, which is trial 0
+    point = {"rerank.beta": 0.123456, "rerank.overlap": "idf"}
+    assert task.settings(point) == {"rerank.enabled": True, "rerank.beta": 0.1235, "rerank.overlap": "idf"}
+    names = ("alpha", "depth", "standing", "gallery_attributes")
+    rest = {"steps": list(said.steps), **{name: getattr(said, name) for name in names}}
+    assert task.value(point) == lists(reranked).score("hit@1", block(beta=0.1235, overlap="idf", **rest))
+    names = {task.name, task_of(reranked).name}
+    for changed in ({"rerank__beta": 0.2}, {"rerank__alpha": 2.0}):
+        write_params(reranked, evaluate__depth=100, rerank__depth=60, **changed)
+        names.add(task_of(reranked, space={"rerank.beta": SearchRange(0.01, 1.0)}).name)
+    assert len(names) == 4
 
 
 def test_off_is_a_possible_answer_and_keeps_the_weights(reranked):
-    task = RerankTask(load_params(reranked / "params.yaml"), reranked, "histogram")
+    task = task_of(reranked)
     assert task.settings(task.anchors[1]) == {"rerank.enabled": False}
     assert task.settings(task.anchors[0])["rerank.enabled"] is True
 
 
 def test_weights_as_spelt_are_kept(reranked):
     write_params(reranked, evaluate__depth=100, rerank__depth=60, rerank__alpha=2.0, rerank__beta=3.0)
-    task = RerankTask(load_params(reranked / "params.yaml"), reranked, "histogram")
+    task = task_of(reranked)
     said = task.settings(task.anchors[0])
     assert (said["rerank.alpha"], said["rerank.beta"]) == (2.0, 3.0)
     assert task.changes(task.anchors[0]) == {"rerank.enabled": True}
@@ -156,19 +180,19 @@ def test_weights_of_a_share_stay_within_the_schema(share, found):
 
 
 def test_every_point_of_the_space_fits_the_schema(reranked):
-    task = RerankTask(load_params(reranked / "params.yaml"), reranked, "histogram")
+    task = task_of(reranked)
     text = (reranked / "params.yaml").read_text()
     from croquis.params.write_back import changed_text
 
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=1))
     for _ in range(30):
-        changed_text(text, task.settings(study.ask(dict(task.space)).params))
+        changed_text(text, task.settings(suggest_point(study.ask(), task.space)))
 
 
 def test_a_study_belongs_to_its_data_bundle_and_metric_but_not_to_the_weights(reranked):
     def name(metric=None, **changes):
         write_params(reranked, evaluate__depth=100, rerank__depth=60, **changes)
-        return RerankTask(load_params(reranked / "params.yaml"), reranked, "histogram", metric).name
+        return task_of(reranked, metric).name
 
     assert name() == name(rerank__alpha=3.0, rerank__enabled=True)
     assert len({name(), name("map@r"), name("shop->shop/hit@1"), name(register__select_by="consumer->shop/mrr")}) == 4

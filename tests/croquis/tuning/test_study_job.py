@@ -19,9 +19,8 @@ from croquis.params import load_params
 from croquis.tracking.tracking_store import open_store
 from croquis.tuning.mlflow_runs import EXPERIMENT, PARENT_TAG, STUDY_TAG
 from croquis.tuning.storage import open_storage
-from croquis.tuning.study import best_trial, missing_anchors, open_study
+from croquis.tuning.study import best_trial, enqueue_anchors, open_study, waiting
 from croquis.tuning.study_job import StudyJob, make_task, run_study
-from croquis.tuning.task import TuneError
 from tests.support.environment import clear_environment
 from tests.support.tuning.study_projects import own_project
 
@@ -88,7 +87,8 @@ class TestARerankStudy:
         best = best_trial(study, task)
         assert best.value > task.value(task.anchors[1])
         assert task.value(task.anchors[0]) == best.value
-        assert list(missing_anchors(study, task)) == []
+        enqueue_anchors(study, task)
+        assert waiting(study) == 0
 
     def test_mlflow_has_the_best_value_and_the_pictures(self, studied: Studied, task, study):
         store, (parent,), _ = runs(studied.root)
@@ -137,16 +137,6 @@ def test_what_cannot_start_is_refused_with_the_fix(tmp_path, reranked, capsys):
     assert "--trials is 0" in capsys.readouterr().err
 
 
-@pytest.mark.slow
-def test_workers_share_a_rerank_study(reranked, monkeypatch):
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", DEAD)
-    url = f"sqlite:///{reranked}/optuna.db"
-    outcome = run_study(StudyJob("rerank", reranked, 41, workers=2, storage=url, method="histogram"))
-    assert outcome.after == 41
-    assert len({tuple(trial.params.values()) for trial in outcome.study.trials}) == 41
-    assert not (reranked / "mlruns/optuna.log").exists()
-
-
 def hear_ctrl_c() -> None:
     """A shell makes what it starts in the background deaf to Ctrl-C, and so a `make test &` these processes."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
@@ -181,15 +171,10 @@ def test_a_margin_study_survives_a_kill_and_ctrl_c(shapes):
     assert states.count("FAIL") == 2
     assert states.count("COMPLETE") + states.count("PRUNED") == 2
     assert outcome.anchors["params.yaml"].value is not None
-    assert not list((shapes / ".scratch/tune").iterdir())
+    assert not [path for path in (shapes / ".scratch/tune").rglob("*") if path.is_file()]
     _, (parent,), children = runs(shapes)
     assert len(children) == 2
     store = open_store(shapes)
     curve = store.client.get_metric_history(children[0].info.run_id, "val/score")
     assert len(curve) >= 2
     assert parent.info.status == "FINISHED"
-
-
-def test_a_storage_that_is_not_there_is_refused(reranked):
-    with pytest.raises(TuneError, match="not a database URL"):
-        open_storage("somewhere", reranked)

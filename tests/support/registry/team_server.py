@@ -13,7 +13,8 @@ from urllib.parse import urlsplit
 
 from tests.support.deploy.compose_file import services, started_with
 from tests.support.deploy.mlflow_launcher import SCRIPT
-from tests.support.postgres import PASSWORD, USER, free_port, postgres
+from tests.support.engine_servers import free_port
+from tests.support.postgres import PASSWORD, USER, postgres
 from tests.support.started_server import answer
 
 ADMIN, SECRET = "keeper", "100%-a-long-password"

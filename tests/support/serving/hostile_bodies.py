@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
+from croquis.serving.requests.request_models import SearchRequest
 from tests.support.serving.live_server import as_file
 
 BOUNDARY = b"frontier"
@@ -108,45 +109,13 @@ def noise(rng: np.random.Generator, data: bytes) -> bytes:
     return data[: rng.integers(0, 12)] + rng.bytes(int(rng.integers(0, 400)))
 
 
-MUTATIONS: tuple[Callable[[np.random.Generator, bytes], bytes], ...] = (
-    flip_bytes,
-    flip_head,
-    flip_head,
-    cut,
-    splice,
-    extreme_words,
-    bomb,
-    noise,
-)
+Mutation = Callable[[np.random.Generator, bytes], bytes]
+MUTATIONS: tuple[Mutation, ...] = (flip_bytes, flip_head, flip_head, cut, splice, extreme_words, bomb, noise)
 ODD_VALUES = (
-    "",
-    "-1",
-    "1e9",
-    "NaN",
-    "null",
-    "[]",
-    "{}",
-    '"',
-    "\0",
-    "é",
-    "\ud800",
-    "9" * 400,
-    "true",
-    "../../etc/passwd",
+    *("", "-1", "1e9", "NaN", "null", "[]", "{}", '"', "\0", "é", "\ud800", "9" * 400, "true", "../../etc/passwd"),
+    *("[1, 2, 3, 4]", '{"category": "dress"}'),
 )
-FIELD_NAMES = (
-    "image",
-    "k",
-    "mode",
-    "filters",
-    "rerank",
-    "crop",
-    "timings",
-    "generated",
-    "describe",
-    "path",
-    "__class__",
-)
+FIELD_NAMES = (*SearchRequest.model_fields, "path", "__class__")
 
 
 def odd_json(rng: np.random.Generator, image: bytes) -> bytes:
@@ -161,7 +130,8 @@ def odd_json(rng: np.random.Generator, image: bytes) -> bytes:
 
 def odd_form(rng: np.random.Generator, image: bytes) -> bytes:
     """A form with fields that make no sense, sometimes broken between its parts."""
-    names = rng.choice(FIELD_NAMES[1:], rng.integers(1, 5), replace=False)
+    known = [name for name in FIELD_NAMES if name != "image"]
+    names = rng.choice(known, rng.integers(1, 5), replace=False)
     fields = {str(n): ODD_VALUES[rng.integers(0, len(ODD_VALUES))].encode("utf-8", "surrogatepass") for n in names}
     content = form(image, **fields)
     return MUTATIONS[rng.integers(0, 5)](rng, content) if rng.random() < 0.5 else content

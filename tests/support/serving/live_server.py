@@ -17,7 +17,7 @@ from PIL import Image
 from starlette.testclient import TestClient
 
 from croquis.catalog.images import encode_png
-from croquis.serving.command import listening_socket
+from croquis.serving.addresses import listening_socket, url
 
 Serve = Callable[..., TestClient]
 
@@ -29,14 +29,14 @@ def as_file(picture: Image.Image, kind: str = "PNG", **options: Any) -> bytes:
 
 
 @contextlib.contextmanager
-def listening(app: Any) -> Iterator[str]:
+def listening(app: Any, host: str = "127.0.0.1") -> Iterator[str]:
     """The address of `app` on a free port of this machine, served by a thread."""
-    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="error", access_log=False))
-    socket = listening_socket(server.config)
+    server = uvicorn.Server(uvicorn.Config(app, log_level="error", access_log=False))
+    socket = listening_socket(host, 0, 100)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [socket]}, daemon=True)
     thread.start()
     try:
-        yield f"http://127.0.0.1:{socket.getsockname()[1]}"
+        yield url(host, socket.getsockname()[1])
     finally:
         server.should_exit = True
         thread.join(timeout=30)

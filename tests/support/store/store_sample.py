@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from benchmarks.events.event_engines import Server
 from croquis.catalog.filters import Filters
 from croquis.store.vector_store import Match, StoredImage, StoreSpec
+from tests.support.engine_servers import Server
 
 ENGINES = {"faiss": (), "milvus-lite": (pytest.mark.slow,), "milvus-server": (pytest.mark.slow,)}
 DIM = 16

@@ -15,15 +15,20 @@ import numpy as np
 import pytest
 from starlette.testclient import TestClient
 
+from croquis.bundle import Bundle
 from croquis.catalog.images import encode_png
-from croquis.catalog.product import Product, ProductPicture
+from croquis.catalog.product import ProductPicture
 from croquis.cli import main
 from croquis.registry.bundle_options import ModelSourceError
 from croquis.serving.app import create_app
-from croquis.serving.changes.change_log import ChangeLog, ChangeLogError
 from croquis.serving.client import AsyncClient, Client, ServerError
 from croquis.serving.models.bundle_sources import BundleSource
 from croquis.serving.server_settings import Access, Limits, Settings
+from croquis.store.faiss_file import StoreFile
+from croquis.store.faiss_store import FaissStores
+from croquis.store.fill import spec_of
+from croquis.store.products import ItemState, apply
+from croquis.store.vector_store import StoredImage, StoreError
 from tests.support.serving.live_server import ADMIN, TOKEN, Serve, listening, picture, replace_bundle
 from tests.support.tiny_retriever import photo, write_tiny_bundle
 
@@ -199,6 +204,12 @@ def test_changes_outlive_the_server_and_reach_a_new_bundle(bundle: Path, other: 
         app = create_app({"champion": BundleSource(served)}, settings(tmp_path / "changes"))
         return TestClient(app, raise_server_exceptions=False)
 
+    def answers(client: TestClient) -> Any:
+        asked = [
+            client.post("/search", files={"image": image}, data={"k": 50}).json() for image in (photo(), picture(2))
+        ]
+        return [asked, client.get("/items/item-blue-0").json(), client.get("/catalogue/filters").json()]
+
     def check(client: TestClient) -> None:
         assert found(client, picture(1), 1) == [NEW]
         assert found(client, picture(2), 1) == ["item-blue-0"]
@@ -210,8 +221,10 @@ def test_changes_outlive_the_server_and_reach_a_new_bundle(bundle: Path, other: 
         put(client, "item-blue-0", picture(2))
         client.delete("/items/item-red-0", headers=ADMIN)
         check(client)
+        first = answers(client)
     with started() as client:
         check(client)
+        assert answers(client) == first
         before = client.get("/version").json()["models"][0]["bundle"]
         replace_bundle(served, other)
         (swap,) = client.post("/admin/reload", headers=ADMIN).json()
@@ -269,23 +282,52 @@ def test_a_search_sees_a_product_whole_or_not_at_all(client: TestClient) -> None
 
 
 def test_what_cannot_be_kept_is_not_shown(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(*_: object) -> int:
-        raise ChangeLogError("the disk is full")
+    def full(*_: object) -> None:
+        raise StoreError("the disk is full")
 
-    monkeypatch.setattr(ChangeLog, "write", full)
+    monkeypatch.setattr(StoreFile, "write", full)
     response = put(client, NEW, picture(1))
     assert (response.status_code, response.json()["type"]) == (507, "urn:croquis:problem:not-kept")
     assert client.delete("/items/item-red-0", headers=ADMIN).status_code == 507
     assert NEW not in found(client, picture(1))
     assert "item-red-0" in found(client, photo("red-00"))
+    assert client.get("/items/item-red-0").status_code == 200
 
 
-def test_a_kept_picture_that_cannot_be_read_any_more_is_named(bundle: Path, tmp_path: Path) -> None:
-    log = ChangeLog(tmp_path)
-    log.write(NEW, 1, Product(NEW, "shirt", (), (ProductPicture.of(NEW, picture(1)[:60]),)))
-    log.close()
+def kept_by(folder: Path, bundle: Path, image: bytes) -> None:
+    """The folder as a server of `bundle` left it that had a product with the picture `image`, which nobody decoded."""
+    stores, shown = FaissStores("faiss:x", "catalogue", folder), ProductPicture.of(NEW, image)
+    store = stores.create(spec_of(Bundle.load(bundle)))
+    known = StoredImage(shown.image_id, NEW, 1, "shirt", "shop", ("colour:lime",))
+    apply(store, [ItemState(NEW, 1, (known,), np.ones((1, 48), dtype=np.float32), pictures=(shown,))])
+    stores.close()
+
+
+def test_a_kept_picture_that_cannot_be_read_any_more_is_named(bundle: Path, other: Path, tmp_path: Path) -> None:
+    kept_by(tmp_path, other, picture(1)[:60])
     with pytest.raises(ModelSourceError, match=r"'shop/new é' of the changed catalogue cannot be encoded: .* damaged"):
         create_app({"champion": BundleSource(bundle)}, settings(tmp_path))
+
+
+def test_what_a_stop_left_in_one_version_is_in_all_after_a_start(serve: Serve, other: Path, tmp_path: Path) -> None:
+    """Also after a stop while the first version was filled, of which nothing is taken for a gallery."""
+    kept_by(tmp_path, other, picture(1))
+    (tmp_path / "catalogue/.filling.partial").write_bytes(b"half")
+    client = serve(settings(tmp_path))
+    assert found(client, picture(1), 1) == [NEW]
+    assert len(found(client, photo())) == 37
+    assert len(list((tmp_path / "catalogue").glob("*.sqlite"))) == 1  # nobody searches that of the other bundle
+    assert put(client, NEW, picture(2)).json()["version"] == 2
+
+
+def test_what_an_earlier_version_kept_is_refused(
+    bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "catalogue.sqlite").write_bytes(b"SQLite format 3")
+    assert main(["serve", "--bundle", str(bundle), "--changes", str(tmp_path), "--port", "0"]) == 1
+    told = capsys.readouterr().err
+    assert "catalogue.sqlite is the log of changes of an earlier version" in told
+    assert "give --changes another folder, and send the changed products again" in told
 
 
 def test_the_log_tells_changes_from_searches(client: TestClient, caplog: pytest.LogCaptureFixture) -> None:
@@ -330,7 +372,9 @@ def test_both_clients_change_the_catalogue(address: str) -> None:
 def test_a_folder_in_use_ends_the_start_with_a_reason(
     bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    log = ChangeLog(tmp_path)
+    kept_by(tmp_path, bundle, picture(1))
+    (version,) = FaissStores("faiss:x", "catalogue", tmp_path).versions()
+    file = StoreFile(tmp_path / f"catalogue/{version}.sqlite")
     assert main(["serve", "--bundle", str(bundle), "--changes", str(tmp_path), "--port", "0"]) == 1
-    assert "catalogue.sqlite cannot be used: database is locked" in capsys.readouterr().err
-    log.close()
+    assert f"{version}.sqlite cannot be used: database is locked" in capsys.readouterr().err
+    file.close()

@@ -16,7 +16,7 @@ from croquis.catalog.images import decode_image
 from croquis.catalog.product import Product, ProductPicture
 from croquis.events.event import ProductEvent, event_body
 from croquis.search.local_retriever import LocalRetriever
-from croquis.store.vector_store import StoredImage, VectorStore
+from croquis.store.vector_store import VectorStore
 
 VERSIONS = 4  # events per product, about
 SIDE = 64  # pixels of the pictures
@@ -85,17 +85,18 @@ def spoilt(number: int, rng: random.Random) -> bytes:
 
 
 def compare(
-    made: EventPlan, store: VectorStore, dead: Sequence[tuple[bytes, str]], retriever: LocalRetriever
+    made: EventPlan, stores: Sequence[VectorStore], dead: Sequence[tuple[bytes, str]], retriever: LocalRetriever
 ) -> dict[str, Any]:
-    """What is not as it must be; nothing is, when all is well."""
-    there: dict[str, list[StoredImage]] = {}
-    for images, _ in store.scan():
-        for image in images:
-            there.setdefault(image.item_id, []).append(image)
+    """What is not as it must be; nothing is, when all is well.
+
+    Args:
+        stores: of consumers that shared the events; of a product the store with the newest version counts.
+    """
+    there = newest_state(stores)
     wrong = []
     for item_id, event in made.newest.items():
-        wanted = [] if event.product is None else [(event.product.pictures[0].image_id, event.version)]
-        if [(image.image_id, image.version) for image in there.pop(item_id, [])] != wanted:
+        wanted = [] if event.product is None else [event.product.pictures[0].image_id]
+        if there.pop(item_id, None) != (event.version, wanted):
             wrong.append(item_id)
     return {
         "wrong_items": wrong,
@@ -103,16 +104,34 @@ def compare(
         "bad_not_in_dead_letters": len(made.bad - {body for body, _ in dead}),
         "good_in_dead_letters": [reason for body, reason in dead if body not in made.bad],
         "dead_without_reason": sum(not reason for _, reason in dead),
-        "not_found_by_search": not_found(made, store, retriever),
+        "not_found_by_search": not_found(made, stores, retriever),
     }
 
 
-def not_found(made: EventPlan, store: VectorStore, retriever: LocalRetriever) -> list[str]:
-    """Products whose own picture does not find them first."""
+def newest_state(stores: Sequence[VectorStore]) -> dict[str, tuple[int, list[str]]]:
+    """Item -> its newest version, with the ids of its images; no images where it is deleted."""
+    found: dict[str, tuple[int, list[str]]] = {}
+    for store in stores:
+        here: dict[str, tuple[int, list[str]]] = {}
+        for images, _ in store.scan():
+            for image in images:
+                here.setdefault(image.item_id, (image.version, []))[1].append(image.image_id)
+        for name, version in store.deletions().items():
+            known, images_of = here.get(name, (0, []))
+            here[name] = (max(known, version), images_of)
+        found |= {name: state for name, state in here.items() if state[0] > found.get(name, (0, []))[0]}
+    return found
+
+
+def not_found(made: EventPlan, stores: Sequence[VectorStore], retriever: LocalRetriever) -> list[str]:
+    """Products whose own picture does not find them first, in the store that scores it best."""
     live = [(name, event.product) for name, event in made.newest.items() if event.product is not None][:SEARCHED]
     vectors = retriever.encode_photos([decode_image(product.pictures[0].data) for _, product in live])
-    lists = store.search(vectors, 1)
-    return [name for (name, _), found in zip(live, lists, strict=True) if [m.image.item_id for m in found] != [name]]
+    first = [
+        max((found[0] for found in lists if found), key=lambda match: match.score, default=None)
+        for lists in zip(*(store.search(vectors, 1) for store in stores), strict=True)
+    ]
+    return [name for (name, _), match in zip(live, first, strict=True) if match is None or match.image.item_id != name]
 
 
 def faultless(figures: dict[str, Any]) -> bool:

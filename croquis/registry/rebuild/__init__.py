@@ -1,1 +1,0 @@
-"""Makes the bundle of a registered version again, in a scratch clone, and says what differs."""
