@@ -21,7 +21,7 @@ from typing import Any
 
 from filelock import FileLock
 
-from benchmarks.common.studies import PROJECT, Options, Study, Values, study_values
+from benchmarks.common.studies import METHODS, PROJECT, Options, Study, Values, study_values
 from croquis.bundle import Bundle
 from croquis.catalog.table import Catalog
 from croquis.evaluation.evaluate_bundle import EvaluationSettings, evaluate_split
@@ -35,7 +35,8 @@ from croquis.registry.gating.gate_inputs import evaluation_settings
 from croquis.search.local_retriever import LocalRetriever
 from croquis.tracking.environment import quiet
 from croquis.tracking.git import git_state
-from stages import index, ingest, sketch, validate
+from croquis.tracking.stage_code import CODE
+from stages import code, index, ingest, sketch, validate
 
 SPLITS = ("val", "test")
 # What a training imports when it begins: the first cell is not to pay for it.
@@ -163,8 +164,9 @@ def ingest_and_validate(folder: Path, _: Options) -> None:
 
 
 def ingest_and_draw(folder: Path, options: Options) -> None:
-    """The drawings of the simulated hand, too."""
+    """The drawings of the simulated hand, too, for which the stage `code` says which methods learn from them."""
     ingest_and_validate(folder, options)
+    write_json(folder / CODE / "methods.json", {name: code.facts(name) for name in METHODS})
     sketch.main(folder)
 
 
