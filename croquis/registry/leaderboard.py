@@ -8,6 +8,7 @@ from croquis.evaluation.bootstrap import Interval
 from croquis.evaluation.metrics import headline_metrics
 from croquis.registry.evaluation_reports import EvaluationReport, Measure
 from croquis.registry.gating.verdict import Verdict
+from croquis.registry.registration import CHALLENGER
 from croquis.registry.registry import CHAMPION, RegisteredVersion, Registry
 
 REPORTED = "test"
@@ -66,6 +67,6 @@ def next_commands(outcome: str) -> str:
         ("make serve", "search with the champion"),
         ("croquis registry status", "see what a promotion would change"),
     ]
-    if outcome == "challenger":
+    if outcome == CHALLENGER:
         commands.insert(0, ("croquis registry promote", "make the challenger champion"))
     return "\n".join(["next:", *(f"  {command:<36} {purpose}" for command, purpose in commands)])

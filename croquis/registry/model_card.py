@@ -19,6 +19,7 @@ from croquis.files import read_json, write_bytes
 from croquis.params import Params
 from croquis.registry.evaluation_reports import EvaluationReport, Measure
 from croquis.registry.gating.judging import SELECTED_ON
+from croquis.registry.gating.verdict import REASONS
 from croquis.registry.lineage import PACKAGES, Lineage
 from croquis.registry.registry import RegisteredVersion, Registry
 from croquis.tracking.record import flatten
@@ -153,7 +154,7 @@ def _size(facts: CardFacts) -> Iterator[str]:
 
 def _verdict(version: RegisteredVersion) -> Iterator[str]:
     yield "```"
-    yield version.tags.get("gate.reasons", "not judged yet")
+    yield version.tags.get(REASONS, "not judged yet")
     yield "```"
 
 

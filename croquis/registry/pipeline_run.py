@@ -14,6 +14,7 @@ from croquis.evaluation.metrics import headline_metrics
 from croquis.files import write_json
 from croquis.registry.evaluation_reports import EvaluationReport, Measure
 from croquis.registry.lineage import PACKAGES, files_hash, installed, stage_keys, stage_runs
+from croquis.registry.registration import REPORT
 from croquis.tracking.environment import experiment_name
 from croquis.tracking.mlflow_mirror import FINISHED, KEY_TAG, STAGE_TAG, RunMirror, runs_with_key
 from croquis.tracking.record import flatten
@@ -102,7 +103,7 @@ def _collect(root: Path, folder: Path) -> None:
     for name in SHOWN_FOLDERS:
         if (root / "reports" / name).is_dir():
             shutil.copytree(root / "reports" / name, folder / name)
-    for name in (LOCK, PARAMS, PACKAGES, "reports/registration.json"):
+    for name in (LOCK, PARAMS, PACKAGES, REPORT):
         if (root / name).is_file():
             shutil.copyfile(root / name, folder / Path(name).name)
     write_json(folder / ENVIRONMENT, installed())

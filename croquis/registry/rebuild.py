@@ -25,7 +25,7 @@ from croquis.tracking.record import flatten
 from croquis.tracking.stage_key import read_lock, stage_key_from_lock
 
 ALL, MODELS = "all", "models"
-LEARNING = ("train_gan", "train_classifier")
+LEARNING = ("train_classifier", "train_gan")  # in this order: the second depends on the first
 # What is computed stays out of the cache, which is that of the main repository.
 REPRO = ("repro", "--no-run-cache", "--no-commit")
 # The worktree keeps its runs to itself, and does not take itself for an experiment of the main repository.

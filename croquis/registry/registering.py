@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from croquis.bundle import Bundle
 from croquis.evaluation.bootstrap import Interval
@@ -20,10 +21,13 @@ from croquis.registry.evaluation_reports import (
     read_evaluations,
 )
 from croquis.registry.gating.judging import SELECTED_ON
-from croquis.registry.gating.verdict import Scores
+from croquis.registry.gating.verdict import Scores, Verdict
 from croquis.registry.leaderboard import REPORTED
 from croquis.registry.lineage import version_tags
-from croquis.registry.pipeline_run import PipelineRun, result_key
+from croquis.registry.model_card import publish_card
+from croquis.registry.pipeline_run import PipelineRun, describe, result_key
+from croquis.registry.promotion import challenge, first_champion
+from croquis.registry.registration import AGAIN, CHALLENGER, FIRST, REFUSED, Registration
 from croquis.registry.registry import RegisteredVersion, Registry
 from croquis.tracking.stage_code import method_facts
 from croquis.tracking.tracking_store import Store
@@ -32,7 +36,6 @@ LogModel = Callable[[Bundle, str, Path], str]
 logger = logging.getLogger(__name__)
 
 BASELINE = "histogram"  # what the leaderboard holds the others against
-CHALLENGER, REFUSED = "challenger", "refused"  # outcomes, beside judging's FIRST and AGAIN
 
 
 @dataclass(frozen=True)
@@ -60,6 +63,18 @@ class Choice:
             return {}
         return gains(floor, (each for each in self.ranking if each is not floor), REPORTED, self.measure)
 
+    def facts(self) -> dict[str, Any]:
+        """What the report says of it, gains rounded to six places."""
+        return {
+            "method": self.best.method,
+            "selected_by": f"{SELECTED_ON} {self.measure}",
+            "values": {each.method: each.value(SELECTED_ON, self.measure, self.reranked) for each in self.ranking},
+            "above_floor": {
+                method: {name: round(value, 6) for name, value in asdict(gain).items()}
+                for method, gain in self.above_floor.items()
+            },
+        }
+
 
 def choose(params: Params, root: Path) -> Choice:
     """The best evaluated method on val.
@@ -82,17 +97,55 @@ def choose(params: Params, root: Path) -> Choice:
     return Choice(ranking, measure, bundle, reranked)
 
 
-def begin_result(store: Store, choice: Choice, params: Params, root: Path) -> PipelineRun:
-    values = params.model_dump(by_alias=True)
-    return PipelineRun(store, result_key(root, choice.ranking, values), version_tags(store, root), values)
+@dataclass(frozen=True)
+class Entry:
+    """The chosen retriever in the store: the run of the pipeline's result and the version, both made or found again."""
+
+    registry: Registry
+    choice: Choice
+    run: PipelineRun
+    version: RegisteredVersion
 
 
-def register_version(registry: Registry, choice: Choice, run_id: str, root: Path, log: LogModel) -> RegisteredVersion:
-    """The version that holds the chosen bundle; made, with its lineage, unless it exists.
+def enter(store: Store, choice: Choice, params: Params, root: Path, log: LogModel) -> Entry:
+    """Begins the run and registers the chosen bundle with its lineage, unless they exist.
 
     Args:
         log: makes an MLflow model of the bundle, `croquis.serving.mlflow_model.packaging.log_retriever`.
     """
-    tags = version_tags(registry.store, root)
-    bundle = choice.bundle
-    return registry.register(bundle.hash, bundle.manifest.method, tags, lambda: log(bundle, run_id, root))
+    registry, bundle = Registry(store, params.register_.model_name), choice.bundle
+    lineage, values = version_tags(store, root), params.model_dump(by_alias=True)
+    run = PipelineRun(store, result_key(root, choice.ranking, values), lineage, values)
+    method = bundle.manifest.method
+    version = registry.register(bundle.hash, method, lineage, lambda: log(bundle, run.run_id, root))
+    return Entry(registry, choice, run, version)
+
+
+def settle(entry: Entry, verdict: Verdict) -> str:
+    """Writes the verdict on the version, and gives it the alias that follows; returns what became of it."""
+    registry, version = entry.registry, entry.version
+    if verdict.against == version.bundle_hash:
+        return AGAIN
+    registry.tag(version.number, verdict.tags())
+    if not verdict.promote:
+        return REFUSED
+    if verdict.against is None and first_champion(registry, version.number):
+        return FIRST
+    challenge(registry, version.number)
+    return CHALLENGER
+
+
+def publish(
+    entry: Entry, registration: Registration, params: Params, root: Path, tags: Mapping[str, str] | None = None
+) -> None:
+    """Writes the version's card, and completes the run: verdict, description, figures, files, and `tags`."""
+    choice, version = entry.choice, entry.version
+    publish_card(entry.registry, version.number, choice.bundle, choice.best, params, root)
+    own = {
+        "outcome": registration.outcome,
+        "method": choice.best.method,
+        "bundle_hash": choice.bundle.hash,
+        "model_version": str(version.number),
+        "mlflow.note.content": describe(entry.registry.store, choice.ranking, choice.measure, root),
+    }
+    entry.run.close(root, choice.ranking, {**registration.verdict.tags(), **own, **(tags or {})})

@@ -17,9 +17,8 @@ from croquis.catalog.images import decode_image, encode_png
 from croquis.catalog.table import Catalog
 from croquis.cli import main
 from croquis.params import load_params
-from croquis.registry import rebuild
 from croquis.registry.lineage import COMPLETE
-from croquis.registry.rebuild import changes, lock_facts, make_bundle
+from croquis.registry.rebuild import changes, lock_facts
 from croquis.registry.registry import Registry
 from croquis.sources import rendered
 from croquis.tracking.stage_key import read_lock
@@ -44,12 +43,12 @@ def own_store(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def say(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
+def say(capfd: pytest.CaptureFixture[str]) -> Callable[..., str]:
     """`say("rebuild", folder, "MODEL@champion", code=2)`: what the command wrote; it must end with that code."""
 
     def run(command: str, folder: Path, *arguments: str, code: int = 0) -> str:
         found = main(["registry", command, *arguments], folder)
-        written = capsys.readouterr()
+        written = capfd.readouterr()
         assert found == code, written.err
         return written.out + written.err
 
@@ -184,14 +183,14 @@ def test_a_picture_that_was_changed_since_is_found_and_the_nets_are_computed_aga
     assert "dvc.lock: train_gan models/sketch_gan " not in said
 
 
-def test_models_are_computed_again_on_the_restored_data(monkeypatch: pytest.MonkeyPatch) -> None:
-    commands: list[tuple[str, ...]] = []
-    monkeypatch.setattr(rebuild, "run_dvc", lambda _, *arguments: commands.append(arguments))
-    assert make_bundle(Path(), "dhd", "models") == "trained and packed again on the restored data"
-    restored, computed = commands
-    assert restored == ("repro", "--no-run-cache", "--no-commit", "--pull", "sketch")
-    assert computed[:4] == ("repro", "--no-run-cache", "--no-commit", "--force")
-    assert computed[4:] == ("--single-item", "train_gan", "train_classifier", "train_embedder@dhd", "index@dhd")
+@pytest.mark.usefixtures("quick_stages")
+def test_models_are_computed_again_on_the_restored_data_to_the_same_bytes(
+    champion: tuple[Path, str], say: Callable[..., str]
+) -> None:
+    said = say("rebuild", champion[0], CHAMPION, "--compute", "models")
+    assert "trained and packed again on the restored data\nbyte-identical: bundle hash" in said
+    for stage, runs in (("sketch", False), ("train_gan", True), (f"train_embedder@{METHOD}", True)):
+        assert (f"Running stage '{stage}'" in said) == runs
 
 
 def test_what_differs_is_named_by_stage_and_by_package() -> None:

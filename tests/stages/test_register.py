@@ -16,7 +16,7 @@ from mlflow import MlflowClient
 from croquis.bundle import Bundle
 from croquis.files import read_json
 from croquis.registry.evaluation_reports import EvaluationError
-from croquis.registry.gating.judging import REPORT
+from croquis.registry.registration import REPORT
 from croquis.registry.registry import CHAMPION
 from croquis.tracking.tracking_store import TrackingError
 from stages import register

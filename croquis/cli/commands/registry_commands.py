@@ -10,6 +10,7 @@ from croquis.bundle import Bundle
 from croquis.cli.command_line import Invocation, command, option
 from croquis.params import load_params
 from croquis.registry import promotion
+from croquis.registry.gating.verdict import AGAINST, PROMOTE, REASONS
 from croquis.registry.promotion import AliasChange, plan_promotion, plan_rollback
 from croquis.registry.registry import CHALLENGER, CHAMPION, PREVIOUS, RegisteredVersion, Registry, RegistryError
 from croquis.tracking.tracking_store import open_store
@@ -82,14 +83,14 @@ def apply(registry: Registry, number: int | None = None, force: bool = False) ->
 def gate_obstacle(change: AliasChange) -> str | None:
     """Why the gate's verdict, as `register` left it on the version, does not allow a change; None if it does."""
     candidate, tags = change.champion, change.champion.tags
-    if "gate.promote" not in tags:
+    if PROMOTE not in tags:
         return f"{candidate} has not been judged; run `dvc repro -f register` with its bundle in place"
-    if tags["gate.promote"] != "true":
-        return f"the gate refused {candidate}:\n{tags.get('gate.reasons', '')}\ntrain a better one"
+    if tags[PROMOTE] != "true":
+        return f"the gate refused {candidate}:\n{tags.get(REASONS, '')}\ntrain a better one"
     against = change.previous.bundle_hash if change.previous else ""
-    if tags.get("gate.against", "") != against:
+    if tags.get(AGAINST, "") != against:
         return (
-            f"{candidate} was judged against bundle {tags.get('gate.against', '')[:12] or 'none'}, "
+            f"{candidate} was judged against bundle {tags.get(AGAINST, '')[:12] or 'none'}, "
             f"but the champion is now {change.previous or 'nobody'}; run `dvc repro -f register` with its bundle in place"
         )
     return None
@@ -104,7 +105,7 @@ def status_text(registry: Registry, number: int | None = None) -> str:
         obstacle = gate_obstacle(change)
         lines += [
             f"promote would change {change}",
-            *_indented(change.champion.tags.get("gate.reasons", "not judged yet")),
+            *_indented(change.champion.tags.get(REASONS, "not judged yet")),
         ]
         lines += [f"promote would be refused: {obstacle}"] if obstacle else []
     except RegistryError as error:

@@ -10,25 +10,21 @@ if there is none and it was one, else as challenger. Earlier versions belong to 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import click
 
 from croquis.cli.command_line import Invocation, command
 from croquis.files import read_json
-from croquis.params import Params, load_params
+from croquis.params import load_params
 from croquis.registry.evaluation_reports import EvaluationError
-from croquis.registry.gating.judging import AGAIN, FIRST, REPORT, verdict_tags
-from croquis.registry.gating.verdict import Reason, Verdict
-from croquis.registry.model_card import publish_card
-from croquis.registry.pipeline_run import describe
+from croquis.registry.gating.verdict import PROMOTE
 from croquis.registry.promotion import challenge, first_champion
-from croquis.registry.registering import CHALLENGER, REFUSED, Choice, begin_result, choose, register_version
-from croquis.registry.registry import CHAMPION, Registry
+from croquis.registry.registering import Entry, choose, enter, publish
+from croquis.registry.registration import AGAIN, CHALLENGER, FIRST, REPORT, Registration
+from croquis.registry.registry import CHAMPION
 from croquis.serving.mlflow_model.packaging import log_retriever
-from croquis.tracking.restore import restore_stages
+from croquis.tracking.restore import RESTORED_TAG, restore_stages
 from croquis.tracking.stage_key import read_lock
 from croquis.tracking.tracking_store import Store, open_store
 
@@ -51,47 +47,29 @@ def restore_registration(store: Store, root: Path) -> list[str]:
     """Makes the pipeline run, the model version and its alias again where they are missing; says what it did."""
     if not (root / REPORT).is_file():
         return [f"no {REPORT} here, so the registry is left alone: dvc pull, or croquis repro"]
-    params, report = load_params(root / "params.yaml"), read_json(root / REPORT)
+    params, registration = load_params(root / "params.yaml"), Registration.from_json(read_json(root / REPORT))
     choice = choose(params, root)
-    if choice.bundle.hash != report["bundle"]:
+    if choice.bundle.hash != registration.bundle:
         raise EvaluationError(
-            f"{REPORT} is about bundle {report['bundle'][:12]}, not {choice.bundle.hash[:12]}: croquis repro"
+            f"{REPORT} is about bundle {registration.bundle[:12]}, not {choice.bundle.hash[:12]}: croquis repro"
         )
+    entry = enter(store, choice, params, root, log_retriever)
+    registry, version = entry.registry, entry.version
+    is_known = PROMOTE in version.tags
+    if not is_known:
+        registry.tag(version.number, registration.verdict.tags())
+    if entry.run.is_new or not is_known:
+        publish(entry, registration, params, root, {RESTORED_TAG: "true"})
     return [
-        *_restore_version(store, choice, params, report, root),
-        *_restore_alias(store, choice, report["outcome"], params),
+        f"{version} of {registry.model} {'is registered' if is_known else 'registered from models/bundles'}",
+        *(["pipeline run restored from reports/"] if entry.run.is_new else []),
+        *_restore_alias(entry, registration.outcome),
     ]
 
 
-def _restore_version(store: Store, choice: Choice, params: Params, report: Mapping[str, Any], root: Path) -> list[str]:
-    registry = Registry(store, params.register_.model_name)
-    result, known = begin_result(store, choice, params, root), registry.with_bundle(choice.bundle.hash)
-    version = known or register_version(registry, choice, result.run_id, root, log_retriever)
-    if known is None:
-        registry.tag(version.number, verdict_from_report(report))
-        publish_card(registry, version.number, choice.bundle, choice.best, params, root)
-    lines = [f"{version} of {registry.model} {'is registered' if known else 'registered from models/bundles'}"]
-    if result.is_new:
-        note = {"mlflow.note.content": describe(store, choice.ranking, choice.measure, root)}
-        own = {"method": choice.best.method, "bundle_hash": choice.bundle.hash, "model_version": str(version.number)}
-        result.close(root, choice.ranking, {**own, **note, "croquis.restored": "true"})
-        lines.append("pipeline run restored from reports/")
-    return lines
-
-
-def verdict_from_report(report: Mapping[str, Any]) -> dict[str, str]:
-    """The gate's verdict as reports/registration.json tells it, which is all but the latency."""
-    if report["outcome"] == AGAIN:  # the verdict that made it champion stands in an earlier report
-        return {}
-    reasons = [Reason(each["rule"], each["passed"], each["text"], each["figures"]) for each in report["reasons"]]
-    verdict = Verdict(report["outcome"] != REFUSED, tuple(reasons))
-    return verdict_tags(verdict, report["champion"])
-
-
-def _restore_alias(store: Store, choice: Choice, outcome: str, params: Params) -> list[str]:
-    registry = Registry(store, params.register_.model_name)
-    version = registry.with_bundle(choice.bundle.hash)
-    if version is None or version.number in registry.aliases().values():
+def _restore_alias(entry: Entry, outcome: str) -> list[str]:
+    registry, version = entry.registry, entry.version
+    if version.number in registry.aliases().values():
         return []
     if outcome in (FIRST, AGAIN) and first_champion(registry, version.number):
         return [f"{version} is champion again"]

@@ -24,9 +24,10 @@ from statistics import NormalDist
 import numpy as np
 
 from croquis.evaluation.bootstrap import resampled_means
-from croquis.registry.gating.verdict import Absence, GateError, Labels, Policy, Reason, Scores, Values, Verdict
+from croquis.registry.gating.verdict import GateError, Labels, Policy, Reason, Scores, Values, Verdict
 
 POWER = 0.9
+NO_CHAMPION = Reason("incumbent", True, "no champion yet, so there is nothing to beat", {})
 Pairs = Mapping[str, tuple[Values, Labels]]
 
 
@@ -34,12 +35,12 @@ def decide(
     candidate: Scores,
     champion: Scores | None,
     policy: Policy,
-    absence: Absence | None = None,
+    absence: Reason = NO_CHAMPION,
     trained_on: Collection[str] = (),
 ) -> Verdict:
     """Whether `candidate` may become champion, and why.
 
-    Without a champion only the floor and the size count, and a reason, `absence`, says why there is nobody to beat.
+    Without a champion only the floor and the size count, and `absence`, which says why there is nobody to beat.
 
     Args:
         trained_on: the items that the champion was trained on.
@@ -49,8 +50,7 @@ def decide(
     """
     own: tuple[Reason, ...] = (_floor(candidate, policy), _size(candidate, policy))
     if champion is None:
-        absence = absence or Absence()
-        return _verdict(*own, Reason("incumbent", absence.passed, absence.text, {}))
+        return _verdict(*own, absence)
     candidate, champion = candidate.ordered(), champion.ordered()
     _check_same_queries(candidate, champion)
     if seen := set(candidate.items.tolist()) & set(trained_on):

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+PROMOTE, AGAINST, REASONS = "gate.promote", "gate.against", "gate.reasons"  # tags of a version
 Values = npt.NDArray[np.float64]
 Labels = npt.NDArray[np.str_]
 
@@ -99,10 +100,11 @@ class Reason:
 
 @dataclass(frozen=True)
 class Verdict:
-    """`promote`: every rule passed."""
+    """`promote`: every rule passed; `against`: the hash of the champion's bundle, None where there was no champion."""
 
     promote: bool
     reasons: tuple[Reason, ...]
+    against: str | None = None
 
     def summary(self) -> str:
         """One line per rule."""
@@ -110,10 +112,6 @@ class Verdict:
             f"{'ok  ' if reason.passed else 'FAIL'} {reason.rule}: {reason.text}" for reason in self.reasons
         )
 
-
-@dataclass(frozen=True)
-class Absence:
-    """Why there is no champion to beat; `passed` is False where there should be one."""
-
-    text: str = "no champion yet, so there is nothing to beat"
-    passed: bool = True
+    def tags(self) -> dict[str, str]:
+        """What it leaves on the version and on the pipeline run."""
+        return {PROMOTE: str(self.promote).lower(), AGAINST: self.against or "", REASONS: self.summary()}

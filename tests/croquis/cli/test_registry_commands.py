@@ -51,8 +51,11 @@ def test_status_names_champion_and_what_would_be_refused(
     [
         (["promote"], "has no challenger to promote"),
         (["promote", "--version", "2"], "has not been judged"),
-        (["rollback"], "nothing to roll back"),
-        (["delete", "1"], "version 1 of fashion-retriever is champion"),
+        (["promote", "--version", "9"], "has no version 9; it has: 1, 2"),
+        (["promote", "--version", "1"], "is the champion already"),
+        (["rollback"], "there is nothing to roll back to"),
+        (["delete", "1"], "version 1 of fashion-retriever is champion; promote another one first"),
+        (["delete", "9"], "has no version 9; it has: 1, 2"),
         (["lineage", "1234"], "'1234' is too short to mean one commit, hash or run"),
         (["lineage", "0" * 40], "no version of fashion-retriever came from"),
         (["card", "fashion-retriever/2"], "holds no model_card.md"),
@@ -67,6 +70,11 @@ def test_what_cannot_be_done_is_refused_with_the_fix(
     assert told.startswith("error: ")
     assert words in told
     assert registry.aliases() == {"champion": 1}
+
+
+def test_a_version_that_is_neither_champion_nor_previous_is_deleted(registry: Registry, tmp_path: Path) -> None:
+    assert main(["registry", "delete", "2"], tmp_path) == 0
+    assert [version.number for version in registry.versions()] == [1]
 
 
 def test_a_change_says_how_servers_follow_and_how_to_take_it_back(registry: Registry) -> None:

@@ -195,6 +195,8 @@ def test_a_lost_registry_is_made_again_once(
     assert after is not None
     assert before is not None
     assert after.bundle_hash == before.bundle_hash
+    assert after.tags["gate.promote"] == "true"
+    assert after.tags["gate.reasons"] == before.tags["gate.reasons"]
     runs = project.pipeline_runs()
     assert [run.info.status for run in runs] == ["FINISHED"]
     assert main(["sync"], project.root) == 0

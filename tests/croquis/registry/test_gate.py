@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from croquis.registry.gating.gate import decide
-from croquis.registry.gating.verdict import Absence, GateError, Policy, Reason, Scores, Size, Verdict
+from croquis.registry.gating.verdict import GateError, Policy, Reason, Scores, Size, Verdict
 
 POLICY = Policy(
     metric="consumer->shop/hit@1",
@@ -161,7 +161,9 @@ def test_a_way_of_asking_that_the_candidate_lacks_is_named() -> None:
 
 
 def test_a_champion_that_should_be_there_is_a_refusal_in_words() -> None:
-    verdict = decide(scores([1, 1]), None, POLICY, Absence("this store does not know the champion", passed=False))
+    verdict = decide(
+        scores([1, 1]), None, POLICY, Reason("incumbent", False, "this store does not know the champion", {})
+    )
     assert not verdict.promote
     assert reason(verdict, "incumbent").text == "this store does not know the champion"
 

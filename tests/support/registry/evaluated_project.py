@@ -20,7 +20,7 @@ from croquis.index.build import build_index
 from croquis.nets.encoder import describe_histogram
 from croquis.nets.histogram_encoder import HistogramEncoder
 from croquis.params import load_params
-from croquis.registry.gating.judging import REPORT
+from croquis.registry.registration import REPORT
 from croquis.registry.registry import Registry
 from croquis.search.local_retriever import LocalRetriever
 from croquis.tracking.stage_code import CODE
