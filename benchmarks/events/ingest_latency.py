@@ -5,8 +5,8 @@
 NATS, a server on a store that holds the bundle's gallery, and clients, all on this machine: with FAISS the server takes the
 events itself (`croquis serve --ingest`), with Milvus `croquis events consume` does. Each product is published alone,
 at a moment drawn at random, and searched by its own picture again and again until it is among the results. Then many are
-published at once, and the time until the last of them is committed gives the rate. NATS and Milvus are fetched by
-`python -m benchmarks.events.event_engines`. The result is printed and written to reports/benchmarks/ingest_latency.json.
+published at once, and the time until the last of them is committed gives the rate. NATS comes by `make engines`, Milvus by
+`python -m tests.support.store.milvus_server`. The result is printed and written to reports/benchmarks/ingest_latency.json.
 """
 
 from __future__ import annotations

@@ -38,7 +38,7 @@ TOPIC = "products"
 STORES = {"faiss": "faiss:{}/store", "milvus-lite": "milvus:{}/store.db"}
 BROKER_PORTS = {"nats": 4222, "tansu": 9092}
 CLIENTS = {"nats": "nats", "tansu": "confluent_kafka"}  # Python packages
-NEEDED = ("mlflow", "uvicorn", "great_expectations")
+NEEDED = ("mlflow", "uvicorn")
 MILVUS = ("pymilvus", "milvus_lite")
 ANSWER = 5.0  # seconds that a health check waits
 
