@@ -12,8 +12,6 @@ from pathlib import Path
 import httpx
 import pytest
 
-from croquis.bundle import Bundle
-from croquis.cli.commands.store_versions import fill_version, opened
 from croquis.events.event import event_body
 from croquis.events.stream import StreamError, open_stream
 from croquis.serving.client import Client
@@ -21,6 +19,7 @@ from tests.support.engine_servers import broker_server, running
 from tests.support.environment import REPOSITORY
 from tests.support.events.network_hosts import Host, hosts
 from tests.support.serving.live_server import wait_for
+from tests.support.serving.store_answers import filled
 from tests.support.store.product_events import upsert
 from tests.support.tiny_retriever import photo, write_tiny_bundle
 
@@ -52,8 +51,7 @@ def text(address: str, path: str) -> str:
 @pytest.mark.parametrize("kind", ["nats", "tansu"])
 def test_a_host_that_is_cut_off_catches_up(kind: str, tmp_path: Path) -> None:
     bundle = write_tiny_bundle(tmp_path / "bundle")
-    with opened(f"faiss:{tmp_path / 'searched'}") as stores:
-        fill_version(stores, Bundle.load(bundle), publish=True)
+    filled(f"faiss:{tmp_path / 'searched'}", bundle)
     with (
         hosts(3) as (broker_host, server, ingest),
         running(broker_server(kind, tmp_path, broker_host.address, broker_host.prefix)) as broker,
