@@ -158,6 +158,16 @@ class GalleryTable:
     def __len__(self) -> int:
         return len(self.image_ids)
 
+    def take(self, rows: Rows) -> GalleryTable:
+        """Some of its rows, distinct, in the given order."""
+        table, chosen = self.table.take(pa.array(rows)), rows.tolist()
+
+        def cells() -> list[bytes | None]:
+            held = self._cells()
+            return [held[row] for row in chosen]
+
+        return GalleryTable(table, lambda row: self.thumbnail(chosen[row]), cells)
+
     def row(self, image_id: str) -> int:
         """The row of an image.
 

@@ -6,6 +6,9 @@ Sketch queries take three paths, always side by side: `gan` (generator, then enc
 and `edges` (the drawing against edge maps of the gallery, which needs no learning at all). Each path that is served is
 measured before and after the bundle's re-ranking, and after each of `rerank.compare`; the query's attributes are predicted,
 never read from its label, and without a classifier what needs one is left out.
+
+The bundle's own index is searched, whatever its kind, and photos outside the gallery are left out of its answers. How much
+of an exhaustive search it finds is reported beside the figures.
 """
 
 from __future__ import annotations
@@ -35,8 +38,11 @@ from croquis.evaluation.protocol import (
 )
 from croquis.evaluation.ranked_answers import QueryPath, Reorder, Search, answer, in_gallery_order, same_pictures
 from croquis.evaluation.results import SERVED_PATHS, RunResult, SplitResult
-from croquis.index.build import build_alike, build_index
+from croquis.evaluation.search_recall import RECALL, CountedSearch, exhaustive
+from croquis.index.build import build_index
 from croquis.index.code_index import CodeIndex
+from croquis.index.dense import HnswIndex
+from croquis.index.kinds import kinds_of
 from croquis.index.ranking import RankedLists
 from croquis.index.vector_index import VectorIndex
 from croquis.nets.encoder import other_comparison
@@ -96,16 +102,16 @@ def evaluate_split(
         sketches: the queries of `sketch->shop`; None for none.
         split: `val` or `test` (or `train`, to see over-fitting).
         settings: how to measure.
-        reencode_gallery: encode the gallery's photos afresh and search them exactly, instead of using the bundle's
-            index. In this way a bundle whose index holds an older catalogue is scored on the present one; score both
-            sides of a comparison so.
+        reencode_gallery: encode the gallery's photos afresh and search them in an index of the bundle's kind, settings
+            and trained parts. In this way a bundle whose index holds an older catalogue is scored on the present one;
+            score both sides of a comparison so.
         pairs: which pairs to measure, all by default.
 
     Raises:
         ProtocolError: when the split has no gallery or no query with an answer, or the bundle lacks gallery photos.
     """
     gallery = open_gallery(catalog, split, settings.protocol)
-    source = _fresh(retriever, gallery, settings.chunk) if reencode_gallery else _stored(retriever, gallery)
+    source = (_fresh if reencode_gallery else _stored)(retriever, gallery, settings.chunk)
     runs: list[RunResult] = []
     for pair in pairs:
         queries = open_queries(sketches if pair.query_domain == "sketch" and sketches else catalog, split, pair)
@@ -116,7 +122,8 @@ def evaluate_split(
             runs += answer(pair.name, path, queries, gallery, reorders=reorders, ask=retriever.nets.asked, **chosen)
     if not runs:
         raise ProtocolError(f"split {split!r} of {catalog.folder} has no query with a right answer in its gallery")
-    return SplitResult(split, gallery, runs, settings.depth, settings.resamples, settings.seed)
+    found: dict[str, str | float] = {"kind": retriever.bundle.index.kind, RECALL: source.counted.recall}
+    return SplitResult(split, gallery, runs, settings.depth, settings.resamples, settings.seed, found)
 
 
 @dataclass(frozen=True)
@@ -124,18 +131,22 @@ class PreparedGallery:
     """The gallery of a split, ready to be searched (see `_searches`) and re-ranked; rows are the gallery's."""
 
     gallery: JudgedGallery
+    counted: CountedSearch
     searches: dict[str, Search]
     reorders: Mapping[str, Reorder]
 
 
-def _stored(retriever: LocalRetriever, gallery: JudgedGallery) -> PreparedGallery:
-    """The bundle's own vectors and attributes of the gallery's photos."""
+def _stored(retriever: LocalRetriever, gallery: JudgedGallery, chunk: int) -> PreparedGallery:
+    """The bundle's own index and attributes of the gallery's photos."""
     rows = gallery_places(retriever, gallery)
     index = retriever.bundle.index.subset(rows)
-    index.threads = retriever.bundle.index.threads
     items, names = retriever.bundle.items, retriever.bundle.manifest.attributes
     known = stored_gallery(items, index, names, retriever.rerank.gallery_attributes, rows)
-    return PreparedGallery(gallery, _searches(index, gallery), _reorders(retriever, known))
+    kept = kinds_of(index.head).get(index.kind)
+    floats = None
+    if index.head == "dense" and not (kept and kept.keeps_floats):
+        floats = _gallery_vectors(gallery, retriever.encode_photos, chunk)
+    return _prepared(retriever, gallery, index, known, floats)
 
 
 def gallery_places(retriever: LocalRetriever, gallery: JudgedGallery) -> Rows:
@@ -155,12 +166,28 @@ def gallery_places(retriever: LocalRetriever, gallery: JudgedGallery) -> Rows:
 
 
 def _fresh(retriever: LocalRetriever, gallery: JudgedGallery, chunk: int) -> PreparedGallery:
-    """Vectors and attributes made now from the gallery's photos."""
-    index = build_alike(_gallery_vectors(gallery, retriever.encode_photos, chunk), retriever.bundle.index)
+    """Vectors and attributes made now from the gallery's photos, in an index of the bundle's kind and settings."""
+    own, floats = retriever.bundle.index, _gallery_vectors(gallery, retriever.encode_photos, chunk)
+    if isinstance(own, HnswIndex):  # what a graph finds depends on all its vectors, not on those of the gallery alone
+        places = retriever.bundle.items.places
+        rows = np.array([places.get(image_id, -1) for image_id in gallery.image_ids], dtype=np.int64)
+        index: VectorIndex = own.replaced(rows, floats)
+    else:
+        index = own.refilled(floats)
+    return _prepared(retriever, gallery, index, _known_now(retriever, gallery, index, chunk), floats)
+
+
+def _prepared(
+    retriever: LocalRetriever,
+    gallery: JudgedGallery,
+    index: VectorIndex,
+    known: GalleryEvidence,
+    floats: Vectors | None,
+) -> PreparedGallery:
     index.threads = retriever.bundle.index.threads
-    return PreparedGallery(
-        gallery, _searches(index, gallery), _reorders(retriever, _known_now(retriever, gallery, index, chunk))
-    )
+    searches, exact = _searches(index, gallery), exhaustive(index, floats)
+    counted = CountedSearch(searches["encoder"], None if exact is None else search_among(exact, gallery))
+    return PreparedGallery(gallery, counted, searches | {"encoder": counted}, _reorders(retriever, known))
 
 
 def _known_now(retriever: LocalRetriever, gallery: JudgedGallery, index: VectorIndex, chunk: int) -> GalleryEvidence:

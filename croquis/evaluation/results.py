@@ -107,7 +107,14 @@ class RunResult:
 
 @dataclass(frozen=True)
 class SplitResult:
-    """Everything that was measured on one split, with the depth that was asked for and the bootstrap's settings."""
+    """Everything that was measured on one split.
+
+    Attributes:
+        split, gallery, runs: whose queries were asked, who answered, and what was found.
+        depth: that was asked for.
+        resamples, seed: of the bootstrap.
+        index: its `kind`, and the share of an exhaustive search's first results that it gives.
+    """
 
     split: str
     gallery: JudgedGallery
@@ -115,6 +122,7 @@ class SplitResult:
     depth: int
     resamples: int
     seed: int
+    index: Mapping[str, str | float]
 
     def run(self, pair: str, path: str, rerank: str = NO_RERANK) -> RunResult | None:
         """The run of that name, or None when the split has no such queries or the bundle no such path."""
@@ -139,7 +147,10 @@ class SplitResult:
             if run.rerank != NO_RERANK and before is not None:
                 summary["gain"] = self._gain(before, run)
             runs.append(summary)
-        return {"gallery": gallery, "runs": runs}
+        index = {
+            name: round(value, DIGITS) if isinstance(value, float) else value for name, value in self.index.items()
+        }
+        return {"gallery": gallery, "index": index, "runs": runs}
 
     def _gain(self, before: RunResult, after: RunResult) -> dict[str, dict[str, float]]:
         """Paired on the same queries; `probability` is the share of resamples in which `after` is better."""

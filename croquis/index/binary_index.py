@@ -94,6 +94,10 @@ class BinaryIndex(CodeIndex):
     def _centres(self) -> Columns:
         return self.coding.columns(self._index.quantizer.reconstruct_n())
 
+    def _assigned(self, vectors: Vectors) -> Rows:
+        rows: Rows = self._index.quantizer.search(self.coding.encode(vectors), 1)[1].ravel()
+        return rows
+
     def _centre_scores(self, query: Vectors) -> Scores:
         return self.coding.score(query, self.comparison)(self._centres)
 

@@ -32,6 +32,7 @@ from croquis.index.vector_index import (
     check_rows,
     check_subset,
     check_vectors,
+    faiss_threads,
     tie_keys,
 )
 from croquis.nets.encoder import COMPARISONS
@@ -112,6 +113,10 @@ class CodeIndex(ABC):
         """A copy of the codes of a flat FAISS index, (n, code_bytes)."""
 
     @abstractmethod
+    def _assigned(self, vectors: Vectors) -> Rows:
+        """The list that each of (n, dim) vectors belongs to, (n,)."""
+
+    @abstractmethod
     def _centre_scores(self, query: Vectors) -> Scores:
         """How good each list's centre is for the query, by the comparison of the index; (lists,)."""
 
@@ -159,6 +164,21 @@ class CodeIndex(ABC):
             keep_rows(self._index, index, chosen)
         else:
             self.faiss_add(index, self.codes(chosen))
+        return type(self)(index, self.coding, self.comparison)
+
+    def refilled(self, vectors: Vectors) -> Self:
+        index = self.faiss_clone(self._index)
+        index.reset()
+        packed = self.coding.encode(vectors)
+        if self._lists:
+            with faiss_threads(1):
+                nearest = self._assigned(vectors)
+            for number in range(index.nlist):
+                rows = np.flatnonzero(nearest == number)
+                append_to_list(index, number, rows, packed[rows])
+            index.ntotal = len(vectors)
+        else:
+            self.faiss_add(index, packed)
         return type(self)(index, self.coding, self.comparison)
 
     def _nearest(self, queries: Vectors, k: int) -> Iterable[Nearest]:  # noqa: ARG002 all that are visited are scored

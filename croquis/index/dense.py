@@ -11,7 +11,7 @@ import numpy as np
 
 from croquis.arrays import Keys, Rows, Scores, Vectors
 from croquis.files import write_bytes
-from croquis.index.exact import SPARE, best_first, empty_result, normalise, search_exact, similarity
+from croquis.index.exact import SPARE, best_first, empty_result, normalise, search_exact, search_kept, similarity
 from croquis.index.vector_index import (
     FAISS,
     check_depth,
@@ -23,6 +23,8 @@ from croquis.index.vector_index import (
 )
 
 EF_CONSTRUCTION = 100
+SAME = 1e-5  # vectors of one picture differ by less, whatever pictures are encoded with it
+TOP = 10  # results that every walk is wide enough for
 
 
 class FaissIndex(ABC):
@@ -59,6 +61,9 @@ class FaissIndex(ABC):
 
     @abstractmethod
     def subset(self, rows: Rows) -> Self: ...
+
+    @abstractmethod
+    def refilled(self, vectors: Vectors) -> Self: ...
 
     @abstractmethod
     def _search_all(self, queries: Vectors, k: int, keys: Keys) -> tuple[Scores, Rows]: ...
@@ -126,14 +131,33 @@ class FlatIndex(FaissIndex):
     def subset(self, rows: Rows) -> Self:
         return self.of_stored(self.vectors(check_subset(rows, len(self))), self.metric)
 
+    def refilled(self, vectors: Vectors) -> Self:
+        return self.build(vectors, self.metric)
+
     def _search_all(self, queries: Vectors, k: int, keys: Keys) -> tuple[Scores, Rows]:
         return search_exact(queries, stored_floats(self._index), k, keys, self.metric)
 
 
 class HnswIndex(FaissIndex):
-    """Search along a graph: approximate, and fast on large galleries. Built by one thread, so always the same graph."""
+    """Search along a graph: approximate, and fast on large galleries. Built by one thread, so always the same graph.
+
+    The first results are those of one walk, `ef_search` wide, however many are asked for: what a longer list adds
+    comes from a wider walk and stands behind them, so that a long list shows what a short one finds.
+
+    Args:
+        index: the graph.
+        metric: `cosine` or `l2`.
+        chosen: the rows of the graph that may answer, of a subset; all when None.
+    """
 
     kind = "hnsw"
+
+    def __init__(self, index: Any, metric: str, chosen: Rows | None = None) -> None:
+        super().__init__(index, metric)
+        self._chosen = chosen
+
+    def __len__(self) -> int:
+        return int(self._index.ntotal) if self._chosen is None else len(self._chosen)
 
     @classmethod
     def build(cls, vectors: Vectors, metric: str, *, links: int, ef_search: int) -> Self:
@@ -159,7 +183,7 @@ class HnswIndex(FaissIndex):
 
     @property
     def nbytes(self) -> int:
-        links = 4 * self._index.hnsw.neighbors.size() / max(1, len(self))
+        links = 4 * self._index.hnsw.neighbors.size() / max(1, self._index.ntotal)
         return int(4 * self.dim + round(links) + 12)  # offset (8) and level (4) of each vector
 
     @property
@@ -168,15 +192,65 @@ class HnswIndex(FaissIndex):
 
     def vectors(self, rows: Rows | None = None) -> Vectors:
         stored = stored_floats(faiss.downcast_index(self._index.storage))
-        return stored.copy() if rows is None else stored[rows]
+        if self._chosen is None:
+            return stored.copy() if rows is None else stored[rows]
+        return stored[self._chosen if rows is None else self._chosen[rows]]
 
     def subset(self, rows: Rows) -> Self:
-        """A new graph over the chosen vectors, with the same settings."""
-        return self.of_stored(self.vectors(check_subset(rows, len(self))), self.metric, **self.parameters)
+        """The same graph, of whose answers only those among `rows` are given; saved, it is a graph of its own."""
+        chosen = check_subset(rows, len(self))
+        return type(self)(self._index, self.metric, chosen if self._chosen is None else self._chosen[chosen])
+
+    def refilled(self, vectors: Vectors) -> Self:
+        return self.build(vectors, self.metric, **self.parameters)
+
+    def replaced(self, places: Rows, vectors: Vectors) -> Self:
+        """The rows of some vectors in this index, as it would be if they were in it.
+
+        Args:
+            places: (n,) the row that each of `vectors` has here, -1 for one that is new.
+            vectors: (n, dim) float32, of the encoder.
+        """
+        stored, here = self.vectors(), places >= 0
+        given = normalise(vectors) if self.metric == "cosine" else vectors
+        if here.all() and np.allclose(stored[places], given, rtol=0, atol=SAME):
+            return self.subset(places)
+        stored[places[here]] = given[here]
+        rows = np.where(here, places, len(stored) + np.cumsum(~here) - 1)
+        whole = self.of_stored(np.concatenate([stored, given[~here]]), self.metric, **self.parameters)
+        return whole.subset(rows)
+
+    def save(self, path: str | Path) -> None:
+        if self._chosen is not None:
+            self.of_stored(self.vectors(), self.metric, **self.parameters).save(path)
+        else:
+            super().save(path)
 
     def _search_all(self, queries: Vectors, k: int, keys: Keys) -> tuple[Scores, Rows]:
-        wanted = max(self._index.hnsw.efSearch, k + SPARE)
-        return self._search_candidates(queries, k, keys, FAISS.SearchParametersHNSW(efSearch=wanted))
+        if self._chosen is None:
+            return self._search_graph(queries, k, keys)
+        whole = type(self)(self._index, self.metric)
+        place, own = np.full(len(whole), -1, dtype=np.int64), np.zeros(len(whole), dtype=np.uint64)
+        place[self._chosen], own[self._chosen] = np.arange(len(self)), keys
+        return search_kept(lambda depth: whole._search_graph(queries, depth, own), place, k)
+
+    def _search_graph(self, queries: Vectors, k: int, keys: Keys) -> tuple[Scores, Rows]:
+        first = max(self._index.hnsw.efSearch - SPARE, TOP)
+        scores, rows = self._walk(queries, min(k, first), first + SPARE, keys)
+        if k <= first:
+            return scores, rows
+        wider, more = self._walk(queries, k, max(self._index.hnsw.efSearch, k + SPARE), keys)
+        near, found = empty_result(len(queries), k)
+        for number in range(len(queries)):
+            held = rows[number] >= 0
+            new = ~np.isin(more[number], rows[number]) & (more[number] >= 0)
+            count = min(k, int(held.sum() + new.sum()))
+            near[number, :count] = np.concatenate([scores[number][held], wider[number][new]])[:count]
+            found[number, :count] = np.concatenate([rows[number][held], more[number][new]])[:count]
+        return near, found
+
+    def _walk(self, queries: Vectors, k: int, width: int, keys: Keys) -> tuple[Scores, Rows]:
+        return self._search_candidates(queries, k, keys, FAISS.SearchParametersHNSW(efSearch=width))
 
 
 def stored_floats(index: Any) -> Vectors:

@@ -8,6 +8,7 @@ therefore scored again, one by one in float64, and equal scores are ordered by t
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from itertools import repeat
 
 import faiss
@@ -79,6 +80,31 @@ def search_exact(queries: Vectors, vectors: Vectors, k: int, keys: Keys, metric:
 def empty_result(queries: int, k: int) -> tuple[Scores, Rows]:
     """Scores of -inf and rows of -1, both (queries, k)."""
     return np.full((queries, k), -np.inf, dtype=np.float32), np.full((queries, k), -1, dtype=np.int64)
+
+
+def search_kept(search: Callable[[int], tuple[Scores, Rows]], place: Rows, k: int) -> tuple[Scores, Rows]:
+    """The best `k` rows that are left of an index, best first: more and more are asked for until there are so many.
+
+    Args:
+        search: from a depth to scores and rows of the whole index, both (Q, depth).
+        place: (n,) the new number of each row of the index, -1 for one that was taken out.
+        k: at least 1.
+
+    Returns:
+        scores (Q, k) and new numbers of rows (Q, k); -1 where the index has no more.
+    """
+    removed = int((place < 0).sum())
+    wanted = k + min(removed, SPARE)
+    while True:
+        scores, found = search(wanted)
+        rows = np.where(found >= 0, place[found], -1)
+        enough = ((rows >= 0).sum(axis=1) >= k) | (found[:, -1] < 0)
+        if enough.all() or wanted == k + removed:
+            break
+        wanted = min(2 * wanted, k + removed)
+    order = np.argsort(rows < 0, axis=1, kind="stable")[:, :k]
+    near = np.where(rows >= 0, scores, -np.inf).astype(np.float32)
+    return np.take_along_axis(near, order, axis=1), np.take_along_axis(rows, order, axis=1)
 
 
 def _settled(

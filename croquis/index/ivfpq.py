@@ -78,6 +78,13 @@ class IvfPqIndex(FaissIndex):
         keep_rows(self._index, index, chosen)
         return type(self)(index, self.metric)
 
+    def refilled(self, vectors: Vectors) -> Self:
+        index = FAISS.clone_index(self._index)
+        index.reset()
+        with faiss_threads(1):
+            index.add(normalise(vectors) if self.metric == "cosine" else vectors)
+        return type(self)(index, self.metric)
+
     def save(self, path: str | Path) -> None:
         index = FAISS.clone_index(self._index)
         index.set_direct_map_type(FAISS.DirectMap.NoMap)

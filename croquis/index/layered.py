@@ -12,7 +12,7 @@ from croquis.arrays import Keys, Rows, Scores, Vectors
 from croquis.index.build import build_alike
 from croquis.index.code_index import CodeIndex
 from croquis.index.dense import FlatIndex
-from croquis.index.exact import SPARE, best_first, empty_result
+from croquis.index.exact import best_first, empty_result, search_kept
 from croquis.index.vector_index import VectorIndex, check_depth, check_rows, check_vectors, tie_keys
 
 
@@ -68,24 +68,10 @@ class LayeredIndex:
         own = np.zeros(len(self._base), dtype=np.uint64)
         own[self._kept] = keys[: len(self._kept)]
         if chosen is None:
-            return self._search_kept(queries, k, own)
+            return search_kept(lambda depth: self._base.search(queries, depth, tiebreak=own), self._place, k)
         among = self._kept[chosen[chosen < len(self._kept)]]
         scores, found = self._base.search(queries, k, among, tiebreak=own)
         return scores, self._placed(found)
-
-    def _search_kept(self, queries: Vectors, k: int, keys: Keys) -> tuple[Scores, Rows]:
-        """Asks for more and more until `k` of the answers are rows that are left, or the base has no more."""
-        removed = len(self._base) - len(self._kept)
-        wanted = k + min(removed, SPARE)
-        while True:
-            scores, found = self._base.search(queries, wanted, tiebreak=keys)
-            rows = self._placed(found)
-            enough = ((rows >= 0).sum(axis=1) >= k) | (found[:, -1] < 0)
-            if enough.all() or wanted == k + removed:
-                break
-            wanted = min(2 * wanted, k + removed)
-        order = np.argsort(rows < 0, axis=1, kind="stable")[:, :k]
-        return np.take_along_axis(scores, order, axis=1), np.take_along_axis(rows, order, axis=1)
 
     def _search_added(self, queries: Vectors, k: int, chosen: Rows | None, keys: Keys) -> tuple[Scores, Rows]:
         if self._added is None:

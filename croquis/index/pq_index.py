@@ -9,7 +9,7 @@ import faiss
 import numpy as np
 from faiss.contrib.inspect_tools import get_flat_codes, get_pq_centroids
 
-from croquis.arrays import Scores, Vectors
+from croquis.arrays import Rows, Scores, Vectors
 from croquis.index.code_index import SEED, CodeIndex, append_to_list, check_lists
 from croquis.index.coding import Codes, ProductCoding
 from croquis.index.exact import similarity
@@ -77,6 +77,10 @@ class PqIndex(CodeIndex):
     def _centres(self) -> Vectors:
         centres: Vectors = self._index.quantizer.reconstruct_n()
         return centres
+
+    def _assigned(self, vectors: Vectors) -> Rows:
+        rows: Rows = self._index.quantizer.assign(vectors, 1).ravel()
+        return rows
 
     def _centre_scores(self, query: Vectors) -> Scores:
         return similarity(query, self._centres, "l2")

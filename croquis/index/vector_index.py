@@ -76,8 +76,17 @@ class VectorIndex(Protocol):
     def subset(self, rows: Rows) -> Self:
         """The same kind of index over `rows` only, renumbered 0.. in the given order; codes and codebooks are kept.
 
+        It answers as the whole index does, rows that were not chosen left out: a graph is walked as it stands.
+
         Raises:
             VectorIndexError: when `rows` is empty, repeats a row or names one that does not exist.
+        """
+        ...
+
+    def refilled(self, vectors: Vectors) -> Self:
+        """The same kind of index with the same settings over other vectors of the encoder, (n, dim) float32.
+
+        Lists, quantisers and codebooks stay as they were trained; a graph is built anew.
         """
         ...
 

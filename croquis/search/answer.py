@@ -17,7 +17,7 @@ class Hit:
         rank: from 1.
         image_id, item_id, category, attributes: of the gallery image, from the catalogue.
         score: of the first search, also after re-ranking; higher is better (see `VectorIndex.metric`).
-        shared_attributes: what query and result have in common, when re-ranking looked at it.
+        shared_attributes: those of `attributes` that the classifier sees in the query; none when it did not look.
     """
 
     rank: int

@@ -11,7 +11,6 @@ import numpy as np
 
 from croquis.arrays import Uint8Image, Vectors
 from croquis.bundle import Bundle
-from croquis.bundle.gallery_evidence import attribute_column
 from croquis.catalog.filters import Filters, QueryError, as_filters
 from croquis.catalog.images import DEFAULT_LIMITS, DecodeLimits, crop
 from croquis.index.ranking import RankedLists
@@ -113,7 +112,7 @@ class LocalRetriever:
         by_attributes = reranked and needs_classifier(self.rerank.steps)
         described = by_attributes or (describe and self.nets.has_classifier)
         attributes = asked.attributes[0] if described else None
-        hits = self._hits(listed.images, ranked.cut(k), attributes if by_attributes else None)
+        hits = self._hits(listed.images, ranked.cut(k), attributes or frozenset())
         watch.lap("rerank")
         return Answer(hits, encoded, attributes, watch.seconds)
 
@@ -125,7 +124,7 @@ class LocalRetriever:
         """
         check_k(k)
         listed = self.gallery.search(self.gallery.vector(image_id), k + 1, as_filters(filters))
-        hits = [hit for hit in self._hits(listed.images, listed.ranked) if hit.image_id != image_id]
+        hits = [hit for hit in self._hits(listed.images, listed.ranked, frozenset()) if hit.image_id != image_id]
         return [replace(hit, rank=rank) for rank, hit in enumerate(hits[:k], start=1)]
 
     def embed(self, pictures: Sequence[Picture]) -> Vectors:
@@ -171,10 +170,9 @@ class LocalRetriever:
         default = self.rerank.enabled and self._can_rerank()
         return default if asked is None else asked
 
-    def _hits(self, images: ListedImages, ranked: RankedLists, attributes: frozenset[str] | None = None) -> list[Hit]:
-        """Hits of one list; what they share with `attributes` is told where re-ranking looked at it."""
+    def _hits(self, images: ListedImages, ranked: RankedLists, seen: frozenset[str]) -> list[Hit]:
+        """Hits of one list; `seen` in the query are the attributes that a result may share."""
         rows = ranked.rows[0]
-        compared = attribute_column(self.rerank.gallery_attributes)
         return [
             Hit(
                 rank=rank,
@@ -183,7 +181,7 @@ class LocalRetriever:
                 category=record["category"],
                 attributes=tuple(record["attributes"]),
                 score=float(ranked.scores[0, rank - 1]),
-                shared_attributes=tuple(sorted((attributes or frozenset()).intersection(record[compared]))),
+                shared_attributes=tuple(name for name in record["attributes"] if name in seen),
             )
             for rank, record in enumerate(images.records(rows[rows >= 0].tolist()), start=1)
         ]

@@ -71,8 +71,6 @@ class RemoteRetriever:
     ) -> list[Hit]:
         """See `croquis.Retriever.search`; arrays and Pillow images are sent as PNG.
 
-        `shared_attributes` are those of the catalogue, whatever the bundle re-ranks with.
-
         Raises:
             QueryError, ImageError: as from a bundle.
             ServerError: when the server refuses or fails for another reason; httpx's errors when it cannot be reached.
@@ -117,7 +115,7 @@ def _hit(result: Result) -> Hit:
         category=result.category,
         attributes=tuple(result.attributes),
         score=result.score,
-        shared_attributes=tuple(sorted(result.shared_attributes)),
+        shared_attributes=tuple(result.shared_attributes),
     )
 
 

@@ -30,7 +30,8 @@ def evaluation_settings(params: Params) -> EvaluationSettings:
 
 
 def score_bundle(bundle: Bundle, split: str, measure: Measure, params: Params, root: Path) -> Scores:
-    """Results of `bundle` query by query; its encoder encodes the gallery afresh, which is searched exactly.
+    """Results of `bundle` query by query; its encoder encodes the gallery afresh, which is
+    searched by an index of the bundle's own kind.
 
     Args:
         bundle: the candidate's or the champion's.

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 from urllib.parse import quote, urlencode
 
 from croquis.catalog.images import encode_png
@@ -21,8 +22,7 @@ def image_url(item_id: str, image_id: str, label: str) -> str:
     return f"/items/{quote(item_id, safe='')}/image?{urlencode(query, quote_via=quote, safe='')}"
 
 
-def to_results(hits: Sequence[Hit], label: str, query_attributes: Iterable[str]) -> list[Result]:
-    seen = set(query_attributes)
+def to_results(hits: Sequence[Hit], label: str) -> list[Result]:
     return [
         Result(
             rank=rank,
@@ -31,7 +31,7 @@ def to_results(hits: Sequence[Hit], label: str, query_attributes: Iterable[str])
             score=hit.score,
             category=hit.category,
             attributes=list(hit.attributes),
-            shared_attributes=[name for name in hit.attributes if name in seen],
+            shared_attributes=list(hit.shared_attributes),
             image=image_url(hit.item_id, hit.image_id, label),
         )
         for rank, hit in enumerate(hits, start=1)
@@ -45,7 +45,7 @@ def search_answer(model: LoadedModel, label: str, asked: SearchRequest, answer: 
     return SearchAnswer(
         model=model.identity,
         mode=asked.mode,
-        results=to_results(answer.hits, label, attributes),
+        results=to_results(answer.hits, label),
         query_attributes=attributes,
         generated=f"data:image/png;base64,{base64.b64encode(encode_png(answer.picture)).decode()}" if painted else None,
         timings=Timings(**milliseconds) if asked.timings else None,
@@ -56,11 +56,15 @@ def similar_answer(model: LoadedModel, label: str, record: Record, k: int) -> Se
     """The images of other products most like the one of `record`; the attributes shared are the catalogue's."""
     own = model.retriever.gallery.images_of(record["item_id"])
     hits = model.retriever.similar(record["image_id"], k + len(own) - 1)
-    others = [hit for hit in hits if hit.item_id != record["item_id"]][:k]
+    others = [
+        replace(hit, shared_attributes=tuple(name for name in hit.attributes if name in record["attributes"]))
+        for hit in hits
+        if hit.item_id != record["item_id"]
+    ][:k]
     return SearchAnswer(
         model=model.identity,
         mode="similar",
-        results=to_results(others, label, record["attributes"]),
+        results=to_results(others, label),
         query_attributes=sorted(record["attributes"]),
     )
 

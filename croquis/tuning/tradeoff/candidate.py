@@ -8,15 +8,16 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from croquis.arrays import Uint8Image, Vectors
 from croquis.catalog.table import Catalog
-from croquis.evaluation.evaluate_bundle import gallery_places
+from croquis.evaluation.evaluate_bundle import gallery_places, search_among
 from croquis.evaluation.protocol import PAIRS, PROTOCOLS, open_gallery, open_queries
 from croquis.evaluation.ranked_answers import QueryPath, answer, same_pictures
+from croquis.evaluation.search_recall import CountedSearch, exhaustive
 from croquis.index.build import build_index
 from croquis.index.kinds import chosen_settings, kinds_of
 from croquis.index.vector_index import VectorIndex
@@ -40,6 +41,16 @@ class Remembered:
         if key not in self._known:
             self._known[key] = self._encode(pictures)
         return self._known[key]
+
+
+class IndexWorth(NamedTuple):
+    """What one index is worth: mean of the metric, bytes per image, milliseconds of one query, and the share of an
+    exhaustive search's first results that it gives."""
+
+    quality: float
+    size: float
+    milliseconds: float
+    recall: float
 
 
 @dataclass
@@ -80,20 +91,25 @@ class Candidate:
         metric = self.retriever.bundle.manifest.encoder.metric
         return build_index(self.vectors, chosen_settings("dense", settings), metric=metric)
 
-    def measure(self, settings: Mapping[str, Any]) -> tuple[float, float, float]:
-        """(mean of the metric, bytes per image, milliseconds of one query) with this index."""
+    def measure(self, settings: Mapping[str, Any]) -> IndexWorth:
+        """Quality and time of one and the same index, rows outside the val gallery left out of its answers."""
         index = self.index(settings)
         index.threads = self.params.base.threads
-        searched = index.subset(gallery_places(self.retriever, self.gallery))
+        places = gallery_places(self.retriever, self.gallery)
+        searched = index.subset(places)
         searched.threads = index.threads
-        search = query_path(self.domain, self.retriever, searched, self.gallery).search
-        path = QueryPath(self.path.name, same_pictures, self._vectors, search)
+        exact = exhaustive(searched, None if self.vectors is None else self.vectors[places])
+        counted = CountedSearch(
+            search_among(searched, self.gallery), None if exact is None else search_among(exact, self.gallery)
+        )
+        path = QueryPath(self.path.name, same_pictures, self._vectors, counted)
         asked = self.params.evaluate
         runs = answer(
             self.pair, path, self.queries, self.gallery, depth=asked.depth, chunk=asked.chunk, reorders={}
         )  # fmt: skip
         quality = float(runs[0].metrics[self.metric].mean())
-        return quality, float(index.nbytes), 1000 * (self._encoding_seconds + _median(self._searches(index)))
+        milliseconds = 1000 * (self._encoding_seconds + _median(self._searches(index)))
+        return IndexWorth(quality, float(index.nbytes), milliseconds, counted.recall)
 
     @cached_property
     def _pictures(self) -> list[Uint8Image]:

@@ -13,6 +13,7 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
+from croquis.evaluation.search_recall import RECALL
 from croquis.index.kinds import kinds_of
 from croquis.index.vector_index import VectorIndexError
 from croquis.params import Params
@@ -48,6 +49,7 @@ class Tradeoff:
         }
         hashes = {method: retriever.bundle.hash for method, retriever in bundles.items()}
         decides = {"bundles": hashes, "metric": self.metric, "catalog": folder_hash(root / "data/catalog")}
+        decides["quality"] = "of the index that is timed"  # trials of older versions told that of another one
         self.name = study_name("tradeoff", decides, {})
 
     def anchors(self) -> Iterator[dict[str, Any]]:
@@ -61,10 +63,12 @@ class Tradeoff:
         settings = {} if candidate.vectors is None else suggest_index(trial)
         trial.set_user_attr("settings", {f"index.{name}": value for name, value in settings.items()})
         try:
-            return candidate.measure(settings)
+            found = candidate.measure(settings)
         except VectorIndexError as error:  # e.g. subspaces that do not divide the dimension
             trial.set_user_attr("error", str(error))
             raise optuna.TrialPruned from error
+        trial.set_user_attr(RECALL, found.recall)
+        return found.quality, found.size, found.milliseconds
 
 
 def suggest_index(trial: optuna.Trial) -> dict[str, Any]:
@@ -103,6 +107,7 @@ def rows(trials: Sequence[FrozenTrial]) -> list[dict[str, Any]]:
                 for k, v in trial.user_attrs["settings"].items()
             ) or OWN,
             **{name: round(value, 4) for name, value in zip(OBJECTIVES, trial.values, strict=True)},
+            RECALL: round(trial.user_attrs[RECALL], 4),
         }
         for trial in trials
     ]  # fmt: skip

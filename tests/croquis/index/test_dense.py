@@ -50,6 +50,44 @@ def test_a_subset_is_a_fresh_build(case: str, tmp_path: Path) -> None:
     assert (tmp_path / "subset").read_bytes() == (tmp_path / "fresh").read_bytes()
 
 
+def narrow_graph(vectors: np.ndarray) -> HnswIndex:
+    index = index_of(vectors, **DENSE["hnsw-cosine"] | {"hnsw_links": 4, "hnsw_ef_search": 1})
+    assert isinstance(index, HnswIndex)
+    return index
+
+
+def test_a_longer_list_of_hnsw_begins_as_a_shorter_one() -> None:
+    vectors, queries = clustered(3000, noise=1.0), clustered(60, seed=1, noise=1.0)
+    index, (_, best) = narrow_graph(vectors), brute_force(queries, vectors)
+    ten = index.search(queries, 10)
+    assert 0.2 < recall(ten[1], best) < 0.97
+    for k in (1, 7, 50, 1000):
+        scores, rows = index.search(queries, k)
+        assert np.array_equal(rows[:, :10], ten[1][:, :k])
+        assert np.array_equal(scores[:, :10], ten[0][:, :k])
+        assert all(len(set(row)) == k for row in rows.tolist())
+
+
+def test_a_graph_takes_in_other_vectors_as_if_built_with_them() -> None:
+    vectors, queries, random = clustered(800), clustered(20, seed=1), np.random.default_rng(3)
+    index, places = narrow_graph(vectors), random.permutation(800)[:60]
+    same = index.replaced(places, vectors[places] * 3)
+    for one, two in zip(same.search(queries, 9), index.subset(places).search(queries, 9), strict=True):
+        assert np.array_equal(one, two)
+    fresh, places = clustered(60, seed=9), np.where(np.arange(60) % 3 == 0, -1, places)
+    given = np.concatenate([vectors, fresh[::3]])
+    given[places[places >= 0]] = fresh[places >= 0]
+    rows = places.copy()
+    rows[::3] = np.arange(800, 820)
+    for one, two in zip(
+        index.replaced(places, fresh).search(queries, 9),
+        narrow_graph(given).subset(rows).search(queries, 9),
+        strict=True,
+    ):
+        assert np.array_equal(one, two)
+    assert len(index) == 800
+
+
 def test_a_zero_vector_can_be_indexed_and_asked() -> None:
     vectors = np.concatenate([np.zeros((1, DIM), np.float32), clustered(20)])
     scores, _ = index_of(vectors, metric="cosine").search(vectors[:2], 3)

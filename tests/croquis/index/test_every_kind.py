@@ -163,6 +163,38 @@ def test_a_subset_keeps_what_is_stored(case: str) -> None:
 
 
 @every_case
+def test_other_vectors_are_kept_and_found_as_the_built_ones_are(case: str) -> None:
+    vectors, queries = clustered(700), clustered(9, seed=1)
+    index, more = build(vectors, case), clustered(300, seed=6)
+    other, same = index.refilled(more), index.refilled(vectors)
+    assert (other.kind, len(other), other.parameters) == (index.kind, 300, index.parameters)
+    assert (other.metric, other.comparison) == (index.metric, index.comparison)
+    assert other.nbytes == pytest.approx(index.nbytes, abs=2 if index.kind == "hnsw" else 0)
+    assert np.array_equal(same.vectors(), index.vectors())
+    for one, two in zip(same.search(queries, 20), index.search(queries, 20), strict=True):
+        assert np.array_equal(one, two)
+    assert len(index) == 700
+    if index.kind != "ivfpq":
+        assert np.array_equal(other.vectors(), build(more, case).vectors())
+
+
+@every_case
+def test_a_subset_answers_as_the_whole_without_the_others(case: str) -> None:
+    """Also where a search visits one list or walks a narrow graph: what the whole does not find, no subset finds."""
+    narrow = {"ivf_probes": 1, "hnsw_links": 4, "hnsw_ef_search": 1}
+    index, queries = build(clustered(1500, noise=1.0), case, **narrow), clustered(40, seed=1, noise=1.0)
+    chosen = np.random.default_rng(4).permutation(1500)[:900]
+    place = np.full(1501, -1)
+    place[chosen] = np.arange(900)
+    keys = np.random.default_rng(5).permutation(1500).astype(np.uint64)
+    _, within = index.subset(chosen).search(queries, 5, tiebreak=keys[chosen])
+    _, rows = index.search(queries, 100, tiebreak=keys)
+    for found, listed in zip(place[rows], within, strict=True):
+        left = found[found >= 0][:5]
+        assert np.array_equal(listed[: len(left)], left)
+
+
+@every_case
 def test_saved_and_loaded_is_the_same_and_equal_builds_are_equal_files(case: str, tmp_path: Path) -> None:
     queries, index = clustered(9, seed=1), build(clustered(600), case)
     index.save(tmp_path / "index")

@@ -13,6 +13,7 @@ from ruamel.yaml import YAML
 from croquis.catalog.table import Catalog
 from croquis.cli import main
 from croquis.evaluation.evaluate_bundle import evaluate_split
+from croquis.index.dense import HnswIndex
 from croquis.params import load_params
 from croquis.registry.gating.gate_inputs import evaluation_settings
 from croquis.search.local_retriever import LocalRetriever
@@ -43,7 +44,7 @@ def candidate(root: Path) -> Candidate:
 
 def test_the_quality_of_the_bundles_own_index_is_what_evaluate_reports(project: Path) -> None:
     params, retriever = load_params(project / "params.yaml"), LocalRetriever.load(project / "models/bundles/histogram")
-    quality, size, milliseconds = candidate(project).measure({"kind": "flat"})
+    quality, size, milliseconds, recall = candidate(project).measure({"kind": "flat"})
     result = evaluate_split(
         retriever, Catalog.open(project / "data/catalog"), None, "val", evaluation_settings(params)
     ).run(PAIR, "encoder")
@@ -51,6 +52,7 @@ def test_the_quality_of_the_bundles_own_index_is_what_evaluate_reports(project: 
     assert quality == pytest.approx(float(result.metrics["mrr"].mean()))
     assert size == retriever.bundle.index.nbytes
     assert milliseconds > 0
+    assert recall == 1.0
 
 
 def test_a_coarser_index_is_smaller_and_no_better(project: Path) -> None:
@@ -64,6 +66,19 @@ def test_a_coarser_index_is_smaller_and_no_better(project: Path) -> None:
     )
     assert coarse[1] < exact[1] / 4
     assert coarse[0] < exact[0]
+    assert coarse.recall < exact.recall == 1.0
+
+
+def test_quality_is_that_of_the_index_that_is_timed(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The graph over all photos is walked for both; none is built over those of val."""
+    built = []
+    plain = HnswIndex.of_stored
+    monkeypatch.setattr(
+        HnswIndex, "of_stored", lambda vectors, *settings: built.append(len(vectors)) or plain(vectors, *settings)
+    )
+    tried = candidate(project)
+    tried.measure({"kind": "hnsw", "hnsw_links": 4, "hnsw_ef_search": 8})
+    assert built == [len(tried.retriever.bundle.index)]
 
 
 def test_pictures_are_encoded_once() -> None:

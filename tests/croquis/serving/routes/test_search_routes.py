@@ -84,14 +84,19 @@ def test_what_the_generator_painted_comes_along(client: TestClient, retriever: L
     assert ask(client, photo("red-03"), mode="photo", generated="true")["generated"] is None
 
 
-def test_attributes_of_the_query_and_what_results_share(client: TestClient) -> None:
+def test_attributes_of_the_query_and_what_results_share(client: TestClient, retriever: LocalRetriever) -> None:
     answer = ask(client, photo("green-02"), k=36)
     assert answer["query_attributes"] == ["colour:green"]
     for result in answer["results"]:
         shared = ["colour:green"] if result["image_id"].startswith("green") else []
         assert result["shared_attributes"] == shared
+    described = retriever.answer(photo("green-02"), k=36, describe=True).hits
+    assert [tuple(result["shared_attributes"]) for result in answer["results"]] == [
+        hit.shared_attributes for hit in described
+    ]
     undescribed = ask(client, photo("green-02"), k=36, describe="false")
     assert undescribed["query_attributes"] == []
+    assert not any(result["shared_attributes"] for result in undescribed["results"])
     assert scored(undescribed) == scored(answer)
 
 

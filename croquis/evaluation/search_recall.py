@@ -1,0 +1,59 @@
+"""How much of an exhaustive search the index that is served finds."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from croquis.arrays import Vectors
+from croquis.evaluation.ranked_answers import Search
+from croquis.index.build import build_alike
+from croquis.index.code_index import CodeIndex
+from croquis.index.dense import FlatIndex
+from croquis.index.ranking import RankedLists
+from croquis.index.vector_index import VectorIndex
+
+RECALLED = 10  # results of each query that are compared
+RECALL = f"recall@{RECALLED} of exact"
+
+
+class CountedSearch:
+    """A search that counts on the way how many of the best results of an exhaustive one it gives.
+
+    Args:
+        search: that of the index.
+        exact: that of every vector, over the same rows; None for an index that compares every vector itself.
+    """
+
+    def __init__(self, search: Search, exact: Search | None) -> None:
+        self._search, self._exact = search, exact
+        self._found = self._wanted = 0
+
+    def __call__(self, vectors: Vectors, depth: int) -> RankedLists:
+        ranked = self._search(vectors, depth)
+        if self._exact is not None:
+            for found, best in zip(ranked.rows, self._exact(vectors, RECALLED).rows, strict=True):
+                wanted = best[best >= 0]
+                self._wanted += len(wanted)
+                self._found += int(np.isin(wanted, found[:RECALLED]).sum())
+        return ranked
+
+    @property
+    def recall(self) -> float:
+        """The share that was found, 0 to 1, of all that was asked until now."""
+        return self._found / self._wanted if self._wanted else 1.0
+
+
+def exhaustive(index: VectorIndex, floats: Vectors | None = None) -> VectorIndex | None:
+    """Over the same rows an index that compares every vector (of a coding head every code); None when `index` does.
+
+    Args:
+        index: of any kind.
+        floats: what the encoder gives for its rows, (n, dim) float32; an index of floats is told its own when None.
+    """
+    if index.kind == "flat" or index.kind.endswith("_flat"):
+        return None
+    if isinstance(index, CodeIndex):
+        return build_alike(index.vectors(), index)
+    if floats is None:
+        return FlatIndex.of_stored(index.vectors(), index.metric)
+    return FlatIndex.build(floats, index.metric)
