@@ -71,6 +71,10 @@ class EvaluationReport:
     def value(self, split: str, measure: Measure, reranked: bool = False) -> float:
         return float(self.run(split, measure.pair, reranked)["metrics"][measure.metric]["value"])
 
+    def chance(self, split: str, measure: Measure, reranked: bool = False) -> float:
+        """Mean of the metric that random orders of the gallery have on the same queries."""
+        return float(self.run(split, measure.pair, reranked)["metrics"][measure.metric]["chance"])
+
     def scores(self, split: str, measure: Measure, reranked: bool = False) -> Scores:
         """The results query by query, as `evaluate` stored them beside the report."""
         path = self.path.with_name(f"{self.method}.queries.parquet")

@@ -14,6 +14,7 @@ from typing import Any
 from croquis.bundle import Bundle
 from croquis.evaluation.latency import query_latencies
 from croquis.evaluation.metrics import headline_metrics
+from croquis.evaluation.protocol import PROTOCOLS
 from croquis.evaluation.results import NO_RERANK
 from croquis.files import read_json, write_bytes
 from croquis.params import Params
@@ -108,7 +109,9 @@ def _method(facts: CardFacts) -> Iterator[str]:
     if manifest.classifier:
         yield "- Attributes are predicted."
     yield f"- Re-ranking ({', '.join(rerank.steps)}) is {'on' if rerank.enabled else 'off'} by default."
-    yield "- Meant for: finding the same product in a catalogue like the one below. Not for people or faces."
+    protocol = PROTOCOLS[facts.params["base"]["protocol"]]
+    sought = "the same product" if protocol.relevance == "item" else "products of the same category"
+    yield f"- Meant for: finding {sought} in a catalogue like the one below. Not for people or faces."
 
 
 def _measured(facts: CardFacts) -> Iterator[str]:
@@ -128,8 +131,14 @@ def _limits(facts: CardFacts) -> Iterator[str]:
     main, metric = facts.main, facts.measure.metric
     slices = main["categories"]
     enough = {name: found for name, found in slices.items() if found["items"] >= FEW_ITEMS}
-    for name in sorted(enough, key=lambda each: enough[each]["metrics"][metric]["value"])[:3]:
-        yield f"- Weak in {name}: {metric} {_estimate(enough[name]['metrics'][metric])}, {enough[name]['items']} items."
+    overall = main["metrics"][metric]["value"]
+    below = [name for name, found in enough.items() if found["metrics"][metric]["high"] < overall]
+    for name in sorted(below, key=lambda each: enough[each]["metrics"][metric]["value"])[:3]:
+        found = enough[name]
+        yield f"- {name} is below the overall {metric} of {overall:.3f}: {_estimate(found['metrics'][metric])},"
+        yield f"  {found['items']} items."
+    if enough and not below:
+        yield f"- No category of at least {FEW_ITEMS} items is surely below the overall {metric} of {overall:.3f}."
     few = sorted(set(slices) - set(enough))
     if few:
         yield f"- Fewer than {FEW_ITEMS} items, so next to nothing is known: {', '.join(few)}."

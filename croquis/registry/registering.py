@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -52,13 +52,20 @@ class Choice:
         return self.ranking[0]
 
     def scores(self) -> Scores:
-        """Its results on val, query by query, as `evaluate` stored them."""
-        return self.best.scores(SELECTED_ON, self.measure, self.reranked)
+        """Its results on val, query by query, as `evaluate` stored them, with the level of chance and the baseline's."""
+        asked = (SELECTED_ON, self.measure, self.reranked)
+        baseline = None if self.baseline in (None, self.best) else self.baseline.scores(*asked)
+        return replace(self.best.scores(*asked), chance=self.best.chance(*asked), baseline=baseline)
+
+    @property
+    def baseline(self) -> EvaluationReport | None:
+        """None where it is not among `retrievers`."""
+        return next((each for each in self.ranking if each.method == BASELINE), None)
 
     @cached_property
     def above_floor(self) -> dict[str, Interval]:
         """How far each method is above the baseline on test; empty where it is not among `retrievers`."""
-        floor = next((each for each in self.ranking if each.method == BASELINE), None)
+        floor = self.baseline
         if floor is None:
             return {}
         return gains(floor, (each for each in self.ranking if each is not floor), REPORTED, self.measure)

@@ -130,7 +130,7 @@ def test_without_a_floor_among_the_methods_nothing_is_compared_to_it(project: Pr
 
 
 def test_a_candidate_below_the_floor_gets_no_alias(fresh: Project, capsys: pytest.CaptureFixture[str]) -> None:
-    world.write_params(fresh.root, ["histogram", "siamese"], floor=1.0)
+    world.write_params(fresh.root, ["histogram"], floor=1.0)
     register.main(fresh.root)
     assert fresh.report["outcome"] == "refused"
     assert fresh.registry.aliases() == {}
@@ -229,7 +229,7 @@ def test_the_card_is_on_the_version_and_in_its_run(project: Project) -> None:
     card = (project.root / run.info.artifact_uri / "model_card.md").read_text()
     shown = project.registry.store.client.get_model_version(MODEL, "1").description
     assert shown.startswith(f"# {champion}\n")
-    assert "ok   floor: val consumer->shop/hit@1 is" in card
+    assert "ok   floor: val shop->shop/map@r is" in card
     values = read_json(project.root / "reports/evaluation/siamese.json")["splits"]["test"]["runs"]
     for estimate in (run["metrics"]["hit@1"] for run in values):
         assert f"{estimate['value']:.3f} ({estimate['low']:.3f}-{estimate['high']:.3f})" in card

@@ -3,6 +3,10 @@
 Rules, each with a reason in words and numbers:
 
 - floor: the candidate's mean of the selecting metric reaches `floor`;
+- chance: random orders of the gallery reach its mean with a probability of at most 1 - `confidence`, by the bound of
+  Hoeffding (1963), which holds for any number of items and any metric in [0, 1];
+- baseline: the one-sided bootstrap bound of its paired gain over the baseline that learns nothing, at `confidence`,
+  exceeds 0;
 - size: its index takes at most `max_bytes_per_image` a photo, its nets at most `max_model_megabytes`;
 - data: said where the champion, made of other data, was trained on items of these queries: they are left out of all that
   follows, for both, as its results on them would flatter it; a candidate for which no query is left is refused;
@@ -40,7 +44,7 @@ def decide(
 ) -> Verdict:
     """Whether `candidate` may become champion, and why.
 
-    Without a champion only the floor and the size count, and `absence`, which says why there is nobody to beat.
+    Without a champion only floor, chance, baseline and size count, and `absence` says why there is none to beat.
 
     Args:
         trained_on: the items that the champion was trained on.
@@ -48,7 +52,12 @@ def decide(
     Raises:
         GateError: when the two were not scored on the same queries, naming the difference.
     """
-    own: tuple[Reason, ...] = (_floor(candidate, policy), _size(candidate, policy))
+    own: tuple[Reason, ...] = (
+        _floor(candidate, policy),
+        _chance(candidate, policy),
+        _baseline(candidate, policy),
+        _size(candidate, policy),
+    )
     if champion is None:
         return _verdict(*own, absence)
     candidate, champion = candidate.ordered(), champion.ordered()
@@ -74,12 +83,12 @@ def _verdict(*reasons: Reason) -> Verdict:
     return Verdict(all(reason.passed for reason in reasons), reasons)
 
 
-def _check_same_queries(candidate: Scores, champion: Scores) -> None:
-    if np.array_equal(candidate.queries, champion.queries) and np.array_equal(candidate.items, champion.items):
+def _check_same_queries(candidate: Scores, other: Scores, name: str = "champion") -> None:
+    if np.array_equal(candidate.queries, other.queries) and np.array_equal(candidate.items, other.items):
         return
-    only_one = np.setxor1d(candidate.queries, champion.queries)
+    only_one = np.setxor1d(candidate.queries, other.queries)
     raise GateError(
-        f"candidate has {len(candidate.queries)} queries and champion {len(champion.queries)}, of which {len(only_one)} are "
+        f"candidate has {len(candidate.queries)} queries and {name} {len(other.queries)}, of which {len(only_one)} are "
         f"not shared (e.g. {only_one[:3].tolist()}): score both on the same split"
     )
 
@@ -90,6 +99,57 @@ def _floor(candidate: Scores, policy: Policy) -> Reason:
         f"{policy.metric} is {candidate.mean:.3f}, {'at least' if passed else 'below'} the floor of {policy.floor:.3f}"
     )
     return Reason("floor", passed, text, {"value": candidate.mean, "floor": policy.floor})
+
+
+def _chance(candidate: Scores, policy: Policy) -> Reason:
+    if candidate.chance is None:
+        return Reason("chance", True, "not known", {})
+    queries, most = len(candidate.values), np.unique(candidate.items, return_counts=True)[1].max()
+    probability = _chance_of_mean(candidate.mean, candidate.chance, float(queries / most))
+    passed = probability <= 1.0 - policy.confidence
+    text = (
+        f"{policy.metric} is {candidate.mean:.3f}, {'above' if passed else 'not surely above'} the {candidate.chance:.3f} "
+        f"of a random order, which reaches it over {queries} queries of {len(np.unique(candidate.items))} items with a "
+        f"probability of at most {probability:.3f}"
+    )
+    if not passed:
+        text += f"; it must be at most {1.0 - policy.confidence:.3f}: train a better one, or judge it on more val items"
+    return Reason("chance", passed, text, {"chance": candidate.chance, "probability": probability})
+
+
+def _chance_of_mean(mean: float, chance: float, count: float) -> float:
+    """Upper bound of the probability that random orders reach `mean`: exp(-count * KL(mean || chance)).
+
+    Hoeffding 1963, theorem 1. With an item's queries taken as one draw, `count` is the number of items, or with unequal
+    numbers of queries the number of all by that of the item that has most.
+
+    >>> round(_chance_of_mean(1.0, 0.5, 2), 6)
+    0.25
+    """
+    if mean <= chance:
+        return 1.0
+    if chance <= 0.0:
+        return 0.0
+    divergence = mean * np.log(mean / chance)
+    if mean < 1.0:
+        divergence += (1.0 - mean) * np.log((1.0 - mean) / (1.0 - chance))
+    return float(np.exp(-count * divergence))
+
+
+def _baseline(candidate: Scores, policy: Policy) -> Reason:
+    if candidate.baseline is None:
+        return Reason("baseline", True, "no baseline was measured beside it", {})
+    baseline, candidate = candidate.baseline.ordered(), candidate.ordered()
+    _check_same_queries(candidate, baseline, "baseline")
+    difference = candidate.values - baseline.values
+    bound, _ = _lower_bound(difference, candidate.items, policy.confidence, policy)
+    text = (
+        f"{policy.metric} is {candidate.mean:.3f}, {baseline.mean:.3f} without learning; with {policy.confidence:.0%} "
+        f"confidence the gain is above {bound:+.3f}, and it must be above +0.000"
+    )
+    if not bound > 0.0:
+        text += ": train a better one, or judge it on more val items"
+    return Reason("baseline", bound > 0.0, text, {"baseline": baseline.mean, "bound": bound})
 
 
 def _data(seen: int, items: int) -> Reason:

@@ -25,7 +25,8 @@ def judge(
     """The gate's verdict on `version`, whose bundle is `bundle`, against the champion, both on the same val queries.
 
     Args:
-        scores: the candidate's, as `evaluate` stored them; used where there is no champion to compare with.
+        scores: the candidate's, as `evaluate` stored them; used where there is no champion to compare with, and else for
+            chance and baseline.
     """
     policy, champion = make_policy(params), registry.holder(CHAMPION)
     if champion is None:
@@ -41,6 +42,7 @@ def judge(
         replace(score_bundle(each, SELECTED_ON, measure, params, root), latency_ms=latency)
         for each, latency in zip(bundles, latencies, strict=True)
     )
+    ours = replace(ours, chance=scores.chance, baseline=scores.baseline)
     return replace(decide(ours, theirs, policy, trained_on=trained_on(bundles[1])), against=champion.bundle_hash)
 
 

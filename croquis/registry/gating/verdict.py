@@ -38,6 +38,9 @@ class Scores:
         latency_ms: median time of one query, or None when it was not measured.
         modes: results in every way of asking that is served, by `PAIR PATH`, e.g. `sketch->shop gan`.
         size: what the retriever takes to serve, or None when it was not looked at.
+        chance: mean of the metric that random orders of the gallery have on these queries, or None when it is not known.
+        baseline: results of the baseline that learns nothing on the same queries; None where it was not measured, and for
+            the baseline itself.
     """
 
     queries: Labels
@@ -47,6 +50,8 @@ class Scores:
     latency_ms: float | None = None
     modes: Mapping[str, Scores] = field(default_factory=dict)
     size: Size | None = None
+    chance: float | None = None
+    baseline: Scores | None = None
 
     @property
     def mean(self) -> float:

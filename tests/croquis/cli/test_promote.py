@@ -33,7 +33,7 @@ def challenged(project: Project, capsys: pytest.CaptureFixture[str]) -> Project:
 def test_a_better_candidate_becomes_challenger_for_every_rule(challenged: Project) -> None:
     assert challenged.registry.aliases() == {CHAMPION: 1, CHALLENGER: 2}
     rules = [reason["rule"] for reason in challenged.report["reasons"]]
-    assert rules == ["floor", "size", "gain", "category", "mode"]
+    assert rules == ["floor", "chance", "baseline", "size", "gain", "category", "mode"]
     assert "latency" in challenged.registry.version(2).tags["gate.reasons"]
 
 

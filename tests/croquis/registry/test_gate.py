@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import product
 
 import numpy as np
 import pytest
@@ -53,6 +54,80 @@ def test_without_a_champion_the_floor_decides() -> None:
 
 def test_a_value_on_the_floor_passes() -> None:
     assert decide(scores([1, 0, 0, 0, 0]), None, POLICY).promote
+
+
+@pytest.mark.parametrize(
+    ("values", "per_item", "chance"),
+    [
+        ([1], 1, 1.0),  # a gallery of one: every answer is right
+        ([1, 1], 1, 0.5),  # a gallery of two
+        ([1, 0, 1, 0], 1, 0.5),
+        ([1, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0], 3, 0.2),  # three right answers that one item gave
+        ([0.3] * 8, 1, 0.3),
+        ([0.1] * 50, 1, 0.2),
+    ],
+)
+def test_what_may_be_chance_becomes_no_champion(values: list[float], per_item: int, chance: float) -> None:
+    candidate = replace(scores(values, per_item), chance=chance)
+    for champion in (None, scores([0] * len(values), per_item)):
+        refused = reason(decide(candidate, champion, replace(POLICY, floor=0.0)), "chance")
+        assert not refused.passed
+        assert f"not surely above the {chance:.3f} of a random order" in refused.text
+        assert "train a better one" in refused.text
+
+
+@pytest.mark.parametrize(("values", "chance"), [([1] * 5, 0.5), ([1, 0] * 20, 0.1), ([0.4] * 30, 0.1)])
+def test_what_is_surely_above_chance_passes(values: list[float], chance: float) -> None:
+    assert decide(replace(scores(values), chance=chance), None, POLICY).promote
+
+
+def test_random_orders_seldom_become_champion() -> None:
+    """Of galleries of 2 to 20 items, by hit@1, one query an item."""
+    generator = np.random.default_rng(0)
+    passed = [
+        decide(replace(scores(generator.random(n) < 1 / n), chance=1 / n), None, replace(POLICY, floor=0.0)).promote
+        for n in (2, 3, 5, 20)
+        for _ in range(100)
+    ]
+    assert sum(passed) <= 20
+
+
+@given(st.lists(st.integers(1, 4), min_size=1, max_size=5), st.integers(1, 9))
+@settings(max_examples=50, deadline=None)
+def test_the_probability_is_never_below_the_exact_one(queries: list[int], tenths: int) -> None:
+    """Items of several queries that are all right or all wrong, enumerated."""
+    weights, chance = np.array(queries) / sum(queries), tenths / 10
+    sides = np.array(list(product((0, 1), repeat=len(queries))))
+    chances = np.where(sides, chance, 1 - chance).prod(axis=1)
+    items = np.repeat(np.arange(len(queries)), queries)
+    for side, mean in zip(sides, sides @ weights, strict=True):
+        found = scores(side[items].astype(float))
+        found = replace(found, items=items.astype(str), chance=chance)
+        bound = reason(decide(found, None, POLICY), "chance").figures["probability"]
+        assert bound >= chances[sides @ weights >= mean - 1e-9].sum() - 1e-9
+
+
+def test_a_candidate_must_be_surely_above_the_baseline() -> None:
+    baseline = scores([1, 0, 0, 0] * 10)
+    for champion in (None, scores([0, 0, 0, 0] * 10)):
+        better = decide(replace(scores([1, 1, 1, 0] * 10), baseline=baseline), champion, POLICY)
+        equal = decide(replace(baseline, baseline=baseline), champion, POLICY)
+        hardly = decide(replace(scores([1, 0, 0, 0] * 9 + [1, 1, 0, 0]), baseline=baseline), champion, POLICY)
+        assert reason(better, "baseline").passed
+        for verdict in (equal, hardly):
+            assert not verdict.promote
+            assert "0.250 without learning" in reason(verdict, "baseline").text
+            assert "train a better one" in reason(verdict, "baseline").text
+
+
+def test_the_baseline_is_compared_query_by_query() -> None:
+    candidate = scores([1, 1, 0, 1] * 10)
+    turned = replace(candidate, values=candidate.values[::-1].copy(), queries=candidate.queries[::-1].copy())
+    turned = replace(turned, items=candidate.items[::-1].copy())
+    figures = reason(decide(replace(candidate, baseline=turned), None, POLICY), "baseline").figures
+    assert (figures["bound"], figures["baseline"]) == (0.0, candidate.mean)
+    with pytest.raises(GateError, match="candidate has 40 queries and baseline 3"):
+        decide(replace(candidate, baseline=scores([0, 0, 0])), None, POLICY)
 
 
 def test_an_equal_candidate_is_not_promoted() -> None:
@@ -213,7 +288,7 @@ def test_the_verdict_is_repeatable_and_can_be_written() -> None:
     first, second = decide(candidate, champion, POLICY), decide(candidate, champion, POLICY)
     assert first == second
     assert [r.to_json() for r in first.reasons] == [r.to_json() for r in second.reasons]
-    assert len(first.summary().splitlines()) == 6
+    assert len(first.summary().splitlines()) == 8
 
 
 @settings(max_examples=40, deadline=None)

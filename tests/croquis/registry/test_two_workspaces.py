@@ -20,7 +20,7 @@ from tests.support.registry import evaluated_project as world
 from tests.support.registry.evaluated_project import Project, copied, empty_project
 
 pytestmark = pytest.mark.slow
-EASY = {"select_by": "shop->shop/map@r", "confidence": 0.6, "max_category_drop": 1.0, "max_mode_drop": 1.0}
+EASY = {"max_category_drop": 1.0, "max_mode_drop": 1.0}
 
 
 @pytest.fixture
