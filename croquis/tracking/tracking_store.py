@@ -55,12 +55,15 @@ class Store:
 
     @property
     def is_local(self) -> bool:
-        return self.uri.startswith("sqlite:")
+        return is_sqlite(self.uri)
 
     def experiment(self, name: str) -> str:
         """The id of an experiment, which is made if it does not exist."""
         if name not in self._experiments:
             found = self.client.get_experiment_by_name(name)
+            if found and found.lifecycle_stage == "deleted":  # MLflow takes neither runs for it nor another of its name
+                self.client.restore_experiment(found.experiment_id)
+                logger.warning("experiment %s was deleted in MLflow; it is restored, as runs are logged to it", name)
             self._experiments[name] = found.experiment_id if found else self._create_experiment(name)
         return self._experiments[name]
 
@@ -115,9 +118,9 @@ def tracking_uri(root: Path | None = None) -> str:
     base = store_root(root)
     given = os.environ.get("MLFLOW_TRACKING_URI", "").strip()
     if not given:
-        return f"sqlite:///{base / STORE_FOLDER / 'mlflow.db'}"
-    if given.startswith("sqlite:///") and not sqlite_path(given).is_absolute():
-        return f"sqlite:///{base / sqlite_path(given)}"
+        return sqlite_uri(base / STORE_FOLDER / "mlflow.db")
+    if is_sqlite(given) and not sqlite_path(given).is_absolute():
+        return sqlite_uri(base / sqlite_path(given))
     return given
 
 
@@ -132,7 +135,7 @@ def open_store(root: Path | None = None) -> Store:
     try:
         _probe(uri)
         _silence_mlflow()
-        if uri.startswith("sqlite:"):
+        if is_sqlite(uri):
             create_once(uri)
         store = Store(uri=uri, root=_artifact_root(uri, root), client=_client(uri))
         store.client.search_experiments(max_results=1)
@@ -164,8 +167,22 @@ def registry_uri(uri: str) -> str:
     return os.environ.get("MLFLOW_REGISTRY_URI", uri)
 
 
+def sqlite_uri(path: Path) -> str:
+    """The URI of a database file.
+
+    SQLAlchemy decodes the path, and MLflow makes the folder of a `sqlite:///` path as it stands, hence the driver's name
+    where the two differ.
+    """
+    written = str(path).replace("%", "%25").replace("?", "%3F")
+    return f"{'sqlite' if written == str(path) else 'sqlite+pysqlite'}:///{written}"
+
+
+def is_sqlite(uri: str) -> bool:
+    return uri.startswith(("sqlite:", "sqlite+pysqlite:"))
+
+
 def sqlite_path(uri: str) -> Path:
-    return Path(unquote(uri.removeprefix("sqlite:///").partition("?")[0]))
+    return Path(unquote(uri.partition(":///")[2].partition("?")[0]))
 
 
 def create_once(uri: str) -> None:
@@ -182,7 +199,7 @@ def create_once(uri: str) -> None:
             return
         with fresh_file(path) as partial:
             partial.unlink(missing_ok=True)
-            _client(f"sqlite:///{partial}").search_experiments(max_results=1)
+            _client(sqlite_uri(partial)).search_experiments(max_results=1)
             make_artifacts_relative(partial)
 
 
@@ -204,7 +221,7 @@ def _client(uri: str) -> MlflowClient:
 
 def _artifact_root(uri: str, root: Path | None) -> Path:
     """Relative artifact locations start where mlruns/ stands, also for a database that MLFLOW_TRACKING_URI names."""
-    if uri.startswith("sqlite:") and sqlite_path(uri).parent.name == STORE_FOLDER:
+    if is_sqlite(uri) and sqlite_path(uri).parent.name == STORE_FOLDER:
         return sqlite_path(uri).parent.parent
     return store_root(root)
 
@@ -212,7 +229,7 @@ def _artifact_root(uri: str, root: Path | None) -> Path:
 def _probe(uri: str) -> None:
     """Fails within seconds when nobody listens where the URI points; MLflow's own retries would take minutes."""
     parts = urlsplit(uri)
-    if not parts.hostname or parts.scheme in ("databricks", "sqlite"):
+    if not parts.hostname or parts.scheme == "databricks" or is_sqlite(uri):
         return
     port = parts.port or {"http": 80, "https": 443, "postgresql": 5432, "mysql": 3306}.get(
         parts.scheme.split("+")[0], 0

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import logging
+import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,11 +12,13 @@ from pathlib import Path
 
 import optuna
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage, RetryHeartbeatStaleTrialCallback
-from optuna.storages.journal import JournalFileBackend
+from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
 from optuna.trial import FrozenTrial
 
 from croquis.tracking.environment import store_root
 from croquis.tuning.task import TuneError
+
+logger = logging.getLogger(__name__)
 
 JOURNAL = Path("mlruns/optuna.log")
 RETRIES = 1  # a trial that kills its worker each time must not do so for ever
@@ -35,7 +39,7 @@ def open_storage(url: str | None, root: Path, heartbeat: int = HEARTBEAT) -> Bas
     if url is None:
         path = store_root(root) / JOURNAL
         path.parent.mkdir(parents=True, exist_ok=True)
-        return JournalStorage(JournalFileBackend(str(path)))
+        return _open_journal(path)
     if "://" not in url:
         raise TuneError(f"--storage {url!r} is not a database URL, e.g. postgresql+psycopg://user@host/name")
     try:
@@ -49,6 +53,57 @@ def open_storage(url: str | None, root: Path, heartbeat: int = HEARTBEAT) -> Bas
     except Exception as error:  # SQLAlchemy, its drivers and Optuna share no base class
         reason = (str(error).strip() or repr(error)).splitlines()[0]
         raise TuneError(f"the storage cannot be opened: {reason}. Correct --storage or leave it out") from error
+
+
+class JournalLock:
+    """Optuna's lock for appending to a journal; whoever holds it finds the last record whole.
+
+    What a power cut or a full disk left of a record would spoil the next one too.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._lock = JournalFileSymlinkLock(str(path))
+        self._path = path
+
+    def acquire(self) -> bool:
+        taken = bool(self._lock.acquire())
+        try:
+            drop_half_record(self._path)
+        except BaseException:
+            self.release()
+            raise
+        return taken
+
+    def release(self) -> None:
+        self._lock.release()
+
+
+def drop_half_record(path: Path) -> None:
+    """Cuts off what follows the last line break; hold the lock."""
+    with path.open("rb+") as journal:
+        if not journal.seek(0, os.SEEK_END):
+            return
+        journal.seek(-1, os.SEEK_END)
+        if journal.read() == b"\n":
+            return
+        journal.seek(0)
+        journal.truncate(journal.read().rfind(b"\n") + 1)
+    logger.warning("%s ended in half a record, as after a power cut or on a full disk; it is dropped", path)
+
+
+def _open_journal(path: Path) -> JournalStorage:
+    lock = JournalLock(path)
+    journal = JournalFileBackend(str(path), lock)
+    lock.acquire()
+    lock.release()
+    try:
+        return JournalStorage(journal)
+    except Exception as error:  # what Optuna raises on a line that it did not write depends on the line
+        reason = (str(error).strip() or repr(error)).splitlines()[0]
+        raise TuneError(
+            f"{path} holds a line that Optuna did not write: {reason}. Put a copy of the file back, or move it away: "
+            "its studies then begin anew"
+        ) from error
 
 
 def has_heartbeat(storage: BaseStorage) -> bool:

@@ -11,11 +11,13 @@ from typing import Any
 
 import pytest
 
+from croquis.bundle import Bundle
 from croquis.cli import main
 from croquis.registry.registry import CHAMPION
 from croquis.tracking.mlflow_mirror import KEY_TAG
 from croquis.tracking.stage_key import read_lock, stage_key_from_lock
 from croquis.tracking.tracking_store import STAGE_EXPERIMENT, Store, open_store
+from stages import register
 from tests.support.environment import OUTSIDE, REPOSITORY, clear_environment
 from tests.support.registry.evaluated_project import Project, begun_project, copied, empty_project
 
@@ -202,3 +204,20 @@ def test_a_lost_registry_is_made_again_once(
     assert main(["sync"], project.root) == 0
     assert [version.number for version in project.registry.versions()] == [1]
     assert len(project.pipeline_runs()) == 1
+
+
+@pytest.mark.parametrize("name", ["a%2Fb?c#d", "größe 100%"])
+def test_any_folder_name_registers_and_reads_back(
+    name: str,
+    tmp_path_factory: pytest.TempPathFactory,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    project = copied(empty_project(tmp_path_factory), tmp_path / name, monkeypatch)
+    (project.root / "mlruns/mlflow.db").unlink()
+    assert main(["sync"], project.root) == 0
+    register.main(project.root)
+    champion = project.registry.holder(CHAMPION)
+    assert champion is not None
+    assert Bundle.load(project.registry.bundle_folder(champion.number)).hash == champion.bundle_hash
+    assert [path.name for path in tmp_path.iterdir()] == [name]

@@ -60,6 +60,25 @@ def test_project_root_is_the_nearest_folder_with_a_pipeline(tmp_path: Path) -> N
     assert project_root(inner) == tmp_path.resolve()
 
 
+@pytest.mark.parametrize("name", ["a%2Fb", "a?b#c", "größe 服 100%", "..%2Fplain"])
+def test_any_folder_name_keeps_its_store_and_artifacts_inside(tmp_path: Path, name: str) -> None:
+    for neighbour in ("a/b", "a b", "a", "plain"):
+        (tmp_path / neighbour / "mlruns").mkdir(parents=True)
+    before = set(tmp_path.rglob("*"))
+    root, picture = tmp_path / name, tmp_path / name / "source/picture.txt"
+    picture.parent.mkdir(parents=True)
+    picture.write_text("picture")
+    run_id = (store := open_store(root)).client.create_run(store.experiment(STAGE_EXPERIMENT)).info.run_id
+    store.upload(run_id, picture.parent)
+    again = open_store(root)
+    with again.here():
+        assert [found.path for found in again.client.list_artifacts(run_id)] == ["picture.txt"]
+    assert (root / "mlruns/mlflow.db").is_file()
+    assert sqlite_path(again.uri) == root / "mlruns/mlflow.db"
+    made = set(tmp_path.rglob("*")) - before
+    assert [path for path in made if not path.is_relative_to(root)] == []
+
+
 def test_artifact_locations_are_relative_to_the_project(store: Store) -> None:
     run = store.client.create_run(store.experiment(STAGE_EXPERIMENT))
     assert run.info.artifact_uri == f"mlruns/artifacts/{run.info.run_id}/artifacts"

@@ -15,7 +15,7 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
-from croquis.tuning.storage import open_storage
+from croquis.tuning.storage import JOURNAL, open_storage
 from croquis.tuning.study import best_trial, done, open_study
 from croquis.tuning.task import TuneError
 from tests.support.tuning import toy_task
@@ -184,6 +184,38 @@ def test_storages_that_cannot_be_opened_say_so(tmp_path):
         open_storage("optuna.db", tmp_path)
     with pytest.raises(TuneError, match="cannot be opened"):
         open_storage(f"sqlite:///{tmp_path}/no/such/folder/optuna.db", tmp_path)
+
+
+@pytest.mark.parametrize("lost", [1, 25, 40])
+def test_a_journal_cut_in_its_last_record_goes_on(tmp_path, lost, caplog):
+    work(tmp_path, 3)
+    journal = tmp_path / JOURNAL
+    journal.write_bytes(journal.read_bytes()[:-lost])
+    for trials in (4, 5):
+        work(tmp_path, trials)
+    assert states(open_study(ToyTask(), open_storage(None, tmp_path))).count("COMPLETE") == 5
+    assert caplog.text.count("ended in half a record") == 1
+
+
+def test_a_record_cut_by_another_worker_does_not_spoil_the_next(tmp_path):
+    study = open_study(ToyTask(), open_storage(None, tmp_path))
+    with (tmp_path / JOURNAL).open("ab") as journal:
+        journal.write(b'{"op_code": 4, "wor')
+    study.set_user_attr("after", 1)
+    assert open_study(ToyTask(), open_storage(None, tmp_path)).user_attrs["after"] == 1
+
+
+@pytest.mark.parametrize("line", [b"hello\n", b"{}\n", b"\0\0\0\n", b'{"op_code": 4, "wor{"op_code": 4}\n'])
+def test_a_foreign_line_in_the_journal_is_told_with_the_file_and_a_cure(tmp_path, line):
+    work(tmp_path, 2)
+    journal = tmp_path / JOURNAL
+    whole = journal.read_bytes()
+    journal.write_bytes(whole + line + whole)
+    for _ in range(2):
+        with pytest.raises(TuneError, match=rf"{journal} holds a line that Optuna did not write.* move it away"):
+            open_storage(None, tmp_path)
+    journal.rename(tmp_path / "broken.log")
+    assert len(work(tmp_path, 2).trials) == 2
 
 
 def test_pruned_trials_count_as_done(tmp_path):
