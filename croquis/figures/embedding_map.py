@@ -31,7 +31,8 @@ def project(embeddings: npt.NDArray[np.float32], method: Literal["tsne", "pca"],
     """(n, D) to (n, 2), deterministic by seed. Fewer than five points always use PCA, for t-SNE has no meaning there.
 
     t-SNE (van der Maaten and Hinton 2008) starts from PCA, with perplexity 30 or a third of the points. The exact method
-    is used, for n is a few hundred; one thread, for the last bits of sums depend on how threads share the work.
+    is used, for n is a few hundred; one thread, for the last bits of sums depend on how threads share the work. They depend
+    on the processor, too: t-SNE makes another layout of them, PCA differs by as little as they do, and its pictures not.
     """
     if embeddings.ndim != 2 or len(embeddings) == 0:
         raise ValueError(f"a projection needs embeddings of shape (n, D) with n > 0, got {embeddings.shape}")

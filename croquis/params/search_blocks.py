@@ -101,7 +101,7 @@ class Evaluate(Block):
     bootstrap: int = Field(ge=10, le=100_000, description="resamples of the query items")
     chunk: int = Field(ge=1, le=65_536, description="queries searched at a time")
     gallery_queries: int = Field(ge=1, le=200, description="queries drawn in each retrieval contact sheet")
-    projection: Literal["tsne", "pca"]
+    projection: Literal["tsne", "pca"] = Field(description="of the pictures; t-SNE's differ between processors")
 
 
 def reported_measure(text: str) -> str:

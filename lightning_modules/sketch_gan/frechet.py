@@ -26,10 +26,14 @@ from croquis.nets.session import onnxruntime
 Features = npt.NDArray[np.float64]
 POOLING = ("ReduceMean", "GlobalAveragePool")
 AT_A_TIME = 64
+DIGITS = 3
 
 
 def frechet_distance(first: Features, second: Features) -> float:
-    """d^2 of two sets of features, (N, D) and (M, D), N and M at least 2; 0 for equal sets, never negative."""
+    """d^2 of two sets of features, (N, D) and (M, D), N and M at least 2; 0 for equal sets, never negative.
+
+    To three decimals: further ones differ between processors, where the covariances are of low rank.
+    """
     if min(len(first), len(second)) < 2:
         raise ValueError(f"{len(first)} and {len(second)} images have no covariance; two or more of each are needed")
     means = np.square(first.mean(axis=0) - second.mean(axis=0)).sum()
@@ -37,7 +41,7 @@ def frechet_distance(first: Features, second: Features) -> float:
     root = _root(a)
     # The eigenvalues of S_a S_b are those of the symmetric root S_b root.
     shared = np.sqrt(np.clip(np.linalg.eigvalsh(root @ b @ root), 0, None)).sum()
-    return max(0.0, float(means + np.trace(a) + np.trace(b) - 2 * shared))
+    return max(0.0, round(float(means + np.trace(a) + np.trace(b) - 2 * shared), DIGITS))
 
 
 def _root(matrix: Features) -> Features:

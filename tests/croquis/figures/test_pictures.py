@@ -12,6 +12,8 @@ from croquis.figures.contact_sheet import QueryRow, SheetResult, contact_sheet
 from croquis.figures.embedding_map import project, projection_figure
 from croquis.figures.tiles import HIT, MISS, png_bytes, tile
 from croquis.figures.training_sheet import grid
+from croquis.params import load_params
+from tests.support.processors import printed_with_other_kernels
 
 
 def plain(colour, shape=(20, 10)):
@@ -82,6 +84,19 @@ def test_a_projection_keeps_neighbours_together_and_repeats_by_seed(blobs, metho
     distances = np.linalg.norm(points[:, None] - points[None], axis=2) + 1e9 * np.eye(len(points))
     assert (labels[distances.argmin(axis=1)] == labels).mean() > 0.95
     assert np.array_equal(points, project(vectors, method, seed=3))
+
+
+@pytest.mark.parametrize(("photos", "dim"), [(390, 128), (60, 16), (120, 512)])
+def test_other_processors_draw_the_projection_of_params_yaml_alike(photos, dim):
+    kind = load_params().evaluate.projection
+    found = printed_with_other_kernels(
+        "import hashlib, numpy as np; from croquis.figures.embedding_map import project, projection_figure;"
+        f"vectors = np.random.default_rng(0).normal(size=({photos}, {dim})).astype(np.float32);"
+        f"points, pictures = project(vectors, {kind!r}, 7), [np.zeros((8, 8, 3), np.uint8)] * {photos};"
+        f"drawn = projection_figure(points, ['a'] * {photos}, ['shop'] * {photos}, pictures, 't');"
+        "print(hashlib.sha256(drawn).hexdigest())"
+    )
+    assert len(set(found)) == 1
 
 
 @pytest.mark.parametrize("shape", [(1, 8), (3, 1), (6, 8)])

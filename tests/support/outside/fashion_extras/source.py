@@ -41,7 +41,7 @@ def rows(block: DrawnShapes, seed: int) -> Iterator[dict[str, Any]]:
 
 def _drawn(item: int, domain: str, number: int, side: int, seed: int) -> bytes:
     own, chance = np.random.default_rng([seed, item]), np.random.default_rng([seed, item, domain == "shop", number])
-    paper = np.full((side, side, 3), 250 if domain == "shop" else 150, np.uint8)
+    paper = np.full((side, side, 3), 250 if domain == "shop" else 235, np.uint8)
     colour = [int(value) for value in own.integers(0, 220, 3)]
     tilt, half = float(own.uniform(0, 90)), side * (0.34 if item // 2 % 2 else 0.24)
     x, y = (side / 2 + chance.integers(-side // 10, side // 10 + 1, 2)).tolist()
