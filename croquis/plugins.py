@@ -14,12 +14,13 @@ that params.yaml can be checked where torch is not installed.
 from __future__ import annotations
 
 import pkgutil
-from difflib import get_close_matches
 from functools import cached_property
 from importlib import import_module
 from importlib.metadata import entry_points
 from importlib.util import find_spec
 from typing import Any, Generic, TypeVar
+
+from croquis.refusals import hint_of
 
 Entry = TypeVar("Entry")
 
@@ -83,8 +84,7 @@ class PluginRegistry(Generic[Entry]):
 
     def unknown(self, name: str) -> str:
         """One line for a name that is not known."""
-        near = get_close_matches(name, self.names, n=1)
-        hint = f"; did you mean {near[0]}?" if near else "."
+        hint = hint_of(name, self.names) or "."
         return (
             f"there is no {self.kind} {name!r}{hint} Known: {', '.join(self.names)}; or the dotted name of a module "
             "that can be imported"

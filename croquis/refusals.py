@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from difflib import get_close_matches
+
 PACKAGES = ("croquis", "lightning_modules", "stages")
 
 
 class RefusedError(RuntimeError):
     """A command cannot do what it was asked; the message names the value and the fix."""
+
+
+def hint_of(name: str, known: Iterable[str], *, most: int = 1) -> str:
+    """`; did you mean NAME?` for a name that is like a known one, else nothing; of several the `most` likely."""
+    near = get_close_matches(name, list(known), most)
+    return f"; did you mean {' or '.join(near)}?" if near else ""
 
 
 def is_refusal(error: BaseException) -> bool:

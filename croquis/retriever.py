@@ -14,11 +14,11 @@ registries and servers.
 
 from __future__ import annotations
 
-import difflib
 import re
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
+from croquis.refusals import hint_of
 from croquis.search.interface import RetrieverError, Searches
 
 __all__ = ["Retriever", "RetrieverError"]
@@ -69,9 +69,8 @@ def _scheme(source: str) -> str | None:
         raise RetrieverError(f"{source!r} lacks a slash after the colon: {SOURCES}")
     scheme = found[1]
     if scheme not in SCHEMES:
-        close = difflib.get_close_matches(scheme.lower(), SCHEMES, n=1)
-        hint = f", did you mean {close[0]}:" if close else ""
-        raise RetrieverError(f"{source!r} begins with {scheme}:, which is not known{hint}; {SOURCES}")
+        hint = hint_of(scheme.lower(), SCHEMES)
+        raise RetrieverError(f"{source!r} begins with {scheme}:, which is not known{hint or ';'} {SOURCES}")
     return scheme
 
 
@@ -91,8 +90,7 @@ def _bundles_near(folder: Path, manifest: str) -> str:
     bundles = inside or beside
     if not bundles:
         return "`croquis repro` builds bundles in models/bundles"
-    close = difflib.get_close_matches(folder.name, [bundle.name for bundle in bundles], n=1)
-    hint = f" (did you mean {close[0]}?)" if close else ""
+    hint = hint_of(folder.name, [bundle.name for bundle in bundles])
     return f"bundles {'in it' if inside else 'beside it'}: {', '.join(map(str, bundles))}{hint}"
 
 

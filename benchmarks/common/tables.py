@@ -7,6 +7,7 @@ from statistics import fmean
 
 from benchmarks.common.seed_interval import Spread
 from benchmarks.common.studies import Values
+from croquis.tracking.record import flatten
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -80,15 +81,7 @@ def settings_in_words(settings: Values) -> list[str]:
     """What differs from the shipped params."""
     words = [f"epochs x {settings['epochs_scale']:g}"] if settings["epochs_scale"] != 1 else []
     words += [f"share {settings['share']:g}"] if settings.get("share", 1.0) != 1 else []
-    return words + [f"`{name}: {value}`" for name, value in flat(settings["changes"]).items()]
-
-
-def flat(values: Mapping[str, object], prefix: str = "") -> dict[str, object]:
-    """Nested mappings as dotted names."""
-    found: dict[str, object] = {}
-    for name, value in values.items():
-        found |= flat(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {f"{prefix}{name}": value}
-    return found
+    return words + [f"`{name}: {value}`" for name, value in flatten(settings["changes"]).items()]
 
 
 def span(counts: Iterable[int]) -> str:

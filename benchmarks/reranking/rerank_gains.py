@@ -10,7 +10,7 @@ import numpy as np
 
 from benchmarks.common.cells import SPLITS, Cell, pack, timed
 from benchmarks.common.studies import Study, Values
-from benchmarks.common.tables import code_in_words, flat, in_words, settings_in_words, sure_in_words, table
+from benchmarks.common.tables import code_in_words, in_words, settings_in_words, sure_in_words, table
 from croquis.catalog.table import Catalog
 from croquis.evaluation.bootstrap import bootstrap_interval, paired_gain
 from croquis.evaluation.protocol import PROTOCOLS, open_gallery
@@ -22,6 +22,7 @@ from croquis.rerank.reranker import reranker
 from croquis.rerank.rerankers.alpha_qe import AlphaQe
 from croquis.rerank.rerankers.k_reciprocal import KReciprocal
 from croquis.search.local_retriever import LocalRetriever
+from croquis.tracking.record import flatten
 from croquis.tuning.shortlist import Shortlists, collect
 from lightning_modules.attributes.attribute_labels import read_labels
 from lightning_modules.attributes.report import figures
@@ -190,7 +191,7 @@ def rerank_table(report: Mapping[str, Values], _: Study) -> str:
 def chosen_in_words(settings: Values) -> str:
     """Only what a reader needs to set it again."""
     words = [
-        f"{key} {value:g}" if isinstance(value, float) else f"{key} {value}" for key, value in flat(settings).items()
+        f"{key} {value:g}" if isinstance(value, float) else f"{key} {value}" for key, value in flatten(settings).items()
     ]
     return ", ".join(word for word in words if not word.startswith(("steps", "depth", "alpha ")))
 

@@ -92,9 +92,9 @@ def losses(cell: Cell, retrievers: dict[str, LocalRetriever], sketches: Catalog)
             "front photos": (photos, same_pictures),
             "front photos without their colours": (photos, without_colours),
             "the hand's drawings of them": (drawings, same_pictures),
-            "what the generator paints of the hand's drawings": (drawings, retriever.generate),
+            "what the generator paints of the hand's drawings": (drawings, retriever.nets.generate),
             "the catalogue's own drawings": (flats, same_pictures),
-            "what the generator paints of the catalogue's own": (flats, retriever.generate),
+            "what the generator paints of the catalogue's own": (flats, retriever.nets.generate),
         }
         found[name] = {
             label: hit_at_1(retriever, gallery, queries, change, params) for label, (queries, change) in asked.items()

@@ -89,7 +89,6 @@ class Manifest:
     items: ItemsBlock
     rerank: RerankBlock
     files: dict[str, FileEntry]
-    stage_keys: dict[str, str] | None = None
     stated: Mapping[str, Any] | None = field(default=None, init=False, compare=False, repr=False)
 
     @classmethod
@@ -121,8 +120,6 @@ class Manifest:
         values["rerank"] = self.rerank.to_json()
         for part in ("encoder", "index"):
             values[part] = {key: value for key, value in values[part].items() if value is not None}
-        if self.stage_keys is None:
-            del values["stage_keys"]
         return values
 
     @property

@@ -45,7 +45,6 @@ def write_bundle(
     gallery_table: pa.Table,
     rerank: Mapping[str, Any],
     image_size: int,
-    stage_keys: Mapping[str, str] | None = None,
 ) -> Bundle:
     """Packs a bundle beside `folder`, opens every part of it, and only then gives it the name.
 
@@ -57,7 +56,6 @@ def write_bundle(
         gallery_table: `GALLERY_SCHEMA`, in ascending order of image_id.
         rerank: as in params.yaml, see `RerankBlock`.
         image_size: side of the prepared images, pixels; must be the encoder's.
-        stage_keys: the pipeline stages that made the parts.
 
     Raises:
         BundleError, ModelError, ItemsError: when the parts do not fit each other; nothing is left behind.
@@ -76,7 +74,6 @@ def write_bundle(
             items=ItemsBlock(ITEMS, gallery_table.num_rows),
             rerank=RerankBlock.from_description(rerank, "rerank", BundleError),
             files={file.name: FileEntry(sha256_file(file), file.stat().st_size) for file in sorted(partial.iterdir())},
-            stage_keys=None if stage_keys is None else dict(stage_keys),
         )
         write_json(partial / MANIFEST_FILE, manifest.to_json())
         # A graph with its weights in a second file, say, fails here and not in a server.

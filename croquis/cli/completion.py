@@ -29,8 +29,9 @@ def version() -> str:
         return str(tomllib.loads(file.read_text(encoding="utf-8"))["project"]["version"])
 
 
-def completion(shell: str) -> int:
-    """Prints the script for `bash`, `zsh` or `fish`."""
+@command(__doc__)
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+def completion_command(shell: str) -> int:
     from croquis.cli.command_tree import croquis
 
     kind = get_completion_class(shell)
@@ -38,9 +39,3 @@ def completion(shell: str) -> int:
         raise click.UsageError(f"{shell!r} is none of bash, zsh, fish")
     print(kind(croquis, {}, "croquis", VARIABLE).source())
     return 0
-
-
-@command(__doc__)
-@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
-def completion_command(shell: str) -> int:
-    return completion(shell)

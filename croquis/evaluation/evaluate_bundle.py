@@ -242,7 +242,7 @@ def _paths(
     edges = _edge_path(source.gallery, settings)
     if not retriever.nets.has_generator:
         return [direct, edges]
-    return [QueryPath("gan", retriever.generate, encode, search), direct, edges]
+    return [QueryPath("gan", retriever.nets.generate, encode, search), direct, edges]
 
 
 def _edge_path(gallery: JudgedGallery, settings: EvaluationSettings) -> QueryPath:

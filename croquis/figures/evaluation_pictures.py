@@ -29,7 +29,7 @@ def gallery_sheets(method: str, retriever: LocalRetriever, result: SplitResult, 
         run = result.run(pair, path)
         if run is None:
             continue
-        generate = retriever.generate if path == "gan" else None
+        generate = retriever.nets.generate if path == "gan" else None
         title = f"{method}, {result.split}: {pair} ({path})"
         sheets[name] = png_bytes(retrieval_sheet(run, result.gallery, queries, title, generate))
     reranked = first_reranked(result)

@@ -64,10 +64,6 @@ class AttributeClassifier(DescribedNet[ClassifierDescription]):
             raise ModelError(f"the classifier gave {output.shape}, expected {(len(images), len(self.attributes))}")
         return output
 
-    def predict(self, images: Batch) -> list[frozenset[str]]:
-        """The attributes that each image has."""
-        return self.decide(self.probabilities(images))
-
     def decide(self, probabilities: npt.NDArray[np.float32]) -> list[frozenset[str]]:
         """The attributes that hold for each row of probabilities (B, A)."""
         holds = self.holds(probabilities)

@@ -9,8 +9,6 @@ from pydantic import Field, field_validator, model_validator
 from croquis.params.block import Block, field_name
 from croquis.plugins import SOURCES
 
-Share = Field(ge=0.0, le=1.0)
-
 
 class Ingest(Block):
     """Which source is read. `with_blocks` adds the block of each source, under the source's name."""

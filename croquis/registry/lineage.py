@@ -72,10 +72,8 @@ class Lineage:
 
     def names(self) -> list[str]:
         """Every id and hash that leads here."""
-        return [self.commit, self.lock_hash, self.data_hash, self.environment, *self.stage_keys.values(), *self.runs()]
-
-    def runs(self) -> list[str]:
-        return list(self.stage_runs.values())
+        hashes = [self.commit, self.lock_hash, self.data_hash, self.environment]
+        return [*hashes, *self.stage_keys.values(), *self.stage_runs.values()]
 
 
 def made_from(versions: Iterable[RegisteredVersion], found: str) -> list[RegisteredVersion]:

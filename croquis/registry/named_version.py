@@ -2,31 +2,21 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
 from croquis.registry.bundle_options import ModelSourceError
-from croquis.registry.registry import RegisteredVersion, Registry
+from croquis.registry.registry import NAMED, RegisteredVersion, Registry, RegistryError
 from croquis.tracking.tracking_store import TrackingError, open_store
-
-URI = re.compile(r"models:/(?P<name>[^/@]+)(?:@(?P<alias>[^/@]+)|/(?P<number>[1-9][0-9]*))")
 
 
 @dataclass(frozen=True)
 class NamedVersion:
-    """What a URI names.
-
-    Attributes:
-        registry: the versions of NAME.
-        alias: None when a number is given.
-        number: None when an alias is given.
-    """
+    """What a URI names; `registry` holds the versions of NAME."""
 
     registry: Registry
-    alias: str | None
-    number: int | None
+    uri: str
 
     @classmethod
     def open(cls, uri: str, root: Path | None = None) -> Self:
@@ -35,15 +25,13 @@ class NamedVersion:
         Raises:
             ModelSourceError: when the URI has another form or the store cannot be reached.
         """
-        parts = URI.fullmatch(uri)
-        if parts is None:
+        parts = NAMED.fullmatch(uri)
+        if parts is None or not uri.startswith("models:/"):
             raise ModelSourceError(f"{uri!r} is no model: write models:/NAME@ALIAS or models:/NAME/NUMBER")
-        number = parts["number"]
         try:
-            registry = Registry(open_store(root), parts["name"])
+            return cls(Registry(open_store(root), parts["model"]), uri)
         except TrackingError as error:
             raise ModelSourceError(str(error)) from error
-        return cls(registry, parts["alias"], int(number) if number else None)
 
     def version(self) -> RegisteredVersion:
         """The version that is meant now.
@@ -52,18 +40,11 @@ class NamedVersion:
             ModelSourceError: when there is none or the registry cannot be reached.
         """
         try:
-            found = self.registry.version(self.number) if self.number else self.registry.holder(str(self.alias))
+            return self.registry.named(self.uri)
+        except RegistryError as error:
+            raise ModelSourceError(str(error)) from error
         except Exception as error:  # MLflow, SQLAlchemy and requests share no base class
             raise ModelSourceError(f"{self.registry.model} cannot be looked up: {error}") from error
-        if found is None:
-            raise ModelSourceError(f"{self.registry.model} has no alias {self.alias}; {self._remedy()}")
-        return found
-
-    def _remedy(self) -> str:
-        held = self.registry.aliases()
-        if not held:
-            return "it has none yet: run `dvc repro`, or name a version (models:/NAME/NUMBER)"
-        return "it has " + ", ".join(f"{alias} (version {number})" for alias, number in sorted(held.items()))
 
     def bundle_folder(self) -> Path:
         """A local folder with the bundle of the version that is meant now."""

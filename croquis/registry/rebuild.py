@@ -155,14 +155,8 @@ def run_dvc(folder: Path, *arguments: str) -> None:
 
 def _download(registry: Registry, version: RegisteredVersion, lineage: Lineage, folder: Path) -> None:
     """dvc.lock, params.yaml and the environment, as the version's pipeline run keeps them."""
-    from mlflow.artifacts import download_artifacts
-
-    with registry.store.here():
-        for name in (LOCK, PARAMS, ENVIRONMENT):
-            try:
-                download_artifacts(run_id=version.run_id, artifact_path=name, dst_path=str(folder))
-            except Exception as error:  # MLflow's stores share no base class
-                raise RegistryError(f"run {version.run_id} of {version} does not hold {name}: {error}") from error
+    for name in (LOCK, PARAMS, ENVIRONMENT):
+        registry.run_file(version, name, folder)
     if lock_hash(read_lock(folder)) != lineage.lock_hash:
         raise RegistryError(f"{LOCK} of run {version.run_id} is not the one that {version} was made by (dvc.lock_hash)")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,7 @@ BUNDLE_TAG = "bundle_hash"
 METHOD_TAG = "method"
 LOCK = "registry"
 LONGEST_TAG = 5000
+NAMED = re.compile(r"(models:/)?(?P<model>[^/@]+)(?:@(?P<alias>[^/@]+)|/(?P<number>[1-9][0-9]*))")
 
 
 class RegistryError(RuntimeError):
@@ -77,24 +79,31 @@ class Registry:
         return {str(alias): int(number) for alias, number in aliases.items()}
 
     def named(self, text: str) -> RegisteredVersion:
-        """The version that `MODEL@ALIAS` or `MODEL/NUMBER` means.
+        """The version that `MODEL@ALIAS` or `MODEL/NUMBER` means, also behind `models:/`.
 
         Raises:
             RegistryError: for another model, and when there is no such alias or number.
         """
-        model, separator, rest = text.partition("@") if "@" in text else text.partition("/")
-        if model != self.model or not rest:
+        parts = NAMED.fullmatch(text)
+        if parts is None or parts["model"] != self.model:
             raise RegistryError(f"{text!r} is not {self.model}@ALIAS or {self.model}/NUMBER (register.model_name)")
-        if separator == "/":
-            return self.version(int(rest) if rest.isdigit() else 0)
-        found = self.holder(rest)
+        return self.version(int(parts["number"])) if parts["number"] else self.called(parts["alias"])
+
+    def called(self, alias: str) -> RegisteredVersion:
+        """The version that an alias points to.
+
+        Raises:
+            RegistryError: when there is no such alias.
+        """
+        found = self.holder(alias)
         if found is None:
-            held = ", ".join(self.aliases()) or "none; `dvc repro` makes a champion"
-            raise RegistryError(f"{self.model} has no alias {rest!r}; it has: {held}")
+            held = ", ".join(f"{name} (version {number})" for name, number in sorted(self.aliases().items()))
+            remedy = f"it has {held}" if held else f"it has none yet: run `dvc repro`, or name {self.model}/NUMBER"
+            raise RegistryError(f"{self.model} has no alias {alias}; {remedy}")
         return found
 
     def holder(self, alias: str) -> RegisteredVersion | None:
-        """The version that an alias points to."""
+        """The version that an alias points to, if there is one."""
         number = self.aliases().get(alias)
         return None if number is None else self.version(number)
 
@@ -145,6 +154,21 @@ class Registry:
         except MlflowException:
             return {}
         return {str(name): float(value) for name, value in run.data.metrics.items()}
+
+    def run_file(self, version: RegisteredVersion, name: str, folder: Path) -> Path:
+        """Brings a file that the pipeline run behind a version keeps into a local folder.
+
+        Raises:
+            RegistryError: when the run does not hold it.
+        """
+        from mlflow.artifacts import download_artifacts
+
+        with self.store.here():
+            try:
+                return Path(download_artifacts(run_id=version.run_id, artifact_path=name, dst_path=str(folder)))
+            except Exception as error:  # MLflow's stores share no base class
+                run = version.run_id or "unknown"
+                raise RegistryError(f"run {run} of {version} holds no {name}: {error}") from error
 
     def bundle_folder(self, number: int) -> Path:
         """A local folder with the bundle of a version; downloaded when the store is a server."""

@@ -12,7 +12,7 @@ import numpy as np
 from croquis.arrays import Uint8Image, Vectors
 from croquis.bundle import Bundle
 from croquis.catalog.filters import Filters, QueryError, as_filters
-from croquis.catalog.images import DEFAULT_LIMITS, DecodeLimits, crop
+from croquis.catalog.images import crop
 from croquis.index.ranking import RankedLists
 from croquis.rerank.rerank_settings import RerankBlock
 from croquis.rerank.reranker import needs_classifier
@@ -32,16 +32,12 @@ class LocalRetriever:
         nets: a bundle's encoder, generator and classifier.
         gallery: what is searched.
         rerank: how, and whether by default.
-        limits: of the files that are decoded.
     """
 
-    def __init__(
-        self, nets: Nets, gallery: SearchedGallery, rerank: RerankBlock, limits: DecodeLimits = DEFAULT_LIMITS
-    ) -> None:
+    def __init__(self, nets: Nets, gallery: SearchedGallery, rerank: RerankBlock) -> None:
         self.nets = nets
         self.gallery = gallery
         self.rerank = rerank
-        self._limits = limits
 
     @classmethod
     def of(cls, bundle: Bundle) -> LocalRetriever:
@@ -98,7 +94,7 @@ class LocalRetriever:
         among = as_filters(filters)
         self.gallery.check(among)
         watch.lap("search")
-        cropped = crop(open_picture(picture, self._limits), bbox)
+        cropped = crop(open_picture(picture), bbox)
         watch.lap("decode")
         encoded = self.nets.generate([cropped])[0] if mode == "sketch" else cropped
         vectors = self.nets.encode([encoded])
@@ -131,7 +127,7 @@ class LocalRetriever:
         """See `Searches.embed`; (0, D) for no picture."""
         given = check_pictures(pictures)
         parts = [
-            self.encode_photos([open_picture(picture, self._limits) for picture in given[start : start + AT_A_TIME]])
+            self.encode_photos([open_picture(picture) for picture in given[start : start + AT_A_TIME]])
             for start in range(0, max(1, len(given)), AT_A_TIME)
         ]
         return np.concatenate(parts)
@@ -139,22 +135,6 @@ class LocalRetriever:
     def encode_photos(self, images: Sequence[Uint8Image]) -> Vectors:
         """Vectors (B, D) float32 of pictures of any size, uint8 (H, W, 3) each."""
         return self.nets.encode(images)
-
-    def generate(self, sketches: Sequence[Uint8Image]) -> list[Uint8Image]:
-        """What the generator paints for sketches of any size, dark lines on white.
-
-        Raises:
-            QueryError: when the bundle has no generator.
-        """
-        return self.nets.generate(sketches)
-
-    def predict_attributes(self, images: Sequence[Uint8Image]) -> list[frozenset[str]]:
-        """The attributes that the classifier sees in each picture.
-
-        Raises:
-            QueryError: when the bundle has no classifier.
-        """
-        return self.nets.classifier.decide(self.nets.probabilities(images))
 
     def warm_up(self) -> None:
         """Opens every net and answers one blank query in each way, so that the first real one is not slow."""

@@ -11,15 +11,7 @@ from PIL import Image
 
 from croquis.arrays import Uint8Image
 from croquis.catalog.filters import QueryError
-from croquis.catalog.images import (
-    DEFAULT_LIMITS,
-    DecodeLimits,
-    ImageError,
-    check_image,
-    decode_image,
-    encode_png,
-    from_pillow,
-)
+from croquis.catalog.images import ImageError, check_image, decode_image, encode_png, from_pillow
 
 Picture: TypeAlias = str | Path | bytes | Image.Image | Uint8Image
 """The path or the bytes of a JPEG, PNG, WEBP, BMP or GIF file, a Pillow image, or uint8 (H, W, 3) RGB."""
@@ -27,12 +19,11 @@ Picture: TypeAlias = str | Path | bytes | Image.Image | Uint8Image
 LONGEST_SHOWN = 80  # characters of a wrong path in an error
 
 
-def open_picture(picture: Picture, limits: DecodeLimits = DEFAULT_LIMITS) -> Uint8Image:
+def open_picture(picture: Picture) -> Uint8Image:
     """Upright RGB, uint8 (H, W, 3).
 
     Args:
         picture: a path, bytes, a Pillow image or an array.
-        limits: of files; checked before decoding.
 
     Raises:
         ImageError: when it is no picture, cannot be read, or is over a limit.
@@ -41,7 +32,7 @@ def open_picture(picture: Picture, limits: DecodeLimits = DEFAULT_LIMITS) -> Uin
         return check_image(picture)
     if isinstance(picture, Image.Image):
         return from_pillow(picture)
-    return decode_image(_file(picture), limits)
+    return decode_image(_file(picture))
 
 
 def picture_file(picture: Picture) -> bytes:

@@ -39,17 +39,17 @@ class StageRun:
         """The MLflow run, or None when the tracker is dead. Never write it into a DVC output."""
         return self._projection.run_id
 
-    def metric(self, name: str, value: float, step: int = 0) -> None:
+    def metric(self, name: str, value: float) -> None:
         """Reports a figure that the same inputs always give; MLflow gets all of them at the end, in one call."""
-        self._record.add(name, [(step, value)])
+        self._record.add(name, [(0, value)])
 
     def history(self, name: str, points: Iterable[tuple[int, float]]) -> None:
         """Reports a curve that Lightning's logger has sent already; MLflow gets it only if it has no point of it."""
         self._record.add(name, ((step, value) for step, value in points))
 
-    def volatile(self, name: str, value: float, step: int = 0) -> None:
+    def volatile(self, name: str, value: float) -> None:
         """Reports a figure that differs from run to run, such as seconds: to MLflow only."""
-        self._projection.metrics([(name, step, value)])
+        self._projection.metrics([(name, 0, value)])
 
     def tag(self, name: str, value: str) -> None:
         self._record.tags[name] = str(value)

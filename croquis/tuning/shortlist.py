@@ -200,7 +200,7 @@ def query_path(domain: str, retriever: LocalRetriever, index: VectorIndex, galle
     painted = retriever.nets.has_generator
     return QueryPath(
         "gan" if painted else "direct",
-        retriever.generate if painted else same_pictures,
+        retriever.nets.generate if painted else same_pictures,
         retriever.encode_photos,
         search,
     )

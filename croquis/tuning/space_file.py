@@ -12,7 +12,6 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Mapping
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ from optuna.trial import FixedTrial
 
 from croquis.params import Params
 from croquis.params.loader import ParamsError, parse_params, read_yaml
+from croquis.refusals import hint_of
 from croquis.settings import Searched, SearchRange, SearchSpace
 from croquis.tracking.record import flatten
 from croquis.tuning.search_values import holding, suggest
@@ -57,8 +57,7 @@ def _present(key: str, params: Params) -> Any:
     try:
         return said(params, [key])[key]
     except KeyError:
-        near = get_close_matches(key, flatten(params.model_dump(by_alias=True)), 1)
-        hint = f", did you mean {near[0]}?" if near else ""
+        hint = hint_of(key, flatten(params.model_dump(by_alias=True)))
         raise ValueError(f"params.yaml has no such key{hint}") from None
 
 

@@ -82,9 +82,9 @@ def scratch_of(root: Path, study: str) -> Path:
     return root / SCRATCH / study
 
 
-def significant(value: float, digits: int = DIGITS) -> float:
-    """`value` with so many significant digits: 0.123456 becomes 0.1235."""
-    return float(f"{value:.{digits}g}")
+def significant(value: float) -> float:
+    """`value` with `DIGITS` significant digits: 0.123456 becomes 0.1235."""
+    return float(f"{value:.{DIGITS}g}")
 
 
 def rounded(point: Mapping[str, Any]) -> dict[str, Any]:

@@ -69,7 +69,6 @@ class AttributeLoss(nn.Module):
 
     def __init__(self, layout: Layout, train: AttributeLabels, balance: float) -> None:
         super().__init__()
-        self._layout = layout
         self._groups = [torch.from_numpy(group) for group in layout.groups]
         for number, group in enumerate(layout.groups):
             classes, known = layout.targets(train, number)

@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
-from difflib import get_close_matches
 from importlib.util import find_spec
 from typing import Any
 
@@ -28,6 +27,7 @@ from torch import Tensor, nn
 from croquis.params import Params
 from croquis.params.block import Block
 from croquis.params.training_blocks import Fit, TrainEmbedder
+from croquis.refusals import hint_of
 from croquis.settings import SearchRange
 from lightning_modules.bases.retrieval_module import RetrievalModule
 from lightning_modules.data.retrieval_data import Batch, RetrievalData
@@ -159,9 +159,8 @@ def _class_of(key: str, name: str) -> type[nn.Module]:
         each: kind for each, kind in classes.items() if issubclass(kind, base) and kind is not base
     }
     if name not in known:
-        near = get_close_matches(name, known, n=1)
-        hint = f"did you mean {near[0]}?" if near else f"it has {', '.join(sorted(known))}"
-        raise ValueError(f"{NAME}.{key} is {name!r}, which {module.__name__} does not have: {hint}")
+        hint = hint_of(name, known) or f"; it has {', '.join(sorted(known))}"
+        raise ValueError(f"{NAME}.{key} is {name!r}, which {module.__name__} does not have{hint}")
     found: type[nn.Module] = known[name]
     return found
 

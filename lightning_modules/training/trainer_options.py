@@ -14,11 +14,12 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
-from difflib import get_close_matches
 from importlib import import_module
 from typing import Any
 
 import pytorch_lightning as pl
+
+from croquis.refusals import hint_of
 
 OBJECTS = ("callbacks", "logger")
 # What `fit` sets, and where it is chosen: a resumable, deterministic training depends on it.
@@ -52,9 +53,7 @@ def trainer_options(block: Mapping[str, Any]) -> dict[str, Any]:
         if key in SET_ELSEWHERE:
             raise TrainerError(f"trainer.{key} is set by {SET_ELSEWHERE[key]}: remove it from the block trainer")
         if key not in known:
-            near = get_close_matches(key, known, n=1)
-            hint = f"; did you mean {near[0]}?" if near else ""
-            raise TrainerError(f"trainer.{key} is no argument of Lightning's Trainer{hint}")
+            raise TrainerError(f"trainer.{key} is no argument of Lightning's Trainer{hint_of(key, known)}")
     made = {key: [_made(key, each) for each in _listed(block.get(key))] for key in OBJECTS}
     return {**block, **made}
 

@@ -27,12 +27,10 @@ class FakeRun:
         shutil.rmtree(artifacts, ignore_errors=True)
         artifacts.mkdir(parents=True)
 
-    def metric(self, name: str, value: float, step: int = 0) -> None:
-        assert step == 0
+    def metric(self, name: str, value: float) -> None:
         self.metrics[name] = value
 
-    def volatile(self, name: str, value: float, step: int = 0) -> None:
-        assert step == 0
+    def volatile(self, name: str, value: float) -> None:
         self.volatiles[name] = value
 
 

@@ -15,10 +15,8 @@ import os
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import click
 from tqdm import tqdm
@@ -38,76 +36,6 @@ from croquis.store.versions import open_stores
 FILTERS = ("item_id", "domain", "split", "role", "category", "view")
 INTERRUPTED = 130
 SHOWN = 10  # unreadable images on stderr; all of them are in the folder
-
-
-@dataclass(frozen=True)
-class EmbedOptions:
-    """What `croquis embed` is told.
-
-    Attributes:
-        bundle: folder of the bundle whose encoder embeds.
-        to: URI of the folder of the vectors.
-        source: URI of a folder of shards, or of one.
-        only: `COLUMN=VALUE,VALUE` for each column that images are chosen by.
-        engine: `local`, processes here, or `ray`, tasks of Ray.
-        jobs: shards at a time.
-        shard_range: `I/N`, every Nth shard from the Ith on; None for all.
-        address: HOST:PORT of a Ray cluster; None for a Ray of our own, for this run.
-        patience: seconds that a shard may take with Ray.
-        retries: of a shard whose process or node ended, with Ray.
-        allow_unreadable: end well although pictures could not be read.
-        store: URI of a store that a new version is made in of the vectors, and published; None for none.
-        item_version: of every product in the store.
-    """
-
-    bundle: Path
-    to: str
-    source: str = "data/catalog"
-    only: Sequence[str] = ()
-    engine: str = "local"
-    jobs: int = os.cpu_count() or 1
-    shard_range: str | None = None
-    address: str | None = None
-    patience: float = 900.0
-    retries: int = 3
-    allow_unreadable: bool = False
-    store: str | None = None
-    catalogue: str = "catalogue"
-    kind: str = "flat"
-    item_version: int = 1
-
-
-def embed_shards(options: EmbedOptions) -> int:
-    """Embeds what is not embedded yet; returns 1 when pictures were unreadable (which goes to stderr), 130 after Ctrl-C.
-
-    Raises:
-        EmbedError, BundleError, StoreError: when shards, bundle or store cannot be used.
-    """
-    start = time.perf_counter()
-    try:
-        bundle = Bundle.load(options.bundle)
-        spec = spec_of(bundle, options.kind) if options.store else None
-        with tqdm(desc="embed", unit=" images", mininterval=1.0) as bar:
-            engine, only, part = engine_of(options), only_of(options.only), part_of(options.shard_range)
-            whole = embed(bundle, options.source, options.to, engine, only, shown_on(bar), part)
-        print(summary(whole, bundle, time.perf_counter() - start))
-        if whole.unreadable and not options.allow_unreadable:
-            print(complaint(whole), file=sys.stderr)
-            return 1
-        if whole.missing:
-            print(f"{whole.missing} shards are left to calls with other parts; the last of them finishes the folder")
-        elif spec is not None:
-            print(into_store(whole, spec, options))
-    except KeyboardInterrupt:
-        print("interrupted; the same command goes on with the next shard", file=sys.stderr)
-        return INTERRUPTED
-    return 0
-
-
-def engine_of(options: EmbedOptions) -> Engine:
-    if options.engine == "local":
-        return partial(embed_local, jobs=options.jobs)
-    return RayEngine(options.jobs, options.patience, options.retries, options.address)
 
 
 def part_of(text: str | None) -> tuple[int, int]:
@@ -172,35 +100,32 @@ def complaint(whole: Embedding) -> str:
     return "\n".join(lines)
 
 
-def into_store(whole: Embedding, spec: StoreSpec, options: EmbedOptions) -> str:
+def into_store(whole: Embedding, spec: StoreSpec, uri: str, catalogue: str, item_version: int) -> str:
     """Loads a new version of the catalogue and makes it the current one."""
-    stores = open_stores(options.store or "", options.catalogue)
+    stores = open_stores(uri, catalogue)
     try:
-        store = load(whole, spec, stores, options.item_version)
+        store = load(whole, spec, stores, item_version)
         stores.publish(store.name)
-        return f"{store.count()} images in {store.name} of {options.store}, the current version of {options.catalogue}"
+        return f"{store.count()} images in {store.name} of {uri}, the current version of {catalogue}"
     finally:
         stores.close()
 
 
-USUAL = EmbedOptions(Path(), "")
-
-
 @command(__doc__)
 @option("--bundle", type=PATH, required=True, metavar="FOLDER", help="whose encoder embeds")
-@option("--from", "source", default=USUAL.source, metavar="URI", help="folder of shards, or one")
+@option("--from", "source", default="data/catalog", metavar="URI", help="folder of shards, or one")
 @option("--to", required=True, metavar="URI", help="folder of the vectors")
 @option("--only", multiple=True, metavar="COLUMN=VALUES", help="which images, e.g. role=gallery,train")
 @option(
     "--engine",
     type=click.Choice(["local", "ray"]),
-    default=USUAL.engine,
+    default="local",
     help="processes of this machine, or of a Ray cluster",
 )
 @option(
     "--jobs",
     type=click.IntRange(min=1),
-    default=USUAL.jobs,
+    default=os.cpu_count() or 1,
     metavar="N",
     help="shards at a time (default: one per CPU)",
 )
@@ -209,23 +134,60 @@ USUAL = EmbedOptions(Path(), "")
 @option(
     "--patience",
     type=click.FloatRange(min=0, min_open=True),
-    default=USUAL.patience,
+    default=900.0,
     metavar="SECONDS",
     help="ray: that a shard may take",
 )
 @option(
     "--retries",
     type=click.IntRange(min=0),
-    default=USUAL.retries,
+    default=3,
     metavar="N",
     help="ray: of a shard whose process or node ended",
 )
 @option("--allow-unreadable", is_flag=True, help="end well although pictures could not be read")
 @option("--store", metavar="URI", help="load the vectors: faiss:FOLDER, milvus:FILE.db or milvus:http://HOST:PORT")
-@option("--catalogue", default=USUAL.catalogue, metavar="NAME", help="in the store")
-@option("--kind", type=click.Choice(list(KINDS)), default=USUAL.kind, help="of the store's version")
-@option("--item-version", default=USUAL.item_version, metavar="N", help="of every product in the store")
+@option("--catalogue", default="catalogue", metavar="NAME", help="in the store")
+@option("--kind", type=click.Choice(list(KINDS)), default="flat", help="of the store's version")
+@option("--item-version", default=1, metavar="N", help="of every product in the store")
 @click.pass_obj
-def embed_command(invocation: Invocation, /, **given: Any) -> int:
+def embed_command(
+    invocation: Invocation,
+    bundle: Path,
+    source: str,
+    to: str,
+    only: Sequence[str],
+    engine: str,
+    jobs: int,
+    shard_range: str | None,
+    address: str | None,
+    patience: float,
+    retries: int,
+    allow_unreadable: bool,
+    store: str | None,
+    catalogue: str,
+    kind: str,
+    item_version: int,
+) -> int:
+    """1 when pictures were unreadable, 130 after Ctrl-C."""
     invocation.set_up_logging()
-    return embed_shards(EmbedOptions(**given))
+    start = time.perf_counter()
+    try:
+        opened = Bundle.load(bundle)
+        spec = spec_of(opened, kind) if store else None
+        local = engine == "local"
+        runs: Engine = partial(embed_local, jobs=jobs) if local else RayEngine(jobs, patience, retries, address)
+        with tqdm(desc="embed", unit=" images", mininterval=1.0) as bar:
+            whole = embed(opened, source, to, runs, only_of(only), shown_on(bar), part_of(shard_range))
+        print(summary(whole, opened, time.perf_counter() - start))
+        if whole.unreadable and not allow_unreadable:
+            print(complaint(whole), file=sys.stderr)
+            return 1
+        if whole.missing:
+            print(f"{whole.missing} shards are left to calls with other parts; the last of them finishes the folder")
+        elif store and spec is not None:
+            print(into_store(whole, spec, store, catalogue, item_version))
+    except KeyboardInterrupt:
+        print("interrupted; the same command goes on with the next shard", file=sys.stderr)
+        return INTERRUPTED
+    return 0

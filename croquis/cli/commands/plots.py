@@ -58,22 +58,6 @@ def with_local_libraries(page: str) -> str:
     return changed
 
 
-def draw_sheet(root: Path, picture: Path, items: int = 8, side: int = 112) -> None:
-    """Draws items of the rendered catalogue, each of another category, as params.yaml has them.
-
-    Args:
-        side: of one picture on the sheet, pixels.
-    """
-    from croquis.params import load_params
-    from croquis.sources.rendered.item_sheet import write_sheet
-
-    params = load_params(root / "params.yaml")
-    block = getattr(params.ingest, SOURCE, None)
-    if block is None:
-        raise RefusedError(f"params.yaml has no block ingest.{SOURCE}: the sheet shows that source")
-    write_sheet(str(picture), block, params.base.seed, items, side)
-
-
 @command("""Draws the page of `dvc plots show` so that its charts show in a browser without a network.
 
 DVC's own page loads vega from a content delivery network. Here the same page gets the libraries from the `vl-convert`
@@ -90,5 +74,12 @@ def plots_command(invocation: Invocation) -> int:
 @option("--side", default=112, help="side of one picture on the sheet, pixels")
 @click.pass_obj
 def sheet_command(invocation: Invocation, picture: Path, items: int, side: int) -> int:
-    draw_sheet(invocation.project, picture, items, side)
+    from croquis.params import load_params
+    from croquis.sources.rendered.item_sheet import write_sheet
+
+    params = load_params(invocation.project / "params.yaml")
+    block = getattr(params.ingest, SOURCE, None)
+    if block is None:
+        raise RefusedError(f"params.yaml has no block ingest.{SOURCE}: the sheet shows that source")
+    write_sheet(str(picture), block, params.base.seed, items, side)
     return 0

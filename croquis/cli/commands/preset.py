@@ -30,22 +30,6 @@ class PresetError(ValueError):
     """There is no such preset, or it does not fit params.yaml."""
 
 
-def preset(root: Path, name: str | None = None, diff: bool = False) -> int:
-    """Puts a preset into params.yaml and prints what changes; `diff` only prints. Without a name, lists all presets.
-
-    Raises:
-        PresetError: when there is no such preset, or it names a key that params.yaml does not have.
-        ParamsError: when the schema refuses the result; params.yaml is left as it was.
-    """
-    if name is None:
-        print(listing(root))
-        return 0
-    changes = apply(name, root, write=not diff)
-    print(changes or f"{PARAMS} already says what the preset {name} says\n", end="")
-    print(closing_words(name, root, written=not diff))
-    return 0
-
-
 def preset_files(root: Path) -> dict[str, Path]:
     """Name -> file of every preset."""
     return {path.stem: path for path in sorted((root / FOLDER).glob("*.yaml"))}
@@ -133,4 +117,11 @@ def closing_words(name: str, root: Path, written: bool) -> str:
 @option("--list", "listed", is_flag=True, help="list the presets, as without a name")
 @click.pass_obj
 def preset_command(invocation: Invocation, name: str | None, diff: bool, listed: bool) -> int:
-    return preset(invocation.project, None if listed else name, diff)
+    root = invocation.project
+    if name is None or listed:
+        print(listing(root))
+        return 0
+    changes = apply(name, root, write=not diff)
+    print(changes or f"{PARAMS} already says what the preset {name} says\n", end="")
+    print(closing_words(name, root, written=not diff))
+    return 0

@@ -23,55 +23,14 @@ def project_registry(root: Path) -> Registry:
     return Registry(open_store(root), load_params(root / "params.yaml").register_.model_name)
 
 
-def status(root: Path, number: int | None = None) -> int:
-    """Prints the aliases, and what `promote` and `rollback` would do; changes nothing."""
-    print(status_text(project_registry(root), number))
-    return 0
-
-
-def promote(root: Path, number: int | None = None, force: bool = False, dry_run: bool = False) -> int:
-    """Makes version `number`, by default the challenger, the champion, or says what that would change.
+def apply(registry: Registry, number: int | None = None, force: bool = False) -> AliasChange:
+    """Promotes once the gate's verdict, unless `force`, and a first query allow it.
 
     Raises:
         RegistryError: when the gate refused the version, judged it against another champion, or the champion changes
             meanwhile.
         SmokeError: when it does not load or answers wrongly.
     """
-    if dry_run:
-        return status(root, number)
-    registry = project_registry(root)
-    print(changed_text(apply(registry, number, force), registry))
-    return 0
-
-
-def rollback(root: Path) -> int:
-    """Exchanges champion and previous champion, once the latter answers a query.
-
-    Raises:
-        RegistryError: when there is no previous champion, or the champion changes meanwhile.
-        SmokeError: when it does not load or answers wrongly.
-    """
-    registry = project_registry(root)
-    change = plan_rollback(registry)
-    _smoke(registry, change.champion)
-    print(changed_text(promotion.rollback(registry, change), registry))
-    return 0
-
-
-def delete(root: Path, number: int) -> int:
-    """Deletes a version.
-
-    Raises:
-        RegistryError: when there is none of that number, or it is champion or previous champion.
-    """
-    registry = project_registry(root)
-    promotion.delete(registry, number)
-    print(f"version {number} of {registry.model} is deleted; `dvc repro` of its commit makes it again")
-    return 0
-
-
-def apply(registry: Registry, number: int | None = None, force: bool = False) -> AliasChange:
-    """Promotes once the gate's verdict, unless `force`, and a first query allow it; raises like `promote`."""
     change = plan_promotion(registry, number)
     obstacle = gate_obstacle(change)
     if obstacle and not force:
@@ -144,7 +103,8 @@ Nothing is changed.""")
 @VERSION
 @click.pass_obj
 def status_command(invocation: Invocation, number: int | None) -> int:
-    return status(invocation.project, number)
+    print(status_text(project_registry(invocation.project), number))
+    return 0
 
 
 @command("""Makes the challenger, or --version, the champion.
@@ -158,17 +118,26 @@ The gate's verdict must allow it, and the model must load and answer a query."""
 @option("--dry-run", is_flag=True, help="only show what would change, as `registry status` does")
 @click.pass_obj
 def promote_command(invocation: Invocation, number: int | None, force: bool, dry_run: bool) -> int:
-    return promote(invocation.project, number, force, dry_run)
+    registry = project_registry(invocation.project)
+    print(status_text(registry, number) if dry_run else changed_text(apply(registry, number, force), registry))
+    return 0
 
 
-@command("""Exchanges champion and previous champion.""")
+@command("""Exchanges champion and previous champion, once the latter answers a query.""")
 @click.pass_obj
 def rollback_command(invocation: Invocation) -> int:
-    return rollback(invocation.project)
+    registry = project_registry(invocation.project)
+    change = plan_rollback(registry)
+    _smoke(registry, change.champion)
+    print(changed_text(promotion.rollback(registry, change), registry))
+    return 0
 
 
 @command("""Deletes version N, which must be neither champion nor previous champion.""")
 @click.argument("number", metavar="N", type=int)
 @click.pass_obj
 def delete_command(invocation: Invocation, number: int) -> int:
-    return delete(invocation.project, number)
+    registry = project_registry(invocation.project)
+    promotion.delete(registry, number)
+    print(f"version {number} of {registry.model} is deleted; `dvc repro` of its commit makes it again")
+    return 0

@@ -19,7 +19,6 @@ import threading
 import time
 from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from difflib import get_close_matches
 from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import Any
@@ -30,43 +29,12 @@ from croquis.cli.command_line import Invocation, command, option
 from croquis.params import Params, load_params
 from croquis.params.loader import parse_yaml
 from croquis.params.write_back import write_back
-from croquis.refusals import RefusedError
+from croquis.refusals import RefusedError, hint_of
 
 MOST_JOBS = 2  # by default: a training takes about 1.5 GB
 DVC = (sys.executable, "-m", "dvc")
 Graph = Mapping[str, frozenset[str]]
 """Stages in the order of dvc.yaml, each with those that come before it."""
-
-
-def repro(
-    root: Path, jobs: int | None = None, only: str | None = None, settings: Mapping[str, Any] | None = None
-) -> int:
-    """Runs the stages that are not up to date; returns 1, or DVC's own code, when a stage fails.
-
-    Args:
-        jobs: stages at a time; None for cores / (base.threads * base.processes), at most 2.
-        only: a retriever; only its stages and those that they need are looked at.
-        settings: dotted key -> value, put into params.yaml first.
-
-    Raises:
-        ParamsError: when params.yaml cannot be used, or not with the settings.
-        RefusedError: when a setting names no key, or `only` no retriever.
-    """
-    if settings:
-        set_params(root, settings)
-    params = load_params(root / "params.yaml")
-    target = last_stage(params, only) if only else None
-    base = params.base
-    jobs = jobs or max(1, min(MOST_JOBS, (os.cpu_count() or 1) // (base.threads * base.processes)))
-    plan = read_plan(root, target)
-    if jobs > 1 and plan:
-        failed = run(plan, jobs, root)
-        if failed:
-            print(f"failed: {', '.join(failed)}; what it said stands above", file=sys.stderr)
-            return 1
-        if not read_plan(root, target):
-            return 0
-    return subprocess.call([*DVC, "repro", *([target] if target else [])], cwd=root)
 
 
 def set_params(root: Path, settings: Mapping[str, Any]) -> None:
@@ -104,9 +72,8 @@ def last_stage(params: Params, method: str) -> str:
         RefusedError: when `retrievers` of params.yaml does not name it.
     """
     if method not in params.retrievers:
-        near = get_close_matches(method, params.retrievers, 1)
-        hint = f" Did you mean {near[0]!r}?" if near else ""
-        raise RefusedError(f"--only {method}: retrievers of params.yaml are {', '.join(params.retrievers)}.{hint}")
+        known = params.retrievers
+        raise RefusedError(f"--only {method}: retrievers of params.yaml are {', '.join(known)}{hint_of(method, known)}")
     return f"evaluate@{method}"
 
 
@@ -221,4 +188,18 @@ def run_stage(name: str, lines: Lines | None, root: Path) -> int:
 @option("-S", "--set-param", "settings", multiple=True, metavar="KEY=VALUE", help="put into params.yaml first")
 @click.pass_obj
 def repro_command(invocation: Invocation, jobs: int | None, only: str | None, settings: tuple[str, ...]) -> int:
-    return repro(invocation.project, jobs, only, parse_settings(settings))
+    root = invocation.project
+    if settings:
+        set_params(root, parse_settings(settings))
+    params = load_params(root / "params.yaml")
+    target = last_stage(params, only) if only else None
+    jobs = jobs or max(1, min(MOST_JOBS, (os.cpu_count() or 1) // (params.base.threads * params.base.processes)))
+    plan = read_plan(root, target)
+    if jobs > 1 and plan:
+        failed = run(plan, jobs, root)
+        if failed:
+            print(f"failed: {', '.join(failed)}; what it said stands above", file=sys.stderr)
+            return 1
+        if not read_plan(root, target):
+            return 0
+    return subprocess.call([*DVC, "repro", *([target] if target else [])], cwd=root)

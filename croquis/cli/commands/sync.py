@@ -29,20 +29,6 @@ from croquis.tracking.stage_key import read_lock
 from croquis.tracking.tracking_store import Store, open_store
 
 
-def sync(root: Path) -> int:
-    """Makes the runs, the pipeline run and the registry entry that are missing, and prints each.
-
-    Raises:
-        TrackingError, RegistryError: when the tracking store cannot be used.
-        ParamsError, EvaluationError, BundleError: when files are missing, or are not about the same bundle.
-    """
-    store = open_store(root)
-    lines = [str(outcome) for outcome in restore_stages(store, root, read_lock(root))]
-    print("\n".join(lines or ["dvc.lock names no stage that keeps a record: run `croquis repro` first"]))
-    print("\n".join(restore_registration(store, root)))
-    return 0
-
-
 def restore_registration(store: Store, root: Path) -> list[str]:
     """Makes the pipeline run, the model version and its alias again where they are missing; says what it did."""
     if not (root / REPORT).is_file():
@@ -84,4 +70,9 @@ def _restore_alias(entry: Entry, outcome: str) -> list[str]:
 @click.pass_obj
 def sync_command(invocation: Invocation) -> int:
     invocation.set_up_logging()
-    return sync(invocation.project)
+    root = invocation.project
+    store = open_store(root)
+    lines = [str(outcome) for outcome in restore_stages(store, root, read_lock(root))]
+    print("\n".join(lines or ["dvc.lock names no stage that keeps a record: run `croquis repro` first"]))
+    print("\n".join(restore_registration(store, root)))
+    return 0

@@ -31,32 +31,6 @@ TRADEOFF, TRADEOFF_TRIALS = "tradeoff", 60
 INTERRUPTED = 130
 
 
-def tune(root: Path, study: str | None, write: bool, trials: int | None, **given: Any) -> int:
-    """Runs the studies; returns 130 after Ctrl-C.
-
-    Args:
-        study: margin, rerank or tradeoff; None for a space, or for the first two.
-        write: put the best into params.yaml.
-        trials: of the study in all; None for its usual number.
-        given: further attributes of `StudyJob`.
-
-    Raises:
-        TuneError: when a study cannot start or go on.
-        ParamsError, BundleError, CatalogError, EvaluationError: when what it searches on cannot be used.
-    """
-    try:
-        if study == TRADEOFF:
-            print(tradeoff(root, write, TRADEOFF_TRIALS if trials is None else trials, **given))
-            return 0
-        changed = [run_and_show(job, write) for job in jobs(root, study, trials, **given)]
-    except (KeyboardInterrupt, SystemExit) as error:
-        print("interrupted; the same command goes on with the study", file=sys.stderr)
-        return INTERRUPTED if isinstance(error, KeyboardInterrupt) or not error.code else int(error.code or 1)
-    if any(changed):
-        print(closing_words(write))
-    return 0
-
-
 def tradeoff(
     root: Path, write: bool, trials: int, storage: str | None, metric: str | None, workers: int, **_: Any
 ) -> str:
@@ -144,8 +118,22 @@ def closing_words(written: bool) -> str:
 @option("--method", help="rerank: whose bundle, by default the best on val; space: what is trained")
 @option("--metric", help="rerank, tradeoff: hit@5, map@r, ... by default register.select_by")
 @click.pass_obj
-def tune_command(invocation: Invocation, /, also: str, **given: Any) -> int:
+def tune_command(
+    invocation: Invocation, /, study: str | None, write: bool, trials: int | None, also: str, **given: Any
+) -> int:
+    """130 after Ctrl-C; `given` are further attributes of `StudyJob`."""
     invocation.set_up_logging()
     if invocation.verbosity >= 0:
         logging.getLogger("croquis.tuning").setLevel(logging.INFO)
-    return tune(invocation.project, also=tuple(filter(None, also.split(","))), **given)
+    root, given["also"] = invocation.project, tuple(filter(None, also.split(",")))
+    try:
+        if study == TRADEOFF:
+            print(tradeoff(root, write, TRADEOFF_TRIALS if trials is None else trials, **given))
+            return 0
+        changed = [run_and_show(job, write) for job in jobs(root, study, trials, **given)]
+    except (KeyboardInterrupt, SystemExit) as error:
+        print("interrupted; the same command goes on with the study", file=sys.stderr)
+        return INTERRUPTED if isinstance(error, KeyboardInterrupt) or not error.code else int(error.code or 1)
+    if any(changed):
+        print(closing_words(write))
+    return 0

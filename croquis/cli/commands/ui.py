@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import sys
-from pathlib import Path
 
 import click
 
@@ -20,9 +19,12 @@ from croquis.tracking.tracking_store import open_store
 VIEW = "#/?workflowType=machine_learning"  # its pages stand behind the #; it opens in its GenAI mode otherwise
 
 
-def ui(root: Path, host: str = "127.0.0.1", port: int = 5000) -> None:
-    """Becomes MLflow's server; returns only where the runs are on a server already."""
-    store = open_store(root)
+@command(__doc__)
+@option("--host", default="127.0.0.1", help="address that it listens at")
+@option("--port", default=5000)
+@click.pass_obj
+def ui_command(invocation: Invocation, host: str, port: int) -> None:
+    store = open_store(invocation.project)
     if not store.is_local:
         print(f"the runs are on a server already: open {store.uri}/{VIEW}")
         return
@@ -30,11 +32,3 @@ def ui(root: Path, host: str = "127.0.0.1", port: int = 5000) -> None:
     os.chdir(store.root)  # artifact locations are relative to it
     server = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", store.uri, "--workers", "1"]
     os.execv(sys.executable, [*server, "--host", host, "--port", str(port)])
-
-
-@command(__doc__)
-@option("--host", default="127.0.0.1", help="address that it listens at")
-@option("--port", default=5000)
-@click.pass_obj
-def ui_command(invocation: Invocation, host: str, port: int) -> None:
-    ui(invocation.project, host, port)

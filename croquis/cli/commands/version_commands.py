@@ -17,45 +17,6 @@ from croquis.registry.registry import CHAMPION, RegisteredVersion, Registry, Reg
 IDENTICAL, DIFFERENT = 0, 2
 
 
-def rebuild(root: Path, name: str, compute: str | None = None, keep: Path | None = None) -> int:
-    """Makes the bundle of MODEL@ALIAS or MODEL/NUMBER again and compares; returns 0 when byte-identical, else 2.
-
-    Args:
-        compute: `all` or `models`; None to restore what DVC has, and compute only where it lacks the bundle.
-        keep: folder for the git worktree, which then stays.
-
-    Raises:
-        RegistryError: when there is no such version, or its lineage is not complete.
-        RebuildError: when the worktree cannot be made, or a stage fails in it.
-    """
-    registry = project_registry(root)
-    rebuilt = rebuild_version(registry, registry.named(name), root, compute, keep)
-    print(rebuilt)
-    return DIFFERENT if rebuilt.differences else IDENTICAL
-
-
-def lineage(root: Path, name: str) -> int:
-    """Prints the lineage of MODEL@ALIAS or MODEL/NUMBER, else the versions that came from a commit, run id, key or hash.
-
-    Raises:
-        RegistryError: when there is no such version, or none came from it.
-    """
-    registry = project_registry(root)
-    print(lineage_text(registry.named(name)) if "@" in name or "/" in name else made_from_text(registry, name))
-    return 0
-
-
-def card(root: Path, name: str | None = None) -> int:
-    """Prints the model card of MODEL@ALIAS or MODEL/NUMBER, by default the champion's.
-
-    Raises:
-        RegistryError: when there is no such version, or it has no card.
-    """
-    registry = project_registry(root)
-    print(card_text(registry, registry.named(name or f"{registry.model}@{CHAMPION}")), end="")
-    return 0
-
-
 def lineage_text(version: RegisteredVersion) -> str:
     lineage = Lineage.of(version.tags)
     dirty = "  with files that differed from it" if lineage.dirty else ""
@@ -85,16 +46,8 @@ def made_from_text(registry: Registry, name: str) -> str:
 
 def card_text(registry: Registry, version: RegisteredVersion) -> str:
     """The whole card, from the version's pipeline run."""
-    from mlflow.artifacts import download_artifacts
-
-    with registry.store.here(), TemporaryDirectory() as folder:
-        try:
-            found = download_artifacts(run_id=version.run_id, artifact_path=CARD_FILE, dst_path=folder)
-        except Exception as error:  # MLflow's stores share no base class
-            raise RegistryError(
-                f"run {version.run_id or 'unknown'} of {version} holds no {CARD_FILE}: {error}"
-            ) from error
-        return Path(found).read_text(encoding="utf-8")
+    with TemporaryDirectory() as folder:
+        return registry.run_file(version, CARD_FILE, Path(folder)).read_text(encoding="utf-8")
 
 
 @command("""Makes the bundle of a registered version again, in a git worktree, and compares it byte for byte.
@@ -111,7 +64,10 @@ DVC's cache gains only what is pulled. Exit code 0: byte-identical, 2: something
 @option("--keep", type=PATH, metavar="FOLDER", help="leave the worktree there")
 @click.pass_obj
 def rebuild_command(invocation: Invocation, name: str, compute: str | None, keep: Path | None) -> int:
-    return rebuild(invocation.project, name, compute, keep)
+    registry = project_registry(invocation.project)
+    rebuilt = rebuild_version(registry, registry.named(name), invocation.project, compute, keep)
+    print(rebuilt)
+    return DIFFERENT if rebuilt.differences else IDENTICAL
 
 
 @command("""Where a version comes from, or which versions came from something.
@@ -123,7 +79,9 @@ NAME is MODEL@ALIAS, MODEL/NUMBER, or the beginning of a commit, run id, key or 
 @click.argument("name")
 @click.pass_obj
 def lineage_command(invocation: Invocation, name: str) -> int:
-    return lineage(invocation.project, name)
+    registry = project_registry(invocation.project)
+    print(lineage_text(registry.named(name)) if "@" in name or "/" in name else made_from_text(registry, name))
+    return 0
 
 
 @command("""Prints the model card of a version: what it is, what it was measured to do, and where it comes from.
@@ -135,4 +93,6 @@ It is Markdown.""")
 @click.argument("name", required=False, metavar="[MODEL@ALIAS]")
 @click.pass_obj
 def card_command(invocation: Invocation, name: str | None) -> int:
-    return card(invocation.project, name)
+    registry = project_registry(invocation.project)
+    print(card_text(registry, registry.named(name or f"{registry.model}@{CHAMPION}")), end="")
+    return 0

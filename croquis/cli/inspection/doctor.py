@@ -47,17 +47,6 @@ class CheckResult:
         return "\n".join([f"{self.state:<6}{self.name:<24}{first}".rstrip(), *(f"{'':<30}{line}" for line in more)])
 
 
-def doctor(root: Path) -> int:
-    """Prints the report; returns 1 when something needed is wrong."""
-    findings = []
-    for finding in examine(root):
-        print(finding, flush=True)
-        findings.append(finding)
-    wrong = [finding.name for finding in findings if finding.state == WRONG]
-    print(f"wrong: {', '.join(wrong)}" if wrong else "nothing is wrong")
-    return 1 if wrong else 0
-
-
 def examine(root: Path) -> Iterator[CheckResult]:
     """All that is looked at, in the order of the report."""
     yield CheckResult(OK, "python", f"{platform.python_version()} on {platform.system()} {platform.machine()}")
@@ -207,4 +196,10 @@ def answers(host: str, port: int) -> bool:
 @command(__doc__)
 @click.pass_obj
 def doctor_command(invocation: Invocation) -> int:
-    return doctor(invocation.project)
+    findings = []
+    for finding in examine(invocation.project):
+        print(finding, flush=True)
+        findings.append(finding)
+    wrong = [finding.name for finding in findings if finding.state == WRONG]
+    print(f"wrong: {', '.join(wrong)}" if wrong else "nothing is wrong")
+    return 1 if wrong else 0

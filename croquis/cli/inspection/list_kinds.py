@@ -9,7 +9,6 @@ from __future__ import annotations
 import ast
 from collections.abc import Callable, Iterable
 from dataclasses import fields
-from difflib import get_close_matches
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ import click
 
 from croquis.cli.command_line import command
 from croquis.plugins import BACKBONES, METHODS, RERANKERS, SOURCES, STUDIES, PluginRegistry
-from croquis.refusals import RefusedError
+from croquis.refusals import RefusedError, hint_of
 
 Listed = Iterable[tuple[str, str]]
 
@@ -35,26 +34,6 @@ def kinds() -> dict[str, Callable[[], Listed]]:
         "rules": rules,
         "studies": lambda: plugins(STUDIES),
     }
-
-
-def list_kind(kind: str | None = None) -> int:
-    """Prints the entries of a kind, or the kinds.
-
-    Raises:
-        RefusedError: when there is no such kind.
-    """
-    known = kinds()
-    if kind is None:
-        print("\n".join(known))
-        return 0
-    if kind not in known:
-        near = get_close_matches(kind, known, 1)
-        hint = f". Did you mean {near[0]!r}?" if near else ""
-        raise RefusedError(f"{kind!r} is no kind; kinds are {', '.join(known)}{hint}")
-    entries = list(known[kind]())
-    width = max((len(name) for name, _ in entries), default=0)
-    print("\n".join(f"{name:<{width}}  {says}".rstrip() for name, says in entries))
-    return 0
 
 
 def plugins(registry: PluginRegistry[Any]) -> Listed:
@@ -104,4 +83,13 @@ def headline(module: str) -> str:
 @command(__doc__)
 @click.argument("kind", required=False)
 def list_command(kind: str | None) -> int:
-    return list_kind(kind)
+    known = kinds()
+    if kind is None:
+        print("\n".join(known))
+        return 0
+    if kind not in known:
+        raise RefusedError(f"{kind!r} is no kind; kinds are {', '.join(known)}{hint_of(kind, known)}")
+    entries = list(known[kind]())
+    width = max((len(name) for name, _ in entries), default=0)
+    print("\n".join(f"{name:<{width}}  {says}".rstrip() for name, says in entries))
+    return 0

@@ -10,7 +10,6 @@ from __future__ import annotations
 import typing
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Literal, Union
@@ -24,7 +23,7 @@ from croquis.cli.command_line import Invocation, command
 from croquis.params import load_params
 from croquis.params.block import OneOf
 from croquis.plugins import METHODS
-from croquis.refusals import RefusedError
+from croquis.refusals import RefusedError, hint_of
 
 PARAMS = "params.yaml"
 BOUNDS = {
@@ -55,25 +54,6 @@ class Key:
     range: str
     value: Any
     says: str
-
-
-def show_params(root: Path, name: str | None = None) -> int:
-    """Prints the key, the keys of a block, or all.
-
-    Raises:
-        ParamsError: when params.yaml cannot be used.
-        RefusedError: when there is no such key.
-    """
-    first = (name or "").partition(".")[0]
-    keys = read_keys(root, methods=name is None or [first for known in METHODS.names if known == first])
-    wanted = [key for key in keys if name is None or key.name == name or key.name.startswith(f"{name}.")]
-    if not wanted:
-        blocks = {key.name.rpartition(".")[0] for key in keys}
-        near = get_close_matches(name or "", [*(key.name for key in keys), *blocks], 3)
-        hint = f"; did you mean {' or '.join(near)}?" if near else ": `croquis params` lists them"
-        raise RefusedError(f"{PARAMS} has no key {name}{hint}")
-    print("\n".join(lines_of(wanted)))
-    return 0
 
 
 def read_keys(root: Path, methods: bool | Collection[str] = True) -> list[Key]:
@@ -166,4 +146,12 @@ def _spelt(value: Any) -> str:
 @click.argument("key", required=False)
 @click.pass_obj
 def params_command(invocation: Invocation, key: str | None) -> int:
-    return show_params(invocation.project, key)
+    first = (key or "").partition(".")[0]
+    keys = read_keys(invocation.project, methods=key is None or [first for known in METHODS.names if known == first])
+    wanted = [each for each in keys if key is None or each.name == key or each.name.startswith(f"{key}.")]
+    if not wanted:
+        blocks = {each.name.rpartition(".")[0] for each in keys}
+        hint = hint_of(key or "", [*(each.name for each in keys), *blocks], most=3)
+        raise RefusedError(f"{PARAMS} has no key {key}{hint or ': `croquis params` lists them'}")
+    print("\n".join(lines_of(wanted)))
+    return 0

@@ -9,6 +9,7 @@ from typing import Any, Literal, get_args
 
 from croquis.formats.errors import SourceError
 from croquis.formats.tables.table_cells import CellError, as_labels, as_text
+from croquis.refusals import hint_of
 
 TableColumn = Literal[
     "path",
@@ -79,11 +80,9 @@ def _check(ours: str, source: Source, header: Sequence[str], table: str) -> list
     columns = _columns_of(source, header)
     for column in columns:
         if column not in header:
-            close = difflib.get_close_matches(column, header, n=1, cutoff=0.6)
-            hint = f"; did you mean {close[0]!r}" if close else ""
             raise SourceError(
-                f"ingest.folder.columns.{ours} names the column {column!r}, which {table} lacks{hint}; "
-                f"it has {list(header)}"
+                f"ingest.folder.columns.{ours} names the column {column!r}, which {table} lacks; it has {list(header)}"
+                f"{hint_of(column, header)}"
             )
     return columns
 

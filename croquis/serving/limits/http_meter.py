@@ -12,7 +12,6 @@ from croquis.serving.models.loaded_model import LoadedModel
 SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 # Cosines lie in [-1, 1]; Hamming distances and squared L2 distances count downwards from 0.
 SCORES = (-256, -128, -64, -32, -16, -8, -4, -2, -1, -0.5, 0, *(number / 10 for number in range(1, 10)), 0.95, 0.99, 1)
-STEPS = ("queue", "decode", "encode", "search", "rerank")
 
 
 class Meter:

@@ -28,13 +28,12 @@ FILES = ["classifier.onnx", "encoder.onnx", "gallery.parquet", "generator.onnx",
 
 
 def test_a_bundle_holds_its_parts(make_bundle: Make) -> None:
-    folder = make_bundle(stage_keys={"train_embedder@siamese": "abc"})
+    folder = make_bundle()
     assert sorted(path.name for path in folder.iterdir()) == sorted([*FILES, "manifest.json"])
     bundle = Bundle.load(folder)
     manifest = bundle.manifest
     assert (manifest.method, manifest.preprocess.size, manifest.encoder.dim) == ("siamese", 16, 48)
     assert (manifest.index.kind, manifest.index.rows, manifest.index.bytes_per_vector) == ("flat", 36, 192)
-    assert manifest.stage_keys == {"train_embedder@siamese": "abc"}
     assert sorted(manifest.files) == FILES
     bundle.open_all()
     assert bundle.generator is not None
@@ -81,7 +80,6 @@ def test_optional_parts_may_be_missing(make_bundle: Make) -> None:
     assert bundle.manifest.generator is None
     assert bundle.generator is None
     assert bundle.classifier is None
-    assert "stage_keys" not in read_json(bundle.folder / "manifest.json")
 
 
 def test_a_histogram_needs_no_graph(make_bundle: Make, tmp_path: Path) -> None:

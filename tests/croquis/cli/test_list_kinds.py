@@ -28,4 +28,4 @@ def test_the_kinds_are_listed_and_a_wrong_one_is_refused(capsys: pytest.CaptureF
     assert capsys.readouterr().out.split() == list(kinds())
     assert main(["list", "method"]) == 1
     assert "'method' is no kind; kinds are methods, sources" in (told := capsys.readouterr().err)
-    assert "Did you mean 'methods'?" in told
+    assert "did you mean methods?" in told

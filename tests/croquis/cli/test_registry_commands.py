@@ -109,5 +109,5 @@ def test_settings_go_into_params_or_are_refused(tmp_path: Path, capsys: pytest.C
 def test_a_retriever_is_named_by_its_last_stage() -> None:
     params = load_params()
     assert last_stage(params, "siamese") == "evaluate@siamese"
-    with pytest.raises(RefusedError, match="Did you mean 'siamese'"):
+    with pytest.raises(RefusedError, match="did you mean siamese"):
         last_stage(params, "siamse")

@@ -166,7 +166,11 @@ def test_classifier_names_what_reaches_its_threshold(tmp_path: Path) -> None:
     images[0, 0], images[1, 1], images[1, 2] = 0.5, 0.9, 0.6
     assert classifier.attributes == ("colour:red", "colour:green", "colour:blue")
     np.testing.assert_allclose(classifier.probabilities(images)[1], [0, 0.9, 0.6], atol=1e-6)
-    assert classifier.predict(images) == [{"colour:red"}, {"colour:green", "colour:blue"}, frozenset()]
+    assert classifier.decide(classifier.probabilities(images)) == [
+        {"colour:red"},
+        {"colour:green", "colour:blue"},
+        frozenset(),
+    ]
 
 
 def test_classifier_needs_a_threshold_for_each_attribute(tmp_path: Path) -> None:

@@ -83,7 +83,7 @@ def test_a_box_searches_for_what_is_in_it(retriever: LocalRetriever) -> None:
 def test_a_sketch_goes_through_the_generator(retriever: LocalRetriever) -> None:
     drawing = np.full((40, 40, 3), 255, dtype=np.uint8)
     drawing[10:12, 5:35] = 0
-    painted = retriever.generate([drawing])[0]
+    painted = retriever.nets.generate([drawing])[0]
     assert painted.shape == (8, 8, 3)
     assert painted[0, 0].tolist() == [255, 51, 51]  # the tiny generator dims green and blue to 0.2
     hits = retriever.search(drawing, k=12, mode="sketch")
@@ -143,9 +143,9 @@ def test_an_answer_says_what_was_looked_at(retriever: LocalRetriever, mode: Any,
         replace(hit, shared_attributes=()) for hit in bare
     ]
     np.testing.assert_array_equal(
-        answer.picture, image[:16] if mode == "photo" else retriever.generate([image[:16]])[0]
+        answer.picture, image[:16] if mode == "photo" else retriever.nets.generate([image[:16]])[0]
     )
-    assert answer.attributes == retriever.predict_attributes([answer.picture])[0]
+    assert answer.attributes == labels_of(retriever, [answer.picture])[0]
     assert set(answer.seconds) == {"decode", "encode", "search", "rerank"}
     assert all(seconds >= 0 for seconds in answer.seconds.values())
 
@@ -171,6 +171,11 @@ def test_similar_leaves_out_the_image_itself(retriever: LocalRetriever) -> None:
         retriever.similar("green-99")
 
 
+def labels_of(retriever: LocalRetriever, pictures: list[np.ndarray]) -> list[frozenset[str]]:
+    """What the bundle's classifier sees."""
+    return retriever.nets.classifier.decide(retriever.nets.probabilities(pictures))
+
+
 def olive() -> np.ndarray:
     """A colour that the encoder finds nearest to green and the classifier calls red."""
     return np.full((32, 32, 3), (128, 127, 60), dtype=np.uint8)
@@ -180,7 +185,7 @@ def test_reranking_moves_shared_attributes_up_and_says_which(make_bundle: Make) 
     rerank = {**tiny.RERANK, "depth": 36, "alpha": 0.01, "beta": 1.0}
     retriever = LocalRetriever.load(make_bundle(rerank=rerank))
     image = olive()
-    assert retriever.predict_attributes([image]) == [{"colour:red"}]
+    assert labels_of(retriever, [image]) == [{"colour:red"}]
     plain = retriever.search(image, k=36)
     moved = retriever.search(image, k=36, rerank=True)
     assert ids(plain)[0].startswith("green")
@@ -294,7 +299,7 @@ def test_many_pictures_at_once_are_the_same_as_one_by_one(retriever: LocalRetrie
     assert together.shape == (72, 48)
     np.testing.assert_allclose(together[50:51], retriever.encode_photos(pictures[50:51]), atol=1e-6)
     assert retriever.encode_photos([]).shape == (0, 48)
-    assert len(retriever.predict_attributes(pictures)) == len(retriever.generate(pictures)) == 72
+    assert len(labels_of(retriever, pictures)) == len(retriever.nets.generate(pictures)) == 72
     scores, rows = retriever.bundle.index.search(together[:36], 1, tiebreak=retriever.bundle.items.keys)
     np.testing.assert_allclose(scores, 1, atol=1e-6)
     assert rows[:, 0].tolist() == list(range(36))

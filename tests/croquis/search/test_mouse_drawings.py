@@ -63,5 +63,5 @@ def test_where_the_drawing_is_on_the_sheet_does_not_change_what_is_painted(make_
     sheet = np.where(drawing.min(axis=2, keepdims=True) > 230, 255, drawing).astype(np.uint8)
     moved = np.where(moved.min(axis=2, keepdims=True) > 230, 255, moved).astype(np.uint8)
     inside = np.pad(sheet, ((20, 20), (20, 20), (0, 0)), constant_values=255)
-    painted = retriever.generate([inside, moved])
+    painted = retriever.nets.generate([inside, moved])
     np.testing.assert_array_equal(painted[0], painted[1])

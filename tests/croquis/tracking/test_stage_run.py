@@ -120,7 +120,7 @@ def test_a_run_stopped_by_hand_is_continued(store: Store) -> None:
     assert left.info.status == "KILLED"
     with stage_run("validate", params=PARAMS, root=store.root) as again:
         assert again.run_id == left.info.run_id
-        again.metric("rows", 2, step=1)
+        again.metric("rows", 2)
     found = only_run(store, "validate")
     assert found.info.status == "FINISHED"
     assert found.data.tags[KEY_TAG] == "k" * 64
@@ -193,9 +193,9 @@ def test_a_tracker_that_dies_midway_does_not_stop_a_stage(
         monkeypatch.setattr(run._projection._store.client, "log_batch", refuse)
         run.metric("rows", 3)
         run.volatile("seconds", 1.0)
-        run.metric("rows", 4, step=1)
+        run.metric("images", 4)
         assert run.logger_arguments() is None
-    assert RunRecord.read(run.record_folder).metrics == {"rows": [(0, 3.0), (1, 4.0)]}
+    assert RunRecord.read(run.record_folder).metrics == {"rows": [(0, 3.0)], "images": [(0, 4.0)]}
     assert caplog.text.count("nobody there") == 1
 
 

@@ -43,7 +43,7 @@ def test_ranges_steps_and_choices_of_any_key(tmp_path: Path) -> None:
 
 
 WRONG = """
-margn: {low: 0.1, high: 0.5} | params.yaml has no such key, did you mean siamese.margin?
+margn: {low: 0.1, high: 0.5} | params.yaml has no such key; did you mean siamese.margin?
 margin: {low: 0.1, high: 3.0} | siamese.margin: 3.0: Input should be less than or equal to 2
 margin: {low: 0.5, high: 0.1} | `low <= high` must hold, but got (low=0.5, high=0.1)
 margin: {low: small, high: 0.1} | step must be numbers, log true or false, not {'low': 'small'

@@ -225,8 +225,8 @@ def test_two_processes_equal_one_and_hold_equal_proxies(tmp_path: Path):
 @pytest.mark.parametrize(
     ("changes", "told"),
     [
-        ({"loss": "ArcFaceLos"}, r"metric_learning\.loss is 'ArcFaceLos'.*: did you mean ArcFaceLoss\?"),
-        ({"miner": "BatchHardMner"}, r"metric_learning\.miner is 'BatchHardMner'.*: did you mean BatchHardMiner\?"),
+        ({"loss": "ArcFaceLos"}, r"metric_learning\.loss is 'ArcFaceLos'.*; did you mean ArcFaceLoss\?"),
+        ({"miner": "BatchHardMner"}, r"metric_learning\.miner is 'BatchHardMner'.*; did you mean BatchHardMiner\?"),
         ({"loss": "zzz"}, r"metric_learning\.loss is 'zzz'.*it has AngularLoss, "),
         ({"loss_args": {"alfa": 1}}, r"metric_learning\.loss_args does not fit MultiSimilarityLoss: .*'alfa'"),
         ({"miner_args": {"epsilo": 1}}, r"metric_learning\.miner_args does not fit MultiSimilarityMiner: .*'epsilo'"),

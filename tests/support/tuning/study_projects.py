@@ -80,7 +80,8 @@ def write_reranked_bundle(root: Path, catalog: Catalog, name: str = "histogram",
         (row for row in catalog.rows(range(len(catalog))) if row["image_id"] in wanted), key=lambda row: row["image_id"]
     )
     images = [prepare_image(decode_image(row["image"]), world.SIZE, row["bbox"]) for row in listed]
-    predicted = AttributeClassifier(classifier).predict(to_batch(images))
+    opened = AttributeClassifier(classifier)
+    predicted = opened.decide(opened.probabilities(to_batch(images)))
     column = pa.array([sorted(names) for names in predicted], table.schema.field("predicted_attributes").type)
     place = table.schema.get_field_index("predicted_attributes")
     return write_bundle(

@@ -130,7 +130,7 @@ def test_a_smaller_share_is_part_of_a_larger_one_and_moves_no_item(folder: Path)
             {"columns": NAMES | {"category": "articletype"}},
             r"columns\.category names the column 'articletype', .*'artic",
         ),
-        ({"columns": NAMES | {"path": "images/{idd}.png"}}, r"columns\.path names the column 'idd', .*mean 'id'"),
+        ({"columns": NAMES | {"path": "images/{idd}.png"}}, r"columns\.path names the column 'idd', .*mean id"),
         ({"columns": NAMES | {"attributes": ["gender", "size"]}}, r"columns\.attributes names the column 'size'"),
         (
             {"columns": {"path": "images/{id}.png"}},

@@ -80,7 +80,7 @@ def test_what_the_generator_painted_comes_along(client: TestClient, retriever: L
     head, _, data = answer["generated"].partition(",")
     assert head == "data:image/png;base64"
     painted = decode_image(base64.b64decode(data))
-    np.testing.assert_array_equal(painted, retriever.generate([picture_of("red-03")])[0])
+    np.testing.assert_array_equal(painted, retriever.nets.generate([picture_of("red-03")])[0])
     assert ask(client, photo("red-03"), mode="photo", generated="true")["generated"] is None
 
 
