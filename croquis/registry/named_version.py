@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Self
 
 from croquis.registry.bundle_options import ModelSourceError
-from croquis.registry.registry import RegisteredVersion, Registry
+from croquis.registry.registry import RegisteredVersion, Registry, RegistryError
 from croquis.tracking.tracking_store import TrackingError, open_store
 
 URI = re.compile(r"models:/(?P<name>[^/@]+)(?:@(?P<alias>[^/@]+)|/(?P<number>[1-9][0-9]*))")
@@ -70,5 +70,7 @@ class NamedVersion:
         version = self.version()
         try:
             return self.registry.bundle_folder(version.number)
+        except RegistryError as error:
+            raise ModelSourceError(str(error)) from error
         except Exception as error:  # MLflow, SQLAlchemy and requests share no base class
             raise ModelSourceError(f"{version} of {self.registry.model} cannot be pulled: {error}") from error

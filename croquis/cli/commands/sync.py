@@ -5,7 +5,8 @@ there and their runs are not. This makes the missing runs from dvc.lock and repo
 registry entry from reports/ and models/bundles/. What is there already is left alone, so a second call does nothing.
 
 The registry comes back as far as this workspace knows it: the version that reports/registration.json names, as champion
-if there is none and it was one, else as challenger. Earlier versions belong to earlier commits.
+if there is none and it was one, else as challenger. Earlier versions belong to earlier commits. Files of that version
+that the artifact store has lost are put back; of other versions with an alias they are named.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from typing import Any
 
 import click
 
+from croquis.bundle import Bundle
+from croquis.bundle.manifest import BundleError
 from croquis.cli.command_line import Invocation, command
 from croquis.files import read_json
 from croquis.params import Params, load_params
@@ -26,7 +29,7 @@ from croquis.registry.model_card import publish_card
 from croquis.registry.pipeline_run import describe
 from croquis.registry.promotion import challenge, first_champion
 from croquis.registry.registering import CHALLENGER, REFUSED, Choice, begin_result, choose, register_version
-from croquis.registry.registry import CHAMPION, Registry
+from croquis.registry.registry import CHAMPION, RegisteredVersion, Registry, RegistryError
 from croquis.serving.mlflow_model.packaging import log_retriever
 from croquis.tracking.restore import restore_stages
 from croquis.tracking.stage_key import read_lock
@@ -60,6 +63,7 @@ def restore_registration(store: Store, root: Path) -> list[str]:
     return [
         *_restore_version(store, choice, params, report, root),
         *_restore_alias(store, choice, report["outcome"], params),
+        *_lost_files(Registry(store, params.register_.model_name), choice.bundle.hash),
     ]
 
 
@@ -71,12 +75,31 @@ def _restore_version(store: Store, choice: Choice, params: Params, report: Mappi
         registry.tag(version.number, verdict_from_report(report))
         publish_card(registry, version.number, choice.bundle, choice.best, params, root)
     lines = [f"{version} of {registry.model} {'is registered' if known else 'registered from models/bundles'}"]
+    if known and lost_files(registry, known):
+        registry.put_back(known.number, lambda: log_retriever(choice.bundle, result.run_id, root))
+        lines.append(f"files of {known} were not in the artifact store: put back from models/bundles")
     if result.is_new:
         note = {"mlflow.note.content": describe(store, choice.ranking, choice.measure, root)}
         own = {"method": choice.best.method, "bundle_hash": choice.bundle.hash, "model_version": str(version.number)}
         result.close(root, choice.ranking, {**own, **note, "croquis.restored": "true"})
         lines.append("pipeline run restored from reports/")
     return lines
+
+
+def lost_files(registry: Registry, version: RegisteredVersion) -> str:
+    """What the artifact store lacks of a version; empty when it holds the bundle that was registered."""
+    try:
+        Bundle.load(registry.bundle_folder(version.number))
+    except (RegistryError, BundleError) as error:
+        return str(error)
+    return ""
+
+
+def _lost_files(registry: Registry, restored: str) -> list[str]:
+    """A line for each version with an alias that cannot be served, but for the one with the bundle `restored`."""
+    held = [registry.version(number) for number in sorted(set(registry.aliases().values()))]
+    found = [lost_files(registry, version) for version in held if version.bundle_hash != restored]
+    return [line for line in found if line]
 
 
 def verdict_from_report(report: Mapping[str, Any]) -> dict[str, str]:
