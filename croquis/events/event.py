@@ -8,13 +8,13 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from croquis.catalog.base64_text import read_base64
 from croquis.catalog.filters import QueryError
 from croquis.catalog.product import (
     MOST_PICTURES,
@@ -108,10 +108,12 @@ def _picture(item_id: str, image: Any, folder: Path | None) -> ProductPicture:
 
 
 def _decoded(text: Any) -> bytes:
+    if not isinstance(text, str):
+        raise EventError(f"images.data must be base64 text, not {type(text).__name__}")
     try:
-        return base64.b64decode(text, validate=True)
-    except (TypeError, ValueError, binascii.Error) as error:
-        raise EventError(f"images.data is not base64: {error}") from None
+        return read_base64(text)
+    except ValueError as error:
+        raise EventError(f"images.data {error}") from None
 
 
 def _read(name: Any, folder: Path | None) -> bytes:

@@ -51,5 +51,7 @@ class NamedVersion:
         version = self.version()
         try:
             return self.registry.bundle_folder(version.number)
+        except RegistryError as error:
+            raise ModelSourceError(str(error)) from error
         except Exception as error:  # MLflow, SQLAlchemy and requests share no base class
             raise ModelSourceError(f"{version} of {self.registry.model} cannot be pulled: {error}") from error

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock
@@ -171,17 +172,57 @@ class Registry:
                 raise RegistryError(f"run {run} of {version} holds no {name}: {error}") from error
 
     def bundle_folder(self, number: int) -> Path:
-        """A local folder with the bundle of a version; downloaded when the store is a server."""
-        from mlflow.artifacts import download_artifacts
+        """A local folder with the bundle of a version; downloaded when the store is a server.
 
-        with self.store.here():
-            model = Path(download_artifacts(f"models:/{self.model}/{number}")).resolve()
+        Raises:
+            RegistryError: when the artifact store does not hold it.
+        """
+        from mlflow.artifacts import download_artifacts
+        from mlflow.exceptions import MlflowException
+
+        try:
+            with self.store.here():
+                model = Path(download_artifacts(f"models:/{self.model}/{number}")).resolve()
+        except (MlflowException, OSError) as error:
+            raise self._lost(number, str(error).strip()) from error
         manifests = sorted((model / "artifacts").glob("*/manifest.json"))
         if len(manifests) != 1:
-            raise RegistryError(
-                f"version {number} of {self.model} holds {len(manifests)} bundles in {model}, expected one"
-            )
+            raise self._lost(number, f"{len(manifests)} bundles in {model}, expected one")
         return manifests[0].parent
+
+    def put_back(self, number: int, log: Callable[[], str]) -> None:
+        """Fills the artifact store with the files of a version again.
+
+        Args:
+            log: makes a model with the same bundle and returns its URI; that model is deleted again.
+
+        Raises:
+            RegistryError: when MLflow does not know the version's model any more.
+        """
+        from mlflow.artifacts import download_artifacts
+        from mlflow.exceptions import MlflowException
+
+        client = self.store.client
+        lost = str(client.get_model_version(self.model, str(number)).source).rpartition("/")[2]
+        with self.store.here(), TemporaryDirectory() as temporary:
+            made = log()
+            folder = Path(download_artifacts(made, dst_path=temporary))
+            made_id = made.rpartition("/")[2]
+            description = folder / "MLmodel"
+            description.write_text(description.read_text(encoding="utf-8").replace(made_id, lost), encoding="utf-8")
+            try:
+                client.log_model_artifacts(lost, str(folder))
+            except MlflowException as error:
+                raise self._lost(number, str(error).strip()) from error
+            finally:
+                client.delete_logged_model(made_id)
+
+    def _lost(self, number: int, reason: str) -> RegistryError:
+        return RegistryError(
+            f"the artifact store lacks files of version {number} of {self.model} ({reason.splitlines()[0]:.200}): "
+            "`croquis sync` puts them back from models/bundles if that holds this bundle; else put a copy of the store "
+            "back, or delete the version in MLflow and run `dvc repro --force --single-item register`"
+        )
 
 
 def _version(found: ModelVersion) -> RegisteredVersion:

@@ -6,6 +6,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from croquis.catalog.filters import QueryError
+from croquis.catalog.product import check_item_id
+from croquis.formats.errors import SourceError
 from croquis.plugins import SOURCES
 
 if TYPE_CHECKING:
@@ -35,7 +38,17 @@ def source_rows(ingest: Ingest, seed: int) -> Iterator[Row]:
     """Rows of the source that `ingest.source` names, read with the block of the same name.
 
     Raises:
-        croquis.formats.errors.SourceError: when the source's files are missing or malformed, naming file and place.
+        croquis.formats.errors.SourceError: when the source's files are missing or malformed, naming file and place, or an
+            item has an id that a server cannot take in a path.
     """
     source: Source = SOURCES.entry(ingest.source)
-    return source.rows(ingest.block, seed)
+    return map(_served, source.rows(ingest.block, seed))
+
+
+def _served(row: Row) -> Row:
+    """The row, if its item can be fetched and deleted."""
+    try:
+        check_item_id(row["item_id"])
+    except QueryError as error:
+        raise SourceError(f"image {row['image_id']!r}: {error}: name the item otherwise in the source") from error
+    return row

@@ -5,7 +5,8 @@ there and their runs are not. This makes the missing runs from dvc.lock and repo
 registry entry from reports/ and models/bundles/. What is there already is left alone, so a second call does nothing.
 
 The registry comes back as far as this workspace knows it: the version that reports/registration.json names, as champion
-if there is none and it was one, else as challenger. Earlier versions belong to earlier commits.
+if there is none and it was one, else as challenger. Earlier versions belong to earlier commits. Files of that version
+that the artifact store has lost are put back; of other versions with an alias they are named.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ from pathlib import Path
 
 import click
 
+from croquis.bundle import Bundle
+from croquis.bundle.manifest import BundleError
 from croquis.cli.command_line import Invocation, command
 from croquis.files import read_json
 from croquis.params import load_params
@@ -22,7 +25,7 @@ from croquis.registry.gating.verdict import PROMOTE
 from croquis.registry.promotion import challenge, first_champion
 from croquis.registry.registering import Entry, choose, enter, publish
 from croquis.registry.registration import AGAIN, CHALLENGER, FIRST, REPORT, Registration
-from croquis.registry.registry import CHAMPION
+from croquis.registry.registry import CHAMPION, RegisteredVersion, Registry, RegistryError
 from croquis.serving.mlflow_model.packaging import log_retriever
 from croquis.tracking.restore import RESTORED_TAG, restore_stages
 from croquis.tracking.stage_key import read_lock
@@ -48,9 +51,35 @@ def restore_registration(store: Store, root: Path) -> list[str]:
         publish(entry, registration, params, root, {RESTORED_TAG: "true"})
     return [
         f"{version} of {registry.model} {'is registered' if is_known else 'registered from models/bundles'}",
+        *_put_back_files(entry, root),
         *(["pipeline run restored from reports/"] if entry.run.is_new else []),
         *_restore_alias(entry, registration.outcome),
+        *_lost_files_of_others(entry),
     ]
+
+
+def lost_files(registry: Registry, version: RegisteredVersion) -> str:
+    """What the artifact store lacks of a version; empty when it holds the bundle that was registered."""
+    try:
+        Bundle.load(registry.bundle_folder(version.number))
+    except (RegistryError, BundleError) as error:
+        return str(error)
+    return ""
+
+
+def _put_back_files(entry: Entry, root: Path) -> list[str]:
+    registry, version = entry.registry, entry.version
+    if not lost_files(registry, version):
+        return []
+    registry.put_back(version.number, lambda: log_retriever(entry.choice.bundle, entry.run.run_id, root))
+    return [f"files of {version} were not in the artifact store: put back from models/bundles"]
+
+
+def _lost_files_of_others(entry: Entry) -> list[str]:
+    """A line for each other version with an alias that cannot be served."""
+    held = [entry.registry.version(number) for number in sorted(set(entry.registry.aliases().values()))]
+    found = [lost_files(entry.registry, version) for version in held if version.number != entry.version.number]
+    return [line for line in found if line]
 
 
 def _restore_alias(entry: Entry, outcome: str) -> list[str]:

@@ -8,8 +8,6 @@ per query, the lists `image_ids`, `item_ids` and `scores`, best first.
 
 from __future__ import annotations
 
-import base64
-import binascii
 import json
 import logging
 from typing import Any
@@ -20,6 +18,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import INTERNAL_ERROR, INVALID_PARAMETER_VALUE
 from mlflow.pyfunc import PythonModel, PythonModelContext
 
+from croquis.catalog.base64_text import read_base64
 from croquis.catalog.filters import Filters, QueryError
 from croquis.catalog.images import DEFAULT_LIMITS, ImageError
 from croquis.search.local_retriever import Hit, LocalRetriever
@@ -31,7 +30,7 @@ IMAGE = "image"
 MOST_QUERIES = 64  # of one request
 DEFAULTS: dict[str, Any] = {"k": 10, "mode": "photo", "filters": "{}"}
 # Base64 is a third longer than what it spells.
-LONGEST_BASE64 = DEFAULT_LIMITS.max_bytes * 4 // 3 + 4
+LONGEST_BASE64 = DEFAULT_LIMITS.max_bytes * 3 // 2  # with line breaks
 
 
 class RetrieverModel(PythonModel):  # type: ignore[misc]
@@ -99,9 +98,9 @@ def decode_base64(value: Any) -> bytes:
     if len(value) > LONGEST_BASE64:
         raise ImageError(f"it has {len(value)} characters of base64, at most {LONGEST_BASE64} are read")
     try:
-        return base64.b64decode(value, validate=True)
-    except (binascii.Error, ValueError):
-        raise ImageError("it is not base64") from None
+        return read_base64(value)
+    except ValueError as error:
+        raise ImageError(f"it {error}") from None
 
 
 def to_lists(hits: list[Hit]) -> dict[str, list[Any]]:

@@ -107,7 +107,8 @@ async def read_fields(request: Request, most: int) -> dict[str, Any]:
     try:
         form = await parser.parse()
     except MultiPartException as error:
-        raise invalid_field("body", "form", f"cannot be read: {error.message}") from None
+        hint = " (a picture's part needs a filename)" if "exceeded maximum size" in error.message else ""
+        raise invalid_field("body", "form", f"cannot be read: {error.message}{hint}") from None
     except (KeyError, ValueError, AssertionError):  # of a header that the parser does not foresee
         raise invalid_field("body", "form", "is no multipart/form-data") from None
     sent: dict[str, list[str | bytes]] = {}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from base64 import b64decode
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
@@ -18,6 +17,7 @@ from pydantic import (
 from pydantic.json_schema import SkipJsonSchema
 from pydantic_core import from_json
 
+from croquis.catalog.base64_text import read_base64
 from croquis.catalog.filters import MOST_VALUES, Filters, QueryError
 from croquis.catalog.images import OversizedImageError
 from croquis.catalog.product import (
@@ -59,9 +59,9 @@ def _picture_file(value: object, info: ValidationInfo) -> object:
     """Text is base64; the limits are the context."""
     if isinstance(value, str):
         try:
-            value = b64decode(value, validate=True)
-        except ValueError:
-            raise ValueError("is not base64 of a picture file") from None
+            value = read_base64(value)
+        except ValueError as error:
+            raise ValueError(f"{error} (in a form a file's part needs a filename)") from None
     assert isinstance(info.context, Limits)
     most = info.context.image_bytes
     if isinstance(value, bytes) and len(value) > most:

@@ -13,13 +13,14 @@ import pytest
 
 from croquis.bundle import Bundle
 from croquis.cli import main
+from croquis.registry.bundle_options import ModelSourceError, bundle_folder
 from croquis.registry.registry import CHAMPION
 from croquis.tracking.mlflow_mirror import KEY_TAG
 from croquis.tracking.stage_key import read_lock, stage_key_from_lock
-from croquis.tracking.tracking_store import STAGE_EXPERIMENT, Store, open_store
+from croquis.tracking.tracking_store import PIPELINE_EXPERIMENT, STAGE_EXPERIMENT, Store, open_store
 from stages import register
 from tests.support.environment import OUTSIDE, REPOSITORY, clear_environment
-from tests.support.registry.evaluated_project import Project, begun_project, copied, empty_project
+from tests.support.registry.evaluated_project import MODEL, Project, begun_project, copied, empty_project
 
 pytestmark = pytest.mark.slow
 
@@ -221,3 +222,69 @@ def test_any_folder_name_registers_and_reads_back(
     assert champion is not None
     assert Bundle.load(project.registry.bundle_folder(champion.number)).hash == champion.bundle_hash
     assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+@pytest.mark.parametrize(
+    "lost", ["mlruns/artifacts", "mlruns/artifacts/**/gallery.parquet", "mlruns/artifacts/**/manifest.json"]
+)
+def test_lost_model_files_are_told_and_put_back(
+    lost: str,
+    tmp_path_factory: pytest.TempPathFactory,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    project = copied(begun_project(tmp_path_factory), tmp_path, monkeypatch)
+    for path in [*project.root.glob(lost)]:
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    if "gallery" not in lost:
+        with pytest.raises(ModelSourceError, match=r"lacks files of version 1 .*`croquis sync` puts them back"):
+            bundle_folder(None, f"models:/{MODEL}@champion")
+    assert main(["sync"], project.root) == 0
+    assert "were not in the artifact store: put back from models/bundles" in capsys.readouterr().out
+    served = Bundle.load(bundle_folder(None, f"models:/{MODEL}@champion"))
+    assert [(each.number, each.bundle_hash) for each in project.registry.versions()] == [(1, served.hash)]
+    assert main(["sync"], project.root) == 0
+    assert "put back" not in capsys.readouterr().out
+
+
+def test_lost_files_of_a_bundle_that_is_gone_are_named_with_a_cure(
+    tmp_path_factory: pytest.TempPathFactory,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    project = copied(begun_project(tmp_path_factory), tmp_path, monkeypatch)
+    project.offer_a_challenger()
+    shutil.rmtree(project.root / "mlruns/artifacts")
+    capsys.readouterr()
+    assert main(["sync"], project.root) == 0
+    told = capsys.readouterr().out
+    assert "files of version 2" in told
+    assert "the artifact store lacks files of version 1" in told
+    store = project.registry.store
+    store.client.delete_model_version(MODEL, "1")
+    register.main(project.root)
+    champion = project.registry.holder(CHAMPION)
+    assert champion is not None
+    assert Bundle.load(project.registry.bundle_folder(champion.number)).hash == champion.bundle_hash
+
+
+def test_runs_and_experiments_deleted_in_the_ui_come_back(
+    tmp_path_factory: pytest.TempPathFactory,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    project = copied(begun_project(tmp_path_factory), tmp_path, monkeypatch)
+    store = project.registry.store
+    for run in project.pipeline_runs():
+        store.client.delete_run(run.info.run_id)
+    assert main(["sync"], project.root) == 0
+    assert "pipeline run restored from reports/" in capsys.readouterr().out
+    store.client.delete_experiment(store.experiment(PIPELINE_EXPERIMENT))
+    store.client.delete_experiment(store.experiment(STAGE_EXPERIMENT))
+    assert main(["sync"], project.root) == 0
+    register.main(project.root)
+    assert {run.info.status for run in project.pipeline_runs()} == {"FINISHED"}
+    assert project.registry.aliases() == {CHAMPION: 1}

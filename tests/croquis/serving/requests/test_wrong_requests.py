@@ -66,7 +66,7 @@ def test_a_wrong_field_is_named(client: TestClient, fields: dict[str, Any], fiel
         ({}, "image", "image: Field required"),
         ({"image": None}, "image", "image: Field required"),
         ({"image": 5}, "image", "should be a valid bytes"),
-        ({"image": "not base64!"}, "image", "is not base64"),
+        ({"image": "not base64!"}, "image", "is not base64 of a picture file: character 11 is '!'"),
         ({"image": "good", "k": True}, "k", "k = True: must be a whole number"),
         ({"image": "good", "k": 2.5}, "k", "should be a valid integer"),
         ({"image": "good", "k": float("nan")}, "k", "should be a finite number"),
@@ -168,6 +168,33 @@ def test_pictures_that_are_odd_but_whole_are_answered(client: TestClient) -> Non
         response = client.post("/search", files={"image": image})
         assert response.status_code == 200, response.text
         assert b"<script>" not in response.content
+
+
+@pytest.mark.parametrize("form", ["lines", "data URL", "URL alphabet", "no padding"])
+def test_base64_as_programs_write_it_is_read(client: TestClient, form: str) -> None:
+    picture = photo()
+    plain = base64.b64encode(picture).decode()
+    text = {
+        "lines": base64.encodebytes(picture).decode(),
+        "data URL": f"data:image/jpeg;base64,{plain}",
+        "URL alphabet": base64.urlsafe_b64encode(picture).decode(),
+        "no padding": plain.rstrip("="),
+    }[form]
+    answers = [client.post("/search", json={"image": each, "k": 3}) for each in (plain, text)]
+    assert [answer.status_code for answer in answers] == [200, 200]
+    assert answers[0].json()["results"] == answers[1].json()["results"]
+
+
+def test_a_part_without_filename_is_told(client: TestClient) -> None:
+    head = b'--b\r\nContent-Disposition: form-data; name="image"\r\n\r\n'
+    for content in (photo(), photo() + bytes(2**20)):
+        response = client.post(
+            "/search",
+            content=head + content + b"\r\n--b--",
+            headers={"content-type": "multipart/form-data; boundary=b"},
+        )
+        assert response.status_code == 422
+        assert "needs a filename" in response.text
 
 
 def test_sizes_are_limited_before_anything_is_read(serve: Serve) -> None:
