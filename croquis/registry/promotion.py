@@ -125,7 +125,7 @@ def delete(registry: Registry, number: int) -> None:
 
 def repair(registry: Registry) -> bool:
     """Completes a change that a kill interrupted; True if there was one."""
-    note = _note(registry) if registry.exists() else None
+    note = registry.model_tag(NOTE_TAG) if registry.exists() else None
     if note is None:
         return False
     _carry_out(registry, note)
@@ -138,7 +138,7 @@ def _apply(registry: Registry, change: AliasChange, planned: AliasChange | None 
         raise _changed(registry, before, planned.previous)
     note = {"champion": change.champion.number, "previous": _number(before)}
     text = json.dumps(note, sort_keys=True)
-    registry.store.client.set_registered_model_tag(registry.model, NOTE_TAG, text)
+    registry.set_model_tag(NOTE_TAG, text)
     _carry_out(registry, text)
     found = registry.holder(CHAMPION)
     if _number(found) != change.champion.number:
@@ -159,11 +159,6 @@ def _changed(
     )
 
 
-def _note(registry: Registry) -> str | None:
-    tags: dict[str, str] = registry.store.client.get_registered_model(registry.model).tags
-    return tags.get(NOTE_TAG)
-
-
 def _carry_out(registry: Registry, text: str) -> None:
     """Carries out a noted change, unless the champion is none of its two any more: then a later change has replaced it."""
     note = json.loads(text)
@@ -174,5 +169,5 @@ def _carry_out(registry: Registry, text: str) -> None:
         registry.set_alias(CHAMPION, champion)
         if registry.aliases().get(CHALLENGER) == champion:
             registry.drop_alias(CHALLENGER)
-    if _note(registry) == text:  # not that of a process that began meanwhile
-        registry.store.client.delete_registered_model_tag(registry.model, NOTE_TAG)
+    if registry.model_tag(NOTE_TAG) == text:  # not that of a process that began meanwhile
+        registry.set_model_tag(NOTE_TAG, None)

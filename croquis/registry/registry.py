@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import random
 import re
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +23,7 @@ BUNDLE_TAG = "bundle_hash"
 METHOD_TAG = "method"
 LOCK = "registry"
 LONGEST_TAG = 5000
+TRIES = 5  # of a change that meets another's
 NAMED = re.compile(r"(models:/)?(?P<model>[^/@]+)(?:@(?P<alias>[^/@]+)|/(?P<number>[1-9][0-9]*))")
 
 
@@ -139,11 +142,30 @@ class Registry:
         self.store.client.update_model_version(self.model, str(number), text)
 
     def set_alias(self, alias: str, number: int) -> None:
-        self.store.client.set_registered_model_alias(self.model, alias, str(number))
+        again(lambda: self.store.client.set_registered_model_alias(self.model, alias, str(number)))
 
     def drop_alias(self, alias: str) -> None:
-        if alias in self.aliases():
-            self.store.client.delete_registered_model_alias(self.model, alias)
+        def drop() -> None:
+            if alias in self.aliases():
+                self.store.client.delete_registered_model_alias(self.model, alias)
+
+        again(drop)
+
+    def model_tag(self, name: str) -> str | None:
+        """A tag of the registered model itself."""
+        tags: dict[str, str] = self.store.client.get_registered_model(self.model).tags
+        return tags.get(name)
+
+    def set_model_tag(self, name: str, value: str | None) -> None:
+        """Writes a tag of the registered model itself; None takes it away."""
+
+        def write() -> None:
+            if value is not None:
+                self.store.client.set_registered_model_tag(self.model, name, value)
+            elif self.model_tag(name) is not None:
+                self.store.client.delete_registered_model_tag(self.model, name)
+
+        again(write)
 
     def metrics(self, number: int) -> dict[str, float]:
         """What the run behind a version measured; empty when the run is gone."""
@@ -234,3 +256,20 @@ def _version(found: ModelVersion) -> RegisteredVersion:
 
 def _short(tags: Mapping[str, str]) -> dict[str, str]:
     return {name: str(value)[:LONGEST_TAG] for name, value in tags.items()}
+
+
+def again(change: Callable[[], None]) -> None:
+    """Makes a change; once more, five times at most, where a server's database refuses it.
+
+    It does so when another process changes the same row at the same moment.
+    """
+    from mlflow.exceptions import MlflowException
+
+    for left in reversed(range(TRIES)):
+        try:
+            change()
+            return
+        except MlflowException:
+            if not left:
+                raise
+            time.sleep(random.uniform(0.05, 0.3))
