@@ -31,6 +31,7 @@ TINY: dict[str, Any] = {
     "base": {"image_size": 32, "threads": 1, "accelerator": "cpu"},
     "train_embedder": {"domains": ["shop"], "backbone": {"name": "small", "weights": "none", "width": 8}},
     "image2vec": {"fit": {"epochs": 1}},
+    "register": {"select_by": "shop->shop/hit@1"},
 }
 
 
