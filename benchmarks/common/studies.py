@@ -27,7 +27,7 @@ Values = dict[str, Any]
 
 @cache
 def shipped() -> Values:
-    """params.yaml, which nobody may change."""
+    """params.yaml; it is cached, so callers must not change it."""
     values: Values = read_yaml(PROJECT / "params.yaml")
     return values
 

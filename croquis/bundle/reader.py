@@ -125,6 +125,6 @@ class Bundle:
 
 
 def _others(folder: Path) -> str:
-    """The bundles in the folder and beside it, for whoever mistyped a name."""
+    """Which bundles are in the folder and beside it, for the error about a wrong path."""
     near = [path.parent for place in (folder, folder.parent) for path in place.glob(f"*/{MANIFEST_FILE}")]
     return f"; bundles near it: {', '.join(map(str, sorted(near)[:SHOWN]))}" if near else "; `dvc repro` makes bundles"

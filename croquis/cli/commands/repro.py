@@ -99,7 +99,7 @@ def read_plan(root: Path, target: str | None = None) -> Graph:
 
 
 def to_run(needs: Graph, changed: Collection[str]) -> Graph:
-    """`changed` stages and all that hang on them, each with those among them that come before it.
+    """`changed` stages and all that depend on them, each with those among them that come before it.
 
     Args:
         needs: every stage that counts, with the stages whose outputs it reads.
@@ -112,7 +112,7 @@ def to_run(needs: Graph, changed: Collection[str]) -> Graph:
 
 
 def needed_by(target: str, needs: Graph) -> Graph:
-    """The part of the graph that a stage hangs on, itself included.
+    """The part of the graph that a stage depends on, itself included.
 
     Raises:
         RefusedError: when there is no such stage.

@@ -44,7 +44,7 @@ def decide(
 ) -> Verdict:
     """Whether `candidate` may become champion, and why.
 
-    Without a champion only floor, chance, baseline and size count, and `absence` says why there is none to beat.
+    Without a champion only floor, chance, baseline and size count, and `absence` says why there is no champion.
 
     Args:
         trained_on: the items that the champion was trained on.

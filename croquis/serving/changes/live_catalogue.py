@@ -87,12 +87,17 @@ class LiveCatalogue:
 
     def _write(self, targets: dict[VectorStore, Nets], state: Callable[[Nets], ItemState]) -> None:
         states = {store: state(nets) for store, nets in targets.items()}
+        written = 0
         try:
             for store, prepared in states.items():
                 apply(store, [prepared])
+                written += 1
         except StoreError as error:
-            logger.error("a change was not kept: %s", error)
+            logger.error("a change was kept for %d of %d models: %s", written, len(states), error)
             detail = "the change could not be kept on disk; nothing has changed"
+            if written:
+                kept = f"{written} of {len(states)} models"
+                detail = f"the change is kept for {kept} only; the others get it at the next start"
             raise Problem(507, "not-kept", detail) from error
 
 

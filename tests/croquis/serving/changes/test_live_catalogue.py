@@ -28,7 +28,7 @@ from croquis.store.faiss_file import StoreFile
 from croquis.store.faiss_store import FaissStores
 from croquis.store.fill import spec_of
 from croquis.store.products import ItemState, apply
-from croquis.store.vector_store import StoredImage, StoreError
+from croquis.store.vector_store import StoreChange, StoredImage, StoreError
 from tests.support.serving.live_server import ADMIN, TOKEN, Serve, listening, picture, replace_bundle
 from tests.support.tiny_retriever import photo, write_tiny_bundle
 
@@ -292,6 +292,21 @@ def test_what_cannot_be_kept_is_not_shown(client: TestClient, monkeypatch: pytes
     assert NEW not in found(client, picture(1))
     assert "item-red-0" in found(client, photo("red-00"))
     assert client.get("/items/item-red-0").status_code == 200
+
+
+def test_a_change_that_only_some_models_have_is_told(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    write, files = StoreFile.write, []
+
+    def full_at_the_second(file: StoreFile, change: StoreChange, stored: Any) -> None:
+        files.append(file)
+        if len(files) == 2:
+            raise StoreError("the disk is full")
+        write(file, change, stored)
+
+    monkeypatch.setattr(StoreFile, "write", full_at_the_second)
+    response = put(client, NEW, picture(1))
+    assert response.status_code == 507
+    assert response.json()["detail"].startswith("the change is kept for 1 of 2 models only")
 
 
 def kept_by(folder: Path, bundle: Path, image: bytes) -> None:
