@@ -6,7 +6,8 @@ The bare loop decodes, scales and encodes in this process, and writes nothing. I
 turns; a figure is the median over the turns of images per second, and a ratio that of two neighbours in one turn. Engines
 are timed from the first finished shard to the last: what comes before, the start of processes, is reported separately.
 On a busy machine the CPU time per image, of the two ways that are one process, tells more. Ray's habit of
-giving its workers 15 less of priority is off here. Bundles of --also are only compared. The command fails when a byte differs.
+giving its workers 15 less of priority is off here. Bundles of --also are only compared. The command fails when
+a byte differs.
 """
 
 from __future__ import annotations
