@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
+from croquis.events.dead_letters import put_aside
 from croquis.events.event_meter import IngestMeter
 from croquis.events.stream import Message, Stream, StreamError
 from croquis.store.vector_store import StoreError
@@ -69,7 +70,7 @@ class EventConsumer:
     def _settle(self, messages: Sequence[Message], done: BatchOutcome) -> bool:
         """Bad events first, so that none is committed that is not kept somewhere."""
         for place, reason in done.rejected.items():
-            self._stream.reject(messages[place], reason)
+            put_aside(self._stream, messages[place], reason)
         self._stream.commit(messages)
         return True
 

@@ -39,6 +39,14 @@ class StoreError(RuntimeError):
     """A store cannot be opened or used; the message names it, says why and what to do."""
 
 
+class UnfitImageError(StoreError):
+    """An image of the product `item_id` that this engine can never keep."""
+
+    def __init__(self, message: str, item_id: str) -> None:
+        super().__init__(message)
+        self.item_id = item_id
+
+
 @dataclass(frozen=True)
 class StoredImage:
     """What a store knows of an image beside its vector and its thumbnail.
