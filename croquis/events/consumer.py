@@ -79,9 +79,13 @@ class EventConsumer:
         pause, failed = 0.25, 0
         while True:
             try:
-                return work()
+                done = work()
+                self._meter.connected.set(1)
+                return done
             except (StoreError, StreamError) as error:
                 self._meter.failures.labels(of).inc()
+                if isinstance(error, StreamError):
+                    self._meter.connected.set(0)
                 logger.warning("%s, tried again in %.1f s", error, pause)
             failed += 1
             if failed == tries or stop.wait(pause):
