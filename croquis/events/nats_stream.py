@@ -12,7 +12,6 @@ from nats.errors import MaxPayloadError
 from nats.js.api import AckPolicy, ConsumerConfig, StreamConfig
 from nats.js.errors import APIError, NotFoundError
 
-from croquis.credentials import without_credentials
 from croquis.events.stream import DEAD, Message, StreamError, TooLargeError
 
 PATIENCE = 10.0  # seconds for an answer
@@ -35,7 +34,7 @@ class NatsStream:
 
     def __init__(self, server: str, name: str, group: str, redeliver: float) -> None:
         self._server, self._name, self._group = server, name, group
-        self._where = without_credentials(f"{server}/{name}")
+        self._where = f"{server}/{name}"
         self._redeliver = redeliver
         self._refusal: Exception | None = None
         self._loop = asyncio.new_event_loop()
@@ -136,7 +135,7 @@ class NatsStream:
         except NotFoundError as error:
             raise _MissingError(str(error)) from error
         except Exception as error:  # the client raises what its parsers and sockets do
-            what = without_credentials(error) or type(error).__name__
+            what = str(error) or type(error).__name__
             large = isinstance(error, MaxPayloadError) or getattr(error, "err_code", None) == MESSAGE_TOO_LARGE
             kind = TooLargeError if large else StreamError
             raise kind(f"{self._where}: {what}; is nats-server running with JetStream?") from error
