@@ -236,7 +236,7 @@ def test_a_bad_event_of_any_size_is_put_aside_by_reference(handler: Handler, siz
         assert (told["topic"], told["partition"], told["offset"]) == ("products", 0, offset)
         assert told["head"].startswith(sign.decode("utf-8", "backslashreplace"))
         assert key == (None, b"k")[offset]
-    assert json.loads(stream.dead[0][1])["key"] == "k" * 200
+    assert json.loads(stream.dead[0][1])["key"] == "k" * 100
 
 
 def test_an_outage_of_the_dead_letter_topic_is_no_reason_to_shorten_a_letter(handler: Handler) -> None:
@@ -251,7 +251,7 @@ def test_an_outage_of_the_dead_letter_topic_is_no_reason_to_shorten_a_letter(han
 def test_a_reason_fits_a_header(reason: str) -> None:
     line = one_line(reason)
     assert line.isprintable()
-    assert len(line.encode()) <= 10_000
+    assert len(line.encode()) <= 1000
     assert "\n" not in line
 
 
