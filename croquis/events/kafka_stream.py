@@ -10,6 +10,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, Topi
 from croquis.events.stream import DEAD, MESSAGE_BYTES, Message, StreamError, TooLargeError
 
 PATIENCE = 10.0  # seconds for an answer
+ANSWERING = 8.0  # seconds in which a broker must answer at the start
 TOLD_IN = 1.0  # seconds in which brokers that were down must answer to count as back
 CRITICAL = 2  # of syslog: librdkafka logs each of its 20 tries a second at a lower level; ours are told by errors
 
@@ -43,7 +44,7 @@ class KafkaStream:
         }
         self._consumer = Consumer({**common, **settings, "group.id": group})
         self._joined = False
-        self._ask_brokers(PATIENCE)
+        self._ask_brokers(ANSWERING)
 
     def fetch(self, most: int, wait: float) -> list[Message]:
         if not self._joined:
