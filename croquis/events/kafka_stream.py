@@ -29,6 +29,7 @@ class KafkaStream:
             "bootstrap.servers": servers,
             "message.max.bytes": MESSAGE_BYTES,
             "enable.metrics.push": False,
+            "socket.timeout.ms": int(1000 * PATIENCE),
             "log_level": CRITICAL,
             "error_cb": self._note,
         }
@@ -106,7 +107,7 @@ class KafkaStream:
 
     def close(self) -> None:
         self._consumer.close()
-        self._producer.flush(PATIENCE)
+        self._producer.purge()  # what was not taken was told
 
     def _note(self, fault: Any) -> None:
         """What librdkafka meets in the background: it tries again by itself, and `fetch` tells of it."""
