@@ -85,6 +85,7 @@ def create_app(sources: Mapping[str, ModelSource], settings: Settings) -> FastAP
         if own_ingest is not None:
             await asyncio.to_thread(own_ingest.stop)
         queue.close()
+        decoder.close()
         if opened is not None:
             opened.close()
 
