@@ -1,8 +1,8 @@
 """A process that decodes pictures for another one: `python -m croquis.catalog.decode_process`, asked over pipes.
 
-It holds nothing but the picture, so that whoever asks may kill it at any time. Its argument is how many bytes of memory it may
-take. Each message is a length of eight bytes and as many bytes; a question is the limits as JSON, then the file; an answer
-is JSON, then the pixels.
+It holds nothing but the picture, so that whoever asks may kill it at any time. Its argument is how many bytes of memory it
+may take. Each message is a length of eight bytes and as many bytes; a question is the limits as JSON, then the file; an
+answer is JSON, then the pixels.
 """
 
 from __future__ import annotations

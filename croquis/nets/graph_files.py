@@ -1,7 +1,7 @@
 """What an ONNX file may not have: weights in other files. Read as protocol buffers, without the package `onnx`.
 
-ONNX Runtime follows the paths of external data, some versions out of the model's folder; a bundle is its manifest's files and
-nothing beside them. Only the fields on the way to a tensor are looked into (onnx.proto3 of ONNX 1.18).
+ONNX Runtime follows the paths of external data, some versions out of the model's folder; a bundle is its manifest's files
+and nothing beside them. Only the fields on the way to a tensor are looked into (onnx.proto3 of ONNX 1.18).
 """
 
 from __future__ import annotations
@@ -20,8 +20,12 @@ MESSAGES: Mapping[str, Mapping[int, str]] = {
     "GraphProto": {1: "NodeProto", 5: "TensorProto", 15: "SparseTensorProto"},
     "NodeProto": {5: "AttributeProto"},
     "AttributeProto": {
-        **{5: "TensorProto", 6: "GraphProto", 10: "TensorProto", 11: "GraphProto"},
-        **{22: "SparseTensorProto", 23: "SparseTensorProto"},
+        5: "TensorProto",
+        6: "GraphProto",
+        10: "TensorProto",
+        11: "GraphProto",
+        22: "SparseTensorProto",
+        23: "SparseTensorProto",
     },
     "SparseTensorProto": {1: "TensorProto", 2: "TensorProto"},
     "TrainingInfoProto": {1: "GraphProto", 2: "GraphProto"},

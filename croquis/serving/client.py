@@ -5,7 +5,8 @@
         print([(hit.item_id, hit.score) for hit in answer.results])
 
 Every method raises `ServerError` when the server answers with an error or with what no server of ours sends, httpx's errors
-when it cannot be reached, and `QueryError` for an id that no path can hold. An answer is at most 16 MB. It needs httpx and pydantic, and none of what the server needs.
+when it cannot be reached, and `QueryError` for an id that no path can hold. An answer is at most 16 MB. It needs httpx and
+pydantic, and none of what the server needs.
 """
 
 from __future__ import annotations

@@ -54,7 +54,9 @@ class RemoteRetriever:
             raise RetrieverError(f"{source} answers {error}{hint}") from error
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             client.close()
-            raise RetrieverError(f"no search server answers at {source} ({error}); `croquis serve` starts one") from error
+            raise RetrieverError(
+                f"no search server answers at {source} ({error}); `croquis serve` starts one"
+            ) from error
         return cls(client)
 
     def search(

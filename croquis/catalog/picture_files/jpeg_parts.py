@@ -24,7 +24,6 @@ FILL = re.compile(rb"\xff+")
 NEXT_MARKER = re.compile(rb"\xff([^\x00\xd0-\xd7\xff])")
 
 
-
 class _Segments:
     """The segments of one file that were found so far."""
 
@@ -53,7 +52,9 @@ class _Segments:
         if marker in FRAMES:
             self.framed = True
             if marker not in READ_FRAMES:
-                raise CostlyImageError("the JPEG is coded in a way that browsers do not show; save it as an ordinary one")
+                raise CostlyImageError(
+                    "the JPEG is coded in a way that browsers do not show; save it as an ordinary one"
+                )
         self.table_bytes += len(segment)
         if self.table_bytes > MOST_TABLE_BYTES:
             raise costly("JPEG", self.table_bytes, "bytes of tables", MOST_TABLE_BYTES)

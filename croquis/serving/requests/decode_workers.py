@@ -92,7 +92,7 @@ class _Worker:
 
 def _started(memory: int) -> subprocess.Popen[bytes]:
     environment = {name: os.environ[name] for name in KEPT_VARIABLES if name in os.environ}
-    environment |= {"PYTHONPATH": os.pathsep.join(path or os.getcwd() for path in sys.path), "OPENBLAS_NUM_THREADS": "1"}
+    environment |= {"PYTHONPATH": os.pathsep.join(path or "." for path in sys.path), "OPENBLAS_NUM_THREADS": "1"}
     process = subprocess.Popen(
         [sys.executable, "-W", "ignore", "-m", decode_process.__name__, str(memory)],
         stdin=subprocess.PIPE,

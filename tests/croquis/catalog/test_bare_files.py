@@ -95,4 +95,3 @@ def test_damaged_pixels_and_animations_are_refused_still():
     moving = stream.getvalue()
     with pytest.raises(AnimatedImageError):
         decode_image(moving[:33] + PNGS["a megabyte of XMP"] + moving[33:])
-

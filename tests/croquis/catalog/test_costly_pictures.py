@@ -50,14 +50,16 @@ def test_scans_of_what_follows_a_picture_do_not_count() -> None:
 
 
 @pytest.mark.parametrize("kind", ["GIF", "WEBP"])
-def test_frames_are_counted_without_looking_into_them(kind: str, no_decoding: None) -> None:
+def test_frames_are_counted_without_looking_into_them(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     stream = io.BytesIO()
     NOISE.save(stream, kind, save_all=True, append_images=[Image.new("RGB", NOISE.size)] * 2)
+    monkeypatch.setattr(Image, "open", lambda *_, **__: pytest.fail("opened"))
     with pytest.raises(AnimatedImageError):
         decode_image(stream.getvalue())
 
 
-def test_a_stated_number_of_frames_is_believed(no_decoding: None) -> None:
+@pytest.mark.usefixtures("no_decoding")
+def test_a_stated_number_of_frames_is_believed() -> None:
     with pytest.raises(AnimatedImageError):
         decode_image(png_with(chunk(b"acTL", b"\x7f\xff\xff\xff\0\0\0\0")))
 
