@@ -21,7 +21,7 @@ KEPT_VARIABLES = ("PATH", "LD_LIBRARY_PATH", "LANG")  # no key or token is in th
 
 
 class DecodeWorkers:
-    """A few processes, started when they are first needed; safe to use from several threads.
+    """A few processes, started by `start` or when they are first needed; safe to use from several threads.
 
     Args:
         count: pictures that are decoded at a time; more wait.
@@ -49,6 +49,16 @@ class DecodeWorkers:
         finally:
             self._free.put(worker)
 
+    def start(self) -> None:
+        """Starts the processes before they are needed; pictures wait meanwhile."""
+        workers = [self._free.get() for _ in range(self._count)]
+        try:
+            for worker in workers:
+                worker.start()
+        finally:
+            for worker in workers:
+                self._free.put(worker)
+
     def close(self) -> None:
         """Ends the processes, each after the picture that it decodes."""
         for _ in range(self._count):
@@ -63,14 +73,10 @@ class _Worker:
         self._process: subprocess.Popen[bytes] | None = None
 
     def decode(self, data: bytes, limits: DecodeLimits, seconds: float) -> Uint8Image:
-        if self._process is not None and self._process.poll() is not None:
-            self.end()
-        if self._process is None:
-            self._process = _started(self._memory)
-        late = threading.Event()
+        process, late = self.start(), threading.Event()
         try:
-            with _killed_after(self._process, seconds, late):
-                return decode_process.ask(_pipes(self._process), data, limits)
+            with _killed_after(process, seconds, late):
+                return decode_process.ask(_pipes(process), data, limits)
         except (EOFError, OSError):
             if late.is_set():
                 raise CostlyImageError(f"the image takes more than {seconds:g} s to decode; save it anew") from None
@@ -79,6 +85,14 @@ class _Worker:
         finally:
             if late.is_set():
                 self.end()
+
+    def start(self) -> subprocess.Popen[bytes]:
+        """The process that runs, or a new one where it has ended."""
+        if self._process is not None and self._process.poll() is not None:
+            self.end()
+        if self._process is None:
+            self._process = _started(self._memory)
+        return self._process
 
     def end(self) -> None:
         if self._process is not None:

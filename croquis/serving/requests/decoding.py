@@ -58,6 +58,10 @@ class PictureDecoder:
                 raise Problem(422, "invalid-field", str(error), field="crop", limit=limit) from None
             yield inside
 
+    def start(self) -> None:
+        """Starts the processes, so that the first large picture does not wait for one."""
+        self._workers.start()
+
     def close(self) -> None:
         """Ends the processes."""
         self._workers.close()

@@ -6,6 +6,7 @@ import contextlib
 import os
 import signal
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -113,3 +114,21 @@ def test_only_what_is_cheap_for_certain_is_decoded_in_the_server(
     monkeypatch.setattr(decoder._workers, "decoded", decoded)
     with decoder.picture(data, None):
         assert (not asked) is is_small
+
+
+def test_processes_are_started_before_they_are_needed(made: Made) -> None:
+    workers = made()
+    workers.start()
+    started = workers._free.queue[0]._process
+    assert started is not None
+    assert pixels(workers, tiny("JPEG")).shape == (16, 16, 3)
+    assert workers._free.queue[0]._process is started
+
+
+def test_a_worker_knows_no_secret(made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CROQUIS_ADMIN_TOKEN", "a-token-that-nobody-knows")
+    workers = made()
+    workers.start()
+    process = workers._free.queue[0]._process
+    assert process is not None
+    assert b"a-token-that-nobody-knows" not in Path(f"/proc/{process.pid}/environ").read_bytes()
