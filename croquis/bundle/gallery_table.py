@@ -183,6 +183,7 @@ class GalleryTable:
             with pq.ParquetFile(path) as file:
                 check_layout(file)
                 table = pa.Table.from_batches(file.iter_batches(columns=METADATA.names), METADATA)
+                table.validate(full=True)  # a string of Parquet may hold what is no UTF-8
                 has_cells = PROBABILITIES.name in file.schema_arrow.names
         except (pa.ArrowException, OSError, ValueError, KeyError) as error:
             raise ItemsError(f"{path} is not the gallery of a bundle: {error}") from error

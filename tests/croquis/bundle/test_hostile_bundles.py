@@ -115,6 +115,7 @@ OTHER_GALLERIES: dict[str, Callable[[Path], object]] = {
     "a missing column": lambda path: pq.write_table(table().drop_columns(["thumbnail"]), path),
     "another order": lambda path: in_groups(path, table().take(pa.array(range(35, -1, -1))), 512),
     "small groups": lambda path: in_groups(path, table(), 5),
+    "no UTF-8": lambda path: pq.write_table(table(category=pa.array([b"\xff"] * 36).view(pa.string())), path),
     "null words": lambda path: pq.write_table(table(attributes=pa.array([[None]] * 36, pa.list_(pa.string()))), path),
 }
 
