@@ -63,7 +63,7 @@ def main() -> None:
             write(answers, json.dumps({"error": type(error).__name__, "text": str(error)}).encode())
         else:
             write(answers, json.dumps({"shape": image.shape}).encode())
-            write(answers, memoryview(image).cast("B"))
+            write(answers, image.data.cast("B"))
 
 
 def write(stream: IO[bytes], content: bytes | memoryview) -> None:

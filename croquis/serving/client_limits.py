@@ -99,7 +99,7 @@ class Deadline:
         Raises:
             httpx.ReadTimeout: when nothing is left.
         """
-        end = getattr(self._calls, "end", None)
+        end: float | None = getattr(self._calls, "end", None)
         if end is None:
             return seconds
         left = end - time.monotonic()
