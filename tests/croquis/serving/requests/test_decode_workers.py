@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from starlette.testclient import TestClient
 
 from croquis.catalog.images import CostlyImageError, DamagedImageError, DecodeLimits, ImageError, decode_image
 from croquis.serving.requests.decode_workers import DecodeWorkers
@@ -132,3 +133,10 @@ def test_a_worker_knows_no_secret(made: Made, monkeypatch: pytest.MonkeyPatch) -
     process = workers._free.queue[0]._process
     assert process is not None
     assert b"a-token-that-nobody-knows" not in Path(f"/proc/{process.pid}/environ").read_bytes()
+
+
+@pytest.mark.parametrize("name", ["scans of a JPEG", "texts of a PNG", "comments of a GIF", "runs of a BMP"])
+def test_the_server_answers_a_costly_picture_with_422_and_the_reason(client: TestClient, name: str) -> None:
+    answer = client.post("/search", files={"image": ("a", REFUSED[name])})
+    assert (answer.status_code, answer.json()["field"]) == (422, "image")
+    assert "are read; save it anew" in answer.json()["detail"]
