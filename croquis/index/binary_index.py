@@ -1,25 +1,26 @@
 """Indexes of packed bits: one bit per number of a binary head, searched exhaustively or by inverted lists.
 
-Where the list is short, FAISS compares bits with bits. It proposes a few rows more than `k`; where the last of
-these ties with the k-th, its range search finds all that do. Nothing that could be among the best `k` is left out, and
-the order is ours.
+Where the list is short, FAISS compares bits with bits. The k-th distance in a sample of the codes bounds that in all of
+them, and FAISS's range search gives every code within it. Nothing that could be among the best `k` is left out, and the
+order is ours.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from functools import cached_property
 from typing import Any, Self
 
 import numpy as np
+import numpy.typing as npt
 
-from croquis.arrays import Rows, Scores, Vectors
-from croquis.index.code_index import SEED, CodeIndex, Nearest, check_lists
+from croquis.arrays import Keys, Rows, Scores, Vectors
+from croquis.index.code_index import SEED, CodeIndex, append_to_list, check_lists
 from croquis.index.coding import Codes, Columns, SignCoding
-from croquis.index.exact import SPARE
+from croquis.index.fast_scan import AT_ONCE
 from croquis.index.vector_index import FAISS, VectorIndexError, faiss_threads
 
-SHARE = 1 / 64  # of all rows; longer lists are found faster by scoring every row than by a heap
+SHARE = 1 / 64  # of all rows; longer lists are found faster by scoring every row
+SAMPLED = 4
 
 
 class BinaryIndex(CodeIndex):
@@ -70,25 +71,59 @@ class BinaryIndex(CodeIndex):
             index.add(packed)
         return cls(index, coding, comparison)
 
-    def _nearest(self, queries: Vectors, k: int) -> Iterable[Nearest]:
-        width = k + SPARE
-        if self.comparison == "asymmetric" or width > SHARE * len(self) or not len(queries):
-            return super()._nearest(queries, k)
-        packed, find, within = self.coding.encode(queries), self._index.search, self._index.range_search
+    def _propose(self, queries: Vectors, keys: Keys, out: tuple[Scores, Rows]) -> Rows:
+        if self.comparison == "asymmetric":
+            return super()._propose(queries, keys, out)
+        if out[1].shape[1] > SHARE * len(self):
+            return np.arange(len(queries))
+        for start in range(0, len(queries), AT_ONCE):
+            block = slice(start, start + AT_ONCE)
+            self._fill_block(self.coding.encode(queries[block]), keys, (out[0][block], out[1][block]))
+        return np.zeros(0, dtype=np.int64)
+
+    def _fill_block(self, packed: Codes, keys: Keys, out: tuple[Scores, Rows]) -> None:
         lists: list[Rows] = []
+        find, within = self._sample.search, self._index.range_search
         if self._lists:
-            find, within = self._index.search_preassigned, self._index.range_search_preassigned
-            probed = np.stack([self._probed(query) for query in queries])
-            lists = [probed, np.zeros_like(probed)]  # and distances from their centres, which FAISS does not look at
-        nearest: list[Nearest] = []
+            probed = self._visited(packed)
+            lists = [probed, np.zeros_like(probed, dtype=np.int32)]  # distances from centres, which FAISS ignores
+            find, within = self._sample.search_preassigned, self._index.range_search_preassigned
+        parts = []
         with faiss_threads(self.threads):
-            for number, (near, rows) in enumerate(zip(*find(packed, width, *lists), strict=True)):
-                if rows[-1] >= 0 and near[k - 1] == near[-1]:
-                    one = slice(number, number + 1)
-                    _, near, rows = within(packed[one], int(near[-1]) + 1, *(each[one] for each in lists))
-                held = rows >= 0
-                nearest.append((-near[held].astype(np.float32), rows[held]))
-        return nearest
+            near, rows = find(packed, out[1].shape[1], *lists)
+            radii = np.where(rows[:, -1] >= 0, near[:, -1], self._index.d)
+            for radius in np.unique(radii).tolist():
+                asked = np.flatnonzero(radii == radius)
+                limits, near, rows = within(packed[asked], radius + 1, *(each[asked] for each in lists))
+                parts.append((np.repeat(asked, np.diff(limits.astype(np.int64))), near.astype(np.int64), rows))
+        _fill_nearest(*(np.concatenate(each) for each in zip(*parts, strict=True)), keys, out)
+
+    @cached_property
+    def _sample(self) -> Any:
+        """An index of every `SAMPLED`-th code of all, or of each list: their k-th distance is one that the k-th of all
+        does not exceed."""
+        sample = self.faiss_clone(self._index)
+        sample.reset()
+        if not self._lists:
+            sample.add(np.ascontiguousarray(self.codes(np.arange(0, len(self), SAMPLED))))
+            return sample
+        for number, rows in enumerate(self._lists):
+            append_to_list(sample, number, rows[::SAMPLED], self.codes(rows[::SAMPLED]))
+        sample.ntotal = sum(len(rows[::SAMPLED]) for rows in self._lists)
+        return sample
+
+    def _visited(self, packed: Codes) -> Rows:
+        """The lists that each query visits, (Q, probes): those of the nearest centres, the first of equally near ones."""
+        lists, probes = self._index.nlist, self._index.nprobe
+        distances = np.zeros((len(packed), lists), dtype=np.int64)
+        for asked, centres in zip(as_words(packed).T, self._centre_words.T, strict=True):
+            distances += np.bitwise_count(asked[:, None] ^ centres)
+        places = distances * lists + np.arange(lists)
+        return np.argpartition(places, probes - 1, axis=1)[:, :probes].astype(np.int64)
+
+    @cached_property
+    def _centre_words(self) -> npt.NDArray[np.uint64]:
+        return as_words(self._index.quantizer.reconstruct_n())
 
     @cached_property
     def _centres(self) -> Columns:
@@ -104,3 +139,22 @@ class BinaryIndex(CodeIndex):
     def _flat_codes(self) -> Codes:
         codes: Codes = self._index.reconstruct_n()
         return codes
+
+
+def as_words(packed: Codes) -> npt.NDArray[np.uint64]:
+    """Packed codes in words of 64 bits, the last filled up with zeros: (n, words)."""
+    return np.ascontiguousarray(np.pad(packed, ((0, 0), (0, -packed.shape[1] % 8)))).view(np.uint64)
+
+
+def _fill_nearest(owners: Rows, near: Rows, rows: Rows, keys: Keys, out: tuple[Scores, Rows]) -> None:
+    """Of distances (m,) of `rows` from the queries `owners`, the least of each query, equal ones by key, into `out`."""
+    (queries, k), values = out[1].shape, int(near.max(initial=0)) + 2
+    counts = np.bincount(owners * values + near, minlength=queries * values).reshape(queries, values).cumsum(axis=1)
+    farthest = np.where(counts[:, -1] > k, (counts < k).sum(axis=1), values)
+    kept = np.flatnonzero(near <= farthest[owners])
+    kept = kept[np.lexsort((keys[rows[kept]], owners[kept] * values + near[kept]))]
+    owner = owners[kept]
+    rank = np.arange(len(kept)) - np.searchsorted(owner, np.arange(queries))[owner]
+    first = rank < k
+    out[0][owner[first], rank[first]] = -near[kept[first]]
+    out[1][owner[first], rank[first]] = rows[kept[first]]
