@@ -91,7 +91,7 @@ class BinaryIndex(CodeIndex):
         parts = []
         with faiss_threads(self.threads):
             near, rows = find(packed, out[1].shape[1], *lists)
-            radii = np.where(rows[:, -1] >= 0, near[:, -1], self._index.d)
+            radii = np.where(rows[:, -1] >= 0, near[:, -1] | 1, self._index.d)  # odd, so that more share a search
             for radius in np.unique(radii).tolist():
                 asked = np.flatnonzero(radii == radius)
                 limits, near, rows = within(packed[asked], radius + 1, *(each[asked] for each in lists))
@@ -143,7 +143,8 @@ class BinaryIndex(CodeIndex):
 
 def as_words(packed: Codes) -> npt.NDArray[np.uint64]:
     """Packed codes in words of 64 bits, the last filled up with zeros: (n, words)."""
-    return np.ascontiguousarray(np.pad(packed, ((0, 0), (0, -packed.shape[1] % 8)))).view(np.uint64)
+    short = -packed.shape[1] % 8
+    return np.ascontiguousarray(np.pad(packed, ((0, 0), (0, short))) if short else packed).view(np.uint64)
 
 
 def _fill_nearest(owners: Rows, near: Rows, rows: Rows, keys: Keys, out: tuple[Scores, Rows]) -> None:
@@ -152,7 +153,9 @@ def _fill_nearest(owners: Rows, near: Rows, rows: Rows, keys: Keys, out: tuple[S
     counts = np.bincount(owners * values + near, minlength=queries * values).reshape(queries, values).cumsum(axis=1)
     farthest = np.where(counts[:, -1] > k, (counts < k).sum(axis=1), values)
     kept = np.flatnonzero(near <= farthest[owners])
-    kept = kept[np.lexsort((keys[rows[kept]], owners[kept] * values + near[kept]))]
+    rank = np.empty(len(kept), dtype=np.int64)
+    rank[np.argsort(keys[rows[kept]])] = np.arange(len(kept))
+    kept = kept[np.argsort((owners[kept] * values + near[kept]) * len(kept) + rank)]
     owner = owners[kept]
     rank = np.arange(len(kept)) - np.searchsorted(owner, np.arange(queries))[owner]
     first = rank < k

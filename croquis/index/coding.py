@@ -167,6 +167,9 @@ class SignCoding(Coding):
     def decode(self, packed: Codes) -> Vectors:
         return signs_of(packed, self.dim)
 
+    def asked(self, queries: Vectors, comparison: str) -> Vectors:  # noqa: ARG002 only signs are looked at
+        return queries
+
     def tables(self, queries: Vectors) -> Tables:
         exact = queries.astype(np.float64)
         return np.stack([-exact, exact], axis=2)
@@ -220,7 +223,8 @@ class ProductCoding(Coding):
 
     def tables(self, queries: Vectors) -> Tables:
         pieces = queries.astype(np.float64).reshape(len(queries), self.parts, 1, -1)
-        return np.asarray(-np.square(self.codebooks.astype(np.float64) - pieces).sum(axis=3), dtype=np.float64)
+        gaps = self.codebooks.astype(np.float64) - pieces
+        return np.asarray(-np.square(gaps, out=gaps).sum(axis=3), dtype=np.float64)
 
 
 def signs_of(packed: Codes, bits: int) -> Vectors:
@@ -276,7 +280,8 @@ def scan_tables(tables: Tables, bits: int) -> Tables:
 def merged_tables(tables: Tables, together: int) -> Tables:
     """Tables of parts, (Q, M, values), as tables of so many parts `together`: (Q, M / together, values ** together)."""
     missing = -tables.shape[1] % together
-    padded = np.pad(tables, ((0, 0), (0, missing), (0, 0))).reshape(len(tables), -1, together, tables.shape[2])
+    whole = np.pad(tables, ((0, 0), (0, missing), (0, 0))) if missing else tables
+    padded = whole.reshape(len(tables), -1, together, tables.shape[2])
     merged = padded[:, :, 0]
     for part in range(1, together):  # each part has the bits above those of the parts before it
         sums = padded[:, :, part, :, None] + merged[:, :, None]

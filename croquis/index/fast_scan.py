@@ -99,14 +99,14 @@ class FastScan:
     def _proposed(self, queries: Vectors, width: int, threads: int) -> tuple[Scores, Rows]:
         """The best `width` rows by rounded scores, (Q, width), higher better."""
         short = self._index.d - queries.shape[1]  # bits that fill the last byte
-        asked = np.ascontiguousarray(np.pad(queries, ((0, 0), (0, short))))
+        asked = np.pad(queries, ((0, 0), (0, short))) if short else queries
         with faiss_threads(threads):
-            found, rows = self._index.search(asked, width)
+            found, rows = self._index.search(np.ascontiguousarray(asked), width)
         return (found if self._quick.products else -found), rows
 
     def _errors(self, tables: Tables) -> Scores:
         """By how much a rounded score may be off, (Q,)."""
         parts = merged_tables(tables, self._quick.together)
-        spans = np.ptp(parts, axis=2)
-        step = np.maximum(spans.max(axis=1) / LEVELS, spans.sum(axis=1) / (2**16 - 1))
-        return np.asarray(self._parts * step / 2 + ROUNDING * np.abs(parts).max(axis=2).sum(axis=1))
+        most, least = parts.max(axis=2), parts.min(axis=2)
+        step = np.maximum((most - least).max(axis=1) / LEVELS, (most - least).sum(axis=1) / (2**16 - 1))
+        return np.asarray(self._parts * step / 2 + ROUNDING * np.maximum(-least, most).sum(axis=1))
