@@ -31,7 +31,7 @@ from croquis.index.kinds import Flat, IndexSettings, Ivf
 from croquis.index.vector_index import FAISS, faiss_threads
 
 K = 50
-AT_ONCE = (1, 100)  # queries
+AT_ONCE = (1, 1000)  # queries
 LEAST_S = 0.02  # of CPU time that one figure is taken from
 KEY = "1"  # of the way of measuring
 

@@ -111,6 +111,7 @@ PROBABILITIES = pa.field("attribute_probabilities", pa.binary())
 """May follow the columns of `GALLERY_SCHEMA`: for each image a byte per attribute of the bundle's classifier, in its order,
 in steps of 1 / 255 (`croquis.rerank.overlap.to_bytes`); null where nobody looked."""
 COLOUR = "colour:"  # how the attributes of the catalogue's colour group begin
+KEYED_TOGETHER = 16_384
 SHOWN = 30  # known values that an error lists
 
 
@@ -164,7 +165,7 @@ class GalleryTable:
         self.table = table.unify_dictionaries().combine_chunks()  # rows of one chunk are found at once
         self.thumbnail = thumbnail
         self._cells = cells or (lambda: [None] * len(table))
-        self.keys: Keys = label_blind_keys(self.image_ids)
+        self.keys = _keys(self.table.column("image_id"))
         self._by_id = RowsByWord(self.table.column("image_id"))
         self.categories, self._category_codes = encode(self.table.column("category").combine_chunks())
         self.domains, self._domain_codes = encode(self.table.column("domain").combine_chunks())
@@ -284,6 +285,13 @@ class GalleryTable:
         for name in attributes:
             has[self._attribute_rows[name]] = True
         return has
+
+
+def _keys(image_ids: pa.ChunkedArray) -> Keys:
+    """Of all ids; of some at a time, so that they are never all in memory as objects."""
+    starts = range(0, len(image_ids), KEYED_TOGETHER)
+    parts = [label_blind_keys(image_ids.slice(start, KEYED_TOGETHER).to_pylist()) for start in starts]
+    return np.concatenate([np.empty(0, dtype=np.uint64), *parts])
 
 
 def held_probabilities(

@@ -135,10 +135,11 @@ class CodeIndex(ABC):
         check_depth(k)
         prepared = self.coding.asked(check_vectors(queries, self.dim, "queries"), self.comparison)
         keys, found = tie_keys(tiebreak, len(self)), empty_result(len(prepared), k)
-        if rows is None:
+        chosen = None if rows is None else check_rows(rows, len(self))
+        if chosen is None or (len(chosen) == len(self) and not self._lists):
             self._fill(prepared, keys, found)
         else:
-            self._scan(prepared, keys, found, repeat(check_rows(rows, len(self))))
+            self._scan(prepared, keys, found, repeat(chosen))
         return found
 
     def codes(self, rows: Rows | None = None) -> Codes:
