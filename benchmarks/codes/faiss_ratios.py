@@ -39,7 +39,7 @@ Search = Callable[[], Any]
 
 
 @dataclass(frozen=True)
-class Pair:
+class Contest:
     """A kind of ours and the FAISS index that it is set against.
 
     Attributes:
@@ -55,13 +55,13 @@ class Pair:
 
 
 PAIRS = {
-    "128 bits flat symmetric / IndexBinaryFlat": Pair("binary", "symmetric", False, lambda index: index._index),
-    "128 bits ivf symmetric / IndexBinaryIVF": Pair("binary", "symmetric", True, lambda index: index._index),
-    "16 x 4 bits flat asymmetric / IndexPQFastScan": Pair(
+    "128 bits flat symmetric / IndexBinaryFlat": Contest("binary", "symmetric", False, lambda index: index._index),
+    "128 bits ivf symmetric / IndexBinaryIVF": Contest("binary", "symmetric", True, lambda index: index._index),
+    "16 x 4 bits flat asymmetric / IndexPQFastScan": Contest(
         "pq", "asymmetric", False, lambda index: FAISS.IndexPQFastScan(index._index)
     ),
-    "16 x 4 bits flat asymmetric / IndexPQ": Pair("pq", "asymmetric", False, lambda index: index._index),
-    "128 bits flat asymmetric / IndexBinaryFlat": Pair("binary", "asymmetric", False, lambda index: index._index),
+    "16 x 4 bits flat asymmetric / IndexPQ": Contest("pq", "asymmetric", False, lambda index: index._index),
+    "128 bits flat asymmetric / IndexBinaryFlat": Contest("binary", "asymmetric", False, lambda index: index._index),
 }
 DRAWN: dict[str, Callable[[int, int, int], Vectors]] = {
     "random": lambda count, _, seed: np.random.default_rng(seed).standard_normal((count, DIM), dtype=np.float32),
@@ -87,7 +87,7 @@ def main(arguments: list[str] | None = None) -> None:
                     print(label, results.cells[label], flush=True)
 
 
-def measure(pair: Pair, drawn: str, rows: int, repeats: int) -> Values:
+def measure(pair: Contest, drawn: str, rows: int, repeats: int) -> Values:
     """`ratio N`: ours over FAISS's, one a turn, for N queries at once; `ms N`: CPU time of one query of ours."""
     vectors, queries = (DRAWN[drawn](count, rows, seed) for count, seed in ((rows, 1), (max(AT_ONCE), 2)))
     own: IndexSettings = Ivf(isqrt(rows), PROBES) if pair.lists else Flat()
