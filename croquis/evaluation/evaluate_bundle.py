@@ -137,7 +137,7 @@ def served_gallery(bundled: BundleGallery, gallery: JudgedGallery) -> BundleGall
     Raises:
         ProtocolError: when the bundle lacks some of them.
     """
-    places = bundled.items.places
+    places = {image_id: row for row, image_id in enumerate(bundled.items.image_ids)}
     missing = [image_id for image_id in gallery.image_ids if image_id not in places]
     if missing:
         raise ProtocolError(
