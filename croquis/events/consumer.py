@@ -32,16 +32,24 @@ class EventConsumer:
     Args:
         batch: events in one batch, at most.
         wait: seconds that a fetch waits for the first event.
+        told: is given the error of a call that failed and is tried again, and None when one has succeeded.
     """
 
     def __init__(
-        self, stream: Stream, handler: Handler, meter: IngestMeter, batch: int = 64, wait: float = 0.5
+        self,
+        stream: Stream,
+        handler: Handler,
+        meter: IngestMeter,
+        batch: int = 64,
+        wait: float = 0.5,
+        told: Callable[[Exception | None], None] = lambda _: None,
     ) -> None:
         self._stream = stream
         self._handler = handler
         self._meter = meter
         self._batch = batch
         self._wait = wait
+        self._told = told
         self._lag_asked = 0.0
 
     def run(self, stop: threading.Event, idle: float | None = None) -> None:
@@ -78,8 +86,11 @@ class EventConsumer:
         pause, failed = 0.25, 0
         while True:
             try:
-                return work()
+                result = work()
+                self._told(None)
+                return result
             except (StoreError, StreamError) as error:
+                self._told(error)
                 self._meter.failures.labels(of).inc()
                 logger.warning("%s, tried again in %.1f s", error, pause)
             failed += 1

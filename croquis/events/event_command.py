@@ -12,6 +12,7 @@ from pathlib import Path
 
 from prometheus_client import start_http_server
 
+from croquis.endings import end_within
 from croquis.events.consumer import EventConsumer
 from croquis.events.event_meter import OUTCOMES, IngestMeter
 from croquis.events.handler import Handler
@@ -39,6 +40,7 @@ class ConsumeOptions:
         batch: events that are embedded and written together.
         wait: seconds for the first event of a batch.
         redeliver: seconds until NATS sends an event again that was not done.
+        grace: seconds for the batch under way when the process is ended.
         until_idle: end when nothing has come for so many seconds.
         metrics_port: 0 for any free one.
     """
@@ -57,20 +59,18 @@ class ConsumeOptions:
     batch: int = 64
     wait: float = 0.5
     redeliver: float = 120.0
+    grace: float = 30.0
     until_idle: float | None = None
     metrics_port: int = 9464
     metrics_host: str = "127.0.0.1"
 
 
 def consume(options: ConsumeOptions) -> int:
-    """Consumes until SIGTERM or Ctrl-C; the batch under way is committed first.
+    """Consumes until SIGTERM or Ctrl-C; the batch under way is committed first, if it is done within the grace time.
 
     Raises:
         BundleError, ModelSourceError, ParamsError, StoreError, StreamError: when what they name cannot be used.
     """
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
     meter = IngestMeter()
     settings = load_params(options.params).validate_
     retriever = LocalRetriever.load(bundle_folder(options.bundle, options.model))
@@ -79,6 +79,14 @@ def consume(options: ConsumeOptions) -> int:
     stream = open_stream(options.source, options.group or store.name, options.redeliver)
     handler = Handler(retriever, store, settings, options.images)
     start_http_server(options.metrics_port, addr=options.metrics_host, registry=meter.registry)
+    stop = threading.Event()
+
+    def end(*_: object) -> None:
+        end_within(options.grace)
+        stop.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):  # until here a signal ends the process at once
+        signal.signal(number, end)
     print(f"{options.source} -> {store.name} in {options.to} (Ctrl-C ends it)", flush=True)
     try:
         EventConsumer(stream, handler, meter, options.batch, options.wait).run(stop, options.until_idle)

@@ -6,9 +6,11 @@ API keys and the admin token come from the environment: CROQUIS_API_KEYS ("name=
 from __future__ import annotations
 
 import os
+from types import FrameType
 
 import uvicorn
 
+from croquis.endings import end_within
 from croquis.serving.addresses import listening_socket, url
 from croquis.serving.app import create_app
 from croquis.serving.models.bundle_sources import BundleSource, ModelSource
@@ -25,6 +27,7 @@ from croquis.serving.server_settings import (
 )
 
 BACKLOG = 2048  # connections that wait to be accepted
+CLOSING = 3.0  # seconds after the grace time, for the store to be closed
 
 
 def serve(options: ServeOptions) -> int:
@@ -49,8 +52,16 @@ def serve(options: ServeOptions) -> int:
     host, port = listener.getsockname()[:2]
     models = ", ".join(f"{label} = {model.identity}" for label, model in app.state.fleet.models().items())
     print(f"serving {models} on {url(host, port)}  (Ctrl-C ends it)", flush=True)
-    uvicorn.Server(config).run(sockets=[listener])
+    _Server(config).run(sockets=[listener])
     return 0
+
+
+class _Server(uvicorn.Server):
+    """Ends within its grace time and `CLOSING`, also when a request or the store hangs."""
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        end_within((self.config.timeout_graceful_shutdown or 0) + CLOSING)
+        super().handle_exit(sig, frame)
 
 
 def settings_of(options: ServeOptions) -> Settings:
@@ -59,6 +70,7 @@ def settings_of(options: ServeOptions) -> Settings:
         batch=options.batch,
         queue=options.queue,
         watch_seconds=(WATCH_STORE if options.store else 0.0) if options.watch is None else options.watch,
+        load_seconds=options.load_seconds,
         page=options.page,
         changes=options.changes,
         store=options.store,

@@ -96,6 +96,7 @@ class Settings:
         queue: queries that may wait for a worker; one more is answered 429.
         batch: queries that one run of a net may answer; workers beyond the CPUs wait for one another to fill it.
         watch_seconds: how often the models are looked up anew, 0 for never.
+        load_seconds: that pulling, verifying and trying one model may take.
         page: folder of the web page.
         changes: folder of a FAISS store that requests change; None when they cannot.
         store: URI of the store whose current version is searched; None for each bundle's own images.
@@ -107,6 +108,7 @@ class Settings:
     queue: int = 128
     batch: int = 1
     watch_seconds: float = 0.0
+    load_seconds: float = 60.0
     page: Path = PAGE
     changes: Path | None = None
     store: str | None = None
@@ -121,6 +123,7 @@ class Settings:
             ("queue", self.queue, 0),
             ("batch", self.batch, 1),
             ("watch_seconds", self.watch_seconds, 0),
+            ("load_seconds", self.load_seconds, 1),
             ("rate", self.access.rate, 0),
             ("burst", self.access.burst, 1),
         ):
@@ -155,6 +158,7 @@ class ServeOptions:
     batch: int = 1
     queue: int = Settings.queue
     watch: float | None = None
+    load_seconds: float = Settings.load_seconds
     changes: Path | None = None
     store: str | None = None
     catalogue: str = Settings.catalogue

@@ -61,6 +61,7 @@ def _option(name: str, says: str, **settings: Any) -> Callable[[Callable[..., An
     metavar="SECONDS",
     type=float,
 )
+@_option("--load-seconds", "for pulling, verifying and trying one model; what takes longer is given up")
 @_option("--changes", "search a FAISS store here, whose products requests may change", metavar="FOLDER", type=PATH)
 @_option(
     "--store", "search the current version of faiss:FOLDER, milvus:FILE.db or milvus:http://HOST:PORT", metavar="URI"

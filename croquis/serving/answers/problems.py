@@ -17,7 +17,9 @@ from starlette.responses import Response
 from croquis.catalog.filters import QueryError
 from croquis.catalog.images import FORMATS as IMAGE_FORMATS
 from croquis.catalog.images import ImageError, OversizedImageError
+from croquis.credentials import without_credentials
 from croquis.serving.answers.answer_models import ProblemBody
+from croquis.serving.background.timed_calls import CallLimitError, CallTimeoutError
 from croquis.store.vector_store import StoreError
 
 logger = logging.getLogger(__name__)
@@ -104,6 +106,13 @@ def of_image(error: ImageError) -> Problem:
     return Problem(422, "unusable-image", str(error), field="image", limit=still)
 
 
+def _unavailable(request: Request, error: Exception) -> Response:
+    reason = without_credentials(error)
+    logger.error("%s %s: the store failed: %s", request.method, request.url.path, reason)
+    detail = "the store that keeps the products does not answer; try again later"
+    return Problem(503, "store-unavailable", detail, headers={"Retry-After": "5"}).response()
+
+
 def install_handlers(app: FastAPI) -> None:
     """Makes every error of `app` a problem."""
 
@@ -121,9 +130,12 @@ def install_handlers(app: FastAPI) -> None:
 
     @app.exception_handler(StoreError)
     async def no_store(request: Request, error: StoreError) -> Response:
-        logger.error("%s %s: the store failed: %s", request.method, request.url.path, error)
-        detail = "the store that keeps the products does not answer; try again later"
-        return Problem(503, "store-unavailable", detail, headers={"Retry-After": "5"}).response()
+        return _unavailable(request, error)
+
+    @app.exception_handler(CallTimeoutError)
+    @app.exception_handler(CallLimitError)
+    async def hangs(request: Request, error: CallTimeoutError | CallLimitError) -> Response:
+        return _unavailable(request, error)
 
     @app.exception_handler(RequestValidationError)
     async def validation(_: Request, error: RequestValidationError) -> Response:

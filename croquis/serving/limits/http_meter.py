@@ -35,6 +35,20 @@ class Meter:
         )
         self.reloads = Counter("croquis_reloads", "Changes of a served model.", ["outcome"], registry=own)
         self.changes = Counter("croquis_catalogue_changes", "Changes of the catalogue.", ["kind"], registry=own)
+        self.task_running = Gauge(
+            "croquis_task_running",
+            "1 while a background task works, 0 while it fails or stalls.",
+            ["task"],
+            registry=own,
+        )
+        self.task_ends = Counter(
+            "croquis_task_ends", "Ends of a background task that nobody asked for.", ["task"], registry=own
+        )
+        self.checked = Gauge(
+            "croquis_models_checked_seconds",
+            "When the models were last looked up, in seconds since 1970.",
+            registry=own,
+        )
         self._models = Gauge(
             "croquis_model_info", "1 for each loaded model.", ["label", "name", "version", "bundle"], registry=own
         )
