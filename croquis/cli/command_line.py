@@ -37,16 +37,26 @@ class Invocation:
     @property
     def project(self) -> Path:
         """The project's folder."""
-        from croquis.tracking.environment import project_root
+        from croquis.credentials import without_credentials
+from croquis.tracking.environment import project_root
 
         return (self.root or project_root()).resolve()
 
     def set_up_logging(self, usual: int = logging.WARNING) -> None:
         """Log lines on stderr, from the level `usual` on; each -v and -q moves it by one step."""
         level = min(max(usual - 10 * self.verbosity, logging.DEBUG), logging.ERROR)
-        logging.basicConfig(level=level, format="%(message)s", stream=sys.stderr)
+        handler = logging.StreamHandler()
+        handler.setFormatter(_WithoutCredentials("%(message)s"))
+        logging.basicConfig(level=level, handlers=[handler])
         if self.verbosity < 0:
             os.environ["TQDM_DISABLE"] = "1"
+
+
+class _WithoutCredentials(logging.Formatter):
+    """Messages, and the tracebacks below them, of whatever library."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return without_credentials(super().format(record))
 
 
 def _count(context: click.Context, parameter: click.Parameter, value: Any) -> None:

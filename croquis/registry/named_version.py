@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+from croquis.credentials import without_credentials
 from croquis.registry.bundle_options import ModelSourceError
 from croquis.registry.registry import NAMED, RegisteredVersion, Registry, RegistryError
 from croquis.tracking.tracking_store import TrackingError, open_store
@@ -44,7 +45,9 @@ class NamedVersion:
         except RegistryError as error:
             raise ModelSourceError(str(error)) from error
         except Exception as error:  # MLflow, SQLAlchemy and requests share no base class
-            raise ModelSourceError(f"{self.registry.model} cannot be looked up: {error}") from error
+            raise ModelSourceError(
+                f"{self.registry.model} cannot be looked up: {without_credentials(error)}"
+            ) from error
 
     def bundle_folder(self) -> Path:
         """A local folder with the bundle of the version that is meant now."""
@@ -54,4 +57,6 @@ class NamedVersion:
         except RegistryError as error:
             raise ModelSourceError(str(error)) from error
         except Exception as error:  # MLflow, SQLAlchemy and requests share no base class
-            raise ModelSourceError(f"{version} of {self.registry.model} cannot be pulled: {error}") from error
+            raise ModelSourceError(
+                f"{version} of {self.registry.model} cannot be pulled: {without_credentials(error)}"
+            ) from error

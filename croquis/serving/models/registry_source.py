@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from croquis.credentials import without_credentials
 from croquis.registry.bundle_options import ModelSourceError
 from croquis.registry.named_version import NamedVersion
 from croquis.serving.models.loaded_model import LoadedModel, load_model
@@ -29,9 +30,9 @@ class RegistrySource(NamedVersion):
                 metrics=own_metrics(self.registry.metrics(version.number), version.method),
             )
         except Exception as error:  # MLflow, SQLAlchemy and requests share no base class
-            raise ModelSourceError(f"{version} of {self.registry.model} cannot be loaded: {error}") from error
-        if version.bundle_hash not in ("", model.identity.bundle):
-            raise ModelSourceError(f"{version} of {self.registry.model} holds another bundle, {model.identity.bundle}")
+            raise ModelSourceError(
+                f"{version} of {self.registry.model} cannot be loaded: {without_credentials(error)}"
+            ) from error
         return str(version.number), model
 
 
