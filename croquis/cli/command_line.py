@@ -14,6 +14,8 @@ from typing import Any, TypeVar
 
 import click
 
+from croquis.credentials import without_credentials
+
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 PATH: Any = click.Path(path_type=Path)  # whether it exists is left to the command, which knows what to say
 
@@ -37,7 +39,6 @@ class Invocation:
     @property
     def project(self) -> Path:
         """The project's folder."""
-        from croquis.credentials import without_credentials
 from croquis.tracking.environment import project_root
 
         return (self.root or project_root()).resolve()

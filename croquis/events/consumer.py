@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
+from croquis.events.dead_letters import put_aside
 from croquis.events.event_meter import IngestMeter
 from croquis.events.stream import Message, Stream, StreamError
 from croquis.store.vector_store import StoreError
@@ -77,7 +78,7 @@ class EventConsumer:
     def _settle(self, messages: Sequence[Message], done: BatchOutcome) -> bool:
         """Bad events first, so that none is committed that is not kept somewhere."""
         for place, reason in done.rejected.items():
-            self._stream.reject(messages[place], reason)
+            put_aside(self._stream, messages[place], reason)
         self._stream.commit(messages)
         return True
 
@@ -86,12 +87,15 @@ class EventConsumer:
         pause, failed = 0.25, 0
         while True:
             try:
-                result = work()
+                done = work()
+                self._meter.connected.set(1)
                 self._told(None)
-                return result
+                return done
             except (StoreError, StreamError) as error:
                 self._told(error)
                 self._meter.failures.labels(of).inc()
+                if isinstance(error, StreamError):
+                    self._meter.connected.set(0)
                 logger.warning("%s, tried again in %.1f s", error, pause)
             failed += 1
             if failed == tries or stop.wait(pause):

@@ -133,8 +133,8 @@ def delete(registry: Registry, number: int) -> None:
 def repair(registry: Registry) -> bool:
     """Completes a change that a kill interrupted; True if there was one.
 
-    A note that cannot be carried out, as it is damaged or names a version that is gone, is removed with a warning: the champion
-    is the old one or the new one in any case.
+    A note that cannot be carried out, as it is damaged or names a version that is gone, is removed with a warning: the
+    champion is the old one or the new one in any case.
     """
     note = registry.model_tag(NOTE_TAG) if registry.exists() else None
     if note is None:

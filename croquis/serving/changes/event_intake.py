@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from croquis.events.consumer import EventConsumer
 from croquis.events.event_meter import IngestMeter
-from croquis.events.stream import Stream, StreamError, open_stream
+from croquis.events.stream import StreamError, check_stream, open_stream
 from croquis.params import load_params
 from croquis.registry.bundle_options import ModelSourceError
 from croquis.serving.background.watched_task import WatchedTask
@@ -32,7 +32,7 @@ class OwnIngest:
 
     Raises:
         SettingsError: when the file of params cannot be used.
-        ModelSourceError: when the stream cannot be reached.
+        ModelSourceError: when the URI is of no stream. A stream that does not answer is looked for again and again.
     """
 
     def __init__(self, fleet: ServedModels, settings: IngestSettings, meter: Meter) -> None:
@@ -41,7 +41,8 @@ class OwnIngest:
         self._counts = IngestMeter()
         try:
             self._rules = load_params(settings.params).validate_
-            self._first: Stream | None = self._opened(self._gallery().kept)
+            check_stream(settings.stream)
+            self._gallery()
         except StreamError as error:
             raise ModelSourceError(str(error)) from error
         except (ValueError, OSError) as error:
@@ -53,16 +54,16 @@ class OwnIngest:
         try:
             while not task.ending.is_set():
                 self._consume(self._gallery().kept, task)
-        except Exception:
-            self._counts.failures.labels("consumer").inc()
+        except Exception as error:
+            self._counts.failures.labels("stream" if isinstance(error, StreamError) else "consumer").inc()
+            self._counts.connected.set(0)
             raise
 
     def _consume(self, store: VectorStore, task: WatchedTask) -> None:
         """Until the task is to end or another version is searched."""
         from croquis.events.handler import Handler
 
-        stream = self._first or self._opened(store)
-        self._first = None
+        stream = open_stream(self._settings.stream, group=store.name)
         try:
             handler = Handler(self._fleet.get().retriever, store, self._rules, self._settings.images)
             moved = _Moved(task, lambda: self._gallery().kept is store)
@@ -76,9 +77,6 @@ class OwnIngest:
         if not isinstance(gallery, StoreGallery):
             raise SettingsError("--ingest needs --store: where the products go")
         return gallery
-
-    def _opened(self, store: VectorStore) -> Stream:
-        return open_stream(self._settings.stream, group=store.name)
 
 
 class _Moved(threading.Event):
