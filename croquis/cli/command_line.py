@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -39,7 +38,7 @@ class Invocation:
     @property
     def project(self) -> Path:
         """The project's folder."""
-from croquis.tracking.environment import project_root
+        from croquis.tracking.environment import project_root
 
         return (self.root or project_root()).resolve()
 
