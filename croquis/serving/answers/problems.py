@@ -12,6 +12,7 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
 from croquis.catalog.filters import QueryError
@@ -25,6 +26,7 @@ logger = logging.getLogger(__name__)
 MEDIA_TYPE = "application/problem+json"
 TYPE_PREFIX = "urn:croquis:problem:"
 LONGEST_DETAIL = 500
+CLIENT_CLOSED = 499  # in the log, of a client that went away before it was answered
 SHOWN = 60  # characters of the name of a field
 IN_OPENAPI: dict[str, Any] = {"content": {MEDIA_TYPE: {"schema": ProblemBody.model_json_schema()}}}
 
@@ -104,6 +106,11 @@ def of_image(error: ImageError) -> Problem:
     return Problem(422, "unusable-image", str(error), field="image", limit=still)
 
 
+def _named(request: Request) -> str:
+    """Method and path for the log: in one line, and cut."""
+    return ascii(f"{request.method} {request.scope['path']}"[:LONGEST_DETAIL])
+
+
 def install_handlers(app: FastAPI) -> None:
     """Makes every error of `app` a problem."""
 
@@ -121,7 +128,7 @@ def install_handlers(app: FastAPI) -> None:
 
     @app.exception_handler(StoreError)
     async def no_store(request: Request, error: StoreError) -> Response:
-        logger.error("%s %s: the store failed: %s", request.method, request.url.path, error)
+        logger.error("%s: the store failed: %s", _named(request), error)
         detail = "the store that keeps the products does not answer; try again later"
         return Problem(503, "store-unavailable", detail, headers={"Retry-After": "5"}).response()
 
@@ -134,7 +141,11 @@ def install_handlers(app: FastAPI) -> None:
         kind = HTTPStatus(error.status_code).phrase.lower().replace(" ", "-")
         return Problem(error.status_code, kind, str(error.detail), headers=error.headers).response()
 
+    @app.exception_handler(ClientDisconnect)
+    async def gone(_: Request, __: ClientDisconnect) -> Response:
+        return Response(status_code=CLIENT_CLOSED)  # nobody reads it; the log does
+
     @app.exception_handler(Exception)
     async def fault(request: Request, error: Exception) -> Response:
-        logger.error("%s %s failed", request.method, request.url.path, exc_info=error)
+        logger.error("%s failed", _named(request), exc_info=error)
         return Problem(500, "internal", "the server failed; its log says why").response()
