@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from croquis.serving.answers.problems import IN_OPENAPI, install_handlers
 from croquis.serving.background.readiness import Readiness
@@ -108,6 +109,7 @@ def create_app(sources: Mapping[str, ModelSource], settings: Settings) -> FastAP
         description=DESCRIPTION,
         docs_url=None,
         redoc_url=None,
+        redirect_slashes=False,  # a redirect's address would be made of the Host that the client sent
         lifespan=lifespan,
         responses={
             "4XX": {"description": "A problem.", **IN_OPENAPI},
@@ -133,6 +135,8 @@ def create_app(sources: Mapping[str, ModelSource], settings: Settings) -> FastAP
             allow_headers=[KEY_HEADER, "content-type"],
         )
     app.add_middleware(RequestLogMiddleware, meter=meter)
+    if settings.access.proxies:
+        app.add_middleware(ProxyHeadersMiddleware, trusted_hosts=list(settings.access.proxies))
     return app
 
 
