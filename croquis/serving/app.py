@@ -147,7 +147,7 @@ def _tasks(fleet: ServedModels, own_ingest: OwnIngest | None, settings: Settings
         patience = seconds + len(fleet.models()) * (LOOK_UP_SECONDS + settings.load_seconds) + TURN_SECONDS
         tasks.append(WatchedTask("watch", lambda task: fleet.watch(task, seconds), meter, patience))
     if own_ingest is not None:
-        tasks.append(WatchedTask("ingest", own_ingest.run, meter, SILENT_INGEST))
+        tasks.append(WatchedTask("ingest", own_ingest.run, meter, SILENT_INGEST, finishes=True))
     return tasks
 
 

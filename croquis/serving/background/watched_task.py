@@ -28,13 +28,23 @@ class WatchedTask:
             raises, or its return before that, is an end: it is started again after a pause.
         meter: shows its state, and counts its ends.
         patience: seconds without `well` after which it counts as stalled.
+        finishes: whether `stop` waits for what is under way, as it would have to be done again.
     """
 
-    def __init__(self, name: str, work: Callable[[WatchedTask], None], meter: Meter, patience: float) -> None:
+    def __init__(
+        self,
+        name: str,
+        work: Callable[[WatchedTask], None],
+        meter: Meter,
+        patience: float,
+        *,
+        finishes: bool = False,
+    ) -> None:
         self.name = name
         self.ending = threading.Event()
         self._work = work
         self._patience = patience
+        self._finishes = finishes
         self._ends = meter.task_ends.labels(name)
         self._since = self._last_well = time.time()
         self._reason: str | None = None
@@ -46,9 +56,9 @@ class WatchedTask:
         self._thread.start()
 
     def stop(self) -> None:
-        """Returns when the work under way is done; call `ending.set()` alone where that may hang."""
+        """Returns when a task that finishes its work has done so."""
         self.ending.set()
-        if self._thread.is_alive():
+        if self._finishes and self._thread.is_alive():
             self._thread.join()
 
     @property

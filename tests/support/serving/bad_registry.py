@@ -27,11 +27,12 @@ class BadRegistry:
 
     Attributes:
         manner: a name of `ANSWERS`; it may change between two connections.
+        asked: connections on which something has come.
         address: e.g. `http://127.0.0.1:40123`.
     """
 
     def __init__(self, manner: str) -> None:
-        self.manner = manner
+        self.manner, self.asked = manner, 0
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=64)
         self.address = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
         self._ended = threading.Event()
@@ -50,6 +51,7 @@ class BadRegistry:
     def _answer(self, connection: socket.socket) -> None:
         with contextlib.suppress(OSError), connection:
             connection.recv(65536)
+            self.asked += 1
             told = ANSWERS[self.manner]
             if told is not None:
                 connection.sendall(told)

@@ -26,7 +26,7 @@ def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def task_of(work: Callable[[WatchedTask], None], patience: float = 60) -> tuple[WatchedTask, Meter]:
     meter = Meter()
-    return WatchedTask("watch", work, meter, patience), meter
+    return WatchedTask("watch", work, meter, patience, finishes=True), meter
 
 
 @pytest.mark.parametrize(
@@ -73,7 +73,7 @@ def test_an_end_is_logged_counted_shown_and_followed_by_another_start(
 
 
 def test_trouble_is_dated_by_its_beginning(monkeypatch: pytest.MonkeyPatch) -> None:
-    task, _ = task_of(lambda task: None)
+    task, _ = task_of(lambda _: None)
     for seconds, reason in ((100.0, "first"), (200.0, "second")):
         monkeypatch.setattr(watched_task.time, "time", lambda seconds=seconds: seconds)
         task.trouble(reason)
@@ -82,13 +82,13 @@ def test_trouble_is_dated_by_its_beginning(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_a_task_without_progress_is_stalled() -> None:
-    task, meter = task_of(lambda task: None, patience=-1)
+    task, meter = task_of(lambda _: None, patience=-1)
     assert (task.state().state, task.state().reason) == ("stalled", "no progress since then")
     assert b'croquis_task_running{task="watch"} 0.0' in meter.text()
 
 
 def test_pauses_grow_to_a_limit_and_are_short_again_after_success(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(watched_task, "LONGEST_PAUSE", 0.04)
     starts: list[int] = []
