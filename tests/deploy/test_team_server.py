@@ -101,7 +101,7 @@ def test_the_user_of_serving_pulls_a_version_and_can_change_nothing(
         lambda: client.delete_run(run.info.run_id),
         lambda: client.log_artifacts(run.info.run_id, str(tmp_path / "model"), "model"),
     ):
-        with pytest.raises(Exception, match="403|[Pp]ermission"):
+        with pytest.raises(Exception, match=r"403|[Pp]ermission"):
             change()
     assert keeper.aliases() == {CHAMPION: 1}
 
