@@ -17,7 +17,7 @@ COPY locks locks
 RUN sed -n '/^setuptools==/,/^    --hash=.*[^\\]$/p' locks/pipeline.txt > build.txt \
     && pip install --no-cache-dir --require-hashes -r "locks/$LOCK.txt" -r build.txt
 COPY . .
-RUN pip install --no-cache-dir --no-deps --no-build-isolation . && rm -rf /build/* \
+RUN pip install --no-cache-dir --no-build-isolation --no-deps . && rm -rf /build/* \
     && useradd --uid 10001 --no-create-home --shell /usr/sbin/nologin croquis \
     && mkdir /changes /backup && chown croquis /changes /backup
 

@@ -63,7 +63,8 @@ class EventConsumer:
                 last = time.monotonic()
             elif idle is not None and time.monotonic() - last >= idle:
                 return
-            self._ask_lag()
+            if messages is not None:
+                self._ask_lag()
 
     def _finish(self, messages: Sequence[Message], stop: threading.Event) -> None:
         self._meter.under_way.set(len(messages))

@@ -8,8 +8,8 @@ from dataclasses import replace
 
 from croquis.events.stream import Message, Stream, TooLargeError
 
-HEAD = 200  # bytes of a body or a key that a reference shows
-REASON = 1000  # characters
+HEAD = 100  # bytes of a body or a key that a reference shows
+REASON = 1000  # bytes
 
 
 def put_aside(stream: Stream, message: Message, reason: str) -> None:
@@ -30,7 +30,7 @@ def reference(message: Message) -> bytes:
     in the stream that it came from.
 
     Returns:
-        JSON of at most a few kB.
+        JSON of at most 2 kB and the origin.
     """
     body = message.body
     values = {"sha256": hashlib.sha256(body).hexdigest(), "size": len(body), **message.origin, "head": _head(body)}
@@ -41,8 +41,9 @@ def reference(message: Message) -> bytes:
 
 def one_line(reason: str) -> str:
     """A reason as the header of a message can hold it: no control characters, no half of a surrogate pair."""
-    line = " ".join(reason[: 2 * REASON].split())[:REASON]
-    return "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in line)
+    line = " ".join(reason[: 2 * REASON].split())
+    shown = "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in line)
+    return shown.encode()[:REASON].decode(errors="ignore").rstrip()
 
 
 def _head(data: bytes) -> str:

@@ -10,6 +10,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, Topi
 from croquis.events.stream import DEAD, MESSAGE_BYTES, Message, StreamError, TooLargeError
 
 PATIENCE = 10.0  # seconds for an answer
+ANSWERING = 8.0  # seconds in which a broker must answer at the start
 TOLD_IN = 1.0  # seconds in which brokers that were down must answer to count as back
 CRITICAL = 2  # of syslog: librdkafka logs each of its 20 tries a second at a lower level; ours are told by errors
 
@@ -28,6 +29,7 @@ class KafkaStream:
             "bootstrap.servers": servers,
             "message.max.bytes": MESSAGE_BYTES,
             "enable.metrics.push": False,
+            "socket.timeout.ms": int(1000 * PATIENCE),
             "log_level": CRITICAL,
             "error_cb": self._note,
         }
@@ -43,7 +45,7 @@ class KafkaStream:
         }
         self._consumer = Consumer({**common, **settings, "group.id": group})
         self._joined = False
-        self._ask_brokers(PATIENCE)
+        self._ask_brokers(ANSWERING)
 
     def fetch(self, most: int, wait: float) -> list[Message]:
         if not self._joined:
@@ -105,7 +107,7 @@ class KafkaStream:
 
     def close(self) -> None:
         self._consumer.close()
-        self._producer.flush(PATIENCE)
+        self._producer.purge()  # what was not taken was told
 
     def _note(self, fault: Any) -> None:
         """What librdkafka meets in the background: it tries again by itself, and `fetch` tells of it."""

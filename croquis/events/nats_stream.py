@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 from collections.abc import Coroutine, Sequence
 from typing import Any, TypeVar
@@ -12,11 +13,11 @@ from nats.errors import MaxPayloadError
 from nats.js.api import AckPolicy, ConsumerConfig, StreamConfig
 from nats.js.errors import APIError, NotFoundError
 
-from croquis.credentials import without_credentials
 from croquis.events.stream import DEAD, Message, StreamError, TooLargeError
 
 PATIENCE = 10.0  # seconds for an answer
 CONNECTING = 8.0  # seconds for the first connection
+CLOSING = 2.0  # seconds for the end of a connection
 HEADER_BYTES = 100  # of a message with a header, beside the header's value
 NAME_IN_USE, MESSAGE_TOO_LARGE = 10058, 10054  # codes of JetStream
 IN_FLIGHT = 256  # messages that are sent before their answers are waited for
@@ -35,7 +36,7 @@ class NatsStream:
 
     def __init__(self, server: str, name: str, group: str, redeliver: float) -> None:
         self._server, self._name, self._group = server, name, group
-        self._where = without_credentials(f"{server}/{name}")
+        self._where = f"{server}/{name}"
         self._redeliver = redeliver
         self._refusal: Exception | None = None
         self._loop = asyncio.new_event_loop()
@@ -44,7 +45,7 @@ class NatsStream:
         try:
             self._connection: Any = self._run(self._connect())
         except StreamError:
-            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._loop.call_soon_threadsafe(self._end)
             raise
         self._stream = self._connection.jetstream(timeout=PATIENCE)
 
@@ -87,9 +88,16 @@ class NatsStream:
 
     def close(self) -> None:
         try:
-            self._run(self._connection.close())
+            with contextlib.suppress(StreamError):  # of a server that is gone there is nothing to close
+                self._run(asyncio.wait_for(self._connection.close(), CLOSING))
         finally:
-            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._loop.call_soon_threadsafe(self._end)
+
+    def _end(self) -> None:
+        """Of the loop; tasks of the client that still wait would say so when the process ends."""
+        for task in asyncio.all_tasks(self._loop):
+            task.cancel()
+        self._loop.call_soon(self._loop.stop)
 
     async def _connect(self) -> Any:
         options: dict[str, Any] = {
@@ -136,7 +144,7 @@ class NatsStream:
         except NotFoundError as error:
             raise _MissingError(str(error)) from error
         except Exception as error:  # the client raises what its parsers and sockets do
-            what = without_credentials(error) or type(error).__name__
+            what = str(error) or type(error).__name__
             large = isinstance(error, MaxPayloadError) or getattr(error, "err_code", None) == MESSAGE_TOO_LARGE
             kind = TooLargeError if large else StreamError
             raise kind(f"{self._where}: {what}; is nats-server running with JetStream?") from error

@@ -18,6 +18,9 @@ CLIENTS = {"nats": "nats", "kafka": "confluent_kafka"}  # scheme -> the package 
 class StreamError(RuntimeError):
     """A stream cannot be reached or refuses; the message names it and the fix. Trying again later may help."""
 
+    def __init__(self, message: str) -> None:
+        super().__init__(without_credentials(message))
+
 
 class TooLargeError(StreamError):
     """A topic takes no message of this size; the same one will never be taken."""
@@ -79,16 +82,19 @@ def check_stream(uri: str) -> tuple[str, str, str]:
     Raises:
         StreamError: when it is no such URI, or the package that it needs is not installed.
     """
-    parts, shown = urlsplit(uri), without_credentials(uri)
+    try:
+        parts = urlsplit(uri)
+    except ValueError as error:
+        raise StreamError(f"{uri!r} is no stream: {error}") from error
     topic = parts.path.strip("/")
     if parts.scheme not in CLIENTS or not parts.netloc or not topic.replace("-", "").replace("_", "").isalnum():
-        raise StreamError(f"{shown!r} is no stream: give nats://HOST:PORT/STREAM or kafka://HOST:PORT/TOPIC")
+        raise StreamError(f"{uri!r} is no stream: give nats://HOST:PORT/STREAM or kafka://HOST:PORT/TOPIC")
     if parts.scheme == "kafka" and "@" in parts.netloc:
-        raise StreamError(f"{shown} came with a user: this client logs in to no Kafka, give kafka://HOST:PORT/TOPIC")
+        raise StreamError(f"{uri} came with a user: this client logs in to no Kafka, give kafka://HOST:PORT/TOPIC")
     try:
         importlib.import_module(CLIENTS[parts.scheme])
     except ImportError as error:
-        raise StreamError(f"{shown} needs {error.name}: pip install '.[scale]'") from error
+        raise StreamError(f"{uri} needs {error.name}: pip install '.[scale]'") from error
     return parts.scheme, parts.netloc, topic
 
 

@@ -61,6 +61,8 @@ LOCK_SECONDS = 0.5
 COLUMNS = "image_id, item_id, version, category, domain, attributes, predicted, probabilities"
 AT_A_TIME = 500  # values in one statement
 ROWS = 4096
+WAL = "-wal"  # what the name of a file's log ends with
+WAL_BEGINS = (b"\x37\x7f\x06\x82\x00\x2d\xe2\x18", b"\x37\x7f\x06\x83\x00\x2d\xe2\x18")  # magic, format 3007000
 REMEDY = (
     "stop every process that uses it and put a copy of the file back, with its -wal where the copy has one; without a copy "
     "take it away and fill the version anew"
@@ -223,8 +225,8 @@ def _opened(path: Path, *, new: bool) -> sqlite3.Connection:
     """Opens or makes a file, whose folder is made too, and keeps it locked until the connection is closed."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        if not new and not path.stat().st_size:  # SQLite would make it anew, and take its log for a leftover
-            raise StoreError(f"{path} has 0 bytes, what it kept is not in it: {REMEDY}")
+        if not new:
+            _check_whole(path)
         connection = sqlite3.connect(path, timeout=LOCK_SECONDS, isolation_level=None, check_same_thread=False)
     except (OSError, sqlite3.Error) as error:
         raise StoreError(f"{path} cannot be used: {error}") from error
@@ -239,6 +241,16 @@ def _opened(path: Path, *, new: bool) -> sqlite3.Connection:
         connection.close()
         raise
     return connection
+
+
+def _check_whole(path: Path) -> None:
+    """Refuses what SQLite would pass over in silence: it makes an empty file anew, and drops a log that begins wrongly."""
+    if not path.stat().st_size:
+        raise StoreError(f"{path} has 0 bytes, what it kept is not in it: {REMEDY}")
+    log = path.with_name(path.name + WAL)
+    begin = log.read_bytes() if log.is_file() else b""
+    if begin.strip(b"\0") and not begin.startswith(WAL_BEGINS):
+        raise StoreError(f"{log} is no log of SQLite, and the last changes of {path.name} may be in it: {REMEDY}")
 
 
 def _prepare(connection: sqlite3.Connection, path: Path) -> None:

@@ -20,6 +20,7 @@ from croquis.arrays import Vectors
 from croquis.bundle.gallery_table import COLOUR
 from croquis.catalog.filters import Filters
 from croquis.catalog.product import ProductPicture
+from croquis.credentials import without_credentials
 from croquis.index.coding import Coding, ProductCoding, SignCoding, check_codebooks
 from croquis.index.exact import best_first, normalise, similarity
 from croquis.index.kinds import INDEX_KINDS, kinds_of
@@ -37,6 +38,9 @@ Stored = npt.NDArray[Any]
 
 class StoreError(RuntimeError):
     """A store cannot be opened or used; the message names it, says why and what to do."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(without_credentials(message))
 
 
 class UnfitImageError(StoreError):

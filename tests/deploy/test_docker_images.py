@@ -27,7 +27,7 @@ def test_the_server_of_mlflow_has_the_versions_and_hashes_of_the_lock() -> None:
 def test_images_install_by_hash_and_build_with_the_lock() -> None:
     for name in ("Dockerfile", "deploy/mlflow/Dockerfile"):
         for words in re.findall(r"pip install ([^&\n]*)", (REPOSITORY / name).read_text()):
-            assert "--require-hashes" in words or "--no-deps --no-build-isolation" in words, words
+            assert "--require-hashes" in words or "--no-build-isolation --no-deps" in words, words
     pick = re.findall(r"RUN (sed -n '.*' locks/pipeline.txt)", (REPOSITORY / "Dockerfile").read_text())
     found = subprocess.run(["sh", "-c", *pick], cwd=REPOSITORY, capture_output=True, text=True, check=True).stdout
     assert pins(found) == {"setuptools": pins((REPOSITORY / "locks/pipeline.txt").read_text())["setuptools"]}

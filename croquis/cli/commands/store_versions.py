@@ -11,6 +11,7 @@ import click
 
 from croquis.bundle import Bundle
 from croquis.cli.command_line import PATH, bundle_options, command, named_store, one_of, option, store_options
+from croquis.credentials import without_credentials
 from croquis.refusals import RefusedError
 from croquis.registry.bundle_options import bundle_folder
 from croquis.store.fill import fill, spec_of
@@ -65,7 +66,7 @@ def list_command(stores: Stores) -> str:
     for name in stores.versions():
         store = stores.look_at(name)
         lines.append(f"{name}  bundle {store.spec.bundle[:12]}  {store.count()} images  {roles.get(name, '')}".rstrip())
-    return "\n".join(lines) or f"{stores.uri} has no version of {stores.name!r}"
+    return "\n".join(lines) or f"{without_credentials(stores.uri)} has no version of {stores.name!r}"
 
 
 @_store_command("""Makes a new, empty version, which nobody searches yet; prints its name.
@@ -139,6 +140,6 @@ For a product that was sent with the largest version, 9007199254740991, or anoth
 def count_anew_command(stores: Stores, item: str) -> str:
     held = [stores.look_at(name) for name in stores.versions()]
     if not any(store.images_of([item]) or store.deletions_of([item]) for store in held):
-        raise RefusedError(f"{stores.uri} knows no product {item!r}")
+        raise RefusedError(f"{without_credentials(stores.uri)} knows no product {item!r}")
     version = max(count_anew(store, item) for store in held)
     return f"{item!r} is taken out of {len(held)} versions of {stores.name!r}; its next event needs more than {version}"
