@@ -10,7 +10,7 @@ import json
 import sqlite3
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -51,6 +51,7 @@ LOCK_SECONDS = 0.5
 COLUMNS = "image_id, item_id, version, category, domain, attributes, predicted, probabilities"
 AT_A_TIME = 500  # values in one statement
 ROWS = 4096
+PRIVATE = 0o600  # whoever else uses the machine has no business in a catalogue
 
 
 class StoreFile:
@@ -187,6 +188,11 @@ def _opened(path: Path) -> sqlite3.Connection:
     """Opens or makes a file, whose folder is made too, and keeps it locked until the connection is closed."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch(PRIVATE)  # SQLite gives what it makes beside it the same mode
+        for kept in (path, path.with_name(f"{path.name}-wal")):
+            if kept.is_file():  # as earlier versions made them
+                with suppress(PermissionError):  # of another owner
+                    kept.chmod(PRIVATE)
         connection = sqlite3.connect(path, timeout=LOCK_SECONDS, isolation_level=None, check_same_thread=False)
     except (OSError, sqlite3.Error) as error:
         raise StoreError(f"{path} cannot be used: {error}") from error

@@ -17,6 +17,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any, Literal
 
+import h11
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
@@ -203,10 +204,12 @@ class GuardedProtocol(H11Protocol):
         self._look()
 
     def send_400_response(self, msg: str) -> None:
-        if self.cycle is not None and self.cycle.response_started:  # what follows an answer makes no sense
-            self.transport.close()
-        else:
+        if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
             super().send_400_response(msg)
+        else:  # the answer has begun, or is given: only what follows makes no sense
+            self.transport.close()
+        if self.cycle is not None:
+            self.cycle.disconnected = True  # what works on a request that goes wrong here answers nobody
 
     def _should_upgrade(self) -> bool:
         return False  # there is nothing to change to, and uvicorn would log two lines to say so
