@@ -176,7 +176,7 @@ def test_what_is_no_http_leaves_no_traceback(client: TestClient, sent: bytes, ca
 def test_when_files_run_out_idle_connections_are_closed_and_the_log_stays_small(
     client: TestClient, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with listening(client.app) as address:
+    with listening(client.app, limits=ConnectionLimits(head_seconds=60)) as address:
         idle = [connected(address) for _ in range(30)]
         wait_for(lambda: samples(client)["croquis_connections"] == len(idle))
         late = [socket.socket() for _ in range(20)]
