@@ -17,7 +17,6 @@ from collections import Counter
 from pathlib import Path
 from typing import Any, Literal
 
-import h11
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
@@ -35,6 +34,7 @@ YOUNG_BODY = 3.0  # seconds; a body that has just begun does not make room for o
 LINGER = 1.0  # seconds that a refused connection has to read why
 MOST_LINGERING = 16
 OUT_OF_FILES = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
+BEFORE_AN_ANSWER = {"IDLE", "SEND_RESPONSE"}  # states of h11
 LOG_PAUSE = 60.0  # seconds between two lines about the same lack
 
 Waiting = Literal["head", "body", "reader"]
@@ -204,7 +204,7 @@ class GuardedProtocol(H11Protocol):
         self._look()
 
     def send_400_response(self, msg: str) -> None:
-        if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
+        if repr(self.conn.our_state) in BEFORE_AN_ANSWER:
             super().send_400_response(msg)
         else:  # the answer has begun, or is given: only what follows makes no sense
             self.transport.close()

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import errno
 import logging
+import re
 import resource
 import socket
 import threading
@@ -157,18 +158,21 @@ def test_bodies_that_do_not_come_make_room(body: bytes, monkeypatch: pytest.Monk
 
 
 @pytest.mark.parametrize(
-    "sent",
+    ("sent", "statuses"),
     [
-        b"POST /healthz HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nno number\r\n",
-        b"GET /healthz HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: upgrade\r\n\r\n\0\0",
-        WHOLE + b"\xff\xfe / HTTP/9.9\r\n\r\n",
-        b"GET / HTTP/1.1\r\n\r\n",
-        HALF + b"a" * 100_000,
+        (b"POST /healthz HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nno number\r\n", [400]),
+        (b"GET /healthz HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nconnection: upgrade\r\n\r\n\0\0", [200, 400]),
+        (WHOLE + b"\xff\xfe / HTTP/9.9\r\n\r\n", [200, 400]),
+        (b"GET / HTTP/1.1\r\n\r\n", [400]),
+        (HALF + b"a" * 100_000, [400]),
     ],
 )
-def test_what_is_no_http_leaves_no_traceback(client: TestClient, sent: bytes, capfd: pytest.CaptureFixture) -> None:
+def test_what_is_no_http_leaves_no_traceback(
+    client: TestClient, sent: bytes, statuses: list[int], capfd: pytest.CaptureFixture[str]
+) -> None:
     with listening(client.app, limits=HASTY) as address:
-        all_of(connected(address, sent))
+        answer = all_of(connected(address, sent))
+        assert [int(line.split()[1]) for line in re.findall(rb"HTTP/1\.1 \d+", answer)] == statuses
         assert status_of(asked(address)) == 200
     assert "Traceback" not in capfd.readouterr().err
 
