@@ -34,6 +34,7 @@ YOUNG_BODY = 3.0  # seconds; a body that has just begun does not make room for o
 LINGER = 1.0  # seconds that a refused connection has to read why
 MOST_LINGERING = 16
 OUT_OF_FILES = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
+BEFORE_AN_ANSWER = {"IDLE", "SEND_RESPONSE"}  # states of h11
 LOG_PAUSE = 60.0  # seconds between two lines about the same lack
 
 Waiting = Literal["head", "body", "reader"]
@@ -203,10 +204,12 @@ class GuardedProtocol(H11Protocol):
         self._look()
 
     def send_400_response(self, msg: str) -> None:
-        if self.cycle is not None and self.cycle.response_started:  # what follows an answer makes no sense
-            self.transport.close()
-        else:
+        if repr(self.conn.our_state) in BEFORE_AN_ANSWER:
             super().send_400_response(msg)
+        else:  # the answer has begun, or is given: only what follows makes no sense
+            self.transport.close()
+        if self.cycle is not None:
+            self.cycle.disconnected = True  # what works on a request that goes wrong here answers nobody
 
     def _should_upgrade(self) -> bool:
         return False  # there is nothing to change to, and uvicorn would log two lines to say so
