@@ -9,6 +9,7 @@ from typing import Self
 from croquis.credentials import without_credentials
 from croquis.registry.bundle_options import ModelSourceError
 from croquis.registry.registry import NAMED, RegisteredVersion, Registry, RegistryError
+from croquis.tracking.environment import quiet
 from croquis.tracking.tracking_store import TrackingError, open_store
 
 
@@ -20,8 +21,11 @@ class NamedVersion:
     uri: str
 
     @classmethod
-    def open(cls, uri: str, root: Path | None = None) -> Self:
+    def open(cls, uri: str, root: Path | None = None, *, prompt: bool = False) -> Self:
         """Reads the URI and opens the tracking store of the project in `root` (of the current folder by default).
+
+        Args:
+            prompt: whether this process is a server, see `croquis.tracking.environment.quiet`.
 
         Raises:
             ModelSourceError: when the URI has another form or the store cannot be reached.
@@ -29,6 +33,7 @@ class NamedVersion:
         parts = NAMED.fullmatch(uri)
         if parts is None or not uri.startswith("models:/"):
             raise ModelSourceError(f"{uri!r} is no model: write models:/NAME@ALIAS or models:/NAME/NUMBER")
+        quiet(prompt=prompt)
         try:
             return cls(Registry(open_store(root), parts["model"]), uri)
         except TrackingError as error:

@@ -108,7 +108,5 @@ def sources_of(options: ServeOptions) -> dict[str, ModelSource]:
 
 def _registry(uri: str) -> ModelSource:
     from croquis.serving.models.registry_source import RegistrySource  # MLflow is imported only where it is used
-    from croquis.tracking.environment import quiet
 
-    quiet(prompt=True)
-    return RegistrySource.open(uri)
+    return RegistrySource.open(uri, prompt=True)
