@@ -21,6 +21,7 @@ from croquis.index.vector_index import (
     faiss_threads,
     tie_keys,
 )
+from croquis.index.whole_matrix import is_faster, search_matrix
 
 EF_CONSTRUCTION = 100
 SAME = 1e-5  # vectors of one picture differ by less, whatever pictures are encoded with it
@@ -79,7 +80,7 @@ class FaissIndex(ABC):
             if rows is None:
                 return self._search_all(prepared, k, keys)
             chosen = check_rows(rows, len(self))
-            scores, local = search_exact(prepared, self.vectors(chosen), k, keys[chosen], self.metric)
+            scores, local = _search_every(prepared, self.vectors(chosen), k, keys[chosen], self.metric)
         return scores, np.where(local >= 0, np.append(chosen, -1)[local], -1)
 
     def save(self, path: str | Path) -> None:
@@ -135,7 +136,7 @@ class FlatIndex(FaissIndex):
         return self.build(vectors, self.metric)
 
     def _search_all(self, queries: Vectors, k: int, keys: Keys) -> tuple[Scores, Rows]:
-        return search_exact(queries, stored_floats(self._index), k, keys, self.metric)
+        return _search_every(queries, stored_floats(self._index), k, keys, self.metric)
 
 
 class HnswIndex(FaissIndex):
@@ -251,6 +252,12 @@ class HnswIndex(FaissIndex):
 
     def _walk(self, queries: Vectors, k: int, width: int, keys: Keys) -> tuple[Scores, Rows]:
         return self._search_candidates(queries, k, keys, FAISS.SearchParametersHNSW(efSearch=width))
+
+
+def _search_every(queries: Vectors, vectors: Vectors, k: int, keys: Keys, metric: str) -> tuple[Scores, Rows]:
+    """`search_exact`, by whichever way is faster."""
+    search = search_matrix if is_faster(queries, vectors, k) else search_exact
+    return search(queries, vectors, k, keys, metric)
 
 
 def stored_floats(index: Any) -> Vectors:
