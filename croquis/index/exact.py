@@ -36,7 +36,7 @@ def similarity(query: Vectors, vectors: Vectors, metric: str) -> Scores:
     Each number depends on its own vector only, so equal vectors have equal scores.
     """
     difference = vectors.astype(np.float64) - query.astype(np.float64)
-    return scores_of(np.einsum("nd,nd->n", difference, difference), metric).astype(np.float32)
+    return np.asarray(scores_of(np.einsum("nd,nd->n", difference, difference), metric), dtype=np.float32)
 
 
 def scores_of(squared: Any, metric: str) -> Any:
