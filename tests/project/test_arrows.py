@@ -41,7 +41,7 @@ ALLOWED: dict[str, set[str]] = {
     # MLOps: runs, versions, searches of params, bulk work
     "tracking": set(),
     "registry": {"bundle", "catalog", "evaluation", "params", "search", "tracking"},
-    "tuning": {"bundle", "catalog", "evaluation", "index", "params", "registry", "rerank", "search", "tracking"},
+    "tuning": {"catalog", "evaluation", "index", "params", "registry", "rerank", "search", "tracking"},
     "bulk": {"bundle", "catalog", "index", "search", "store"},
     # servers
     "events": {"catalog", "params", "registry", "search", "sources", "store", "validation"},
