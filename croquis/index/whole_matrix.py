@@ -19,7 +19,7 @@ from croquis.index.exact import empty_result, scores_of, similarity
 FEWEST_QUERIES = 32  # fewer do not pay for the gallery in float64
 GALLERY_PER_RESULT = 64  # rows of the gallery per asked result, up to which this is faster than FAISS
 NUMBERS = 1 << 25  # of the gallery in float64: 256 MiB
-CELLS = 1 << 22  # pairs of query and row at a time: 32 MiB
+CELLS = 1 << 21  # pairs of query and row at a time: 16 MiB
 SAMPLED = 8  # one row of so many is looked at to guess how far the best ones reach
 EPSILON = float(np.finfo(np.float64).eps)
 SIGN, ALL = np.uint32(1 << 31), np.uint32((1 << 32) - 1)
@@ -65,11 +65,11 @@ class _Matrix:
         limits = _limits(squared, k)
         # Of the product and of `similarity` together, for any order of summation (Higham 2002, section 3.1).
         errors = 2 * (queries.shape[1] + 16) * EPSILON * (squares[:, 0] + self._longest) + EPSILON
-        found = [
-            self._best(query, row, limit, error, k)
-            for query, row, limit, error in zip(queries, squared, limits.tolist(), errors.tolist(), strict=True)
-        ]
-        return np.stack([near for near, _ in found]), np.stack([rows for _, rows in found])
+        scores, rows = empty_result(len(queries), k)
+        each = zip(queries, squared, limits.tolist(), errors.tolist(), strict=True)
+        for number, (query, row, limit, error) in enumerate(each):
+            scores[number], rows[number] = self._best(query, row, limit, error, k)
+        return scores, rows
 
     def _best(self, query: Vectors, squared: Floats, limit: float, error: float, k: int) -> tuple[Scores, Rows]:
         """One query's scores and rows: of what lies within `limit`, where nothing else can be among the best `k`."""
