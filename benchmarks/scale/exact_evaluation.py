@@ -97,13 +97,15 @@ class StoredQueries(Queries):
 def ours(asked: Asked) -> Values:
     ids = [f"g{number}" for number in range(len(asked.gallery.items))]
     catalog: Any = asked.queries.vectors
-    gallery = JudgedGallery(catalog, *_columns(ids, asked.gallery.items), label_blind_keys(ids), INSTANCE)
+    nobody: Any = None  # who would be asked for a re-ranking
+    rows, names, items, categories, boxes = _columns(ids, asked.gallery.items)
+    gallery = JudgedGallery(catalog, rows, names, items, categories, boxes, label_blind_keys(ids), INSTANCE)
     queries = StoredQueries(catalog, *_columns([f"q{n}" for n in range(len(asked.queries.items))], asked.queries.items))
     index = FlatIndex.of_stored(asked.gallery.vectors, "cosine")
 
     def find(vectors: Vectors, k: int) -> Listed:
         scores, rows = index.search(vectors, k, tiebreak=gallery.keys)
-        return Listed(RankedLists(rows, scores), None)  # type: ignore[arg-type] nothing is re-ranked
+        return Listed(RankedLists(rows, scores), nobody)
 
     def encode(pictures: Sequence[Uint8Image]) -> Vectors:
         return np.stack(pictures).astype(np.float32)

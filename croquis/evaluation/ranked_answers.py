@@ -18,7 +18,7 @@ from croquis.index.ranking import NO_ROW, RankedLists, relevance_of
 from croquis.rerank.evidence import QueryEvidence
 from croquis.rerank.rerank_settings import RerankBlock
 from croquis.rerank.reranker import needs_classifier
-from croquis.search.composition import Found, Looked, Reranked
+from croquis.search.composition import EncodedQueries, Found, Reranked
 
 T = TypeVar("T")
 
@@ -30,9 +30,11 @@ CELLS = 1 << 22  # results held at a time, whatever the length of the lists: som
 class Search(Protocol):
     """A `Composition`, or what stands for it; rows are counted in the gallery's order, equal scores ordered by its keys."""
 
-    def look(self, pictures: Sequence[Uint8Image]) -> Looked: ...
+    def look(self, pictures: Sequence[Uint8Image]) -> EncodedQueries: ...
 
-    def rank(self, looked: Looked, k: int, reranks: Mapping[str, RerankBlock] | None, own: Rows | None) -> Found: ...
+    def rank(
+        self, encoded: EncodedQueries, k: int, reranks: Mapping[str, RerankBlock] | None, own: Rows | None
+    ) -> Found: ...
 
 
 @dataclass(frozen=True)
@@ -138,9 +140,9 @@ def answer(
     tallies = {name: MetricAccumulator() for name in (NO_RERANK, *reranks)}
     labelled = any(needs_classifier(block.steps) for block in reranks.values())
     start = 0
-    for looked in _blocks(path.search, kept.images(), chunk, queries_at_a_time(BLOCK, depth), labelled):
-        part = slice(start, start + len(looked.asked.vectors))
-        found = path.search.rank(looked, min(depth, len(gallery)), reranks, judge.own[part])
+    for encoded in _blocks(path.search, kept.images(), chunk, queries_at_a_time(BLOCK, depth), labelled):
+        part = slice(start, start + len(encoded.asked.vectors))
+        found = path.search.rank(encoded, min(depth, len(gallery)), reranks, judge.own[part])
         tallies[NO_RERANK].add(found.ranked, judge, part)
         for name, reranked in found.reranked.items():
             tallies[name].add_reranked(found.asked, reranked, judge, part)
@@ -149,7 +151,9 @@ def answer(
     return [_result(pair, path.name, name, kept, unmatched, judge, tally) for name, tally in tallies.items()]
 
 
-def _blocks(search: Search, images: Iterable[Uint8Image], chunk: int, size: int, labelled: bool) -> Iterator[Looked]:
+def _blocks(
+    search: Search, images: Iterable[Uint8Image], chunk: int, size: int, labelled: bool
+) -> Iterator[EncodedQueries]:
     """Queries to be searched `size` at a time, of whose pictures `chunk` are held at a time.
 
     Args:
@@ -157,7 +161,7 @@ def _blocks(search: Search, images: Iterable[Uint8Image], chunk: int, size: int,
     """
     parts = (search.look(pictures).asked.kept(labelled) for pictures in batches(images, min(chunk, size)))
     for block in batches(parts, max(1, size // chunk)):
-        yield Looked((), QueryEvidence.joined(block))
+        yield EncodedQueries((), QueryEvidence.joined(block))
 
 
 def batches(values: Iterable[T], size: int) -> Iterator[list[T]]:

@@ -52,7 +52,7 @@ class Reranked:
 
 
 @dataclass(frozen=True)
-class Looked:
+class EncodedQueries:
     """Q queries before they are searched.
 
     Attributes:
@@ -135,18 +135,18 @@ class Composition:
             own: (Q, n) rows that are the query itself and no answer to it, -1 for none; None for none at all.
             lap: is told `encode` and `search` when they are done.
         """
-        looked = self.look(pictures)
+        encoded = self.look(pictures)
         lap("encode")
-        return self.rank(looked, k, reranks, own, lap)
+        return self.rank(encoded, k, reranks, own, lap)
 
-    def look(self, pictures: Sequence[Uint8Image]) -> Looked:
+    def look(self, pictures: Sequence[Uint8Image]) -> EncodedQueries:
         """The first half of a search, picture by picture."""
         looked_at = self.paint(pictures)
-        return Looked(looked_at, self.ask(looked_at, self.encode(looked_at)))
+        return EncodedQueries(looked_at, self.ask(looked_at, self.encode(looked_at)))
 
     def rank(
         self,
-        looked: Looked,
+        encoded: EncodedQueries,
         k: int,
         reranks: Mapping[str, RerankBlock] | None = None,
         own: Rows | None = None,
@@ -155,10 +155,10 @@ class Composition:
         """The other half, for as many queries at once as one likes."""
         wanted = reranks or {}
         depth = max([k, *(block.depth for block in wanted.values())])
-        listed = nearest(self.find, looked.asked.vectors, depth, own)
+        listed = nearest(self.find, encoded.asked.vectors, depth, own)
         lap("search")
-        reranked = {name: Reranked.of(listed, block, looked.asked, k) for name, block in wanted.items()}
-        return Found(looked.pictures, looked.asked, listed.images, listed.ranked.cut(k), reranked)
+        reranked = {name: Reranked.of(listed, block, encoded.asked, k) for name, block in wanted.items()}
+        return Found(encoded.pictures, encoded.asked, listed.images, listed.ranked.cut(k), reranked)
 
 
 def nearest(find: Callable[[Vectors, int], Listed], vectors: Vectors, k: int, own: Rows | None) -> Listed:
