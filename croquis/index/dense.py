@@ -81,6 +81,8 @@ class FaissIndex(ABC):
             if rows is None:
                 return self._search_all(prepared, k, keys)
             chosen = check_rows(rows, len(self))
+            if self.kind == "flat" and len(chosen) == len(self):
+                return self._search_all(prepared, k, keys)
             scores, local = _search_every(prepared, self.vectors(chosen), k, keys[chosen], self.metric)
         return scores, np.where(local >= 0, np.append(chosen, -1)[local], -1)
 

@@ -153,7 +153,7 @@ def below_start(history: History, plan: FitPlan) -> str | None:
     rates = ", ".join(f"{key} {value}" for key, value in plan.rates.items())
     return (
         f"{plan.name}: training made the net worse: {plan.monitor} is {best:.4f} at best, {start:.4f} before training; "
-        f"lower its rates ({rates})"
+        f"lower its rates ({rates}), or train longer"
     )
 
 

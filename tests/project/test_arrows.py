@@ -56,7 +56,7 @@ ALLOWED: dict[str, set[str]] = {
     "lightning_modules": {"catalog", "evaluation", "figures", "index", "nets", "params", "tracking", "tuning"},
     "stages": {
         "bundle", "catalog", "evaluation", "figures", "index", "lightning_modules", "nets", "params", "registry",
-        "search", "serving", "sketching", "sources", "tracking", "validation",
+        "rerank", "search", "serving", "sketching", "sources", "tracking", "validation",
     },
     "benchmarks": {
         "bulk", "bundle", "catalog", "cli", "evaluation", "events", "figures", "index", "lightning_modules", "nets",

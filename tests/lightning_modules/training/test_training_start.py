@@ -62,7 +62,7 @@ def test_a_training_that_ends_below_its_start_is_told_with_figures_and_keys(
     assert line == below_start(history, plan)
     assert line == (
         "siamese: training made the net worse: val/loss is 1.0000 at best, 0.0000 before training; lower its rates "
-        "(siamese.fit.learning_rate 0.9, siamese.fit.backbone_rate 1.0)"
+        "(siamese.fit.learning_rate 0.9, siamese.fit.backbone_rate 1.0), or train longer"
     )
     RunRecord(tags={WARNING: line}).write(tmp_path / "reports/runs/train_embedder-siamese")
     RunRecord().write(tmp_path / "reports/runs/train_gan")
