@@ -15,13 +15,13 @@ import pytest
 
 from croquis.bundle import Bundle
 from croquis.catalog.table import Catalog
+from croquis.cli.forked_stages import forked_stages
 from croquis.registry.bundle_options import bundle_folder
 from croquis.registry.model_files import pull_model
 from croquis.registry.promotion import NOTE_TAG, promote
 from croquis.registry.registry import CHAMPION, PREVIOUS, Registry
 from croquis.serving.client import Client
 from croquis.tracking.tracking_store import STAGE_EXPERIMENT, TrackingError, open_store
-from tests.support.pipeline.forked_stages import forked_stages
 from tests.support.pipeline.small_project import TINY, clone, commit, git, module
 from tests.support.registry.promoters import first_change, promoter, told_changes
 from tests.support.registry.team_server import ADMIN, READER, READER_SECRET, SECRET, TeamServer, team_server
@@ -153,7 +153,7 @@ def pipelines(server: TeamServer, tmp_path_factory: pytest.TempPathFactory) -> t
     """Two workspaces of one repository, each after `dvc repro` against the server; they share DVC's cache."""
     first = clone(tmp_path_factory.mktemp("first"), TINY)
     second = tmp_path_factory.mktemp("second") / "clone"
-    with forked_stages() as programs:
+    with forked_stages(wait=True) as programs:
         module(first, "dvc", "repro", "-q", programs=programs, variables=server.variables)
         commit(first, "results")
         git(first, "clone", "-q", str(first), str(second))
