@@ -66,7 +66,7 @@ class Blocks:
     compared: float
 
     def mask(self, chosen: tuple[int, ...]) -> np.uint64:
-        return np.bitwise_or.reduce(self.masks[list(chosen)])
+        return np.uint64(np.bitwise_or.reduce(self.masks[list(chosen)]))
 
     def first_found(self, differences: Codes, chosen: tuple[int, ...]) -> npt.NDArray[np.bool_]:
         """Whether no earlier sort brought pairs of these differing bits together, which agree in the `chosen` blocks."""
@@ -150,7 +150,7 @@ def choose_blocks(codes: Codes, radius: int) -> Blocks:
     ones = (sample[:, None] >> BITS & np.uint64(1)).sum(axis=0, dtype=np.int64)
     dealt = np.uint64(1) << BITS[np.argsort(np.abs(2 * ones - len(sample)), kind="stable")]
     pairs = (len(codes) / max(1, len(sample))) ** 2
-    found = []
+    found: list[Blocks] = []
     for count in range(max(1, radius), max(2, radius + 1, min(CODE_BITS, radius + MORE_BLOCKS) + 1)):
         if comb(count, radius) > MOST_SORTS and found:
             break
