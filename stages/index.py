@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from croquis.arrays import Rows, Vectors
 from croquis.bundle import write_bundle
-from croquis.bundle.gallery_table import GALLERY_SCHEMA, PROBABILITIES
+from croquis.bundle.gallery_file import GALLERY_SCHEMA, PROBABILITIES
 from croquis.catalog.images import crop, decode_image
 from croquis.catalog.table import Catalog
 from croquis.index.build import build_index

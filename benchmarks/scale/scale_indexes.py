@@ -23,7 +23,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from croquis.arrays import Rows, Vectors
-from croquis.bundle.gallery_table import GALLERY_SCHEMA, GalleryTable
+from croquis.bundle.gallery_file import GALLERY_SCHEMA
+from croquis.bundle.gallery_table import GalleryTable
 from croquis.index.build import build_alike, build_index, load_index
 from croquis.index.code_index import CodeIndex
 from croquis.index.dense import FlatIndex

@@ -10,7 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from croquis.bundle.gallery_table import write_gallery
+from croquis.bundle.gallery_file import write_gallery
 from croquis.bundle.manifest import (
     MANIFEST_FILE,
     SCHEMA_VERSION,

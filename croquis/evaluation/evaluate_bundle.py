@@ -22,7 +22,8 @@ import pyarrow as pa
 from PIL import Image
 
 from croquis.arrays import Uint8Image, Vectors
-from croquis.bundle.gallery_table import GALLERY_SCHEMA, GalleryTable
+from croquis.bundle.gallery_file import GALLERY_SCHEMA
+from croquis.bundle.gallery_table import GalleryTable
 from croquis.catalog.edge_maps import edge_map
 from croquis.catalog.filters import Filters
 from croquis.catalog.images import prepare_image

@@ -22,7 +22,8 @@ from croquis.rerank.evidence import GalleryEvidence
 from croquis.rerank.rerank_settings import RerankBlock
 
 Record = Mapping[str, Any]
-"""`image_id`, `item_id`, `category`, `attributes` and `predicted_attributes` of an image, and more."""
+"""At least what `RECORD` names of an image."""
+RECORD = ("image_id", "item_id", "category", "attributes")
 
 
 class ListedImages(Protocol):
@@ -156,7 +157,7 @@ class BundleGallery:
         return Listed(RankedLists(found, scores), self)
 
     def records(self, rows: Sequence[int]) -> Sequence[Record]:
-        return self.items.records(rows)
+        return self.items.records(rows, RECORD)
 
     def chain(self, rerank: RerankBlock) -> Chain:
         """Looks at every image, so that it is made once and kept."""
@@ -175,7 +176,7 @@ class BundleGallery:
         return self.index.vectors(np.array([self.items.row(image_id)], dtype=np.int64))
 
     def images_of(self, item_id: str) -> Sequence[Record]:
-        return self.items.records(self.items.rows_of(item_id))
+        return self.items.records(self.items.rows_of(item_id), RECORD)
 
     def thumbnail(self, image_id: str) -> bytes:
         return self.items.thumbnail(self.items.row(image_id))

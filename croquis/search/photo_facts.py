@@ -36,7 +36,7 @@ class PhotoFacts:
     Attributes:
         vectors: (n, dim) of the encoder.
         predicted: the attributes that the classifier sees, sorted; none without a classifier.
-        probabilities: a byte for each attribute (`croquis.bundle.gallery_table.PROBABILITIES`); None without a classifier.
+        probabilities: a byte for each attribute (`croquis.bundle.gallery_file.PROBABILITIES`); None without a classifier.
         thumbnails: JPEGs.
     """
 

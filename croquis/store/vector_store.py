@@ -59,7 +59,7 @@ class StoredImage:
         version: of its product.
         attributes: as its product has them.
         predicted: those that the bundle's classifier sees, sorted.
-        probabilities: a byte for each of the classifier's attributes, as in `croquis.bundle.gallery_table.PROBABILITIES`.
+        probabilities: a byte for each of the classifier's attributes, as in `croquis.bundle.gallery_file.PROBABILITIES`.
     """
 
     image_id: str

@@ -22,7 +22,8 @@ from pydantic import ValidationError
 from starlette.requests import Request
 
 from croquis.bundle import BundleError, Manifest
-from croquis.bundle.gallery_table import GalleryTable, ItemsError
+from croquis.bundle.gallery_file import ItemsError
+from croquis.bundle.gallery_table import GalleryTable
 from croquis.catalog.base64_text import read_base64
 from croquis.catalog.images import ImageError, read_image
 from croquis.files import read_json

@@ -11,7 +11,7 @@ import pyarrow as pa
 from onnx import TensorProto, helper
 
 from croquis.bundle import write_bundle
-from croquis.bundle.gallery_table import GALLERY_SCHEMA
+from croquis.bundle.gallery_file import GALLERY_SCHEMA
 from croquis.catalog.images import encode_jpeg, encode_png, prepare_image, to_batch
 from croquis.files import write_json
 from croquis.index.build import build_index

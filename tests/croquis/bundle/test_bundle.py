@@ -13,7 +13,8 @@ import pyarrow as pa
 import pytest
 
 from croquis.bundle import Bundle, BundleError, Manifest, write_bundle
-from croquis.bundle.gallery_table import GalleryTable, ItemsError
+from croquis.bundle.gallery_file import ItemsError
+from croquis.bundle.gallery_table import GalleryTable
 from croquis.catalog.filters import QueryError
 from croquis.files import read_json, write_json
 from croquis.index.build import build_index

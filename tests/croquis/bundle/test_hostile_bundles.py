@@ -13,7 +13,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from croquis.bundle import Bundle, BundleError
-from croquis.bundle.gallery_table import GALLERY_SCHEMA, GalleryTable, ItemsError, write_gallery
+from croquis.bundle.gallery_file import GALLERY_SCHEMA, ItemsError, write_gallery
+from croquis.bundle.gallery_table import GalleryTable
 from croquis.files import read_json, sha256_file
 from tests.support.tiny_retriever import gallery_rows, write_tiny_bundle
 

@@ -12,7 +12,7 @@ import pytest
 
 from croquis import Retriever
 from croquis.bundle import Bundle, write_bundle
-from croquis.bundle.gallery_table import GALLERY_SCHEMA
+from croquis.bundle.gallery_file import GALLERY_SCHEMA
 from croquis.catalog.images import encode_jpeg, encode_png, to_batch
 from croquis.catalog.table import Catalog, CatalogWriter
 from croquis.evaluation.evaluate_bundle import evaluate_split

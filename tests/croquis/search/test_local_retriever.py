@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from croquis.bundle.gallery_table import GALLERY_SCHEMA, PROBABILITIES, ItemsError
+from croquis.bundle.gallery_file import GALLERY_SCHEMA, PROBABILITIES, ItemsError
 from croquis.catalog.filters import Filters, QueryError
 from croquis.catalog.images import ImageError, encode_jpeg, encode_png, prepare_image, to_batch
 from croquis.files import read_json, write_json

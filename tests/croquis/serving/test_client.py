@@ -13,7 +13,7 @@ import httpx
 import pyarrow as pa
 import pytest
 
-from croquis.bundle.gallery_table import GALLERY_SCHEMA
+from croquis.bundle.gallery_file import GALLERY_SCHEMA
 from croquis.search.local_retriever import LocalRetriever
 from croquis.serving.answers.answer_models import SearchAnswer
 from croquis.serving.app import create_app

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from croquis.bundle import write_bundle
-from croquis.bundle.gallery_table import GALLERY_SCHEMA
+from croquis.bundle.gallery_file import GALLERY_SCHEMA
 from croquis.catalog.images import decode_image, encode_jpeg, encode_png, prepare_image, to_batch
 from croquis.catalog.table import Catalog, CatalogWriter
 from croquis.files import write_json

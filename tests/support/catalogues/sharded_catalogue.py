@@ -10,7 +10,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from croquis.bundle import Bundle, write_bundle
-from croquis.bundle.gallery_table import GALLERY_SCHEMA, GalleryTable
+from croquis.bundle.gallery_file import GALLERY_SCHEMA
+from croquis.bundle.gallery_table import GalleryTable
 from croquis.catalog.images import crop, decode_image, prepare_image, to_batch
 from croquis.catalog.table import Catalog, CatalogWriter
 from croquis.files import write_json

@@ -12,7 +12,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from croquis.bundle import Bundle, write_bundle
-from croquis.bundle.gallery_table import GALLERY_SCHEMA
+from croquis.bundle.gallery_file import GALLERY_SCHEMA
 from croquis.catalog.images import decode_image, encode_jpeg, prepare_image, to_batch
 from croquis.catalog.table import Catalog
 from croquis.files import read_json, write_json

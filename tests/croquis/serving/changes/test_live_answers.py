@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 
 from croquis.bundle import write_bundle
-from croquis.bundle.gallery_table import GALLERY_SCHEMA, PROBABILITIES
+from croquis.bundle.gallery_file import GALLERY_SCHEMA, PROBABILITIES
 from croquis.catalog.filters import Filters
 from croquis.catalog.images import decode_image, encode_png, prepare_image, to_batch
 from croquis.catalog.product import Product, ProductPicture
