@@ -226,6 +226,8 @@ def prepare_image(image: Uint8Image, size: int, bbox: Sequence[int] | None = Non
     new_width, new_height = (max(1, round(side * size / longest)) for side in (width, height))
     # reducing_gap shrinks big photos by whole factors first: the same picture to the eye, many times faster.
     scaled = Image.fromarray(cropped).resize((new_width, new_height), Image.Resampling.LANCZOS, reducing_gap=3.0)
+    if new_width == new_height:
+        return np.array(scaled, dtype=np.uint8)
     square = Image.new("RGB", (size, size), WHITE)
     square.paste(scaled, ((size - new_width) // 2, (size - new_height) // 2))
     return np.array(square, dtype=np.uint8)

@@ -108,6 +108,10 @@ class FlatIndex(FaissIndex):
 
     kind = "flat"
 
+    def __init__(self, index: Any, metric: str) -> None:
+        super().__init__(index, metric)
+        self._floats = stored_floats(index)
+
     @classmethod
     def build(cls, vectors: Vectors, metric: str) -> Self:
         """Stores (n, dim) float32; unit length is given to the rows for `cosine`."""
@@ -129,8 +133,7 @@ class FlatIndex(FaissIndex):
         return {}
 
     def vectors(self, rows: Rows | None = None) -> Vectors:
-        stored = stored_floats(self._index)
-        return stored.copy() if rows is None else stored[rows]
+        return self._floats.copy() if rows is None else self._floats[rows]
 
     def subset(self, rows: Rows) -> Self:
         return self.of_stored(self.vectors(check_subset(rows, len(self))), self.metric)
@@ -139,7 +142,7 @@ class FlatIndex(FaissIndex):
         return self.build(vectors, self.metric)
 
     def _search_all(self, queries: Vectors, k: int, keys: Keys) -> tuple[Scores, Rows]:
-        return _search_every(queries, stored_floats(self._index), k, keys, self.metric)
+        return _search_every(queries, self._floats, k, keys, self.metric)
 
 
 class HnswIndex(FaissIndex):

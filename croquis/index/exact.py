@@ -21,12 +21,15 @@ from croquis.arrays import Keys, Rows, Scores, Vectors
 SPARE = 32  # candidates beyond k: enough unless that many vectors tie at the last rank
 TOLERANCE = 1e-5  # bound on the relative error of FAISS's float32 squared distances
 BLOCK = 8192
+WORTH_A_CUT = 4  # times as many scores as are asked for: fewer are sorted whole
 
 
 def normalise(vectors: Vectors) -> Vectors:
     """Rows of length 1; a zero row stays zero."""
-    lengths = np.linalg.norm(vectors.astype(np.float64), axis=1, keepdims=True)
-    return np.asarray(vectors / np.where(lengths > 0, lengths, 1.0), dtype=np.float32)
+    doubles = vectors.astype(np.float64)
+    lengths = np.sqrt(np.add.reduce(doubles * doubles, axis=1, keepdims=True))
+    lengths[lengths == 0] = 1.0
+    return np.asarray(vectors / lengths, dtype=np.float32)
 
 
 def similarity(query: Vectors, vectors: Vectors, metric: str) -> Scores:
@@ -46,7 +49,7 @@ def scores_of(squared: Any, metric: str) -> Any:
 
 def best_first(scores: Scores, keys: Keys, k: int) -> npt.NDArray[np.int64]:
     """Positions of the `k` highest scores, equal ones ordered by key, lowest first."""
-    if k < len(scores):
+    if WORTH_A_CUT * k < len(scores):
         threshold = np.partition(scores, len(scores) - k)[len(scores) - k]
         kept = np.flatnonzero(scores >= threshold)
     else:
@@ -71,14 +74,12 @@ def search_exact(queries: Vectors, vectors: Vectors, k: int, keys: Keys, metric:
     width = min(len(vectors), k + SPARE)
     if width == 0 or len(queries) == 0:
         return scores, rows
-    whole = np.arange(len(vectors))
     # Where every vector is a candidate, FAISS would only sort what is sorted again here, and slowly.
     proposed = zip(*faiss.knn(queries, vectors, width), strict=True) if width < len(vectors) else repeat(None)
     for number, (query, proposal) in enumerate(zip(queries, proposed, strict=False)):
-        settled = None if proposal is None else _settled(query, vectors, *proposal, k, metric)
-        near, found = settled or (_all_scores(query, vectors, metric), whole)
-        chosen = best_first(near, keys[found], k)
-        scores[number, : len(chosen)], rows[number, : len(chosen)] = near[chosen], found[chosen]
+        best = None if proposal is None else _settled(query, vectors, *proposal, k, keys, metric)
+        near, found = best or _best_of_all(query, vectors, k, keys, metric)
+        scores[number, : len(near)], rows[number, : len(near)] = near, found
     return scores, rows
 
 
@@ -113,24 +114,22 @@ def search_kept(search: Callable[[int], tuple[Scores, Rows]], place: Rows, k: in
 
 
 def _settled(
-    query: Vectors, vectors: Vectors, distances: Scores, candidates: Rows, k: int, metric: str
+    query: Vectors, vectors: Vectors, distances: Scores, candidates: Rows, k: int, keys: Keys, metric: str
 ) -> tuple[Scores, Rows] | None:
-    """Scores and rows of FAISS's candidates; None when one that it did not propose could be among the best `k`."""
+    """The best `k` of FAISS's candidates; None when one that it did not propose could be among them, rounding included."""
     found = candidates[candidates >= 0]
     near = similarity(query, vectors[found], metric)
-    return (near, found) if _is_settled(query, float(distances[-1]), near, k, metric) else None
-
-
-def _is_settled(query: Vectors, farthest: float, near: Scores, k: int, metric: str) -> bool:
-    """Whether no vector beyond the candidates can reach the k-th best score, rounding included."""
-    last = float(np.partition(near, len(near) - k)[len(near) - k])
+    chosen = best_first(near, keys[found], k)
+    last = float(near[chosen[-1]])
     squared = -last if metric == "l2" else 2 * (1 - last)
-    length = float(np.linalg.norm(query))
+    length = math.sqrt(query @ query)
     reach = length + math.sqrt(max(squared, 0.0))
     error = TOLERANCE * (length * length + reach * reach)
-    return farthest - squared > error
+    return (near[chosen], found[chosen]) if float(distances[-1]) - squared > error else None
 
 
-def _all_scores(query: Vectors, vectors: Vectors, metric: str) -> Scores:
+def _best_of_all(query: Vectors, vectors: Vectors, k: int, keys: Keys, metric: str) -> tuple[Scores, Rows]:
     starts = range(0, len(vectors), BLOCK)
-    return np.concatenate([similarity(query, vectors[start : start + BLOCK], metric) for start in starts])
+    near = np.concatenate([similarity(query, vectors[start : start + BLOCK], metric) for start in starts])
+    chosen = best_first(near, keys, k)
+    return near[chosen], chosen

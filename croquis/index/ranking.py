@@ -31,7 +31,7 @@ class RankedLists:
     scores: Scores
 
     def cut(self, depth: int) -> RankedLists:
-        return RankedLists(self.rows[:, :depth], self.scores[:, :depth])
+        return self if depth >= self.rows.shape[1] else RankedLists(self.rows[:, :depth], self.scores[:, :depth])
 
 
 def label_blind_keys(image_ids: Sequence[str]) -> Keys:

@@ -106,6 +106,9 @@ def faiss_threads(count: int) -> Iterator[None]:
     FAISS may share its OpenMP pool with torch, where a number left behind would change the bits of a training.
     """
     before = faiss.omp_get_max_threads()
+    if before == count:
+        yield
+        return
     faiss.omp_set_num_threads(count)
     try:
         yield

@@ -94,7 +94,8 @@ class LocalRetriever:
         reranked = self._wants_rerank(rerank)
         watch = Stopwatch()
         among = as_filters(filters)
-        self.gallery.check(among)
+        if not among.empty:
+            self.gallery.check(among)
         watch.lap("search")
         cropped = cropped_picture(picture, bbox)
         watch.lap("decode")
@@ -149,6 +150,7 @@ class LocalRetriever:
     def _hits(self, images: ListedImages, ranked: RankedLists, seen: frozenset[str]) -> list[Hit]:
         """Hits of one list; `seen` in the query are the attributes that a result may share."""
         rows = ranked.rows[0]
+        found = zip(images.records(rows[rows >= 0].tolist()), ranked.scores[0].tolist(), strict=False)
         return [
             Hit(
                 rank=rank,
@@ -156,8 +158,8 @@ class LocalRetriever:
                 item_id=record["item_id"],
                 category=record["category"],
                 attributes=tuple(record["attributes"]),
-                score=float(ranked.scores[0, rank - 1]),
-                shared_attributes=tuple(name for name in record["attributes"] if name in seen),
+                score=score,
+                shared_attributes=tuple([name for name in record["attributes"] if name in seen] if seen else ()),
             )
-            for rank, record in enumerate(images.records(rows[rows >= 0].tolist()), start=1)
+            for rank, (record, score) in enumerate(found, start=1)
         ]
