@@ -83,8 +83,15 @@ class FaissIndex(ABC):
             chosen = check_rows(rows, len(self))
             if self.kind == "flat" and len(chosen) == len(self):
                 return self._search_all(prepared, k, keys)
+            flat = self._flat()
+            if flat is not None and not is_faster(prepared, len(chosen), k):
+                return search_exact(prepared, stored_floats(flat), k, keys, self.metric, chosen, flat)
             scores, local = _search_every(prepared, self.vectors(chosen), k, keys[chosen], self.metric)
         return scores, np.where(local >= 0, np.append(chosen, -1)[local], -1)
+
+    def _flat(self) -> Any:
+        """FAISS's flat index of the floats, row for row; None where there is none."""
+        return None
 
     def save(self, path: str | Path) -> None:
         write_bytes(path, faiss.serialize_index(self._index).tobytes())
@@ -140,6 +147,9 @@ class FlatIndex(FaissIndex):
 
     def refilled(self, vectors: Vectors) -> Self:
         return self.build(vectors, self.metric)
+
+    def _flat(self) -> Any:
+        return self._index
 
     def _search_all(self, queries: Vectors, k: int, keys: Keys) -> tuple[Scores, Rows]:
         return _search_every(queries, self._floats, k, keys, self.metric)
@@ -233,6 +243,9 @@ class HnswIndex(FaissIndex):
         else:
             super().save(path)
 
+    def _flat(self) -> Any:
+        return faiss.downcast_index(self._index.storage) if self._chosen is None else None
+
     def _search_all(self, queries: Vectors, k: int, keys: Keys) -> tuple[Scores, Rows]:
         if self._chosen is None:
             return self._search_graph(queries, k, keys)
@@ -256,7 +269,7 @@ class HnswIndex(FaissIndex):
 
 def _search_every(queries: Vectors, vectors: Vectors, k: int, keys: Keys, metric: str) -> tuple[Scores, Rows]:
     """`search_exact`, by whichever way is faster."""
-    search = search_matrix if is_faster(queries, vectors, k) else search_exact
+    search = search_matrix if is_faster(queries, len(vectors), k) else search_exact
     return search(queries, vectors, k, keys, metric)
 
 

@@ -8,7 +8,7 @@ therefore scored again, one by one in float64, and equal scores are ordered by t
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from itertools import repeat
 from typing import Any
 
@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from croquis.arrays import Keys, Rows, Scores, Vectors
+from croquis.index.vector_index import FAISS
 
 SPARE = 32  # candidates beyond k: enough unless that many vectors tie at the last rank
 TOLERANCE = 1e-5  # bound on the relative error of FAISS's float32 squared distances
@@ -57,7 +58,9 @@ def best_first(scores: Scores, keys: Keys, k: int) -> npt.NDArray[np.int64]:
     return kept[np.lexsort((keys[kept], -scores[kept]))][:k]
 
 
-def search_exact(queries: Vectors, vectors: Vectors, k: int, keys: Keys, metric: str) -> tuple[Scores, Rows]:
+def search_exact(
+    queries: Vectors, vectors: Vectors, k: int, keys: Keys, metric: str, among: Rows | None = None, index: Any = None
+) -> tuple[Scores, Rows]:
     """The best `k` of `vectors` (n, dim) for each of `queries` (Q, dim), label-blind also at the last rank.
 
     Args:
@@ -66,21 +69,34 @@ def search_exact(queries: Vectors, vectors: Vectors, k: int, keys: Keys, metric:
         k: at least 1.
         keys: (n,) uint64, the order of equal scores.
         metric: `cosine` (both sides of unit length) or `l2`.
+        among: the only rows that may be found, distinct; all when None.
+        index: a flat one of FAISS over `vectors`, which `among` needs.
 
     Returns:
         scores (Q, k) padded with -inf and rows (Q, k) padded with -1.
     """
     scores, rows = empty_result(len(queries), k)
-    width = min(len(vectors), k + SPARE)
+    count = len(vectors) if among is None else len(among)
+    width = min(count, k + SPARE)
     if width == 0 or len(queries) == 0:
         return scores, rows
     # Where every vector is a candidate, FAISS would only sort what is sorted again here, and slowly.
-    proposed = zip(*faiss.knn(queries, vectors, width), strict=True) if width < len(vectors) else repeat(None)
+    proposed = _proposed(queries, vectors, width, among, index) if width < count else repeat(None)
     for number, (query, proposal) in enumerate(zip(queries, proposed, strict=False)):
         best = None if proposal is None else _settled(query, vectors, *proposal, k, keys, metric)
-        near, found = best or _best_of_all(query, vectors, k, keys, metric)
+        near, found = best or _best_of_all(query, vectors, k, keys, metric, among)
         scores[number, : len(near)], rows[number, : len(near)] = near, found
     return scores, rows
+
+
+def _proposed(
+    queries: Vectors, vectors: Vectors, width: int, among: Rows | None, index: Any
+) -> Iterable[tuple[Scores, Rows]]:
+    """FAISS's `width` nearest of each query: squared distances and rows, the nearest first."""
+    if among is None:
+        return zip(*faiss.knn(queries, vectors, width), strict=True)
+    selected = FAISS.SearchParameters(sel=FAISS.IDSelectorArray(among))
+    return zip(*index.search(queries, width, params=selected), strict=True)
 
 
 def empty_result(queries: int, k: int) -> tuple[Scores, Rows]:
@@ -128,8 +144,14 @@ def _settled(
     return (near[chosen], found[chosen]) if float(distances[-1]) - squared > error else None
 
 
-def _best_of_all(query: Vectors, vectors: Vectors, k: int, keys: Keys, metric: str) -> tuple[Scores, Rows]:
-    starts = range(0, len(vectors), BLOCK)
-    near = np.concatenate([similarity(query, vectors[start : start + BLOCK], metric) for start in starts])
-    chosen = best_first(near, keys, k)
-    return near[chosen], chosen
+def _best_of_all(
+    query: Vectors, vectors: Vectors, k: int, keys: Keys, metric: str, among: Rows | None
+) -> tuple[Scores, Rows]:
+    rows = np.arange(len(vectors)) if among is None else among
+    starts = range(0, len(rows), BLOCK)
+    parts = (
+        vectors[start : start + BLOCK] if among is None else vectors[rows[start : start + BLOCK]] for start in starts
+    )
+    near = np.concatenate([similarity(query, part, metric) for part in parts])
+    chosen = best_first(near, keys[rows], k)
+    return near[chosen], rows[chosen]

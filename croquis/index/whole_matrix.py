@@ -26,9 +26,10 @@ SIGN, ALL = np.uint32(1 << 31), np.uint32((1 << 32) - 1)
 LOW = np.uint64(32)  # bits that hold the place in the order of the keys
 
 
-def is_faster(queries: Vectors, vectors: Vectors, k: int) -> bool:
-    """Whether `search_matrix` beats `search_exact`, and its memory is bounded."""
-    return len(queries) >= FEWEST_QUERIES and 0 < len(vectors) <= GALLERY_PER_RESULT * k and vectors.size <= NUMBERS
+def is_faster(queries: Vectors, count: int, k: int) -> bool:
+    """Whether `search_matrix` over so many vectors beats `search_exact`, and its memory is bounded."""
+    fits = count * queries.shape[1] <= NUMBERS
+    return fits and len(queries) >= FEWEST_QUERIES and 0 < count <= GALLERY_PER_RESULT * k
 
 
 def search_matrix(queries: Vectors, vectors: Vectors, k: int, keys: Keys, metric: str) -> tuple[Scores, Rows]:

@@ -8,7 +8,7 @@ import faiss
 import numpy as np
 import pytest
 
-from croquis.index.dense import HnswIndex
+from croquis.index.dense import FlatIndex, HnswIndex
 from tests.support.indexes import DENSE, DIM, best_rows, clustered, index_of, scores_by_definition
 
 
@@ -107,3 +107,22 @@ def test_hnsw_with_a_selector_is_why_filters_are_exact() -> None:
     asked = (queries / np.linalg.norm(queries, axis=1)[:, None]).astype(np.float32)
     options = faiss.SearchParametersHNSW(sel=faiss.IDSelectorBatch(allowed), efSearch=16)
     assert recall(index._index.search(asked, 10, params=options)[1], right) < 0.9
+
+
+@pytest.mark.parametrize("metric", ["cosine", "l2"])
+@pytest.mark.parametrize("kind", ["flat", "hnsw"])
+def test_a_search_among_rows_copies_no_vectors(kind: str, metric: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Scores, rows and ties are those of an index of these rows alone, also where ties fill more than FAISS proposes."""
+    random = np.random.default_rng(0)
+    vectors = random.standard_normal((400, 8)).astype(np.float32)
+    vectors[::4] = vectors[0]
+    keys, queries = random.permutation(400).astype(np.uint64), vectors[[0, 1]]
+    index = index_of(vectors, **(DENSE[f"{kind}-cosine"] | {"metric": metric}))
+    for rows in (random.permutation(400)[:300], np.arange(0, 400, 4), np.arange(7), np.arange(0)):
+        alone = FlatIndex.of_stored(index.vectors(rows), metric)
+        scores, places = alone.search(queries, 20, tiebreak=keys[rows])
+        with monkeypatch.context() as patched:
+            patched.setattr(type(index), "vectors", lambda *_: pytest.fail("copied"))
+            found = index.search(queries, 20, rows, tiebreak=keys)
+        assert np.array_equal(found[0], scores)
+        assert np.array_equal(found[1], np.where(places >= 0, np.append(rows, -1)[places], -1))
