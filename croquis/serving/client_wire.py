@@ -51,7 +51,7 @@ class SearchOptions(TypedDict, total=False):
         rerank: by shared attributes.
         crop: x1, y1, x2, y2 in pixels of the upright picture.
         timings, generated: ask for them in the answer.
-        describe: whether the query's attributes are predicted.
+        describe: predict the query's attributes, also where no re-ranking does.
         model: the label of a model.
     """
 

@@ -5,6 +5,7 @@ API keys and the admin token come from the environment: CROQUIS_API_KEYS ("name=
 
 from __future__ import annotations
 
+import gc
 import os
 import threading
 from types import FrameType
@@ -44,6 +45,8 @@ def serve(options: ServeOptions) -> int:
     give_memory_back()
     settings = settings_of(options)
     app = create_app(sources_of(options), settings)
+    gc.collect()
+    gc.freeze()  # what is loaded stays: no collection has to look at it again
     config = uvicorn.Config(
         app,
         access_log=False,  # ours leaves out query strings

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import base64
+import functools
 from collections.abc import Sequence
 from dataclasses import replace
-from urllib.parse import quote, urlencode
+from typing import Any
+from urllib.parse import quote
+
+from pydantic_core import to_json
 
 from croquis.catalog.images import encode_png
 from croquis.search.answer import Answer, Hit
@@ -15,41 +19,50 @@ from croquis.serving.models.loaded_model import LoadedModel
 from croquis.serving.models.served_models import DEFAULT_LABEL
 from croquis.serving.requests.request_models import SearchRequest
 
+STEPS = tuple(name.removesuffix("_ms") for name in Timings.model_fields)
+KEPT_NAMES = 16_384  # ids whose spelling in a URL is not worked out again
+
+quoted = functools.lru_cache(KEPT_NAMES)(functools.partial(quote, safe=""))
+
 
 def image_url(item_id: str, image_id: str, label: str) -> str:
     """Where the thumbnail of a gallery image is, on this server; models may have different galleries."""
-    query = {"image_id": image_id} | ({} if label == DEFAULT_LABEL else {"model": label})
-    return f"/items/{quote(item_id, safe='')}/image?{urlencode(query, quote_via=quote, safe='')}"
+    of_model = "" if label == DEFAULT_LABEL else f"&model={quoted(label)}"
+    return f"/items/{quoted(item_id)}/image?image_id={quoted(image_id)}{of_model}"
 
 
-def to_results(hits: Sequence[Hit], label: str) -> list[Result]:
+def to_results(hits: Sequence[Hit], label: str) -> list[dict[str, Any]]:
+    """The fields of a `Result` for each hit."""
     return [
-        Result(
-            rank=rank,
-            item_id=hit.item_id,
-            image_id=hit.image_id,
-            score=hit.score,
-            category=hit.category,
-            attributes=list(hit.attributes),
-            shared_attributes=list(hit.shared_attributes),
-            image=image_url(hit.item_id, hit.image_id, label),
-        )
+        {
+            "rank": rank,
+            "item_id": hit.item_id,
+            "image_id": hit.image_id,
+            "score": hit.score,
+            "category": hit.category,
+            "attributes": hit.attributes,
+            "shared_attributes": hit.shared_attributes,
+            "image": image_url(hit.item_id, hit.image_id, label),
+        }
         for rank, hit in enumerate(hits, start=1)
     ]
 
 
-def search_answer(model: LoadedModel, label: str, asked: SearchRequest, answer: Answer) -> SearchAnswer:
-    attributes = sorted(answer.attributes or ())
+def search_body(model: LoadedModel, label: str, asked: SearchRequest, answer: Answer) -> bytes:
+    """A `SearchAnswer` as JSON: written at once, as what it is made of needs no check."""
     painted = asked.generated and asked.mode == "sketch"
-    milliseconds = {f"{step}_ms": round(seconds * 1000, 3) for step, seconds in answer.seconds.items()}
-    return SearchAnswer(
-        model=model.identity,
-        mode=asked.mode,
-        results=to_results(answer.hits, label),
-        query_attributes=attributes,
-        generated=f"data:image/png;base64,{base64.b64encode(encode_png(answer.picture)).decode()}" if painted else None,
-        timings=Timings(**milliseconds) if asked.timings else None,
-    )
+    milliseconds = {f"{step}_ms": round(answer.seconds[step] * 1000, 3) for step in STEPS} if asked.timings else None
+    fields = {
+        "model": model.identity,
+        "mode": asked.mode,
+        "results": to_results(answer.hits, label),
+        "query_attributes": sorted(answer.attributes or ()),
+        "generated": f"data:image/png;base64,{base64.b64encode(encode_png(answer.picture)).decode()}"
+        if painted
+        else None,
+        "timings": milliseconds,
+    }
+    return to_json(fields)
 
 
 def similar_answer(model: LoadedModel, label: str, record: Record, k: int) -> SearchAnswer:
@@ -64,7 +77,7 @@ def similar_answer(model: LoadedModel, label: str, record: Record, k: int) -> Se
     return SearchAnswer(
         model=model.identity,
         mode="similar",
-        results=to_results(others, label),
+        results=[Result(**values) for values in to_results(others, label)],
         query_attributes=sorted(record["attributes"]),
     )
 

@@ -9,7 +9,7 @@ import time
 import uuid
 from typing import Any
 
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from croquis.serving.answers.problems import CLIENT_CLOSED
@@ -21,16 +21,16 @@ logger = logging.getLogger("croquis.serving.access")
 REQUEST_ID = "x-request-id"
 KNOWN_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 # Of answers that are no page: a browser that is led to one runs nothing and shows it nowhere else.
-HEADERS = {
-    "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
-    "x-content-type-options": "nosniff",
-    "x-frame-options": "DENY",
-    "referrer-policy": "no-referrer",
-    "cross-origin-opener-policy": "same-origin",
-    "permissions-policy": "camera=(), geolocation=(), microphone=()",
-}
+HEADERS = [
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cross-origin-opener-policy", b"same-origin"),
+    (b"permissions-policy", b"camera=(), geolocation=(), microphone=()"),
+]
 # Of answers that depend on who asks: no cache on the way may give them to others.
-PRIVATE = {"cache-control": "private, no-store"}
+PRIVATE = [(b"cache-control", b"private, no-store")]
 LONGEST_METHOD, LONGEST_PATH = 20, 300  # characters in the log
 
 
@@ -58,10 +58,10 @@ class RequestLogMiddleware:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                headers = MutableHeaders(scope=message)
-                private = PRIVATE if PERSONAL in scope["state"] else {}
-                for name, value in {**HEADERS, **private, REQUEST_ID: request_id}.items():
-                    headers.setdefault(name, value)
+                held = {name for name, _ in message["headers"]}
+                private = PRIVATE if PERSONAL in scope["state"] else []
+                wanted = [*HEADERS, *private, (REQUEST_ID.encode(), request_id.encode())]
+                message["headers"] = [*message["headers"], *(each for each in wanted if each[0] not in held)]
             await send(message)
 
         try:

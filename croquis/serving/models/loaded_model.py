@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 from croquis.bundle import Bundle
@@ -32,7 +33,7 @@ class LoadedModel:
     version: str
     metrics: dict[str, float] = field(default_factory=dict)
 
-    @property
+    @cached_property
     def identity(self) -> ModelName:
         return ModelName(
             name=self.name, version=self.version, bundle=self.retriever.bundle.hash, store=self.retriever.gallery.store

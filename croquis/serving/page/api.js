@@ -50,6 +50,7 @@ export function search(query, side, k, filters, signal) {
   form.append("k", k);
   form.append("mode", side.mode);
   form.append("timings", "true");
+  form.append("describe", "true");
   if (side.mode === "sketch") form.append("generated", "true");
   if (Object.values(filters).some((values) => values.length)) form.append("filters", JSON.stringify(filters));
   if (side.rerank !== null) form.append("rerank", side.rerank);

@@ -130,7 +130,7 @@ class SearchRequest(RequestFields):
     rerank: Annotated[bool | SkipJsonSchema[None], Field(description="by default what the bundle does")] = None
     timings: Annotated[bool, Field(description="whether the answer holds them")] = False
     generated: Annotated[bool, Field(description="whether the answer holds what the generator painted")] = False
-    describe: Annotated[bool, Field(description="whether the query's attributes are predicted")] = True
+    describe: Annotated[bool, Field(description="predict attributes of the query that nothing else asks for")] = False
 
 
 class ItemRequest(RequestFields):

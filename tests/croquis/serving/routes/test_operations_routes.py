@@ -153,7 +153,7 @@ def test_no_request_fails_or_mixes_models_while_they_swap(serve: Serve, two: tup
 
     def ask() -> None:
         while not ended.is_set():
-            response = client.post("/search", files={"image": photo()})
+            response = client.post("/search", files={"image": photo()}, data={"describe": "true"})
             answers.append((response.status_code, response.json()))
 
     threads = [threading.Thread(target=ask) for _ in range(3)]

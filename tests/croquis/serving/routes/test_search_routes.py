@@ -13,6 +13,7 @@ from starlette.testclient import TestClient
 
 from croquis.catalog.images import decode_image, encode_png
 from croquis.search.local_retriever import Filters, LocalRetriever
+from croquis.serving.answers.answer_models import SearchAnswer
 from tests.support.serving.live_server import Serve
 from tests.support.tiny_retriever import photo, picture_of, write_tiny_bundle
 
@@ -85,7 +86,7 @@ def test_what_the_generator_painted_comes_along(client: TestClient, retriever: L
 
 
 def test_attributes_of_the_query_and_what_results_share(client: TestClient, retriever: LocalRetriever) -> None:
-    answer = ask(client, photo("green-02"), k=36)
+    answer = ask(client, photo("green-02"), k=36, describe="true")
     assert answer["query_attributes"] == ["colour:green"]
     for result in answer["results"]:
         shared = ["colour:green"] if result["image_id"].startswith("green") else []
@@ -94,10 +95,23 @@ def test_attributes_of_the_query_and_what_results_share(client: TestClient, retr
     assert [tuple(result["shared_attributes"]) for result in answer["results"]] == [
         hit.shared_attributes for hit in described
     ]
-    undescribed = ask(client, photo("green-02"), k=36, describe="false")
+    undescribed = ask(client, photo("green-02"), k=36)
     assert undescribed["query_attributes"] == []
     assert not any(result["shared_attributes"] for result in undescribed["results"])
     assert scored(undescribed) == scored(answer)
+
+
+@pytest.mark.parametrize("fields", [{}, {"mode": "sketch", "generated": "true", "timings": "true", "describe": "true"}])
+def test_an_answer_is_what_its_model_writes(client: TestClient, fields: dict[str, str]) -> None:
+    """The model is not made for each answer."""
+    body = client.post("/search", files={"image": photo()}, data=fields).content
+    assert SearchAnswer.model_validate_json(body, strict=True).model_dump_json().encode() == body
+
+
+def test_a_search_asks_the_last_model_that_is_named(serve: Serve, bundle: Path, tmp_path: Path) -> None:
+    client = serve(champion=bundle, other=write_tiny_bundle(tmp_path / "other"))
+    answer = ask(client, photo(), "?model=nobody&model=other", k=1)
+    assert answer["results"][0]["image"].endswith("&model=other")
 
 
 def test_timings_on_request(client: TestClient) -> None:
