@@ -32,8 +32,8 @@ from croquis.serving.server_settings import Access, Settings
 
 KEY = "a-key-of-this-benchmark"
 PROXY = "127.0.0.1"
-LIMITED = Settings(workers=1, access=Access({"shop": KEY}, rate=1e6, burst=1_000_000, proxies=(PROXY,)))
-FREE = Settings(workers=1)
+LIMITED = Settings(threads=1, access=Access({"shop": KEY}, rate=1e6, burst=1_000_000, proxies=(PROXY,)))
+FREE = Settings(threads=1)
 HEADERS = {"X-API-Key": KEY, "X-Forwarded-For": f"192.0.2.1, {PROXY}"}
 BOUNDARY = "frontier"
 

@@ -81,10 +81,10 @@ def load_index(
 
 
 def _read(path: Path, *, binary: bool) -> Any:
-    read = FAISS.deserialize_index_binary if binary else FAISS.deserialize_index
+    if not path.is_file():
+        raise VectorIndexError(f"{path} does not exist; run the stage `index`")
+    read = FAISS.read_index_binary if binary else FAISS.read_index
     try:
-        return read(np.fromfile(path, dtype=np.uint8))
-    except FileNotFoundError:
-        raise VectorIndexError(f"{path} does not exist; run the stage `index`") from None
+        return read(str(path), FAISS.IO_FLAG_MMAP_IFC)  # processes of one server share what is not copied
     except (RuntimeError, MemoryError) as error:
         raise VectorIndexError(f"{path} is not a FAISS index: {error}") from error

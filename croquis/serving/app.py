@@ -77,7 +77,7 @@ def create_app(sources: Mapping[str, ModelSource], settings: Settings) -> FastAP
         raise
     decoder = PictureDecoder(settings.limits)
     live = None if live_stores is None else LiveCatalogue(fleet, live_stores, decoder)
-    queue = WorkQueue(settings.workers, settings.queue, settings.limits.waiting_bytes, meter)
+    queue = WorkQueue(settings.threads, settings.queue, settings.limits.waiting_bytes, meter)
     gatekeeper = AccessControl(settings.access, meter)
 
     tasks = _tasks(fleet, own_ingest, settings, meter)

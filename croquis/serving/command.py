@@ -6,18 +6,23 @@ API keys and the admin token come from the environment: CROQUIS_API_KEYS ("name=
 from __future__ import annotations
 
 import gc
+import logging
 import os
+import signal
+import socket
 import threading
+from collections.abc import Callable
 from types import FrameType
 
 import uvicorn
 
 from croquis.endings import end_within
+from croquis.registry.bundle_options import ModelSourceError
 from croquis.serving.addresses import listening_socket, url
 from croquis.serving.app import create_app
 from croquis.serving.limits.connections import ConnectionGuard, GuardedServer, room_for
 from croquis.serving.models.bundle_sources import BundleSource, ModelSource
-from croquis.serving.models.served_models import DEFAULT_LABEL
+from croquis.serving.models.served_models import DEFAULT_LABEL, ReloadUnderWayError, ServedModels
 from croquis.serving.requests.decoding import give_memory_back
 from croquis.serving.server_settings import (
     WATCH_STORE,
@@ -29,7 +34,11 @@ from croquis.serving.server_settings import (
     SettingsError,
     access_from_environment,
 )
+from croquis.serving.worker_processes import run_workers, several
 
+logger = logging.getLogger(__name__)
+
+FEWEST_THREADS = 2  # so that one slow query does not hold up the next one
 CLOSING = 3.0  # seconds after the grace time, for the store to be closed
 
 
@@ -44,6 +53,20 @@ def serve(options: ServeOptions) -> int:
     """
     give_memory_back()
     settings = settings_of(options)
+    listener = listening_socket(options.host, options.port, settings.connections.backlog)
+    workers = worker_count(options)
+    if workers == 1:
+        _answer(options, settings, listener, _say)
+        return 0
+    return run_workers(workers, lambda ready: _answer(options, settings, listener, ready), _say)
+
+
+def _say(what: str) -> None:
+    print(f"serving {what}  (Ctrl-C ends it)", flush=True)
+
+
+def _answer(options: ServeOptions, settings: Settings, listener: socket.socket, ready: Callable[[str], None]) -> None:
+    """Loads, says what is `ready`, and answers until a signal ends it."""
     app = create_app(sources_of(options), settings)
     gc.collect()
     gc.freeze()  # what is loaded stays: no collection has to look at it again
@@ -57,13 +80,21 @@ def serve(options: ServeOptions) -> int:
     )
     limits = settings.connections
     guard = ConnectionGuard(limits, room_for(limits), settings.access.proxies, app.state.meter)
-    listener = listening_socket(options.host, options.port, limits.backlog)
     host, port = listener.getsockname()[:2]
     models = ", ".join(f"{label} = {model.identity}" for label, model in app.state.fleet.models().items())
-    print(f"serving {models} on {url(host, port)}  (Ctrl-C ends it)", flush=True)
+    ready(f"{models} on {url(host, port)}")
     threading.Thread(target=app.state.decoder.start, name="decoders", daemon=True).start()
+    if several():
+        fleet = app.state.fleet
+        signal.signal(signal.SIGHUP, lambda *_: threading.Thread(target=_reload, args=(fleet,), daemon=True).start())
     _Server(config, guard).run(sockets=[listener])
-    return 0
+
+
+def _reload(fleet: ServedModels) -> None:
+    try:
+        fleet.reload()
+    except (ModelSourceError, ReloadUnderWayError) as error:
+        logger.error("the models stay as they are: %s", error)
 
 
 class _Server(GuardedServer):
@@ -74,9 +105,33 @@ class _Server(GuardedServer):
         super().handle_exit(sig, frame)
 
 
+def worker_count(options: ServeOptions) -> int:
+    """Processes: as told, else one for each CPU where nothing but searching is asked for.
+
+    Raises:
+        SettingsError: when there are to be several, and something can be in one only.
+    """
+    single = {
+        "--changes": options.changes is not None,
+        "--ingest": options.ingest is not None,
+        "--store faiss:": (options.store or "").startswith("faiss:"),
+        "--rate": options.rate > 0,
+    }
+    alone = [name for name, given in single.items() if given]
+    if options.workers is None:
+        return 1 if alone else os.cpu_count() or 1
+    if options.workers < 1:
+        raise SettingsError(f"workers = {options.workers}, must be at least 1")
+    if options.workers > 1 and alone:
+        raise SettingsError(f"{', '.join(alone)}: one process keeps what belongs to it: leave out --workers")
+    return options.workers
+
+
 def settings_of(options: ServeOptions) -> Settings:
     return Settings(
-        workers=max(os.cpu_count() or 1, options.batch) if options.workers is None else options.workers,
+        threads=max(FEWEST_THREADS, (os.cpu_count() or 1) // worker_count(options), options.batch)
+        if options.threads is None
+        else options.threads,
         batch=options.batch,
         queue=options.queue,
         watch_seconds=(WATCH_STORE if options.store else 0.0) if options.watch is None else options.watch,

@@ -119,9 +119,9 @@ class Settings:
     """Everything but the models.
 
     Attributes:
-        workers: queries that are worked on at a time.
-        queue: queries that may wait for a worker; one more is answered 429.
-        batch: queries that one run of a net may answer; workers beyond the CPUs wait for one another to fill it.
+        threads: queries that are worked on at a time.
+        queue: queries that may wait for a thread; one more is answered 429.
+        batch: queries that one run of a net may answer; threads beyond the CPUs wait for one another to fill it.
         watch_seconds: how often the models are looked up anew, 0 for never.
         load_seconds: that pulling, verifying and trying one model may take.
         page: folder of the web page.
@@ -131,7 +131,7 @@ class Settings:
         ingest: what brings products into that store from within this process; None for nothing.
     """
 
-    workers: int = field(default_factory=lambda: os.cpu_count() or 1)
+    threads: int = field(default_factory=lambda: os.cpu_count() or 1)
     queue: int = 128
     batch: int = 1
     watch_seconds: float = 0.0
@@ -148,7 +148,7 @@ class Settings:
     def __post_init__(self) -> None:
         per_address = self.connections.per_address
         for name, value, least in (
-            ("workers", self.workers, 1),
+            ("threads", self.threads, 1),
             ("queue", self.queue, 0),
             ("batch", self.batch, 1),
             ("watch_seconds", self.watch_seconds, 0),
@@ -173,7 +173,8 @@ class ServeOptions:
     Attributes:
         model: models:/NAME@ALIAS or models:/NAME/NUMBER of the registry.
         also, also_bundle: further models, labelled by alias, number or folder.
-        workers: queries worked on at a time; None for as many as there are CPUs, or `batch` if that is more.
+        workers: processes; None for one, or for as many as there are CPUs where nothing keeps them to one.
+        threads: queries that a process works on at a time; None for the CPUs, or `batch` if that is more.
         watch: seconds between two looks at models and store; None for `WATCH_STORE` with a store, else never.
         ingest: URI of a stream of product events that go into the store.
         proxies: addresses and networks with commas between them.
@@ -187,6 +188,7 @@ class ServeOptions:
     host: str = "127.0.0.1"
     port: int = 8000
     workers: int | None = None
+    threads: int | None = None
     batch: int = 1
     queue: int = Settings.queue
     watch: float | None = None

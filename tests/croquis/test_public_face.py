@@ -64,7 +64,7 @@ def inside(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="module")
 def address(project: Path) -> Iterator[str]:
-    app = create_app({"champion": BundleSource(project / BUNDLE)}, Settings(workers=2))
+    app = create_app({"champion": BundleSource(project / BUNDLE)}, Settings(threads=2))
     with listening(app) as address:
         yield address
 
@@ -143,7 +143,7 @@ def test_bundle_and_server_give_one_answer(address: str, asked: dict[str, Any]) 
 @pytest.mark.parametrize("asked", [{"rerank": True}, {"rerank": False}, {"mode": "sketch"}, {"mode": "sketch-direct"}])
 def test_with_generator_and_classifier_too(tmp_path: Path, asked: dict[str, Any]) -> None:
     folder = write_tiny_bundle(tmp_path / "tiny")
-    app = create_app({"champion": BundleSource(folder)}, Settings(workers=2))
+    app = create_app({"champion": BundleSource(folder)}, Settings(threads=2))
     with listening(app) as address:
         hits = Retriever.load(folder).search("photo.jpg", k=36, **asked)
         assert Retriever.load(address).search("photo.jpg", k=36, **asked) == hits

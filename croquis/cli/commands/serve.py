@@ -52,7 +52,10 @@ def _option(name: str, says: str, **settings: Any) -> Callable[[Callable[..., An
 @_option("--also-bundle", "one more bundle; its label is the folder's name", metavar="FOLDER", type=PATH)
 @_option("--host", "address that it listens at")
 @_option("--port", "0 for any free one")
-@_option("--workers", "queries worked on at a time (default: CPUs, or --batch if more)", type=int)
+@_option(
+    "--workers", "processes that answer (default: CPUs; 1 with --changes, --ingest, --rate or a FAISS store)", type=int
+)
+@_option("--threads", "queries that a process works on at a time (default: CPUs, or --batch if more)", type=int)
 @_option("--batch", "queries that one run of a net may answer", metavar="N")
 @_option("--queue", "queries that may wait; more are answered 429")
 @_option(

@@ -6,8 +6,10 @@ from collections.abc import Mapping
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from prometheus_client.multiprocess import MultiProcessCollector
 
 from croquis.serving.models.loaded_model import LoadedModel
+from croquis.serving.worker_processes import several
 
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"})
 OTHER = "other"  # label of all methods and paths that are not known: a client may make up any number of them
@@ -29,10 +31,14 @@ class Meter:
             "croquis_request_seconds", "From the first byte to the last.", ["route"], buckets=SECONDS, registry=own
         )
         self.steps = Histogram("croquis_step_seconds", "Parts of a search.", ["step"], buckets=SECONDS, registry=own)
-        self.waiting = Gauge("croquis_queue_waiting", "Queries that wait for a worker.", registry=own)
-        self.running = Gauge("croquis_queue_running", "Queries that a worker is busy with.", registry=own)
+        self.waiting = Gauge(
+            "croquis_queue_waiting", "Queries that wait for a worker.", multiprocess_mode="livesum", registry=own
+        )
+        self.running = Gauge(
+            "croquis_queue_running", "Queries that a worker is busy with.", multiprocess_mode="livesum", registry=own
+        )
         self.refused = Counter("croquis_refused", "Requests refused before any work.", ["reason"], registry=own)
-        self.connections = Gauge("croquis_connections", "Open connections.", registry=own)
+        self.connections = Gauge("croquis_connections", "Open connections.", multiprocess_mode="livesum", registry=own)
         self.dropped = Counter(
             "croquis_dropped_connections",
             "Connections closed to make room, or as no head came or no answer was taken.",
@@ -48,6 +54,7 @@ class Meter:
             "croquis_task_running",
             "1 while a background task works, 0 while it fails or stalls.",
             ["task"],
+            multiprocess_mode="livemin",
             registry=own,
         )
         self.task_ends = Counter(
@@ -56,18 +63,25 @@ class Meter:
         self.checked = Gauge(
             "croquis_models_checked_seconds",
             "When the models were last looked up, in seconds since 1970.",
+            multiprocess_mode="livemin",
             registry=own,
         )
         self._models = Gauge(
-            "croquis_model_info", "1 for each loaded model.", ["label", "name", "version", "bundle"], registry=own
+            "croquis_model_info",
+            "1 for each loaded model.",
+            ["label", "name", "version", "bundle"],
+            multiprocess_mode="livemax",
+            registry=own,
         )
 
         self._stores = Gauge(
             "croquis_store_info",
             "1 for the version of the store that a model searches.",
             ["label", "store"],
+            multiprocess_mode="livemax",
             registry=own,
         )
+        self._shown: list[Gauge] = []
         self._others: list[CollectorRegistry] = []
 
     def answered(self, method: str, route: str | None, status: int, seconds: float) -> None:
@@ -81,17 +95,28 @@ class Meter:
         self._others.append(other)
 
     def set_models(self, models: Mapping[str, LoadedModel]) -> None:
-        self._models.clear()
-        self._stores.clear()
-        for label, model in models.items():
-            named = model.identity
-            self._models.labels(label, named.name, named.version, named.bundle).set(1)
-            if named.store is not None:
-                self._stores.labels(label, named.store).set(1)
+        for shown in self._shown:
+            shown.set(0)
+        if not several():  # the files of several processes keep what was shown once
+            self._models.clear()
+            self._stores.clear()
+        named = {label: model.identity for label, model in models.items()}
+        self._shown = [
+            self._models.labels(label, each.name, each.version, each.bundle) for label, each in named.items()
+        ]
+        self._shown += [
+            self._stores.labels(label, each.store) for label, each in named.items() if each.store is not None
+        ]
+        for shown in self._shown:
+            shown.set(1)
 
     def add_steps(self, seconds: Mapping[str, float]) -> None:
         for step, value in seconds.items():
             self.steps.labels(step).observe(value)
 
     def text(self) -> bytes:
-        return b"".join(generate_latest(registry) for registry in (self._registry, *self._others))
+        own = self._registry
+        if several():
+            own = CollectorRegistry()
+            MultiProcessCollector(own)
+        return b"".join(generate_latest(registry) for registry in (own, *self._others))

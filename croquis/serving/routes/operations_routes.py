@@ -17,6 +17,7 @@ from croquis.serving.models.served_models import ReloadUnderWayError, ServedMode
 from croquis.serving.requests.request_body import described
 from croquis.serving.requests.request_models import MOST_RESULTS
 from croquis.serving.server_settings import Limits
+from croquis.serving.worker_processes import reload_all, several
 
 RELOADS = 8  # requests that wait for one
 
@@ -62,12 +63,16 @@ def operations_router(
         "/admin/reload", dependencies=[Depends(gatekeeper.admin)], responses=described({409: "A reload is under way."})
     )
     async def reload() -> list[Swap]:
-        """Looks every model up anew and loads what has changed; requests go on meanwhile."""
+        """Looks every model up anew and loads what has changed; requests go on meanwhile.
+        All processes of the server do."""
         try:
-            return await reloads.run(fleet.reload, None)
+            swaps = await reloads.run(fleet.reload, None)
         except (ReloadUnderWayError, CallLimitError) as error:
             raise Problem(409, "reload-under-way", str(error), headers={"Retry-After": "5"}) from None
         except ModelSourceError as error:
             raise Problem(503, "reload-failed", f"the models stay as they are: {error}") from None
+        if several():
+            reload_all()
+        return swaps
 
     return router

@@ -132,7 +132,7 @@ def asked_of_a_server(bundle: Bundle, catalog: Catalog) -> dict[str, float]:
     """Query -> whether the first photo of val among a server's answers shows its item."""
     names = set(catalog.column("image_id")[catalog.select(split="val", role="gallery")].tolist())
     asked = list(catalog.rows(catalog.select(split="val", role="query", domain="consumer")))
-    app = create_app({"champion": BundleSource(bundle.folder)}, Settings(workers=1))
+    app = create_app({"champion": BundleSource(bundle.folder)}, Settings(threads=1))
     found = {}
     with listening(app) as address:
         retriever = Retriever.load(address)

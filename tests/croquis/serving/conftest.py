@@ -34,7 +34,7 @@ def serve(bundle: Path) -> Iterator[Serve]:
 
         def start(settings: Settings | None = None, **folders: Path) -> TestClient:
             sources = {label: BundleSource(folder) for label, folder in ({"champion": bundle} | folders).items()}
-            app = create_app(sources, settings or Settings(workers=2))
+            app = create_app(sources, settings or Settings(threads=2))
             return stack.enter_context(TestClient(app, raise_server_exceptions=False))
 
         yield start
@@ -42,6 +42,6 @@ def serve(bundle: Path) -> Iterator[Serve]:
 
 @pytest.fixture(scope="module")
 def client(bundle: Path) -> Iterator[TestClient]:
-    app = create_app({"champion": BundleSource(bundle)}, Settings(workers=2))
+    app = create_app({"champion": BundleSource(bundle)}, Settings(threads=2))
     with TestClient(app, raise_server_exceptions=False) as client:
         yield client

@@ -39,7 +39,7 @@ def odd_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def address(bundle: Path, odd_bundle: Path) -> Iterator[str]:
     sources = {"champion": BundleSource(bundle), "odd": BundleSource(odd_bundle)}
-    with listening(create_app(sources, Settings(workers=2, access=Access(keys={"shop": KEY})))) as address:
+    with listening(create_app(sources, Settings(threads=2, access=Access(keys={"shop": KEY})))) as address:
         yield address
 
 

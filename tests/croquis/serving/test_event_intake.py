@@ -50,7 +50,7 @@ def first(client: TestClient, name: str) -> str:
 
 def test_events_are_searched_and_follow_to_the_next_version(serve: Serve, uri: str, bundle: Path, stream: str) -> None:
     filled(uri, bundle)
-    client = serve(Settings(workers=2, store=uri, watch_seconds=0.2, ingest=IngestSettings(stream)))
+    client = serve(Settings(threads=2, store=uri, watch_seconds=0.2, ingest=IngestSettings(stream)))
     sent = open_stream(stream)
     sent.send(
         [
@@ -126,7 +126,7 @@ def test_a_server_listens_without_its_broker_and_tells(
     monkeypatch.setattr("croquis.serving.changes.event_intake.PAUSE", 0.1)
     filled(uri, bundle)
     user = "shop:hunter2@" if scheme == "nats" else ""
-    client = serve(Settings(workers=2, store=uri, ingest=IngestSettings(f"{scheme}://{user}127.0.0.1:9/products")))
+    client = serve(Settings(threads=2, store=uri, ingest=IngestSettings(f"{scheme}://{user}127.0.0.1:9/products")))
     assert first(client, "blue-03")
     failures = 'croquis_ingest_failures_total{of="stream"}'
     wait_for(lambda: samples(client).get(failures, 0) >= 2, PATIENCE)

@@ -56,7 +56,7 @@ def operations(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     pictures = st.sampled_from([photo(), photo("blue-05")])
     schemathesis.openapi.format("binary", st.one_of(st.binary(max_size=200), pictures))
     schemathesis.openapi.format("byte", st.one_of(st.text(max_size=20), pictures.map(as_base64)))
-    settings = Settings(workers=1, changes=tmp_path_factory.mktemp("changes"), access=Access(admin_token=TOKEN))
+    settings = Settings(threads=1, changes=tmp_path_factory.mktemp("changes"), access=Access(admin_token=TOKEN))
     with listening(create_app({"champion": BundleSource(bundle)}, settings)) as address:
         document = schemathesis.openapi.from_url(f"{address}/openapi.json")
         yield {found.ok().label: found.ok() for found in document.get_all_operations()}

@@ -64,7 +64,7 @@ def test_a_request_that_has_begun_is_answered_before_the_end(bundle: Path, tmp_p
         with Client(address, timeout=60) as client:
             answers.append(len(client.search(large, k=2).results))
 
-    with server_process(tmp_path, "--bundle", str(bundle), "--workers", "1") as server:
+    with server_process(tmp_path, "--bundle", str(bundle), "--threads", "1") as server:
         threads = [threading.Thread(target=ask, args=(server.address,)) for _ in range(6)]
         for thread in threads:
             thread.start()
@@ -84,7 +84,7 @@ def test_options_that_cannot_be_used_end_with_a_reason(
         (["--model", "nonsense"], 1, "'nonsense' is no model: write models:/NAME@ALIAS"),
         ([], 1, "params.yaml does not exist"),
         (["--bundle", "a", "--model", "b"], 2, "give only one of --model and --bundle"),
-        (["--bundle", "a", "--workers", "0"], 2, "workers = 0, must be at least 1"),
+        (["--bundle", "a", "--threads", "0"], 2, "threads = 0, must be at least 1"),
         (["--bundle", "a", "--also-bundle", "b/x", "--also-bundle", "c/x"], 2, "each must be there once"),
     ):
         assert main(["serve", *arguments], tmp_path) == code

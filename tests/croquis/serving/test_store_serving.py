@@ -61,7 +61,7 @@ def test_a_store_answers_as_the_bundles_own_index(kind: str, serve: Serve, uri: 
     }[kind]
     folder = write_tiny_bundle(tmp_path / "bundle", **(binary_parts(tmp_path) if kind == "binary" else changes))
     filled(uri, folder)
-    own, stored = serve(champion=folder), serve(Settings(workers=2, store=uri), champion=folder)
+    own, stored = serve(champion=folder), serve(Settings(threads=2, store=uri), champion=folder)
     for mode in ("photo", "sketch", "sketch-direct"):
         for filters in FILTERS:
             for rerank in ("false",) if kind.startswith("without") else ("false", "true"):
@@ -82,7 +82,7 @@ def test_a_store_answers_as_the_bundles_own_index(kind: str, serve: Serve, uri: 
 
 def test_a_product_that_came_by_event_is_found_shown_and_gone_again(serve: Serve, uri: str, bundle: Path) -> None:
     filled(uri, bundle)
-    client = serve(Settings(workers=2, store=uri))
+    client = serve(Settings(threads=2, store=uri))
     retriever = LocalRetriever.load(bundle)
     store = client.app.state.stores.open(retriever.bundle.hash)  # type: ignore[attr-defined]
     handler = Handler(retriever, store, load_params().validate_)
@@ -113,7 +113,7 @@ def test_a_product_that_came_by_event_is_found_shown_and_gone_again(serve: Serve
 def test_versions_change_and_change_back_without_a_lost_request(serve: Serve, uri: str, bundle: Path) -> None:
     first, second = filled(uri, bundle, bundle)
     pointer = open_stores(uri)  # it opens no version: the server has them
-    client = serve(Settings(workers=2, store=uri, watch_seconds=0.1, access=Access(admin_token=TOKEN)))
+    client = serve(Settings(threads=2, store=uri, watch_seconds=0.1, access=Access(admin_token=TOKEN)))
     ended, answers = threading.Event(), []
 
     def ask() -> None:

@@ -30,9 +30,9 @@ def test_every_engine_answers_as_the_bundles_own_index(engine: Engine, tmp_path:
     stores.publish(version)
     stores.close()
     sources = {"champion": BundleSource(folder)}
-    settings = Settings(workers=2, store=engine.uri, catalogue="served", watch_seconds=0.1)
+    settings = Settings(threads=2, store=engine.uri, catalogue="served", watch_seconds=0.1)
     with (
-        TestClient(create_app(sources, Settings(workers=2))) as own,
+        TestClient(create_app(sources, Settings(threads=2))) as own,
         TestClient(create_app(sources, settings)) as stored,
     ):
         assert stored.get("/readyz").json()["stores"] == {"champion": version}

@@ -67,7 +67,8 @@ def server_process(
     """Starts `croquis serve` with `arguments` on a free port and waits until it listens."""
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "OMP_WAIT_POLICY": "passive", **variables}
     modules_file = tmp_path / "modules.json"
-    command = [sys.executable, "-c", STARTER, str(modules_file), *arguments, "--port", "0"]
+    one = [] if "--workers" in arguments else ["--workers", "1"]
+    command = [sys.executable, "-c", STARTER, str(modules_file), *arguments, *one, "--port", "0"]
     log = (tmp_path / "server.log").open("w")
     process = subprocess.Popen(command, cwd=cwd, env=environment, text=True, stdout=subprocess.PIPE, stderr=log)
     assert process.stdout is not None

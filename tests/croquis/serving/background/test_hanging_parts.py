@@ -73,7 +73,7 @@ def start(source: Source) -> Iterator[Any]:
     clients: list[TestClient] = []
 
     def started(**settings: Any) -> TestClient:
-        app = create_app({"champion": source}, Settings(workers=2, access=KEPT, **settings))
+        app = create_app({"champion": source}, Settings(threads=2, access=KEPT, **settings))
         clients.append(TestClient(app, raise_server_exceptions=False).__enter__())
         return clients[-1]
 

@@ -25,7 +25,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def address(bundle: Path) -> Iterator[str]:
-    with listening(create_app({"champion": BundleSource(bundle)}, Settings(workers=2))) as address:
+    with listening(create_app({"champion": BundleSource(bundle)}, Settings(threads=2))) as address:
         yield address
 
 

@@ -36,7 +36,7 @@ NEW = "shop/new é"
 
 
 def settings(folder: Path, **changes: Any) -> Settings:
-    return Settings(**({"workers": 2, "changes": folder, "access": Access(admin_token=TOKEN)} | changes))
+    return Settings(**({"threads": 2, "changes": folder, "access": Access(admin_token=TOKEN)} | changes))
 
 
 @pytest.fixture(scope="module")

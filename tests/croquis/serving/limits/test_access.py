@@ -116,7 +116,7 @@ def test_weak_or_malformed_secrets_are_refused(variables: dict[str, str], words:
 
 
 def test_settings_out_of_range_are_named() -> None:
-    with pytest.raises(SettingsError, match="workers = 0, must be at least 1"):
-        Settings(workers=0)
+    with pytest.raises(SettingsError, match="threads = 0, must be at least 1"):
+        Settings(threads=0)
     with pytest.raises(SettingsError, match="rate = -1, must be at least 0"):
         Settings(access=Access(rate=-1))

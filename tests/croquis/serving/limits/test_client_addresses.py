@@ -37,7 +37,7 @@ def test_an_address_counts_as_what_one_client_has(host: str | None, group: str) 
 def statuses(bundle: Path, proxies: str, peer: str, forwarded: list[str | None]) -> list[int]:
     """Answers to one request for each header, of clients that may ask twice."""
     access = access_from_environment({}, 0.001, 2, [], proxies)
-    app = create_app({"champion": BundleSource(bundle)}, Settings(workers=1, access=access))
+    app = create_app({"champion": BundleSource(bundle)}, Settings(threads=1, access=access))
     with TestClient(app, client=(peer, 50_000)) as client:
         headers = [{} if each is None else {"X-Forwarded-For": each, "X-Real-IP": each} for each in forwarded]
         return [client.get("/catalogue/filters", headers=each).status_code for each in headers]

@@ -88,13 +88,13 @@ def test_a_batched_model_answers_like_a_single_one(bundle: Path, retriever: Loca
 
 
 def test_the_server_takes_the_option(serve: Serve) -> None:
-    client = serve(Settings(workers=8, batch=8))
+    client = serve(Settings(threads=8, batch=8))
     with ThreadPoolExecutor(8) as pool:
         found = list(
             pool.map(lambda _: client.post("/search", files={"image": photo()}, data={"k": 1}).json(), range(24))
         )
     assert {answer["results"][0]["image_id"] for answer in found} == {"red-00"}
-    assert settings_of(ServeOptions(batch=64)).workers == 64
-    assert settings_of(ServeOptions(batch=4, workers=2)).workers == 2
+    assert settings_of(ServeOptions(batch=64)).threads == 64
+    assert settings_of(ServeOptions(batch=4, threads=2)).threads == 2
     with pytest.raises(ValueError, match="batch = 0, must be at least 1"):
         settings_of(ServeOptions(batch=0))

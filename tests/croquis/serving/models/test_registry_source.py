@@ -83,7 +83,7 @@ def test_promotion_and_rollback_reach_the_server_without_a_lost_request(project:
     if registry.aliases()["champion"] == 2:
         rollback(registry)
     source = RegistrySource.open(URI, project.root)
-    settings = Settings(workers=2, watch_seconds=0.2, access=Access(admin_token=TOKEN))
+    settings = Settings(threads=2, watch_seconds=0.2, access=Access(admin_token=TOKEN))
     with listening(create_app({"champion": source}, settings)) as address, Client(address) as client:
         (info,) = client.version().models
         assert (info.name, info.version, info.bundle) == (MODEL, "1", hashes["1"])
@@ -122,7 +122,7 @@ def test_a_champion_and_the_one_before_search_their_versions_of_the_store(projec
         versions[str(number)] = fill(stores, Bundle.load(registry.bundle_folder(number))).name
         stores.publish(versions[str(number)])
     stores.close()
-    settings = Settings(workers=2, store=uri, watch_seconds=0.2)
+    settings = Settings(threads=2, store=uri, watch_seconds=0.2)
     with listening(create_app({"champion": RegistrySource.open(URI, project.root)}, settings)) as address:
         with Searching(address) as searching:
             searching.until("1")

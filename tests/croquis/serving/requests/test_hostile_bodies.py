@@ -28,7 +28,7 @@ def post(http: httpx.Client, body: Body) -> int:
 
 
 def test_hostile_bodies_are_answered_and_do_no_harm(bundle: Path, retriever: LocalRetriever, tmp_path: Path) -> None:
-    with server_process(tmp_path, "--bundle", str(bundle), "--workers", "2") as server:
+    with server_process(tmp_path, "--bundle", str(bundle), "--threads", "2") as server:
         with httpx.Client(base_url=server.address, timeout=60, trust_env=False) as http:
             with ThreadPoolExecutor(4) as pool:
                 statuses = Counter(pool.map(lambda body: post(http, body), hostile_bodies(CORPUS)))
@@ -45,7 +45,7 @@ def test_hostile_bodies_are_answered_and_do_no_harm(bundle: Path, retriever: Loc
 
 def test_the_largest_pictures_together_fit_into_memory(bundle: Path, tmp_path: Path) -> None:
     bodies = [Body(FORM, form(image)) for image in largest_pictures(Limits().pixels)]
-    with server_process(tmp_path, "--bundle", str(bundle), "--workers", "2") as server:
+    with server_process(tmp_path, "--bundle", str(bundle), "--threads", "2") as server:
         http = httpx.Client(base_url=server.address, timeout=120, trust_env=False)
         with http, ThreadPoolExecutor(8) as pool:
             statuses = list(pool.map(lambda body: post(http, body), bodies * 2))

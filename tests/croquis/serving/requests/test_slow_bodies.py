@@ -52,7 +52,7 @@ def start(bundle: Path) -> Iterator[Start]:
     with contextlib.ExitStack() as stack:
 
         def started(**limits: float) -> str:
-            settings = Settings(workers=1, limits=Limits(**limits))  # type: ignore[arg-type]
+            settings = Settings(threads=1, limits=Limits(**limits))  # type: ignore[arg-type]
             app = create_app({"champion": BundleSource(bundle)}, settings)
             return stack.enter_context(listening(app))
 

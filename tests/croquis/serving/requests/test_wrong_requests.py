@@ -198,7 +198,7 @@ def test_a_part_without_filename_is_told(client: TestClient) -> None:
 
 
 def test_sizes_are_limited_before_anything_is_read(serve: Serve) -> None:
-    client = serve(Settings(workers=1, limits=Limits(image_bytes=5000, pixels=2000)))
+    client = serve(Settings(threads=1, limits=Limits(image_bytes=5000, pixels=2000)))
     small = as_file(Image.new("RGB", (40, 40)))
     assert client.post("/search", files={"image": small}).status_code == 200
     many = client.post("/search", files={"image": as_file(Image.new("RGB", (50, 41)))})

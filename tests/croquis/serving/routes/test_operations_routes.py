@@ -146,7 +146,7 @@ def test_the_watcher_takes_over_and_survives_a_broken_bundle(serve: Serve, two: 
 def test_no_request_fails_or_mixes_models_while_they_swap(serve: Serve, two: tuple[Path, Path], tmp_path: Path) -> None:
     link = tmp_path / "served"
     link.symlink_to(two[0])
-    client = serve(Settings(workers=2, access=Access(admin_token=TOKEN)), champion=link)
+    client = serve(Settings(threads=2, access=Access(admin_token=TOKEN)), champion=link)
     # Without a classifier no attributes are predicted, which tells the two apart in every answer.
     described = {Bundle.load(two[0]).hash: True, Bundle.load(two[1]).hash: False}
     ended, answers = threading.Event(), []
