@@ -4,6 +4,7 @@
     python -m benchmarks.serving.serving_load --bundle ... --swap models/bundles/dhd     # reloads back and forth meanwhile
     python -m benchmarks.serving.serving_load --bundle ... --mlflow models:/fashion-retriever/1
 
+`--rounds` repeats all of it in turn.
 Each client waits for its answer and asks again, on one connection. Clients and server share the machine. Queries are
 consumer photos of the catalogue.
 """
@@ -19,6 +20,7 @@ import json
 import os
 import re
 import secrets
+import signal
 import socket
 import subprocess
 import sys
@@ -41,6 +43,7 @@ PHOTOS = 200
 BARE_REPEATS = 3
 SWAPS = 6
 K = 20
+COMPARED = ("per_second", "p50_ms", "p95_ms", "cpu_ms")
 PATIENCE = 60.0  # seconds for one answer
 
 Work = Callable[[], Coroutine[Any, Any, None]]
@@ -50,16 +53,42 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser().parse_args(arguments)
     catalog = Catalog.open(options.catalog)
     photos = list(catalog.images(catalog.select(domain="consumer")[:PHOTOS]))
+    rounds = [one_round(options, photos) for _ in range(options.rounds)]
     report: dict[str, Any] = {
         "command": f"python -m benchmarks.serving.serving_load {' '.join(sys.argv[1:] if arguments is None else arguments)}",
         "machine": {"cpus": os.cpu_count(), "nice": os.nice(0)},
         "bare": bare_work(options.bundle, photos),
-        "server": measure_server(options, photos),
+        "rounds": rounds,
+        "medians": {name: spread([each[name] for each in rounds]) for name in rounds[0]},
+        "server / mlflow": spread([ratios(each) for each in rounds]) if options.mlflow else {},
     }
-    if options.mlflow:
-        report["mlflow"] = measure_mlflow(options, photos)
     write_json(options.report, report)
     print(json.dumps(report, indent=2))
+
+
+def one_round(options: argparse.Namespace, photos: Sequence[bytes]) -> dict[str, Any]:
+    """The server, then MLflow's where it is asked for: summaries by number of clients."""
+    found = {"server": measure_server(options, photos)}
+    return found | ({"mlflow": measure_mlflow(options, photos)} if options.mlflow else {})
+
+
+def ratios(found: dict[str, Any]) -> dict[str, Any]:
+    """Of our server's numbers to MLflow's, by number of clients."""
+    return {
+        clients: {name: summary[name] / found["mlflow"][clients][name] for name in COMPARED}
+        for clients, summary in found["server"].items()
+    }
+
+
+def spread(rounds: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Median, least and greatest of each number, by number of clients."""
+    return {
+        clients: {
+            name: [round(float(of([each[clients][name] for each in rounds])), 3) for of in (np.median, np.min, np.max)]
+            for name in COMPARED
+        }
+        for clients in rounds[0]
+    }
 
 
 def parser() -> argparse.ArgumentParser:
@@ -74,6 +103,8 @@ def parser() -> argparse.ArgumentParser:
     asked.add_argument("--catalog", type=Path, default=Path("data/catalog"))
     asked.add_argument("--clients", default="1,64", help="comma-separated numbers of clients (default %(default)s)")
     asked.add_argument("--seconds", type=float, default=60.0)
+    asked.add_argument("--rounds", type=int, default=1, help="of all that is measured, in turn (default %(default)s)")
+    asked.add_argument("--workers", type=int, default=1, help="the server's --workers (default %(default)s)")
     asked.add_argument("--batch", type=int, default=1, help="the server's --batch (default %(default)s)")
     asked.add_argument("--report", type=Path, default=REPORT)
     return asked
@@ -84,7 +115,7 @@ def bare_work(bundle: Path, photos: Sequence[bytes]) -> dict[str, float]:
     retriever = LocalRetriever.load(bundle)
     retriever.warm_up()
     begun = time.process_time()
-    answers = [retriever.answer(photo, K, describe=True) for _ in range(BARE_REPEATS) for photo in photos]
+    answers = [retriever.answer(photo, K) for _ in range(BARE_REPEATS) for photo in photos]
     cpu = (time.process_time() - begun) * 1000 / len(answers)
     steps = {f"{step}_ms": [a.seconds[step] * 1000 for a in answers] for step in answers[0].seconds}
     medians = {step: round(float(np.median(values)), 3) for step, values in steps.items()}
@@ -144,11 +175,10 @@ async def answered(reader: asyncio.StreamReader) -> str:
 
 
 def measure_server(options: argparse.Namespace, photos: Sequence[bytes]) -> dict[str, Any]:
-    """Summaries by number of clients."""
     found: dict[str, Any] = {}
     requests = [{"url": "/search", "files": {"image": photo}} for photo in photos]
     for clients in map(int, options.clients.split(",")):
-        with tempfile.TemporaryDirectory() as folder, serving(Path(folder), options.bundle, options.batch) as server:
+        with tempfile.TemporaryDirectory() as folder, serving(Path(folder), options) as server:
             swaps: list[bool] = []
             before = server.cpu_seconds()
             meanwhile = server.swapping(options, swaps) if options.swap else None
@@ -162,11 +192,14 @@ def measure_mlflow(options: argparse.Namespace, photos: Sequence[bytes]) -> dict
     records = [{"image": base64.b64encode(photo).decode()} for photo in photos]
     bodies = [{"dataframe_records": [record], "params": {"k": K}} for record in records]
     requests = [{"url": "/invocations", "json": body} for body in bodies]
-    with mlflow_serving(options.mlflow) as port:
-        return {
-            f"{clients} clients": asyncio.run(load(port, requests, clients, options.seconds))
-            for clients in map(int, options.clients.split(","))
-        }
+    found: dict[str, Any] = {}
+    with mlflow_serving(options.mlflow) as (pid, port):
+        for clients in map(int, options.clients.split(",")):
+            before = sum(map(process_seconds, family(pid)))
+            summary = asyncio.run(load(port, requests, clients, options.seconds))
+            cpu = (sum(map(process_seconds, family(pid))) - before) * 1000 / summary["requests"]
+            found[f"{clients} clients"] = summary | {"cpu_ms": round(cpu, 3)}
+    return found
 
 
 class Serving:
@@ -176,9 +209,8 @@ class Serving:
         self.link, self.port, self._pid, self._token = link, port, pid, token
 
     def cpu_seconds(self) -> float:
-        """Of the server so far, all its threads together: contention with the clients does not lengthen it much."""
-        ticks = Path(f"/proc/{self._pid}/stat").read_text().rpartition(")")[2].split()[11:13]
-        return sum(map(int, ticks)) / os.sysconf("SC_CLK_TCK")
+        """Of the server so far, its processes together: contention with the clients does not lengthen it much."""
+        return sum(map(process_seconds, family(self._pid)))
 
     def swapping(self, options: argparse.Namespace, swaps: list[bool]) -> Work:
         """Work beside the load: to the other bundle and back, evenly over the time."""
@@ -202,11 +234,26 @@ def point(link: Path, bundle: Path) -> None:
     fresh.replace(link)
 
 
+def family(pid: int) -> list[int]:
+    """A process and all that it has started, however indirectly."""
+    pids = [pid]
+    for each in pids:
+        pids.extend(map(int, Path(f"/proc/{each}/task/{each}/children").read_text().split()))
+    return pids
+
+
+def process_seconds(pid: int) -> float:
+    """CPU time of a process and its threads."""
+    ticks = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:13]
+    return sum(map(int, ticks)) / os.sysconf("SC_CLK_TCK")
+
+
 @contextlib.contextmanager
-def serving(folder: Path, bundle: Path, batch: int) -> Iterator[Serving]:
+def serving(folder: Path, options: argparse.Namespace) -> Iterator[Serving]:
     link, token = folder / "bundle", secrets.token_hex()
-    point(link, bundle)
-    command = [sys.executable, "-m", "croquis", "serve", "--bundle", str(link), "--port", "0", "--batch", str(batch)]
+    point(link, options.bundle)
+    command = [sys.executable, "-m", "croquis", "serve", "--bundle", str(link), "--port", "0"]
+    command += ["--batch", str(options.batch), "--workers", str(options.workers)]
     environment = {**os.environ, "CROQUIS_ADMIN_TOKEN": token}
     with subprocess.Popen(
         command, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
@@ -219,7 +266,7 @@ def serving(folder: Path, bundle: Path, batch: int) -> Iterator[Serving]:
 
 
 @contextlib.contextmanager
-def mlflow_serving(uri: str) -> Iterator[int]:
+def mlflow_serving(uri: str) -> Iterator[tuple[int, int]]:
     """`mlflow models serve`; MLFLOW_TRACKING_URI must say where the registry is."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -232,9 +279,10 @@ def mlflow_serving(uri: str) -> Iterator[int]:
                     httpx.get(f"http://127.0.0.1:{port}/ping", timeout=5)
                     break
                 time.sleep(0.25)
-            yield port
+            yield process.pid, port
         finally:
-            process.terminate()
+            for pid in family(process.pid)[::-1]:
+                os.kill(pid, signal.SIGTERM)
 
 
 if __name__ == "__main__":

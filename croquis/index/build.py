@@ -15,6 +15,10 @@ from croquis.index.kinds import Flat, Given, IndexSettings, check_choice, kinds_
 from croquis.index.vector_index import FAISS, VectorIndex, VectorIndexError, check_vectors
 from croquis.nets.encoder import HEADS
 
+# How FAISS's files of floats begin. They are memory-mapped, so that processes share them: no search and no subset changes
+# them, which FAISS would end the process for.
+FLAT, GRAPH = b"IxF2", b"IHNf"
+
 
 def build_index(
     vectors: npt.NDArray[Any],
@@ -83,8 +87,11 @@ def load_index(
 def _read(path: Path, *, binary: bool) -> Any:
     if not path.is_file():
         raise VectorIndexError(f"{path} does not exist; run the stage `index`")
-    read = FAISS.read_index_binary if binary else FAISS.read_index
+    read = FAISS.deserialize_index_binary if binary else FAISS.deserialize_index
     try:
-        return read(str(path), FAISS.IO_FLAG_MMAP_IFC)  # processes of one server share what is not copied
+        with path.open("rb") as file:
+            if file.read(len(FLAT)) in (FLAT, GRAPH) and not binary:
+                return FAISS.read_index(str(path), FAISS.IO_FLAG_MMAP_IFC)
+        return read(np.fromfile(path, dtype=np.uint8))
     except (RuntimeError, MemoryError) as error:
         raise VectorIndexError(f"{path} is not a FAISS index: {error}") from error

@@ -6,8 +6,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from croquis.arrays import Keys, Rows, Scores, Vectors
+from croquis.bundle.word_columns import RowsByWord
 from croquis.index.binary_index import BinaryIndex
 from croquis.index.coding import ProductCoding
 from croquis.index.dense import FlatIndex, HnswIndex
@@ -20,6 +23,7 @@ from croquis.store.vector_store import Stored, StoreSpec
 
 SMALL = 1024  # a layer that a search hardly notices
 SHARE = 8  # a layer over one eighth of its base is merged with it
+LOOKED_UP = 32  # ids, each by binary search; a table of all is made for more
 GRAPH = {"links": 32, "ef_search": 64}
 
 Added = Mapping[str, tuple[Vectors, np.uint64]]
@@ -30,12 +34,12 @@ class IndexedRows:
     """An index and who its rows are."""
 
     index: VectorIndex
-    ids: list[str]
+    ids: pa.ChunkedArray
     keys: Keys
-    places: dict[str, int]
+    by_id: RowsByWord
 
     @classmethod
-    def build(cls, ids: list[str], vectors: Vectors, spec: StoreSpec) -> IndexedRows:
+    def build(cls, ids: Sequence[str], vectors: Vectors, spec: StoreSpec) -> IndexedRows:
         if isinstance(spec.coding, ProductCoding):
             index: VectorIndex = PqIndex.build(vectors, str(spec.comparison), codebooks=spec.coding.codebooks)
         elif spec.coding is not None:
@@ -44,7 +48,15 @@ class IndexedRows:
             index = HnswIndex.of_stored(vectors, spec.metric, **GRAPH)
         else:
             index = FlatIndex.of_stored(vectors, spec.metric)
-        return cls(index, ids, label_blind_keys(ids), {image_id: row for row, image_id in enumerate(ids)})
+        column = pa.chunked_array([pa.array(ids, type=pa.string())])
+        return cls(index, column, label_blind_keys(ids), RowsByWord(column))
+
+    def rows(self, image_ids: Sequence[str]) -> Rows:
+        """The row of each image, -1 for one that is not here."""
+        if len(image_ids) > LOOKED_UP:
+            found = pc.index_in(pa.array(image_ids, type=pa.string()), value_set=self.ids)
+            return np.asarray(found.fill_null(-1).to_numpy(), dtype=np.int64)
+        return np.array([next(iter(self.by_id.rows(name)), -1) for name in image_ids], dtype=np.int64)
 
 
 @dataclass(frozen=True)
@@ -83,10 +95,11 @@ class StoreView:
             return self._merged(self.spec, [], np.empty((0, self.spec.dim), dtype=np.float32), added)
         left = np.zeros(len(self.base.ids), dtype=np.bool_)
         left[self.kept] = True
-        left[[self.base.places[image_id] for image_id in gone if image_id in self.base.places]] = False
+        places = self.base.rows(list(gone))
+        left[places[places >= 0]] = False
         kept = np.flatnonzero(left)
         if len(added) + len(left) - len(kept) > max(SMALL, len(left) // SHARE):
-            names = [self.base.ids[row] for row in kept.tolist()]
+            names = self.base.ids.take(pa.array(kept)).to_pylist()
             return self._merged(self.spec, names, self.base.index.vectors(kept), added)
         return self._layered(self.spec, self.base, kept, added)
 
@@ -99,14 +112,12 @@ class StoreView:
 
     def rows(self, image_ids: Sequence[str]) -> Rows:
         """The rows of those images that are here."""
-        base = np.full(0 if self.base is None else len(self.base.ids), -1, dtype=np.int64)
-        base[self.kept] = np.arange(len(self.kept))
         late = {image_id: len(self.kept) + place for place, image_id in enumerate(self.added)}
-        places = {} if self.base is None else self.base.places
-        found = [
-            late[name] if name in late else base[places[name]] for name in image_ids if name in late or name in places
-        ]
-        rows = np.array(found, dtype=np.int64)
+        rows = np.array([late.get(name, -1) for name in image_ids], dtype=np.int64)
+        if self.base is not None:
+            place = np.full(len(self.base.ids) + 1, -1, dtype=np.int64)  # the last one for those that are not here
+            place[self.kept] = np.arange(len(self.kept))
+            rows = np.where(rows >= 0, rows, place[self.base.rows(image_ids)])
         return rows[rows >= 0]
 
     def vectors(self, rows: Rows) -> Vectors:
@@ -115,9 +126,9 @@ class StoreView:
 
     def ids(self, rows: Rows) -> list[str]:
         late = list(self.added)
-        base = [] if self.base is None else self.base.ids
-        here = len(self.kept)
-        return [base[self.kept[row]] if row < here else late[row - here] for row in rows.tolist()]
+        here, old = len(self.kept), rows[rows < len(self.kept)]
+        names = iter([] if self.base is None else self.base.ids.take(pa.array(self.kept[old])).to_pylist())
+        return [next(names) if row < here else late[row - here] for row in rows.tolist()]
 
     @classmethod
     def _merged(cls, spec: StoreSpec, ids: list[str], vectors: Vectors, added: Added) -> StoreView:
