@@ -106,6 +106,7 @@ def load_data(params: Params, root: Path, method: Method) -> RetrievalData:
         shared.labels,
         base.seed,
         PROTOCOLS[base.protocol],
+        params.preparation,
     )
     if method.add_drawings is not None:
         data = method.add_drawings(data, Catalog.open(root / "data/sketches"), base.image_size)

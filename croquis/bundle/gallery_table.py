@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import lru_cache
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -105,8 +104,8 @@ def check_gallery(table: pa.Table) -> pa.Table:
     nulls = [field.name for field in GALLERY_SCHEMA if not field.nullable and table.column(field.name).null_count]
     if nulls:
         raise ItemsError(f"the gallery's columns {nulls} hold nulls")
-    ids = table.column("image_id").to_pylist()
-    if any(first >= second for first, second in pairwise(ids)):
+    ids = table.column("image_id")
+    if pc.any(pc.greater_equal(ids.slice(0, max(0, len(ids) - 1)), ids.slice(1))).as_py():
         raise ItemsError("the gallery must be in ascending order of image_id, each once")
     return table
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,6 +20,7 @@ FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF")
 # Every colour mode that Pillow gives for these formats; `to_rgb` says what becomes of each.
 MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "I;16", "I")
 ORIENTATION_TAG = 0x0112
+SIDEWAYS = (5, 6, 7, 8)
 WHITE = (255, 255, 255)
 PNG_BIT_DEPTH = 24  # place of the bit depth in a PNG file: 8 bytes of signature, then the IHDR chunk
 
@@ -96,32 +97,64 @@ def decode_image(data: bytes, limits: DecodeLimits = DEFAULT_LIMITS) -> Uint8Ima
 
 def read_image(data: bytes, limits: DecodeLimits = DEFAULT_LIMITS) -> Decoded:
     """`decode_image`, and what the file says about itself."""
+    opened = open_image(data, limits)
+    return Decoded(np.array(opened.upright, dtype=np.uint8), opened.mode, opened.orientation)
+
+
+Shrink = Callable[[int, int], int]
+"""From width and height of the upright picture to 1, 2, 4 or 8: how many times smaller it may be decoded."""
+
+
+@dataclass(frozen=True)
+class OpenedImage:
+    """A picture as Pillow holds it.
+
+    Attributes:
+        upright: in RGB.
+        mode, orientation: as in `Decoded`.
+        shrunk: how many times smaller than its file it was decoded.
+    """
+
+    upright: Image.Image
+    mode: str
+    orientation: object
+    shrunk: int
+
+
+def open_image(data: bytes, limits: DecodeLimits = DEFAULT_LIMITS, shrink: Shrink | None = None) -> OpenedImage:
+    """As `decode_image`; a JPEG is decoded at such a part of its sides as `shrink` says, which is faster."""
     if not data:
         raise ImageError("the image is empty (0 bytes)")
     if len(data) > limits.max_bytes:
         raise OversizedImageError(f"the image has {len(data)} bytes, the limit is {limits.max_bytes}")
     try:
-        return _read(data, limits)
+        return _parse(data, limits, shrink)
     except (DamagedImageError, UnidentifiedImageError) as error:
         bare = without_metadata(data)
         if bare is not None:
             with contextlib.suppress(DamagedImageError, UnidentifiedImageError):
-                return _read(bare, limits)
+                return _parse(bare, limits, shrink)
         if isinstance(error, DamagedImageError):
             raise
         raise ImageError(f"the file is none of {', '.join(FORMATS)}") from None
 
 
-def _read(data: bytes, limits: DecodeLimits) -> Decoded:
+def _parse(data: bytes, limits: DecodeLimits, shrink: Shrink | None) -> OpenedImage:
     # A parser fed with hostile bytes raises anything (struct.error, SyntaxError, OverflowError, ...): all of it means
     # that this is not a picture, and none of it is swallowed.
     try:
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
             _check_header(image, limits)
+            width = image.width
+            if shrink is not None and image.format == "JPEG":
+                turned = _orientation(image) in SIDEWAYS
+                factor = shrink(*(reversed(image.size) if turned else image.size))
+                image.draft(None, (image.width // factor, image.height // factor))
             image.load()
             _scale_colour_key(image, data)
             orientation = _orientation(image)
-            return Decoded(to_rgb(_upright(image, orientation)), image.mode, orientation)
+            upright = _rgb(_upright(image, orientation))
+            return OpenedImage(upright, image.mode, orientation, max(1, round(width / image.width)))
     except (ImageError, UnidentifiedImageError):
         raise
     except Image.DecompressionBombError:
@@ -192,15 +225,19 @@ def to_rgb(image: Image.Image) -> Uint8Image:
     Raises:
         ColourModeError: when the mode is another.
     """
+    return np.array(_rgb(image), dtype=np.uint8)
+
+
+def _rgb(image: Image.Image) -> Image.Image:
     if image.mode not in MODES:
         raise ColourModeError(f"the colour mode {image.mode} is none of {', '.join(MODES)}; save it as RGB")
     if image.mode.startswith("I"):
-        return _high_bytes(image)
+        return Image.fromarray(_high_bytes(image))
     if image.has_transparency_data:
         rgba = image.convert("RGBA")
         canvas = Image.new("RGBA", rgba.size, (*WHITE, 255))
-        return np.array(Image.alpha_composite(canvas, rgba).convert("RGB"), dtype=np.uint8)
-    return np.array(image.convert("RGB"), dtype=np.uint8)
+        return Image.alpha_composite(canvas, rgba).convert("RGB")
+    return image if image.mode == "RGB" else image.convert("RGB")
 
 
 def _high_bytes(image: Image.Image) -> Uint8Image:
@@ -236,13 +273,20 @@ def prepare_image(image: Uint8Image, size: int, bbox: Sequence[int] | None = Non
         ImageError: when `image` has another shape or type, or nothing is left inside `bbox`.
     """
     cropped = crop(check_image(image), bbox)
-    height, width = cropped.shape[:2]
+    return cropped if cropped.shape[:2] == (size, size) else fit_square(Image.fromarray(cropped), size)
+
+
+def fit_square(image: Image.Image, size: int) -> Uint8Image:
+    """An RGB picture that Pillow holds, scaled with anti-aliasing and centred on a white square, uint8 (size, size, 3)."""
+    width, height = image.size
     longest = max(height, width)
-    new_width, new_height = (max(1, round(side * size / longest)) for side in (width, height))
+    fitted = (max(1, round(width * size / longest)), max(1, round(height * size / longest)))
     # reducing_gap shrinks big photos by whole factors first: the same picture to the eye, many times faster.
-    scaled = Image.fromarray(cropped).resize((new_width, new_height), Image.Resampling.LANCZOS, reducing_gap=3.0)
+    scaled = image if fitted == image.size else image.resize(fitted, Image.Resampling.LANCZOS, reducing_gap=3.0)
+    if fitted == (size, size):
+        return np.array(scaled, dtype=np.uint8)
     square = Image.new("RGB", (size, size), WHITE)
-    square.paste(scaled, ((size - new_width) // 2, (size - new_height) // 2))
+    square.paste(scaled, ((size - fitted[0]) // 2, (size - fitted[1]) // 2))
     return np.array(square, dtype=np.uint8)
 
 
@@ -254,14 +298,20 @@ def crop(image: Uint8Image, bbox: Sequence[int] | None) -> Uint8Image:
     """
     if bbox is None:
         return image
+    height, width = image.shape[:2]
+    x1, y1, x2, y2 = inside(bbox, width, height)
+    return np.ascontiguousarray(image[y1:y2, x1:x2])
+
+
+def inside(bbox: Sequence[int], width: int, height: int) -> tuple[int, int, int, int]:
+    """x1, y1, x2, y2 clipped to a picture of so many pixels; raises as `crop`."""
     if len(bbox) != 4:
         raise ImageError(f"bbox has {len(bbox)} numbers, must be x1, y1, x2, y2: {list(bbox)}")
-    height, width = image.shape[:2]
     x1, x2 = (min(max(int(value), 0), width) for value in (bbox[0], bbox[2]))
     y1, y2 = (min(max(int(value), 0), height) for value in (bbox[1], bbox[3]))
     if x1 >= x2 or y1 >= y2:
         raise ImageError(f"bbox {list(bbox)} holds no pixel of the {width} x {height} image")
-    return np.ascontiguousarray(image[y1:y2, x1:x2])
+    return x1, y1, x2, y2
 
 
 def check_image(image: Uint8Image) -> Uint8Image:

@@ -21,10 +21,9 @@ from PIL import Image
 
 from croquis.arrays import Rows, Uint8Image, Vectors
 from croquis.bundle.gallery_evidence import stored_gallery
-from croquis.catalog.edge_maps import edge_map
-from croquis.catalog.images import prepare_image
 from croquis.catalog.table import Catalog
 from croquis.evaluation.edge_descriptor import EdgeDescriptor
+from croquis.evaluation.gallery_edges import edges_of, find_gallery_edges
 from croquis.evaluation.metrics import REPORTED_K
 from croquis.evaluation.protocol import (
     INSTANCE,
@@ -247,15 +246,15 @@ def _paths(
 
 def _edge_path(gallery: JudgedGallery, settings: EvaluationSettings) -> QueryPath:
     """Drawings against edge maps of the photos: the baseline of sketch search. A drawing is an edge map already."""
-    descriptor, size = EdgeDescriptor(), settings.edge_size
-
-    def of_photos(photos: Sequence[Uint8Image]) -> Vectors:
-        return descriptor.describe([edge_map(prepare_image(photo, size), settings.edges) for photo in photos])
 
     def of_drawings(drawings: Sequence[Uint8Image]) -> Vectors:
-        return descriptor.describe([np.asarray(Image.fromarray(drawing).convert("L")) for drawing in drawings])
+        return EdgeDescriptor().describe([np.asarray(Image.fromarray(drawing).convert("L")) for drawing in drawings])
 
-    index = build_index(_gallery_vectors(gallery, of_photos, settings.chunk), metric="cosine")
+    size, method = settings.edge_size, settings.edges
+    vectors = find_gallery_edges(gallery.catalog, gallery.rows, size, method)
+    if vectors is None:
+        vectors = _gallery_vectors(gallery, lambda photos: edges_of(photos, size, method), settings.chunk)
+    index = build_index(vectors, metric="cosine")
     return QueryPath("edges", same_pictures, of_drawings, search_among(index, gallery))
 
 

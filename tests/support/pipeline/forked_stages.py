@@ -30,6 +30,7 @@ STAGES = (
     "code",
     "ingest",
     "validate",
+    "prepare",
     "sketch",
     "train_gan",
     "train_embedder",
