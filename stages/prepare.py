@@ -42,7 +42,7 @@ def main(root: Path = Path()) -> None:
 
 
 def used_params(params: Params) -> dict[str, Any]:
-    base = {"image_size": params.base.image_size, "decoding": params.base.decoding}
+    base = {"image_size": params.base.image_size}
     sketch = {"edges": params.sketch.edges, "size": params.sketch.size}
     own = params.prepare.model_dump()
     return {"base": base, "prepare": own, "index": {"thumbnail": params.index.thumbnail}, "sketch": sketch}

@@ -15,8 +15,7 @@ from croquis.bulk.places import EmbedError, open_place
 from croquis.bulk.shard_file import ShardRecord, rows_of, schema_of, writing_shard
 from croquis.bulk.shards import Only, Shard, read_shard
 from croquis.bundle import Bundle
-from croquis.catalog.images import ImageError
-from croquis.catalog.photo_squares import prepare_file
+from croquis.catalog.images import ImageError, prepare_file
 from croquis.index.code_index import CodeIndex
 from croquis.index.coding import Coding
 from croquis.search.bundle_nets import Nets

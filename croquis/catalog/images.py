@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,7 +20,6 @@ FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF")
 # Every colour mode that Pillow gives for these formats; `to_rgb` says what becomes of each.
 MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "I;16", "I")
 ORIENTATION_TAG = 0x0112
-SIDEWAYS = (5, 6, 7, 8)
 WHITE = (255, 255, 255)
 PNG_BIT_DEPTH = 24  # place of the bit depth in a PNG file: 8 bytes of signature, then the IHDR chunk
 
@@ -97,64 +96,51 @@ def decode_image(data: bytes, limits: DecodeLimits = DEFAULT_LIMITS) -> Uint8Ima
 
 def read_image(data: bytes, limits: DecodeLimits = DEFAULT_LIMITS) -> Decoded:
     """`decode_image`, and what the file says about itself."""
-    opened = open_image(data, limits)
+    opened = _open(data, limits)
     return Decoded(np.array(opened.upright, dtype=np.uint8), opened.mode, opened.orientation)
 
 
-Shrink = Callable[[int, int], int]
-"""From width and height of the upright picture to 1, 2, 4 or 8: how many times smaller it may be decoded."""
-
-
 @dataclass(frozen=True)
-class OpenedImage:
+class _Opened:
     """A picture as Pillow holds it.
 
     Attributes:
         upright: in RGB.
         mode, orientation: as in `Decoded`.
-        shrunk: how many times smaller than its file it was decoded.
     """
 
     upright: Image.Image
     mode: str
     orientation: object
-    shrunk: int
 
 
-def open_image(data: bytes, limits: DecodeLimits = DEFAULT_LIMITS, shrink: Shrink | None = None) -> OpenedImage:
-    """As `decode_image`; a JPEG is decoded at such a part of its sides as `shrink` says, which is faster."""
+def _open(data: bytes, limits: DecodeLimits) -> _Opened:
     if not data:
         raise ImageError("the image is empty (0 bytes)")
     if len(data) > limits.max_bytes:
         raise OversizedImageError(f"the image has {len(data)} bytes, the limit is {limits.max_bytes}")
     try:
-        return _parse(data, limits, shrink)
+        return _parse(data, limits)
     except (DamagedImageError, UnidentifiedImageError) as error:
         bare = without_metadata(data)
         if bare is not None:
             with contextlib.suppress(DamagedImageError, UnidentifiedImageError):
-                return _parse(bare, limits, shrink)
+                return _parse(bare, limits)
         if isinstance(error, DamagedImageError):
             raise
         raise ImageError(f"the file is none of {', '.join(FORMATS)}") from None
 
 
-def _parse(data: bytes, limits: DecodeLimits, shrink: Shrink | None) -> OpenedImage:
+def _parse(data: bytes, limits: DecodeLimits) -> _Opened:
     # A parser fed with hostile bytes raises anything (struct.error, SyntaxError, OverflowError, ...): all of it means
     # that this is not a picture, and none of it is swallowed.
     try:
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
             _check_header(image, limits)
-            width = image.width
-            if shrink is not None and image.format == "JPEG":
-                turned = _orientation(image) in SIDEWAYS
-                factor = shrink(*(reversed(image.size) if turned else image.size))
-                image.draft(None, (image.width // factor, image.height // factor))
             image.load()
             _scale_colour_key(image, data)
             orientation = _orientation(image)
-            upright = _rgb(_upright(image, orientation))
-            return OpenedImage(upright, image.mode, orientation, max(1, round(width / image.width)))
+            return _Opened(_rgb(_upright(image, orientation)), image.mode, orientation)
     except (ImageError, UnidentifiedImageError):
         raise
     except Image.DecompressionBombError:
@@ -273,11 +259,16 @@ def prepare_image(image: Uint8Image, size: int, bbox: Sequence[int] | None = Non
         ImageError: when `image` has another shape or type, or nothing is left inside `bbox`.
     """
     cropped = crop(check_image(image), bbox)
-    return cropped if cropped.shape[:2] == (size, size) else fit_square(Image.fromarray(cropped), size)
+    return cropped if cropped.shape[:2] == (size, size) else _square(Image.fromarray(cropped), size)
 
 
-def fit_square(image: Image.Image, size: int) -> Uint8Image:
-    """An RGB picture that Pillow holds, scaled with anti-aliasing and centred on a white square, uint8 (size, size, 3)."""
+def prepare_file(data: bytes, size: int, bbox: Sequence[int] | None = None) -> Uint8Image:
+    """`prepare_image` of what `decode_image` reads: the same pixels, without the copies in between."""
+    image = _open(data, DEFAULT_LIMITS).upright
+    return _square(image if bbox is None else image.crop(_inside(bbox, *image.size)), size)
+
+
+def _square(image: Image.Image, size: int) -> Uint8Image:
     width, height = image.size
     longest = max(height, width)
     fitted = (max(1, round(width * size / longest)), max(1, round(height * size / longest)))
@@ -299,12 +290,11 @@ def crop(image: Uint8Image, bbox: Sequence[int] | None) -> Uint8Image:
     if bbox is None:
         return image
     height, width = image.shape[:2]
-    x1, y1, x2, y2 = inside(bbox, width, height)
+    x1, y1, x2, y2 = _inside(bbox, width, height)
     return np.ascontiguousarray(image[y1:y2, x1:x2])
 
 
-def inside(bbox: Sequence[int], width: int, height: int) -> tuple[int, int, int, int]:
-    """x1, y1, x2, y2 clipped to a picture of so many pixels; raises as `crop`."""
+def _inside(bbox: Sequence[int], width: int, height: int) -> tuple[int, int, int, int]:
     if len(bbox) != 4:
         raise ImageError(f"bbox has {len(bbox)} numbers, must be x1, y1, x2, y2: {list(bbox)}")
     x1, x2 = (min(max(int(value), 0), width) for value in (bbox[0], bbox[2]))

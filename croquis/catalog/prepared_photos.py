@@ -23,8 +23,7 @@ import pyarrow.parquet as pq
 
 from croquis.arrays import Rows, Uint8Image
 from croquis.catalog.drawings import crop_to_ink
-from croquis.catalog.images import ImageError, decode_image, prepare_image
-from croquis.catalog.photo_squares import Decoding, prepare_file
+from croquis.catalog.images import ImageError, decode_image, prepare_file, prepare_image
 from croquis.catalog.table import Catalog
 from croquis.files import made_once
 
@@ -47,13 +46,11 @@ class Preparation:
     """How photos are prepared, and where that is kept.
 
     Attributes:
-        decoding: how JPEGs are decoded.
         cache: keep the squares; else the files, to be decoded at each use.
         processes: that decode at the same time; None for one on each core.
         progress: told how many photos have been done since it was told last.
     """
 
-    decoding: Decoding = "full"
     cache: bool = True
     processes: int | None = None
     progress: Progress = field(default=lambda _: None, compare=False)
@@ -104,9 +101,9 @@ class StoredPhotos:
 class DecodedPhotos:
     """Squares that are decoded when they are taken, from files in a memory-mapped table."""
 
-    def __init__(self, folder: Path, size: int, fit: Fit, decoding: Decoding) -> None:
+    def __init__(self, folder: Path, size: int, fit: Fit) -> None:
         self.size = size
-        self._fit, self._decoding = fit, decoding
+        self._fit = fit
         with pa.memory_map(str(folder / FILES)) as source:
             self._table = pa.ipc.open_file(source).read_all()
 
@@ -117,7 +114,7 @@ class DecodedPhotos:
         images, boxes = self._table.column("image"), self._table.column("bbox")
         squares = np.empty((len(rows), self.size, self.size, 3), dtype=np.uint8)
         for place, row in enumerate(rows.tolist()):
-            squares[place] = square_of(images[row].as_py(), self.size, boxes[row].as_py(), self._fit, self._decoding)
+            squares[place] = square_of(images[row].as_py(), self.size, boxes[row].as_py(), self._fit)
         return squares
 
 
@@ -130,9 +127,7 @@ def open_photos(catalog: Catalog, size: int, fit: Fit = "box", how: Preparation 
     folder, key = place_of(catalog, size, fit, how)
     if how.cache:
         return StoredPhotos(made_once(folder, key, lambda partial: _store_squares(catalog, size, fit, how, partial)))
-    return DecodedPhotos(
-        made_once(folder, key, lambda partial: _store_files(catalog, partial)), size, fit, how.decoding
-    )
+    return DecodedPhotos(made_once(folder, key, lambda partial: _store_files(catalog, partial)), size, fit)
 
 
 def place_of(catalog: Catalog, size: int, fit: Fit, how: Preparation) -> tuple[Path, dict[str, Any]]:
@@ -142,15 +137,14 @@ def place_of(catalog: Catalog, size: int, fit: Fit, how: Preparation) -> tuple[P
     if not how.cache:
         return catalog.folder.parent / FOLDER / f"{name}-files", key
     kind = "" if fit == "box" else f"-{fit}"
-    decides = {"size": size, "fit": fit, "decoding": how.decoding}
-    return catalog.folder.parent / FOLDER / f"{name}-{size}{kind}", key | decides
+    return catalog.folder.parent / FOLDER / f"{name}-{size}{kind}", key | {"size": size, "fit": fit}
 
 
-def square_of(data: bytes, size: int, box: Sequence[int] | None, fit: Fit, decoding: Decoding) -> Uint8Image:
+def square_of(data: bytes, size: int, box: Sequence[int] | None, fit: Fit) -> Uint8Image:
     """What a net of the size `size` sees of a file, uint8 (size, size, 3)."""
     if fit == "ink":
         return prepare_image(crop_to_ink(decode_image(data)), size)
-    return prepare_file(data, size, box, decoding)
+    return prepare_file(data, size, box)
 
 
 @dataclass(frozen=True)
@@ -217,7 +211,6 @@ class _IntoArray:
     path: Path
     size: int
     fit: Fit
-    decoding: Decoding
 
     def __call__(self, piece: Piece) -> None:
         squares = np.load(self.path, mmap_mode="r+")
@@ -225,13 +218,13 @@ class _IntoArray:
             squares[place] = square
 
     def _square(self, data: bytes, box: Sequence[int] | None) -> Uint8Image:
-        return square_of(data, self.size, box, self.fit, self.decoding)
+        return square_of(data, self.size, box, self.fit)
 
 
 def _store_squares(catalog: Catalog, size: int, fit: Fit, how: Preparation, folder: Path) -> None:
     new_array(folder / ARRAY, (len(catalog), size, size, 3), np.dtype(np.uint8))
     rows = np.arange(len(catalog), dtype=np.int64)
-    for _ in over_pieces(_IntoArray(folder / ARRAY, size, fit, how.decoding), catalog, rows, how):
+    for _ in over_pieces(_IntoArray(folder / ARRAY, size, fit), catalog, rows, how):
         pass
 
 

@@ -12,8 +12,7 @@ import numpy as np
 from croquis.arrays import Rows, Uint8Image, Vectors
 from croquis.catalog.edge_maps import edge_map
 from croquis.catalog.gallery_photos import gallery_rows
-from croquis.catalog.images import prepare_image
-from croquis.catalog.photo_squares import Decoding, prepare_file
+from croquis.catalog.images import prepare_file, prepare_image
 from croquis.catalog.prepared_photos import FOLDER, Piece, Preparation, new_array, over_pieces
 from croquis.catalog.table import Catalog
 from croquis.evaluation.edge_descriptor import EdgeDescriptor
@@ -33,15 +32,13 @@ def make_gallery_edges(catalog: Catalog, size: int, method: str, how: Preparatio
     Raises:
         PreparedError: when the disk has no room, or a photo cannot be decoded.
     """
-    folder, key = _place(catalog, size, method, how.decoding)
+    folder, key = _place(catalog, size, method)
     made_once(folder, key, lambda partial: _make(catalog, size, method, how, partial))
 
 
-def find_gallery_edges(
-    catalog: Catalog, rows: Rows, size: int, method: str, decoding: Decoding = "full"
-) -> Vectors | None:
+def find_gallery_edges(catalog: Catalog, rows: Rows, size: int, method: str) -> Vectors | None:
     """The descriptors of some photos, (n, D), in their order; None where they have not been made."""
-    folder, key = _place(catalog, size, method, decoding)
+    folder, key = _place(catalog, size, method)
     if not was_made(folder, key):
         return None
     known, kept = np.sort(gallery_rows(catalog)), np.load(folder / FILE, mmap_mode="r")
@@ -49,8 +46,8 @@ def find_gallery_edges(
     return np.asarray(kept[places], dtype=np.float32)
 
 
-def _place(catalog: Catalog, size: int, method: str, decoding: Decoding) -> tuple[Path, dict[str, Any]]:
-    key = {"catalog": catalog.fingerprint(), "size": size, "method": method, "decoding": decoding}
+def _place(catalog: Catalog, size: int, method: str) -> tuple[Path, dict[str, Any]]:
+    key = {"catalog": catalog.fingerprint(), "size": size, "method": method}
     return catalog.folder.parent / FOLDER / f"{catalog.folder.name}-edges-{size}", key
 
 
@@ -59,7 +56,6 @@ class _Edges:
     path: Path
     size: int
     method: str
-    decoding: Decoding
 
     def __call__(self, piece: Piece) -> None:
         photos = list(piece.each(self._square))
@@ -68,11 +64,11 @@ class _Edges:
         )
 
     def _square(self, data: bytes, box: Sequence[int] | None) -> Uint8Image:
-        return prepare_file(data, self.size, box, self.decoding)
+        return prepare_file(data, self.size, box)
 
 
 def _make(catalog: Catalog, size: int, method: str, how: Preparation, folder: Path) -> None:
     rows = np.sort(gallery_rows(catalog))
     new_array(folder / FILE, (len(rows), EdgeDescriptor().dim), np.dtype(np.float32))
-    for _ in over_pieces(_Edges(folder / FILE, size, method, how.decoding), catalog, rows, how):
+    for _ in over_pieces(_Edges(folder / FILE, size, method), catalog, rows, how):
         pass

@@ -11,7 +11,6 @@ from pydantic import Field, ValidationError, create_model, field_validator, mode
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from croquis.catalog.photo_squares import Decoding
 from croquis.catalog.prepared_photos import Preparation
 from croquis.evaluation.metrics import REPORTED_K
 from croquis.evaluation.protocol import PROTOCOLS
@@ -31,9 +30,6 @@ class Base(Block):
 
     seed: int = Field(ge=0, le=2**31 - 1)
     image_size: int = Field(ge=16, le=1024, description="side of the square images that the nets see, pixels")
-    decoding: Decoding = Field(
-        description="of JPEGs: full, or draft, which shrinks large ones while they are decoded: faster, other last bits"
-    )
     threads: int = Field(ge=1, le=256)
     processes: int = Field(ge=1, le=256, description="of each training, on this machine; a batch is spread over them")
     accelerator: Literal["auto", "cpu", "gpu", "mps"]
@@ -64,7 +60,7 @@ class Params(Block):
     @property
     def preparation(self) -> Preparation:
         """How the photos of the catalogue are prepared."""
-        return Preparation(self.base.decoding, self.prepare.cache, self.prepare.processes or None)
+        return Preparation(self.prepare.cache, self.prepare.processes or None)
 
     def method(self, name: str) -> Any:
         """The block of a method, an instance of its `METHOD.params` if the params were loaded with `methods=True`.

@@ -103,7 +103,7 @@ def gallery_labels(folder: Path | None, catalog: Catalog, rows: Rows, threads: i
         return pa.table([pa.array([[]] * len(rows), names), pa.nulls(len(rows), cells)], schema=LABELS)
     described = AttributeClassifier.describe(folder)
     files = {name: sha256_file(folder / name) for name in (AttributeClassifier.filename, described.file)}
-    key = {"catalog": catalog.fingerprint(), "images": len(rows), "threads": threads, "decoding": how.decoding, **files}
+    key = {"catalog": catalog.fingerprint(), "images": len(rows), "threads": threads, **files}
     target = catalog.folder.parent / FOLDER / f"{catalog.folder.name}-labels"
 
     def make(partial: Path) -> None:

@@ -163,7 +163,7 @@ class TrainingTask:
     def _images(self, params: Params) -> RetrievalData:
         """Read once for all trials of this process that want the same."""
         shared, base = params.train_embedder, params.base
-        wanted = repr((shared.domains, shared.labels, base.image_size, base.decoding, base.seed))
+        wanted = repr((shared.domains, shared.labels, base.image_size, base.seed))
         if wanted not in self._data:
             data = RetrievalData.from_catalog(
                 Catalog.open(self._root / "data/catalog"),

@@ -13,7 +13,6 @@ from croquis.catalog import prepared_photos
 from croquis.catalog.drawings import crop_to_ink
 from croquis.catalog.gallery_photos import gallery_rows, open_thumbnails
 from croquis.catalog.images import crop, decode_image, encode_jpeg, prepare_image
-from croquis.catalog.photo_squares import prepare_file
 from croquis.catalog.prepared_photos import DecodedPhotos, Preparation, PreparedError, StoredPhotos, open_photos
 from croquis.catalog.table import Catalog, CatalogWriter
 
@@ -120,29 +119,3 @@ def test_thumbnails_are_those_of_the_gallery_in_the_order_of_its_ids(catalog: Ca
         for row in gallery.tolist()
     ]
     assert kept == wanted
-
-
-def large_photo(turned: int) -> bytes:
-    """Smooth, 640 x 480, with a grey box to the right and above the middle as the file stores it."""
-    down, across = np.mgrid[:480, :640]
-    pixels = np.stack([across * 255 / 640, down * 255 / 480, 128 + 0 * down], axis=2).astype(np.uint8)
-    pixels[40:200, 400:600] = 90
-    exif = Image.Exif()
-    exif[0x0112] = turned
-    stream = io.BytesIO()
-    Image.fromarray(pixels).save(stream, "JPEG", quality=95, exif=exif)
-    return stream.getvalue()
-
-
-@pytest.mark.parametrize("turned", [1, 6])
-@pytest.mark.parametrize("box", [None, [100, 50, 420, 370]])
-def test_a_draft_is_nearly_the_same_picture(turned: int, box: list[int] | None):
-    data = large_photo(turned)
-    full, draft = prepare_file(data, 32, box), prepare_file(data, 32, box, "draft")
-    assert np.abs(full.astype(int) - draft).mean() < 2
-    assert (full != draft).any()
-
-
-def test_a_draft_of_what_is_small_or_no_jpeg_is_the_same(catalog: Catalog):
-    for data, box in zip(catalog.images(range(len(catalog))), catalog.column("bbox"), strict=True):
-        np.testing.assert_array_equal(prepare_file(data, 56, box, "draft"), prepare_file(data, 56, box))
