@@ -25,7 +25,7 @@ from croquis.arrays import Rows, Uint8Image
 from croquis.catalog.drawings import crop_to_ink
 from croquis.catalog.images import ImageError, decode_image, prepare_file, prepare_image
 from croquis.catalog.table import Catalog
-from croquis.files import made_once
+from croquis.files import made_once, was_made
 
 Fit = Literal["box", "ink"]
 """What of a picture is looked at: the part inside its box, or, of a line drawing, inside the box of its lines."""
@@ -128,6 +128,12 @@ def open_photos(catalog: Catalog, size: int, fit: Fit = "box", how: Preparation 
     if how.cache:
         return StoredPhotos(made_once(folder, key, lambda partial: _store_squares(catalog, size, fit, how, partial)))
     return DecodedPhotos(made_once(folder, key, lambda partial: _store_files(catalog, partial)), size, fit)
+
+
+def find_photos(catalog: Catalog, size: int) -> Photos | None:
+    """The squares of a catalogue's photos, if they are kept."""
+    folder, key = place_of(catalog, size, "box", WHOLE)
+    return StoredPhotos(folder) if was_made(folder, key) else None
 
 
 def place_of(catalog: Catalog, size: int, fit: Fit, how: Preparation) -> tuple[Path, dict[str, Any]]:

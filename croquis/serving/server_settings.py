@@ -30,12 +30,14 @@ class Limits:
         pixels: largest width x height, as the file's header states it.
         waiting_bytes: bodies that are held at a time, all requests together.
         body_seconds: how long a client may take to send its body.
+        decode_seconds: how long a picture may take to decode.
     """
 
     image_bytes: int = 10_000_000
     pixels: int = 12_500_000
     waiting_bytes: int = 96_000_000
     body_seconds: float = 30.0
+    decode_seconds: float = 10.0
 
     @property
     def decode(self) -> DecodeLimits:
