@@ -20,7 +20,7 @@ from croquis.index.kinds import chosen_comparison, chosen_settings
 from croquis.index.vector_index import VectorIndex
 from croquis.nets.encoder import describe_encoder, load_encoder
 from croquis.params import Params, load_params
-from croquis.search.photo_facts import gallery_labels, gallery_vectors
+from croquis.search.gallery_facts import gallery_labels, gallery_vectors
 from croquis.tracking.stage_run import stage_run
 from stages import run_stage
 

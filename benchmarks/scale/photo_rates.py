@@ -34,7 +34,7 @@ from croquis.nets.encoder import load_encoder
 from croquis.params import Params, load_params
 from croquis.plugins import METHODS
 from croquis.search.bundle_nets import AT_A_TIME
-from croquis.search.photo_facts import gallery_labels, gallery_vectors
+from croquis.search.gallery_facts import gallery_labels, gallery_vectors
 from croquis.tracking.environment import quiet
 from lightning_modules.training.fit import FitPlan, fit
 from lightning_modules.training.numerics import prepare_torch
@@ -104,7 +104,7 @@ def gallery(params: Params, method: str, folder: Path) -> dict[str, float]:
     return {name: cpu_seconds(work) for name, work in ways.items()}
 
 
-class Meter(pl.Callback):
+class BatchSeconds(pl.Callback):
     """CPU seconds from the first batch of an epoch to its end."""
 
     began = seconds = 0.0
@@ -119,7 +119,7 @@ class Meter(pl.Callback):
 
 def epoch(params: Params, method: str, folder: Path) -> dict[str, float]:
     """CPU seconds of all batches of an epoch but the first, bare and in the stage's way."""
-    entry, meter = METHODS.entry(method), Meter()
+    entry, meter = METHODS.entry(method), BatchSeconds()
     prepare_torch(params.base.seed, params.base.threads)
     module = entry.build(params, train_embedder.load_data(params, Path(), entry))
     module.data.use_sampler(module.sampler(params.base.seed))

@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
 from typing import Any, Self
 
 from croquis.bundle.old_manifests import completed
@@ -128,7 +129,7 @@ class Manifest:
             values[part] = {key: value for key, value in values[part].items() if value is not None}
         return values
 
-    @property
+    @cached_property
     def hash(self) -> str:
         """SHA-256 of the canonical manifest, which holds that of every file: the identity of the bundle."""
         canonical = json.dumps(self.to_json(), sort_keys=True, separators=(",", ":"), ensure_ascii=False)

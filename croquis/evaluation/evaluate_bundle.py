@@ -144,7 +144,7 @@ def served_gallery(bundled: BundleGallery, gallery: JudgedGallery) -> BundleGall
     Raises:
         ProtocolError: when the bundle lacks some of them.
     """
-    places = bundled.items.places
+    places = {image_id: row for row, image_id in enumerate(bundled.items.image_ids)}
     missing = [image_id for image_id in gallery.image_ids if image_id not in places]
     if missing:
         raise ProtocolError(
@@ -168,7 +168,7 @@ def _fresh(retriever: LocalRetriever, gallery: JudgedGallery, chunk: int) -> Cou
     """Vectors and attributes made now from the gallery's photos, in an index of the bundle's kind and settings."""
     own, floats = retriever.bundle.index, _gallery_vectors(gallery, retriever.encode_photos, chunk)
     if isinstance(own, HnswIndex):  # what a graph finds depends on all its vectors, not on those of the gallery alone
-        places = retriever.bundle.items.places
+        places = {image_id: row for row, image_id in enumerate(retriever.bundle.items.image_ids)}
         rows = np.array([places.get(image_id, -1) for image_id in gallery.image_ids], dtype=np.int64)
         index: VectorIndex = own.replaced(rows, floats)
     else:

@@ -80,6 +80,8 @@ class FaissIndex(ABC):
             if rows is None:
                 return self._search_all(prepared, k, keys)
             chosen = check_rows(rows, len(self))
+            if self.kind == "flat" and len(chosen) == len(self):
+                return self._search_all(prepared, k, keys)
             scores, local = search_exact(prepared, self.vectors(chosen), k, keys[chosen], self.metric)
         return scores, np.where(local >= 0, np.append(chosen, -1)[local], -1)
 

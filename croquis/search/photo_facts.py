@@ -2,28 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import islice
-from pathlib import Path
 from typing import Protocol
 
 import numpy as np
-import pyarrow as pa
 
-from croquis.arrays import Rows, Uint8Image, Vectors
-from croquis.bundle.gallery_table import GALLERY_SCHEMA, PROBABILITIES, GalleryTable
+from croquis.arrays import Uint8Image, Vectors
+from croquis.bundle.gallery_table import GalleryTable
 from croquis.catalog.images import Batch, decode_image, encode_jpeg, prepare_image, to_batch
-from croquis.catalog.prepared_photos import FOLDER, Photos, Preparation, open_photos
-from croquis.catalog.table import Catalog
-from croquis.files import made_once, sha256_file
 from croquis.nets.classifier import AttributeClassifier
 from croquis.nets.encoder import Encoder
 from croquis.rerank.overlap import to_bytes
-from croquis.search.bundle_nets import AT_A_TIME, prepared
-
-LABELS = pa.schema([GALLERY_SCHEMA.field("predicted_attributes"), PROBABILITIES])
-LABELS_FILE = "labels.arrow"
+from croquis.search.bundle_nets import AT_A_TIME
 
 
 class Models(Protocol):
@@ -54,26 +47,39 @@ class PhotoFacts:
 
 
 def photo_facts(models: Models, photos: Iterable[Uint8Image], side: int) -> PhotoFacts:
-    """Looks at photos of any size, uint8 (H, W, 3) each, of which a few are in memory at a time.
+    """Looks at photos of any size, uint8 (H, W, 3) each, of which one is in memory at a time where `photos` decodes them
+    one by one; what the nets take of a few is.
 
     Args:
         side: of the thumbnails, pixels.
     """
     encoder, classifier, photos = models.encoder, models.classifier, iter(photos)
+    sizes = {encoder.size} if classifier is None else {encoder.size, classifier.size}
     vectors = [np.empty((0, encoder.dim), dtype=np.float32)]
     facts = PhotoFacts(vectors[0])
-    while some := list(islice(photos, AT_A_TIME)):
-        batch = prepared(some, encoder.size)
-        vectors.append(encoder.encode(batch))
-        facts.thumbnails.extend(encode_jpeg(prepare_image(photo, side)) for photo in some)
-        if classifier is None:
-            facts.predicted.extend([] for _ in some)
-            facts.probabilities.extend(None for _ in some)
-            continue
-        seen = labels(classifier, batch if classifier.size == encoder.size else prepared(some, classifier.size))
-        facts.predicted.extend(names for names, _ in seen)
-        facts.probabilities.extend(cell for _, cell in seen)
+    # `map` lets go of a photo before it asks for the next one.
+    while some := list(map(partial(_sized, sizes=sizes, side=side), islice(photos, AT_A_TIME))):
+        vectors.append(encoder.encode(to_batch([squares[encoder.size] for squares, _ in some])))
+        facts.thumbnails.extend(thumbnail for _, thumbnail in some)
+        _add_labels(facts, classifier, [squares for squares, _ in some])
     return PhotoFacts(np.concatenate(vectors), facts.predicted, facts.probabilities, facts.thumbnails)
+
+
+def _sized(photo: Uint8Image, sizes: Collection[int], side: int) -> tuple[dict[int, Uint8Image], bytes]:
+    """What is kept of a photo: a square for each size of a net, and a thumbnail as JPEG."""
+    return {size: prepare_image(photo, size) for size in sizes}, encode_jpeg(prepare_image(photo, side))
+
+
+def _add_labels(
+    facts: PhotoFacts, classifier: AttributeClassifier | None, squares: Sequence[Mapping[int, Uint8Image]]
+) -> None:
+    if classifier is None:
+        facts.predicted.extend([] for _ in squares)
+        facts.probabilities.extend(None for _ in squares)
+        return
+    seen = labels(classifier, to_batch([each[classifier.size] for each in squares]))
+    facts.predicted.extend(names for names, _ in seen)
+    facts.probabilities.extend(cell for _, cell in seen)
 
 
 def labels(classifier: AttributeClassifier, batch: Batch) -> list[tuple[list[str], bytes]]:
@@ -81,47 +87,6 @@ def labels(classifier: AttributeClassifier, batch: Batch) -> list[tuple[list[str
     found = classifier.probabilities(batch)
     names = (sorted(decided) for decided in classifier.decide(found))
     return list(zip(names, (row.tobytes() for row in to_bytes(found)), strict=True))
-
-
-def gallery_vectors(encoder: Encoder, photos: Photos, rows: Rows) -> Vectors:
-    """Vectors (n, dim) of some prepared photos, in the batches of `photo_facts`."""
-    vectors = np.empty((len(rows), encoder.dim), dtype=np.float32)
-    for start, batch in _batches(photos, rows):
-        vectors[start : start + len(batch)] = encoder.encode(batch)
-    return vectors
-
-
-def gallery_labels(folder: Path | None, catalog: Catalog, rows: Rows, threads: int, how: Preparation) -> pa.Table:
-    """What the classifier in `folder` sees in some photos of a catalogue: the columns `LABELS`, memory-mapped; none without
-    a classifier. They are made once for the bundles of all methods, and kept beside the catalogue.
-
-    Args:
-        threads: of the classifier.
-    """
-    if folder is None:
-        names, cells = LABELS.types
-        return pa.table([pa.array([[]] * len(rows), names), pa.nulls(len(rows), cells)], schema=LABELS)
-    described = AttributeClassifier.describe(folder)
-    files = {name: sha256_file(folder / name) for name in (AttributeClassifier.filename, described.file)}
-    key = {"catalog": catalog.fingerprint(), "images": len(rows), "threads": threads, **files}
-    target = catalog.folder.parent / FOLDER / f"{catalog.folder.name}-labels"
-
-    def make(partial: Path) -> None:
-        classifier, photos = AttributeClassifier(folder, threads), open_photos(catalog, described.size, how=how)
-        with pa.OSFile(str(partial / LABELS_FILE), "wb") as sink, pa.ipc.new_file(sink, LABELS) as writer:
-            for _, batch in _batches(photos, rows):
-                seen = zip(*labels(classifier, batch), strict=True)
-                columns = [pa.array(column, kind) for column, kind in zip(seen, LABELS.types, strict=True)]
-                writer.write_batch(pa.record_batch(columns, schema=LABELS))
-
-    with pa.memory_map(str(made_once(target, key, make) / LABELS_FILE)) as source:
-        return pa.ipc.open_file(source).read_all()
-
-
-def _batches(photos: Photos, rows: Rows) -> Iterator[tuple[int, Batch]]:
-    """Place of the first, and pictures as nets take them."""
-    for start in range(0, len(rows), AT_A_TIME):
-        yield start, to_batch(list(photos.take(rows[start : start + AT_A_TIME])))
 
 
 def thumbnail_side(items: GalleryTable) -> int:

@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 
 from croquis.events.consumer import EventConsumer
 from croquis.events.event_meter import IngestMeter
-from croquis.events.stream import Stream, StreamError, open_stream
+from croquis.events.stream import StreamError, check_stream, open_stream
 from croquis.params import load_params
 from croquis.registry.bundle_options import ModelSourceError
 from croquis.serving.limits.http_meter import Meter
 from croquis.serving.models.served_models import ServedModels
 from croquis.serving.server_settings import IngestSettings, SettingsError
 from croquis.store.stored_gallery import StoreGallery
-from croquis.store.vector_store import VectorStore
+from croquis.store.vector_store import StoreError, VectorStore
 
 logger = logging.getLogger(__name__)
 
 WAIT = 0.2  # seconds that a fetch waits for the first event
-PAUSE = 5.0  # seconds after a failure that nobody foresaw
+PAUSE = 2.0  # seconds after a failure, doubled with each that follows it
+LONGEST_PAUSE = 30.0
+LONGEST_END = 20.0  # seconds for the batch under way
 
 
 class OwnIngest:
@@ -35,7 +38,7 @@ class OwnIngest:
 
     Raises:
         SettingsError: when the file of params cannot be used.
-        ModelSourceError: when the stream cannot be reached.
+        ModelSourceError: when the URI is of no stream. A stream that does not answer is looked for again and again.
     """
 
     def __init__(self, fleet: ServedModels, settings: IngestSettings, meter: Meter) -> None:
@@ -44,7 +47,8 @@ class OwnIngest:
         self._counts = IngestMeter()
         try:
             self._rules = load_params(settings.params).validate_
-            self._first: Stream | None = self._opened(self._gallery().kept)
+            check_stream(settings.stream)
+            self._gallery()
         except StreamError as error:
             raise ModelSourceError(str(error)) from error
         except (ValueError, OSError) as error:
@@ -57,25 +61,30 @@ class OwnIngest:
         self._thread.start()
 
     def stop(self) -> None:
-        """Returns when the batch under way is committed."""
+        """Returns when the batch under way is committed, or after `LONGEST_END`: it then comes again."""
         self._ended.set()
-        self._thread.join()
+        self._thread.join(LONGEST_END)
 
     def _run(self) -> None:
+        pause = PAUSE
         while not self._ended.is_set():
+            begun = time.monotonic()
             try:
                 self._consume(self._gallery().kept)
             except Exception as error:  # a thread that ended would do so without a word
-                self._counts.failures.labels("consumer").inc()
-                logger.error("events are taken again in %.0f s", PAUSE, exc_info=error)
-                self._ended.wait(PAUSE)
+                foreseen = isinstance(error, StreamError | StoreError)
+                lasted = time.monotonic() - begun
+                pause = PAUSE if lasted > LONGEST_PAUSE else min(2 * pause, LONGEST_PAUSE)
+                self._counts.failures.labels("stream" if isinstance(error, StreamError) else "consumer").inc()
+                self._counts.connected.set(0)
+                logger.error("%s; events are taken again in %.0f s", error, pause, exc_info=None if foreseen else error)
+                self._ended.wait(pause)
 
     def _consume(self, store: VectorStore) -> None:
         """Until the server ends or another version is searched."""
         from croquis.events.handler import Handler
 
-        stream = self._first or self._opened(store)
-        self._first = None
+        stream = open_stream(self._settings.stream, group=store.name)
         try:
             handler = Handler(self._fleet.get().retriever, store, self._rules, self._settings.images)
             moved = _Moved(self._ended, lambda: self._gallery().kept is store)
@@ -88,9 +97,6 @@ class OwnIngest:
         if not isinstance(gallery, StoreGallery):
             raise SettingsError("--ingest needs --store: where the products go")
         return gallery
-
-    def _opened(self, store: VectorStore) -> Stream:
-        return open_stream(self._settings.stream, group=store.name)
 
 
 class _Moved(threading.Event):
