@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from croquis.catalog.table import Catalog
 from croquis.files import fresh_folder, write_json
 from croquis.params import Params, load_params
+from croquis.params.accelerators import check_accelerator
 from croquis.tracking.stage_run import StageRun, stage_run
 from lightning_modules.training import processes
 from stages import run_stage
@@ -22,6 +23,7 @@ FOLDER, CLASSIFIER = Path("models/sketch_gan"), Path("models/attributes")
 
 def main(root: Path = Path()) -> None:
     params = load_params(root / "params.yaml")
+    check_accelerator(params.base.accelerator)
     if processes.over(params.base.processes, "stages.train_gan", [], root):
         return
     if processes.following():
@@ -74,6 +76,7 @@ def plan(params: Params, module: SketchGan) -> FitPlan:
         monitor=MONITOR,
         mode="min",
         validate_every=own.validate_every,
+        rates={"train_gan.learning_rate": own.learning_rate},
         sheets_every=own.contact_sheet_every,
         draw=module.draw,
         trainer=params.trainer,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import socket
 import subprocess
 import threading
 import time
@@ -17,6 +18,7 @@ from croquis.refusals import RefusedError
 PAUSE = 0.1  # seconds between two looks
 PATIENCE = 300.0  # seconds until a program answers, on a busy machine
 GRACE = 60.0  # seconds that a program has for its end
+CONNECTING = 1.0  # seconds until something has taken a connection
 SHOWN = 2000  # characters of a log
 
 
@@ -119,3 +121,12 @@ def children(logs: Path) -> Iterator[Children]:
         started.end()
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def listens(host: str, port: int) -> bool:
+    """Whether something takes connections there."""
+    try:
+        with socket.create_connection((host, port), timeout=CONNECTING):
+            return True
+    except OSError:
+        return False

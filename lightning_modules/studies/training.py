@@ -19,6 +19,7 @@ import pytorch_lightning as pl
 from croquis.catalog.table import Catalog
 from croquis.evaluation.protocol import PROTOCOLS
 from croquis.params import Params
+from croquis.params.accelerators import check_accelerator
 from croquis.params.loader import ParamsError, parse_params
 from croquis.plugins import METHODS
 from croquis.settings import SearchSpace
@@ -42,6 +43,7 @@ from lightning_modules.methods import Method
 from lightning_modules.training.callbacks import RecordHistory
 from lightning_modules.training.fit import FitPlan, fit
 from lightning_modules.training.numerics import prepare_torch
+from lightning_modules.training.schedule import told_rates
 
 STARTUP_TRIALS = 4  # before the median of others can end a trial
 SHARE_OF_EPOCHS = 3  # a third of the params' schedule by default
@@ -95,6 +97,7 @@ class TrainingTask:
         self._entry: Method = METHODS.entry(self.method)
         if self._entry.build is None:
             raise TuneError(f"{self.method} learns nothing: name another --method")
+        check_accelerator(params.base.accelerator)
         self._build = self._entry.build
         self._params, self._root = params, root
         self.epochs = epochs or max(1, params.method(self.method).fit.epochs // SHARE_OF_EPOCHS)
@@ -124,6 +127,7 @@ class TrainingTask:
             patience=self.epochs,
             monitor=MONITOR,
             mode="max",
+            rates=told_rates(self.method, own.fit, module.net.backbone.pretrained),
             accumulate=getattr(own, "accumulate", 1),
             trainer=params.trainer,
             callbacks=[pruning],

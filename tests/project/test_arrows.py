@@ -41,7 +41,7 @@ ALLOWED: dict[str, set[str]] = {
     # MLOps: runs, versions, searches of params, bulk work
     "tracking": set(),
     "registry": {"bundle", "catalog", "evaluation", "params", "search", "tracking"},
-    "tuning": {"bundle", "catalog", "evaluation", "index", "params", "registry", "rerank", "search", "tracking"},
+    "tuning": {"catalog", "evaluation", "index", "params", "registry", "rerank", "search", "tracking"},
     "bulk": {"bundle", "catalog", "index", "search", "store"},
     # servers
     "events": {"catalog", "params", "registry", "search", "sources", "store", "validation"},
@@ -56,7 +56,7 @@ ALLOWED: dict[str, set[str]] = {
     "lightning_modules": {"catalog", "evaluation", "figures", "index", "nets", "params", "tracking", "tuning"},
     "stages": {
         "bundle", "catalog", "evaluation", "figures", "index", "lightning_modules", "nets", "params", "registry",
-        "search", "serving", "sketching", "sources", "tracking", "validation",
+        "rerank", "search", "serving", "sketching", "sources", "tracking", "validation",
     },
     "benchmarks": {
         "bulk", "bundle", "catalog", "cli", "evaluation", "events", "figures", "index", "lightning_modules", "nets",

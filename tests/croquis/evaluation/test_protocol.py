@@ -26,6 +26,7 @@ from croquis.evaluation.protocol import (
 )
 from croquis.index.build import build_index
 from croquis.index.ranking import RankedLists, label_blind_keys, relevance_of
+from croquis.search.composition import Composition
 from croquis.search.local_retriever import LocalRetriever
 from tests.support.catalogues import blob_catalogue as world
 
@@ -133,15 +134,15 @@ def test_the_memory_held_at_a_time_changes_no_metric(tied, protocol, monkeypatch
     plain = evaluate(tied[0], protocol).summary()
     monkeypatch.setattr(ranked_answers, "CELLS", 150)
     seen = []
-    monkeypatch.setattr(ranked_answers, "ranked_lists", spy(ranked_answers.ranked_lists, seen))
+    monkeypatch.setattr(Composition, "__call__", spy(Composition.__call__, seen))
     assert evaluate(tied[0], protocol, chunk=64).summary() == plain
     assert max(seen) == max(1, min(64, 150 // protocol.list_depth(50, 80 if protocol.gallery == "split" else 70)))
 
 
 def spy(function, seen):
-    def call(search, vectors, *rest):
-        seen.append(len(vectors))
-        return function(search, vectors, *rest)
+    def call(search, pictures, *rest):
+        seen.append(len(pictures))
+        return function(search, pictures, *rest)
 
     return call
 
