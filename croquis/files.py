@@ -26,7 +26,15 @@ def write_json(path: str | Path, value: Any) -> None:
 
 
 def read_json(path: str | Path) -> Any:
-    return json.loads(Path(path).read_text(encoding="utf-8"))
+    """The parsed JSON of a file.
+
+    Raises:
+        ValueError: when it is not JSON in UTF-8, or nested too deeply.
+    """
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
 
 
 def write_array(path: str | Path, values: npt.NDArray[Any]) -> None:

@@ -81,6 +81,7 @@ GALLERY_SCHEMA = pa.schema(
 PROBABILITIES = pa.field("attribute_probabilities", pa.binary())
 """May follow the columns of `GALLERY_SCHEMA`: for each image a byte per attribute of the bundle's classifier, in its order,
 in steps of 1 / 255 (`croquis.rerank.overlap.to_bytes`); null where nobody looked."""
+METADATA = pa.schema([field for field in GALLERY_SCHEMA if field.name != "thumbnail"])
 COLOUR = "colour:"  # how the attributes of the catalogue's colour group begin
 SHOWN = 30  # known values that an error lists
 
@@ -102,13 +103,38 @@ def check_gallery(table: pa.Table) -> pa.Table:
         table = table.select(schema.names).cast(schema)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, ValueError) as error:
         raise ItemsError(f"the gallery does not fit its schema: {error}") from error
-    nulls = [field.name for field in GALLERY_SCHEMA if not field.nullable and table.column(field.name).null_count]
+    check_rows(table)
+    return table
+
+
+def check_rows(table: pa.Table) -> None:
+    """Refuses nulls where the schema has none, and image ids that do not ascend, by an ItemsError."""
+    columns = {field.name: table.column(field.name) for field in table.schema if not field.nullable}
+    nulls = [name for name, column in columns.items() if column.null_count or _has_null_words(column)]
     if nulls:
         raise ItemsError(f"the gallery's columns {nulls} hold nulls")
     ids = table.column("image_id").to_pylist()
     if any(first >= second for first, second in pairwise(ids)):
         raise ItemsError("the gallery must be in ascending order of image_id, each once")
-    return table
+
+
+def _has_null_words(column: pa.ChunkedArray) -> bool:
+    return pa.types.is_list(column.type) and bool(pc.list_flatten(column).null_count)
+
+
+def check_layout(file: pq.ParquetFile) -> None:
+    """Refuses another schema than that of a gallery, and groups of rows in which `ThumbnailFile` finds nothing.
+
+    Raises:
+        ItemsError: naming the columns or the sizes.
+    """
+    found = file.schema_arrow.remove_metadata()
+    own = pa.schema([found.field(name) for name in found.names if name != PROBABILITIES.name])
+    if not own.equals(GALLERY_SCHEMA):
+        raise ItemsError(f"the gallery has the columns {found.names} of types {found.types}, needs {GALLERY_SCHEMA}")
+    sizes = [file.metadata.row_group(group).num_rows for group in range(file.metadata.num_row_groups)]
+    if any(size != ROW_GROUP for size in sizes[:-1]) or any(size > ROW_GROUP for size in sizes):
+        raise ItemsError(f"the gallery's rows stand in groups of {sizes[:10]}, must be {ROW_GROUP}")
 
 
 def write_gallery(path: Path, table: pa.Table) -> None:
@@ -148,10 +174,21 @@ class GalleryTable:
 
     @classmethod
     def open(cls, path: str | Path) -> GalleryTable:
-        """The gallery in a file that `write_gallery` wrote; its thumbnails stay there."""
-        columns = [name for name in GALLERY_SCHEMA.names if name != "thumbnail"]
-        table = pq.read_table(path, columns=columns)
-        if PROBABILITIES.name not in pq.read_schema(path).names:
+        """The gallery in a file that `write_gallery` wrote; its thumbnails stay there.
+
+        Raises:
+            ItemsError: when it is another file.
+        """
+        try:
+            with pq.ParquetFile(path) as file:
+                check_layout(file)
+                table = pa.Table.from_batches(file.iter_batches(columns=METADATA.names), METADATA)
+                table.validate(full=True)  # a string of Parquet may hold what is no UTF-8
+                has_cells = PROBABILITIES.name in file.schema_arrow.names
+        except (pa.ArrowException, OSError, ValueError, KeyError) as error:
+            raise ItemsError(f"{path} is not the gallery of a bundle: {error}") from error
+        check_rows(table)
+        if not has_cells:
             return cls(table, ThumbnailFile(path))
         return cls(table, ThumbnailFile(path), cells=lambda: _cells(pq.read_table(path, columns=[PROBABILITIES.name])))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,36 +11,24 @@ import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 
 from croquis.arrays import Uint8Image
-from croquis.catalog.image_metadata import without_metadata
+from croquis.catalog.image_errors import AnimatedImageError as AnimatedImageError
+from croquis.catalog.image_errors import ColourModeError as ColourModeError
+from croquis.catalog.image_errors import CostlyImageError as CostlyImageError
+from croquis.catalog.image_errors import DamagedImageError as DamagedImageError
+from croquis.catalog.image_errors import ImageError as ImageError
+from croquis.catalog.image_errors import OversizedImageError as OversizedImageError
+from croquis.catalog.picture_files.bare_file import FORMATS as FORMATS
+from croquis.catalog.picture_files.bare_file import BareFile, unknown
+from croquis.catalog.picture_files.orientation import ORIENTATION_TAG
+from croquis.catalog.picture_files.stripping import bare_file
 
 Batch = npt.NDArray[np.float32]  # (B, 3, S, S) in [0, 1]
 
-FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF")
 # Every colour mode that Pillow gives for these formats; `to_rgb` says what becomes of each.
 MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "I;16", "I")
-ORIENTATION_TAG = 0x0112
+SCANS_OF_THE_LARGEST = 30  # twice what encoders write
 WHITE = (255, 255, 255)
 PNG_BIT_DEPTH = 24  # place of the bit depth in a PNG file: 8 bytes of signature, then the IHDR chunk
-
-
-class ImageError(ValueError):
-    """Bytes that are not a picture we accept, or an array that is not a picture; the message names value and limit."""
-
-
-class DamagedImageError(ImageError):
-    """The file begins as a picture and breaks off or makes no sense further on."""
-
-
-class OversizedImageError(ImageError):
-    """The file, or the picture that its header promises, is over a limit."""
-
-
-class AnimatedImageError(ImageError):
-    """The file holds more than one picture."""
-
-
-class ColourModeError(ImageError):
-    """The picture's colours are stored in a way that `to_rgb` does not know."""
 
 
 @dataclass(frozen=True)
@@ -51,10 +38,12 @@ class DecodeLimits:
     Attributes:
         max_bytes: largest file, bytes.
         max_pixels: largest width x height as the file's header states it.
+        max_work: most pixels that decoding goes over, scan by scan; when None those of 30 scans of the largest picture.
     """
 
     max_bytes: int = 20_000_000
     max_pixels: int = 50_000_000
+    max_work: int | None = None
 
 
 DEFAULT_LIMITS = DecodeLimits()
@@ -100,32 +89,26 @@ def read_image(data: bytes, limits: DecodeLimits = DEFAULT_LIMITS) -> Decoded:
         raise ImageError("the image is empty (0 bytes)")
     if len(data) > limits.max_bytes:
         raise OversizedImageError(f"the image has {len(data)} bytes, the limit is {limits.max_bytes}")
-    try:
-        return _read(data, limits)
-    except (DamagedImageError, UnidentifiedImageError) as error:
-        bare = without_metadata(data)
-        if bare is not None:
-            with contextlib.suppress(DamagedImageError, UnidentifiedImageError):
-                return _read(bare, limits)
-        if isinstance(error, DamagedImageError):
-            raise
-        raise ImageError(f"the file is none of {', '.join(FORMATS)}") from None
+    return _read(bare_file(data), limits)
 
 
-def _read(data: bytes, limits: DecodeLimits) -> Decoded:
+def _read(file: BareFile, limits: DecodeLimits) -> Decoded:
     # A parser fed with hostile bytes raises anything (struct.error, SyntaxError, OverflowError, ...): all of it means
     # that this is not a picture, and none of it is swallowed.
     try:
-        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-            _check_header(image, limits)
+        with Image.open(io.BytesIO(file.data), formats=(file.kind,)) as image:
+            _check_header(image, file, limits)
             image.load()
-            _scale_colour_key(image, data)
-            orientation = _orientation(image)
-            return Decoded(to_rgb(_upright(image, orientation)), image.mode, orientation)
-    except (ImageError, UnidentifiedImageError):
+            _scale_colour_key(image, file.data)
+            return Decoded(to_rgb(_upright(image, file.orientation)), image.mode, file.orientation)
+    except ImageError:
         raise
+    except UnidentifiedImageError:
+        raise unknown() from None
     except Image.DecompressionBombError:
         raise OversizedImageError(f"the image has far more than the {limits.max_pixels} pixels allowed") from None
+    except MemoryError:
+        raise CostlyImageError("the image takes more memory to decode than there is; save it smaller") from None
     except Exception as error:
         raise DamagedImageError(f"the image is truncated or damaged: {error}") from error
 
@@ -143,15 +126,17 @@ def from_pillow(image: Image.Image) -> Uint8Image:
     return check_image(to_rgb(_upright(image, _orientation(image))))
 
 
-def _check_header(image: Image.Image, limits: DecodeLimits) -> None:
+def _check_header(image: Image.Image, file: BareFile, limits: DecodeLimits) -> None:
     width, height = image.size
     if width * height > limits.max_pixels:
         raise OversizedImageError(
             f"the image is {width} x {height} pixels, the limit is {limits.max_pixels} pixels in all"
         )
-    # MPO is what phones write: a JPEG with a depth or gain map behind it. Its first picture is the photo.
-    if image.format != "MPO" and getattr(image, "n_frames", 1) > 1:
-        raise AnimatedImageError(f"the {image.format} is animated; send a still picture")
+    work = SCANS_OF_THE_LARGEST * limits.max_pixels if limits.max_work is None else limits.max_work
+    if width * height * file.passes > work:
+        raise CostlyImageError(
+            f"the image is {width} x {height} pixels in {file.passes} scans; it would take too long: save it anew"
+        )
 
 
 def _orientation(image: Image.Image) -> object:

@@ -86,6 +86,7 @@ def create_app(sources: Mapping[str, ModelSource], settings: Settings) -> FastAP
         if own_ingest is not None:
             await asyncio.to_thread(own_ingest.stop)
         queue.close()
+        decoder.close()
         if opened is not None:
             opened.close()
 
@@ -102,7 +103,7 @@ def create_app(sources: Mapping[str, ModelSource], settings: Settings) -> FastAP
         },
     )
     app.state.ready = False
-    app.state.fleet, app.state.meter, app.state.stores = fleet, meter, stores
+    app.state.fleet, app.state.meter, app.state.stores, app.state.decoder = fleet, meter, stores, decoder
     install_handlers(app)
     app.include_router(search_router(fleet, queue, gatekeeper, meter, settings.limits, decoder))
     app.include_router(catalogue_router(fleet, gatekeeper))

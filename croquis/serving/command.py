@@ -6,6 +6,7 @@ API keys and the admin token come from the environment: CROQUIS_API_KEYS ("name=
 from __future__ import annotations
 
 import os
+import threading
 
 import uvicorn
 
@@ -53,6 +54,7 @@ def serve(options: ServeOptions) -> int:
     host, port = listener.getsockname()[:2]
     models = ", ".join(f"{label} = {model.identity}" for label, model in app.state.fleet.models().items())
     print(f"serving {models} on {url(host, port)}  (Ctrl-C ends it)", flush=True)
+    threading.Thread(target=app.state.decoder.start, name="decoders", daemon=True).start()
     GuardedServer(config, guard).run(sockets=[listener])
     return 0
 

@@ -33,6 +33,7 @@ class Limits:
         waiting_bytes: bodies that are held at a time, all requests together.
         body_seconds: how long a client may take to send its body.
         body_rate: bytes per second of a body that must come at least, in each `BODY_WINDOW` seconds.
+        decode_seconds: how long a picture may take to decode.
     """
 
     image_bytes: int = 10_000_000
@@ -40,6 +41,7 @@ class Limits:
     waiting_bytes: int = 96_000_000
     body_seconds: float = 120.0
     body_rate: int = 8_000
+    decode_seconds: float = 10.0
 
     @property
     def decode(self) -> DecodeLimits:

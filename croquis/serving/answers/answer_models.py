@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, FiniteFloat
 
 
 class _Body(BaseModel):
@@ -29,7 +29,7 @@ class Result(_Body):
     rank: int
     item_id: str
     image_id: str
-    score: float
+    score: FiniteFloat
     category: str
     attributes: list[str]
     shared_attributes: list[str]
@@ -39,10 +39,10 @@ class Result(_Body):
 class Timings(_Body):
     """Milliseconds: `encode_ms` with the sketch generator, `rerank_ms` with the classifier and the reading of the items."""
 
-    decode_ms: float
-    encode_ms: float
-    search_ms: float
-    rerank_ms: float
+    decode_ms: FiniteFloat
+    encode_ms: FiniteFloat
+    search_ms: FiniteFloat
+    rerank_ms: FiniteFloat
 
 
 class SearchAnswer(_Body):
