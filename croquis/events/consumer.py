@@ -33,16 +33,24 @@ class EventConsumer:
     Args:
         batch: events in one batch, at most.
         wait: seconds that a fetch waits for the first event.
+        told: is given the error of a call that failed and is tried again, and None when one has succeeded.
     """
 
     def __init__(
-        self, stream: Stream, handler: Handler, meter: IngestMeter, batch: int = 64, wait: float = 0.5
+        self,
+        stream: Stream,
+        handler: Handler,
+        meter: IngestMeter,
+        batch: int = 64,
+        wait: float = 0.5,
+        told: Callable[[Exception | None], None] = lambda _: None,
     ) -> None:
         self._stream = stream
         self._handler = handler
         self._meter = meter
         self._batch = batch
         self._wait = wait
+        self._told = told
         self._lag_asked = 0.0
 
     def run(self, stop: threading.Event, idle: float | None = None) -> None:
@@ -82,8 +90,10 @@ class EventConsumer:
             try:
                 done = work()
                 self._meter.connected.set(1)
+                self._told(None)
                 return done
             except (StoreError, StreamError) as error:
+                self._told(error)
                 self._meter.failures.labels(of).inc()
                 if isinstance(error, StreamError):
                     self._meter.connected.set(0)

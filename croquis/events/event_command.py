@@ -16,6 +16,7 @@ from typing import NoReturn
 from prometheus_client import start_http_server
 
 from croquis.credentials import without_credentials
+from croquis.endings import end_within
 from croquis.events.consumer import EventConsumer
 from croquis.events.event_meter import OUTCOMES, IngestMeter
 from croquis.events.handler import HELD_BYTES, Handler
@@ -44,6 +45,7 @@ class ConsumeOptions:
         held_bytes: of picture files that are held at once; a batch with more is done in parts.
         wait: seconds for the first event of a batch.
         redeliver: seconds until NATS sends an event again that was not done.
+        grace: seconds for the batch under way when the process is ended.
         until_idle: end when nothing has come for so many seconds.
         metrics_port: 0 for any free one.
     """
@@ -63,13 +65,14 @@ class ConsumeOptions:
     held_bytes: int = HELD_BYTES
     wait: float = 0.5
     redeliver: float = 120.0
+    grace: float = 30.0
     until_idle: float | None = None
     metrics_port: int = 9464
     metrics_host: str = "127.0.0.1"
 
 
 def consume(options: ConsumeOptions) -> int:
-    """Consumes until SIGTERM or Ctrl-C; the batch under way is committed first.
+    """Consumes until SIGTERM or Ctrl-C; the batch under way is committed first, if it is done within the grace time.
 
     Raises:
         BundleError, ModelSourceError, ParamsError, StoreError, StreamError: when what they name cannot be used.
@@ -85,8 +88,13 @@ def consume(options: ConsumeOptions) -> int:
     handler = Handler(retriever, store, settings, options.images, options.held_bytes)
     start_http_server(options.metrics_port, addr=options.metrics_host, registry=meter.registry)
     shown, place = without_credentials(options.source), without_credentials(options.to)
+
+    def end(*_: object) -> None:
+        end_within(options.grace)
+        stop.set()
+
     print(f"{shown} -> {store.name} in {place} (Ctrl-C ends it)", flush=True)
-    on_signals(lambda *_: stop.set())
+    on_signals(end)
     try:
         EventConsumer(stream, handler, meter, options.batch, options.wait).run(stop, options.until_idle)
     finally:

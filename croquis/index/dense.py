@@ -21,6 +21,7 @@ from croquis.index.vector_index import (
     faiss_threads,
     tie_keys,
 )
+from croquis.index.whole_matrix import is_faster, search_matrix
 
 EF_CONSTRUCTION = 100
 SAME = 1e-5  # vectors of one picture differ by less, whatever pictures are encoded with it
@@ -82,7 +83,7 @@ class FaissIndex(ABC):
             chosen = check_rows(rows, len(self))
             if self.kind == "flat" and len(chosen) == len(self):
                 return self._search_all(prepared, k, keys)
-            scores, local = search_exact(prepared, self.vectors(chosen), k, keys[chosen], self.metric)
+            scores, local = _search_every(prepared, self.vectors(chosen), k, keys[chosen], self.metric)
         return scores, np.where(local >= 0, np.append(chosen, -1)[local], -1)
 
     def save(self, path: str | Path) -> None:
@@ -138,7 +139,7 @@ class FlatIndex(FaissIndex):
         return self.build(vectors, self.metric)
 
     def _search_all(self, queries: Vectors, k: int, keys: Keys) -> tuple[Scores, Rows]:
-        return search_exact(queries, stored_floats(self._index), k, keys, self.metric)
+        return _search_every(queries, stored_floats(self._index), k, keys, self.metric)
 
 
 class HnswIndex(FaissIndex):
@@ -248,6 +249,12 @@ class HnswIndex(FaissIndex):
 
     def _walk(self, queries: Vectors, k: int, width: int, keys: Keys) -> tuple[Scores, Rows]:
         return self._search_candidates(queries, k, keys, FAISS.SearchParametersHNSW(efSearch=width))
+
+
+def _search_every(queries: Vectors, vectors: Vectors, k: int, keys: Keys, metric: str) -> tuple[Scores, Rows]:
+    """`search_exact`, by whichever way is faster."""
+    search = search_matrix if is_faster(queries, vectors, k) else search_exact
+    return search(queries, vectors, k, keys, metric)
 
 
 def _extended(scores: Scores, rows: Rows, wider: Scores, more: Rows) -> tuple[Scores, Rows]:

@@ -52,6 +52,19 @@ class Reranked:
 
 
 @dataclass(frozen=True)
+class EncodedQueries:
+    """Q queries before they are searched.
+
+    Attributes:
+        pictures: that were encoded: the queries, or the photos painted of them.
+        asked: what is known of them.
+    """
+
+    pictures: Sequence[Uint8Image]
+    asked: QueryEvidence
+
+
+@dataclass(frozen=True)
 class Found:
     """What a search found for Q pictures.
 
@@ -122,15 +135,30 @@ class Composition:
             own: (Q, n) rows that are the query itself and no answer to it, -1 for none; None for none at all.
             lap: is told `encode` and `search` when they are done.
         """
-        wanted = reranks or {}
-        looked_at = self.paint(pictures)
-        vectors = self.encode(looked_at)
+        encoded = self.look(pictures)
         lap("encode")
-        listed = nearest(self.find, vectors, max([k, *(block.depth for block in wanted.values())]), own)
+        return self.rank(encoded, k, reranks, own, lap)
+
+    def look(self, pictures: Sequence[Uint8Image]) -> EncodedQueries:
+        """The first half of a search, picture by picture."""
+        looked_at = self.paint(pictures)
+        return EncodedQueries(looked_at, self.ask(looked_at, self.encode(looked_at)))
+
+    def rank(
+        self,
+        encoded: EncodedQueries,
+        k: int,
+        reranks: Mapping[str, RerankBlock] | None = None,
+        own: Rows | None = None,
+        lap: Callable[[str], None] = unwatched,
+    ) -> Found:
+        """The other half, for as many queries at once as one likes."""
+        wanted = reranks or {}
+        depth = max([k, *(block.depth for block in wanted.values())])
+        listed = nearest(self.find, encoded.asked.vectors, depth, own)
         lap("search")
-        asked = self.ask(looked_at, vectors)
-        reranked = {name: Reranked.of(listed, block, asked, k) for name, block in wanted.items()}
-        return Found(looked_at, asked, listed.images, listed.ranked.cut(k), reranked)
+        reranked = {name: Reranked.of(listed, block, encoded.asked, k) for name, block in wanted.items()}
+        return Found(encoded.pictures, encoded.asked, listed.images, listed.ranked.cut(k), reranked)
 
 
 def nearest(find: Callable[[Vectors, int], Listed], vectors: Vectors, k: int, own: Rows | None) -> Listed:

@@ -10,7 +10,7 @@ import json
 import sqlite3
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -67,6 +67,7 @@ REMEDY = (
     "stop every process that uses it and put a copy of the file back, with its -wal where the copy has one; without a copy "
     "take it away and fill the version anew"
 )
+PRIVATE = 0o600  # whoever else uses the machine has no business in a catalogue
 
 
 class StoreFile:
@@ -227,6 +228,11 @@ def _opened(path: Path, *, new: bool) -> sqlite3.Connection:
         path.parent.mkdir(parents=True, exist_ok=True)
         if not new:
             _check_whole(path)
+        path.touch(PRIVATE)  # SQLite gives what it makes beside it the same mode
+        for kept in (path, path.with_name(f"{path.name}-wal")):
+            if kept.is_file():  # as earlier versions made them
+                with suppress(PermissionError):  # of another owner
+                    kept.chmod(PRIVATE)
         connection = sqlite3.connect(path, timeout=LOCK_SECONDS, isolation_level=None, check_same_thread=False)
     except (OSError, sqlite3.Error) as error:
         raise StoreError(f"{path} cannot be used: {error}") from error

@@ -44,6 +44,8 @@ def save_snapshot(store: VectorStore, folder: Path) -> int:
         raise StoreError(f"{folder} exists: give a new folder for the snapshot")
     written = 0
     with fresh_folder(folder) as partial:
+        partial.chmod(0o700)  # whoever else uses the machine has no business in a catalogue
+        (partial / IMAGES).touch(0o600)
         with pq.ParquetWriter(partial / IMAGES, SCHEMA, compression="zstd") as writer:
             for images, stored in store.scan():
                 writer.write_table(_table(images, stored, store.thumbnails([image.image_id for image in images])))

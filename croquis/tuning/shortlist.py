@@ -34,7 +34,7 @@ from croquis.rerank.evidence import GalleryEvidence, QueryEvidence
 from croquis.rerank.rerank_settings import GALLERY_ATTRIBUTES, RerankBlock
 from croquis.rerank.reranker import needs_classifier, reranker
 from croquis.rerank.weighing import totals
-from croquis.search.composition import Composition, Found
+from croquis.search.composition import Composition, EncodedQueries, Found
 from croquis.search.gallery import BundleGallery
 from croquis.search.local_retriever import LocalRetriever
 from croquis.tuning.task import TuneError
@@ -52,14 +52,18 @@ class Recorder:
     vectors: list[Vectors] = field(default_factory=list)
     probabilities: list[npt.NDArray[np.float32]] = field(default_factory=list)
 
-    def __call__(
-        self, pictures: Sequence[Uint8Image], k: int, reranks: Mapping[str, RerankBlock] | None, own: Rows | None
-    ) -> Found:
-        found = self.search(pictures, k, reranks, own)
-        self.lists.append(found.ranked)
-        self.vectors.append(found.asked.vectors)
+    def look(self, pictures: Sequence[Uint8Image]) -> EncodedQueries:
+        encoded = self.search.look(pictures)
+        self.vectors.append(encoded.asked.vectors)
         if self.classified:
-            self.probabilities.append(found.asked.probabilities)
+            self.probabilities.append(encoded.asked.probabilities)
+        return encoded
+
+    def rank(
+        self, encoded: EncodedQueries, k: int, reranks: Mapping[str, RerankBlock] | None, own: Rows | None
+    ) -> Found:
+        found = self.search.rank(encoded, k, reranks, own)
+        self.lists.append(found.ranked)
         return found
 
 

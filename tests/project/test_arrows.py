@@ -10,7 +10,7 @@ from graphlib import TopologicalSorter
 from tests.support.imports import PACKAGES, ROOT, arrows, imports, python_files, room_of_file
 
 # Single files of croquis that every room may use.
-GROUND = {"arrays", "credentials", "files", "lazy", "plugins", "refusals", "settings", "strict_json"}
+GROUND = {"arrays", "credentials", "endings", "files", "lazy", "plugins", "refusals", "settings", "strict_json"}
 RUNTIME = ("catalog", "nets", "index", "rerank", "bundle", "search", "evaluation", "store")
 NOT_IN_RUNTIME = {
     "torch", "torchvision", "lightning", "pytorch_lightning", "mlflow", "dvc", "pandas", "pydantic", "sklearn", "optuna",

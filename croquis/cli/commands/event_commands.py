@@ -48,6 +48,7 @@ Events: docs/scale.md. SIGTERM and Ctrl-C end it when the batch under way is com
     metavar="SECONDS",
     help="NATS: when an event that was not done comes again",
 )
+@option("--grace", default=USUAL.grace, metavar="SECONDS", help="for the batch under way when this is ended")
 @option("--until-idle", type=float, metavar="SECONDS", help="end when nothing has come for so long")
 @option(
     "--metrics-port",

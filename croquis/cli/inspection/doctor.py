@@ -177,8 +177,8 @@ def tracking(root: Path) -> CheckResult:
     except (TrackingError, RegistryError) as error:
         return CheckResult(WRONG, "mlflow store", str(error))
     except ParamsError:
-        return CheckResult(OK, "mlflow store", store.uri)
-    return CheckResult(OK, "mlflow store", f"{store.uri}, champion: {champion or 'none'}")
+        return CheckResult(OK, "mlflow store", store.shown)
+    return CheckResult(OK, "mlflow store", f"{store.shown}, champion: {champion or 'none'}")
 
 
 def engines() -> Iterator[CheckResult]:

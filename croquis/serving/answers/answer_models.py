@@ -129,11 +129,29 @@ class Swap(_Body):
     changed: bool
 
 
+class Stale(_Body):
+    """Models that could not be looked up anew: since when (UTC), and why."""
+
+    since: str
+    reason: str
+
+
+class TaskState(_Body):
+    """A background task: `running`, `failing` (it is started again) or `stalled`, since when (UTC), and why."""
+
+    name: str
+    state: str
+    since: str
+    reason: str | None = None
+
+
 class Status(_Body):
-    """`stores`: label -> version of the store that is searched; absent where none is."""
+    """`stores`: label -> version of the store that is searched; `tasks`: those that do not work. What is empty is absent."""
 
     status: str
     stores: dict[str, str] | None = None
+    stale: Stale | None = None
+    tasks: list[TaskState] | None = None
 
 
 class ProblemBody(_Body):

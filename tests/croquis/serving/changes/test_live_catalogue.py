@@ -352,7 +352,7 @@ def test_the_log_tells_changes_from_searches(client: TestClient, caplog: pytest.
     entries = [json.loads(record.message) for record in caplog.records if record.name == "croquis.serving.access"]
     assert [(entry["method"], entry["path"], entry["client"]) for entry in entries] == [
         ("PUT", f"/items/{NEW}", "(admin)"),
-        ("POST", "/search", "testclient"),
+        ("POST", "/search", "unknown"),
     ]
 
 
