@@ -68,7 +68,7 @@ class Preparation:
 WHOLE = Preparation()
 
 
-class Photos(Protocol):
+class PreparedPhotos(Protocol):
     """The squares of a whole catalogue, a row each.
 
     Attributes:
@@ -118,7 +118,7 @@ class DecodedPhotos:
         return squares
 
 
-def open_photos(catalog: Catalog, size: int, fit: Fit = "box", how: Preparation = WHOLE) -> Photos:
+def open_photos(catalog: Catalog, size: int, fit: Fit = "box", how: Preparation = WHOLE) -> PreparedPhotos:
     """The photos of a catalogue at one size, prepared now unless an earlier call has done it.
 
     Raises:
@@ -130,7 +130,7 @@ def open_photos(catalog: Catalog, size: int, fit: Fit = "box", how: Preparation 
     return DecodedPhotos(made_once(folder, key, lambda partial: _store_files(catalog, partial)), size, fit)
 
 
-def find_photos(catalog: Catalog, size: int) -> Photos | None:
+def find_photos(catalog: Catalog, size: int) -> PreparedPhotos | None:
     """The squares of a catalogue's photos, if they are kept."""
     folder, key = place_of(catalog, size, "box", WHOLE)
     return StoredPhotos(folder) if was_made(folder, key) else None

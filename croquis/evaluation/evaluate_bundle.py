@@ -24,7 +24,7 @@ from PIL import Image
 from croquis.arrays import Uint8Image, Vectors
 from croquis.bundle.gallery_table import GALLERY_SCHEMA, GalleryTable
 from croquis.catalog.filters import Filters
-from croquis.catalog.prepared_photos import Photos, find_photos
+from croquis.catalog.prepared_photos import PreparedPhotos, find_photos
 from croquis.catalog.table import Catalog
 from croquis.evaluation.edge_descriptor import EdgeDescriptor
 from croquis.evaluation.gallery_edges import edges_of, find_gallery_edges
@@ -132,7 +132,7 @@ def evaluate_split(
     return SplitResult(split, gallery, runs, settings.depth, settings.resamples, settings.seed, found)
 
 
-def _squares(nets: Nets, catalog: Catalog) -> Photos | None:
+def _squares(nets: Nets, catalog: Catalog) -> PreparedPhotos | None:
     """What all nets see of the catalogue's photos, where the stage `prepare` has kept it."""
     sizes = {nets.size, *([nets.classifier.size] if nets.has_classifier else [])}
     return find_photos(catalog, nets.size) if len(sizes) == 1 else None

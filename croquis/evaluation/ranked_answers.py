@@ -10,7 +10,7 @@ from typing import Protocol, TypeVar
 import numpy as np
 
 from croquis.arrays import Rows, Uint8Image
-from croquis.catalog.prepared_photos import Photos
+from croquis.catalog.prepared_photos import PreparedPhotos
 from croquis.evaluation.metrics import PerQuery, first_hit_rank, metric_table
 from croquis.evaluation.protocol import JudgedGallery, Queries, count_relevant, label_codes, own_rows
 from croquis.evaluation.protocol import Protocol as EvaluationProtocol
@@ -120,7 +120,7 @@ def answer(
     depth: int,
     chunk: int,
     reranks: Mapping[str, RerankBlock],
-    photos: Photos | None = None,
+    photos: PreparedPhotos | None = None,
 ) -> list[RunResult]:
     """Searches every query that has a right answer, and measures the lists as found and after each of `reranks`.
 

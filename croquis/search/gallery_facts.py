@@ -11,7 +11,7 @@ import pyarrow as pa
 from croquis.arrays import Rows, Vectors
 from croquis.bundle.gallery_table import GALLERY_SCHEMA, PROBABILITIES
 from croquis.catalog.images import Batch, to_batch
-from croquis.catalog.prepared_photos import FOLDER, Photos, Preparation, open_photos
+from croquis.catalog.prepared_photos import FOLDER, Preparation, PreparedPhotos, open_photos
 from croquis.catalog.table import Catalog
 from croquis.files import made_once, sha256_file
 from croquis.nets.classifier import AttributeClassifier
@@ -23,7 +23,7 @@ LABELS = pa.schema([GALLERY_SCHEMA.field("predicted_attributes"), PROBABILITIES]
 FILE = "labels.arrow"
 
 
-def gallery_vectors(encoder: Encoder, photos: Photos, rows: Rows) -> Vectors:
+def gallery_vectors(encoder: Encoder, photos: PreparedPhotos, rows: Rows) -> Vectors:
     """Vectors (n, dim) of some prepared photos."""
     vectors = np.empty((len(rows), encoder.dim), dtype=np.float32)
     for start, batch in _batches(photos, rows):
@@ -58,7 +58,7 @@ def gallery_labels(folder: Path | None, catalog: Catalog, rows: Rows, threads: i
         return pa.ipc.open_file(source).read_all()
 
 
-def _batches(photos: Photos, rows: Rows) -> Iterator[tuple[int, Batch]]:
+def _batches(photos: PreparedPhotos, rows: Rows) -> Iterator[tuple[int, Batch]]:
     """Place of the first, and pictures as nets take them."""
     for start in range(0, len(rows), AT_A_TIME):
         yield start, to_batch(list(photos.take(rows[start : start + AT_A_TIME])))

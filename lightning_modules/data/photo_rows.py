@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from croquis.arrays import Rows
-from croquis.catalog.prepared_photos import Photos
+from croquis.catalog.prepared_photos import PreparedPhotos
 
 
 class Images(Protocol):
@@ -33,11 +33,11 @@ class PhotoRows:
         rows: (N,) its row there.
     """
 
-    def __init__(self, sources: Sequence[Photos], source: Rows, rows: Rows) -> None:
+    def __init__(self, sources: Sequence[PreparedPhotos], source: Rows, rows: Rows) -> None:
         self._sources, self._source, self._rows = tuple(sources), source.astype(np.uint8), rows
 
     @classmethod
-    def of(cls, photos: Photos, rows: Rows) -> Self:
+    def of(cls, photos: PreparedPhotos, rows: Rows) -> Self:
         return cls([photos], np.zeros(len(rows), dtype=np.int64), rows)
 
     @property
