@@ -13,9 +13,11 @@ ENV PYTHONUNBUFFERED=1 \
 ARG LOCK=runtime
 WORKDIR /build
 COPY locks locks
-RUN pip install --no-cache-dir --require-hashes -r "locks/$LOCK.txt"
+# setuptools, which builds the package, of the lock too: pip would fetch the newest one.
+RUN sed -n '/^setuptools==/,/^    --hash=.*[^\\]$/p' locks/pipeline.txt > build.txt \
+    && pip install --no-cache-dir --require-hashes -r "locks/$LOCK.txt" -r build.txt
 COPY . .
-RUN pip install --no-cache-dir --no-deps . && rm -rf /build/* \
+RUN pip install --no-cache-dir --no-build-isolation --no-deps . && rm -rf /build/* \
     && useradd --uid 10001 --no-create-home --shell /usr/sbin/nologin croquis \
     && mkdir /changes /backup && chown croquis /changes /backup
 

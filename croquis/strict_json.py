@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import types
 import typing
 from collections.abc import Mapping
@@ -60,6 +61,7 @@ def _convert(hint: Any, value: Any, source: str, error: type[ValueError]) -> Any
     if hasattr(hint, "__dataclass_fields__"):
         return parse_description(hint, value, source, error)
     if hint is float and type(value) is int:
+        _check(abs(value) <= sys.float_info.max, hint, "a number past all others", source, error)
         return float(value)
     _check(type(value) is hint, hint, value, source, error)
     return value

@@ -15,7 +15,7 @@ from pathlib import Path
 from croquis.files import write_json
 from croquis.params import load_params
 from croquis.registry.gating.judging import SELECTED_ON, judge
-from croquis.registry.leaderboard import closing_words
+from croquis.registry.leaderboard import closing_words, training_warnings
 from croquis.registry.registering import choose, enter, publish, settle
 from croquis.registry.registration import REPORT, Registration
 from croquis.serving.mlflow_model.packaging import log_retriever
@@ -41,7 +41,8 @@ def main(root: Path = Path()) -> None:
         run.tag("method", choice.best.method)
         run.tag("outcome", registration.outcome)
     ranking, above, measure = choice.ranking, choice.above_floor, choice.measure
-    print(closing_words(ranking, above, measure, entry.registry, entry.version, verdict, registration.outcome))
+    outcome, warnings = registration.outcome, training_warnings(root)
+    print(closing_words(ranking, above, measure, entry.registry, entry.version, verdict, outcome, warnings))
 
 
 if __name__ == "__main__":

@@ -10,8 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from croquis.catalog.table import Catalog
+from croquis.evaluation.answerable import unlearnable
 from croquis.files import fresh_folder, write_bytes, write_json
 from croquis.params import Params, load_params
+from croquis.params.accelerators import check_accelerator
 from croquis.tracking.stage_run import StageRun, stage_run
 from lightning_modules.training import processes
 from stages import run_stage
@@ -25,6 +27,7 @@ FOLDER = Path("models/attributes")
 
 def main(root: Path = Path()) -> None:
     params = load_params(root / "params.yaml")
+    check_accelerator(params.base.accelerator)
     if processes.over(params.base.processes, "stages.train_classifier", [], root):
         return
     if processes.following():
@@ -71,9 +74,12 @@ def build(params: Params, root: Path) -> tuple[AttributeClassifierModule, Classi
 def plan(params: Params) -> FitPlan:
     from lightning_modules.attributes.classifier_module import MONITOR
     from lightning_modules.training.fit import FitPlan
+    from lightning_modules.training.schedule import told_rates
 
     own = params.train_classifier.fit
-    return FitPlan("attributes", own.epochs, own.patience, MONITOR, "max", own.validate_every, trainer=params.trainer)
+    rates = told_rates("train_classifier", own, params.train_classifier.backbone.weights != "none")
+    every = own.validate_every
+    return FitPlan("attributes", own.epochs, own.patience, MONITOR, "max", every, rates, trainer=params.trainer)
 
 
 def load_data(params: Params, catalog: Catalog) -> ClassifierData:
@@ -86,22 +92,20 @@ def load_data(params: Params, catalog: Catalog) -> ClassifierData:
     from lightning_modules.attributes.classifier_module import ClassifierData
     from lightning_modules.data.retrieval_data import DataError, load_images
 
-    own, size = params.train_classifier, params.base.image_size
+    own, size, how = params.train_classifier, params.base.image_size, params.preparation
+    if problem := unlearnable(catalog, own.min_positives):
+        raise DataError(problem)
     rows = {split: catalog.select(split=split, domain=["shop", "consumer"]) for split in ("train", "val")}
-    train, val = (load_images(catalog, rows[split], size) for split in ("train", "val"))
+    train, val = (load_images(catalog, rows[split], size, how) for split in ("train", "val"))
     held = train.attributes.tolist()
     names = attribute_names(held, own.min_positives)
-    if not names:
-        raise DataError(
-            f"no attribute has {own.min_positives} training images: lower train_classifier.min_positives or add attributes"
-        )
     layout = Layout.of(names, exclusive_groups(held, names))
     unknown = catalog.column("unknown_attributes")
     labels = (
         read_labels(held, unknown[rows["train"]].tolist(), names),
         read_labels(val.attributes.tolist(), unknown[rows["val"]].tolist(), names),
     )
-    return ClassifierData(train, val, labels, layout, own.batch_size, params.base.seed)
+    return ClassifierData(train, val, labels, layout, own.batch_size, params.base.seed, how)
 
 
 def export(module: AttributeClassifierModule, data: ClassifierData, size: int, target: Path, run: StageRun) -> None:

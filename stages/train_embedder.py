@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from croquis.files import fresh_folder, write_array, write_json
 from croquis.nets.encoder import describe_histogram
 from croquis.params import Params, load_params
+from croquis.params.accelerators import check_accelerator
 from croquis.plugins import METHODS
 from croquis.tracking.record import dvc_name
 from croquis.tracking.stage_run import StageRun, stage_run
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 def main(name: str, root: Path = Path()) -> None:
     params = load_params(root / "params.yaml", methods=[name])
     method: Method = METHODS.entry(name)
+    if method.learns:
+        check_accelerator(params.base.accelerator)
     if method.learns and processes.over(params.base.processes, "stages.train_embedder", [name], root):
         return
     if processes.following():
@@ -106,6 +109,7 @@ def load_data(params: Params, root: Path, method: Method) -> RetrievalData:
         shared.labels,
         base.seed,
         PROTOCOLS[base.protocol],
+        params.preparation,
     )
     if method.add_drawings is not None:
         data = method.add_drawings(data, Catalog.open(root / "data/sketches"), base.image_size)
@@ -124,6 +128,7 @@ def prepare(module: RetrievalModule, params: Params, name: str) -> FitPlan:
     from lightning_modules.bases.retrieval_module import MONITOR
     from lightning_modules.training.fit import FitPlan
     from lightning_modules.training.result_sheet import draw_results
+    from lightning_modules.training.schedule import told_rates
 
     own = params.method(name)
     module.data.use_sampler(module.sampler(params.base.seed))
@@ -134,6 +139,7 @@ def prepare(module: RetrievalModule, params: Params, name: str) -> FitPlan:
         monitor=MONITOR,
         mode="max",
         validate_every=own.fit.validate_every,
+        rates=told_rates(name, own.fit, module.net.backbone.pretrained),
         accumulate=getattr(own, "accumulate", 1),
         sheets_every=params.train_embedder.contact_sheet_every,
         draw=lambda: draw_results(module, f"{name}: val queries and what it finds"),

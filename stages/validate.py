@@ -17,6 +17,8 @@ from croquis.evaluation.answerable import unanswerable, unlearnable
 from croquis.evaluation.protocol import PROTOCOLS
 from croquis.files import write_json
 from croquis.params import Params, load_params
+from croquis.params.accelerators import check_accelerator
+from croquis.rerank.reranker import needs_classifier, without_classifier
 from croquis.tracking.stage_run import stage_run
 from croquis.validation.examination import Examination, examine
 from croquis.validation.fingerprints import to_hex
@@ -59,6 +61,7 @@ def _measured_columns(found: Measured) -> dict[str, Any]:
 
 def main(root: Path = Path()) -> None:
     params = load_params(root / "params.yaml")
+    check_accelerator(params.base.accelerator)
     settings, protocol = params.validate_, PROTOCOLS[params.base.protocol]
     with stage_run("validate", params=settings.model_dump() | {"protocol": protocol.name}, root=root) as run:
         start = time.perf_counter()
@@ -82,15 +85,23 @@ def main(root: Path = Path()) -> None:
 
 
 def check_answerable(params: Params, root: Path) -> None:
-    """Refuses what the accepted catalogue cannot answer, before anything is trained for it; warns of missing attributes.
+    """Refuses what the accepted catalogue cannot answer, before anything is trained for it.
+
+    Missing attributes are only told where nothing but the stage `train_classifier` needs them: it alone stops then.
 
     Raises:
         ValidationError: naming the keys of params.yaml and the values that would do.
     """
     accepted = Catalog.open(root / ACCEPTED)
-    if warning := unlearnable(accepted, params.train_classifier.min_positives):
-        print(f"train_classifier will stop: {warning}", file=sys.stderr)
-    if found := unanswerable(accepted, PROTOCOLS[params.base.protocol], params.register_.select_by):
+    found = unanswerable(accepted, PROTOCOLS[params.base.protocol], params.register_.select_by)
+    if problem := unlearnable(accepted, params.train_classifier.min_positives):
+        print(f"train_classifier will stop: {problem}", file=sys.stderr)
+        if params.rerank.enabled and needs_classifier(params.rerank.steps):
+            found.append(
+                f"rerank.enabled is true, and its steps need the attribute classifier: {problem}; or set rerank.enabled: "
+                f"false, or rerank.steps to some of {', '.join(without_classifier())}"
+            )
+    if found:
         raise ValidationError("\n".join([f"{ACCEPTED} cannot answer what params.yaml asks for:", *found]))
 
 

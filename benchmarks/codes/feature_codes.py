@@ -15,10 +15,10 @@ from croquis.arrays import Rows, Vectors
 from croquis.catalog.table import Catalog
 from croquis.evaluation.metrics import named_average_precision
 from croquis.evaluation.protocol import PAIRS, JudgedGallery, Protocol, Queries, open_gallery, open_queries
-from croquis.evaluation.ranked_answers import RelevanceJudge, Search, queries_at_a_time, ranked_lists
+from croquis.evaluation.ranked_answers import RelevanceJudge, queries_at_a_time
 from croquis.index.build import build_index
 from croquis.index.exact import normalise
-from croquis.index.ranking import RankedLists, relevance_of
+from croquis.index.ranking import RankedLists, drop_rows, relevance_of
 from croquis.index.vector_index import VectorIndex
 from croquis.params import Params
 from lightning_modules.data.retrieval_data import EVAL_BATCH, load_images, to_float
@@ -93,7 +93,7 @@ def baseline_figures(
     learnt_from = features.labelled if labelled_only else features.learnt_from
     baseline = fit_baseline(name, learnt_from, bits, seed)
     index = baseline.build(features.database)
-    return list_figures(search_of(index, features.gallery), baseline.queries(features.asked), features)
+    return list_figures(index, baseline.queries(features.asked), features)
 
 
 def component_figures(features: Features) -> dict[str, dict[str, float]]:
@@ -112,19 +112,11 @@ def component_figures(features: Features) -> dict[str, dict[str, float]]:
             normalise((vectors - offset) @ directions[:, :count]) for vectors in (features.database, features.asked)
         )
         index = build_index(database, metric="cosine")
-        found[name] = list_figures(search_of(index, features.gallery), asked, features)
+        found[name] = list_figures(index, asked, features)
     return found
 
 
-def search_of(index: VectorIndex, gallery: JudgedGallery) -> Search:
-    def search(vectors: Vectors, depth: int) -> RankedLists:
-        scores, rows = index.search(vectors, depth, tiebreak=gallery.keys)
-        return RankedLists(rows, scores)
-
-    return search
-
-
-def list_figures(search: Search, asked: Vectors, features: Features) -> dict[str, float]:
+def list_figures(index: VectorIndex, asked: Vectors, features: Features) -> dict[str, float]:
     """Means over the queries with an answer, for vectors that are there already; see `croquis.evaluation.ranked_answers`."""
     gallery, judge = features.gallery, RelevanceJudge.of(features.queries, features.gallery)
     matched = np.flatnonzero(judge.n_relevant > 0)
@@ -134,7 +126,9 @@ def list_figures(search: Search, asked: Vectors, features: Features) -> dict[str
     found: dict[str, list[npt.NDArray[np.float64]]] = {name: [] for name in features.names}
     for start in range(0, len(asked), step):
         part = slice(start, start + step)
-        ranked = ranked_lists(search, asked[part], judge.own[part], len(gallery), depth)
+        own = judge.own[part]
+        scores, rows = index.search(asked[part], min(depth, len(gallery)) + own.shape[1], tiebreak=gallery.keys)
+        ranked = drop_rows(RankedLists(rows, scores), own).cut(min(depth, len(gallery)))
         relevance = relevance_of(ranked, judge.query_codes[part], judge.gallery_codes)
         for name in features.names:
             values = named_average_precision(name, relevance, judge.n_relevant[part], gallery.protocol.normaliser)

@@ -119,6 +119,9 @@ class Curves:
     def history(self, name: str, points: Iterable[tuple[int, float]]) -> None:
         self.curves[name] = list(points)
 
+    def tag(self, name: str, value: str) -> None:
+        """Warnings stand in the log."""
+
     def logger_arguments(self) -> dict[str, Any] | None:
         return None
 

@@ -155,7 +155,7 @@ def _search(name: str, rows: int, folder: str) -> dict[str, Any]:
 
 def _filled(name: str, rows: int) -> tuple[VectorIndex, Vectors]:
     subject, vectors = SUBJECTS[name], clustered(rows, rows, seed=1)
-    codebooks = _codebooks(vectors) if subject.head == "pq" else None
+    codebooks = first_pieces(vectors) if subject.head == "pq" else None
     index = build_index(
         vectors,
         subject.settings(rows),
@@ -171,7 +171,7 @@ def _queries(rows: int) -> Vectors:
     return clustered(QUERIES, rows, seed=2)
 
 
-def _codebooks(vectors: Vectors) -> npt.NDArray[np.float32]:
+def first_pieces(vectors: Vectors) -> npt.NDArray[np.float32]:
     """(16, 16, 8) float32: pieces of the first 16 vectors. How long a search lasts does not depend on who chose them."""
     return np.ascontiguousarray(vectors[: 2**BITS].reshape(2**BITS, PARTS, -1).swapaxes(0, 1))
 

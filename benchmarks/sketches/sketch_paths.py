@@ -9,6 +9,7 @@ the generator paints of them. In all of these the photo that is asked with is no
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -20,11 +21,13 @@ from croquis.arrays import Uint8Image
 from croquis.catalog.drawings import photo_of
 from croquis.catalog.table import Catalog
 from croquis.evaluation.bootstrap import bootstrap_interval, paired_gain
-from croquis.evaluation.evaluate_bundle import evaluate_split, search_among
+from croquis.evaluation.evaluate_bundle import evaluate_split, served_gallery
 from croquis.evaluation.protocol import PAIRS, JudgedGallery, Queries, open_gallery, open_queries
-from croquis.evaluation.ranked_answers import QueryPath, answer, same_pictures
+from croquis.evaluation.ranked_answers import QueryPath, answer
 from croquis.evaluation.results import RunResult, rounded
 from croquis.params import Params
+from croquis.search.composition import Composition, same_pictures
+from croquis.search.gallery import BundleGallery
 from croquis.search.local_retriever import LocalRetriever
 
 PAIR = next(pair for pair in PAIRS if pair.name == "sketch->shop")
@@ -114,12 +117,9 @@ def without_colours(photos: Sequence[Uint8Image]) -> list[Uint8Image]:
 def hit_at_1(
     retriever: LocalRetriever, gallery: JudgedGallery, queries: Queries, change: Change, params: Params
 ) -> Values:
-    rows = np.array([retriever.bundle.items.row(image_id) for image_id in gallery.image_ids], dtype=np.int64)
-    search = search_among(retriever.bundle.index.subset(rows), gallery)
-    path = QueryPath("asked", change, retriever.encode_photos, search)
-    (run,) = answer(
-        PAIR.name, path, queries, gallery, depth=params.evaluate.depth, chunk=params.evaluate.chunk, reorders={}
-    )
+    search = Composition.of(retriever.nets, served_gallery(BundleGallery.of(retriever.bundle), gallery), "photo")
+    path, asked = QueryPath("asked", replace(search, paint=change)), params.evaluate
+    (run,) = answer(PAIR.name, path, queries, gallery, depth=asked.depth, chunk=asked.chunk, reranks={})
     items = run.queries.item_ids.astype(str)
     return rounded(bootstrap_interval(run.metrics["hit@1"], items, params.evaluate.bootstrap, params.base.seed))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from croquis.arrays import Rows
 from croquis.bundle.gallery_table import GalleryTable
 from croquis.index.vector_index import VectorIndex
 from croquis.rerank.evidence import GalleryEvidence, certain_gallery
@@ -15,12 +14,11 @@ def attribute_column(source: str) -> str:
 
 
 def stored_gallery(
-    items: GalleryTable, index: VectorIndex, names: tuple[str, ...] | None, source: str, rows: Rows | None = None
+    items: GalleryTable, index: VectorIndex, names: tuple[str, ...] | None, source: str
 ) -> GalleryEvidence:
-    """What is stored; where `rows` are given, of those only, in their order, and `index` holds just them.
+    """What is stored of a gallery whose rows are those of the index.
 
     Args:
-        items: the whole table of the gallery.
         names: attributes of the classifier; None without one.
         source: `predicted` or `catalogue`: which attributes of the gallery count.
     """
@@ -29,11 +27,10 @@ def stored_gallery(
 
     def sets() -> list[list[str]]:
         found: list[list[str]] = items.table.column(attribute_column(source)).to_pylist()
-        return found if rows is None else [found[row] for row in rows.tolist()]
+        return found
 
     def probabilities() -> Holdings:
-        found = items.probabilities(names)
-        return found if rows is None else found[rows]
+        return items.probabilities(names)
 
     return (
         GalleryEvidence(index.vectors, names, sets, probabilities)

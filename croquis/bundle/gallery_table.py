@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Collection, Mapping, Sequence
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Collection, Sequence
 from functools import lru_cache
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -21,24 +21,48 @@ from croquis.index.ranking import label_blind_keys
 from croquis.lazy import Lazy
 from croquis.rerank.overlap import LEVELS, flags
 
+Places = npt.NDArray[np.int32]
 
-def encode(column: pa.Array) -> tuple[tuple[str, ...], Rows]:
+
+def encode(column: pa.Array) -> tuple[tuple[str, ...], Places]:
     """The values of a column of text, sorted, and the place of each row's value among them."""
     encoded = column.dictionary_encode()
     found = encoded.dictionary.to_pylist()
     names = tuple(sorted(found))
     place = {name: number for number, name in enumerate(names)}
-    numbers = np.array([place[name] for name in found], dtype=np.int64)
+    numbers = np.array([place[name] for name in found], dtype=np.int32)
     return names, numbers[encoded.indices.to_numpy()]
 
 
-def invert(column: pa.Array) -> dict[str, Rows]:
+def invert(column: pa.Array) -> dict[str, Places]:
     """The rows that each word is in, for a column of lists of words; the words are sorted."""
-    rows = pc.list_parent_indices(column).to_numpy().astype(np.int64)
+    rows = pc.list_parent_indices(column).to_numpy().astype(np.int32)
     known, codes = encode(pc.list_flatten(column))
     order = np.argsort(codes, kind="stable")
     parts = np.split(rows[order], np.cumsum(np.bincount(codes, minlength=len(known)))[:-1])
     return dict(zip(known, parts, strict=False))
+
+
+class RowsByWord:
+    """The rows of each word of a column, found by binary search: 4 bytes a row where the words do not ascend, else none."""
+
+    def __init__(self, column: pa.ChunkedArray) -> None:
+        self._column = column
+        ascends = pc.all(pc.less_equal(column[:-1], column[1:])).as_py() if len(column) > 1 else True
+        self._order = None if ascends else pc.sort_indices(column).to_numpy().astype(np.int32)
+
+    def rows(self, word: str) -> list[int]:
+        """The rows that hold a word, ascending."""
+        places = range(len(self._column))
+        first = bisect_left(places, word, key=self._word)
+        found = range(first, bisect_right(places, word, lo=first, key=self._word))
+        return sorted(map(self._row, found))
+
+    def _row(self, place: int) -> int:
+        return place if self._order is None else int(self._order[place])
+
+    def _word(self, place: int) -> str:
+        return str(self._column[self._row(place)].as_py())
 
 
 ROW_GROUP = 512  # rows that are read to show one thumbnail
@@ -62,6 +86,10 @@ class ThumbnailFile:
         return thumbnails
 
 
+# Columns of few words, which are kept once each, and a number for each row.
+FEW_WORDS = ["category", "domain", "split", "role", "view"]
+FEW_WORDS += [f"{name}.list.element" for name in ("attributes", "predicted_attributes")]
+
 Cells = Callable[[], list[bytes | None]]
 
 GALLERY_SCHEMA = pa.schema(
@@ -81,7 +109,9 @@ GALLERY_SCHEMA = pa.schema(
 PROBABILITIES = pa.field("attribute_probabilities", pa.binary())
 """May follow the columns of `GALLERY_SCHEMA`: for each image a byte per attribute of the bundle's classifier, in its order,
 in steps of 1 / 255 (`croquis.rerank.overlap.to_bytes`); null where nobody looked."""
+METADATA = pa.schema([field for field in GALLERY_SCHEMA if field.name != "thumbnail"])
 COLOUR = "colour:"  # how the attributes of the catalogue's colour group begin
+KEYED_TOGETHER = 16_384
 SHOWN = 30  # known values that an error lists
 
 
@@ -102,13 +132,38 @@ def check_gallery(table: pa.Table) -> pa.Table:
         table = table.select(schema.names).cast(schema)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, ValueError) as error:
         raise ItemsError(f"the gallery does not fit its schema: {error}") from error
-    nulls = [field.name for field in GALLERY_SCHEMA if not field.nullable and table.column(field.name).null_count]
+    check_rows(table)
+    return table
+
+
+def check_rows(table: pa.Table) -> None:
+    """Refuses nulls where the schema has none, and image ids that do not ascend, by an ItemsError."""
+    columns = {field.name: table.column(field.name) for field in table.schema if not field.nullable}
+    nulls = [name for name, column in columns.items() if column.null_count or _has_null_words(column)]
     if nulls:
         raise ItemsError(f"the gallery's columns {nulls} hold nulls")
-    ids = table.column("image_id").to_pylist()
-    if any(first >= second for first, second in pairwise(ids)):
+    ids = table.column("image_id")
+    if pc.any(pc.greater_equal(ids.slice(0, max(0, len(ids) - 1)), ids.slice(1))).as_py():
         raise ItemsError("the gallery must be in ascending order of image_id, each once")
-    return table
+
+
+def _has_null_words(column: pa.ChunkedArray) -> bool:
+    return pa.types.is_list(column.type) and bool(pc.list_flatten(column).null_count)
+
+
+def check_layout(file: pq.ParquetFile) -> None:
+    """Refuses another schema than that of a gallery, and groups of rows in which `ThumbnailFile` finds nothing.
+
+    Raises:
+        ItemsError: naming the columns or the sizes.
+    """
+    found = file.schema_arrow.remove_metadata()
+    own = pa.schema([found.field(name) for name in found.names if name != PROBABILITIES.name])
+    if not own.equals(GALLERY_SCHEMA):
+        raise ItemsError(f"the gallery has the columns {found.names} of types {found.types}, needs {GALLERY_SCHEMA}")
+    sizes = [file.metadata.row_group(group).num_rows for group in range(file.metadata.num_row_groups)]
+    if any(size != ROW_GROUP for size in sizes[:-1]) or any(size > ROW_GROUP for size in sizes):
+        raise ItemsError(f"the gallery's rows stand in groups of {sizes[:10]}, must be {ROW_GROUP}")
 
 
 def write_gallery(path: Path, table: pa.Table) -> None:
@@ -126,37 +181,52 @@ class GalleryTable:
 
     Attributes:
         table: as above.
-        places: image id -> row.
         keys: (rows,) uint64, the label-blind order of equal scores.
         categories, domains, attributes: the known values, sorted.
         colours: those of `attributes` that are in the colour group, without its name.
     """
 
     def __init__(self, table: pa.Table, thumbnail: Callable[[int], bytes], cells: Cells | None = None) -> None:
-        self.table = table
+        self.table = table.unify_dictionaries().combine_chunks()  # rows of one chunk are found at once
         self.thumbnail = thumbnail
         self._cells = cells or (lambda: [None] * len(table))
-        self.image_ids: list[str] = table.column("image_id").to_pylist()
-        self.keys: Keys = label_blind_keys(self.image_ids)
-        self.places = {image_id: row for row, image_id in enumerate(self.image_ids)}
-        self.categories, self._category_codes = encode(table.column("category").combine_chunks())
-        self.domains, self._domain_codes = encode(table.column("domain").combine_chunks())
-        self._attribute_rows = invert(table.column("attributes").combine_chunks())
+        self.keys = _keys(self.table.column("image_id"))
+        self._by_id = RowsByWord(self.table.column("image_id"))
+        self.categories, self._category_codes = encode(self.table.column("category").combine_chunks())
+        self.domains, self._domain_codes = encode(self.table.column("domain").combine_chunks())
+        self._attribute_rows = invert(self.table.column("attributes").combine_chunks())
         self.attributes = tuple(sorted(self._attribute_rows))
         self.colours = tuple(name.removeprefix(COLOUR) for name in self.attributes if name.startswith(COLOUR))
-        self._by_item = Lazy(self._group_by_item)
+        self._by_item = Lazy(lambda: RowsByWord(self.table.column("item_id")))
 
     @classmethod
     def open(cls, path: str | Path) -> GalleryTable:
-        """The gallery in a file that `write_gallery` wrote; its thumbnails stay there."""
-        columns = [name for name in GALLERY_SCHEMA.names if name != "thumbnail"]
-        table = pq.read_table(path, columns=columns)
-        if PROBABILITIES.name not in pq.read_schema(path).names:
+        """The gallery in a file that `write_gallery` wrote; its thumbnails stay there.
+
+        Raises:
+            ItemsError: when it is another file.
+        """
+        try:
+            with pq.ParquetFile(path) as file:
+                check_layout(file)
+                has_cells = PROBABILITIES.name in file.schema_arrow.names
+            table = pq.read_table(path, columns=METADATA.names, read_dictionary=FEW_WORDS)
+            table.validate(full=True)  # a string of Parquet may hold what is no UTF-8
+        except (pa.ArrowException, OSError, ValueError, KeyError) as error:
+            raise ItemsError(f"{path} is not the gallery of a bundle: {error}") from error
+        check_rows(table)
+        if not has_cells:
             return cls(table, ThumbnailFile(path))
         return cls(table, ThumbnailFile(path), cells=lambda: _cells(pq.read_table(path, columns=[PROBABILITIES.name])))
 
     def __len__(self) -> int:
-        return len(self.image_ids)
+        return len(self.table)
+
+    @property
+    def image_ids(self) -> list[str]:
+        """Of every row; made anew for each call."""
+        found: list[str] = self.table.column("image_id").to_pylist()
+        return found
 
     def take(self, rows: Rows) -> GalleryTable:
         """Some of its rows, distinct, in the given order."""
@@ -174,14 +244,14 @@ class GalleryTable:
         Raises:
             QueryError: when the gallery has no such image.
         """
-        if image_id not in self.places:
+        rows = self._by_id.rows(image_id)
+        if not rows:
             raise QueryError("image_id", image_id, f"is not among the {len(self)} gallery images")
-        return self.places[image_id]
+        return rows[0]
 
-    @property
-    def rows_by_item(self) -> Mapping[str, list[int]]:
-        """The rows of each product, at least one."""
-        return self._by_item.get()
+    def open_items(self) -> None:
+        """Does now what the first question for a product would wait for."""
+        self._by_item.get()
 
     def rows_of(self, item_id: str) -> list[int]:
         """The rows of a product.
@@ -189,9 +259,11 @@ class GalleryTable:
         Raises:
             QueryError: when the gallery has no such product.
         """
-        if item_id not in self.rows_by_item:
-            raise QueryError("item_id", item_id, f"is not among the {len(self.rows_by_item)} items of the gallery")
-        return self.rows_by_item[item_id]
+        rows = self._by_item.get().rows(item_id)
+        if not rows:
+            count = pc.count_distinct(self.table.column("item_id")).as_py()
+            raise QueryError("item_id", item_id, f"is not among the {count} items of the gallery")
+        return rows
 
     def category_counts(self) -> dict[str, int]:
         """How many images each category has."""
@@ -250,11 +322,12 @@ class GalleryTable:
             has[self._attribute_rows[name]] = True
         return has
 
-    def _group_by_item(self) -> dict[str, list[int]]:
-        rows: dict[str, list[int]] = {}
-        for row, item_id in enumerate(self.table.column("item_id").to_pylist()):
-            rows.setdefault(item_id, []).append(row)
-        return rows
+
+def _keys(image_ids: pa.ChunkedArray) -> Keys:
+    """Of all ids; of some at a time, so that they are never all in memory as objects."""
+    starts = range(0, len(image_ids), KEYED_TOGETHER)
+    parts = [label_blind_keys(image_ids.slice(start, KEYED_TOGETHER).to_pylist()) for start in starts]
+    return np.concatenate([np.empty(0, dtype=np.uint64), *parts])
 
 
 def held_probabilities(

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import asdict, dataclass, field, replace
-from pathlib import PurePosixPath
+from functools import cached_property
 from typing import Any, Self
 
 from croquis.bundle.old_manifests import completed
@@ -21,6 +22,8 @@ from croquis.strict_json import parse_description
 SCHEMA_VERSION = 2
 MANIFEST_FILE = "manifest.json"
 MAP = "map.npy"
+FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")  # the same on every file system
+LARGEST_SIDE = 4096  # of the images of a net, pixels
 
 
 class BundleError(ValueError):
@@ -106,6 +109,10 @@ class Manifest:
                 f"{MANIFEST_FILE}: schema_version = {version!r}, this version reads 1 and {SCHEMA_VERSION}"
             )
         whole = completed(values) if version == 1 else values
+        try:
+            json.dumps(whole, ensure_ascii=False, allow_nan=False).encode()
+        except ValueError as error:
+            raise BundleError(f"{MANIFEST_FILE} holds what JSON has no word for: {error}") from None
         manifest = parse_description(cls, whole, MANIFEST_FILE, BundleError)
         manifest._check_files()
         manifest._check_agreement()
@@ -124,7 +131,7 @@ class Manifest:
             values[part] = {key: value for key, value in values[part].items() if value is not None}
         return values
 
-    @property
+    @cached_property
     def hash(self) -> str:
         """SHA-256 of the canonical manifest, which holds that of every file: the identity of the bundle."""
         canonical = json.dumps(self.to_json(), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
@@ -151,8 +158,11 @@ class Manifest:
         if named != set(self.files):
             raise BundleError(f"{MANIFEST_FILE}: files lists {sorted(self.files)}, the parts name {sorted(named)}")
         for name in self.files:
-            if PurePosixPath(name).name != name or "\\" in name or name in ("", "..", MANIFEST_FILE):
+            if not FILE_NAME.fullmatch(name):
                 raise BundleError(f"{MANIFEST_FILE}: {name!r} is not a plain file name")
+        folded = [name.casefold() for name in (*self.files, MANIFEST_FILE)]
+        if len(set(folded)) < len(folded):
+            raise BundleError(f"{MANIFEST_FILE}: {sorted(self.files)} are not different where case does not count")
 
     def _check_agreement(self) -> None:
         if (self.index.dim, self.index.metric) != (self.encoder.dim, self.encoder.metric):
@@ -165,6 +175,9 @@ class Manifest:
             raise BundleError(f"{MANIFEST_FILE}: {found} does not fit an encoder with head {self.encoder.head!r}")
         if self.index.rows != self.items.rows:
             raise BundleError(f"{MANIFEST_FILE}: {self.index.rows} rows in the index, {self.items.rows} in the items")
+        for part in (self.preprocess, self.generator, self.classifier):
+            if part is not None and not 1 <= part.size <= LARGEST_SIDE:
+                raise BundleError(f"{MANIFEST_FILE}: size = {part.size}, must be 1 to {LARGEST_SIDE} pixels")
         check_choices(self.rerank, f"{MANIFEST_FILE}: rerank.", BundleError)
 
 

@@ -115,6 +115,8 @@ class Bundle:
     def _verify(self) -> None:
         for name, entry in self.manifest.files.items():
             file = self.folder / name
+            if file.is_symlink():
+                raise BundleError(f"{file} is a link; a bundle holds its files themselves: copy what it leads to")
             if not file.is_file():
                 raise BundleError(f"{file} is missing; its bundle is not whole")
             if file.stat().st_size != entry.bytes or sha256_file(file) != entry.sha256:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,36 +11,24 @@ import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 
 from croquis.arrays import Uint8Image
-from croquis.catalog.image_metadata import without_metadata
+from croquis.catalog.image_errors import AnimatedImageError as AnimatedImageError
+from croquis.catalog.image_errors import ColourModeError as ColourModeError
+from croquis.catalog.image_errors import CostlyImageError as CostlyImageError
+from croquis.catalog.image_errors import DamagedImageError as DamagedImageError
+from croquis.catalog.image_errors import ImageError as ImageError
+from croquis.catalog.image_errors import OversizedImageError as OversizedImageError
+from croquis.catalog.picture_files.bare_file import FORMATS as FORMATS
+from croquis.catalog.picture_files.bare_file import BareFile, unknown
+from croquis.catalog.picture_files.orientation import ORIENTATION_TAG
+from croquis.catalog.picture_files.stripping import bare_file
 
 Batch = npt.NDArray[np.float32]  # (B, 3, S, S) in [0, 1]
 
-FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF")
 # Every colour mode that Pillow gives for these formats; `to_rgb` says what becomes of each.
 MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "I;16", "I")
-ORIENTATION_TAG = 0x0112
+SCANS_OF_THE_LARGEST = 30  # twice what encoders write
 WHITE = (255, 255, 255)
 PNG_BIT_DEPTH = 24  # place of the bit depth in a PNG file: 8 bytes of signature, then the IHDR chunk
-
-
-class ImageError(ValueError):
-    """Bytes that are not a picture we accept, or an array that is not a picture; the message names value and limit."""
-
-
-class DamagedImageError(ImageError):
-    """The file begins as a picture and breaks off or makes no sense further on."""
-
-
-class OversizedImageError(ImageError):
-    """The file, or the picture that its header promises, is over a limit."""
-
-
-class AnimatedImageError(ImageError):
-    """The file holds more than one picture."""
-
-
-class ColourModeError(ImageError):
-    """The picture's colours are stored in a way that `to_rgb` does not know."""
 
 
 @dataclass(frozen=True)
@@ -51,10 +38,12 @@ class DecodeLimits:
     Attributes:
         max_bytes: largest file, bytes.
         max_pixels: largest width x height as the file's header states it.
+        max_work: most pixels that decoding goes over, scan by scan; when None those of 30 scans of the largest picture.
     """
 
     max_bytes: int = 20_000_000
     max_pixels: int = 50_000_000
+    max_work: int | None = None
 
 
 DEFAULT_LIMITS = DecodeLimits()
@@ -96,36 +85,36 @@ def decode_image(data: bytes, limits: DecodeLimits = DEFAULT_LIMITS) -> Uint8Ima
 
 def read_image(data: bytes, limits: DecodeLimits = DEFAULT_LIMITS) -> Decoded:
     """`decode_image`, and what the file says about itself."""
+    upright, mode, orientation = _open(data, limits)
+    return Decoded(np.array(upright, dtype=np.uint8), mode, orientation)
+
+
+def _open(data: bytes, limits: DecodeLimits) -> tuple[Image.Image, str, object]:
+    """Upright RGB, the file's mode and its orientation."""
     if not data:
         raise ImageError("the image is empty (0 bytes)")
     if len(data) > limits.max_bytes:
         raise OversizedImageError(f"the image has {len(data)} bytes, the limit is {limits.max_bytes}")
-    try:
-        return _read(data, limits)
-    except (DamagedImageError, UnidentifiedImageError) as error:
-        bare = without_metadata(data)
-        if bare is not None:
-            with contextlib.suppress(DamagedImageError, UnidentifiedImageError):
-                return _read(bare, limits)
-        if isinstance(error, DamagedImageError):
-            raise
-        raise ImageError(f"the file is none of {', '.join(FORMATS)}") from None
+    return _read(bare_file(data), limits)
 
 
-def _read(data: bytes, limits: DecodeLimits) -> Decoded:
+def _read(file: BareFile, limits: DecodeLimits) -> tuple[Image.Image, str, object]:
     # A parser fed with hostile bytes raises anything (struct.error, SyntaxError, OverflowError, ...): all of it means
     # that this is not a picture, and none of it is swallowed.
     try:
-        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-            _check_header(image, limits)
+        with Image.open(io.BytesIO(file.data), formats=(file.kind,)) as image:
+            _check_header(image, file, limits)
             image.load()
-            _scale_colour_key(image, data)
-            orientation = _orientation(image)
-            return Decoded(to_rgb(_upright(image, orientation)), image.mode, orientation)
-    except (ImageError, UnidentifiedImageError):
+            _scale_colour_key(image, file.data)
+            return _rgb(_upright(image, file.orientation)), image.mode, file.orientation
+    except ImageError:
         raise
+    except UnidentifiedImageError:
+        raise unknown() from None
     except Image.DecompressionBombError:
         raise OversizedImageError(f"the image has far more than the {limits.max_pixels} pixels allowed") from None
+    except MemoryError:
+        raise CostlyImageError("the image takes more memory to decode than there is; save it smaller") from None
     except Exception as error:
         raise DamagedImageError(f"the image is truncated or damaged: {error}") from error
 
@@ -143,15 +132,17 @@ def from_pillow(image: Image.Image) -> Uint8Image:
     return check_image(to_rgb(_upright(image, _orientation(image))))
 
 
-def _check_header(image: Image.Image, limits: DecodeLimits) -> None:
+def _check_header(image: Image.Image, file: BareFile, limits: DecodeLimits) -> None:
     width, height = image.size
     if width * height > limits.max_pixels:
         raise OversizedImageError(
             f"the image is {width} x {height} pixels, the limit is {limits.max_pixels} pixels in all"
         )
-    # MPO is what phones write: a JPEG with a depth or gain map behind it. Its first picture is the photo.
-    if image.format != "MPO" and getattr(image, "n_frames", 1) > 1:
-        raise AnimatedImageError(f"the {image.format} is animated; send a still picture")
+    work = SCANS_OF_THE_LARGEST * limits.max_pixels if limits.max_work is None else limits.max_work
+    if width * height * file.passes > work:
+        raise CostlyImageError(
+            f"the image is {width} x {height} pixels in {file.passes} scans; it would take too long: save it anew"
+        )
 
 
 def _orientation(image: Image.Image) -> object:
@@ -192,15 +183,19 @@ def to_rgb(image: Image.Image) -> Uint8Image:
     Raises:
         ColourModeError: when the mode is another.
     """
+    return np.array(_rgb(image), dtype=np.uint8)
+
+
+def _rgb(image: Image.Image) -> Image.Image:
     if image.mode not in MODES:
         raise ColourModeError(f"the colour mode {image.mode} is none of {', '.join(MODES)}; save it as RGB")
     if image.mode.startswith("I"):
-        return _high_bytes(image)
+        return Image.fromarray(_high_bytes(image))
     if image.has_transparency_data:
         rgba = image.convert("RGBA")
         canvas = Image.new("RGBA", rgba.size, (*WHITE, 255))
-        return np.array(Image.alpha_composite(canvas, rgba).convert("RGB"), dtype=np.uint8)
-    return np.array(image.convert("RGB"), dtype=np.uint8)
+        return Image.alpha_composite(canvas, rgba).convert("RGB")
+    return image if image.mode == "RGB" else image.convert("RGB")
 
 
 def _high_bytes(image: Image.Image) -> Uint8Image:
@@ -236,13 +231,25 @@ def prepare_image(image: Uint8Image, size: int, bbox: Sequence[int] | None = Non
         ImageError: when `image` has another shape or type, or nothing is left inside `bbox`.
     """
     cropped = crop(check_image(image), bbox)
-    height, width = cropped.shape[:2]
+    return cropped if cropped.shape[:2] == (size, size) else _square(Image.fromarray(cropped), size)
+
+
+def prepare_file(data: bytes, size: int, bbox: Sequence[int] | None = None) -> Uint8Image:
+    """`prepare_image` of what `decode_image` reads: the same pixels, without the copies in between."""
+    image = _open(data, DEFAULT_LIMITS)[0]
+    return _square(image if bbox is None else image.crop(_inside(bbox, *image.size)), size)
+
+
+def _square(image: Image.Image, size: int) -> Uint8Image:
+    width, height = image.size
     longest = max(height, width)
-    new_width, new_height = (max(1, round(side * size / longest)) for side in (width, height))
+    fitted = (max(1, round(width * size / longest)), max(1, round(height * size / longest)))
     # reducing_gap shrinks big photos by whole factors first: the same picture to the eye, many times faster.
-    scaled = Image.fromarray(cropped).resize((new_width, new_height), Image.Resampling.LANCZOS, reducing_gap=3.0)
+    scaled = image.resize(fitted, Image.Resampling.LANCZOS, reducing_gap=3.0)
+    if fitted == (size, size):
+        return np.array(scaled, dtype=np.uint8)
     square = Image.new("RGB", (size, size), WHITE)
-    square.paste(scaled, ((size - new_width) // 2, (size - new_height) // 2))
+    square.paste(scaled, ((size - fitted[0]) // 2, (size - fitted[1]) // 2))
     return np.array(square, dtype=np.uint8)
 
 
@@ -254,14 +261,19 @@ def crop(image: Uint8Image, bbox: Sequence[int] | None) -> Uint8Image:
     """
     if bbox is None:
         return image
+    height, width = image.shape[:2]
+    x1, y1, x2, y2 = _inside(bbox, width, height)
+    return np.ascontiguousarray(image[y1:y2, x1:x2])
+
+
+def _inside(bbox: Sequence[int], width: int, height: int) -> tuple[int, int, int, int]:
     if len(bbox) != 4:
         raise ImageError(f"bbox has {len(bbox)} numbers, must be x1, y1, x2, y2: {list(bbox)}")
-    height, width = image.shape[:2]
     x1, x2 = (min(max(int(value), 0), width) for value in (bbox[0], bbox[2]))
     y1, y2 = (min(max(int(value), 0), height) for value in (bbox[1], bbox[3]))
     if x1 >= x2 or y1 >= y2:
         raise ImageError(f"bbox {list(bbox)} holds no pixel of the {width} x {height} image")
-    return np.ascontiguousarray(image[y1:y2, x1:x2])
+    return x1, y1, x2, y2
 
 
 def check_image(image: Uint8Image) -> Uint8Image:

@@ -17,6 +17,7 @@ LONGEST_ID = 200
 LONGEST_WORD = 100
 MOST_ATTRIBUTES = 100
 MOST_PICTURES = 10
+LOWEST_VERSION = 1
 LARGEST_VERSION = 2**53 - 1  # what every JSON reader keeps exactly
 
 Box = tuple[int, int, int, int]
@@ -107,8 +108,8 @@ def check_version(value: Any) -> int:
     Raises:
         QueryError: otherwise.
     """
-    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= LARGEST_VERSION:
-        raise QueryError("version", value, f"must be a whole number from 1 to {LARGEST_VERSION}")
+    if type(value) is not int or not LOWEST_VERSION <= value <= LARGEST_VERSION:
+        raise QueryError("version", value, f"must be a whole number from {LOWEST_VERSION} to {LARGEST_VERSION}")
     return value
 
 

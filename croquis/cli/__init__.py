@@ -13,6 +13,7 @@ from pathlib import Path
 import click
 
 from croquis.cli.command_line import Invocation
+from croquis.credentials import without_credentials
 from croquis.refusals import PACKAGES, is_refusal
 
 WRONG_USAGE, INTERRUPTED = 2, 130
@@ -43,7 +44,7 @@ def main(arguments: Sequence[str] | None = None, root: Path | None = None) -> in
         return _end(error.format_message())
     except Exception as error:
         if invocation.debug:
-            traceback.print_exc()
+            print(without_credentials(traceback.format_exc()), end="", file=sys.stderr)
         return _end(_explained(error, invocation))
     return int(code or 0)
 
@@ -59,5 +60,5 @@ def _explained(error: Exception, invocation: Invocation) -> str:
 
 
 def _end(message: str, code: int = 1) -> int:
-    print(f"error: {message}", file=sys.stderr)
+    print(f"error: {without_credentials(message)}", file=sys.stderr)
     return code

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import socket
 import subprocess
 import threading
 import time
@@ -16,7 +17,8 @@ from croquis.refusals import RefusedError
 
 PAUSE = 0.1  # seconds between two looks
 PATIENCE = 300.0  # seconds until a program answers, on a busy machine
-GRACE = 60.0  # seconds that a program has for its end
+GRACE, LEAST_GRACE = 60.0, 3.0  # seconds for the end: of all programs together, and of each
+CONNECTING = 1.0  # seconds until something has taken a connection
 SHOWN = 2000  # characters of a log
 
 
@@ -86,11 +88,12 @@ class Children:
             self._check()
 
     def end(self) -> None:
-        """The last that was started ends first; what is left after `GRACE` seconds, or of its group, is killed."""
+        """The last that was started ends first; what is left after `GRACE` seconds, or of a group, is killed."""
+        deadline = time.monotonic() + GRACE
         for _, process in reversed(self._started):
             process.terminate()
             with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(GRACE)
+                process.wait(max(LEAST_GRACE, deadline - time.monotonic()))
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
@@ -119,3 +122,12 @@ def children(logs: Path) -> Iterator[Children]:
         started.end()
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def listens(host: str, port: int) -> bool:
+    """Whether something takes connections there."""
+    try:
+        with socket.create_connection((host, port), timeout=CONNECTING):
+            return True
+    except OSError:
+        return False

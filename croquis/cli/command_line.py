@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -13,6 +12,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+
+from croquis.credentials import without_credentials
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 PATH: Any = click.Path(path_type=Path)  # whether it exists is left to the command, which knows what to say
@@ -44,9 +45,18 @@ class Invocation:
     def set_up_logging(self, usual: int = logging.WARNING) -> None:
         """Log lines on stderr, from the level `usual` on; each -v and -q moves it by one step."""
         level = min(max(usual - 10 * self.verbosity, logging.DEBUG), logging.ERROR)
-        logging.basicConfig(level=level, format="%(message)s", stream=sys.stderr)
+        handler = logging.StreamHandler()
+        handler.setFormatter(_WithoutCredentials("%(message)s"))
+        logging.basicConfig(level=level, handlers=[handler])
         if self.verbosity < 0:
             os.environ["TQDM_DISABLE"] = "1"
+
+
+class _WithoutCredentials(logging.Formatter):
+    """Messages, and the tracebacks below them, of whatever library."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return without_credentials(super().format(record))
 
 
 def _count(context: click.Context, parameter: click.Parameter, value: Any) -> None:

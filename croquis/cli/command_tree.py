@@ -32,6 +32,7 @@ STORE = {
     "save": _at("commands.store_versions:save_command", "write a version as Parquet", "scale"),
     "load": _at("commands.store_versions:load_command", "a new version of what `save` wrote", "scale"),
     "drop": _at("commands.store_versions:drop_command", "delete a version", "scale"),
+    "count-anew": _at("commands.store_versions:count_anew_command", "take out a product of the largest version", "scale"),
 }  # fmt: skip
 
 EVENTS = {

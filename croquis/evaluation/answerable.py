@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from croquis.catalog.table import Catalog
 from croquis.evaluation.protocol import (
     PAIRS,
+    JudgedGallery,
     Protocol,
     ProtocolError,
     count_relevant,
@@ -18,16 +19,13 @@ from croquis.evaluation.protocol import (
 )
 
 SPLITS = ("val", "test")
+CHOSEN_ON = "val"
 DRAWN = "sketch->shop"  # the stage `sketch` draws the queries of a split that has none
 
 
-def answered_pairs(catalog: Catalog, split: str, protocol: Protocol) -> dict[str, int]:
-    """By pair of domains with queries in the split: how many of them have a right answer in the gallery.
-
-    Raises:
-        ProtocolError: when there is no gallery.
-    """
-    gallery, found = open_gallery(catalog, split, protocol), {}
+def answered_pairs(catalog: Catalog, split: str, gallery: JudgedGallery) -> dict[str, int]:
+    """By pair of domains with queries in the split: how many of them have a right answer in its gallery."""
+    found = {}
     for pair in PAIRS:
         queries = open_queries(catalog, split, pair)
         if len(queries):
@@ -42,19 +40,21 @@ def unanswerable(catalog: Catalog, protocol: Protocol, select_by: str) -> list[s
     Args:
         select_by: `register.select_by`, `PAIR/METRIC`, measured on val.
     """
-    return [
-        *(problem for split in SPLITS for problem in _of_split(catalog, split, protocol)),
-        *_of_choice(catalog, protocol, select_by),
-    ]
+    problems: list[str] = []
+    for split in SPLITS:
+        try:
+            gallery = open_gallery(catalog, split, protocol)
+        except ProtocolError as error:
+            problems.append(str(error))
+            continue
+        answered = answered_pairs(catalog, split, gallery)
+        problems += _of_split(split, gallery, answered)
+        problems += _of_choice(answered, select_by) if split == CHOSEN_ON else ()
+    return problems
 
 
-def _of_split(catalog: Catalog, split: str, protocol: Protocol) -> Iterator[str]:
-    try:
-        answered = answered_pairs(catalog, split, protocol)
-        labels = set(open_gallery(catalog, split, protocol).labels(protocol))
-    except ProtocolError as error:
-        yield str(error)
-        return
+def _of_split(split: str, gallery: JudgedGallery, answered: Mapping[str, int]) -> Iterator[str]:
+    protocol = gallery.protocol
     what = "item" if protocol.relevance == "item" else "category"
     if not answered:
         yield f"split {split} has no queries; give some of its photos the role query"
@@ -64,17 +64,13 @@ def _of_split(catalog: Catalog, split: str, protocol: Protocol) -> Iterator[str]
             + ("; if each photo is an item of its own, set base.protocol: category (and ingest.folder.roles: queries, "
                "where the source is folder)" if what == "item" else "")
         )  # fmt: skip
-    elif len(labels) < 2:
+    elif len(set(gallery.labels(protocol))) < 2:
         yield f"the gallery of {split} holds one {what}, so that every answer is right; give it two or more"
 
 
-def _of_choice(catalog: Catalog, protocol: Protocol, select_by: str) -> Iterator[str]:
+def _of_choice(answered: Mapping[str, int], select_by: str) -> Iterator[str]:
     pair, _, metric = select_by.rpartition("/")
-    try:
-        answered = {name for name, count in answered_pairs(catalog, "val", protocol).items() if count}
-    except ProtocolError:
-        return  # told already
-    possible = [each.name for each in PAIRS if each.name in answered | {DRAWN}]
+    possible = [each.name for each in PAIRS if answered.get(each.name) or each.name == DRAWN]
     if pair not in possible:
         remedies = " or ".join(f"{name}/{metric}" for name in possible)
         yield f"register.select_by is {select_by}, and val has no such queries with an answer; set it to {remedies}"

@@ -7,24 +7,27 @@ and `edges` (the drawing against edge maps of the gallery, which needs no learni
 measured before and after the bundle's re-ranking, and after each of `rerank.compare`; the query's attributes are predicted,
 never read from its label, and without a classifier what needs one is left out.
 
-The bundle's own index is searched, whatever its kind, and photos outside the gallery are left out of its answers. How much
+Each search is that of the library and the server (`croquis.search.composition`), over the gallery's photos alone. The
+bundle's own index is searched, whatever its kind, and photos outside the gallery are left out of its answers. How much
 of an exhaustive search it finds is reported beside the figures.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
+import pyarrow as pa
 from PIL import Image
 
-from croquis.arrays import Rows, Uint8Image, Vectors
-from croquis.bundle.gallery_evidence import stored_gallery
-from croquis.catalog.edge_maps import edge_map
-from croquis.catalog.images import prepare_image
+from croquis.arrays import Uint8Image, Vectors
+from croquis.bundle.gallery_table import GALLERY_SCHEMA, GalleryTable
+from croquis.catalog.filters import Filters
+from croquis.catalog.prepared_photos import Photos, find_photos
 from croquis.catalog.table import Catalog
 from croquis.evaluation.edge_descriptor import EdgeDescriptor
+from croquis.evaluation.gallery_edges import edges_of, find_gallery_edges
 from croquis.evaluation.metrics import REPORTED_K
 from croquis.evaluation.protocol import (
     INSTANCE,
@@ -36,20 +39,21 @@ from croquis.evaluation.protocol import (
     open_gallery,
     open_queries,
 )
-from croquis.evaluation.ranked_answers import QueryPath, Reorder, Search, answer, in_gallery_order, same_pictures
+from croquis.evaluation.ranked_answers import QueryPath, answer, in_gallery_order
 from croquis.evaluation.results import SERVED_PATHS, RunResult, SplitResult
-from croquis.evaluation.search_recall import RECALL, CountedSearch, exhaustive
+from croquis.evaluation.search_recall import RECALL, CountedGallery
 from croquis.index.build import build_index
 from croquis.index.code_index import CodeIndex
 from croquis.index.dense import HnswIndex
 from croquis.index.kinds import kinds_of
-from croquis.index.ranking import RankedLists
 from croquis.index.vector_index import VectorIndex
 from croquis.nets.encoder import other_comparison
-from croquis.rerank.chain import Chain
-from croquis.rerank.evidence import GalleryEvidence, certain_gallery
 from croquis.rerank.overlap import to_bytes
+from croquis.rerank.rerank_settings import RerankBlock
 from croquis.rerank.reranker import needs_classifier
+from croquis.search.bundle_nets import Nets
+from croquis.search.composition import Composition, same_pictures
+from croquis.search.gallery import BundleGallery
 from croquis.search.local_retriever import LocalRetriever
 
 Describe = Callable[[Sequence[Uint8Image]], Vectors]
@@ -111,152 +115,122 @@ def evaluate_split(
         ProtocolError: when the split has no gallery or no query with an answer, or the bundle lacks gallery photos.
     """
     gallery = open_gallery(catalog, split, settings.protocol)
-    source = (_fresh if reencode_gallery else _stored)(retriever, gallery, settings.chunk)
+    searched = (_fresh if reencode_gallery else _stored)(retriever, gallery, settings.chunk)
+    reranks = _reranks(retriever)
     runs: list[RunResult] = []
     for pair in pairs:
         queries = open_queries(sketches if pair.query_domain == "sketch" and sketches else catalog, split, pair)
-        for path in _paths(pair, retriever, source, settings) if len(queries) else ():
+        for path in _paths(pair, retriever.nets, searched, gallery, settings) if len(queries) else ():
             # Edge maps and the comparison that is not configured have no part in the product: nothing to re-rank.
-            reorders: Mapping[str, Reorder] = source.reorders if path.name in SERVED_PATHS else {}
+            wanted = reranks if path.name in SERVED_PATHS else {}
             chosen = {"depth": settings.depth, "chunk": settings.chunk}
-            runs += answer(pair.name, path, queries, gallery, reorders=reorders, ask=retriever.nets.asked, **chosen)
+            photos = None if pair.query_domain == "sketch" else _squares(retriever.nets, catalog)
+            runs += answer(pair.name, path, queries, gallery, reranks=wanted, photos=photos, **chosen)
     if not runs:
         raise ProtocolError(f"split {split!r} of {catalog.folder} has no query with a right answer in its gallery")
-    found: dict[str, str | float] = {"kind": retriever.bundle.index.kind, RECALL: source.counted.recall}
+    found: dict[str, str | float] = {"kind": retriever.bundle.index.kind, RECALL: searched.recall}
     return SplitResult(split, gallery, runs, settings.depth, settings.resamples, settings.seed, found)
 
 
-@dataclass(frozen=True)
-class PreparedGallery:
-    """The gallery of a split, ready to be searched (see `_searches`) and re-ranked; rows are the gallery's."""
-
-    gallery: JudgedGallery
-    counted: CountedSearch
-    searches: dict[str, Search]
-    reorders: Mapping[str, Reorder]
+def _squares(nets: Nets, catalog: Catalog) -> Photos | None:
+    """What all nets see of the catalogue's photos, where the stage `prepare` has kept it."""
+    sizes = {nets.size, *([nets.classifier.size] if nets.has_classifier else [])}
+    return find_photos(catalog, nets.size) if len(sizes) == 1 else None
 
 
-def _stored(retriever: LocalRetriever, gallery: JudgedGallery, chunk: int) -> PreparedGallery:
-    """The bundle's own index and attributes of the gallery's photos."""
-    rows = gallery_places(retriever, gallery)
-    index = retriever.bundle.index.subset(rows)
-    items, names = retriever.bundle.items, retriever.bundle.manifest.attributes
-    known = stored_gallery(items, index, names, retriever.rerank.gallery_attributes, rows)
-    kept = kinds_of(index.head).get(index.kind)
-    floats = None
-    if index.head == "dense" and not (kept and kept.keeps_floats):
-        floats = _gallery_vectors(gallery, retriever.encode_photos, chunk)
-    return _prepared(retriever, gallery, index, known, floats)
-
-
-def gallery_places(retriever: LocalRetriever, gallery: JudgedGallery) -> Rows:
-    """The bundle's rows of the gallery's photos.
+def served_gallery(bundled: BundleGallery, gallery: JudgedGallery) -> BundleGallery:
+    """What a bundle holds of the gallery's photos, in the gallery's order.
 
     Raises:
         ProtocolError: when the bundle lacks some of them.
     """
-    places = {image_id: row for row, image_id in enumerate(retriever.bundle.items.image_ids)}
+    places = {image_id: row for row, image_id in enumerate(bundled.items.image_ids)}
     missing = [image_id for image_id in gallery.image_ids if image_id not in places]
     if missing:
         raise ProtocolError(
             f"the bundle lacks {len(missing)} of {len(gallery)} gallery photos, first {missing[0]!r}: it was built on "
             f"another catalogue; rebuild it (dvc repro index) or evaluate with reencode_gallery=True"
         )
-    return np.array([places[image_id] for image_id in gallery.image_ids], dtype=np.int64)
+    rows = np.array([places[image_id] for image_id in gallery.image_ids], dtype=np.int64)
+    return bundled.among(rows)
 
 
-def _fresh(retriever: LocalRetriever, gallery: JudgedGallery, chunk: int) -> PreparedGallery:
+def _stored(retriever: LocalRetriever, gallery: JudgedGallery, chunk: int) -> CountedGallery:
+    searched = served_gallery(BundleGallery.of(retriever.bundle), gallery)
+    kept = kinds_of(searched.index.head).get(searched.index.kind)
+    floats = None
+    if searched.index.head == "dense" and not (kept and kept.keeps_floats):
+        floats = _gallery_vectors(gallery, retriever.encode_photos, chunk)
+    return CountedGallery(searched, floats)
+
+
+def _fresh(retriever: LocalRetriever, gallery: JudgedGallery, chunk: int) -> CountedGallery:
     """Vectors and attributes made now from the gallery's photos, in an index of the bundle's kind and settings."""
     own, floats = retriever.bundle.index, _gallery_vectors(gallery, retriever.encode_photos, chunk)
     if isinstance(own, HnswIndex):  # what a graph finds depends on all its vectors, not on those of the gallery alone
-        places = retriever.bundle.items.places
+        places = {image_id: row for row, image_id in enumerate(retriever.bundle.items.image_ids)}
         rows = np.array([places.get(image_id, -1) for image_id in gallery.image_ids], dtype=np.int64)
         index: VectorIndex = own.replaced(rows, floats)
     else:
         index = own.refilled(floats)
-    return _prepared(retriever, gallery, index, _known_now(retriever, gallery, index, chunk), floats)
+    index.threads = own.threads
+    items = _items_now(retriever, gallery, chunk)
+    return CountedGallery(BundleGallery(index, items, retriever.bundle.manifest.attributes), floats)
 
 
-def _prepared(
-    retriever: LocalRetriever,
-    gallery: JudgedGallery,
-    index: VectorIndex,
-    known: GalleryEvidence,
-    floats: Vectors | None,
-) -> PreparedGallery:
-    index.threads = retriever.bundle.index.threads
-    searches, exact = _searches(index, gallery), exhaustive(index, floats)
-    counted = CountedSearch(searches["encoder"], None if exact is None else search_among(exact, gallery))
-    return PreparedGallery(gallery, counted, searches | {"encoder": counted}, _reorders(retriever, known))
+def _items_now(retriever: LocalRetriever, gallery: JudgedGallery, chunk: int) -> GalleryTable:
+    """What the present catalogue and, where re-ranking asks for that, the classifier say of the gallery's photos."""
+    columns = gallery.catalog.table.take(pa.array(gallery.rows)).to_pydict()
+    predicted: list[list[str]] = [[] for _ in gallery.rows]
+    cells: list[bytes | None] = [None for _ in gallery.rows]
+    if retriever.nets.has_classifier and retriever.rerank.gallery_attributes == "predicted":
+        found = np.stack(in_gallery_order(gallery, retriever.nets.probabilities, chunk))
+        predicted = [sorted(names) for names in retriever.nets.classifier.decide(found)]
+        cells = [row.tobytes() for row in to_bytes(found)]
+    schema = GALLERY_SCHEMA.remove(GALLERY_SCHEMA.get_field_index("thumbnail"))
+    columns |= {"predicted_attributes": predicted}
+    table = pa.table({name: columns[name] for name in schema.names}, schema=schema)
+    return GalleryTable(table, lambda row: next(gallery.catalog.images([int(gallery.rows[row])])), lambda: cells)
 
 
-def _known_now(retriever: LocalRetriever, gallery: JudgedGallery, index: VectorIndex, chunk: int) -> GalleryEvidence:
-    """What the classifier, or the present catalogue, says of the gallery's photos."""
-    if not retriever.nets.has_classifier:
-        return GalleryEvidence(index.vectors)
-    source, classifier = retriever.rerank.gallery_attributes, retriever.nets.classifier
-    names = classifier.attributes
-    if source == "catalogue":
-        return certain_gallery(index.vectors, names, gallery.catalog.column("attributes")[gallery.rows].tolist())
-    found = np.stack(in_gallery_order(gallery, retriever.nets.probabilities, chunk))
-    return GalleryEvidence(index.vectors, names, lambda: classifier.decide(found), lambda: to_bytes(found))
-
-
-def _searches(index: VectorIndex, gallery: JudgedGallery) -> dict[str, Search]:
-    """Names of paths -> searches: `encoder` as the bundle does it; of codes also by the other comparison, e.g.
-    `encoder-asymmetric`."""
-    searches = {"encoder": search_among(index, gallery)}
-    if isinstance(index, CodeIndex):
-        other = other_comparison(index.comparison)
-        searches[f"encoder-{other}"] = search_among(index.compared(other), gallery)
-    return searches
-
-
-def search_among(index: VectorIndex, gallery: JudgedGallery) -> Search:
-    """The nearest of a gallery's vectors, equal scores ordered by its keys."""
-
-    def search(vectors: Vectors, depth: int) -> RankedLists:
-        scores, rows = index.search(vectors, depth, tiebreak=gallery.keys)
-        return RankedLists(rows, scores)
-
-    return search
-
-
-def _reorders(retriever: LocalRetriever, known: GalleryEvidence) -> dict[str, Chain]:
+def _reranks(retriever: LocalRetriever) -> dict[str, RerankBlock]:
     block = retriever.rerank
     return {
-        name: Chain(steps, block, known)
+        name: replace(block, steps=steps)
         for name, steps in block.chains().items()
         if retriever.nets.has_classifier or not needs_classifier(steps)
     }
 
 
 def _paths(
-    pair: Pair, retriever: LocalRetriever, source: PreparedGallery, settings: EvaluationSettings
+    pair: Pair, nets: Nets, searched: CountedGallery, gallery: JudgedGallery, settings: EvaluationSettings
 ) -> list[QueryPath]:
-    encode = retriever.encode_photos
     if pair.query_domain != "sketch":
-        return [QueryPath(name, same_pictures, encode, search) for name, search in source.searches.items()]
-    search = source.searches["encoder"]
-    direct = QueryPath("direct", same_pictures, encode, search)
-    edges = _edge_path(source.gallery, settings)
-    if not retriever.nets.has_generator:
+        paths = [QueryPath("encoder", Composition.of(nets, searched, "photo"))]
+        if isinstance(searched.index, CodeIndex):
+            other = other_comparison(searched.index.comparison)
+            compared = BundleGallery(searched.index.compared(other), searched.items, searched.names)
+            paths.append(QueryPath(f"encoder-{other}", Composition.of(nets, compared, "photo")))
+        return paths
+    direct = QueryPath("direct", Composition.of(nets, searched, "sketch-direct"))
+    edges = _edge_path(gallery, searched.items, settings)
+    if not nets.has_generator:
         return [direct, edges]
-    return [QueryPath("gan", retriever.nets.generate, encode, search), direct, edges]
+    return [QueryPath("gan", Composition.of(nets, searched, "sketch")), direct, edges]
 
 
-def _edge_path(gallery: JudgedGallery, settings: EvaluationSettings) -> QueryPath:
+def _edge_path(gallery: JudgedGallery, items: GalleryTable, settings: EvaluationSettings) -> QueryPath:
     """Drawings against edge maps of the photos: the baseline of sketch search. A drawing is an edge map already."""
-    descriptor, size = EdgeDescriptor(), settings.edge_size
-
-    def of_photos(photos: Sequence[Uint8Image]) -> Vectors:
-        return descriptor.describe([edge_map(prepare_image(photo, size), settings.edges) for photo in photos])
 
     def of_drawings(drawings: Sequence[Uint8Image]) -> Vectors:
-        return descriptor.describe([np.asarray(Image.fromarray(drawing).convert("L")) for drawing in drawings])
+        return EdgeDescriptor().describe([np.asarray(Image.fromarray(drawing).convert("L")) for drawing in drawings])
 
-    index = build_index(_gallery_vectors(gallery, of_photos, settings.chunk), metric="cosine")
-    return QueryPath("edges", same_pictures, of_drawings, search_among(index, gallery))
+    size, method = settings.edge_size, settings.edges
+    vectors = find_gallery_edges(gallery.catalog, gallery.rows, size, method)
+    if vectors is None:
+        vectors = _gallery_vectors(gallery, lambda photos: edges_of(photos, size, method), settings.chunk)
+    maps = BundleGallery(build_index(vectors, metric="cosine"), items, None)
+    return QueryPath("edges", Composition(same_pictures, of_drawings, lambda v, k: maps.search(v, k, Filters())))
 
 
 def _gallery_vectors(gallery: JudgedGallery, describe: Describe, chunk: int) -> Vectors:

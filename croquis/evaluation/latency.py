@@ -14,7 +14,6 @@ from croquis.evaluation.protocol import PAIRS
 from croquis.search.bundle_nets import Nets
 from croquis.search.gallery import BundleGallery
 from croquis.search.local_retriever import LocalRetriever
-from croquis.search.query import Mode
 
 QUERIES = 30
 ROUNDS = 3
@@ -50,11 +49,8 @@ def of_size(bundle: Bundle, images: int) -> LocalRetriever:
 
 
 def _time(retriever: LocalRetriever, image: bytes, domain: str) -> float:
-    mode: Mode = "photo"
-    if domain == "sketch":
-        mode = "sketch" if retriever.nets.has_generator else "sketch-direct"
     start = time.perf_counter()
-    retriever.search(image, k=10, mode=mode)
+    retriever.search(image, k=10, mode=retriever.nets.mode_of(domain))
     return time.perf_counter() - start
 
 

@@ -15,10 +15,10 @@ import numpy.typing as npt
 
 from croquis.arrays import Keys, Rows, Uint8Image
 from croquis.catalog.drawings import photo_of
-from croquis.catalog.images import crop, decode_image
 from croquis.catalog.table import Catalog
 from croquis.evaluation.metrics import Metric, reported_metrics
 from croquis.index.ranking import NO_ROW, label_blind_keys
+from croquis.search.pictures import cropped_picture
 
 
 def own_rows(queries: Queries, gallery: JudgedGallery) -> Rows:
@@ -150,7 +150,7 @@ class Pictures:
         """The decoded pictures (the `chosen` ones, by place) in order, cropped to their boxes, uint8 (H, W, 3)."""
         numbers = np.arange(len(self)) if chosen is None else chosen
         for data, bbox in zip(self.catalog.images(self.rows[numbers].tolist()), self.bboxes[numbers], strict=True):
-            yield crop(decode_image(data), bbox)
+            yield cropped_picture(data, bbox)
 
 
 @dataclass(frozen=True)

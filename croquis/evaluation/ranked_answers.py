@@ -1,4 +1,4 @@
-"""Answers queries chunk by chunk and keeps what the metrics need: never a query x gallery matrix."""
+"""Answers queries block by block and keeps what the metrics need: never a query x gallery matrix."""
 
 from __future__ import annotations
 
@@ -9,67 +9,46 @@ from typing import Protocol, TypeVar
 
 import numpy as np
 
-from croquis.arrays import Rows, Uint8Image, Vectors
+from croquis.arrays import Rows, Uint8Image
+from croquis.catalog.prepared_photos import Photos
 from croquis.evaluation.metrics import PerQuery, first_hit_rank, metric_table
 from croquis.evaluation.protocol import JudgedGallery, Queries, count_relevant, label_codes, own_rows
 from croquis.evaluation.protocol import Protocol as EvaluationProtocol
 from croquis.evaluation.results import NO_RERANK, RunResult
-from croquis.index.ranking import NO_ROW, RankedLists, drop_rows, relevance_of
-from croquis.rerank.chain import Moves
+from croquis.index.ranking import NO_ROW, RankedLists, relevance_of
 from croquis.rerank.evidence import QueryEvidence
+from croquis.rerank.rerank_settings import RerankBlock
+from croquis.rerank.reranker import needs_classifier
+from croquis.search.composition import EncodedQueries, Found, Reranked
 
 T = TypeVar("T")
 
 PICTURED = 10
-CELLS = 2_000_000  # results held at a time, whatever the length of the lists: some 100 MB with what is made of them
+BLOCK = 2048  # queries searched at a time: FAISS and BLAS need a third of the time that they take for 64
+CELLS = 1 << 22  # results held at a time, whatever the length of the lists: some 200 MB with what is made of them
 
 
 class Search(Protocol):
-    """Nearest gallery rows of vectors (Q, D): RankedLists (Q, depth), rows counted in the gallery's order, equal scores
-    ordered by the gallery's keys."""
+    """A `Composition`, or what stands for it; rows are counted in the gallery's order, equal scores ordered by its keys."""
 
-    def __call__(self, vectors: Vectors, depth: int) -> RankedLists: ...
+    def look(self, pictures: Sequence[Uint8Image]) -> EncodedQueries: ...
 
-
-class Reorder(Protocol):
-    """Reorders the head of ranked lists; rows are those of the gallery."""
-
-    def __call__(self, asked: QueryEvidence, ranked: RankedLists) -> Moves: ...
-
-    def explain(self, asked: QueryEvidence, moves: Moves, top: int) -> list[list[tuple[str, ...]]]:
-        """For each query and each of its first `top` results: the attributes that moved it up; none where none did."""
-        ...
-
-
-Ask = Callable[[Sequence[Uint8Image], Vectors], QueryEvidence]
-"""From the pictures that are looked at, and their vectors, to what re-rankers may know of them."""
+    def rank(
+        self, encoded: EncodedQueries, k: int, reranks: Mapping[str, RerankBlock] | None, own: Rows | None
+    ) -> Found: ...
 
 
 @dataclass(frozen=True)
 class QueryPath:
-    """How a query becomes a vector, and what the vector is compared with.
+    """One way of answering queries.
 
     Attributes:
         name: `encoder`, `gan`, `direct`, `edges`, or `encoder-` and the comparison of codes that the bundle does not use.
-        pictures: from the queries to the pictures that are looked at, e.g. photos painted from sketches.
-        vectors: from those pictures to vectors (n, D).
-        search: among the gallery's vectors of the same kind.
+        search: among the gallery's photos.
     """
 
     name: str
-    pictures: Callable[[Sequence[Uint8Image]], Sequence[Uint8Image]]
-    vectors: Callable[[Sequence[Uint8Image]], Vectors]
     search: Search
-
-
-def bare(_pictures: Sequence[Uint8Image], vectors: Vectors) -> QueryEvidence:
-    """Nothing but the vectors is known of the queries."""
-    return QueryEvidence(vectors)
-
-
-def same_pictures(images: Sequence[Uint8Image]) -> Sequence[Uint8Image]:
-    """For paths that look at the query as it is."""
-    return images
 
 
 @dataclass(frozen=True)
@@ -119,15 +98,11 @@ class MetricAccumulator:
         self.ranks.append(first_hit_rank(relevance))
         self.top.append(pictured(ranked.rows))
 
-    def add_moves(
-        self, asked: QueryEvidence, ranked: RankedLists, reorder: Reorder, judge: RelevanceJudge, chunk: slice
-    ) -> None:
-        """`add` of the lists in their new order, with what moved."""
-        moves = reorder(asked, ranked)
-        scores = np.take_along_axis(ranked.scores, moves.order, axis=1)
-        self.add(RankedLists(moves.rows, scores), judge, chunk)
-        self.before.append(pictured(moves.order))
-        self.reasons += reorder.explain(asked, moves, PICTURED)
+    def add_reranked(self, asked: QueryEvidence, found: Reranked, judge: RelevanceJudge, chunk: slice) -> None:
+        """`add` of lists in their new order, with what moved."""
+        self.add(found.ranked, judge, chunk)
+        self.before.append(pictured(found.moves.order))
+        self.reasons += found.reasons(asked, PICTURED)
 
 
 def pictured(rows: Rows) -> Rows:
@@ -144,17 +119,17 @@ def answer(
     *,
     depth: int,
     chunk: int,
-    reorders: Mapping[str, Reorder],
-    ask: Ask = bare,
+    reranks: Mapping[str, RerankBlock],
+    photos: Photos | None = None,
 ) -> list[RunResult]:
-    """Searches every query that has a right answer, and measures the lists as found and after each of `reorders`.
+    """Searches every query that has a right answer, and measures the lists as found and after each of `reranks`.
 
     Args:
         depth: length of the lists where items count, at least every reported k; where categories do, the protocol says
             how long they are.
-        chunk: queries held at a time, fewer when their lists are long.
-        reorders: name -> re-ranker; each is measured on its own, beside the run without one.
-        ask: what they may know of the queries beside their vectors.
+        chunk: pictures held at a time.
+        reranks: name -> re-ranking; each is measured on its own, beside the run without one.
+        photos: the squares that the nets see of the queries' catalogue, where they are kept; else its files are decoded.
 
     Returns:
         One result for the plain lists and one for each re-ranker; none when no query has a right answer.
@@ -165,20 +140,32 @@ def answer(
         return []
     kept, judge = queries.take(matched), everyone.take(matched)
     depth = gallery.protocol.list_depth(depth, len(gallery))
-    tallies = {name: MetricAccumulator() for name in (NO_RERANK, *reorders)}
+    tallies = {name: MetricAccumulator() for name in (NO_RERANK, *reranks)}
+    labelled = any(needs_classifier(block.steps) for block in reranks.values())
     start = 0
-    for images in batches(kept.images(), queries_at_a_time(chunk, depth)):
-        part = slice(start, start + len(images))
-        pictures = path.pictures(images)
-        vectors = path.vectors(pictures)
-        ranked = ranked_lists(path.search, vectors, judge.own[part], len(gallery), depth)
-        tallies[NO_RERANK].add(ranked, judge, part)
-        asked = ask(pictures, vectors)
-        for name, reorder in reorders.items():
-            tallies[name].add_moves(asked, ranked, reorder, judge, part)
+    pictures = kept.images() if photos is None else (photos.take(row)[0] for row in kept.rows[:, None])
+    for encoded in _blocks(path.search, pictures, chunk, queries_at_a_time(BLOCK, depth), labelled):
+        part = slice(start, start + len(encoded.asked.vectors))
+        found = path.search.rank(encoded, min(depth, len(gallery)), reranks, judge.own[part])
+        tallies[NO_RERANK].add(found.ranked, judge, part)
+        for name, reranked in found.reranked.items():
+            tallies[name].add_reranked(found.asked, reranked, judge, part)
         start = part.stop
     unmatched = len(queries) - len(kept)
     return [_result(pair, path.name, name, kept, unmatched, judge, tally) for name, tally in tallies.items()]
+
+
+def _blocks(
+    search: Search, images: Iterable[Uint8Image], chunk: int, size: int, labelled: bool
+) -> Iterator[EncodedQueries]:
+    """Queries to be searched `size` at a time, of whose pictures `chunk` are held at a time.
+
+    Args:
+        labelled: whether re-rankers ask for what the classifier sees.
+    """
+    parts = (search.look(pictures).asked.kept(labelled) for pictures in batches(images, min(chunk, size)))
+    for block in batches(parts, max(1, size // chunk)):
+        yield EncodedQueries((), QueryEvidence.joined(block))
 
 
 def batches(values: Iterable[T], size: int) -> Iterator[list[T]]:
@@ -200,13 +187,6 @@ def in_gallery_order(
 def queries_at_a_time(chunk: int, depth: int) -> int:
     """At most `chunk`, and fewer where lists are so long that more would not fit in memory."""
     return max(1, min(chunk, CELLS // max(depth, 1)))
-
-
-def ranked_lists(search: Search, vectors: Vectors, own: Rows, gallery: int, depth: int) -> RankedLists:
-    """What a gallery of so many images answers to `vectors` (Q, D), without the rows `own` (Q, n) that are the query."""
-    # The query itself may take up places, so that many more are asked for and cut off after its removal.
-    wanted = min(depth + own.shape[1], gallery)
-    return drop_rows(search(vectors, wanted), own).cut(depth)
 
 
 def _result(

@@ -5,37 +5,39 @@ from __future__ import annotations
 import numpy as np
 
 from croquis.arrays import Vectors
-from croquis.evaluation.ranked_answers import Search
+from croquis.catalog.filters import Filters
 from croquis.index.build import build_alike
 from croquis.index.code_index import CodeIndex
 from croquis.index.dense import FlatIndex
-from croquis.index.ranking import RankedLists
 from croquis.index.vector_index import VectorIndex
+from croquis.search.gallery import BundleGallery, Listed
 
 RECALLED = 10  # results of each query that are compared
 RECALL = f"recall@{RECALLED} of exact"
 
 
-class CountedSearch:
-    """A search that counts on the way how many of the best results of an exhaustive one it gives.
+class CountedGallery(BundleGallery):
+    """A gallery that counts on the way how many of the best results of an exhaustive search it gives.
 
     Args:
-        search: that of the index.
-        exact: that of every vector, over the same rows; None for an index that compares every vector itself.
+        gallery: whose index is searched.
+        floats: what the encoder gives for its rows, see `exhaustive`.
     """
 
-    def __init__(self, search: Search, exact: Search | None) -> None:
-        self._search, self._exact = search, exact
+    def __init__(self, gallery: BundleGallery, floats: Vectors | None) -> None:
+        super().__init__(gallery.index, gallery.items, gallery.names)
+        self._exact = exhaustive(gallery.index, floats)
         self._found = self._wanted = 0
 
-    def __call__(self, vectors: Vectors, depth: int) -> RankedLists:
-        ranked = self._search(vectors, depth)
+    def search(self, vectors: Vectors, k: int, filters: Filters) -> Listed:
+        listed = super().search(vectors, k, filters)
         if self._exact is not None:
-            for found, best in zip(ranked.rows, self._exact(vectors, RECALLED).rows, strict=True):
+            _, exact = self._exact.search(vectors, RECALLED, tiebreak=self.items.keys)
+            for found, best in zip(listed.ranked.rows, exact, strict=True):
                 wanted = best[best >= 0]
                 self._wanted += len(wanted)
                 self._found += int(np.isin(wanted, found[:RECALLED]).sum())
-        return ranked
+        return listed
 
     @property
     def recall(self) -> float:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
+from croquis.events.dead_letters import put_aside
 from croquis.events.event_meter import IngestMeter
 from croquis.events.stream import Message, Stream, StreamError
 from croquis.store.vector_store import StoreError
@@ -32,16 +33,24 @@ class EventConsumer:
     Args:
         batch: events in one batch, at most.
         wait: seconds that a fetch waits for the first event.
+        told: is given the error of a call that failed and is tried again, and None when one has succeeded.
     """
 
     def __init__(
-        self, stream: Stream, handler: Handler, meter: IngestMeter, batch: int = 64, wait: float = 0.5
+        self,
+        stream: Stream,
+        handler: Handler,
+        meter: IngestMeter,
+        batch: int = 64,
+        wait: float = 0.5,
+        told: Callable[[Exception | None], None] = lambda _: None,
     ) -> None:
         self._stream = stream
         self._handler = handler
         self._meter = meter
         self._batch = batch
         self._wait = wait
+        self._told = told
         self._lag_asked = 0.0
 
     def run(self, stop: threading.Event, idle: float | None = None) -> None:
@@ -54,7 +63,8 @@ class EventConsumer:
                 last = time.monotonic()
             elif idle is not None and time.monotonic() - last >= idle:
                 return
-            self._ask_lag()
+            if messages is not None:
+                self._ask_lag()
 
     def _finish(self, messages: Sequence[Message], stop: threading.Event) -> None:
         self._meter.under_way.set(len(messages))
@@ -69,7 +79,7 @@ class EventConsumer:
     def _settle(self, messages: Sequence[Message], done: BatchOutcome) -> bool:
         """Bad events first, so that none is committed that is not kept somewhere."""
         for place, reason in done.rejected.items():
-            self._stream.reject(messages[place], reason)
+            put_aside(self._stream, messages[place], reason)
         self._stream.commit(messages)
         return True
 
@@ -78,9 +88,15 @@ class EventConsumer:
         pause, failed = 0.25, 0
         while True:
             try:
-                return work()
+                done = work()
+                self._meter.connected.set(1)
+                self._told(None)
+                return done
             except (StoreError, StreamError) as error:
+                self._told(error)
                 self._meter.failures.labels(of).inc()
+                if isinstance(error, StreamError):
+                    self._meter.connected.set(0)
                 logger.warning("%s, tried again in %.1f s", error, pause)
             failed += 1
             if failed == tries or stop.wait(pause):

@@ -9,13 +9,16 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Mapping
+import os
+import stat
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from croquis.catalog.base64_text import read_base64
 from croquis.catalog.filters import QueryError
+from croquis.catalog.images import DEFAULT_LIMITS
 from croquis.catalog.product import (
     MOST_PICTURES,
     Box,
@@ -34,6 +37,7 @@ FIELDS = {
 }
 IMAGE_FIELDS = ("data", "path", "bbox")
 SHOWN = 80  # characters of a value in a reason
+LARGEST_CORNER = 2**31 - 1  # of a box: the table of images keeps 32 bits
 
 
 class EventError(ValueError):
@@ -59,10 +63,10 @@ def parse_event(body: bytes, images: Path | None = None) -> ProductEvent:
         EventError: naming the field and what is allowed.
     """
     try:
-        values = json.loads(body)
-    except ValueError as error:
+        values = json.loads(body.decode("utf-8-sig"), object_pairs_hook=_members, parse_constant=_refused_number)
+    except (ValueError, RecursionError) as error:
         raise EventError(f"not JSON: {error}") from None
-    if not isinstance(values, dict) or values.get("kind") not in FIELDS:
+    if not isinstance(values, dict) or values.get("kind") not in list(FIELDS):
         raise EventError(f"must be an object whose kind is one of {', '.join(FIELDS)}")
     unknown = sorted(set(values) - set(FIELDS[values["kind"]]))
     if unknown:
@@ -92,6 +96,18 @@ def event_body(event: ProductEvent) -> bytes:
     return json.dumps(values, ensure_ascii=False).encode()
 
 
+def _members(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    """An object; of a name that comes twice nobody knows which one is meant."""
+    members = dict(pairs)
+    if len(members) < len(pairs):
+        raise ValueError("a name comes twice in one object")
+    return members
+
+
+def _refused_number(word: str) -> Any:
+    raise ValueError(f"{word} is no number of JSON")
+
+
 def _pictures(item_id: str, values: Mapping[str, Any], folder: Path | None) -> tuple[ProductPicture, ...]:
     images = values.get("images")
     if not isinstance(images, list) or not 1 <= len(images) <= MOST_PICTURES:
@@ -117,22 +133,44 @@ def _decoded(text: Any) -> bytes:
 
 
 def _read(name: Any, folder: Path | None) -> bytes:
-    """A picture of the folder; nothing outside it can be named."""
+    """A picture file of the folder; nothing outside it can be named, and nothing but a file is read."""
     if folder is None:
         raise EventError("images.path is given, and no folder is set: start with --images FOLDER, or send data")
+    shown = repr(name)[:SHOWN]
     path = PurePosixPath(name) if isinstance(name, str) else PurePosixPath("..")
-    if path.is_absolute() or ".." in path.parts or not (folder / path).resolve().is_relative_to(folder.resolve()):
-        raise EventError(f"images.path {str(name)[:SHOWN]!r} leaves the folder of pictures")
     try:
-        return (folder / path).read_bytes()
-    except (OSError, ValueError) as error:
-        raise EventError(f"images.path {str(name)[:SHOWN]!r} cannot be read: {type(error).__name__}") from None
+        found = (folder / path).resolve()
+        if path.is_absolute() or ".." in path.parts or not found.is_relative_to(folder.resolve()):
+            raise EventError(f"images.path {shown} leaves the folder of pictures")
+        return _file_bytes(found, shown)
+    except EventError:
+        raise
+    except (OSError, RuntimeError, ValueError) as error:  # loops of links, NUL, half a surrogate pair
+        raise EventError(f"images.path {shown} cannot be read: {type(error).__name__}") from None
+
+
+def _file_bytes(path: Path, shown: str) -> bytes:
+    """A file's content; what waits for a writer, has no end or is larger than any picture is not read."""
+
+    def at_once(name: str, flags: int) -> int:
+        return os.open(name, flags | os.O_NONBLOCK)
+
+    with open(path, "rb", opener=at_once) as stream:
+        about, most = os.fstat(stream.fileno()), DEFAULT_LIMITS.max_bytes
+        if not stat.S_ISREG(about.st_mode):
+            raise EventError(f"images.path {shown} is no file")
+        if about.st_size > most:
+            raise EventError(f"images.path {shown} has {about.st_size} bytes, the limit is {most}")
+        return stream.read(most)
 
 
 def _box(value: Any) -> Box | None:
     if value is None:
         return None
     whole = isinstance(value, list) and len(value) == 4 and all(type(number) is int for number in value)
-    if not whole:
-        raise EventError("images.bbox must be four whole numbers x1, y1, x2, y2, pixels of the upright picture")
+    if not whole or any(abs(number) > LARGEST_CORNER for number in value):
+        raise EventError(
+            "images.bbox must be four whole numbers x1, y1, x2, y2, pixels of the upright picture, "
+            f"none above {LARGEST_CORNER}"
+        )
     return value[0], value[1], value[2], value[3]

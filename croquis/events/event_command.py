@@ -7,14 +7,19 @@ from __future__ import annotations
 
 import signal
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
+from typing import NoReturn
 
 from prometheus_client import start_http_server
 
+from croquis.credentials import without_credentials
+from croquis.endings import end_within
 from croquis.events.consumer import EventConsumer
 from croquis.events.event_meter import OUTCOMES, IngestMeter
-from croquis.events.handler import Handler
+from croquis.events.handler import HELD_BYTES, Handler
 from croquis.events.stream import open_stream
 from croquis.params import load_params
 from croquis.registry.bundle_options import bundle_folder
@@ -37,8 +42,10 @@ class ConsumeOptions:
         params: file whose `validate` block has the rules' thresholds.
         group: consumers that share the work; None for the version's name, so that each version gets every event.
         batch: events that are embedded and written together.
+        held_bytes: of picture files that are held at once; a batch with more is done in parts.
         wait: seconds for the first event of a batch.
         redeliver: seconds until NATS sends an event again that was not done.
+        grace: seconds for the batch under way when the process is ended.
         until_idle: end when nothing has come for so many seconds.
         metrics_port: 0 for any free one.
     """
@@ -55,31 +62,39 @@ class ConsumeOptions:
     params: Path = Path("params.yaml")
     group: str | None = None
     batch: int = 64
+    held_bytes: int = HELD_BYTES
     wait: float = 0.5
     redeliver: float = 120.0
+    grace: float = 30.0
     until_idle: float | None = None
     metrics_port: int = 9464
     metrics_host: str = "127.0.0.1"
 
 
 def consume(options: ConsumeOptions) -> int:
-    """Consumes until SIGTERM or Ctrl-C; the batch under way is committed first.
+    """Consumes until SIGTERM or Ctrl-C; the batch under way is committed first, if it is done within the grace time.
 
     Raises:
         BundleError, ModelSourceError, ParamsError, StoreError, StreamError: when what they name cannot be used.
     """
     stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+    on_signals(_end_at_once)  # nothing has begun, and a broker that is looked for may be absent
     meter = IngestMeter()
     settings = load_params(options.params).validate_
     retriever = LocalRetriever.load(bundle_folder(options.bundle, options.model))
     stores = open_stores(options.to, options.catalogue)
     store = store_of(stores, retriever, options.store_version, options.create, options.kind)
     stream = open_stream(options.source, options.group or store.name, options.redeliver)
-    handler = Handler(retriever, store, settings, options.images)
+    handler = Handler(retriever, store, settings, options.images, options.held_bytes)
     start_http_server(options.metrics_port, addr=options.metrics_host, registry=meter.registry)
-    print(f"{options.source} -> {store.name} in {options.to} (Ctrl-C ends it)", flush=True)
+    shown, place = without_credentials(options.source), without_credentials(options.to)
+
+    def end(*_: object) -> None:
+        end_within(options.grace)
+        stop.set()
+
+    print(f"{shown} -> {store.name} in {place} (Ctrl-C ends it)", flush=True)
+    on_signals(end)
     try:
         EventConsumer(stream, handler, meter, options.batch, options.wait).run(stop, options.until_idle)
     finally:
@@ -90,6 +105,16 @@ def consume(options: ConsumeOptions) -> int:
     }
     print(", ".join(f"{int(count or 0)} {name}" for name, count in totals.items()), flush=True)
     return 0
+
+
+def on_signals(act: Callable[[int, FrameType | None], object]) -> None:
+    """What SIGTERM and Ctrl-C do from now on; without it the first process of a container would not see them."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, act)
+
+
+def _end_at_once(number: int, _: FrameType | None) -> NoReturn:
+    raise SystemExit(128 + number)
 
 
 def store_of(stores: Stores, retriever: LocalRetriever, version: str | None, create: bool, kind: str) -> VectorStore:

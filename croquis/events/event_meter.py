@@ -36,6 +36,7 @@ class IngestMeter:
         self.under_way = Gauge(
             "croquis_ingest_under_way", "Events fetched and not committed: never above --batch.", registry=own
         )
+        self.connected = Gauge("croquis_ingest_connected", "1 while the stream answers, else 0.", registry=own)
         for outcome in OUTCOMES:
             self.events.labels(outcome)
 

@@ -15,6 +15,7 @@ from typing import Any
 from tqdm import tqdm
 
 from croquis.catalog.product import Product, ProductPicture
+from croquis.credentials import without_credentials
 from croquis.events.event import ProductEvent, event_body
 from croquis.events.stream import open_stream
 from croquis.params import Params, load_params
@@ -41,7 +42,7 @@ def feed(to: str, params_file: Path = Path("params.yaml"), version: int | None =
         stream.send([(event.item_id, event_body(event)) for event in some])
         sent += len(some)
     stream.close()
-    print(f"{sent} products sent to {to} at version {version}")
+    print(f"{sent} products sent to {without_credentials(to)} at version {version}")
     return 0
 
 

@@ -7,20 +7,34 @@ from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 
-from croquis.events.stream import DEAD, MESSAGE_BYTES, Message, StreamError
+from croquis.events.stream import DEAD, MESSAGE_BYTES, Message, StreamError, TooLargeError
 
-PATIENCE = 30.0  # seconds for an answer
+PATIENCE = 10.0  # seconds for an answer
+ANSWERING = 8.0  # seconds in which a broker must answer at the start
+TOLD_IN = 1.0  # seconds in which brokers that were down must answer to count as back
+CRITICAL = 2  # of syslog: librdkafka logs each of its 20 tries a second at a lower level; ours are told by errors
 
 
 class KafkaStream:
     """A topic, the consumer group `group`, and the topic of bad events beside it.
 
     Offsets are committed by `commit` alone. The consumer joins its group with the first `fetch`.
+
+    Raises:
+        StreamError: when no broker answers.
     """
 
     def __init__(self, servers: str, topic: str, group: str) -> None:
-        common = {"bootstrap.servers": servers, "message.max.bytes": MESSAGE_BYTES, "enable.metrics.push": False}
+        common = {
+            "bootstrap.servers": servers,
+            "message.max.bytes": MESSAGE_BYTES,
+            "enable.metrics.push": False,
+            "socket.timeout.ms": int(1000 * PATIENCE),
+            "log_level": CRITICAL,
+            "error_cb": self._note,
+        }
         self._where, self._topic = f"kafka://{servers}/{topic}", topic
+        self._all_down = False
         self._producer = Producer({**common, "enable.idempotence": True, "acks": "all"})
         # The heartbeat has a thread of its own: a slow batch is alive, and a consumer that died is found out in seconds.
         settings: dict[str, Any] = {
@@ -31,6 +45,7 @@ class KafkaStream:
         }
         self._consumer = Consumer({**common, **settings, "group.id": group})
         self._joined = False
+        self._ask_brokers(ANSWERING)
 
     def fetch(self, most: int, wait: float) -> list[Message]:
         if not self._joined:
@@ -42,10 +57,13 @@ class KafkaStream:
             raise StreamError(f"{self._where}: {error}") from error
         faults = [fault for message in found if (fault := message.error()) is not None]
         lasting = [fault for fault in faults if fault.code() not in _PASSING]
-        messages = [Message(message.value() or b"", message) for message in found if not message.error()]
+        messages = [_message(part) for part in found if not part.error()]
         if lasting:
             self.give_back(messages)
             raise StreamError(f"{self._where}: {lasting[0]}")
+        if self._all_down and not messages:
+            self._ask_brokers(TOLD_IN)
+        self._all_down = False
         return messages
 
     def give_back(self, messages: Sequence[Message]) -> None:
@@ -74,7 +92,7 @@ class KafkaStream:
             raise StreamError(f"{self._where}: what was done could not be committed: {error}") from error
 
     def reject(self, message: Message, reason: str) -> None:
-        self._deliver([(message.handle.key(), message.body)], self._topic + DEAD, {"reason": reason[:1000]})
+        self._deliver([(message.key, message.body)], self._topic + DEAD, {"reason": reason})
 
     def send(self, bodies: Sequence[tuple[str, bytes]]) -> None:
         self._deliver([(key.encode(), body) for key, body in bodies], self._topic, {})
@@ -89,7 +107,17 @@ class KafkaStream:
 
     def close(self) -> None:
         self._consumer.close()
-        self._producer.flush(PATIENCE)
+        self._producer.purge()  # what was not taken was told
+
+    def _note(self, fault: Any) -> None:
+        """What librdkafka meets in the background: it tries again by itself, and `fetch` tells of it."""
+        self._all_down = self._all_down or fault.code() == KafkaError._ALL_BROKERS_DOWN
+
+    def _ask_brokers(self, seconds: float) -> None:
+        try:
+            self._consumer.list_topics(self._topic, timeout=seconds)
+        except KafkaException as error:
+            raise StreamError(f"{self._where}: no broker answered within {seconds:.0f} s: {_text(error)}") from error
 
     def _behind(self, part: Any) -> int:
         """By the newer of two ends: Tansu 0.6 answers with that of the last batch but one, and a fetch knows the last."""
@@ -99,9 +127,9 @@ class KafkaStream:
         return int(max(high, fetched) - max(low, part.offset))
 
     def _deliver(self, messages: Sequence[tuple[bytes | None, bytes]], topic: str, headers: dict[str, str]) -> None:
-        faults: list[Any] = []
+        faults: list[KafkaError] = []
 
-        def told(fault: Any, _: Any) -> None:
+        def told(fault: KafkaError | None, _: Any) -> None:
             if fault is not None:
                 faults.append(fault)
 
@@ -112,11 +140,26 @@ class KafkaStream:
                     break
                 except BufferError:  # the queue is full: wait for answers
                     self._producer.poll(0.5)
+                except KafkaException as error:
+                    faults.append(error.args[0])
+                    break
         left = self._producer.flush(PATIENCE)
         if left or faults:
-            raise StreamError(f"{self._where}: {left + len(faults)} messages were not taken: {faults[:1]}")
+            kind = TooLargeError if any(fault.code() in _TOO_LARGE for fault in faults) else StreamError
+            raise kind(f"{self._where}: {left + len(faults)} messages were not taken: {faults[:1]}")
 
 
+def _message(part: Any) -> Message:
+    """As librdkafka gives it; a deletion in Kafka's sense has no body."""
+    origin = {"topic": part.topic(), "partition": part.partition(), "offset": part.offset()}
+    return Message(part.value() or b"", part, part.key(), origin)
+
+
+def _text(error: KafkaException) -> str:
+    return str(error.args[0].str())
+
+
+_TOO_LARGE = (KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.INVALID_MSG_SIZE, KafkaError.RECORD_LIST_TOO_LARGE)
 _PASSING = (
     KafkaError._PARTITION_EOF,
     KafkaError.UNKNOWN_TOPIC_OR_PART,

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 from collections.abc import Coroutine, Sequence
 from typing import Any, TypeVar
 
 import nats
-from nats.errors import Error
+from nats.errors import MaxPayloadError
 from nats.js.api import AckPolicy, ConsumerConfig, StreamConfig
 from nats.js.errors import APIError, NotFoundError
 
-from croquis.events.stream import DEAD, Message, StreamError
+from croquis.events.stream import DEAD, Message, StreamError, TooLargeError
 
 PATIENCE = 10.0  # seconds for an answer
+CONNECTING = 8.0  # seconds for the first connection
+CLOSING = 2.0  # seconds for the end of a connection
+HEADER_BYTES = 100  # of a message with a header, beside the header's value
+NAME_IN_USE, MESSAGE_TOO_LARGE = 10058, 10054  # codes of JetStream
 IN_FLIGHT = 256  # messages that are sent before their answers are waited for
 T = TypeVar("T")
 
@@ -31,14 +36,16 @@ class NatsStream:
 
     def __init__(self, server: str, name: str, group: str, redeliver: float) -> None:
         self._server, self._name, self._group = server, name, group
+        self._where = f"{server}/{name}"
         self._redeliver = redeliver
+        self._refusal: Exception | None = None
         self._loop = asyncio.new_event_loop()
         threading.Thread(target=self._loop.run_forever, daemon=True).start()
         self._pull: Any = None
         try:
             self._connection: Any = self._run(self._connect())
         except StreamError:
-            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._loop.call_soon_threadsafe(self._end)
             raise
         self._stream = self._connection.jetstream(timeout=PATIENCE)
 
@@ -56,8 +63,10 @@ class NatsStream:
         """Nothing to do: each message is acknowledged by itself, and comes again when its time is up."""
 
     def reject(self, message: Message, reason: str) -> None:
-        headers = {"reason": " ".join(reason.split())[:1000]}
-        self._run(self._stream.publish(f"{self._name}{DEAD}", message.body, headers=headers))
+        size, most = len(message.body) + len(reason.encode()) + HEADER_BYTES, self._connection.max_payload
+        if size > most:  # the server would end the connection
+            raise TooLargeError(f"{self._where}{DEAD}: {size} bytes are more than the server's max_payload, {most}")
+        self._run(self._stream.publish(f"{self._name}{DEAD}", message.body, headers={"reason": reason}))
 
     def send(self, bodies: Sequence[tuple[str, bytes]]) -> None:
         async def sent() -> None:
@@ -79,9 +88,16 @@ class NatsStream:
 
     def close(self) -> None:
         try:
-            self._run(self._connection.close())
+            with contextlib.suppress(StreamError):  # of a server that is gone there is nothing to close
+                self._run(asyncio.wait_for(self._connection.close(), CLOSING))
         finally:
-            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._loop.call_soon_threadsafe(self._end)
+
+    def _end(self) -> None:
+        """Of the loop; tasks of the client that still wait would say so when the process ends."""
+        for task in asyncio.all_tasks(self._loop):
+            task.cancel()
+        self._loop.call_soon(self._loop.stop)
 
     async def _connect(self) -> Any:
         options: dict[str, Any] = {
@@ -89,10 +105,19 @@ class NatsStream:
             "max_reconnect_attempts": -1,
             "reconnect_time_wait": 0.5,
         }
-        connection = await nats.connect(self._server, allow_reconnect=True, error_cb=_ignore, **options)
+        first = nats.connect(self._server, allow_reconnect=True, error_cb=self._note, **options)
+        try:
+            connection = await asyncio.wait_for(first, CONNECTING)
+        except TimeoutError:  # left alone it would try for ever
+            raise self._refusal or TimeoutError(f"no answer within {CONNECTING:.0f} s") from None
         stream = connection.jetstream(timeout=PATIENCE)
         for name in (self._name, f"{self._name}{DEAD}"):
-            await stream.add_stream(StreamConfig(name=name, subjects=[name]))
+            try:
+                await stream.add_stream(StreamConfig(name=name, subjects=[name]))
+            except APIError as error:
+                if error.err_code != NAME_IN_USE:  # it is there, with limits of somebody's own
+                    await connection.close()
+                    raise
         return connection
 
     async def _fetch(self, most: int, wait: float) -> list[Message]:
@@ -100,23 +125,30 @@ class NatsStream:
             settings = ConsumerConfig(ack_policy=AckPolicy.EXPLICIT, ack_wait=self._redeliver, max_ack_pending=20_000)
             self._pull = await self._stream.pull_subscribe(self._name, durable=self._group, config=settings)
         try:
-            return [Message(found.data, found) for found in await self._pull.fetch(most, timeout=wait)]
+            return [self._message(found) for found in await self._pull.fetch(most, timeout=wait)]
         except TimeoutError:  # nothing came: nats-py raises its own kind of it, or under load asyncio's
+            if not self._connection.is_connected:
+                raise self._refusal or TimeoutError("the connection is lost") from None
             return []
+
+    def _message(self, found: Any) -> Message:
+        return Message(found.data, found, origin={"stream": self._name, "sequence": found.metadata.sequence.stream})
+
+    async def _note(self, error: Exception) -> None:
+        """What goes wrong in the background: it is tried again there, and calls that fail tell of it."""
+        self._refusal = error
 
     def _run(self, work: Coroutine[Any, Any, T]) -> T:
         try:
             return asyncio.run_coroutine_threadsafe(work, self._loop).result()
         except NotFoundError as error:
             raise _MissingError(str(error)) from error
-        except (Error, APIError, OSError, TimeoutError) as error:
+        except Exception as error:  # the client raises what its parsers and sockets do
             what = str(error) or type(error).__name__
-            raise StreamError(f"{self._server}/{self._name}: {what}; is nats-server running with JetStream?") from error
+            large = isinstance(error, MaxPayloadError) or getattr(error, "err_code", None) == MESSAGE_TOO_LARGE
+            kind = TooLargeError if large else StreamError
+            raise kind(f"{self._where}: {what}; is nats-server running with JetStream?") from error
 
 
 class _MissingError(StreamError):
     """The server does not know what was asked for."""
-
-
-async def _ignore(_: Exception) -> None:
-    """Of the background: every call reports its own failure."""

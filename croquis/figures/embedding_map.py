@@ -10,7 +10,6 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.figure import Figure
 from matplotlib.offsetbox import AnnotationBbox, OffsetImage
-from sklearn.manifold import TSNE
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from croquis.arrays import Uint8Image
@@ -46,6 +45,8 @@ def _project(values: Points, method: Literal["tsne", "pca"], seed: int) -> Point
     spread = float(flat[:, 0].std())
     if method == "pca" or count < 5 or spread == 0.0:
         return flat
+    from sklearn.manifold import TSNE  # here: with SciPy it takes longer to import than all pictures to draw
+
     layout = TSNE(
         2, perplexity=min(30.0, count / 3), init=flat / spread * 1e-4, method="exact", random_state=seed, max_iter=500
     )

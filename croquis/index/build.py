@@ -86,5 +86,5 @@ def _read(path: Path, *, binary: bool) -> Any:
         return read(np.fromfile(path, dtype=np.uint8))
     except FileNotFoundError:
         raise VectorIndexError(f"{path} does not exist; run the stage `index`") from None
-    except RuntimeError as error:
+    except (RuntimeError, MemoryError) as error:
         raise VectorIndexError(f"{path} is not a FAISS index: {error}") from error

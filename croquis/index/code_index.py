@@ -1,9 +1,9 @@
 """Indexes that keep codes, not floats: all of them are compared, or those of a few inverted lists.
 
 Codes tie massively: under 12 bits, 54,000 images share 4,096 codes, and FAISS cuts ties at the last rank in storage
-order. Here every code that ties with the last rank is looked at, and equal scores are ordered by the caller's key. Of
-bits that are compared with bits FAISS finds these codes (see `croquis.index.binary_index`). All others are scanned
-here: FAISS's range search takes over product codes 40 times as long as a look-up per byte.
+order. Here every code that ties with the last rank is looked at, and equal scores are ordered by the caller's key. FAISS
+proposes: bits for bits in `croquis.index.binary_index`, parts of 4 bits in `croquis.index.fast_scan`. Codes of other
+parts and chosen rows are scanned here, by a look-up per byte, and so is what FAISS leaves unsettled.
 
 With inverted lists a search visits the few lists whose centres are best for the query; within them it is exact.
 """
@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import copy
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
+from functools import cached_property
 from itertools import repeat
 from pathlib import Path
 from typing import Any, Self
@@ -24,7 +25,8 @@ from faiss.contrib.inspect_tools import get_invlist
 from croquis.arrays import Keys, Rows, Scores, Vectors
 from croquis.files import write_bytes
 from croquis.index.coding import Codes, Coding
-from croquis.index.exact import best_first, empty_result
+from croquis.index.exact import SPARE, best_first, empty_result
+from croquis.index.fast_scan import SHARE, FastScan
 from croquis.index.vector_index import (
     FAISS,
     VectorIndexError,
@@ -39,9 +41,6 @@ from croquis.nets.encoder import COMPARISONS
 
 ROW_BYTES = 8  # of the row number that a list keeps beside each code
 SEED = 1234  # of the k-means that places the centres
-
-Nearest = tuple[Scores, Rows | None]
-"""Scores, and the rows that have them: all, in their order, when None."""
 
 
 def append_to_list(index: Any, number: int, ids: Rows, codes: Codes) -> None:
@@ -135,17 +134,13 @@ class CodeIndex(ABC):
     ) -> tuple[Scores, Rows]:
         check_depth(k)
         prepared = self.coding.asked(check_vectors(queries, self.dim, "queries"), self.comparison)
-        keys = tie_keys(tiebreak, len(self))
-        if rows is None:
-            nearest = self._nearest(prepared, k)
+        keys, found = tie_keys(tiebreak, len(self)), empty_result(len(prepared), k)
+        chosen = None if rows is None else check_rows(rows, len(self))
+        if chosen is None or (len(chosen) == len(self) and not self._lists):
+            self._fill(prepared, keys, found)
         else:
-            nearest = self._scanned(prepared, repeat(check_rows(rows, len(self))))
-        scores, found = empty_result(len(prepared), k)
-        for number, (near, among) in enumerate(nearest):
-            best = best_first(near, keys if among is None else keys[among], k)
-            scores[number, : len(best)] = near[best]
-            found[number, : len(best)] = best if among is None else among[best]
-        return scores, found
+            self._scan(prepared, keys, found, repeat(chosen))
+        return found
 
     def codes(self, rows: Rows | None = None) -> Codes:
         """The packed codes, (len(rows), bytes) uint8."""
@@ -181,22 +176,45 @@ class CodeIndex(ABC):
             self.faiss_add(index, packed)
         return type(self)(index, self.coding, self.comparison)
 
-    def _nearest(self, queries: Vectors, k: int) -> Iterable[Nearest]:  # noqa: ARG002 all that are visited are scored
-        """For each query the best `k` of the rows that it visits and all that tie with the last of them, perhaps more."""
-        if not self._lists:
-            return self._scanned(queries, repeat(None))
-        probed = map(self._probed, queries)
-        return self._scanned(queries, (np.concatenate([self._lists[each] for each in lists]) for lists in probed))
+    @cached_property
+    def _fast(self) -> FastScan | None:
+        return None if self._lists else FastScan.of(self.codes(), self.coding)
+
+    def _fill(self, queries: Vectors, keys: Keys, out: tuple[Scores, Rows]) -> None:
+        """The best rows of those that each query visits, by score and then by key, into `out`: scores and rows, (Q, k)."""
+        left = self._propose(queries, keys, out)
+        visited: Iterable[Rows | None] = repeat(None)
+        if self._lists:
+            visited = (np.concatenate([self._lists[each] for each in self._probed(query)]) for query in queries[left])
+        self._scan(queries[left], keys, out, visited, left)
+
+    def _propose(self, queries: Vectors, keys: Keys, out: tuple[Scores, Rows]) -> Rows:
+        """As `_fill`, where FAISS is faster than a scan; the numbers of the queries that are left."""
+        if out[1].shape[1] + SPARE > SHARE * len(self) or self._fast is None:
+            return np.arange(len(queries))
+        return self._fast.search(queries, self._columns, keys, out, self.threads)
 
     def _probed(self, query: Vectors) -> Rows:
         """The lists that a query visits, best first."""
         return best_first(self._centre_scores(query), self._list_keys, self._index.nprobe)
 
-    def _scanned(self, queries: Vectors, visited: Iterable[Rows | None]) -> Iterator[Nearest]:
-        """For each query the scores of the rows that it visits, all when None."""
-        for query, among in zip(queries, visited, strict=False):
+    def _scan(
+        self,
+        queries: Vectors,
+        keys: Keys,
+        out: tuple[Scores, Rows],
+        visited: Iterable[Rows | None],
+        numbers: Rows | None = None,
+    ) -> None:
+        """As `_fill`, scoring every row that is visited, all when None; `numbers` are the lines of `out`."""
+        scores, found = out
+        lines = range(len(queries)) if numbers is None else numbers.tolist()
+        for line, query, among in zip(lines, queries, visited, strict=False):
             columns = self._columns if among is None else self._columns[:, among]
-            yield self.coding.score(query, self.comparison)(columns), among
+            near = self.coding.score(query, self.comparison)(columns)
+            best = best_first(near, keys if among is None else keys[among], scores.shape[1])
+            scores[line, : len(best)] = near[best]
+            found[line, : len(best)] = best if among is None else among[best]
 
 
 def check_comparison(comparison: str | None) -> str:

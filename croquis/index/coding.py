@@ -16,7 +16,7 @@ import faiss
 import numpy as np
 import numpy.typing as npt
 
-from croquis.arrays import Scores, Vectors
+from croquis.arrays import Rows, Scores, Vectors
 from croquis.nets.session import ModelError
 
 Codebooks = npt.NDArray[np.float32]
@@ -72,6 +72,21 @@ def check_codebooks(codebooks: npt.NDArray[Any], dim: int, source: str, error: t
     return np.ascontiguousarray(codebooks)
 
 
+@dataclass(frozen=True)
+class Quick:
+    """Codes in parts of 4 bits, as FAISS's fast scan reads them.
+
+    Attributes:
+        codebooks: (parts, 16, d) float32.
+        products: whether scores are inner products with the decoded vector; else minus squared distances from it.
+        together: parts of the coding in one part here.
+    """
+
+    codebooks: Codebooks
+    products: bool
+    together: int
+
+
 class Coding(ABC):
     """A way of coding vectors of `dim` numbers, for one head.
 
@@ -96,8 +111,12 @@ class Coding(ABC):
         """What packed codes stand for, (n, dim); encoding it again gives the same codes."""
 
     @abstractmethod
-    def tables(self, query: Vectors) -> Tables:
-        """What each value of each part adds to the score for one `query` (dim,): (parts, 2**bits)."""
+    def tables(self, queries: Vectors) -> Tables:
+        """What each value of each part adds to the scores of `queries` (Q, dim): (Q, parts, 2**bits)."""
+
+    def quick(self) -> Quick | None:
+        """The same codes in parts of 4 bits; None where they have others."""
+        return None
 
     @property
     def code_bytes(self) -> int:
@@ -110,7 +129,7 @@ class Coding(ABC):
 
     def score(self, query: Vectors, comparison: str) -> Score:  # noqa: ARG002 for those that it makes a difference to
         """The function that scores codes, in the form of `columns`, for one `query` (dim,) as `asked` gave it."""
-        tables = scan_tables(self.tables(query), self.bits)
+        (tables,) = scan_tables(self.tables(query[None]), self.bits)
         return lambda columns: table_scores(tables, columns)
 
     def columns(self, packed: Codes) -> Columns:
@@ -146,12 +165,18 @@ class SignCoding(Coding):
         return np.packbits(vectors > 0, axis=1, bitorder="little")
 
     def decode(self, packed: Codes) -> Vectors:
-        flags = np.unpackbits(packed, axis=1, count=self.dim, bitorder="little")
-        return flags.astype(np.float32) * 2 - 1
+        return signs_of(packed, self.dim)
 
-    def tables(self, query: Vectors) -> Tables:
-        exact = query.astype(np.float64)
-        return np.stack([-exact, exact], axis=1)
+    def asked(self, queries: Vectors, comparison: str) -> Vectors:  # noqa: ARG002 only signs are looked at
+        return queries
+
+    def tables(self, queries: Vectors) -> Tables:
+        exact = queries.astype(np.float64)
+        return np.stack([-exact, exact], axis=2)
+
+    def quick(self) -> Quick:
+        signs = signs_of(np.arange(16, dtype=np.uint8)[:, None], 4)
+        return Quick(np.tile(signs, (2 * self.code_bytes, 1, 1)), True, 4)
 
     def score(self, query: Vectors, comparison: str) -> Score:
         if comparison == "symmetric":
@@ -193,9 +218,19 @@ class ProductCoding(Coding):
         codes = unpack_codes(packed, self.parts, self.bits)
         return self.codebooks[np.arange(self.parts), codes].reshape(len(codes), self.dim)
 
-    def tables(self, query: Vectors) -> Tables:
-        pieces = query.astype(np.float64).reshape(self.parts, 1, -1)
-        return np.asarray(-np.square(self.codebooks.astype(np.float64) - pieces).sum(axis=2), dtype=np.float64)
+    def quick(self) -> Quick | None:
+        return Quick(self.codebooks, False, 1) if self.bits == 4 else None
+
+    def tables(self, queries: Vectors) -> Tables:
+        pieces = queries.astype(np.float64).reshape(len(queries), self.parts, 1, -1)
+        gaps = self.codebooks.astype(np.float64) - pieces
+        return np.asarray(-np.square(gaps, out=gaps).sum(axis=3), dtype=np.float64)
+
+
+def signs_of(packed: Codes, bits: int) -> Vectors:
+    """The first `bits` bits of each packed code as +1 and -1, (n, bits)."""
+    flags = np.unpackbits(packed, axis=1, count=bits, bitorder="little")
+    return flags.astype(np.float32) * 2 - 1
 
 
 def nearest_codewords(vectors: Vectors, codebooks: Vectors) -> npt.NDArray[np.int32]:
@@ -234,18 +269,24 @@ def unpack_codes(packed: Codes, parts: int, bits: int) -> npt.NDArray[np.int32]:
 
 
 def scan_tables(tables: Tables, bits: int) -> Tables:
-    """A table per part, (M, 2**bits), as a table per column of `Coding.columns`: (columns, 256) where `bits` divides 8.
+    """Tables of parts, (Q, M, 2**bits), as tables of the columns of `Coding.columns`: (Q, columns, 256) where `bits`
+    divides 8.
 
     Codes that share a byte are looked up together, 8 / bits of them.
     """
-    if 8 % bits:
-        return tables
-    together = 8 // bits
-    missing = -len(tables) % together
-    padded = np.concatenate([tables, np.zeros((missing, tables.shape[1]))]).reshape(-1, together, tables.shape[1])
-    values = np.arange(256)
-    parts = (padded[:, part][:, values >> (bits * part) & (2**bits - 1)] for part in range(together))
-    return np.asarray(sum(parts), dtype=np.float64)
+    return tables if 8 % bits else merged_tables(tables, 8 // bits)
+
+
+def merged_tables(tables: Tables, together: int) -> Tables:
+    """Tables of parts, (Q, M, values), as tables of so many parts `together`: (Q, M / together, values ** together)."""
+    missing = -tables.shape[1] % together
+    whole = np.pad(tables, ((0, 0), (0, missing), (0, 0))) if missing else tables
+    padded = whole.reshape(len(tables), -1, together, tables.shape[2])
+    merged = padded[:, :, 0]
+    for part in range(1, together):  # each part has the bits above those of the parts before it
+        sums = padded[:, :, part, :, None] + merged[:, :, None]
+        merged = sums.reshape(*sums.shape[:2], -1)
+    return np.asarray(merged, dtype=np.float64)
 
 
 def table_scores(tables: Tables, columns: Columns) -> Scores:
@@ -253,6 +294,24 @@ def table_scores(tables: Tables, columns: Columns) -> Scores:
     total = np.zeros(columns.shape[1])
     for table, column in zip(tables, columns, strict=True):
         total += table.take(column)
+    return total.astype(np.float32)
+
+
+def scores_of(tables: Tables, columns: Columns, rows: Rows) -> Scores:
+    """As `table_scores`, of some rows for each of several queries.
+
+    Args:
+        tables: (Q, columns, values) as `scan_tables` gives them.
+        columns: (columns, n).
+        rows: (Q, W).
+
+    Returns:
+        (Q, W).
+    """
+    total = np.zeros(rows.shape)
+    for table, column in zip(tables.swapaxes(0, 1), columns, strict=True):
+        places = column[rows] + table.shape[1] * np.arange(len(rows), dtype=np.int64)[:, None]
+        total += table.ravel().take(places)
     return total.astype(np.float32)
 
 

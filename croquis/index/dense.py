@@ -21,10 +21,12 @@ from croquis.index.vector_index import (
     faiss_threads,
     tie_keys,
 )
+from croquis.index.whole_matrix import is_faster, search_matrix
 
 EF_CONSTRUCTION = 100
 SAME = 1e-5  # vectors of one picture differ by less, whatever pictures are encoded with it
 TOP = 10  # results that every walk is wide enough for
+WIDER = 4  # how much each further walk is wider than the one before
 
 
 class FaissIndex(ABC):
@@ -79,7 +81,9 @@ class FaissIndex(ABC):
             if rows is None:
                 return self._search_all(prepared, k, keys)
             chosen = check_rows(rows, len(self))
-            scores, local = search_exact(prepared, self.vectors(chosen), k, keys[chosen], self.metric)
+            if self.kind == "flat" and len(chosen) == len(self):
+                return self._search_all(prepared, k, keys)
+            scores, local = _search_every(prepared, self.vectors(chosen), k, keys[chosen], self.metric)
         return scores, np.where(local >= 0, np.append(chosen, -1)[local], -1)
 
     def save(self, path: str | Path) -> None:
@@ -135,7 +139,7 @@ class FlatIndex(FaissIndex):
         return self.build(vectors, self.metric)
 
     def _search_all(self, queries: Vectors, k: int, keys: Keys) -> tuple[Scores, Rows]:
-        return search_exact(queries, stored_floats(self._index), k, keys, self.metric)
+        return _search_every(queries, stored_floats(self._index), k, keys, self.metric)
 
 
 class HnswIndex(FaissIndex):
@@ -235,22 +239,42 @@ class HnswIndex(FaissIndex):
         return search_kept(lambda depth: whole._search_graph(queries, depth, own), place, k)
 
     def _search_graph(self, queries: Vectors, k: int, keys: Keys) -> tuple[Scores, Rows]:
-        first = max(self._index.hnsw.efSearch - SPARE, TOP)
-        scores, rows = self._walk(queries, min(k, first), first + SPARE, keys)
-        if k <= first:
-            return scores, rows
-        wider, more = self._walk(queries, k, max(self._index.hnsw.efSearch, k + SPARE), keys)
-        near, found = empty_result(len(queries), k)
-        for number in range(len(queries)):
-            held = rows[number] >= 0
-            new = ~np.isin(more[number], rows[number]) & (more[number] >= 0)
-            count = min(k, int(held.sum() + new.sum()))
-            near[number, :count] = np.concatenate([scores[number][held], wider[number][new]])[:count]
-            found[number, :count] = np.concatenate([rows[number][held], more[number][new]])[:count]
-        return near, found
+        """A longer list begins with the shorter one: walks get wider by fixed steps, and each adds what it finds more."""
+        reach = max(self._index.hnsw.efSearch - SPARE, TOP)
+        scores, rows = self._walk(queries, min(k, reach), reach + SPARE, keys)
+        while reach < min(k, len(self)):
+            reach *= WIDER
+            scores, rows = _extended(scores, rows, *self._walk(queries, reach, reach + SPARE, keys))
+        return _cut_to(scores, rows, k)
 
     def _walk(self, queries: Vectors, k: int, width: int, keys: Keys) -> tuple[Scores, Rows]:
         return self._search_candidates(queries, k, keys, FAISS.SearchParametersHNSW(efSearch=width))
+
+
+def _search_every(queries: Vectors, vectors: Vectors, k: int, keys: Keys, metric: str) -> tuple[Scores, Rows]:
+    """`search_exact`, by whichever way is faster."""
+    search = search_matrix if is_faster(queries, vectors, k) else search_exact
+    return search(queries, vectors, k, keys, metric)
+
+
+def _extended(scores: Scores, rows: Rows, wider: Scores, more: Rows) -> tuple[Scores, Rows]:
+    """Lists (Q, a), and behind them what lists (Q, b) have besides; (Q, b), b being at least a."""
+    near, found = empty_result(*more.shape)
+    for number in range(len(rows)):
+        held = rows[number] >= 0
+        new = ~np.isin(more[number], rows[number]) & (more[number] >= 0)
+        count = min(more.shape[1], int(held.sum() + new.sum()))
+        near[number, :count] = np.concatenate([scores[number][held], wider[number][new]])[:count]
+        found[number, :count] = np.concatenate([rows[number][held], more[number][new]])[:count]
+    return near, found
+
+
+def _cut_to(scores: Scores, rows: Rows, k: int) -> tuple[Scores, Rows]:
+    """The first `k` of lists, which may be shorter."""
+    near, found = empty_result(len(rows), k)
+    width = min(k, rows.shape[1])
+    near[:, :width], found[:, :width] = scores[:, :width], rows[:, :width]
+    return near, found
 
 
 def stored_floats(index: Any) -> Vectors:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from itertools import repeat
+from typing import Any
 
 import faiss
 import numpy as np
@@ -35,8 +36,12 @@ def similarity(query: Vectors, vectors: Vectors, metric: str) -> Scores:
     Each number depends on its own vector only, so equal vectors have equal scores.
     """
     difference = vectors.astype(np.float64) - query.astype(np.float64)
-    squared = np.einsum("nd,nd->n", difference, difference)
-    return np.asarray(-squared if metric == "l2" else 1.0 - squared / 2, dtype=np.float32)
+    return np.asarray(scores_of(np.einsum("nd,nd->n", difference, difference), metric), dtype=np.float32)
+
+
+def scores_of(squared: Any, metric: str) -> Any:
+    """Scores of squared Euclidean distances, any shape, in the precision that these have."""
+    return -squared if metric == "l2" else 1.0 - squared / 2
 
 
 def best_first(scores: Scores, keys: Keys, k: int) -> npt.NDArray[np.int64]:

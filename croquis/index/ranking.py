@@ -42,11 +42,16 @@ def label_blind_keys(image_ids: Sequence[str]) -> Keys:
 
 def drop_rows(ranked: RankedLists, unwanted: Rows) -> RankedLists:
     """Takes the `unwanted` rows (queries, any number; -1 for none) out of each query's list and closes the gaps."""
-    drop = (ranked.rows[:, :, None] == unwanted[:, None, :]).any(axis=2) & (ranked.rows != NO_ROW)
+    touched = np.flatnonzero((unwanted != NO_ROW).any(axis=1))
+    if not len(touched):
+        return ranked
+    rows, scores = ranked.rows.copy(), ranked.scores.copy()
+    head = rows[touched]
+    drop = (head[:, :, None] == unwanted[touched][:, None, :]).any(axis=2) & (head != NO_ROW)
     order = np.argsort(drop, axis=1, kind="stable")
-    rows = np.where(drop, NO_ROW, ranked.rows)
-    scores = np.where(drop, -np.inf, ranked.scores).astype(np.float32)
-    return RankedLists(np.take_along_axis(rows, order, axis=1), np.take_along_axis(scores, order, axis=1))
+    rows[touched] = np.take_along_axis(np.where(drop, NO_ROW, head), order, axis=1)
+    scores[touched] = np.take_along_axis(np.where(drop, -np.inf, scores[touched]), order, axis=1)
+    return RankedLists(rows, scores)
 
 
 def relevance_of(ranked: RankedLists, query_labels: npt.NDArray[np.int64], labels: Rows) -> npt.NDArray[np.bool_]:

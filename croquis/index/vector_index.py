@@ -159,7 +159,9 @@ def check_rows(rows: npt.NDArray[Any], count: int) -> Rows:
     checked = checked.astype(np.int64)
     if checked.size and (checked.min() < 0 or checked.max() >= count):
         raise VectorIndexError(f"rows go from {checked.min()} to {checked.max()}, the index has 0 to {count - 1}")
-    if len(np.unique(checked)) < len(checked):
+    seen = np.zeros(count, dtype=np.bool_)
+    seen[checked] = True
+    if np.count_nonzero(seen) < len(checked):
         raise VectorIndexError(f"{len(checked)} rows hold only {len(np.unique(checked))} different ones")
     return checked
 

@@ -139,7 +139,7 @@ def describe_encoder(folder: str | Path) -> EncoderDescription:
 def parse_encoder(values: Any, source: str) -> EncoderDescription:
     """Checks the JSON of an encoder.json; `source` names it in errors."""
     kind = values.get("kind") if isinstance(values, dict) else None
-    if kind not in DESCRIPTIONS:
+    if not isinstance(kind, str) or kind not in DESCRIPTIONS:
         raise ModelError(f"{source}: kind = {kind!r}, must be one of {sorted(DESCRIPTIONS)}")
     described = parse_description(DESCRIPTIONS[kind], values, source, ModelError)
     if described.head not in HEADS:

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from croquis.files import read_json
+from croquis.nets.graph_files import check_stands_alone
 from croquis.strict_json import parse_description
 
 SILENT = {"ORT_DISABLE_TELEMETRY": "1"}
@@ -40,7 +41,7 @@ class OnnxGraph:
         threads: threads within one operator.
 
     Raises:
-        ModelError: when the file is no ONNX graph or lacks either name.
+        ModelError: when the file is no ONNX graph, takes weights from other files, or lacks either name.
     """
 
     def __init__(self, path: str | Path, *, input_name: str, output_name: str, size: int, threads: int = 1) -> None:
@@ -62,13 +63,16 @@ class OnnxGraph:
         """Runs (B, 3, S, S) float32 through the graph.
 
         Raises:
-            ModelError: naming the shape or type that came and the one that is needed.
+            ModelError: naming the shape or type that came and the one that is needed, or why the graph fails.
         """
         if images.ndim != 4 or images.shape[1:] != (3, self.size, self.size) or images.dtype != np.float32:
             raise ModelError(
                 f"{self.path.name} takes float32 (B, 3, {self.size}, {self.size}), got {images.dtype} {images.shape}"
             )
-        (output,) = self._session.run([self._output_name], {self._input_name: np.ascontiguousarray(images)})
+        try:
+            (output,) = self._session.run([self._output_name], {self._input_name: np.ascontiguousarray(images)})
+        except Exception as error:  # as in `_open`
+            raise ModelError(f"{self.path} fails on images of {images.shape}: {error}") from error
         return np.asarray(output, dtype=np.float32)
 
 
@@ -136,8 +140,11 @@ def _open(path: Path, threads: int) -> onnxruntime.InferenceSession:
     options.log_severity_level = 3
     # Idle threads that spin steal the processor from other requests (and from FAISS).
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.add_session_config_entry("session.load_model_format", "ONNX")  # the runtime's own format is not checked
     try:
-        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        graph = path.read_bytes()  # read once: what is checked is what is opened
+        check_stands_alone(graph)
+        return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime raises its own unrelated classes per kind of damage
         raise ModelError(f"{path} is not an ONNX graph that this runtime can open: {error}") from error
 

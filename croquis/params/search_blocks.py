@@ -99,7 +99,9 @@ class Evaluate(Block):
         description="length of the ranked lists; where base.protocol counts categories, the protocol's own length counts",
     )
     bootstrap: int = Field(ge=10, le=100_000, description="resamples of the query items")
-    chunk: int = Field(ge=1, le=65_536, description="queries searched at a time")
+    chunk: int = Field(
+        ge=1, le=65_536, description="pictures of queries held at a time; they are searched by thousands"
+    )
     gallery_queries: int = Field(ge=1, le=200, description="queries drawn in each retrieval contact sheet")
     projection: Literal["tsne", "pca"] = Field(description="of the pictures; t-SNE's differ between processors")
 

@@ -74,8 +74,9 @@ class Fit(Schedule):
     """How long and how fast a net learns."""
 
     learning_rate: float = Field(gt=0.0, le=1.0)
-    backbone_rate: float = Field(
-        ge=0.0, le=1.0, description="factor on the learning rate of the backbone; 0 freezes it, batch norms included"
+    backbone_rate: Annotated[float, Field(ge=0.0, le=1.0)] | Literal["auto"] = Field(
+        description="factor on the learning rate of the backbone; 0 freezes it, batch norms included; auto: 1, and with "
+        "pretrained weights so small that its rate is at most 0.0001"
     )
     weight_decay: float = Field(ge=0.0, le=1.0)
     warmup_epochs: int = Field(ge=0, le=1000)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from croquis.evaluation.bootstrap import Interval
 from croquis.evaluation.metrics import headline_metrics
@@ -10,6 +11,7 @@ from croquis.registry.evaluation_reports import EvaluationReport, Measure
 from croquis.registry.gating.verdict import Verdict
 from croquis.registry.registration import CHALLENGER
 from croquis.registry.registry import CHAMPION, RegisteredVersion, Registry
+from croquis.tracking.record import RECORD_FILE, RUNS, WARNING, RunRecord
 
 REPORTED = "test"
 
@@ -22,16 +24,24 @@ def closing_words(
     version: RegisteredVersion,
     verdict: Verdict,
     outcome: str,
+    warnings: Sequence[str] = (),
 ) -> str:
     """The whole text; `ranking` is best on val first, `above` says how far methods are above the baseline on test."""
     return "\n\n".join(
         [
             leaderboard(ranking, above, measure),
+            *warnings,
             "\n".join([f"{version}: {outcome}", *(f"  {line}" for line in verdict.summary().splitlines())]),
             champion_line(registry),
             next_commands(outcome),
         ]
     )
+
+
+def training_warnings(root: Path) -> list[str]:
+    """A line for each stage that warned, from its record."""
+    records = (RunRecord.read(file.parent) for file in sorted((root / RUNS).glob(f"*/{RECORD_FILE}")))
+    return [f"warning: {record.tags[WARNING]}" for record in records if WARNING in record.tags]
 
 
 def leaderboard(ranking: Sequence[EvaluationReport], above: Mapping[str, Interval], measure: Measure) -> str:

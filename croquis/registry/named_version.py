@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+from croquis.credentials import without_credentials
 from croquis.registry.bundle_options import ModelSourceError
 from croquis.registry.registry import NAMED, RegisteredVersion, Registry, RegistryError
+from croquis.tracking.environment import quiet
 from croquis.tracking.tracking_store import TrackingError, open_store
 
 
@@ -19,8 +21,11 @@ class NamedVersion:
     uri: str
 
     @classmethod
-    def open(cls, uri: str, root: Path | None = None) -> Self:
+    def open(cls, uri: str, root: Path | None = None, *, prompt: bool = False) -> Self:
         """Reads the URI and opens the tracking store of the project in `root` (of the current folder by default).
+
+        Args:
+            prompt: whether this process is a server, see `croquis.tracking.environment.quiet`.
 
         Raises:
             ModelSourceError: when the URI has another form or the store cannot be reached.
@@ -28,6 +33,7 @@ class NamedVersion:
         parts = NAMED.fullmatch(uri)
         if parts is None or not uri.startswith("models:/"):
             raise ModelSourceError(f"{uri!r} is no model: write models:/NAME@ALIAS or models:/NAME/NUMBER")
+        quiet(prompt=prompt)
         try:
             return cls(Registry(open_store(root), parts["model"]), uri)
         except TrackingError as error:
@@ -44,7 +50,9 @@ class NamedVersion:
         except RegistryError as error:
             raise ModelSourceError(str(error)) from error
         except Exception as error:  # MLflow, SQLAlchemy and requests share no base class
-            raise ModelSourceError(f"{self.registry.model} cannot be looked up: {error}") from error
+            raise ModelSourceError(
+                f"{self.registry.model} cannot be looked up: {without_credentials(error)}"
+            ) from error
 
     def bundle_folder(self) -> Path:
         """A local folder with the bundle of the version that is meant now."""
@@ -54,4 +62,6 @@ class NamedVersion:
         except RegistryError as error:
             raise ModelSourceError(str(error)) from error
         except Exception as error:  # MLflow, SQLAlchemy and requests share no base class
-            raise ModelSourceError(f"{version} of {self.registry.model} cannot be pulled: {error}") from error
+            raise ModelSourceError(
+                f"{version} of {self.registry.model} cannot be pulled: {without_credentials(error)}"
+            ) from error

@@ -79,7 +79,7 @@ class PipelineRun:
 
     def _check(self) -> None:
         if self._projection.store is None or self._projection.run_id is None:
-            raise TrackingError(f"the tracking store {self._store.uri} failed while the result was logged; see above")
+            raise TrackingError(f"the tracking store {self._store.shown} failed while the result was logged; see above")
 
 
 def describe(store: Store, evaluations: Sequence[EvaluationReport], measure: Measure, root: Path) -> str:

@@ -11,11 +11,18 @@ champion or the new one, never none.
 from __future__ import annotations
 
 import json
+import logging
 from dataclasses import dataclass
 
 from croquis.registry.registry import CHALLENGER, CHAMPION, PREVIOUS, RegisteredVersion, Registry, RegistryError
 
+logger = logging.getLogger(__name__)
+
 NOTE_TAG = "croquis.transition"
+
+
+class NoteError(ValueError):
+    """A note of a change that cannot be carried out."""
 
 
 class ChampionChangedError(RegistryError):
@@ -124,11 +131,24 @@ def delete(registry: Registry, number: int) -> None:
 
 
 def repair(registry: Registry) -> bool:
-    """Completes a change that a kill interrupted; True if there was one."""
+    """Completes a change that a kill interrupted; True if there was one.
+
+    A note that cannot be carried out, as it is damaged or names a version that is gone, is removed with a warning: the
+    champion is the old one or the new one in any case.
+    """
     note = registry.model_tag(NOTE_TAG) if registry.exists() else None
     if note is None:
         return False
-    _carry_out(registry, note)
+    try:
+        _carry_out(registry, note)
+    except NoteError as error:
+        registry.set_model_tag(NOTE_TAG, None)
+        logger.warning(
+            "the note of a change of champion of %s is removed, as it cannot be carried out (%s): "
+            "`croquis registry status` shows who is champion, `croquis registry promote --version N` makes another one",
+            registry.model,
+            error,
+        )
     return True
 
 
@@ -161,8 +181,7 @@ def _changed(
 
 def _carry_out(registry: Registry, text: str) -> None:
     """Carries out a noted change, unless the champion is none of its two any more: then a later change has replaced it."""
-    note = json.loads(text)
-    champion, previous = note["champion"], note["previous"]
+    champion, previous = _noted(registry, text)
     if registry.aliases().get(CHAMPION) in (champion, previous):
         if previous is not None:
             registry.set_alias(PREVIOUS, previous)
@@ -171,3 +190,23 @@ def _carry_out(registry: Registry, text: str) -> None:
             registry.drop_alias(CHALLENGER)
     if registry.model_tag(NOTE_TAG) == text:  # not that of a process that began meanwhile
         registry.set_model_tag(NOTE_TAG, None)
+
+
+def _noted(registry: Registry, text: str) -> tuple[int, int | None]:
+    """The new champion and the one before, by a note.
+
+    Raises:
+        NoteError: when it is damaged, or names a version that is gone.
+    """
+    try:
+        note = json.loads(text)
+        champion, previous = note["champion"], note["previous"]
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        raise NoteError(f"it is damaged: {text!r:.80}") from error
+    numbers = [champion] if previous is None else [champion, previous]
+    if not all(type(number) is int for number in numbers):
+        raise NoteError(f"it is damaged: {text!r:.80}")
+    gone = set(numbers) - {version.number for version in registry.versions()}
+    if gone:
+        raise NoteError(f"version {', '.join(map(str, sorted(gone)))} is gone")
+    return champion, previous

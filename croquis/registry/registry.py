@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 import re
 import time
@@ -13,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock
 
+from croquis.credentials import without_credentials
+from croquis.registry.model_files import MODEL_TAG, bundle_in, model_hash, pull_model
 from croquis.tracking.tracking_store import Store
 
 if TYPE_CHECKING:
@@ -116,18 +119,20 @@ class Registry:
     ) -> RegisteredVersion:
         """The version with this bundle, which is made from `log()`, a model URI, unless it exists.
 
-        The tags are set in the same call that makes the version, so that a kill leaves no version without its hash. Where
+        The tags are set in the same call that makes the version, so that a kill leaves no version without its hashes. Where
         another workspace of a server registers the same bundle at once, the version with the higher number is deleted again.
+        A version of an earlier release, without a hash of its model's files, is given one as they are.
         """
         with self.lock():
             found = self.with_bundle(bundle_hash)
             if found is not None:
-                return found
+                return found if MODEL_TAG in found.tags else self._with_model_hash(found)
             from mlflow import register_model
 
             with self.store.here():
-                all_tags = {**tags, BUNDLE_TAG: bundle_hash, METHOD_TAG: method}
-                made = register_model(log(), self.model, tags=_short(all_tags))
+                uri = log()
+                hashes = {BUNDLE_TAG: bundle_hash, MODEL_TAG: self._hash_of(uri)}
+                made = register_model(uri, self.model, tags=_short({**tags, **hashes, METHOD_TAG: method}))
             first = self.with_bundle(bundle_hash) or self.version(int(made.version))
             if first.number != int(made.version):
                 self.store.client.delete_model_version(self.model, str(made.version))
@@ -197,20 +202,60 @@ class Registry:
         """A local folder with the bundle of a version; downloaded when the store is a server.
 
         Raises:
-            RegistryError: when the artifact store does not hold it.
+            RegistryError: when the artifact store does not hold it, or holds other files than those that were registered.
         """
-        from mlflow.artifacts import download_artifacts
+        version = self.version(number)
+        return self._bundle(version, self._pulled(version))
+
+    def copied_model(self, version: RegisteredVersion, folder: Path) -> tuple[Path, Path]:
+        """A copy of a version's model, all of it covered by the version's hashes, and the folder of the bundle in it.
+
+        The files of the bundle are covered by its manifest: load it before the model is run.
+
+        Raises:
+            RegistryError: as `bundle_folder`, and when the version has no hash of its model's files.
+        """
+        if MODEL_TAG not in version.tags:
+            raise RegistryError(
+                f"{version} of {self.model} has no hash of the files that it runs (tag {MODEL_TAG}): `croquis sync` records "
+                "it for the bundle in models/bundles; of another bundle, register it anew"
+            )
+        model = self._pulled(version, folder)
+        return model, self._bundle(version, model)
+
+    def _pulled(self, version: RegisteredVersion, to: Path | None = None) -> Path:
         from mlflow.exceptions import MlflowException
 
         try:
-            with self.store.here():
-                model = Path(download_artifacts(f"models:/{self.model}/{number}")).resolve()
+            uri = self.store.client.get_model_version_download_uri(self.model, str(version.number))
+            return pull_model(self.store, str(uri), to)
         except (MlflowException, OSError) as error:
-            raise self._lost(number, str(error).strip()) from error
-        manifests = sorted((model / "artifacts").glob("*/manifest.json"))
-        if len(manifests) != 1:
-            raise self._lost(number, f"{len(manifests)} bundles in {model}, expected one")
-        return manifests[0].parent
+            raise self._lost(version.number, str(error).strip()) from error
+
+    def _bundle(self, version: RegisteredVersion, model: Path) -> Path:
+        """The bundle in a pulled model whose hashes are the version's."""
+        try:
+            folder, found = bundle_in(model)
+        except (ValueError, KeyError, TypeError, OSError) as error:
+            raise self._lost(version.number, str(error).strip()) from error
+        if found != version.bundle_hash:
+            raise self._lost(version.number, f"it holds another bundle, {found[:12]}", "has other")
+        expected = version.tags.get(MODEL_TAG)
+        if expected is not None and model_hash(model) != expected:
+            raise self._lost(version.number, "what stands around the bundle has been changed since", "has other")
+        return folder
+
+    def _hash_of(self, uri: str) -> str:
+        """Of the files of a logged model."""
+        with TemporaryDirectory() as folder:
+            return model_hash(pull_model(self.store, uri, Path(folder)))
+
+    def _with_model_hash(self, version: RegisteredVersion) -> RegisteredVersion:
+        with contextlib.suppress(RegistryError):  # files that are lost are told by whoever needs them
+            model = self._pulled(version)
+            self._bundle(version, model)
+            self.tag(version.number, {MODEL_TAG: model_hash(model)})
+        return self.version(version.number)
 
     def put_back(self, number: int, log: Callable[[], str]) -> None:
         """Fills the artifact store with the files of a version again.
@@ -234,14 +279,16 @@ class Registry:
             description.write_text(description.read_text(encoding="utf-8").replace(made_id, lost), encoding="utf-8")
             try:
                 client.log_model_artifacts(lost, str(folder))
+                self.tag(number, {MODEL_TAG: model_hash(folder)})
             except MlflowException as error:
                 raise self._lost(number, str(error).strip()) from error
             finally:
                 client.delete_logged_model(made_id)
 
-    def _lost(self, number: int, reason: str) -> RegistryError:
+    def _lost(self, number: int, reason: str, has: str = "lacks") -> RegistryError:
+        told = without_credentials(reason).partition("\n")[0][:200]
         return RegistryError(
-            f"the artifact store lacks files of version {number} of {self.model} ({reason.splitlines()[0]:.200}): "
+            f"the artifact store {has} files of version {number} of {self.model} ({told}): "
             "`croquis sync` puts them back from models/bundles if that holds this bundle; else put a copy of the store "
             "back, or delete the version in MLflow and run `dvc repro --force --single-item register`"
         )

@@ -38,6 +38,21 @@ class QueryEvidence:
     def attributes(self) -> list[frozenset[str]]:
         return needed(self.decide)(self.probabilities)
 
+    def kept(self, labelled: bool) -> QueryEvidence:
+        """The same without the pictures: with what the classifier sees now, or without it."""
+        if not labelled or self.label is None:
+            return QueryEvidence(self.vectors)
+        found = self.probabilities
+        return QueryEvidence(self.vectors, lambda: found, self.decide)
+
+    @classmethod
+    def joined(cls, parts: Sequence[QueryEvidence]) -> QueryEvidence:
+        """All queries of one search, at least one, in one."""
+        vectors = np.concatenate([part.vectors for part in parts])
+        if parts[0].label is None:
+            return cls(vectors)
+        return cls(vectors, lambda: np.concatenate([part.probabilities for part in parts]), parts[0].decide)
+
 
 @dataclass(frozen=True)
 class GalleryEvidence:

@@ -15,6 +15,7 @@ from croquis.catalog.images import Batch, from_batch, prepare_image, to_batch
 from croquis.nets.classifier import AttributeClassifier
 from croquis.nets.generator import Generator
 from croquis.rerank.evidence import QueryEvidence
+from croquis.search.query import Mode
 
 AT_A_TIME = 32  # images in one run of a net: bounds the memory, and more are no faster on a CPU
 
@@ -56,6 +57,12 @@ class Nets:
         size = self.generator.size
         inside = [crop_to_ink(sketch) for sketch in sketches]
         return [photo for batch in _batches(inside, size) for photo in from_batch(self._generate(batch))]
+
+    def mode_of(self, domain: str) -> Mode:
+        """How a user's query of a domain is searched: a sketch by way of the generator where there is one."""
+        if domain != "sketch":
+            return "photo"
+        return "sketch" if self.has_generator else "sketch-direct"
 
     @property
     def generator(self) -> Generator:

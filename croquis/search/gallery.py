@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from croquis.arrays import Vectors
+from croquis.arrays import Rows, Vectors
 from croquis.bundle import Bundle
 from croquis.bundle.gallery_evidence import stored_gallery
 from croquis.bundle.gallery_table import GalleryTable
@@ -18,6 +18,7 @@ from croquis.index.ranking import RankedLists
 from croquis.index.vector_index import VectorIndex
 from croquis.lazy import Lazy
 from croquis.rerank.chain import Chain
+from croquis.rerank.evidence import GalleryEvidence
 from croquis.rerank.rerank_settings import RerankBlock
 
 Record = Mapping[str, Any]
@@ -130,15 +131,21 @@ class BundleGallery:
     def __init__(self, index: VectorIndex, items: GalleryTable, names: tuple[str, ...] | None) -> None:
         self.index = index
         self.items = items
-        self._names = names
+        self.names = names
         self._chaining = threading.Lock()
-        self._chain: tuple[RerankBlock, Chain] | None = None
+        self._chains: list[tuple[RerankBlock, Chain]] = []
         self._counts = Lazy(lambda: WordCounts(items.category_counts(), items.attribute_counts()))
 
     @classmethod
     def of(cls, bundle: Bundle) -> BundleGallery:
         """The images that a bundle was built with."""
         return cls(bundle.index, bundle.items, bundle.manifest.attributes)
+
+    def among(self, rows: Rows) -> BundleGallery:
+        """Some of the images, in the given order, found as they are among all (see `VectorIndex.subset`)."""
+        index = self.index.subset(rows)
+        index.threads = self.index.threads
+        return BundleGallery(index, self.items.take(rows), self.names)
 
     def check(self, filters: Filters) -> None:
         self.items.check(filters)
@@ -154,10 +161,15 @@ class BundleGallery:
     def chain(self, rerank: RerankBlock) -> Chain:
         """Looks at every image, so that it is made once and kept."""
         with self._chaining:
-            if self._chain is None or self._chain[0] != rerank:
-                known = stored_gallery(self.items, self.index, self._names, rerank.gallery_attributes)
-                self._chain = rerank, Chain(rerank.steps, rerank, known)
-            return self._chain[1]
+            kept = next((chain for block, chain in self._chains if block == rerank), None)
+            if kept is None:
+                kept = Chain(rerank.steps, rerank, self.evidence(rerank.gallery_attributes))
+                self._chains.append((rerank, kept))
+            return kept
+
+    def evidence(self, source: str) -> GalleryEvidence:
+        """What re-ranking may know of the images, their attributes `predicted` or from the `catalogue`."""
+        return stored_gallery(self.items, self.index, self.names, source)
 
     def vector(self, image_id: str) -> Vectors:
         return self.index.vectors(np.array([self.items.row(image_id)], dtype=np.int64))

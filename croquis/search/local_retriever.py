@@ -12,17 +12,19 @@ import numpy as np
 from croquis.arrays import Uint8Image, Vectors
 from croquis.bundle import Bundle
 from croquis.catalog.filters import Filters, QueryError, as_filters
-from croquis.catalog.images import crop
 from croquis.index.ranking import RankedLists
 from croquis.rerank.rerank_settings import RerankBlock
 from croquis.rerank.reranker import needs_classifier
 from croquis.search.answer import Answer, Hit, Stopwatch
 from croquis.search.bundle_nets import AT_A_TIME, Nets
+from croquis.search.composition import Composition
 from croquis.search.gallery import BundleGallery, ListedImages, SearchedGallery
-from croquis.search.pictures import Picture, check_pictures, open_picture
+from croquis.search.pictures import Picture, check_pictures, cropped_picture, open_picture
 from croquis.search.query import Mode, check_k, check_mode
 
 __all__ = ["Answer", "Filters", "Hit", "LocalRetriever", "QueryError"]
+
+SERVED = "served"  # the name of the re-ranking that requests get
 
 
 class LocalRetriever:
@@ -94,23 +96,17 @@ class LocalRetriever:
         among = as_filters(filters)
         self.gallery.check(among)
         watch.lap("search")
-        cropped = crop(open_picture(picture), bbox)
+        cropped = cropped_picture(picture, bbox)
         watch.lap("decode")
-        encoded = self.nets.generate([cropped])[0] if mode == "sketch" else cropped
-        vectors = self.nets.encode([encoded])
-        watch.lap("encode")
-        listed = self.gallery.search(vectors, max(k, self.rerank.depth) if reranked else k, among)
-        watch.lap("search")
-        ranked, asked = listed.ranked, self.nets.asked([encoded], vectors)
-        if reranked and (ranked.rows >= 0).any():
-            moves = listed.images.chain(self.rerank)(asked, ranked)
-            ranked = RankedLists(moves.rows, np.take_along_axis(ranked.scores, moves.order, axis=1))
+        search = Composition.of(self.nets, self.gallery, mode, among)
+        found = search([cropped], k, {SERVED: self.rerank} if reranked else None, lap=watch.lap)
         by_attributes = reranked and needs_classifier(self.rerank.steps)
         described = by_attributes or (describe and self.nets.has_classifier)
-        attributes = asked.attributes[0] if described else None
-        hits = self._hits(listed.images, ranked.cut(k), attributes or frozenset())
+        attributes = found.asked.attributes[0] if described else None
+        ranked = found.reranked[SERVED].ranked if reranked else found.ranked
+        hits = self._hits(found.images, ranked, attributes or frozenset())
         watch.lap("rerank")
-        return Answer(hits, encoded, attributes, watch.seconds)
+        return Answer(hits, found.pictures[0], attributes, watch.seconds)
 
     def similar(self, image_id: str, k: int = 10, filters: Filters | Mapping[str, Any] | None = None) -> list[Hit]:
         """The gallery images most like one of them, itself left out by its id.

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import islice
 from typing import Protocol
 
@@ -11,11 +12,11 @@ import numpy as np
 
 from croquis.arrays import Uint8Image, Vectors
 from croquis.bundle.gallery_table import GalleryTable
-from croquis.catalog.images import decode_image, encode_jpeg, prepare_image
+from croquis.catalog.images import Batch, decode_image, encode_jpeg, prepare_image, to_batch
 from croquis.nets.classifier import AttributeClassifier
 from croquis.nets.encoder import Encoder
 from croquis.rerank.overlap import to_bytes
-from croquis.search.bundle_nets import AT_A_TIME, prepared
+from croquis.search.bundle_nets import AT_A_TIME
 
 
 class Models(Protocol):
@@ -46,29 +47,46 @@ class PhotoFacts:
 
 
 def photo_facts(models: Models, photos: Iterable[Uint8Image], side: int) -> PhotoFacts:
-    """Looks at photos of any size, uint8 (H, W, 3) each, of which a few are in memory at a time.
+    """Looks at photos of any size, uint8 (H, W, 3) each, of which one is in memory at a time where `photos` decodes them
+    one by one; what the nets take of a few is.
 
     Args:
         side: of the thumbnails, pixels.
     """
     encoder, classifier, photos = models.encoder, models.classifier, iter(photos)
+    sizes = {encoder.size} if classifier is None else {encoder.size, classifier.size}
     vectors = [np.empty((0, encoder.dim), dtype=np.float32)]
     facts = PhotoFacts(vectors[0])
-    while some := list(islice(photos, AT_A_TIME)):
-        vectors.append(encoder.encode(prepared(some, encoder.size)))
-        facts.thumbnails.extend(encode_jpeg(prepare_image(photo, side)) for photo in some)
-        _add_labels(facts, classifier, some)
+    # `map` lets go of a photo before it asks for the next one.
+    while some := list(map(partial(_sized, sizes=sizes, side=side), islice(photos, AT_A_TIME))):
+        vectors.append(encoder.encode(to_batch([squares[encoder.size] for squares, _ in some])))
+        facts.thumbnails.extend(thumbnail for _, thumbnail in some)
+        _add_labels(facts, classifier, [squares for squares, _ in some])
     return PhotoFacts(np.concatenate(vectors), facts.predicted, facts.probabilities, facts.thumbnails)
 
 
-def _add_labels(facts: PhotoFacts, classifier: AttributeClassifier | None, photos: Sequence[Uint8Image]) -> None:
+def _sized(photo: Uint8Image, sizes: Collection[int], side: int) -> tuple[dict[int, Uint8Image], bytes]:
+    """What is kept of a photo: a square for each size of a net, and a thumbnail as JPEG."""
+    return {size: prepare_image(photo, size) for size in sizes}, encode_jpeg(prepare_image(photo, side))
+
+
+def _add_labels(
+    facts: PhotoFacts, classifier: AttributeClassifier | None, squares: Sequence[Mapping[int, Uint8Image]]
+) -> None:
     if classifier is None:
-        facts.predicted.extend([] for _ in photos)
-        facts.probabilities.extend(None for _ in photos)
+        facts.predicted.extend([] for _ in squares)
+        facts.probabilities.extend(None for _ in squares)
         return
-    found = classifier.probabilities(prepared(photos, classifier.size))
-    facts.predicted.extend(sorted(names) for names in classifier.decide(found))
-    facts.probabilities.extend(row.tobytes() for row in to_bytes(found))
+    seen = labels(classifier, to_batch([each[classifier.size] for each in squares]))
+    facts.predicted.extend(names for names, _ in seen)
+    facts.probabilities.extend(cell for _, cell in seen)
+
+
+def labels(classifier: AttributeClassifier, batch: Batch) -> list[tuple[list[str], bytes]]:
+    """The attributes that the classifier sees in each image, sorted, and its probabilities as bytes."""
+    found = classifier.probabilities(batch)
+    names = (sorted(decided) for decided in classifier.decide(found))
+    return list(zip(names, (row.tobytes() for row in to_bytes(found)), strict=True))
 
 
 def thumbnail_side(items: GalleryTable) -> int:

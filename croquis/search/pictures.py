@@ -11,7 +11,7 @@ from PIL import Image
 
 from croquis.arrays import Uint8Image
 from croquis.catalog.filters import QueryError
-from croquis.catalog.images import ImageError, check_image, decode_image, encode_png, from_pillow
+from croquis.catalog.images import ImageError, check_image, crop, decode_image, encode_png, from_pillow
 
 Picture: TypeAlias = str | Path | bytes | Image.Image | Uint8Image
 """The path or the bytes of a JPEG, PNG, WEBP, BMP or GIF file, a Pillow image, or uint8 (H, W, 3) RGB."""
@@ -33,6 +33,11 @@ def open_picture(picture: Picture) -> Uint8Image:
     if isinstance(picture, Image.Image):
         return from_pillow(picture)
     return decode_image(_file(picture))
+
+
+def cropped_picture(picture: Picture, bbox: Sequence[int] | None) -> Uint8Image:
+    """`open_picture`, inside the box x1, y1, x2, y2 in pixels of the upright picture; None for the whole."""
+    return crop(open_picture(picture), bbox)
 
 
 def picture_file(picture: Picture) -> bytes:

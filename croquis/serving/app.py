@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import importlib.util
+import logging
 from collections.abc import AsyncIterator, Mapping
 from typing import TYPE_CHECKING
 
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from croquis.serving.answers.problems import IN_OPENAPI, install_handlers
+from croquis.serving.background.readiness import Readiness
+from croquis.serving.background.timed_calls import CallTimeoutError, TimedCalls
+from croquis.serving.background.watched_task import WatchedTask
 from croquis.serving.changes.live_catalogue import LiveCatalogue
 from croquis.serving.changes.live_stores import LiveSource, LiveStores
 from croquis.serving.limits.access import KEY_HEADER, AccessControl
@@ -20,7 +24,7 @@ from croquis.serving.limits.http_meter import Meter
 from croquis.serving.limits.request_log import RequestLogMiddleware
 from croquis.serving.limits.work_queue import WorkQueue
 from croquis.serving.models.bundle_sources import ModelSource, StoredSource
-from croquis.serving.models.served_models import ServedModels
+from croquis.serving.models.served_models import LOOK_UP_SECONDS, TURN_SECONDS, ServedModels
 from croquis.serving.requests.decoding import PictureDecoder
 from croquis.serving.routes.catalogue_routes import catalogue_router
 from croquis.serving.routes.change_routes import change_router
@@ -33,6 +37,10 @@ from croquis.store.versions import open_stores
 if TYPE_CHECKING:
     from croquis.serving.changes.event_intake import OwnIngest
 
+logger = logging.getLogger(__name__)
+
+CLOSING_SECONDS = 10.0  # for a batch of events under way, and for the store to be closed
+SILENT_INGEST = 60.0  # seconds; a batch takes less
 RULES_NEED = ("pydantic", "ruamel")  # of --ingest
 DESCRIPTION = "Photos, drawings and filters in; ranked products out. Errors are problem details (RFC 9457)."
 
@@ -59,7 +67,7 @@ def create_app(sources: Mapping[str, ModelSource], settings: Settings) -> FastAP
         placed = {label: StoredSource(source, stores) for label, source in sources.items()}
     opened = live_stores or stores
     try:
-        fleet = ServedModels(placed, meter, settings.batch)
+        fleet = ServedModels(placed, meter, settings.batch, settings.load_seconds)
         if live_stores is not None:
             live_stores.drop_unused()
         own_ingest = _own_ingest(fleet, settings, meter)
@@ -72,27 +80,37 @@ def create_app(sources: Mapping[str, ModelSource], settings: Settings) -> FastAP
     queue = WorkQueue(settings.workers, settings.queue, settings.limits.waiting_bytes, meter)
     gatekeeper = AccessControl(settings.access, meter)
 
+    tasks = _tasks(fleet, own_ingest, settings, meter)
+
+    def close() -> None:
+        """Waits for what is under way, then gives the store back."""
+        for task in tasks:
+            task.stop()
+        queue.close()
+        decoder.close()
+        if opened is not None:
+            opened.close()
+
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        watcher = asyncio.create_task(fleet.watch(settings.watch_seconds)) if settings.watch_seconds else None
-        if own_ingest is not None:
-            own_ingest.start()
+        for task in tasks:
+            task.start()
         app.state.ready = True
         yield
         app.state.ready = False
-        if watcher is not None:
-            watcher.cancel()
-        if own_ingest is not None:
-            await asyncio.to_thread(own_ingest.stop)
-        queue.close()
-        if opened is not None:
-            opened.close()
+        for task in tasks:
+            task.ending.set()
+        try:
+            await TimedCalls("end of the server", 1).run(close, CLOSING_SECONDS)
+        except CallTimeoutError:
+            logger.error("what was under way has not ended within %.0f s and is left", CLOSING_SECONDS)
 
     app = FastAPI(
         title="Croquis",
         description=DESCRIPTION,
         docs_url=None,
         redoc_url=None,
+        redirect_slashes=False,  # a redirect's address would be made of the Host that the client sent
         lifespan=lifespan,
         responses={
             "4XX": {"description": "A problem.", **IN_OPENAPI},
@@ -100,13 +118,13 @@ def create_app(sources: Mapping[str, ModelSource], settings: Settings) -> FastAP
         },
     )
     app.state.ready = False
-    app.state.fleet, app.state.meter, app.state.stores = fleet, meter, stores
+    app.state.fleet, app.state.meter, app.state.stores, app.state.decoder = fleet, meter, stores, decoder
     install_handlers(app)
     app.include_router(search_router(fleet, queue, gatekeeper, meter, settings.limits, decoder))
     app.include_router(catalogue_router(fleet, gatekeeper))
     changes = change_router(live, queue, gatekeeper, meter, settings.limits, stored=stores is not None)
     app.include_router(changes)
-    app.include_router(operations_router(fleet, gatekeeper, meter, settings.limits))
+    app.include_router(operations_router(fleet, Readiness(fleet, tasks), gatekeeper, meter, settings.limits))
     app.include_router(docs_router(app))
     app.include_router(page_router(settings.page))
     app.add_middleware(HeadMiddleware)
@@ -118,7 +136,20 @@ def create_app(sources: Mapping[str, ModelSource], settings: Settings) -> FastAP
             allow_headers=[KEY_HEADER, "content-type"],
         )
     app.add_middleware(RequestLogMiddleware, meter=meter)
+    if settings.access.proxies:
+        app.add_middleware(ProxyHeadersMiddleware, trusted_hosts=list(settings.access.proxies))
     return app
+
+
+def _tasks(fleet: ServedModels, own_ingest: OwnIngest | None, settings: Settings, meter: Meter) -> list[WatchedTask]:
+    """Everything that runs beside the requests."""
+    tasks = []
+    if seconds := settings.watch_seconds:
+        patience = seconds + len(fleet.models()) * (LOOK_UP_SECONDS + settings.load_seconds) + TURN_SECONDS
+        tasks.append(WatchedTask("watch", lambda task: fleet.watch(task, seconds), meter, patience))
+    if own_ingest is not None:
+        tasks.append(WatchedTask("ingest", own_ingest.run, meter, SILENT_INGEST, finishes=True))
+    return tasks
 
 
 def _own_ingest(fleet: ServedModels, settings: Settings, meter: Meter) -> OwnIngest | None:

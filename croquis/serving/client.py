@@ -4,12 +4,14 @@
         answer = client.search(Path("photo.jpg").read_bytes(), k=5, filters={"category": ["dress"]})
         print([(hit.item_id, hit.score) for hit in answer.results])
 
-Every method raises `ServerError` when the server answers with an error, and httpx's errors when it cannot be reached.
-It needs httpx and pydantic, and none of what the server needs.
+Every method raises `ServerError` when the server answers with an error or with what no server of ours sends, httpx's errors
+when it cannot be reached, and `QueryError` for an id that no path can hold. An answer is at most 16 MB. It needs httpx and
+pydantic, and none of what the server needs.
 """
 
 from __future__ import annotations
 
+import asyncio
 import functools
 from collections.abc import Callable, Coroutine
 from typing import Any, ClassVar, Concatenate, Generic, ParamSpec, Self, TypeVar, Unpack, overload
@@ -17,7 +19,9 @@ from urllib.parse import quote
 
 import httpx
 
+from croquis.catalog.filters import QueryError
 from croquis.serving.answers.answer_models import FilterValues, Item, ItemChange, SearchAnswer, Version
+from croquis.serving.client_limits import AnswerBody, Deadline
 from croquis.serving.client_wire import (
     Call,
     ChangeOptions,
@@ -25,7 +29,10 @@ from croquis.serving.client_wire import (
     SearchOptions,
     ServerError,
     SimilarOptions,
+    jpeg,
+    json_of,
     present,
+    told,
 )
 
 __all__ = ["AsyncClient", "Client", "ServerError"]
@@ -64,12 +71,16 @@ class ClientCalls:
     Args:
         base_url: e.g. `http://127.0.0.1:8000`.
         api_key: where the server asks for one.
-        timeout: seconds.
+        timeout: seconds for a whole call, from connecting to the last byte of the answer.
         transport: another way to send, for tests.
         admin_token: to change the catalogue.
     """
 
     _kind: ClassVar[type[Any]]  # of httpx
+
+    def _own(self) -> httpx.BaseTransport | None:
+        """Another transport than httpx's."""
+        return None
 
     def __init__(
         self,
@@ -79,10 +90,12 @@ class ClientCalls:
         transport: httpx.BaseTransport | httpx.AsyncBaseTransport | None = None,
         admin_token: str | None = None,
     ) -> None:
-        headers = {} if api_key is None else {"X-API-Key": api_key}
+        headers = {"Accept-Encoding": "gzip"} | ({} if api_key is None else {"X-API-Key": api_key})
+        self._seconds = timeout
+        self._deadline = Deadline(timeout)
         # Proxies of the environment are not used.
         self._http = self._kind(
-            base_url=base_url, headers=headers, timeout=timeout, transport=transport, trust_env=False
+            base_url=base_url, headers=headers, timeout=timeout, transport=transport or self._own(), trust_env=False
         )
         self._token = admin_token
 
@@ -91,48 +104,48 @@ class ClientCalls:
         """Products most like a picture, a JPEG, PNG, WEBP, BMP or GIF file; see `SearchOptions`."""
         fields = present(options)
         query = {"model": fields.pop("model", None)}
-        return Call(SearchAnswer.model_validate_json, "POST", "/search", query, fields, [image])
+        return Call(json_of(SearchAnswer), "POST", "/search", query, fields, [image])
 
     @ClientMethod
     def similar(self, item_id: str, **options: Unpack[SimilarOptions]) -> Call[SearchAnswer]:
         """Images of other products most like one of this product's."""
-        return Call(SearchAnswer.model_validate_json, "GET", f"/similar/{quote(item_id, safe='')}", options)
+        return Call(json_of(SearchAnswer), "GET", f"/similar/{segment(item_id)}", options)
 
     @ClientMethod
     def item(self, item_id: str, model: str | None = None) -> Call[Item]:
         """A product with its images."""
-        return Call(Item.model_validate_json, "GET", item_url(item_id), {"model": model})
+        return Call(json_of(Item), "GET", item_url(item_id), {"model": model})
 
     @ClientMethod
     def item_image(self, item_id: str, **options: Unpack[ItemOptions]) -> Call[bytes]:
         """A JPEG."""
-        return Call(bytes, "GET", f"{item_url(item_id)}/image", options)
+        return Call(jpeg, "GET", f"{item_url(item_id)}/image", options)
 
     @ClientMethod
     def filters(self, model: str | None = None) -> Call[FilterValues]:
         """What can be filtered by."""
-        return Call(FilterValues.model_validate_json, "GET", "/catalogue/filters", {"model": model})
+        return Call(json_of(FilterValues), "GET", "/catalogue/filters", {"model": model})
 
     @ClientMethod
     def put_item(self, item_id: str, *images: bytes, **options: Unpack[ChangeOptions]) -> Call[ItemChange]:
         """Adds a product, or replaces all of one; it is on the server's disk and searchable when this returns."""
-        return Call(ItemChange.model_validate_json, "PUT", item_url(item_id), {}, options, images, admin=True)
+        return Call(json_of(ItemChange), "PUT", item_url(item_id), {}, options, images, admin=True)
 
     @ClientMethod
     def add_item(self, item_id: str, *images: bytes, **options: Unpack[ChangeOptions]) -> Call[ItemChange]:
         """Adds a product that is not there yet."""
         fields = {"item_id": item_id, **options}
-        return Call(ItemChange.model_validate_json, "POST", "/items", {}, fields, images, admin=True)
+        return Call(json_of(ItemChange), "POST", "/items", {}, fields, images, admin=True)
 
     @ClientMethod
     def delete_item(self, item_id: str, version: int | None = None) -> Call[ItemChange]:
         """Takes a product out; no search finds it when this returns."""
-        return Call(ItemChange.model_validate_json, "DELETE", item_url(item_id), {"version": version}, admin=True)
+        return Call(json_of(ItemChange), "DELETE", item_url(item_id), {"version": version}, admin=True)
 
     @ClientMethod
     def version(self) -> Call[Version]:
         """The loaded models and the limits."""
-        return Call(Version.model_validate_json, "GET", "/version")
+        return Call(json_of(Version), "GET", "/version")
 
 
 class Client(ClientCalls):
@@ -141,7 +154,15 @@ class Client(ClientCalls):
     _kind = httpx.Client
 
     def send(self, call: Call[T]) -> T:
-        return call.answer(self._http.request(**call.arguments(self._token)))
+        with self._deadline.call(), self._http.stream(**call.arguments(self._token)) as response, told(response):
+            body = AnswerBody.of(response)
+            if not response.is_stream_consumed:
+                for piece in response.iter_raw():
+                    body.add(piece)
+            return call.answer(response, body.content())
+
+    def _own(self) -> httpx.BaseTransport | None:
+        return self._deadline.transport()
 
     def close(self) -> None:
         self._http.close()
@@ -159,7 +180,16 @@ class AsyncClient(ClientCalls):
     _kind = httpx.AsyncClient
 
     async def send(self, call: Call[T]) -> T:
-        return call.answer(await self._http.request(**call.arguments(self._token)))
+        try:
+            async with asyncio.timeout(self._seconds), self._http.stream(**call.arguments(self._token)) as response:
+                with told(response):
+                    body = AnswerBody.of(response)
+                    if not response.is_stream_consumed:
+                        async for piece in response.aiter_raw():
+                            body.add(piece)
+                    return call.answer(response, body.content())
+        except TimeoutError:
+            raise self._deadline.passed() from None
 
     async def close(self) -> None:
         await self._http.aclose()
@@ -172,4 +202,15 @@ class AsyncClient(ClientCalls):
 
 
 def item_url(item_id: str) -> str:
-    return f"/items/{quote(item_id, safe='')}"
+    return f"/items/{segment(item_id)}"
+
+
+def segment(item_id: str) -> str:
+    """An id as a part of a path.
+
+    Raises:
+        QueryError: for one that would lead to another path: what takes a `.` or `..` out may stand anywhere on the way.
+    """
+    if item_id in ("", ".", "..") or not item_id.isprintable():
+        raise QueryError("item_id", item_id, "must be printable and neither empty nor '.' nor '..'")
+    return quote(item_id, safe="")

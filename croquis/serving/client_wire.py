@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, Required, TypedDict, TypeVar
 
 import httpx
-from pydantic import ValidationError
+from pydantic import BaseModel
+from pydantic_core import from_json
 
 from croquis.serving.answers.answer_models import ProblemBody
+from croquis.serving.client_limits import AnswerError
 
 T = TypeVar("T")
+Body = TypeVar("Body", bound=BaseModel)
 
+LONGEST_DETAIL = 200  # characters of an answer that is no problem
+LONGEST_SHOWN = 1000  # of a problem
+LONGEST_WAIT = re.compile(r"[0-9]{1,9}")  # seconds; the header may also hold a date
+JPEG = b"\xff\xd8\xff"
 PICTURE = "picture"  # the file's name: the server judges by the bytes
 
 
 class ServerError(RuntimeError):
-    """The server answered with an error.
+    """The server answered with an error, or with what no server of ours sends.
 
     Attributes:
         problem: type, title, status, detail, field and limit.
@@ -26,7 +35,8 @@ class ServerError(RuntimeError):
     """
 
     def __init__(self, problem: ProblemBody, retry_after: float | None) -> None:
-        super().__init__(f"{problem.status} {problem.title}: {problem.detail}")
+        said = f"{problem.title[:LONGEST_DETAIL]}: {problem.detail[:LONGEST_SHOWN]}"
+        super().__init__(f"{problem.status} {''.join(each if each.isprintable() else ' ' for each in said)}")
         self.problem = problem
         self.retry_after = retry_after
 
@@ -118,21 +128,53 @@ class Call(Generic[T]):
             "headers": {"Authorization": f"Bearer {admin_token}"} if self.admin and admin_token is not None else {},
         }
 
-    def answer(self, response: httpx.Response) -> T:
+    def answer(self, response: httpx.Response, body: bytes) -> T:
         """What the server answered.
 
         Raises:
             ServerError: when it answered with an error.
+            AnswerError: when the body is not what this call is answered with.
         """
         if response.is_success:
-            return self.read(response.content)
+            try:
+                return self.read(body)
+            except ValueError as error:
+                raise AnswerError(f"it is not what this call is answered with: {error}") from None
         try:
-            problem = ProblemBody.model_validate_json(response.content)
-        except ValidationError:  # of something between us and the server
-            title, detail = response.reason_phrase, response.text[:200]
+            problem = json_of(ProblemBody)(body).model_copy(update={"status": response.status_code})
+        except ValueError:  # of something between us and the server
+            title, detail = response.reason_phrase, body[: 4 * LONGEST_DETAIL].decode(errors="replace")[:LONGEST_DETAIL]
             problem = ProblemBody(type="about:blank", title=title, status=response.status_code, detail=detail or title)
         wait = response.headers.get("retry-after", "")
-        raise ServerError(problem, float(wait) if wait.isdigit() else None)
+        raise ServerError(problem, float(wait) if LONGEST_WAIT.fullmatch(wait) else None)
+
+
+def json_of(model: type[Body]) -> Callable[[bytes], Body]:
+    """Reads a body as `model`; a ValueError when it is something else, NaN and infinity included."""
+    return lambda body: model.model_validate(from_json(body, allow_inf_nan=False))
+
+
+def jpeg(body: bytes) -> bytes:
+    """The body itself; a ValueError when it does not begin as a JPEG."""
+    if not body.startswith(JPEG):
+        raise ValueError("no JPEG")
+    return body
+
+
+@contextlib.contextmanager
+def told(response: httpx.Response) -> Iterator[None]:
+    """Makes a ServerError of an answer that cannot be used.
+
+    Raises:
+        ServerError: with the status that the server gave.
+    """
+    try:
+        yield
+    except AnswerError as error:
+        detail = f"the answer cannot be used: {str(error)[:LONGEST_DETAIL]}"
+        status = response.status_code
+        problem = ProblemBody(type="about:blank", title=response.reason_phrase, status=status, detail=detail)
+        raise ServerError(problem, None) from None
 
 
 def present(options: Mapping[str, Any]) -> dict[str, Any]:

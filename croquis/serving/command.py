@@ -6,16 +6,21 @@ API keys and the admin token come from the environment: CROQUIS_API_KEYS ("name=
 from __future__ import annotations
 
 import os
+import threading
+from types import FrameType
 
 import uvicorn
 
+from croquis.endings import end_within
 from croquis.serving.addresses import listening_socket, url
 from croquis.serving.app import create_app
+from croquis.serving.limits.connections import ConnectionGuard, GuardedServer, room_for
 from croquis.serving.models.bundle_sources import BundleSource, ModelSource
 from croquis.serving.models.served_models import DEFAULT_LABEL
 from croquis.serving.requests.decoding import give_memory_back
 from croquis.serving.server_settings import (
     WATCH_STORE,
+    ConnectionLimits,
     IngestSettings,
     Limits,
     ServeOptions,
@@ -24,7 +29,7 @@ from croquis.serving.server_settings import (
     access_from_environment,
 )
 
-BACKLOG = 2048  # connections that wait to be accepted
+CLOSING = 3.0  # seconds after the grace time, for the store to be closed
 
 
 def serve(options: ServeOptions) -> int:
@@ -34,23 +39,36 @@ def serve(options: ServeOptions) -> int:
         SettingsError: when options do not fit each other, or one is out of range.
         ModelSourceError: when a model cannot be loaded.
         StoreError: when the store cannot be searched.
-        RefusedError: when it cannot listen at the address, e.g. as the port is taken.
+        RefusedError: when it cannot listen at the address, e.g. as the port is taken, or files are too few.
     """
     give_memory_back()
-    app = create_app(sources_of(options), settings_of(options))
+    settings = settings_of(options)
+    app = create_app(sources_of(options), settings)
     config = uvicorn.Config(
         app,
         access_log=False,  # ours leaves out query strings
         log_level="warning",
         server_header=False,
+        proxy_headers=False,  # the app believes those that --proxies names
         timeout_graceful_shutdown=options.grace,
     )
-    listener = listening_socket(options.host, options.port, BACKLOG)
+    limits = settings.connections
+    guard = ConnectionGuard(limits, room_for(limits), settings.access.proxies, app.state.meter)
+    listener = listening_socket(options.host, options.port, limits.backlog)
     host, port = listener.getsockname()[:2]
     models = ", ".join(f"{label} = {model.identity}" for label, model in app.state.fleet.models().items())
     print(f"serving {models} on {url(host, port)}  (Ctrl-C ends it)", flush=True)
-    uvicorn.Server(config).run(sockets=[listener])
+    threading.Thread(target=app.state.decoder.start, name="decoders", daemon=True).start()
+    _Server(config, guard).run(sockets=[listener])
     return 0
+
+
+class _Server(GuardedServer):
+    """Ends within its grace time and `CLOSING`, also when a request or the store hangs."""
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        end_within((self.config.timeout_graceful_shutdown or 0) + CLOSING)
+        super().handle_exit(sig, frame)
 
 
 def settings_of(options: ServeOptions) -> Settings:
@@ -59,6 +77,7 @@ def settings_of(options: ServeOptions) -> Settings:
         batch=options.batch,
         queue=options.queue,
         watch_seconds=(WATCH_STORE if options.store else 0.0) if options.watch is None else options.watch,
+        load_seconds=options.load_seconds,
         page=options.page,
         changes=options.changes,
         store=options.store,
@@ -67,7 +86,8 @@ def settings_of(options: ServeOptions) -> Settings:
         if options.ingest
         else None,
         limits=Limits(image_bytes=options.max_image_bytes, pixels=options.max_pixels),
-        access=access_from_environment(os.environ, options.rate, options.burst, list(options.cors)),
+        connections=ConnectionLimits(options.connections, options.connections_per_address),
+        access=access_from_environment(os.environ, options.rate, options.burst, list(options.cors), options.proxies),
     )
 
 
@@ -91,4 +111,4 @@ def sources_of(options: ServeOptions) -> dict[str, ModelSource]:
 def _registry(uri: str) -> ModelSource:
     from croquis.serving.models.registry_source import RegistrySource  # MLflow is imported only where it is used
 
-    return RegistrySource.open(uri)
+    return RegistrySource.open(uri, prompt=True)

@@ -52,11 +52,10 @@ class RemoteRetriever:
             client.close()
             hint = f"; set {API_KEY_VARIABLE}" if error.problem.status == httpx.codes.UNAUTHORIZED else ""
             raise RetrieverError(f"{source} answers {error}{hint}") from error
-        except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
             client.close()
-            reason = "what it answers is no version" if isinstance(error, ValueError) else error
             raise RetrieverError(
-                f"no search server answers at {source} ({reason}); `croquis serve` starts one"
+                f"no search server answers at {source} ({error}); `croquis serve` starts one"
             ) from error
         return cls(client)
 

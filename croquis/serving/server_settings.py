@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,6 +11,7 @@ from pathlib import Path
 from croquis.catalog.images import DecodeLimits
 
 PAGE = Path(__file__).resolve().parent / "page"
+BODY_WINDOW = 10.0  # seconds; a phone that changes its cell is still for some of them
 MULTIPART_OVERHEAD = 65_536  # bytes of a body beside the picture: boundaries, names, the other fields
 API_KEYS_VARIABLE = "CROQUIS_API_KEYS"
 ADMIN_TOKEN_VARIABLE = "CROQUIS_ADMIN_TOKEN"
@@ -30,12 +32,16 @@ class Limits:
         pixels: largest width x height, as the file's header states it.
         waiting_bytes: bodies that are held at a time, all requests together.
         body_seconds: how long a client may take to send its body.
+        body_rate: bytes per second of a body that must come at least, in each `BODY_WINDOW` seconds.
+        decode_seconds: how long a picture may take to decode.
     """
 
     image_bytes: int = 10_000_000
     pixels: int = 12_500_000
     waiting_bytes: int = 96_000_000
-    body_seconds: float = 30.0
+    body_seconds: float = 120.0
+    body_rate: int = 8_000
+    decode_seconds: float = 10.0
 
     @property
     def decode(self) -> DecodeLimits:
@@ -48,6 +54,25 @@ class Limits:
 
 
 @dataclass(frozen=True)
+class ConnectionLimits:
+    """How many connections are open, and how long one may wait for its client.
+
+    Attributes:
+        most: in all; fewer where `ulimit -n` leaves no room for as many.
+        per_address: of one client address, named proxies excepted; None for half of those that there may be.
+        head_seconds: for the head of a request to come, and for an answer that is not taken to move on.
+        keep_alive_seconds: how long a connection whose request is answered is kept for another.
+        backlog: connections that the kernel holds until they are accepted.
+    """
+
+    most: int = 512
+    per_address: int | None = None
+    head_seconds: float = 10.0
+    keep_alive_seconds: int = 5
+    backlog: int = 128
+
+
+@dataclass(frozen=True)
 class Access:
     """Who may ask, and how often.
 
@@ -57,6 +82,7 @@ class Access:
         rate: requests per second of one client, 0 for any number.
         burst: requests that a client may send at once after a pause.
         origins: web origins that browsers may call from (CORS).
+        proxies: addresses and networks whose X-Forwarded-For is believed.
     """
 
     keys: Mapping[str, str] = field(default_factory=dict, repr=False)
@@ -64,6 +90,7 @@ class Access:
     rate: float = 0.0
     burst: int = 20
     origins: tuple[str, ...] = ()
+    proxies: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -96,6 +123,7 @@ class Settings:
         queue: queries that may wait for a worker; one more is answered 429.
         batch: queries that one run of a net may answer; workers beyond the CPUs wait for one another to fill it.
         watch_seconds: how often the models are looked up anew, 0 for never.
+        load_seconds: that pulling, verifying and trying one model may take.
         page: folder of the web page.
         changes: folder of a FAISS store that requests change; None when they cannot.
         store: URI of the store whose current version is searched; None for each bundle's own images.
@@ -107,22 +135,28 @@ class Settings:
     queue: int = 128
     batch: int = 1
     watch_seconds: float = 0.0
+    load_seconds: float = 60.0
     page: Path = PAGE
     changes: Path | None = None
     store: str | None = None
     catalogue: str = "catalogue"
     ingest: IngestSettings | None = None
     limits: Limits = Limits()
+    connections: ConnectionLimits = ConnectionLimits()
     access: Access = field(default_factory=Access)
 
     def __post_init__(self) -> None:
+        per_address = self.connections.per_address
         for name, value, least in (
             ("workers", self.workers, 1),
             ("queue", self.queue, 0),
             ("batch", self.batch, 1),
             ("watch_seconds", self.watch_seconds, 0),
+            ("load_seconds", self.load_seconds, 1),
             ("rate", self.access.rate, 0),
             ("burst", self.access.burst, 1),
+            ("connections", self.connections.most, 1),
+            ("connections_per_address", 1 if per_address is None else per_address, 1),
         ):
             if not value >= least:
                 raise SettingsError(f"{name} = {value}, must be at least {least}")
@@ -142,6 +176,7 @@ class ServeOptions:
         workers: queries worked on at a time; None for as many as there are CPUs, or `batch` if that is more.
         watch: seconds between two looks at models and store; None for `WATCH_STORE` with a store, else never.
         ingest: URI of a stream of product events that go into the store.
+        proxies: addresses and networks with commas between them.
         grace: seconds for requests that run when the server is ended.
     """
 
@@ -155,6 +190,7 @@ class ServeOptions:
     batch: int = 1
     queue: int = Settings.queue
     watch: float | None = None
+    load_seconds: float = Settings.load_seconds
     changes: Path | None = None
     store: str | None = None
     catalogue: str = Settings.catalogue
@@ -165,20 +201,26 @@ class ServeOptions:
     rate: float = Access.rate
     burst: int = Access.burst
     cors: Sequence[str] = ()
+    proxies: str = ""
+    connections: int = ConnectionLimits.most
+    connections_per_address: int | None = None
     max_image_bytes: int = Limits.image_bytes
     max_pixels: int = Limits.pixels
     page: Path = PAGE
     grace: int = 30
 
 
-def access_from_environment(environment: Mapping[str, str], rate: float, burst: int, origins: list[str]) -> Access:
+def access_from_environment(
+    environment: Mapping[str, str], rate: float, burst: int, origins: list[str], proxies: str = ""
+) -> Access:
     """Keys and token from the environment, where `ps` does not show them.
 
     Args:
         environment: `CROQUIS_API_KEYS` holds `name=key` pairs with commas between them, `CROQUIS_ADMIN_TOKEN` a token.
 
     Raises:
-        SettingsError: when a pair has another form, a name comes twice, or a secret is shorter than 16 characters.
+        SettingsError: when a pair has another form, a name comes twice, a secret is shorter than 16 characters, or a
+            proxy is no address.
     """
     keys: dict[str, str] = {}
     for pair in filter(None, environment.get(API_KEYS_VARIABLE, "").split(",")):
@@ -190,7 +232,19 @@ def access_from_environment(environment: Mapping[str, str], rate: float, burst: 
         keys[name] = _secret(API_KEYS_VARIABLE, key)
     token = environment.get(ADMIN_TOKEN_VARIABLE)
     admin = None if token is None else _secret(ADMIN_TOKEN_VARIABLE, token)
-    return Access(keys, admin, rate, burst, tuple(origins))
+    return Access(keys, admin, rate, burst, tuple(origins), _proxies(proxies))
+
+
+def _proxies(text: str) -> tuple[str, ...]:
+    named = tuple(filter(None, (part.strip() for part in text.split(","))))
+    for part in named:
+        try:
+            everybody = ipaddress.ip_network(part).prefixlen == 0
+        except ValueError as error:
+            raise SettingsError(f"proxies: {part!r} is no address or network such as 10.0.0.0/8: {error}") from None
+        if everybody:
+            raise SettingsError(f"proxies: {part} is everybody: any client could name itself; give your proxies only")
+    return named
 
 
 def _secret(variable: str, value: str) -> str:

@@ -98,7 +98,10 @@ def _class_names(root: Path, file: str | None, labels: Sequence[npt.NDArray[np.i
     path = root / file
     if not path.is_file():
         raise SourceError(f"{path} does not exist; mend ingest.idx.classes, or set it to null")
-    names = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
+    try:
+        names = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
+    except UnicodeDecodeError as error:
+        raise SourceError(f"{path} is not UTF-8 text: {error}") from error
     if len(names) < needed or len(set(names)) < len(names):
         raise SourceError(
             f"{path} names {len(set(names))} classes on {len(names)} lines, the labels reach {needed - 1}; "

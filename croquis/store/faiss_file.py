@@ -10,13 +10,23 @@ import json
 import sqlite3
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from croquis.catalog.filters import Filters
 from croquis.catalog.product import ProductPicture
+from croquis.store.image_rows import (
+    image_cells,
+    picture_cells,
+    read_box,
+    read_bytes,
+    read_image_row,
+    read_spec,
+    read_text,
+    read_whole,
+)
 from croquis.store.vector_store import StoreChange, Stored, StoredImage, StoreError, StoreSpec, conditions
 
 SCHEMA = """
@@ -51,6 +61,13 @@ LOCK_SECONDS = 0.5
 COLUMNS = "image_id, item_id, version, category, domain, attributes, predicted, probabilities"
 AT_A_TIME = 500  # values in one statement
 ROWS = 4096
+WAL = "-wal"  # what the name of a file's log ends with
+WAL_BEGINS = (b"\x37\x7f\x06\x82\x00\x2d\xe2\x18", b"\x37\x7f\x06\x83\x00\x2d\xe2\x18")  # magic, format 3007000
+REMEDY = (
+    "stop every process that uses it and put a copy of the file back, with its -wal where the copy has one; without a copy "
+    "take it away and fill the version anew"
+)
+PRIVATE = 0o600  # whoever else uses the machine has no business in a catalogue
 
 
 class StoreFile:
@@ -70,14 +87,22 @@ class StoreFile:
     def __init__(self, path: Path, spec: StoreSpec | None = None) -> None:
         self.path = path
         self.lock = threading.RLock()
-        self._connection = _opened(path)
-        if spec is not None:
-            self._connection.execute("insert into record values (?)", (json.dumps(asdict(spec)),))
-        record = self._connection.execute("select spec from record").fetchone()
-        if record is None:
+        self._connection = _opened(path, new=spec is not None)
+        try:
+            self.spec = self._record(spec)
+        except StoreError:
             self.close()
-            raise StoreError(f"{path} was never finished: delete it and create the version anew")
-        self.spec = StoreSpec(**json.loads(record[0]))
+            raise
+
+    def _record(self, spec: StoreSpec | None) -> StoreSpec:
+        """Whose vectors the file keeps; `spec` is written into a new one."""
+        with self._reading() as execute:
+            if spec is not None:
+                execute("insert into record values (?)", (json.dumps(asdict(spec)),))
+            record = execute("select spec from record").fetchone()
+            if record is None:
+                raise StoreError(f"{self.path} was never finished: delete it and create the version anew")
+            return read_spec(record[0])
 
     def write(self, change: StoreChange, stored: Stored) -> None:
         """All of a change, or none; `stored` are the vectors of its images."""
@@ -87,8 +112,8 @@ class StoreFile:
                 execute("insert or replace into graves values (?, ?)", (item_id, version))
             self._forget([*change.gone, *(image.image_id for image in change.images)])
             for image, vector, thumbnail in zip(change.images, stored, change.thumbnails, strict=True):
-                kept = _picture_cells(pictures.get(image.image_id))
-                values = (*_values(image), vector.tobytes(), thumbnail, *kept)
+                kept = picture_cells(pictures.get(image.image_id))
+                values = (*image_cells(image), vector.tobytes(), thumbnail, *kept)
                 marks = ", ".join("?" * len(values))
                 statement = f"insert into images ({COLUMNS}, vector, thumbnail, bbox, picture) values ({marks})"
                 number = execute(statement, values)
@@ -98,47 +123,51 @@ class StoreFile:
                 self._connection.executemany("insert into words values (?, ?, ?)", rows)
 
     def deletions_of(self, item_ids: Sequence[str] | None = None) -> dict[str, int]:
-        if item_ids is None:
-            with self.lock:
-                return dict(self._connection.execute("select item_id, version from graves").fetchall())
-        return dict(self._among("select item_id, version from graves where item_id in", item_ids))
+        with self._reading() as execute:
+            if item_ids is None:
+                rows = execute("select item_id, version from graves").fetchall()
+            else:
+                rows = self._among("select item_id, version from graves where item_id in", item_ids)
+            return {read_text(item_id): read_whole(version) for item_id, version in rows}
 
     def images(self, column: str, values: Sequence[str]) -> list[StoredImage]:
         """Images whose `image_id` or `item_id` is one of `values`, in the order in which they were written."""
-        rows = self._among(f"select {COLUMNS}, number from images where {column} in", values)
-        return [_image(row) for row in sorted(rows, key=lambda row: int(row[-1]))]
+        with self._reading():
+            rows = self._among(f"select {COLUMNS}, number from images where {column} in", values)
+            return [read_image_row(row) for row in sorted(rows, key=lambda row: int(row[-1]))]
 
     def thumbnails(self, image_ids: Sequence[str]) -> dict[str, bytes]:
-        return dict(self._among("select image_id, thumbnail from images where image_id in", image_ids))
+        with self._reading():
+            rows = self._among("select image_id, thumbnail from images where image_id in", image_ids)
+            return {image_id: read_bytes(jpeg) for image_id, jpeg in rows}
 
     def pictures(self, image_ids: Sequence[str]) -> dict[str, ProductPicture]:
         """The files of those images whose file is kept."""
-        rows = self._among(
-            "select image_id, picture, bbox from images where picture is not null and image_id in", image_ids
-        )
-        return {
-            image_id: ProductPicture(image_id, data, None if bbox is None else tuple(json.loads(bbox)))
-            for image_id, data, bbox in rows
-        }
+        statement = "select image_id, picture, bbox from images where picture is not null and image_id in"
+        with self._reading():
+            rows = self._among(statement, image_ids)
+            return {
+                image_id: ProductPicture(image_id, read_bytes(data), read_box(bbox)) for image_id, data, bbox in rows
+            }
 
     def changed_products(self) -> list[str]:
         """Those that were changed since the store was filled, deletions included."""
-        with self.lock:
-            rows = self._connection.execute(
+        with self._reading() as execute:
+            rows = execute(
                 "select item_id from images where version > 0 union select item_id from graves order by item_id"
             ).fetchall()
         return [item_id for (item_id,) in rows]
 
     def count(self, filters: Filters) -> int:
         query, values = _selection(filters)
-        with self.lock:
-            return int(self._connection.execute(f"select count(*) from ({query})", values).fetchone()[0])
+        with self._reading() as execute:
+            return int(execute(f"select count(*) from ({query})", values).fetchone()[0])
 
     def select(self, filters: Filters) -> list[str]:
         """Ids of the images that pass."""
         query, values = _selection(filters)
-        with self.lock:
-            found = self._connection.execute(f"select image_id from images where number in ({query})", values)
+        with self._reading() as execute:
+            found = execute(f"select image_id from images where number in ({query})", values)
             return [image_id for (image_id,) in found.fetchall()]
 
     def scan(self) -> Iterator[tuple[list[StoredImage], Stored]]:
@@ -146,16 +175,26 @@ class StoreFile:
         last = 0
         while True:
             statement = f"select {COLUMNS}, vector, number from images where number > ? order by number limit {ROWS}"
-            with self.lock:
-                rows = self._connection.execute(statement, (last,)).fetchall()
-            if not rows:
-                return
+            with self._reading() as execute:
+                rows = execute(statement, (last,)).fetchall()
+                if not rows:
+                    return
+                part = [read_image_row(row) for row in rows], self.spec.read([row[-2] for row in rows])
             last = rows[-1][-1]
-            yield [_image(row) for row in rows], self.spec.read([row[-2] for row in rows])
+            yield part
 
     def close(self) -> None:
         with self.lock:
             self._connection.close()
+
+    @contextmanager
+    def _reading(self) -> Iterator[Any]:
+        """A block's statements and what it makes of their rows; what cannot be read is told with the file and the remedy."""
+        with self.lock:
+            try:
+                yield self._connection.execute
+            except (sqlite3.Error, ValueError, TypeError, RecursionError) as error:
+                raise StoreError(f"{self.path} cannot be read: {error}: {REMEDY}") from error
 
     @contextmanager
     def _transaction(self) -> Iterator[Any]:
@@ -183,10 +222,17 @@ class StoreFile:
         return rows
 
 
-def _opened(path: Path) -> sqlite3.Connection:
+def _opened(path: Path, *, new: bool) -> sqlite3.Connection:
     """Opens or makes a file, whose folder is made too, and keeps it locked until the connection is closed."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        if not new:
+            _check_whole(path)
+        path.touch(PRIVATE)  # SQLite gives what it makes beside it the same mode
+        for kept in (path, path.with_name(f"{path.name}-wal")):
+            if kept.is_file():  # as earlier versions made them
+                with suppress(PermissionError):  # of another owner
+                    kept.chmod(PRIVATE)
         connection = sqlite3.connect(path, timeout=LOCK_SECONDS, isolation_level=None, check_same_thread=False)
     except (OSError, sqlite3.Error) as error:
         raise StoreError(f"{path} cannot be used: {error}") from error
@@ -195,12 +241,22 @@ def _opened(path: Path) -> sqlite3.Connection:
     except sqlite3.Error as error:
         connection.close()
         sharing = "a server takes events itself (croquis serve --ingest), and a Milvus server takes several"
-        held = f"; another process may use it, one at a time: {sharing}" if "locked" in str(error) else ""
-        raise StoreError(f"{path} cannot be used: {error}{held}") from error
+        held = f"another process may use it, one at a time: {sharing}"
+        raise StoreError(f"{path} cannot be used: {error}; {held if 'locked' in str(error) else REMEDY}") from error
     except StoreError:
         connection.close()
         raise
     return connection
+
+
+def _check_whole(path: Path) -> None:
+    """Refuses what SQLite would pass over in silence: it makes an empty file anew, and drops a log that begins wrongly."""
+    if not path.stat().st_size:
+        raise StoreError(f"{path} has 0 bytes, what it kept is not in it: {REMEDY}")
+    log = path.with_name(path.name + WAL)
+    begin = log.read_bytes() if log.is_file() else b""
+    if begin.strip(b"\0") and not begin.startswith(WAL_BEGINS):
+        raise StoreError(f"{log} is no log of SQLite, and the last changes of {path.name} may be in it: {REMEDY}")
 
 
 def _prepare(connection: sqlite3.Connection, path: Path) -> None:
@@ -219,25 +275,6 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
         found = f"application {known[0]:#x}, schema {known[1]}"
         raise StoreError(f"{path} is no vector store of this version ({found}): fill a store in another folder")
     execute("commit")
-
-
-def _values(image: StoredImage) -> tuple[Any, ...]:
-    labels, seen = (json.dumps(words, ensure_ascii=False) for words in (image.attributes, image.predicted))
-    known = image.image_id, image.item_id, image.version, image.category, image.domain
-    return *known, labels, seen, image.probabilities
-
-
-def _picture_cells(picture: ProductPicture | None) -> tuple[str | None, bytes | None]:
-    """Box and file, as columns."""
-    if picture is None:
-        return None, None
-    return None if picture.bbox is None else json.dumps(picture.bbox), picture.data
-
-
-def _image(row: Sequence[Any]) -> StoredImage:
-    image_id, item_id, version, category, domain, attributes, predicted, probabilities = row[:8]
-    labels, seen = tuple(json.loads(attributes)), tuple(json.loads(predicted))
-    return StoredImage(image_id, item_id, version, category, domain, labels, seen, probabilities)
 
 
 def _selection(filters: Filters) -> tuple[str, list[str]]:

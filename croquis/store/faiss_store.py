@@ -23,7 +23,7 @@ from croquis.files import read_json, write_json
 from croquis.store.faiss_file import StoreFile
 from croquis.store.faiss_view import StoreView
 from croquis.store.store_words import StoreWords
-from croquis.store.vector_store import Match, StoreChange, Stored, StoredImage, StoreSpec, VectorStore
+from croquis.store.vector_store import Match, StoreChange, Stored, StoredImage, StoreError, StoreSpec, VectorStore
 from croquis.store.versions import Stores
 
 POINTER = "current.json"
@@ -195,7 +195,16 @@ class FaissStores(Stores):
 
     def _pointer(self) -> dict[str, str | None]:
         file = self._folder / POINTER
-        return dict(read_json(file)) if file.is_file() else {}
+        if not file.is_file():
+            return {}
+        try:
+            pointer = read_json(file)
+            return {name: pointer[name] for name in ("current", "previous")}
+        except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
+            raise StoreError(
+                f"{file}, which names the current version, cannot be read ({type(error).__name__}: {error}): delete it, and "
+                f"publish one of {', '.join(self.versions()) or 'the versions once there are any'}"
+            ) from error
 
     def _file(self, version: str) -> Path:
         return self._folder / f"{version}.sqlite"

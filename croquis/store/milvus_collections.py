@@ -12,7 +12,7 @@ import numpy as np
 
 from croquis.catalog.product import LONGEST_ID, LONGEST_WORD, MOST_ATTRIBUTES
 from croquis.store.milvus_link import KEY, MilvusLink, key_of
-from croquis.store.vector_store import Stored, StoredImage, StoreError, StoreSpec
+from croquis.store.vector_store import Stored, StoredImage, StoreError, StoreSpec, UnfitImageError
 
 NOTES = "_notes"  # what the name of a collection of notes ends with
 RECORD = "record"  # key of the note that holds the spec; all others are hashes
@@ -90,13 +90,14 @@ def row_of(image: StoredImage, vector: Stored, thumbnail: bytes) -> dict[str, An
     """An image as a row of its collection.
 
     Raises:
-        StoreError: when the thumbnail is too large.
+        UnfitImageError: when the thumbnail is too large.
     """
     picture = base64.b64encode(thumbnail).decode()
     if len(picture) > LONGEST_TEXT:
-        raise StoreError(
+        raise UnfitImageError(
             f"the thumbnail of {image.image_id!r} has {len(thumbnail)} bytes, Milvus keeps {LONGEST_TEXT * 3 // 4}: build "
-            "the bundle with a lower index.thumbnail"
+            "the bundle with a lower index.thumbnail",
+            image.item_id,
         )
     values = asdict(image) | {"attributes": list(image.attributes), "thumbnail": picture}
     held = values.pop("probabilities")

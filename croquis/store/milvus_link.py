@@ -43,10 +43,13 @@ class MilvusLink:
         except ImportError as error:
             raise StoreError(f"milvus:{address} needs pymilvus: pip install '.[scale]'") from error
         self.types: Any = DataType
+        new = self.lite and not Path(self.address).exists()
         if self.lite:
             Path(self.address).parent.mkdir(parents=True, exist_ok=True)
         try:
             self.client: Any = MilvusClient(uri=self.address, token=token, timeout=TIMEOUT)
+            if new:
+                Path(self.address).chmod(0o700)  # a folder; whoever else uses the machine has no business in it
         except (MilvusException, OSError) as error:
             held = "; another process may use it: Milvus Lite serves one" if self.lite else ""
             raise StoreError(f"milvus:{address} does not open: {error}{held}") from error

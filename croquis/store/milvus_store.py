@@ -1,4 +1,7 @@
-"""A store in Milvus. It finds candidates; scores and order are worked out here, from the vectors that come with them."""
+"""A store in Milvus. It finds candidates; scores and order are worked out here, from the vectors that come with them.
+
+A version of a catalogue is two collections; aliases name the current one and the one before.
+"""
 
 from __future__ import annotations
 
@@ -13,8 +16,19 @@ from typing import Any
 from croquis.arrays import Vectors
 from croquis.catalog.filters import Filters
 from croquis.index.exact import SPARE
-from croquis.store.milvus_collections import IMAGE_FIELDS, NOTES, RECORD, image_of, note, row_of, vectors_of
-from croquis.store.milvus_link import AT_A_TIME, CONSISTENCY, KEY, MilvusLink, any_in, key_of, one_of
+from croquis.store.milvus_collections import (
+    IMAGE_FIELDS,
+    NOTES,
+    RECORD,
+    image_of,
+    make_images,
+    make_notes,
+    note,
+    read_spec,
+    row_of,
+    vectors_of,
+)
+from croquis.store.milvus_link import AT_A_TIME, BUILDING, CONSISTENCY, KEY, MilvusLink, any_in, key_of, one_of
 from croquis.store.store_words import StoreWords
 from croquis.store.vector_store import (
     Match,
@@ -27,6 +41,7 @@ from croquis.store.vector_store import (
     conditions,
     ranked,
 )
+from croquis.store.versions import Stores
 
 EXACT_ROWS = 16_384  # so many images that pass a filter are fetched and compared one by one
 EF_SEARCH = 64  # candidates that a walk along the graph keeps
@@ -34,6 +49,7 @@ MOST_EF = 32_768  # Milvus allows no more
 PART_ROWS = 4096  # in one answer
 COUNTS_SECONDS = 10.0  # a count of the words is as old as this before the next one begins
 DIGITS = "0123456789abcdef"
+BEFORE = "_previous"
 
 
 class MilvusStore(VectorStore):
@@ -190,3 +206,62 @@ class MilvusStore(VectorStore):
 def _expression(filters: Filters) -> str:
     parts = [(any_in if field == "attributes" else one_of)(field, words) for field, words in conditions(filters)]
     return " and ".join(parts)
+
+
+class MilvusStores(Stores):
+    """Collections whose names begin with that of the catalogue; the alias of its name is the current version."""
+
+    def __init__(self, uri: str, name: str, address: str, token: str, consistency: str) -> None:
+        super().__init__(uri, name)
+        self._consistency = consistency
+        self._link = MilvusLink(address, token)
+
+    @property
+    def current(self) -> str | None:
+        return self._target(self.name)
+
+    @property
+    def previous(self) -> str | None:
+        return self._target(self.name + BEFORE)
+
+    def versions(self) -> list[str]:
+        names = self._link.call("list_collections")
+        return sorted(name for name in names if name.startswith(f"{self.name}_") and not name.endswith(NOTES))
+
+    def close(self) -> None:
+        super().close()
+        self._link.close()
+
+    def _create(self, version: str, spec: StoreSpec) -> MilvusStore:
+        make_images(self._link, version, spec)
+        make_notes(self._link, version, spec)
+        return MilvusStore(self._link, version, spec, self._consistency)
+
+    def _load(self, version: str) -> MilvusStore:
+        for collection in (version, version + NOTES):
+            if self._link.call("has_collection", collection):
+                self._link.call("load_collection", collection, timeout=BUILDING)
+        return MilvusStore(self._link, version, read_spec(self._link, version), self._consistency)
+
+    def _drop(self, version: str) -> None:
+        for collection in (version, version + NOTES):
+            self._link.call("drop_collection", collection)
+
+    def _point(self, current: str, previous: str | None) -> None:
+        """The alias of the version before is moved first: a stop between the two leaves the old version current."""
+        if previous is not None:
+            self._alias(self.name + BEFORE, previous)
+        self._alias(self.name, current)
+
+    def _alias(self, alias: str, version: str) -> None:
+        known = self._target(alias) is not None
+        self._link.call("alter_alias" if known else "create_alias", version, alias)
+
+    def _target(self, alias: str) -> str | None:
+        """The version that an alias names, in one answer: whoever asks each version may miss an alias that moves meanwhile.
+
+        That it is there is asked before: an alias that is not there is an error to Milvus, and logged.
+        """
+        if alias not in self._link.call("list_aliases")["aliases"]:
+            return None
+        return str(self._link.call("describe_alias", alias)["collection_name"])

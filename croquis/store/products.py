@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from croquis.arrays import Vectors
-from croquis.catalog.product import ProductPicture
+from croquis.catalog.product import LOWEST_VERSION, ProductPicture
 from croquis.store.vector_store import StoreChange, StoredImage, VectorStore
 
 
@@ -97,3 +97,13 @@ def apply(store: VectorStore, states: Sequence[ItemState], known: Mapping[str, P
         )
     )
     return len(applied)
+
+
+def count_anew(store: VectorStore, item_id: str) -> int:
+    """Takes a product out whatever its version, and returns that of the deletion, from which versions go on: the lowest.
+
+    For a product whose version is the largest, which no change can follow. An older change that comes late brings it back.
+    """
+    images = [image.image_id for image in store.images_of([item_id])]
+    store.change(StoreChange(gone=images, deleted={item_id: LOWEST_VERSION}))
+    return LOWEST_VERSION

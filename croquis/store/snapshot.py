@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -11,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from croquis.files import fresh_folder, read_json, write_json
+from croquis.store.image_rows import read_spec, read_whole
 from croquis.store.vector_store import StoreChange, Stored, StoredImage, StoreError, StoreSpec, VectorStore
 from croquis.store.versions import Stores
 
@@ -44,6 +44,8 @@ def save_snapshot(store: VectorStore, folder: Path) -> int:
         raise StoreError(f"{folder} exists: give a new folder for the snapshot")
     written = 0
     with fresh_folder(folder) as partial:
+        partial.chmod(0o700)  # whoever else uses the machine has no business in a catalogue
+        (partial / IMAGES).touch(0o600)
         with pq.ParquetWriter(partial / IMAGES, SCHEMA, compression="zstd") as writer:
             for images, stored in store.scan():
                 writer.write_table(_table(images, stored, store.thumbnails([image.image_id for image in images])))
@@ -60,13 +62,18 @@ def load_snapshot(folder: Path, stores: Stores) -> VectorStore:
         StoreError: when the folder is no snapshot.
     """
     try:
-        spec, deletions = StoreSpec(**read_json(folder / SPEC)), read_json(folder / DELETIONS)
-    except (OSError, TypeError, json.JSONDecodeError) as error:
-        raise StoreError(f"{folder} is no snapshot of a store: {error}") from error
-    store = stores.create(spec)
-    store.mark_deleted(deletions)
-    for images, stored, thumbnails in _parts(folder / IMAGES, spec):
-        store.change(StoreChange(images, stored, thumbnails, as_stored=True))
+        spec, deletions = read_spec((folder / SPEC).read_text(encoding="utf-8")), read_json(folder / DELETIONS)
+        versions = {item_id: read_whole(version) for item_id, version in deletions.items()}
+        store = stores.create(spec)
+        try:
+            store.mark_deleted(versions)
+            for images, stored, thumbnails in _parts(folder / IMAGES, spec):
+                store.change(StoreChange(images, stored, thumbnails, as_stored=True))
+        except Exception:
+            stores.drop(store.name)
+            raise
+    except (OSError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError, RecursionError) as error:
+        raise StoreError(f"{folder} is no snapshot of a store: {type(error).__name__}: {error}") from error
     return store
 
 

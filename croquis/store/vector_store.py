@@ -20,6 +20,7 @@ from croquis.arrays import Vectors
 from croquis.bundle.gallery_table import COLOUR
 from croquis.catalog.filters import Filters
 from croquis.catalog.product import ProductPicture
+from croquis.credentials import without_credentials
 from croquis.index.coding import Coding, ProductCoding, SignCoding, check_codebooks
 from croquis.index.exact import best_first, normalise, similarity
 from croquis.index.kinds import INDEX_KINDS, kinds_of
@@ -37,6 +38,17 @@ Stored = npt.NDArray[Any]
 
 class StoreError(RuntimeError):
     """A store cannot be opened or used; the message names it, says why and what to do."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(without_credentials(message))
+
+
+class UnfitImageError(StoreError):
+    """An image of the product `item_id` that this engine can never keep."""
+
+    def __init__(self, message: str, item_id: str) -> None:
+        super().__init__(message)
+        self.item_id = item_id
 
 
 @dataclass(frozen=True)
@@ -154,9 +166,23 @@ class StoreSpec:
         return stored if self.coding is None else self.coding.decode(stored)
 
     def read(self, cells: Sequence[bytes]) -> Stored:
-        """Vectors as stored, (n, ...), from the bytes of each."""
+        """Vectors as stored, (n, ...), from the bytes of each.
+
+        Raises:
+            ValueError, TypeError: when a cell holds no such vector.
+        """
         kind = np.float32 if self.coding is None else np.uint8
-        return np.stack([np.frombuffer(cell, dtype=kind) for cell in cells])
+        rows = np.stack([np.frombuffer(cell, dtype=kind) for cell in cells])
+        if rows.shape[1] != self.width:
+            raise ValueError(f"a vector is kept by {rows.shape[1]} numbers, must be {self.width}")
+        if not np.isfinite(rows).all():
+            raise ValueError("a vector holds a number that is not finite")
+        return rows
+
+    @property
+    def width(self) -> int:
+        """Numbers, or bytes of a code, that a vector is kept by."""
+        return self.dim if self.coding is None else self.coding.code_bytes
 
 
 def spelt_codebooks(codebooks: Vectors) -> str:

@@ -154,7 +154,7 @@ def open_stores(uri: str, name: str = "catalogue", consistency: str = "session")
         StoreError: when the address cannot be used.
     """
     from croquis.store.faiss_store import FaissStores
-    from croquis.store.milvus_versions import MilvusStores
+    from croquis.store.milvus_store import MilvusStores
 
     kind, separator, address = uri.partition(":")
     if kind == "milvus" and separator:

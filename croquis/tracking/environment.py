@@ -28,12 +28,24 @@ SENSIBLE = {
     "GIT_PYTHON_REFRESH": "quiet",
 }
 
+# Of a server, which goes on with the model that it has: it asks again later, and must not hang on one answer.
+PROMPT = {
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "5",
+    "MLFLOW_HTTP_RESPECT_RETRY_AFTER_HEADER": "false",  # MLflow would sleep for as long as an answer says
+}
 
-def quiet() -> None:
-    """Sets the environment of this process and its children; call it before heavy imports, as libraries read it then."""
+
+def quiet(*, prompt: bool = False) -> None:
+    """Sets the environment of this process and its children; call it before heavy imports, as libraries read it then.
+
+    Args:
+        prompt: whether the process is a server, whose calls of the registry are to give up soon.
+    """
     os.environ.update(SILENT)
-    for name, value in SENSIBLE.items():
-        os.environ.setdefault(name, value)
+    for name, value in (SENSIBLE | PROMPT if prompt else SENSIBLE).items():
+        if os.environ.get(name) in (None, SENSIBLE.get(name)):  # a process that started this one may have set ours
+            os.environ[name] = value
 
 
 def project_root(start: Path | None = None) -> Path:

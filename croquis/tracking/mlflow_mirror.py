@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from croquis.credentials import without_credentials
 from croquis.tracking.record import Points, RunRecord, mlflow_name
 from croquis.tracking.tracking_store import STAGE_EXPERIMENT, Store, warn_once
 
@@ -125,9 +126,8 @@ class RunMirror:
         try:
             return call(self._store)
         except Exception as error:  # MLflow, SQLAlchemy, requests and the file system share no base class
-            warn_once(
-                f"the tracking store {self._store.uri} failed: {str(error).splitlines()[0] if str(error) else error!r}"
-            )
+            told = without_credentials(str(error) or repr(error)).splitlines()[0]
+            warn_once(f"the tracking store {self._store.shown} failed: {told}")
             self._store = None
             return None
 

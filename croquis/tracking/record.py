@@ -16,6 +16,7 @@ from croquis.files import read_json, write_json
 
 RUNS = Path("reports/runs")
 RECORD_FILE = "record.json"
+WARNING = "warning"  # tag: what a stage warned of
 ARTIFACTS_FOLDER = "artifacts"
 Points = list[tuple[int, float]]
 

@@ -89,5 +89,5 @@ def _restore(store: Store, root: Path, name: str, entry: Mapping[str, Any], is_c
     projection.tags({KEY_TAG: signature.key})
     projection.finish(FINISHED)
     if projection.store is None:
-        raise TrackingError(f"the tracking store {store.uri} failed while {name} was restored; run this again")
+        raise TrackingError(f"the tracking store {store.shown} failed while {name} was restored; run this again")
     return RESTORED

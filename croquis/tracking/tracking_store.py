@@ -11,11 +11,12 @@ import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 from filelock import FileLock
 
+from croquis.credentials import without_credentials
 from croquis.files import fresh_file
 from croquis.tracking.environment import quiet, store_root
 
@@ -52,6 +53,11 @@ class Store:
     root: Path
     client: MlflowClient
     _experiments: dict[str, str] = field(default_factory=dict, repr=False)
+
+    @property
+    def shown(self) -> str:
+        """The URI for messages, without user and password."""
+        return without_credentials(self.uri)
 
     @property
     def is_local(self) -> bool:
@@ -142,7 +148,7 @@ def open_store(root: Path | None = None) -> Store:
         return store
     except Exception as error:  # MLflow, SQLAlchemy, requests and sockets share no base class
         raise TrackingError(
-            f"the tracking store {_without_password(uri)} cannot be used: {_first_line(error)}. "
+            f"the tracking store {without_credentials(uri)} cannot be used: {_first_line(error)}. "
             "Start the server, or correct or unset MLFLOW_TRACKING_URI"
         ) from error
 
@@ -255,9 +261,4 @@ def _restore_variable(name: str, value: str | None) -> None:
 
 
 def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0][:300]
-
-
-def _without_password(uri: str) -> str:
-    parts: Any = urlsplit(uri)
-    return uri.replace(f":{parts.password}@", ":***@") if parts.password else uri
+    return (without_credentials(error).strip() or type(error).__name__).splitlines()[0][:300]

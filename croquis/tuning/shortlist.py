@@ -6,37 +6,36 @@ trial therefore has the very value that the stage `evaluate` would report for it
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from croquis.arrays import Rows, Vectors
-from croquis.bundle.gallery_evidence import stored_gallery
+from croquis.arrays import Rows, Uint8Image, Vectors
 from croquis.catalog.table import Catalog
 from croquis.evaluation import metrics
-from croquis.evaluation.evaluate_bundle import gallery_places, search_among
+from croquis.evaluation.evaluate_bundle import served_gallery
 from croquis.evaluation.protocol import (
     INSTANCE,
     PAIRS,
-    JudgedGallery,
     Protocol,
     Queries,
     label_codes,
     open_gallery,
     open_queries,
 )
-from croquis.evaluation.ranked_answers import QueryPath, answer, same_pictures
+from croquis.evaluation.ranked_answers import QueryPath, answer
 from croquis.index.ranking import RankedLists, relevance_of
-from croquis.index.vector_index import VectorIndex
 from croquis.plugins import RERANKERS
-from croquis.rerank.chain import Moves, make_step, resorted
+from croquis.rerank.chain import make_step, resorted
 from croquis.rerank.evidence import GalleryEvidence, QueryEvidence
 from croquis.rerank.rerank_settings import GALLERY_ATTRIBUTES, RerankBlock
 from croquis.rerank.reranker import needs_classifier, reranker
 from croquis.rerank.weighing import totals
+from croquis.search.composition import Composition, EncodedQueries, Found
+from croquis.search.gallery import BundleGallery
 from croquis.search.local_retriever import LocalRetriever
 from croquis.tuning.task import TuneError
 
@@ -44,26 +43,28 @@ PerQuery = Callable[[metrics.Relevance, metrics.Counts], metrics.PerQuery]
 
 
 @dataclass
-class ListRecorder:
-    """A re-ranker that changes nothing and keeps what it is shown: the first `depth` results, and what is known of the
-    queries."""
+class Recorder:
+    """A search that keeps the lists that it finds, and what is known of the queries."""
 
-    depth: int
+    search: Composition
     classified: bool
     lists: list[RankedLists] = field(default_factory=list)
     vectors: list[Vectors] = field(default_factory=list)
     probabilities: list[npt.NDArray[np.float32]] = field(default_factory=list)
 
-    def __call__(self, asked: QueryEvidence, ranked: RankedLists) -> Moves:
-        rows = ranked.rows
-        self.lists.append(ranked.cut(self.depth))
-        self.vectors.append(asked.vectors)
+    def look(self, pictures: Sequence[Uint8Image]) -> EncodedQueries:
+        encoded = self.search.look(pictures)
+        self.vectors.append(encoded.asked.vectors)
         if self.classified:
-            self.probabilities.append(asked.probabilities)
-        return Moves(np.tile(np.arange(rows.shape[1], dtype=np.int64), (len(rows), 1)), rows)
+            self.probabilities.append(encoded.asked.probabilities)
+        return encoded
 
-    def explain(self, asked: QueryEvidence, moves: Moves, top: int) -> list[list[tuple[str, ...]]]:  # noqa: ARG002
-        return [[] for _ in moves.rows]
+    def rank(
+        self, encoded: EncodedQueries, k: int, reranks: Mapping[str, RerankBlock] | None, own: Rows | None
+    ) -> Found:
+        found = self.search.rank(encoded, k, reranks, own)
+        self.lists.append(found.ranked)
+        return found
 
 
 @dataclass
@@ -157,53 +158,34 @@ def collect(
     if needs_classifier(steps) and not classified:
         raise TuneError(f"{retriever.bundle.folder} has no attribute classifier, so there is nothing to re-rank by")
     gallery = open_gallery(catalog, split, protocol)
-    places = gallery_places(retriever, gallery)
-    index = retriever.bundle.index.subset(places)
-    index.threads = retriever.bundle.index.threads
+    searched = served_gallery(BundleGallery.of(retriever.bundle), gallery)
     asked = next(each for each in PAIRS if each.name == pair)
     queries = open_queries(sketches if asked.query_domain == "sketch" and sketches else catalog, split, asked)
-    recorder = ListRecorder(max(depth, protocol.depth or 0), classified)
-    path, ask = query_path(asked.query_domain, retriever, index, gallery), retriever.nets.asked
-    runs = answer(pair, path, queries, gallery, depth=depth, chunk=chunk, reorders={"record": recorder}, ask=ask)
+    mode = retriever.nets.mode_of(asked.query_domain)
+    recorder = Recorder(Composition.of(retriever.nets, searched, mode), classified)
+    runs = answer(pair, QueryPath(mode, recorder), queries, gallery, depth=depth, chunk=chunk, reranks={})
     if not runs:
         raise TuneError(
             f"split {split!r} of {catalog.folder} has no {pair} query with an answer; choose another --metric"
         )
     rows, scores = (np.concatenate([getattr(part, name) for part in recorder.lists]) for name in ("rows", "scores"))
-    ranked = RankedLists(rows, scores)
+    ranked = RankedLists(rows, scores).cut(max(depth, protocol.depth or 0))
     query_codes, gallery_codes = label_codes(runs[0].queries, gallery)
     relevance = relevance_of(ranked, query_codes, gallery_codes)
-    items, names = retriever.bundle.items, retriever.bundle.manifest.attributes
-    known: dict[str, GalleryEvidence] = {
-        source: stored_gallery(items, index, names, source, places) for source in GALLERY_ATTRIBUTES
-    }
+    known = {source: searched.evidence(source) for source in GALLERY_ATTRIBUTES}
     queries, n_relevant = runs[0].queries, runs[0].n_relevant
     return Shortlists(
         ranked, relevance, n_relevant, queries, remembered(retriever, recorder), known, protocol.normaliser
     )
 
 
-def remembered(retriever: LocalRetriever, recorder: ListRecorder) -> QueryEvidence:
+def remembered(retriever: LocalRetriever, recorder: Recorder) -> QueryEvidence:
     """All queries in one."""
     vectors = np.concatenate(recorder.vectors)
     if not recorder.classified:
         return QueryEvidence(vectors)
     found = np.concatenate(recorder.probabilities)
     return QueryEvidence(vectors, lambda: found, retriever.nets.classifier.decide)
-
-
-def query_path(domain: str, retriever: LocalRetriever, index: VectorIndex, gallery: JudgedGallery) -> QueryPath:
-    """What happens to a user's query of this domain."""
-    search = search_among(index, gallery)
-    if domain != "sketch":
-        return QueryPath("encoder", same_pictures, retriever.encode_photos, search)
-    painted = retriever.nets.has_generator
-    return QueryPath(
-        "gan" if painted else "direct",
-        retriever.nets.generate if painted else same_pictures,
-        retriever.encode_photos,
-        search,
-    )
 
 
 def per_query(metric: str, normaliser: metrics.Normaliser = "retrievable") -> PerQuery:

@@ -15,6 +15,7 @@ from optuna.storages import BaseStorage, JournalStorage, RDBStorage, RetryHeartb
 from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
 from optuna.trial import FrozenTrial
 
+from croquis.credentials import without_credentials
 from croquis.tracking.environment import store_root
 from croquis.tuning.task import TuneError
 
@@ -41,7 +42,9 @@ def open_storage(url: str | None, root: Path, heartbeat: int = HEARTBEAT) -> Bas
         path.parent.mkdir(parents=True, exist_ok=True)
         return _open_journal(path)
     if "://" not in url:
-        raise TuneError(f"--storage {url!r} is not a database URL, e.g. postgresql+psycopg://user@host/name")
+        raise TuneError(
+            f"--storage {without_credentials(url)!r} is not a database URL, e.g. postgresql+psycopg://user@host/name"
+        )
     try:
         with _quiet():
             return RDBStorage(
@@ -51,7 +54,7 @@ def open_storage(url: str | None, root: Path, heartbeat: int = HEARTBEAT) -> Bas
                 heartbeat_stale_trial_callback=RetryHeartbeatStaleTrialCallback(max_retry=RETRIES),
             )
     except Exception as error:  # SQLAlchemy, its drivers and Optuna share no base class
-        reason = (str(error).strip() or repr(error)).splitlines()[0]
+        reason = without_credentials(str(error).strip() or repr(error)).splitlines()[0]
         raise TuneError(f"the storage cannot be opened: {reason}. Correct --storage or leave it out") from error
 
 

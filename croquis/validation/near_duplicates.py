@@ -1,17 +1,22 @@
 """Pictures that are copies of each other although their bytes differ: re-encoded, resized or mirrored.
 
-Two steps. Perceptual hashes within a few bits of each other propose pairs: a multi-index hash table finds every such
-pair, by the pigeonhole principle: two 64-bit codes that differ in at most r bits differ in at most r // 4 bits in one
-of their four 16-bit quarters. Thumbnails confirm them, for shop photos of different things on white often share a hash.
+Two steps. Perceptual hashes within a few bits of each other propose pairs. Thumbnails confirm them, for shop photos of
+different things on white often share a hash.
+
+Hashes near each other are found by sorting (Manku, Jain and Das Sarma, "Detecting Near-Duplicates for Web Crawling",
+2007): of codes cut into p blocks, two that differ in at most r bits agree in p - r blocks at least, so that they lie
+together when codes are sorted by some p - r of the blocks. More blocks take more sorts and leave fewer pairs to compare;
+how many are best is estimated from a sample.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
+from itertools import combinations
+from math import comb
 from typing import Any
 
-import faiss
 import numpy as np
 import numpy.typing as npt
 
@@ -21,8 +26,13 @@ from croquis.validation.fingerprints import BLOCK, Thumbnails, contrast, differe
 Codes = npt.NDArray[np.uint64]  # (rows,)
 Numbers = npt.NDArray[np.int64]
 
-QUARTERS = 4
 CODE_BITS = 64
+BITS = np.arange(CODE_BITS, dtype=np.uint64)
+MORE_BLOCKS = 6  # that are tried, beyond the radius
+MOST_SORTS = 1000
+SAMPLE = 20_000  # codes that the number of blocks is chosen by
+SAMPLED_SORTS = 8
+SORTING = 10.0  # time to sort one code, in comparisons of one pair
 # Pictures of one hash that stand for all of them: more would make the search quadratic where thousands share a hash. A
 # copy can only be missed when more than so many *different* pictures share its hash.
 REPRESENTATIVES = 32
@@ -30,15 +40,40 @@ REPRESENTATIVES = 32
 
 @dataclass(frozen=True)
 class Neighbours:
-    """Who is near whom: query q's neighbours are `groups[limits[q] : limits[q + 1]]`, nearest first."""
+    """Codes near each code, itself among them: those of code c are `codes[limits[c] : limits[c + 1]]`, in no order."""
 
     limits: Numbers
-    groups: Numbers
+    codes: Numbers
     distances: Numbers
 
-    def of(self, query: int) -> tuple[Numbers, Numbers]:
-        span = slice(self.limits[query], self.limits[query + 1])
-        return self.groups[span], self.distances[span]
+    def of(self, code: int) -> tuple[Numbers, Numbers]:
+        span = slice(self.limits[code], self.limits[code + 1])
+        return self.codes[span], self.distances[span]
+
+
+@dataclass(frozen=True)
+class Blocks:
+    """Codes cut into blocks of bits, and the sets of blocks that they are sorted by.
+
+    Attributes:
+        masks: (blocks,) the bits of each.
+        chosen: the blocks of each sort, ascending.
+        compared: about how many pairs of codes agree in all blocks of a sort, over all sorts.
+    """
+
+    masks: Codes
+    chosen: list[tuple[int, ...]]
+    compared: float
+
+    def mask(self, chosen: tuple[int, ...]) -> np.uint64:
+        return np.uint64(np.bitwise_or.reduce(self.masks[list(chosen)]))
+
+    def first_found(self, differences: Codes, chosen: tuple[int, ...]) -> npt.NDArray[np.bool_]:
+        """Whether no earlier sort brought pairs of these differing bits together, which agree in the `chosen` blocks."""
+        fresh = np.ones(len(differences), dtype=np.bool_)
+        for block in set(range(chosen[-1] if chosen else 0)) - set(chosen):
+            fresh &= (differences & self.masks[block]) != 0
+        return fresh
 
 
 @dataclass(frozen=True)
@@ -85,26 +120,79 @@ class CopyPairs:
         )
 
 
-def range_search(codes: Codes, queries: Codes, radius: int) -> Neighbours:
-    """Every code within Hamming distance `radius` of each query; exact, and far from quadratic for small radii.
+def neighbours(codes: Codes, radius: int) -> Neighbours:
+    """Every code within Hamming distance `radius` of each code; exact, and about linear for small radii.
 
     Args:
         codes: (n,) distinct 64-bit codes.
-        queries: (q,) 64-bit codes.
+        radius: bits, inclusive, at least 0.
+    """
+    blocks = choose_blocks(codes, radius)
+    near = [found for chosen in blocks.chosen for found in _brought_together(codes, radius, blocks, chosen)]
+    itself = np.arange(len(codes))
+    none = np.zeros(len(codes), dtype=np.int64)
+    first, second, bits = (np.concatenate(each) for each in zip((itself, itself, none), *near, strict=True))
+    ends = np.concatenate([first, second[len(codes) :]])
+    order = np.argsort(ends, kind="stable")
+    limits = np.concatenate([[0], np.cumsum(np.bincount(ends, minlength=len(codes)))])
+    others = np.concatenate([second, first[len(codes) :]])
+    return Neighbours(limits, others[order], np.concatenate([bits, bits[len(codes) :]])[order])
+
+
+def choose_blocks(codes: Codes, radius: int) -> Blocks:
+    """The blocks whose sorts and comparisons take least time; bits are dealt out so that blocks tell equally many apart.
+
+    Args:
+        codes: (n,) distinct.
         radius: bits, inclusive.
     """
-    index = faiss.IndexBinaryMultiHash(CODE_BITS, QUARTERS, CODE_BITS // QUARTERS)
-    index.nflip = radius // QUARTERS
-    index.add(_as_bytes(codes))
-    limits, distances, groups = index.range_search(_as_bytes(queries), radius + 1)
-    limits = limits.astype(np.int64)
-    owner = np.repeat(np.arange(len(queries)), np.diff(limits))
-    order = np.lexsort((groups, distances, owner))
-    return Neighbours(limits, groups[order].astype(np.int64), distances[order].astype(np.int64))
+    sample = np.random.default_rng(0).permutation(codes)[:SAMPLE]
+    ones = (sample[:, None] >> BITS & np.uint64(1)).sum(axis=0, dtype=np.int64)
+    dealt = np.uint64(1) << BITS[np.argsort(np.abs(2 * ones - len(sample)), kind="stable")]
+    pairs = (len(codes) / max(1, len(sample))) ** 2
+    found: list[Blocks] = []
+    for count in range(max(1, radius), max(2, radius + 1, min(CODE_BITS, radius + MORE_BLOCKS) + 1)):
+        if comb(count, radius) > MOST_SORTS and found:
+            break
+        masks = np.array([np.bitwise_or.reduce(dealt[block::count]) for block in range(count)], dtype=np.uint64)
+        blocks = Blocks(masks, list(combinations(range(count), max(0, count - radius))), 0.0)
+        some = blocks.chosen[:: -(-len(blocks.chosen) // SAMPLED_SORTS)]
+        together = sum(_pairs_in_runs(np.sort(sample & blocks.mask(chosen))) for chosen in some) / len(some)
+        found.append(replace(blocks, compared=together * pairs * len(blocks.chosen)))
+    return min(found, key=lambda each: SORTING * len(codes) * len(each.chosen) + each.compared)
 
 
-def _as_bytes(codes: Codes) -> npt.NDArray[np.uint8]:
-    return np.ascontiguousarray(codes).view(np.uint8).reshape(-1, CODE_BITS // 8)
+def _pairs_in_runs(ordered: Codes) -> int:
+    sizes = np.diff(_run_starts(ordered))
+    return int((sizes * (sizes - 1) // 2).sum())
+
+
+def _run_starts(ordered: Codes) -> Numbers:
+    """Where runs of equal codes begin, and the end of the last: (runs + 1,)."""
+    return np.concatenate([[0], np.flatnonzero(ordered[1:] != ordered[:-1]) + 1, [len(ordered)]])
+
+
+def _brought_together(
+    codes: Codes, radius: int, blocks: Blocks, chosen: tuple[int, ...]
+) -> Iterator[tuple[Numbers, Numbers, Numbers]]:
+    """Pairs of near codes that agree in the `chosen` blocks and came together by no earlier sort: both rows, and bits."""
+    keys = codes & blocks.mask(chosen)
+    order = np.argsort(keys)
+    ordered, starts = codes[order], _run_starts(keys[order])
+    left = np.repeat(starts[1:], np.diff(starts)) - np.arange(len(codes))  # codes from each to the end of its run
+    place = np.arange(len(codes))
+    own = ordered
+    for step in range(1, len(codes)):
+        still = left > step
+        if not still.any():
+            break
+        place, own, left = place[still], own[still], left[still]
+        differences = own ^ ordered[place + step]
+        near = np.flatnonzero(np.bitwise_count(differences) <= radius)
+        near = near[blocks.first_found(differences[near], chosen)]
+        if len(near):
+            bits = np.bitwise_count(differences[near]).astype(np.int64)
+            yield order[place[near]], order[place[near] + step], bits
 
 
 def near_pairs(codes: Codes, mirror_codes: Codes, thumbnails: Thumbnails, radius: int, tolerance: float) -> CopyPairs:
@@ -126,20 +214,21 @@ def _candidates(codes: Codes, mirror_codes: Codes, radius: int) -> Iterator[Copy
     """Pairs whose hashes are near, in blocks that are all plain or all mirrored; differences are left at 0."""
     if not len(codes):
         return
-    unique, group_of = np.unique(codes, return_inverse=True)
-    members, starts = _representatives(group_of, len(unique))
-    plain, flipped = range_search(unique, unique, radius), range_search(unique, mirror_codes, radius)
+    unique, group_of = np.unique(np.concatenate([codes, mirror_codes]), return_inverse=True)
+    own, flipped = group_of[: len(codes)], group_of[len(codes) :]
+    members, starts = _representatives(own, len(unique))
+    near = neighbours(unique, radius)
     rows = np.arange(len(codes))
-    for near, queries, mirrored in ((plain, group_of, False), (flipped, rows, True)):
+    for queries, mirrored in ((own, False), (flipped, True)):
         first, place = _expand(rows, near.limits[queries], near.limits[queries + 1])
         for begin in range(0, len(first), BLOCK):
             hits = place[begin : begin + BLOCK]
-            groups = near.groups[hits]
+            groups = near.codes[hits]
             which, member = _expand(np.arange(len(hits)), starts[groups], starts[groups + 1])
-            own, other = first[begin : begin + BLOCK][which], members[member]
+            one, other = first[begin : begin + BLOCK][which], members[member]
             bits = near.distances[hits][which]
-            pairs = CopyPairs(own, other, bits, np.zeros(len(own), np.float32), np.full(len(own), mirrored))
-            yield pairs.where(own != other)
+            pairs = CopyPairs(one, other, bits, np.zeros(len(one), np.float32), np.full(len(one), mirrored))
+            yield pairs.where(one != other)
 
 
 def _representatives(group_of: Numbers, groups: int) -> tuple[Numbers, Numbers]:

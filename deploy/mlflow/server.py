@@ -23,8 +23,9 @@ NEEDED = (
     "MLFLOW_ADMIN_PASSWORD",
     "MLFLOW_FLASK_SERVER_SECRET_KEY",
 )
+READERS = "MLFLOW_READERS"  # "name=password,name=password": who may read all and change nothing
 USERS = """[mlflow]
-default_permission = MANAGE
+default_permission = READ
 database_uri = {database}
 admin_username = {name}
 admin_password = {password}
@@ -54,8 +55,32 @@ def main(options: list[str]) -> None:
         MLFLOW_DISABLE_TELEMETRY="true",
         MLFLOW_SERVER_ENABLE_JOB_EXECUTION="false",
     )
+    make_readers(os.environ)
     command = ["-m", "mlflow", "server", "--app-name", "basic-auth", "--serve-artifacts", *options]
     os.execv(sys.executable, [sys.executable, *command])
+
+
+def make_readers(environment: Mapping[str, str]) -> None:
+    """Users without rights of their own, who have `default_permission`; one that is there gets the password that is given.
+
+    Raises:
+        SystemExit: 1 when the variable has another form.
+    """
+    readers = [pair.partition("=") for pair in filter(None, environment.get(READERS, "").split(","))]
+    if not all(name and password for name, _, password in readers):
+        sys.exit(f"error: {READERS} must hold name=password pairs with commas between them")
+    if not readers:
+        return
+    from mlflow.server.auth.sqlalchemy_store import SqlAlchemyStore
+
+    store = SqlAlchemyStore()
+    store.init_db(database(environment, "mlflow_users"))
+    for name, _, password in readers:
+        if store.has_user(name):
+            store.update_user(name, password=password)
+        else:
+            store.create_user(name, password)
+    store.engine.dispose()
 
 
 def database(environment: Mapping[str, str], name: str) -> str:

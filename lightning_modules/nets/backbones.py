@@ -34,6 +34,7 @@ class Backbone(nn.Module):
 
     Attributes:
         channels: number of channels of the feature map.
+        pretrained: whether its weights were learnt before.
         compute_dtype: computes in this dtype where it is set, whatever stands around it; the map is float32 either way.
     """
 
@@ -41,10 +42,11 @@ class Backbone(nn.Module):
     std: Tensor
     compute_dtype: torch.dtype | None = None
 
-    def __init__(self, features: nn.Module, channels: int, freeze_bn: bool) -> None:
+    def __init__(self, features: nn.Module, channels: int, freeze_bn: bool, pretrained: bool = False) -> None:
         super().__init__()
         self.features = features
         self.channels = channels
+        self.pretrained = pretrained
         self._freeze_bn = freeze_bn
         self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(IMAGENET_STD).view(1, 3, 1, 1), persistent=False)
@@ -132,7 +134,7 @@ def build_backbone(params: BackboneParams) -> Backbone:
             _load(features, params.weights)
     else:
         features, channels = _torchvision_features(params), BACKBONES[params.name].channels or 0
-    backbone = Backbone(features, channels, params.freeze_bn)
+    backbone = Backbone(features, channels, params.freeze_bn, params.weights != "none")
     return backbone.to(memory_format=torch.channels_last) if params.channels_last else backbone
 
 

@@ -19,6 +19,7 @@ import pytorch_lightning as pl
 from croquis.catalog.table import Catalog
 from croquis.evaluation.protocol import PROTOCOLS
 from croquis.params import Params
+from croquis.params.accelerators import check_accelerator
 from croquis.params.loader import ParamsError, parse_params
 from croquis.plugins import METHODS
 from croquis.settings import SearchSpace
@@ -42,6 +43,7 @@ from lightning_modules.methods import Method
 from lightning_modules.training.callbacks import RecordHistory
 from lightning_modules.training.fit import FitPlan, fit
 from lightning_modules.training.numerics import prepare_torch
+from lightning_modules.training.schedule import told_rates
 
 STARTUP_TRIALS = 4  # before the median of others can end a trial
 SHARE_OF_EPOCHS = 3  # a third of the params' schedule by default
@@ -95,6 +97,7 @@ class TrainingTask:
         self._entry: Method = METHODS.entry(self.method)
         if self._entry.build is None:
             raise TuneError(f"{self.method} learns nothing: name another --method")
+        check_accelerator(params.base.accelerator)
         self._build = self._entry.build
         self._params, self._root = params, root
         self.epochs = epochs or max(1, params.method(self.method).fit.epochs // SHARE_OF_EPOCHS)
@@ -124,6 +127,7 @@ class TrainingTask:
             patience=self.epochs,
             monitor=MONITOR,
             mode="max",
+            rates=told_rates(self.method, own.fit, module.net.backbone.pretrained),
             accumulate=getattr(own, "accumulate", 1),
             trainer=params.trainer,
             callbacks=[pruning],
@@ -161,7 +165,7 @@ class TrainingTask:
         return {"catalog": folder_hash(self._root / "data/catalog"), **drawn, "epochs": self.epochs, **read}
 
     def _images(self, params: Params) -> RetrievalData:
-        """Decoded once for all trials of this process that want the same."""
+        """Read once for all trials of this process that want the same."""
         shared, base = params.train_embedder, params.base
         wanted = repr((shared.domains, shared.labels, base.image_size, base.seed))
         if wanted not in self._data:
@@ -172,6 +176,7 @@ class TrainingTask:
                 shared.labels,
                 base.seed,
                 PROTOCOLS[base.protocol],
+                params.preparation,
             )
             if self._entry.add_drawings is not None:
                 data = self._entry.add_drawings(data, Catalog.open(self._root / "data/sketches"), base.image_size)

@@ -17,25 +17,29 @@ from pytorch_lightning.callbacks import Callback, EarlyStopping, TQDMProgressBar
 History = dict[str, list[list[float]]]
 LOGGER = logging.getLogger(__name__)
 FIRST_COLUMNS = ("train/loss", "val/score")
+BEFORE = "before_training/"
 
 
 class RecordHistory(Callback):
-    """Collects every logged figure by epoch; travels in the checkpoint, so a resumed training has the whole curve."""
+    """Collects every logged figure by epoch; travels in the checkpoint, so a resumed training has the whole curve.
+
+    The val figures of the net as it starts, `val/score` and so on, stand under `before_training/score`.
+    """
 
     def __init__(self) -> None:
         self.history: History = {}
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        if not trainer.sanity_checking:
-            self._add(trainer, "val/")
+        self._add(trainer, "val/", BEFORE if trainer.sanity_checking else "val/")
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self._add(trainer, "train/")
+        self._add(trainer, "train/", "train/")
 
-    def _add(self, trainer: pl.Trainer, prefix: str) -> None:
+    def _add(self, trainer: pl.Trainer, prefix: str, recorded: str) -> None:
         for name, value in sorted(trainer.callback_metrics.items()):
             if name.startswith(prefix):
-                self.history.setdefault(name, []).append([trainer.current_epoch, round(float(value), 6)])
+                points = self.history.setdefault(recorded + name.removeprefix(prefix), [])
+                points.append([trainer.current_epoch, round(float(value), 6)])
 
     def state_dict(self) -> dict[str, Any]:
         return {"history": self.history}

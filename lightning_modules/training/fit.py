@@ -21,7 +21,9 @@ from pytorch_lightning.loggers import MLFlowLogger
 from pytorch_lightning.strategies import DDPStrategy
 
 from croquis.params.loader import Base
+from croquis.tracking.record import WARNING
 from lightning_modules.training.callbacks import (
+    BEFORE,
     CollapseWarning,
     ContactSheets,
     EpochAxis,
@@ -37,7 +39,8 @@ from lightning_modules.training.trainer_options import trainer_options
 
 RESUME = "resume"
 SHEETS = "contact_sheets"
-QUIET = {"num_sanity_val_steps": 0, "enable_model_summary": False, "log_every_n_steps": 1}
+QUIET = {"enable_model_summary": False, "log_every_n_steps": 1}
+LOGGER = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,7 @@ class FitPlan:
         monitor: the val figure that picks the best epoch.
         mode: whether `monitor` is to be large or small.
         validate_every: epochs between validations.
+        rates: key of params.yaml -> the learning rate, and what else decides on it, for a warning.
         accumulate: batches per optimiser step.
         sheets_every: epochs between contact sheets.
         draw: makes a contact sheet from the module's present state; None for none.
@@ -64,6 +68,7 @@ class FitPlan:
     monitor: str
     mode: Literal["min", "max"]
     validate_every: int = 1
+    rates: Mapping[str, float | str] = field(default_factory=dict)
     accumulate: int = 1
     sheets_every: int = 1
     draw: Callable[[], Image.Image] | None = None
@@ -81,6 +86,9 @@ def fit(
 ) -> History:
     """Trains `module`, resuming from `scratch` where an earlier try was killed, and leaves its best weights in it.
 
+    Val is measured before training, too, by Lightning's sanity check over the whole of it. Training that ends below gives a
+    warning.
+
     Args:
         scratch: folder of this training's checkpoints; contact sheets are left in `scratch/contact_sheets`.
         logger: arguments of Lightning's MLFlowLogger; None to log nowhere.
@@ -93,6 +101,7 @@ def fit(
     callbacks, loggers = options.pop("callbacks"), options.pop("logger")
     if logger:
         loggers.insert(0, MLFlowLogger(**logger))
+    last = scratch / f"{RESUME}.ckpt"
     trainer = pl.Trainer(
         max_epochs=plan.epochs,
         accelerator=base.accelerator,
@@ -112,17 +121,40 @@ def fit(
         ],
         logger=loggers or False,
         default_root_dir=str(scratch),
-        **{**QUIET, "enable_progress_bar": sys.stderr.isatty(), **options},
+        **{
+            **QUIET,
+            "num_sanity_val_steps": 0 if last.is_file() else -1,
+            "enable_progress_bar": sys.stderr.isatty(),
+            **options,
+        },
         **_processes(),
     )
-    last = scratch / f"{RESUME}.ckpt"
     trainer.fit(module, datamodule=data, ckpt_path=str(last) if last.is_file() else None, weights_only=True)
     if best.best_model_path:
         state = torch.load(best.best_model_path, map_location="cpu", weights_only=True)["state_dict"]
         module.load_state_dict(state)
     if is_spread():
         dist.barrier()  # the first process deletes the checkpoints once it has what it needs
+    warning = below_start(history.history, plan)
+    if warning and trainer.is_global_zero:
+        LOGGER.warning(warning)
     return history.history
+
+
+def below_start(history: History, plan: FitPlan) -> str | None:
+    """That the best epoch is worse than the net before training; None where it is not."""
+    before = history.get(BEFORE + plan.monitor.removeprefix("val/"))
+    if not before or plan.monitor not in history:
+        return None
+    best = (max if plan.mode == "max" else min)(value for _, value in history[plan.monitor])
+    start = before[0][1]
+    if not (best < start if plan.mode == "max" else best > start):
+        return None
+    rates = ", ".join(f"{key} {value}" for key, value in plan.rates.items())
+    return (
+        f"{plan.name}: training made the net worse: {plan.monitor} is {best:.4f} at best, {start:.4f} before training; "
+        f"lower its rates ({rates}), or train longer"
+    )
 
 
 def _processes() -> dict[str, Any]:
@@ -147,6 +179,8 @@ class MetricRecorder(Protocol):
 
     def history(self, name: str, points: Iterable[tuple[int, float]]) -> None: ...
 
+    def tag(self, name: str, value: str) -> None: ...
+
     def logger_arguments(self) -> dict[str, Any] | None: ...
 
 
@@ -158,9 +192,13 @@ def fit_and_record(
     scratch: Path,
     run: MetricRecorder,
 ) -> None:
-    """`fit`, with the curves and contact sheets handed to `run`."""
-    for name, points in fit(module, data, plan, base, scratch, run.logger_arguments()).items():
+    """`fit`, with the curves, a warning and the contact sheets handed to `run`."""
+    history = fit(module, data, plan, base, scratch, run.logger_arguments())
+    for name, points in history.items():
         run.history(name, [(int(step), value) for step, value in points])
+    warning = below_start(history, plan)
+    if warning:
+        run.tag(WARNING, warning)
     if (scratch / SHEETS).is_dir():
         shutil.copytree(scratch / SHEETS, run.artifacts / SHEETS, dirs_exist_ok=True)
 

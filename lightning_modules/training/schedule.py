@@ -12,17 +12,20 @@ from torch import nn
 from croquis.params.training_blocks import Fit
 from lightning_modules.nets.backbones import Backbone
 
+FINE_TUNING = 1e-4  # peak rate of AdamW that leaves pretrained convolutions what they know, see docs/training.md
+
 
 def optimiser_with_schedule(
     backbone: Backbone, heads: Iterable[nn.Parameter], fit: Fit, steps_per_epoch: int
 ) -> dict[str, Any]:
-    """What `configure_optimizers` returns; the backbone learns at `fit.backbone_rate` times the rate of the heads.
+    """What `configure_optimizers` returns; the backbone learns at `backbone_rate` times the rate of the heads.
 
-    A `backbone_rate` of 0 freezes the backbone.
+    A `fit.backbone_rate` of 0 freezes the backbone.
     """
+    rate = backbone_rate(fit, backbone.pretrained)
     groups = [{"params": list(heads), "lr": fit.learning_rate}]
-    if fit.backbone_rate > 0:
-        groups.append({"params": list(backbone.parameters()), "lr": fit.learning_rate * fit.backbone_rate})
+    if rate > 0:
+        groups.append({"params": list(backbone.parameters()), "lr": fit.learning_rate * rate})
     else:
         backbone.freeze()
     groups = [group for group in groups if group["params"]]
@@ -30,6 +33,23 @@ def optimiser_with_schedule(
     warmup, total = fit.warmup_epochs * steps_per_epoch, fit.epochs * steps_per_epoch
     scheduler = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: rate_factor(step, warmup, total))
     return {"optimizer": optimiser, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+
+def backbone_rate(fit: Fit, pretrained: bool) -> float:
+    """The factor on the learning rate of a backbone: `fit.backbone_rate`.
+
+    `auto` is 1 for a net that starts at random, and at most what gives pretrained weights the rate `FINE_TUNING`.
+    """
+    if fit.backbone_rate != "auto":
+        return fit.backbone_rate
+    return min(1.0, FINE_TUNING / fit.learning_rate) if pretrained else 1.0
+
+
+def told_rates(block: str, fit: Fit, pretrained: bool) -> dict[str, float | str]:
+    """For a warning: the keys of params.yaml that decide on the rates, and their values."""
+    factor = backbone_rate(fit, pretrained)
+    shown = f"auto, which is {factor:g}" if fit.backbone_rate == "auto" else factor
+    return {f"{block}.fit.learning_rate": fit.learning_rate, f"{block}.fit.backbone_rate": shown}
 
 
 def rate_factor(step: int, warmup: int, total: int) -> float:

@@ -35,6 +35,12 @@ def test_our_programs_take_their_options() -> None:
     assert alias == "champion"
 
 
+def test_every_log_is_bounded() -> None:
+    for name, service in services().items():
+        assert service["logging"]["driver"] == "json-file", name
+        assert {"max-size", "max-file"} <= set(service["logging"]["options"]), name
+
+
 def test_the_page_gives_commands_that_are_there() -> None:
     """Every `docker compose` line: its services exist, and what is run by hand takes its options."""
     blocks = re.findall(r"^```\n(.*?)^```$", (DEPLOY / "README.md").read_text(), re.MULTILINE | re.DOTALL)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
-from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from tests.support.deploy.compose_file import DEPLOY
@@ -15,14 +15,28 @@ from tests.support.deploy.mlflow_launcher import SCRIPT, launcher
 from tests.support.environment import REPOSITORY
 
 
-def test_the_server_of_mlflow_has_the_versions_of_the_lock() -> None:
-    lock = (REPOSITORY / "locks/dev.txt").read_text()
-    pinned = [
-        Requirement(line) for line in (DEPLOY / "mlflow/requirements.txt").read_text().splitlines() if line[0] != "#"
-    ]
-    assert {canonicalize_name(each.name) for each in pinned} == {"flask-wtf", "mlflow", "psycopg"}
-    for each in pinned:
-        assert re.search(rf"^{canonicalize_name(each.name)}{re.escape(str(each.specifier))} ", lock, re.MULTILINE)
+def test_the_server_of_mlflow_has_the_versions_and_hashes_of_the_lock() -> None:
+    lock, own = ((REPOSITORY / name).read_text() for name in ("locks/dev.txt", "deploy/mlflow/requirements.txt"))
+    pinned = pins(own)
+    assert {"flask-wtf", "mlflow", "psycopg", "psycopg-binary"} <= set(pinned)
+    known = pins(lock)
+    assert pinned == {name: known[name] for name in pinned}
+    assert all("--hash=sha256:" in words for words in pinned.values())
+
+
+def test_images_install_by_hash_and_build_with_the_lock() -> None:
+    for name in ("Dockerfile", "deploy/mlflow/Dockerfile"):
+        for words in re.findall(r"pip install ([^&\n]*)", (REPOSITORY / name).read_text()):
+            assert "--require-hashes" in words or "--no-build-isolation --no-deps" in words, words
+    pick = re.findall(r"RUN (sed -n '.*' locks/pipeline.txt)", (REPOSITORY / "Dockerfile").read_text())
+    found = subprocess.run(["sh", "-c", *pick], cwd=REPOSITORY, capture_output=True, text=True, check=True).stdout
+    assert pins(found) == {"setuptools": pins((REPOSITORY / "locks/pipeline.txt").read_text())["setuptools"]}
+
+
+def pins(text: str) -> dict[str, str]:
+    """Name -> version, marker and hashes."""
+    found = re.findall(r"^([\w.-]+)(==.*(?:\n    --hash=.*)+)", text, re.MULTILINE)
+    return {canonicalize_name(name): words.rstrip(" \\") for name, words in found}
 
 
 def test_its_dockerfile_is_clean_and_copies_what_it_starts() -> None:

@@ -15,15 +15,16 @@ import pytest
 
 from croquis.bundle import Bundle
 from croquis.catalog.table import Catalog
+from croquis.cli.forked_stages import forked_stages
 from croquis.registry.bundle_options import bundle_folder
+from croquis.registry.model_files import pull_model
 from croquis.registry.promotion import NOTE_TAG, promote
 from croquis.registry.registry import CHAMPION, PREVIOUS, Registry
 from croquis.serving.client import Client
 from croquis.tracking.tracking_store import STAGE_EXPERIMENT, TrackingError, open_store
-from tests.support.pipeline.forked_stages import forked_stages
 from tests.support.pipeline.small_project import TINY, clone, commit, git, module
 from tests.support.registry.promoters import first_change, promoter, told_changes
-from tests.support.registry.team_server import ADMIN, SECRET, TeamServer, team_server
+from tests.support.registry.team_server import ADMIN, READER, READER_SECRET, SECRET, TeamServer, team_server
 from tests.support.serving.server_process import server_process
 
 pytestmark = pytest.mark.slow
@@ -65,6 +66,44 @@ def test_other_hosts_reach_it_by_the_names_that_compose_allows(server: TeamServe
         except urllib.error.HTTPError as error:
             found = error.code
         assert found == code, host
+
+
+def test_the_user_of_serving_pulls_a_version_and_can_change_nothing(
+    server: TeamServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in server.variables.items():
+        monkeypatch.setenv(name, value)
+    keeper = Registry(open_store(tmp_path), "read")
+    run = keeper.store.client.create_run(keeper.store.experiment("read"))
+    (tmp_path / "model/artifacts/coats").mkdir(parents=True)
+    (tmp_path / "model/model.py").write_text("1")
+    keeper.store.client.log_artifacts(run.info.run_id, str(tmp_path / "model"), "model")
+    keeper.store.client.create_registered_model("read")
+    source = f"{run.info.artifact_uri}/model"
+    keeper.store.client.create_model_version("read", source, run_id=run.info.run_id, tags={"bundle_hash": "1" * 64})
+    keeper.set_alias(CHAMPION, 1)
+
+    monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", READER)
+    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", READER_SECRET)
+    reader = Registry(open_store(tmp_path), "read")
+    assert reader.named(f"models:/read@{CHAMPION}").number == 1
+    assert reader.metrics(1) == {}
+    pulled = pull_model(reader.store, reader.store.client.get_model_version_download_uri("read", "1"))
+    assert (pulled / "model.py").read_text() == "1"
+    client = reader.store.client
+    for change in (
+        lambda: client.set_registered_model_alias("read", CHAMPION, "1"),
+        lambda: client.delete_registered_model_alias("read", CHAMPION),
+        lambda: client.set_model_version_tag("read", "1", "bundle_hash", "2" * 64),
+        lambda: client.delete_model_version("read", "1"),
+        lambda: client.delete_registered_model("read"),
+        lambda: client.log_metric(run.info.run_id, "hit", 1.0),
+        lambda: client.delete_run(run.info.run_id),
+        lambda: client.log_artifacts(run.info.run_id, str(tmp_path / "model"), "model"),
+    ):
+        with pytest.raises(Exception, match=r"403|[Pp]ermission"):
+            change()
+    assert keeper.aliases() == {CHAMPION: 1}
 
 
 def test_processes_of_two_workspaces_that_promote_at_once_leave_a_champion_and_nothing_half_done(
@@ -114,7 +153,7 @@ def pipelines(server: TeamServer, tmp_path_factory: pytest.TempPathFactory) -> t
     """Two workspaces of one repository, each after `dvc repro` against the server; they share DVC's cache."""
     first = clone(tmp_path_factory.mktemp("first"), TINY)
     second = tmp_path_factory.mktemp("second") / "clone"
-    with forked_stages() as programs:
+    with forked_stages(wait=True) as programs:
         module(first, "dvc", "repro", "-q", programs=programs, variables=server.variables)
         commit(first, "results")
         git(first, "clone", "-q", str(first), str(second))

@@ -10,7 +10,7 @@ from graphlib import TopologicalSorter
 from tests.support.imports import PACKAGES, ROOT, arrows, imports, python_files, room_of_file
 
 # Single files of croquis that every room may use.
-GROUND = {"arrays", "files", "lazy", "plugins", "refusals", "settings", "strict_json"}
+GROUND = {"arrays", "credentials", "endings", "files", "lazy", "plugins", "refusals", "settings", "strict_json"}
 RUNTIME = ("catalog", "nets", "index", "rerank", "bundle", "search", "evaluation", "store")
 NOT_IN_RUNTIME = {
     "torch", "torchvision", "lightning", "pytorch_lightning", "mlflow", "dvc", "pandas", "pydantic", "sklearn", "optuna",
@@ -32,7 +32,7 @@ ALLOWED: dict[str, set[str]] = {
     "evaluation": {"bundle", "catalog", "index", "nets", "rerank", "search"},
     "store": {"bundle", "catalog", "index", "nets", "rerank", "search"},
     # pipeline: what makes catalogues, params and pictures
-    "params": {"evaluation", "index", "nets", "rerank"},  # the schema takes tables and settings from the runtime
+    "params": {"catalog", "evaluation", "index", "nets", "rerank"},  # the schema takes tables and settings from the runtime
     "sketching": {"catalog"},
     "formats": {"catalog", "params"},
     "sources": {"catalog", "formats", "params"},
@@ -41,7 +41,7 @@ ALLOWED: dict[str, set[str]] = {
     # MLOps: runs, versions, searches of params, bulk work
     "tracking": set(),
     "registry": {"bundle", "catalog", "evaluation", "params", "search", "tracking"},
-    "tuning": {"bundle", "catalog", "evaluation", "index", "params", "registry", "rerank", "search", "tracking"},
+    "tuning": {"catalog", "evaluation", "index", "params", "registry", "rerank", "search", "tracking"},
     "bulk": {"bundle", "catalog", "index", "search", "store"},
     # servers
     "events": {"catalog", "params", "registry", "search", "sources", "store", "validation"},
@@ -56,7 +56,7 @@ ALLOWED: dict[str, set[str]] = {
     "lightning_modules": {"catalog", "evaluation", "figures", "index", "nets", "params", "tracking", "tuning"},
     "stages": {
         "bundle", "catalog", "evaluation", "figures", "index", "lightning_modules", "nets", "params", "registry",
-        "search", "serving", "sketching", "sources", "tracking", "validation",
+        "rerank", "search", "serving", "sketching", "sources", "tracking", "validation",
     },
     "benchmarks": {
         "bulk", "bundle", "catalog", "cli", "evaluation", "events", "figures", "index", "lightning_modules", "nets",

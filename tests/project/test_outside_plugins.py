@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.pipeline.forked_stages import forked_stages
+from croquis.cli.forked_stages import forked_stages
 from tests.support.pipeline.small_project import TINY, clone, dvc, environment, git, module
 
 pytestmark = pytest.mark.slow
@@ -63,7 +63,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory, site: Path) -> Iterator[Path]:
     folder = clone(tmp_path_factory.mktemp("outside"), {**TINY, **CHANGES})
-    with forked_stages() as programs:
+    with forked_stages(wait=True) as programs:
         module(folder, "dvc", "repro", programs=programs, variables={"PYTHONPATH": str(site)})
     yield folder
     shutil.rmtree(folder)

@@ -16,6 +16,7 @@ import pytest
 from croquis.catalog.images import decode_image, encode_png
 from croquis.catalog.table import Catalog
 from croquis.cli import main
+from croquis.cli.forked_stages import forked_stages
 from croquis.params import load_params
 from croquis.registry.lineage import COMPLETE
 from croquis.registry.rebuild import changes, lock_facts
@@ -24,7 +25,6 @@ from croquis.sources import rendered
 from croquis.tracking.stage_key import read_lock
 from croquis.tracking.tracking_store import PIPELINE_EXPERIMENT, STAGE_EXPERIMENT, Store, open_store
 from tests.support.environment import clear_environment
-from tests.support.pipeline.forked_stages import forked_stages
 from tests.support.pipeline.small_project import TINY, clone, commit, dvc, git, module
 
 pytestmark = pytest.mark.slow
@@ -73,7 +73,7 @@ def write_source(folder: Path) -> None:
 
 @pytest.fixture(scope="module")
 def programs() -> Iterator[Path]:
-    with forked_stages() as folder:
+    with forked_stages(wait=True) as folder:
         yield folder
 
 

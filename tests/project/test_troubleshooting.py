@@ -7,19 +7,25 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
 from croquis.bundle import Bundle
 from croquis.catalog.base64_text import read_base64
 from croquis.catalog.images import decode_image
+from croquis.catalog.prepared_photos import new_array
 from croquis.catalog.table import Catalog, CatalogWriter
 from croquis.evaluation.answerable import unanswerable, unlearnable
 from croquis.evaluation.protocol import PROTOCOLS
+from croquis.params import load_params
+from croquis.params.accelerators import check_accelerator
 from croquis.registry.named_version import NamedVersion
 from croquis.serving.addresses import listening_socket
 from croquis.tuning.storage import JOURNAL, open_storage
 from lightning_modules.nets.weights import load_weights
+from lightning_modules.training.fit import FitPlan, below_start
+from stages.validate import check_answerable
 from tests.support.catalogues.garment_catalogue import build_rows, draw_garment
 from tests.support.imports import ROOT
 from tests.support.sources.folder_table import read_folder
@@ -56,6 +62,11 @@ for text in (
     situation(lambda folder, text=text: table(folder, text))
 
 
+@situation
+def the_disk_is_full(folder: Path) -> None:
+    new_array(folder / "squares.npy", (10**9, 224, 224, 3), np.dtype(np.uint8))
+
+
 def catalogue(folder: Path, change: Callable[[dict[str, Any]], dict[str, Any]] = lambda row: row) -> Catalog:
     with CatalogWriter(folder / "catalogue") as writer:
         for row in build_rows():
@@ -85,6 +96,30 @@ def one_item_in_the_gallery(folder: Path) -> str:
 @situation
 def rare_attributes(folder: Path) -> str | None:
     return unlearnable(catalogue(folder), 1000)
+
+
+@situation
+def re_ranking_without_attributes(folder: Path) -> None:
+    catalogue(folder / "data").folder.rename(folder / "data/catalog")
+    params = load_params(ROOT / "params.yaml")
+    asked = params.rerank.model_copy(update={"enabled": True, "steps": ["attributes"]})
+    rare = params.train_classifier.model_copy(update={"min_positives": 1000})
+    check_answerable(params.model_copy(update={"rerank": asked, "train_classifier": rare}), folder)
+
+
+@situation
+def no_such_device(_: Path) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("torch.cuda.is_available", lambda: False)
+        patch.setattr("torch.backends.mps.is_available", lambda: False)
+        check_accelerator("gpu")
+
+
+@situation
+def weights_that_training_destroys(_: Path) -> str | None:
+    history = {"before_training/score": [[0.0, 0.48]], "val/score": [[0.0, 0.16]]}
+    rates = {"siamese.fit.learning_rate": 0.005, "siamese.fit.backbone_rate": 1.0}
+    return below_start(history, FitPlan("siamese", 1, 1, "val/score", "max", rates=rates))
 
 
 @situation

@@ -35,6 +35,12 @@ Events: docs/scale.md. SIGTERM and Ctrl-C end it when the batch under way is com
 @option("--params", type=PATH, default=USUAL.params, help="whose `validate` block has thresholds")
 @option("--group", help="consumers that share the work (default: the version's name, each version gets every event)")
 @option("--batch", default=USUAL.batch, help="events that are embedded and written together")
+@option(
+    "--held-bytes",
+    default=USUAL.held_bytes,
+    metavar="N",
+    help="bytes of picture files that are held at once; a batch with more is done in parts",
+)
 @option("--wait", default=USUAL.wait, metavar="SECONDS", help="for the first event of a batch")
 @option(
     "--redeliver",
@@ -42,6 +48,7 @@ Events: docs/scale.md. SIGTERM and Ctrl-C end it when the batch under way is com
     metavar="SECONDS",
     help="NATS: when an event that was not done comes again",
 )
+@option("--grace", default=USUAL.grace, metavar="SECONDS", help="for the batch under way when this is ended")
 @option("--until-idle", type=float, metavar="SECONDS", help="end when nothing has come for so long")
 @option(
     "--metrics-port",

@@ -22,7 +22,7 @@ from pathlib import Path
 import click
 
 from croquis.bundle import Bundle
-from croquis.cli.child_processes import Children, Program, children
+from croquis.cli.child_processes import Children, Program, children, listens
 from croquis.cli.command_line import PATH, Invocation, command, option
 from croquis.cli.commands.serve import champion_uri
 from croquis.cli.commands.store_versions import opened
@@ -79,7 +79,7 @@ class Platform:
         server += ["--params", str(self.params), "--host", HOST, "--port", str(self.port)]
         own = Program("mlflow", pages, healthy(f"http://{HOST}:{self.mlflow_port}/health"), self.project)
         return [
-            Program("broker", started, lambda: listens(self.broker_port), self.folder),
+            Program("broker", started, lambda: listens(HOST, self.broker_port), self.folder),
             *([] if self.tracking_server else [own]),
             Program("server", server, healthy(f"http://{HOST}:{self.port}/readyz"), Path.cwd()),
         ]
@@ -187,12 +187,6 @@ def free_port(name: str, number: int) -> int:
         except OSError as error:
             raise RefusedError(f"{name} {number} of {HOST} is taken: give another {name}") from error
         return int(taken.getsockname()[1])
-
-
-def listens(port: int) -> bool:
-    with socket.socket() as asked:
-        asked.settimeout(ANSWER)
-        return asked.connect_ex((HOST, port)) == 0
 
 
 def healthy(url: str) -> Callable[[], bool]:

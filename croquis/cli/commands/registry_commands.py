@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import click
 
@@ -29,13 +30,13 @@ def apply(registry: Registry, number: int | None = None, force: bool = False) ->
     Raises:
         RegistryError: when the gate refused the version, judged it against another champion, or the champion changes
             meanwhile.
-        SmokeError: when it does not load or answers wrongly.
+        SmokeError: when it does not load or answers wrongly; see `_check` for more.
     """
     change = plan_promotion(registry, number)
     obstacle = gate_obstacle(change)
     if obstacle and not force:
         raise RegistryError(f"{obstacle}, or use --force")
-    _smoke(registry, change.champion)
+    _check(registry, change.champion)
     return promotion.promote(registry, change.champion.number, change)
 
 
@@ -58,7 +59,7 @@ def gate_obstacle(change: AliasChange) -> str | None:
 def status_text(registry: Registry, number: int | None = None) -> str:
     """The aliases, and what `promote` and `rollback` would do."""
     held = [f"  {alias:<10} {registry.holder(alias) or 'none'}" for alias in (CHAMPION, CHALLENGER, PREVIOUS)]
-    lines = [f"{registry.model} in {registry.store.uri}", *held]
+    lines = [f"{registry.model} in {registry.store.shown}", *held]
     try:
         change = plan_promotion(registry, number)
         obstacle = gate_obstacle(change)
@@ -85,12 +86,18 @@ def changed_text(change: AliasChange, registry: Registry) -> str:
     )
 
 
-def _smoke(registry: Registry, version: RegisteredVersion) -> None:
+def _check(registry: Registry, version: RegisteredVersion) -> None:
+    """Whoever becomes champion is what was registered, to the last file, loads and answers; a copy of it is asked.
+
+    Raises:
+        RegistryError, BundleError: when files are lost or are others than those that were registered.
+        SmokeError: when it does not load or answers wrongly.
+    """
     from croquis.serving.mlflow_model.smoke import smoke_load
 
-    bundle = Bundle.load(registry.bundle_folder(version.number))
-    with registry.store.here():
-        smoke_load(f"models:/{registry.model}/{version.number}", bundle)
+    with TemporaryDirectory() as folder:
+        model, bundle = registry.copied_model(version, Path(folder))
+        smoke_load(str(model), Bundle.load(bundle), str(version))
 
 
 def _indented(text: str) -> list[str]:
@@ -128,7 +135,7 @@ def promote_command(invocation: Invocation, number: int | None, force: bool, dry
 def rollback_command(invocation: Invocation) -> int:
     registry = project_registry(invocation.project)
     change = plan_rollback(registry)
-    _smoke(registry, change.champion)
+    _check(registry, change.champion)
     print(changed_text(promotion.rollback(registry, change), registry))
     return 0
 

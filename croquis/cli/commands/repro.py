@@ -7,12 +7,14 @@
 `dvc repro` runs one stage after the other. DVC's documentation on "parallel stage execution" has several `dvc repro` work on
 the branches of one pipeline at once; that is what is done here: `dvc repro --single-item STAGE` for each stage that `dvc
 status` names and those that hang on them, as soon as what it depends on is there; then a `dvc repro` does what is left.
-The outcome is the same to the byte, whatever --jobs says.
+The outcome is the same to the byte, whatever --jobs says. Stages that run at once are forks of one process that has
+imported torch, MLflow and DVC.
 """
 
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -26,13 +28,15 @@ from typing import Any
 import click
 
 from croquis.cli.command_line import Invocation, command, option
+from croquis.cli.forked_stages import forked_stages
 from croquis.params import Params, load_params
 from croquis.params.loader import parse_yaml
 from croquis.params.write_back import write_back
 from croquis.refusals import RefusedError, hint_of
 
 MOST_JOBS = 2  # by default: a training takes about 1.5 GB
-DVC = (sys.executable, "-m", "dvc")
+FORKED_FROM = 6  # stages: fewer do not pay for a process that imports what all of them need
+PLAIN_LINES = {"TQDM_DISABLE": "1", "PYTHONUNBUFFERED": "1"}  # of several stages at once: no progress bars
 Graph = Mapping[str, frozenset[str]]
 """Stages in the order of dvc.yaml, each with those that come before it."""
 
@@ -126,8 +130,21 @@ def needed_by(target: str, needs: Graph) -> Graph:
     return {name: needed for name, needed in needs.items() if name in found}
 
 
-def run(plan: Graph, jobs: int, root: Path) -> list[str]:
-    """Runs the plan's stages, `jobs` at a time; returns those that failed. After a failure nothing more is started."""
+def run_all(plan: Graph, jobs: int, root: Path) -> list[str]:
+    """As `run`; where there are several stages, they are forks of a process that has imported what they need."""
+    python = shutil.which("python")  # of the commands in dvc.yaml
+    if len(plan) < FORKED_FROM or not python or Path(python).parent != Path(sys.executable).parent:
+        return run(plan, jobs, root)
+    with forked_stages(PLAIN_LINES) as programs:
+        return run(plan, jobs, root, programs)
+
+
+def run(plan: Graph, jobs: int, root: Path, programs: Path | None = None) -> list[str]:
+    """Runs the plan's stages, `jobs` at a time; returns those that failed. After a failure nothing more is started.
+
+    Args:
+        programs: a folder with a `python` that runs stages, see `croquis.cli.forked_stages`.
+    """
     graph, lines = TopologicalSorter(plan), Lines()
     graph.prepare()
     running: dict[Future[int], str] = {}  # or waiting for one of the `jobs`
@@ -136,7 +153,7 @@ def run(plan: Graph, jobs: int, root: Path) -> list[str]:
         while running or (graph.is_active() and not failed):
             ready = () if failed else graph.get_ready()
             alone = not running and len(ready) == 1
-            running |= {pool.submit(run_stage, name, None if alone else lines, root): name for name in ready}
+            running |= {pool.submit(run_stage, name, None if alone else lines, root, programs): name for name in ready}
             done, _ = wait(running, return_when=FIRST_COMPLETED)
             for name, status in [(running.pop(future), future.result()) for future in done]:
                 if status == 0:
@@ -159,12 +176,16 @@ class Lines:
             print(f"[{stage}] {line}", flush=True)
 
 
-def run_stage(name: str, lines: Lines | None, root: Path) -> int:
+def run_stage(name: str, lines: Lines | None, root: Path, programs: Path | None = None) -> int:
     """One stage by DVC; its exit status. Without `lines` it has the terminal to itself, progress bars included."""
-    command = [*DVC, "--wait-for-lock", "repro", "--single-item", name]
+    arguments = ["-m", "dvc", "--wait-for-lock", "repro", "--single-item", name]
     if lines is None:
-        return subprocess.call(command, cwd=root)
-    environment = {**os.environ, "TQDM_DISABLE": "1", "PYTHONUNBUFFERED": "1"}
+        return subprocess.call([sys.executable, *arguments], cwd=root)
+    environment = {**os.environ, **PLAIN_LINES}
+    command = [sys.executable, *arguments]
+    if programs is not None:
+        command = [str(programs / "python"), *arguments]
+        environment["PATH"] = f"{programs}{os.pathsep}{os.environ['PATH']}"
     start = time.monotonic()
     with subprocess.Popen(
         [*command, "--quiet"], cwd=root, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
@@ -196,10 +217,10 @@ def repro_command(invocation: Invocation, jobs: int | None, only: str | None, se
     jobs = jobs or max(1, min(MOST_JOBS, (os.cpu_count() or 1) // (params.base.threads * params.base.processes)))
     plan = read_plan(root, target)
     if jobs > 1 and plan:
-        failed = run(plan, jobs, root)
+        failed = run_all(plan, jobs, root)
         if failed:
             print(f"failed: {', '.join(failed)}; what it said stands above", file=sys.stderr)
             return 1
         if not read_plan(root, target):
             return 0
-    return subprocess.call([*DVC, "repro", *([target] if target else [])], cwd=root)
+    return subprocess.call([sys.executable, "-m", "dvc", "repro", *([target] if target else [])], cwd=root)

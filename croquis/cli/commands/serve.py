@@ -61,6 +61,7 @@ def _option(name: str, says: str, **settings: Any) -> Callable[[Callable[..., An
     metavar="SECONDS",
     type=float,
 )
+@_option("--load-seconds", "for pulling, verifying and trying one model; what takes longer is given up")
 @_option("--changes", "search a FAISS store here, whose products requests may change", metavar="FOLDER", type=PATH)
 @_option(
     "--store", "search the current version of faiss:FOLDER, milvus:FILE.db or milvus:http://HOST:PORT", metavar="URI"
@@ -75,6 +76,9 @@ def _option(name: str, says: str, **settings: Any) -> Callable[[Callable[..., An
 @_option("--rate", "requests per second of one client; 0: any number")
 @_option("--burst", "requests that a client may send at once after a pause")
 @_option("--cors", "a web origin that browsers may call from", metavar="ORIGIN")
+@_option("--proxies", "whose X-Forwarded-For is believed, commas between them", metavar="ADDRESS|NETWORK,...")
+@_option("--connections", "open at a time; idle ones are closed where room is needed")
+@_option("--connections-per-address", "open at a time (default: half of all)", type=int)
 @_option("--max-image-bytes", "largest file of a picture")
 @_option("--max-pixels", "largest width x height of a picture")
 @_option("--page", "files of the web page", metavar="FOLDER", type=PATH)

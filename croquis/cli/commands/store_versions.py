@@ -11,9 +11,11 @@ import click
 
 from croquis.bundle import Bundle
 from croquis.cli.command_line import PATH, bundle_options, command, named_store, one_of, option, store_options
+from croquis.credentials import without_credentials
 from croquis.refusals import RefusedError
 from croquis.registry.bundle_options import bundle_folder
 from croquis.store.fill import fill, spec_of
+from croquis.store.products import count_anew
 from croquis.store.snapshot import load_snapshot, save_snapshot
 from croquis.store.vector_store import KINDS
 from croquis.store.versions import Stores, open_stores
@@ -64,7 +66,7 @@ def list_command(stores: Stores) -> str:
     for name in stores.versions():
         store = stores.look_at(name)
         lines.append(f"{name}  bundle {store.spec.bundle[:12]}  {store.count()} images  {roles.get(name, '')}".rstrip())
-    return "\n".join(lines) or f"{stores.uri} has no version of {stores.name!r}"
+    return "\n".join(lines) or f"{without_credentials(stores.uri)} has no version of {stores.name!r}"
 
 
 @_store_command("""Makes a new, empty version, which nobody searches yet; prints its name.
@@ -126,3 +128,18 @@ def save_command(stores: Stores, folder: Path, version: str | None) -> str:
 @click.argument("folder", type=PATH)
 def load_command(stores: Stores, folder: Path) -> str:
     return load_snapshot(folder, stores).name
+
+
+@_store_command("""Takes the product ITEM out of every version of the catalogue and lets its own versions count anew.
+
+    croquis store --store URI count-anew coat-7
+
+For a product that was sent with the largest version, 9007199254740991, or another far too large, by mistake: no change can
+    follow it. Its next event may have any version above 1.""")
+@click.argument("item")
+def count_anew_command(stores: Stores, item: str) -> str:
+    held = [stores.look_at(name) for name in stores.versions()]
+    if not any(store.images_of([item]) or store.deletions_of([item]) for store in held):
+        raise RefusedError(f"{without_credentials(stores.uri)} knows no product {item!r}")
+    version = max(count_anew(store, item) for store in held)
+    return f"{item!r} is taken out of {len(held)} versions of {stores.name!r}; its next event needs more than {version}"

@@ -26,7 +26,7 @@ VIEW = "#/?workflowType=machine_learning"  # its pages stand behind the #; it op
 def ui_command(invocation: Invocation, host: str, port: int) -> None:
     store = open_store(invocation.project)
     if not store.is_local:
-        print(f"the runs are on a server already: open {store.uri}/{VIEW}")
+        print(f"the runs are on a server already: open {store.shown}/{VIEW}")
         return
     print(f"MLflow UI: {url(host, port)}/{VIEW}  (Ctrl-C ends it)", flush=True)
     os.chdir(store.root)  # artifact locations are relative to it

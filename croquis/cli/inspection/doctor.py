@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import platform
 import shutil
-import socket
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from urllib.parse import urlsplit
 
 import click
 
+from croquis.cli.child_processes import listens
 from croquis.cli.command_line import Invocation, command
 
 CORE = ("numpy", "faiss-cpu", "onnxruntime", "opencv-python-headless", "pillow", "pyarrow", "click")
@@ -130,6 +130,12 @@ def params(root: Path) -> CheckResult:
         found = load_params(root / "params.yaml")
     except ParamsError as error:
         return CheckResult(WRONG, "params.yaml", str(error))
+    from croquis.params.accelerators import AcceleratorError, check_accelerator
+
+    try:
+        check_accelerator(found.base.accelerator)
+    except (AcceleratorError, ModuleNotFoundError) as error:
+        return CheckResult(WRONG, "params.yaml", str(error))
     return CheckResult(OK, "params.yaml", f"source {found.ingest.source}, {len(found.retrievers)} retrievers")
 
 
@@ -171,8 +177,8 @@ def tracking(root: Path) -> CheckResult:
     except (TrackingError, RegistryError) as error:
         return CheckResult(WRONG, "mlflow store", str(error))
     except ParamsError:
-        return CheckResult(OK, "mlflow store", store.uri)
-    return CheckResult(OK, "mlflow store", f"{store.uri}, champion: {champion or 'none'}")
+        return CheckResult(OK, "mlflow store", store.shown)
+    return CheckResult(OK, "mlflow store", f"{store.shown}, champion: {champion or 'none'}")
 
 
 def engines() -> Iterator[CheckResult]:
@@ -181,16 +187,7 @@ def engines() -> Iterator[CheckResult]:
     usual = {"postgresql": 5432, "milvus": 19530, "nats": 4222, "kafka": 9092}
     for name, port in usual.items():
         host = tracked.hostname or "127.0.0.1" if name == "postgresql" and "postgres" in tracked.scheme else "127.0.0.1"
-        yield CheckResult(OK if answers(host, port) else ABSENT, name, f"{host}:{port}")
-
-
-def answers(host: str, port: int) -> bool:
-    """Whether something listens there."""
-    try:
-        with socket.create_connection((host, port), timeout=1.0):
-            return True
-    except OSError:
-        return False
+        yield CheckResult(OK if listens(host, port) else ABSENT, name, f"{host}:{port}")
 
 
 @command(__doc__)

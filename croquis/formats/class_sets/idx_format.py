@@ -64,11 +64,12 @@ def open_idx(path: Path, dimensions: tuple[int, ...]) -> IdxFile:
     with _stream(path) as stream:
         shape = _shape(path, stream, dimensions)
         stated, found = math.prod(shape), 0
-        while chunk := stream.read(CHUNK):
+        while found <= stated and (chunk := stream.read(CHUNK)):
             found += len(chunk)
     if found != stated:
         sizes = " x ".join(map(str, shape))
-        raise SourceError(f"{path} states {sizes} = {stated} bytes and holds {found}; it is cut off or damaged")
+        held = f"{found} or more" if found > stated else found
+        raise SourceError(f"{path} states {sizes} = {stated} bytes and holds {held}; it is cut off or damaged")
     return IdxFile(path, shape)
 
 

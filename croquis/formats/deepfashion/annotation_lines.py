@@ -5,11 +5,14 @@ Columns are separated by runs of blanks, and blanks may trail; numbers may be pa
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from croquis.formats.errors import SourceError
+
+COUNT = re.compile(r"[0-9]{1,18}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +64,8 @@ def iter_lines(path: Path, header: bool = True) -> Iterator[AnnotationLine]:
     try:
         with path.open(encoding="utf-8-sig") as stream:
             stated = stream.readline().strip()
-            if not stated.isdigit():
-                raise SourceError(f"{path}, line 1 must state the number of rows, it reads {stated!r}")
+            if not COUNT.fullmatch(stated):
+                raise SourceError(f"{path}, line 1 must state the number of rows, it reads {stated[:120]!r}")
             if header:
                 stream.readline()
             for number, text in enumerate(stream, start=3 if header else 2):

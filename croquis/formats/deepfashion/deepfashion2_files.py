@@ -18,6 +18,9 @@ VISIBILITIES = {2: 0, 1: 1, 0: 2}
 ITEM_KEY = re.compile(r"item ?(\d+)")
 LIST_FOLDERS = ("", "validation", "json_for_validation", "evaluation")
 
+# What reading JSON of another form raises; infinity is no whole number.
+WRONG_TYPES = (KeyError, TypeError, ValueError, OverflowError, AttributeError)
+
 
 @dataclass(frozen=True, slots=True)
 class AnnotatedGarment:
@@ -77,14 +80,14 @@ def _garments(path: Path, folder: str) -> Iterator[AnnotatedGarment]:
                 box=_four(item["bounding_box"]),
                 landmarks=_landmarks(item.get("landmarks", [])),
             )
-    except (KeyError, TypeError, ValueError) as error:
+    except WRONG_TYPES as error:
         raise SourceError(f"{path} is not an annotation as released: {error!r}") from error
 
 
 def _load(path: Path) -> Any:
     try:
         return json.loads(path.read_bytes())
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise SourceError(f"{path} is not JSON: {error}; unpack it again") from error
 
 
@@ -129,7 +132,7 @@ def _chosen(root: Path, role: str, path: Path | None, known: Mapping[Any, Annota
             (int(entry[f"{role}_image_id"]), tuple(_four(entry["bbox"])), int(entry["pair_id"]), int(entry["style"]))
             for entry in _load(path)
         ]
-    except (KeyError, TypeError, ValueError) as error:
+    except WRONG_TYPES as error:
         raise SourceError(f"{path} is not a list of garments as released: {error!r}") from error
     domain = "consumer" if role == "query" else "shop"
     wrong = [key for key in keys if key not in known or known[key].domain != domain]

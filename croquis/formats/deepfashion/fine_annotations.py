@@ -59,12 +59,15 @@ def _bare_lines(path: Path) -> list[AnnotationLine]:
     """The rows of a file that has neither count nor header."""
     if not path.is_file():
         raise SourceError(f"{path} does not exist; unpack the fine annotations there")
-    with path.open(encoding="utf-8-sig") as stream:
-        return [
-            AnnotationLine(path, number, text.rstrip("\n"))
-            for number, text in enumerate(stream, start=1)
-            if text.strip()
-        ]
+    try:
+        with path.open(encoding="utf-8-sig") as stream:
+            return [
+                AnnotationLine(path, number, text.rstrip("\n"))
+                for number, text in enumerate(stream, start=1)
+                if text.strip()
+            ]
+    except UnicodeDecodeError as error:
+        raise SourceError(f"{path} is not UTF-8 text: {error}") from error
 
 
 def _attribute(line: AnnotationLine) -> str:

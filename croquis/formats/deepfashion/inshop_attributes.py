@@ -91,17 +91,20 @@ def _read_descriptions(folder: Path) -> dict[str, list[str]]:
     try:
         for entry in json.loads(path.read_text(encoding="utf-8")):
             colours[entry["item"]].append(_label("colour", entry["color"]))
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise SourceError(f"{path} is not a JSON list of objects with item and color: {error!r}") from error
     return {item: found for item, found in colours.items() if len(set(found)) == 1}
 
 
 def _read_table(path: Path) -> dict[str, list[str]]:
-    with path.open(encoding="utf-8-sig", newline="") as stream:
-        reader = csv.DictReader(stream)
-        if "image_name" not in (reader.fieldnames or []):
-            raise SourceError(f"{path} lacks the column image_name; it has {reader.fieldnames}")
-        return {row["image_name"]: _table_labels(row) for row in reader}
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as stream:
+            reader = csv.DictReader(stream)
+            if "image_name" not in (reader.fieldnames or []):
+                raise SourceError(f"{path} lacks the column image_name; it has {reader.fieldnames}")
+            return {row["image_name"]: _table_labels(row) for row in reader}
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise SourceError(f"{path} is not UTF-8 CSV: {error}") from error
 
 
 def _table_labels(row: Mapping[str, str | None]) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, FiniteFloat
 
 
 class _Body(BaseModel):
@@ -29,7 +29,7 @@ class Result(_Body):
     rank: int
     item_id: str
     image_id: str
-    score: float
+    score: FiniteFloat
     category: str
     attributes: list[str]
     shared_attributes: list[str]
@@ -39,10 +39,10 @@ class Result(_Body):
 class Timings(_Body):
     """Milliseconds: `encode_ms` with the sketch generator, `rerank_ms` with the classifier and the reading of the items."""
 
-    decode_ms: float
-    encode_ms: float
-    search_ms: float
-    rerank_ms: float
+    decode_ms: FiniteFloat
+    encode_ms: FiniteFloat
+    search_ms: FiniteFloat
+    rerank_ms: FiniteFloat
 
 
 class SearchAnswer(_Body):
@@ -129,11 +129,29 @@ class Swap(_Body):
     changed: bool
 
 
+class Stale(_Body):
+    """Models that could not be looked up anew: since when (UTC), and why."""
+
+    since: str
+    reason: str
+
+
+class TaskState(_Body):
+    """A background task: `running`, `failing` (it is started again) or `stalled`, since when (UTC), and why."""
+
+    name: str
+    state: str
+    since: str
+    reason: str | None = None
+
+
 class Status(_Body):
-    """`stores`: label -> version of the store that is searched; absent where none is."""
+    """`stores`: label -> version of the store that is searched; `tasks`: those that do not work. What is empty is absent."""
 
     status: str
     stores: dict[str, str] | None = None
+    stale: Stale | None = None
+    tasks: list[TaskState] | None = None
 
 
 class ProblemBody(_Body):

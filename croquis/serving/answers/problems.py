@@ -12,12 +12,15 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
 from croquis.catalog.filters import QueryError
 from croquis.catalog.images import FORMATS as IMAGE_FORMATS
 from croquis.catalog.images import ImageError, OversizedImageError
+from croquis.credentials import without_credentials
 from croquis.serving.answers.answer_models import ProblemBody
+from croquis.serving.background.timed_calls import CallLimitError, CallTimeoutError
 from croquis.store.vector_store import StoreError
 
 logger = logging.getLogger(__name__)
@@ -25,6 +28,7 @@ logger = logging.getLogger(__name__)
 MEDIA_TYPE = "application/problem+json"
 TYPE_PREFIX = "urn:croquis:problem:"
 LONGEST_DETAIL = 500
+CLIENT_CLOSED = 499  # in the log, of a client that went away before it was answered
 SHOWN = 60  # characters of the name of a field
 IN_OPENAPI: dict[str, Any] = {"content": {MEDIA_TYPE: {"schema": ProblemBody.model_json_schema()}}}
 
@@ -104,6 +108,17 @@ def of_image(error: ImageError) -> Problem:
     return Problem(422, "unusable-image", str(error), field="image", limit=still)
 
 
+def _unavailable(request: Request, error: Exception) -> Response:
+    logger.error("%s: the store failed: %s", _named(request), without_credentials(error))
+    detail = "the store that keeps the products does not answer; try again later"
+    return Problem(503, "store-unavailable", detail, headers={"Retry-After": "5"}).response()
+
+
+def _named(request: Request) -> str:
+    """Method and path for the log: in one line, and cut."""
+    return ascii(f"{request.method} {request.scope['path']}"[:LONGEST_DETAIL])
+
+
 def install_handlers(app: FastAPI) -> None:
     """Makes every error of `app` a problem."""
 
@@ -121,9 +136,12 @@ def install_handlers(app: FastAPI) -> None:
 
     @app.exception_handler(StoreError)
     async def no_store(request: Request, error: StoreError) -> Response:
-        logger.error("%s %s: the store failed: %s", request.method, request.url.path, error)
-        detail = "the store that keeps the products does not answer; try again later"
-        return Problem(503, "store-unavailable", detail, headers={"Retry-After": "5"}).response()
+        return _unavailable(request, error)
+
+    @app.exception_handler(CallTimeoutError)
+    @app.exception_handler(CallLimitError)
+    async def hangs(request: Request, error: CallTimeoutError | CallLimitError) -> Response:
+        return _unavailable(request, error)
 
     @app.exception_handler(RequestValidationError)
     async def validation(_: Request, error: RequestValidationError) -> Response:
@@ -134,7 +152,11 @@ def install_handlers(app: FastAPI) -> None:
         kind = HTTPStatus(error.status_code).phrase.lower().replace(" ", "-")
         return Problem(error.status_code, kind, str(error.detail), headers=error.headers).response()
 
+    @app.exception_handler(ClientDisconnect)
+    async def gone(_: Request, __: ClientDisconnect) -> Response:
+        return Response(status_code=CLIENT_CLOSED)  # nobody reads it; the log does
+
     @app.exception_handler(Exception)
     async def fault(request: Request, error: Exception) -> Response:
-        logger.error("%s %s failed", request.method, request.url.path, exc_info=error)
+        logger.error("%s failed", _named(request), exc_info=error)
         return Problem(500, "internal", "the server failed; its log says why").response()

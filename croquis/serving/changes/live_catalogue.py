@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 
-from croquis.catalog.product import Product
+from croquis.catalog.product import LARGEST_VERSION, Product
 from croquis.search.bundle_nets import Nets
 from croquis.serving.answers.problems import Problem
 from croquis.serving.changes.live_stores import LiveStores, encoded
@@ -43,7 +43,8 @@ class LiveCatalogue:
             only_new: whether a product that is there already is refused.
 
         Raises:
-            Problem: 409 when the version is not newer, or the product is there already; 507 when it could not be kept.
+            Problem: 409 when the version is not newer, the product has the largest version, or it is there already; 507 when
+                it could not be kept.
             ImageError: when a picture cannot be used.
         """
         with self._stores.changing:
@@ -60,13 +61,15 @@ class LiveCatalogue:
         """Takes a product out and returns the version of its deletion.
 
         With a `version`, also a product that is not there is marked as deleted, so that an older change that comes late does
-        not bring it back.
+        not bring it back. Without one, a product of the largest version is taken out too, and its versions count anew.
 
         Raises:
             Problem: 404 when there is no such product, 409 when the version is not newer, 507 when it could not be kept.
         """
         with self._stores.changing:
             targets = self._targets()
+            if version is None and _newest_version(item_id, targets) >= LARGEST_VERSION:
+                return self._counted_anew(item_id)
             if version is None and not _is_there(item_id, targets):
                 raise Problem(404, "not-found", f"there is no product {item_id!r}", field="item_id")
             number = _next_version(item_id, version, targets)
@@ -84,6 +87,13 @@ class LiveCatalogue:
 
     def _encoded(self, product: Product, version: int, nets: Nets) -> ItemState:
         return encoded(product, version, nets, lambda picture: self._decoder.picture(picture.data, picture.bbox))
+
+    def _counted_anew(self, item_id: str) -> int:
+        try:
+            return self._stores.count_anew(item_id)
+        except StoreError as error:
+            logger.error("%r could not be taken out: %s", item_id, error)
+            raise Problem(507, "not-kept", f"{item_id!r} could not be taken out everywhere: delete it again") from error
 
     def _write(self, targets: dict[VectorStore, Nets], state: Callable[[Nets], ItemState]) -> None:
         states = {store: state(nets) for store, nets in targets.items()}
@@ -105,8 +115,18 @@ def _is_there(item_id: str, stores: dict[VectorStore, Nets]) -> bool:
     return any(store.images_of([item_id]) for store in stores)
 
 
+def _newest_version(item_id: str, stores: dict[VectorStore, Nets]) -> int:
+    return max(known_versions(store, [item_id])[item_id].version for store in stores)
+
+
 def _next_version(item_id: str, asked: int | None, stores: dict[VectorStore, Nets]) -> int:
-    newest = max(known_versions(store, [item_id])[item_id].version for store in stores)
+    newest = _newest_version(item_id, stores)
+    if newest >= LARGEST_VERSION:
+        detail = (
+            f"{item_id!r} has the largest version, {LARGEST_VERSION}, which no change can follow: DELETE it without a "
+            "version, which takes it out and lets its versions count anew, and send it again"
+        )
+        raise Problem(409, "largest-version", detail, field="version", limit=f"at most {LARGEST_VERSION}")
     if asked is not None and asked <= newest:
         detail = f"version {asked} of {item_id!r} is not newer than version {newest}, which is there"
         raise Problem(409, "stale-version", detail, field="version", limit=f"more than {newest}")

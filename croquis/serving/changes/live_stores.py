@@ -28,7 +28,7 @@ from croquis.serving.models.loaded_model import LoadedModel
 from croquis.serving.models.served_models import DEFAULT_LABEL
 from croquis.store.faiss_store import FaissStore, FaissStores
 from croquis.store.fill import fill_store, spec_of
-from croquis.store.products import ItemState, apply, known_versions
+from croquis.store.products import ItemState, apply, count_anew, known_versions
 from croquis.store.stored_gallery import StoreGallery
 from croquis.store.vector_store import StoredImage, StoreError
 
@@ -47,7 +47,7 @@ class LiveStores:
         newest: label -> the retriever that was placed last, which may not be served yet.
 
     Raises:
-        StoreError: when the folder holds what an earlier version kept there.
+        StoreError: when the folder holds what an earlier version kept there, or lacks its current version.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -59,6 +59,12 @@ class LiveStores:
         self.changing = threading.Lock()
         self.newest: dict[str, LocalRetriever] = {}
         self._stores = FaissStores(f"faiss:{folder}", CATALOGUE, folder)
+        current = self._stores.current
+        if current is not None and current not in self._stores.versions():
+            raise StoreError(
+                f"{folder / CATALOGUE / current}.sqlite, the current version of {folder}, is not there: put a copy of "
+                f"it back, or delete {folder / CATALOGUE} to begin with the bundle's gallery and no change"
+            )
 
     def place(self, label: str, model: LoadedModel) -> LoadedModel:
         """The model over its bundle's version, with every change that was ever made in this folder.
@@ -81,6 +87,10 @@ class LiveStores:
         except StoreError as error:
             raise ModelSourceError(str(error)) from error
         return placed
+
+    def count_anew(self, item_id: str) -> int:
+        """`croquis.store.products.count_anew` in every version, so that none brings the product back to the others."""
+        return max(count_anew(self._stores.look_at(name), item_id) for name in self._stores.versions())
 
     def drop_unused(self) -> None:
         """Deletes the versions that are neither searched nor the champion's one before: others have all that is in them."""

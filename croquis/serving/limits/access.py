@@ -14,6 +14,7 @@ from fastapi import Request, Security
 from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBearer
 
 from croquis.serving.answers.problems import Problem
+from croquis.serving.limits.client_addresses import client_group
 from croquis.serving.limits.http_meter import Meter
 from croquis.serving.server_settings import ADMIN_TOKEN_VARIABLE, Access
 
@@ -21,6 +22,7 @@ KEY_HEADER = "X-API-Key"
 SentKey = Annotated[str | None, Security(APIKeyHeader(name=KEY_HEADER, auto_error=False))]
 SentToken = Annotated[HTTPAuthorizationCredentials | None, Security(HTTPBearer(auto_error=False))]
 ADMIN = "(admin)"  # in the log
+PERSONAL = "personal"  # in the state of a request whose answer depends on who asks
 MOST_CLIENTS = 10_000  # whose use is remembered
 
 
@@ -47,7 +49,8 @@ class AccessControl:
         Raises:
             Problem: 401 without a valid key, 429 when it asks too often.
         """
-        name = self._named(key or "") if self._names else _address(request)
+        request.state.personal = True
+        name = self._named(key or "") if self._names else client_group(request.client.host if request.client else None)
         request.state.client_name = name
         if self._rate:
             self._take(name)
@@ -59,6 +62,7 @@ class AccessControl:
         Raises:
             Problem: 403 when the server has no token, 401 when the request has not the right one.
         """
+        request.state.personal = True
         if self._admin is None:
             detail = f"this server has no admin token: start it with one in {ADMIN_TOKEN_VARIABLE}"
             raise Problem(403, "admin-off", detail)
@@ -97,7 +101,3 @@ class AccessControl:
 def _digest(secret: str) -> bytes:
     """Equal lengths whatever was sent, as the comparison takes time by length."""
     return hashlib.sha256(secret.encode("utf-8", "surrogateescape")).digest()
-
-
-def _address(request: Request) -> str:
-    return request.client.host if request.client else "unknown"

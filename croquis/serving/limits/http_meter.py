@@ -9,6 +9,8 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from croquis.serving.models.loaded_model import LoadedModel
 
+METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"})
+OTHER = "other"  # label of all methods and paths that are not known: a client may make up any number of them
 SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 # Cosines lie in [-1, 1]; Hamming distances and squared L2 distances count downwards from 0.
 SCORES = (-256, -128, -64, -32, -16, -8, -4, -2, -1, -0.5, 0, *(number / 10 for number in range(1, 10)), 0.95, 0.99, 1)
@@ -30,11 +32,32 @@ class Meter:
         self.waiting = Gauge("croquis_queue_waiting", "Queries that wait for a worker.", registry=own)
         self.running = Gauge("croquis_queue_running", "Queries that a worker is busy with.", registry=own)
         self.refused = Counter("croquis_refused", "Requests refused before any work.", ["reason"], registry=own)
+        self.connections = Gauge("croquis_connections", "Open connections.", registry=own)
+        self.dropped = Counter(
+            "croquis_dropped_connections",
+            "Connections closed to make room, or as no head came or no answer was taken.",
+            ["reason"],
+            registry=own,
+        )
         self.scores = Histogram(
             "croquis_best_score", "Best score of a search.", ["model"], buckets=SCORES, registry=own
         )
         self.reloads = Counter("croquis_reloads", "Changes of a served model.", ["outcome"], registry=own)
         self.changes = Counter("croquis_catalogue_changes", "Changes of the catalogue.", ["kind"], registry=own)
+        self.task_running = Gauge(
+            "croquis_task_running",
+            "1 while a background task works, 0 while it fails or stalls.",
+            ["task"],
+            registry=own,
+        )
+        self.task_ends = Counter(
+            "croquis_task_ends", "Ends of a background task that nobody asked for.", ["task"], registry=own
+        )
+        self.checked = Gauge(
+            "croquis_models_checked_seconds",
+            "When the models were last looked up, in seconds since 1970.",
+            registry=own,
+        )
         self._models = Gauge(
             "croquis_model_info", "1 for each loaded model.", ["label", "name", "version", "bundle"], registry=own
         )
@@ -46,6 +69,12 @@ class Meter:
             registry=own,
         )
         self._others: list[CollectorRegistry] = []
+
+    def answered(self, method: str, route: str | None, status: int, seconds: float) -> None:
+        """Counts a request; `route` is a template, None where no route took it."""
+        route = route or OTHER
+        self.requests.labels(method if method in METHODS else OTHER, route, str(status)).inc()
+        self.latency.labels(route).observe(seconds)
 
     def join(self, other: CollectorRegistry) -> None:
         """Shows what another part of the process counts, too."""

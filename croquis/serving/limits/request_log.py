@@ -12,6 +12,8 @@ from typing import Any
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from croquis.serving.answers.problems import CLIENT_CLOSED
+from croquis.serving.limits.access import PERSONAL
 from croquis.serving.limits.http_meter import Meter
 
 logger = logging.getLogger("croquis.serving.access")
@@ -27,13 +29,16 @@ HEADERS = {
     "cross-origin-opener-policy": "same-origin",
     "permissions-policy": "camera=(), geolocation=(), microphone=()",
 }
-CLIENT_CLOSED = 499
+# Of answers that depend on who asks: no cache on the way may give them to others.
+PRIVATE = {"cache-control": "private, no-store"}
+LONGEST_METHOD, LONGEST_PATH = 20, 300  # characters in the log
 
 
 class RequestLogMiddleware:
     """ASGI middleware; a header that the answer sets itself is kept.
 
-    The log names method, path, status, time, client and request id: no picture, no query string, no key.
+    The log names method, path, status, time, client and request id: no picture, no query string, no key. What comes from
+    outside is cut, and JSON writes what is not printable as an escape.
     """
 
     def __init__(self, app: ASGIApp, meter: Meter) -> None:
@@ -54,7 +59,8 @@ class RequestLogMiddleware:
             if message["type"] == "http.response.start":
                 status = message["status"]
                 headers = MutableHeaders(scope=message)
-                for name, value in {**HEADERS, REQUEST_ID: request_id}.items():
+                private = PRIVATE if PERSONAL in scope["state"] else {}
+                for name, value in {**HEADERS, **private, REQUEST_ID: request_id}.items():
                     headers.setdefault(name, value)
             await send(message)
 
@@ -64,12 +70,10 @@ class RequestLogMiddleware:
             self._record(scope, status, time.perf_counter() - begun, request_id)
 
     def _record(self, scope: Scope, status: int, seconds: float, request_id: str) -> None:
-        route = getattr(scope.get("route"), "path", "other")  # the template: one label per route, not per item
-        self._meter.requests.labels(scope["method"], route, str(status)).inc()
-        self._meter.latency.labels(route).observe(seconds)
+        self._meter.answered(scope["method"], getattr(scope.get("route"), "path", None), status, seconds)
         entry: dict[str, Any] = {
-            "method": scope["method"],
-            "path": scope["path"],
+            "method": scope["method"][:LONGEST_METHOD],
+            "path": scope["path"][:LONGEST_PATH],
             "status": status,
             "ms": round(seconds * 1000, 2),
             "client": scope["state"].get("client_name"),

@@ -40,19 +40,24 @@ class WorkQueue:
         self._mean_seconds = FIRST_GUESS
 
     @contextlib.contextmanager
-    def hold(self, size: int) -> Iterator[None]:
-        """Reserves room for a body of `size` bytes, for the length of the block.
+    def hold(self) -> Iterator[Callable[[int], None]]:
+        """Room for one body, for the length of the block; what is given takes it for `size` bytes more that have come.
 
-        Raises:
-            Problem: 429 when there is none.
+        What a client only promises takes none. Taking more than there is raises a Problem: 429.
         """
-        if self._held + size > self._most_bytes:
-            raise self._refusal("bytes", f"{self._most_bytes} bytes of pictures are held already")
-        self._held += size
+        held = 0
+
+        def take(size: int) -> None:
+            nonlocal held
+            if self._held + size > self._most_bytes:
+                raise self._refusal("bytes", f"{self._most_bytes} bytes of pictures are held already")
+            self._held += size
+            held += size
+
         try:
-            yield
+            yield take
         finally:
-            self._held -= size
+            self._held -= held
 
     async def run(self, job: Callable[[], T]) -> T:
         """What `job()` returns or raises, from a worker.

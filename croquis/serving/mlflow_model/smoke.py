@@ -16,11 +16,12 @@ class SmokeError(RuntimeError):
     """A model loads or answers wrongly; it must not become champion."""
 
 
-def smoke_load(model_uri: str, bundle: Bundle) -> None:
-    """Loads a model from MLflow's current store and asks it for a few of its own gallery thumbnails.
+def smoke_load(model_uri: str, bundle: Bundle, name: str = "") -> None:
+    """Loads a model from MLflow's current store, or a folder, and asks it for a few of its own gallery thumbnails.
 
     Args:
-        model_uri: e.g. `models:/fashion-retriever/3`.
+        model_uri: e.g. `models:/fashion-retriever/3`, or the folder of a logged model.
+        name: of the model in errors; by default its URI.
         bundle: the bundle that the model holds.
 
     Raises:
@@ -37,10 +38,10 @@ def smoke_load(model_uri: str, bundle: Bundle) -> None:
         model = mlflow.pyfunc.load_model(model_uri)
         answers: list[dict[str, Any]] = model.predict(pd.DataFrame({"image": images}), params={"k": k})
     except Exception as error:  # whatever a broken model raises
-        raise SmokeError(f"{model_uri} does not answer: {error}") from error
+        raise SmokeError(f"{name or model_uri} does not answer: {error}") from error
     for row, answer in zip(asked, answers, strict=True):
         known = set(answer["image_ids"]) <= set(bundle.items.image_ids)
         if len(answer["image_ids"]) != k or not known or not all(map(math.isfinite, answer["scores"])):
             raise SmokeError(
-                f"{model_uri} answers {bundle.items.image_ids[row]!r} with {answer}, expected {k} gallery images"
+                f"{name or model_uri} answers {bundle.items.image_ids[row]!r} with {answer}, expected {k} gallery images"
             )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
@@ -65,7 +64,6 @@ class StoredSource:
     def __init__(self, source: ModelSource, stores: Stores) -> None:
         self._source = source
         self._stores = stores
-        self._lock = threading.Lock()
         self._models: dict[str, LoadedModel] = {}  # the one that is served, and those that found no version since
 
     def current(self) -> str:
@@ -75,21 +73,20 @@ class StoredSource:
 
     def load(self) -> tuple[str, LoadedModel]:
         """Another version of the store needs no net to be opened anew."""
-        with self._lock:
-            identity = self._source.current()
-            if identity not in self._models:
-                identity, model = self._source.load()
-                self._models[identity] = model
-            model = self._models[identity]
-            store = self._store_of(model)
-            try:
-                own = model.retriever
-                over = LocalRetriever(own.nets, StoreGallery(own.bundle, store), own.rerank)
-                stored = replace(model, retriever=over)
-                stored.prepare()
-            except StoreError as error:
-                raise ModelSourceError(str(error)) from error
-            self._models = {identity: model}
+        identity = self._source.current()
+        model = self._models.get(identity)
+        if model is None:
+            identity, model = self._source.load()
+            self._models[identity] = model
+        store = self._store_of(model)
+        try:
+            own = model.retriever
+            over = LocalRetriever(own.nets, StoreGallery(own.bundle, store), own.rerank)
+            stored = replace(model, retriever=over)
+            stored.prepare()
+        except StoreError as error:
+            raise ModelSourceError(str(error)) from error
+        self._models = {identity: model}
         return _joined(identity, store), stored
 
     def _store_of(self, model: LoadedModel) -> VectorStore:

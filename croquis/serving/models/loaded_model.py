@@ -72,7 +72,8 @@ class LoadedModel:
         """Does now what the first requests would wait for."""
         self.retriever.bundle.open_all()
         self.retriever.warm_up()
-        _ = self.filter_values(), self.retriever.bundle.items.rows_by_item
+        self.filter_values()
+        self.retriever.bundle.items.open_items()
 
 
 def load_model(

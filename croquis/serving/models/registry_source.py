@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from croquis.credentials import without_credentials
 from croquis.registry.bundle_options import ModelSourceError
 from croquis.registry.named_version import NamedVersion
-from croquis.registry.registry import RegistryError
 from croquis.serving.models.loaded_model import LoadedModel, load_model
 
 
@@ -29,10 +29,10 @@ class RegistrySource(NamedVersion):
                 version=str(version.number),
                 metrics=own_metrics(self.registry.metrics(version.number), version.method),
             )
-        except (RegistryError, ValueError, OSError) as error:
-            raise ModelSourceError(f"{version} of {self.registry.model} cannot be loaded: {error}") from error
-        if version.bundle_hash not in ("", model.identity.bundle):
-            raise ModelSourceError(f"{version} of {self.registry.model} holds another bundle, {model.identity.bundle}")
+        except Exception as error:  # MLflow, SQLAlchemy and requests share no base class
+            raise ModelSourceError(
+                f"{version} of {self.registry.model} cannot be loaded: {without_credentials(error)}"
+            ) from error
         return str(version.number), model
 
 

@@ -4,21 +4,28 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import threading
 from collections.abc import Iterator
 
 from croquis.arrays import Uint8Image
-from croquis.catalog.images import DecodeLimits, ImageError, OversizedImageError, crop, decode_image
+from croquis.catalog.images import CostlyImageError, DecodeLimits, ImageError, OversizedImageError, crop, decode_image
 from croquis.serving.answers.problems import Problem
+from croquis.serving.requests.decode_workers import DecodeWorkers
 from croquis.serving.server_settings import Limits
 
-SMALL_PIXELS = 2_000_000  # some 60 MB while it is decoded
+# What is decoded at once, in the thread of the request: some 30 ms and 60 MB at most. All else goes to a worker.
+SMALL_BYTES = 2_000_000
+SMALL_PIXELS = 2_000_000
+SMALL_WORK = 12_000_000  # pixels times scans
+WORKERS = 2
+WORKER_MEMORY = 1_000_000_000  # bytes, and for each pixel that is allowed:
+MEMORY_PER_PIXEL = 64
 M_MMAP_THRESHOLD = -3  # of glibc's malloc.h
 RETURNED_BYTES = 1 << 20
 
 
 class PictureDecoder:
-    """Lets small pictures through at once and large ones one after another; safe to use from several threads.
+    """Decodes small pictures at once, and others in processes that are killed when one takes too long; safe to use from
+    several threads.
 
     Args:
         limits: of what is accepted at all.
@@ -26,8 +33,10 @@ class PictureDecoder:
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits.decode
-        self._small = DecodeLimits(limits.image_bytes, min(limits.pixels, SMALL_PIXELS))
-        self._large = threading.Lock()
+        bounds = min(limits.image_bytes, SMALL_BYTES), min(limits.pixels, SMALL_PIXELS), SMALL_WORK
+        self._small = DecodeLimits(*bounds)
+        memory = WORKER_MEMORY + MEMORY_PER_PIXEL * limits.pixels
+        self._workers = DecodeWorkers(WORKERS, limits.decode_seconds, memory)
 
     @contextlib.contextmanager
     def picture(self, data: bytes, bbox: tuple[int, int, int, int] | None) -> Iterator[Uint8Image]:
@@ -39,16 +48,23 @@ class PictureDecoder:
         """
         with contextlib.ExitStack() as stack:
             try:
-                image = decode_image(data, self._small)  # looks at the header first
-            except OversizedImageError:
-                stack.enter_context(self._large)
-                image = decode_image(data, self._limits)
+                image = decode_image(data, self._small)  # looks at parts and header first
+            except (OversizedImageError, CostlyImageError):
+                image = stack.enter_context(self._workers.decoded(data, self._limits))
             try:
                 inside = crop(image, bbox)
             except ImageError as error:
                 limit = "x1 < x2 and y1 < y2, in pixels of the upright picture"
                 raise Problem(422, "invalid-field", str(error), field="crop", limit=limit) from None
             yield inside
+
+    def start(self) -> None:
+        """Starts the processes, so that the first large picture does not wait for one."""
+        self._workers.start()
+
+    def close(self) -> None:
+        """Ends the processes."""
+        self._workers.close()
 
 
 def give_memory_back() -> None:

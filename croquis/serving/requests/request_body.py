@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from typing import Any, TypeVar
 
 from fastapi.exceptions import RequestValidationError
@@ -19,7 +19,7 @@ from croquis.catalog.product import MOST_PICTURES
 from croquis.serving.answers.problems import IN_OPENAPI, Problem, invalid_field
 from croquis.serving.limits.work_queue import WorkQueue
 from croquis.serving.requests.request_models import RequestFields, read_json
-from croquis.serving.server_settings import MULTIPART_OVERHEAD, Limits
+from croquis.serving.server_settings import BODY_WINDOW, MULTIPART_OVERHEAD, Limits
 
 JSON, FORM = "application/json", "multipart/form-data"
 MOST_FIELDS = 20  # more than any request has
@@ -46,7 +46,7 @@ Fields = TypeVar("Fields", bound=RequestFields)
 
 @contextlib.asynccontextmanager
 async def request_of(model: type[Fields], request: Request, limits: Limits, queue: WorkQueue) -> AsyncIterator[Fields]:
-    """The checked request; the room for its body is held for the length of the block.
+    """The checked request; room for what has come of its body is held for the length of the block.
 
     Raises:
         Problem: 408 when the body does not come, 411 or 413 by its length, 415 for another media type, 422 when it makes
@@ -54,12 +54,8 @@ async def request_of(model: type[Fields], request: Request, limits: Limits, queu
         RequestValidationError: when a field is unknown, missing or wrong.
     """
     size = body_size(request, limits.body_bytes)
-    with queue.hold(size):
-        try:
-            async with asyncio.timeout(limits.body_seconds):
-                fields = await read_fields(request, size)
-        except TimeoutError:
-            raise Problem(408, "too-slow", f"the body took longer than {limits.body_seconds} s") from None
+    with queue.hold() as take:
+        fields = await read_fields(request, size, body_chunks(request, size, limits, take))
         try:
             asked = model.model_validate(fields, context=limits)
         except ValidationError as error:
@@ -84,7 +80,7 @@ def body_size(request: Request, most: int) -> int:
     return int(stated)
 
 
-async def read_fields(request: Request, most: int) -> dict[str, Any]:
+async def read_fields(request: Request, most: int, chunks: AsyncGenerator[bytes, None]) -> dict[str, Any]:
     """The values of a JSON body, or the fields of a form: text, the bytes of a file, or a list where one came repeatedly.
 
     Raises:
@@ -92,13 +88,13 @@ async def read_fields(request: Request, most: int) -> dict[str, Any]:
     """
     media = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if media == JSON:
-        return json_fields(b"".join([chunk async for chunk in limited(request, most)]))
+        return json_fields(b"".join([chunk async for chunk in chunks]))
     if media != FORM:
         allowed = f"{FORM} or {JSON}"
         raise Problem(415, "unsupported-media-type", f"send {allowed}", field="content-type", limit=allowed)
     parser = MultiPartParser(
         request.headers,
-        limited(request, most),
+        chunks,
         max_files=MOST_PICTURES,
         max_fields=MOST_FIELDS,
         max_part_size=MULTIPART_OVERHEAD,
@@ -132,17 +128,39 @@ def json_fields(body: bytes) -> dict[str, Any]:
     return fields
 
 
-async def limited(request: Request, most: int) -> AsyncGenerator[bytes, None]:
-    """The chunks of the body.
+async def body_chunks(
+    request: Request, most: int, limits: Limits, take: Callable[[int], None]
+) -> AsyncGenerator[bytes, None]:
+    """The chunks of the body, while they come fast enough.
+
+    Args:
+        take: is told of each chunk's bytes, and may refuse them.
 
     Raises:
-        Problem: 413 once they are more than `most` bytes together.
+        Problem: 408 when a window of `BODY_WINDOW` seconds has brought less than `limits.body_rate` asks for, or all of them
+            take longer than `limits.body_seconds`; 413 once the chunks are more than `most` bytes together.
     """
-    received = 0
-    async for chunk in request.stream():
+    now, chunks = asyncio.get_running_loop().time, request.stream()
+    received, needed = 0, limits.body_rate * BODY_WINDOW
+    end, window_end = now() + limits.body_seconds, now() + BODY_WINDOW
+    while True:
+        try:
+            async with asyncio.timeout_at(min(window_end, end)):
+                chunk = await anext(chunks, None)
+        except TimeoutError:
+            limit = f"{limits.body_rate} bytes per second, in {limits.body_seconds:g} s"
+            close = {"Connection": "close"}
+            raise Problem(
+                408, "too-slow", "the body came too slowly", field="body", limit=limit, headers=close
+            ) from None
+        if chunk is None:
+            return
         received += len(chunk)
         if received > most:
             raise too_large(most)
+        take(len(chunk))
+        if received >= needed:
+            needed, window_end = received + limits.body_rate * BODY_WINDOW, now() + BODY_WINDOW
         yield chunk
 
 

@@ -13,41 +13,50 @@ from croquis.catalog.filters import QueryError
 from croquis.serving.answers.answer_models import FilterValues, Item, SearchAnswer
 from croquis.serving.answers.from_hits import item_answer, similar_answer
 from croquis.serving.answers.problems import Problem
+from croquis.serving.background.timed_calls import TimedCalls
 from croquis.serving.limits.access import AccessControl
 from croquis.serving.models.served_models import DEFAULT_LABEL, ServedModels
 from croquis.serving.requests.request_models import DEFAULT_K, MOST_RESULTS
 
+SECONDS = 10.0  # for an answer
+CALLS = 256  # at a time; a page asks for a hundred thumbnails at once
+
 
 def catalogue_router(fleet: ServedModels, gatekeeper: AccessControl) -> APIRouter:
-    """The functions are not `async`: FastAPI runs them in threads, as they may read a file."""
+    """What a model's gallery knows is read in threads of these routes: a store may be asked, which may hang."""
     router = APIRouter(tags=["catalogue"])
     known = [Depends(gatekeeper.client)]
+    calls = TimedCalls("catalogue", CALLS)
 
     @router.get("/catalogue/filters", dependencies=known)
-    def filters(model: str = DEFAULT_LABEL) -> FilterValues:
+    async def filters(model: str = DEFAULT_LABEL) -> FilterValues:
         """Values of the filters, with the number of gallery images that have them."""
-        return fleet.get(model).filter_values()
+        return await calls.run(fleet.get(model).filter_values, SECONDS)
 
     # Pictures need no key: a browser's <img> can send none, and a shop shows them to everyone.
     @router.get(
         "/items/{item_id:path}/image", response_class=Response, responses={200: {"content": {"image/jpeg": {}}}}
     )
-    def image(item_id: str, image_id: str | None = None, model: str = DEFAULT_LABEL) -> Response:
+    async def image(item_id: str, image_id: str | None = None, model: str = DEFAULT_LABEL) -> Response:
         """The thumbnail of one image of a product, its first one by default; a JPEG."""
         chosen = fleet.get(model)
+
+        def thumbnail() -> bytes:
+            return chosen.retriever.gallery.thumbnail(chosen.image_of(item_id, image_id)["image_id"])
+
         with _or_not_found():
-            thumbnail = chosen.retriever.gallery.thumbnail(chosen.image_of(item_id, image_id)["image_id"])
-        return Response(thumbnail, media_type="image/jpeg", headers={"Cache-Control": "private, max-age=600"})
+            found = await calls.run(thumbnail, SECONDS)
+        return Response(found, media_type="image/jpeg", headers={"Cache-Control": "private, max-age=600"})
 
     @router.get("/items/{item_id:path}", dependencies=known)
-    def item(item_id: str, model: str = DEFAULT_LABEL) -> Item:
+    async def item(item_id: str, model: str = DEFAULT_LABEL) -> Item:
         """A product with its gallery images."""
         chosen = fleet.get(model)
         with _or_not_found():
-            return item_answer(chosen, model, item_id)
+            return await calls.run(lambda: item_answer(chosen, model, item_id), SECONDS)
 
     @router.get("/similar/{item_id:path}", dependencies=known)
-    def similar(
+    async def similar(
         item_id: str,
         k: Annotated[int, Query(ge=1, le=MOST_RESULTS)] = DEFAULT_K,
         image_id: str | None = None,
@@ -56,7 +65,9 @@ def catalogue_router(fleet: ServedModels, gatekeeper: AccessControl) -> APIRoute
         """Images of other products most like one image of this product, its first one by default."""
         chosen = fleet.get(model)
         with _or_not_found():
-            return similar_answer(chosen, model, chosen.image_of(item_id, image_id), k)
+            return await calls.run(
+                lambda: similar_answer(chosen, model, chosen.image_of(item_id, image_id), k), SECONDS
+            )
 
     return router
 

@@ -11,6 +11,7 @@ from croquis.catalog.product import LARGEST_VERSION, Product, check_item_id
 from croquis.serving.answers.answer_models import ItemChange, ItemImage
 from croquis.serving.answers.from_hits import image_url
 from croquis.serving.answers.problems import Problem
+from croquis.serving.background.timed_calls import TimedCalls
 from croquis.serving.changes.live_catalogue import LiveCatalogue
 from croquis.serving.limits.access import AccessControl
 from croquis.serving.limits.http_meter import Meter
@@ -20,12 +21,16 @@ from croquis.serving.requests.request_body import BODY_ERRORS, described, in_ope
 from croquis.serving.requests.request_models import ItemRequest, NewItemRequest
 from croquis.serving.server_settings import Limits
 
+CHANGE_SECONDS = 60.0
+CHANGES = 4  # the one that is waited for, and those that were given up and hang
+
 ERRORS = described(
     {
         401: "No admin token.",
         403: "The server has no admin token, or keeps no changes.",
         404: "There is no such product.",
         409: "The product is there already, or a newer version of it.",
+        503: "The change took too long: whether it is kept is not known.",
         507: "The change could not be kept on disk.",
     }
 )
@@ -46,7 +51,7 @@ def change_router(
         stored: whether a store keeps the products.
     """
     router = APIRouter(tags=["changes"], dependencies=[Depends(gatekeeper.admin)])
-    one_at_a_time = asyncio.Lock()
+    one_at_a_time, calls = asyncio.Lock(), TimedCalls("change of the catalogue", CHANGES)
 
     def kept() -> LiveCatalogue:
         if stored:
@@ -59,7 +64,7 @@ def change_router(
     async def put(live: LiveCatalogue, asked: ItemRequest, item_id: str, response: Response) -> ItemChange:
         product, only_new = asked.product(item_id), isinstance(asked, NewItemRequest)
         async with one_at_a_time:
-            version, new = await asyncio.to_thread(live.put, product, asked.version, only_new=only_new)
+            version, new = await calls.run(lambda: live.put(product, asked.version, only_new=only_new), CHANGE_SECONDS)
         meter.changes.labels("put").inc()
         response.status_code = 201 if new else 200
         return answer_of(product, version)
@@ -90,7 +95,7 @@ def change_router(
         """Takes a product out of every model's gallery; no search finds it when this answers."""
         live, named = kept(), check_item_id(item_id)
         async with one_at_a_time:
-            number = await asyncio.to_thread(live.delete, named, version)
+            number = await calls.run(lambda: live.delete(named, version), CHANGE_SECONDS)
         meter.changes.labels("delete").inc()
         return ItemChange(item_id=named, version=number, images=[])
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-
 from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response
 
@@ -11,15 +9,23 @@ from croquis.catalog.images import FORMATS
 from croquis.registry.bundle_options import ModelSourceError
 from croquis.serving.answers.answer_models import LimitValues, Status, Swap, Version
 from croquis.serving.answers.problems import Problem
+from croquis.serving.background.readiness import Readiness
+from croquis.serving.background.timed_calls import CallLimitError, TimedCalls
 from croquis.serving.limits.access import AccessControl
 from croquis.serving.limits.http_meter import Meter
-from croquis.serving.models.served_models import ServedModels
+from croquis.serving.models.served_models import ReloadUnderWayError, ServedModels
+from croquis.serving.requests.request_body import described
 from croquis.serving.requests.request_models import MOST_RESULTS
 from croquis.serving.server_settings import Limits
 
+RELOADS = 8  # requests that wait for one
 
-def operations_router(fleet: ServedModels, gatekeeper: AccessControl, meter: Meter, limits: Limits) -> APIRouter:
+
+def operations_router(
+    fleet: ServedModels, readiness: Readiness, gatekeeper: AccessControl, meter: Meter, limits: Limits
+) -> APIRouter:
     router = APIRouter(tags=["operations"])
+    reloads = TimedCalls("reload", RELOADS)
 
     def stores() -> dict[str, str] | None:
         return {label: name for label, model in fleet.models().items() if (name := model.identity.store)} or None
@@ -31,12 +37,11 @@ def operations_router(fleet: ServedModels, gatekeeper: AccessControl, meter: Met
 
     @router.get("/readyz", response_model_exclude_none=True)
     async def readyz(request: Request) -> Status:
-        """Whether the models are loaded, a store that they search answers, and the server is not about to end."""
+        """Whether the models are loaded, a store that they search answers, and the server is not about to end;
+        within a second. Models that could not be looked up anew are `stale` and go on answering."""
         if not request.app.state.ready:
             raise Problem(503, "not-ready", "the server is starting or ending")
-        for model in fleet.models().values():
-            await asyncio.to_thread(model.retriever.gallery.ping)
-        return Status(status="ready", stores=stores())
+        return await readiness.status()
 
     @router.get("/version")
     async def version() -> Version:
@@ -53,11 +58,15 @@ def operations_router(fleet: ServedModels, gatekeeper: AccessControl, meter: Met
         """Prometheus's text format."""
         return Response(meter.text(), media_type=meter.media_type)
 
-    @router.post("/admin/reload", dependencies=[Depends(gatekeeper.admin)])
+    @router.post(
+        "/admin/reload", dependencies=[Depends(gatekeeper.admin)], responses=described({409: "A reload is under way."})
+    )
     async def reload() -> list[Swap]:
         """Looks every model up anew and loads what has changed; requests go on meanwhile."""
         try:
-            return await asyncio.to_thread(fleet.reload)
+            return await reloads.run(fleet.reload, None)
+        except (ReloadUnderWayError, CallLimitError) as error:
+            raise Problem(409, "reload-under-way", str(error), headers={"Retry-After": "5"}) from None
         except ModelSourceError as error:
             raise Problem(503, "reload-failed", f"the models stay as they are: {error}") from None
 

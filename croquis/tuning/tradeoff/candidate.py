@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,17 +14,18 @@ import numpy as np
 
 from croquis.arrays import Uint8Image, Vectors
 from croquis.catalog.table import Catalog
-from croquis.evaluation.evaluate_bundle import gallery_places, search_among
+from croquis.evaluation.evaluate_bundle import served_gallery
 from croquis.evaluation.protocol import PAIRS, PROTOCOLS, open_gallery, open_queries
-from croquis.evaluation.ranked_answers import QueryPath, answer, same_pictures
-from croquis.evaluation.search_recall import CountedSearch, exhaustive
+from croquis.evaluation.ranked_answers import QueryPath, answer
+from croquis.evaluation.search_recall import CountedGallery
 from croquis.index.build import build_index
 from croquis.index.kinds import chosen_settings, kinds_of
 from croquis.index.vector_index import VectorIndex
 from croquis.params import Params
+from croquis.search.composition import Composition, same_pictures
+from croquis.search.gallery import BundleGallery
 from croquis.search.local_retriever import LocalRetriever
 from croquis.tuning.rerank_study import SPLIT
-from croquis.tuning.shortlist import query_path
 from croquis.tuning.task import TuneError
 
 TIMED, ROUNDS = 30, 3
@@ -75,15 +76,15 @@ class Candidate:
         self.queries = open_queries(source, SPLIT, asked)
         if len(self.queries) == 0:
             raise TuneError(f"split {SPLIT!r} of {catalog.folder} has no {self.pair} query; choose another --metric")
-        self.domain = asked.query_domain
-        self.path = query_path(self.domain, self.retriever, self.retriever.bundle.index, self.gallery)
+        self.mode = self.retriever.nets.mode_of(asked.query_domain)
         self._vectors = Remembered(self._encode)
         kind = kinds_of("dense").get(self.retriever.bundle.index.kind)
         kept = kind is not None and kind.keeps_floats
         self.vectors = self.retriever.bundle.index.vectors() if kept else None
 
     def _encode(self, pictures: Sequence[Uint8Image]) -> Vectors:
-        return self.path.vectors(self.path.pictures(pictures))
+        search = Composition.of(self.retriever.nets, BundleGallery.of(self.retriever.bundle), self.mode)
+        return search.encode(search.paint(pictures))
 
     def index(self, settings: Mapping[str, Any]) -> VectorIndex:
         if self.vectors is None:
@@ -95,18 +96,14 @@ class Candidate:
         """Quality and time of one and the same index, rows outside the val gallery left out of its answers."""
         index = self.index(settings)
         index.threads = self.params.base.threads
-        places = gallery_places(self.retriever, self.gallery)
-        searched = index.subset(places)
-        searched.threads = index.threads
-        exact = exhaustive(searched, None if self.vectors is None else self.vectors[places])
-        counted = CountedSearch(
-            search_among(searched, self.gallery), None if exact is None else search_among(exact, self.gallery)
-        )
-        path = QueryPath(self.path.name, same_pictures, self._vectors, counted)
+        items, names = self.retriever.bundle.items, self.retriever.bundle.manifest.attributes
+        searched = served_gallery(BundleGallery(index, items, names), self.gallery)
+        rows = [items.row(image_id) for image_id in self.gallery.image_ids]
+        counted = CountedGallery(searched, None if self.vectors is None else self.vectors[rows])
+        search = Composition.of(self.retriever.nets, counted, self.mode)
+        path = QueryPath(self.mode, replace(search, paint=same_pictures, encode=self._vectors))
         asked = self.params.evaluate
-        runs = answer(
-            self.pair, path, self.queries, self.gallery, depth=asked.depth, chunk=asked.chunk, reorders={}
-        )  # fmt: skip
+        runs = answer(self.pair, path, self.queries, self.gallery, depth=asked.depth, chunk=asked.chunk, reranks={})
         quality = float(runs[0].metrics[self.metric].mean())
         milliseconds = 1000 * (self._encoding_seconds + _median(self._searches(index)))
         return IndexWorth(quality, float(index.nbytes), milliseconds, counted.recall)

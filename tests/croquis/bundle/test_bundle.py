@@ -13,7 +13,8 @@ import pyarrow as pa
 import pytest
 
 from croquis.bundle import Bundle, BundleError, Manifest, write_bundle
-from croquis.bundle.gallery_table import ItemsError
+from croquis.bundle.gallery_table import GalleryTable, ItemsError
+from croquis.catalog.filters import QueryError
 from croquis.files import read_json, write_json
 from croquis.index.build import build_index
 from croquis.nets.encoder import describe_histogram, load_encoder
@@ -213,3 +214,35 @@ def test_a_graph_with_weights_in_a_second_file_is_refused(parts: Parts, tmp_path
     )
     with pytest.raises(ModelError, match=r"generator.onnx is not an ONNX graph that this runtime can open"):
         write_bundle(tmp_path / "bundle", **{**parts, "generator_folder": folder})
+
+
+def test_the_hash_is_worked_out_once(make_bundle: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every answer of a server names it."""
+    manifest = Bundle.load(make_bundle()).manifest
+    first = manifest.hash
+    monkeypatch.setattr(Manifest, "to_json", lambda _: pytest.fail("worked out again"))
+    assert manifest.hash == first
+
+
+def test_rows_of_ids_and_items_in_any_order(parts: Parts) -> None:
+    table = parts["gallery_table"].drop_columns(["thumbnail"])
+    for order in (np.arange(36), np.random.default_rng(0).permutation(36)):
+        items = GalleryTable(pa.concat_tables([table, table.slice(0, 0)]), lambda _: b"").take(order)
+        ids, owners = (table.column(name).take(pa.array(order)).to_pylist() for name in ("image_id", "item_id"))
+        assert items.image_ids == ids
+        assert [items.row(image_id) for image_id in ids] == list(range(36))
+        for item_id in set(owners):
+            assert items.rows_of(item_id) == [row for row, owner in enumerate(owners) if owner == item_id]
+        for ask, unknown in ((items.row, "image_id"), (items.rows_of, "item_id")):
+            for word in ("", "no such", "\U0001f600"):
+                with pytest.raises(QueryError, match=f"{unknown}.* is not among the"):
+                    ask(word)
+
+
+def test_an_opened_table_keeps_words_once_in_one_chunk(make_bundle: Make, parts: Parts) -> None:
+    """So that the records of a few rows are found at once, whatever the size of the gallery."""
+    items = Bundle.load(make_bundle()).items
+    assert {column.num_chunks for column in items.table.columns} == {1}
+    assert pa.types.is_dictionary(items.table.schema.field("category").type)
+    assert pa.types.is_dictionary(items.table.schema.field("attributes").type.value_type)
+    assert items.records([5, 3]) == parts["gallery_table"].drop_columns(["thumbnail"]).take([5, 3]).to_pylist()

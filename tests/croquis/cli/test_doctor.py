@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from croquis.cli import main
+from croquis.cli.child_processes import listens
 from croquis.cli.inspection import doctor
 
 ROOT = Path.cwd()
@@ -60,10 +61,20 @@ def test_a_missing_package_is_wrong_only_where_it_is_needed(monkeypatch: pytest.
 def test_an_engine_answers_where_something_listens() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
-        assert doctor.answers("127.0.0.1", port)
-    assert not doctor.answers("127.0.0.1", port)
+        assert listens("127.0.0.1", port)
+    assert not listens("127.0.0.1", port)
 
 
 def test_a_program_that_is_not_there_is_wrong_only_where_it_is_needed() -> None:
     assert doctor.program("no-such-program").state == doctor.ABSENT
     assert doctor.program("no-such-program", needed=True).state == doctor.WRONG
+
+
+def test_an_accelerator_that_is_not_here_is_wrong(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    monkeypatch.setattr("torch.backends.mps.is_available", lambda: False)
+    text = (ROOT / "params.yaml").read_text(encoding="utf-8")
+    (tmp_path / "params.yaml").write_text(text.replace("accelerator: auto", "accelerator: gpu"), encoding="utf-8")
+    found = doctor.params(tmp_path)
+    assert found.state == doctor.WRONG
+    assert found.says.startswith("base.accelerator is gpu")

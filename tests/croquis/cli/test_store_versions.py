@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 
 from croquis.bundle import Bundle
+from croquis.catalog.product import LARGEST_VERSION
 from croquis.cli import main
+from croquis.store.products import ItemState, apply
 from croquis.store.vector_store import StoredImage
 from croquis.store.versions import open_stores
 from tests.support.tiny_retriever import write_tiny_bundle
@@ -65,6 +67,18 @@ def test_a_second_version_takes_over_and_the_first_comes_back(
     assert f"{third}  {shown}  5 images" in say("list").splitlines()
     say("drop", third)
     assert third not in say("list")
+
+
+def test_a_product_of_the_largest_version_is_counted_anew(uri: str, say: Callable[..., str], bundle: Bundle) -> None:
+    name = say("create", "--bundle", str(bundle.folder))
+    stores = open_stores(uri)
+    apply(stores.look_at(name), [ItemState("a", LARGEST_VERSION)])
+    stores.close()
+    assert "taken out of 1 versions of 'catalogue'; its next event needs more than 1" in say("count-anew", "a")
+    assert "knows no product 'b'" in say("count-anew", "b", code=1)
+    stores = open_stores(uri)
+    assert apply(stores.look_at(name), [ItemState("a", 2)]) == 1
+    stores.close()
 
 
 def test_what_cannot_be_done_is_refused(say: Callable[..., str], tmp_path: Path) -> None:

@@ -11,8 +11,12 @@ import pytest
 
 from croquis.catalog.table import Catalog, CatalogWriter
 from croquis.evaluation.answerable import answered_pairs, unanswerable, unlearnable
-from croquis.evaluation.protocol import PROTOCOLS
+from croquis.evaluation.protocol import PROTOCOLS, open_gallery
+from croquis.params import load_params
 from croquis.validation.quarantine import ValidationError
+from lightning_modules.data.retrieval_data import DataError
+from stages.train_classifier import load_data
+from tests.support.environment import REPOSITORY
 
 Rows = list[dict[str, Any]]
 INSTANCE, CATEGORY = PROTOCOLS["instance"], PROTOCOLS["category"]
@@ -31,7 +35,10 @@ def only(rows: Rows, **values: object) -> Rows:
 
 def test_a_sound_catalogue_answers(tmp_path: Path, catalogue_rows: Rows):
     catalog = written(tmp_path, catalogue_rows)
-    assert answered_pairs(catalog, "val", INSTANCE) == {"consumer->shop": 3, "shop->shop": 3}
+    assert answered_pairs(catalog, "val", open_gallery(catalog, "val", INSTANCE)) == {
+        "consumer->shop": 3,
+        "shop->shop": 3,
+    }
     assert unanswerable(catalog, INSTANCE, "consumer->shop/hit@1") == []
     assert unanswerable(catalog, CATEGORY, "sketch->shop/hit@1") == []
     assert unlearnable(catalog, 3) is None
@@ -88,3 +95,33 @@ def test_validate_refuses_before_anything_is_trained(
     with pytest.raises(ValidationError, match=r"set it to shop->shop/hit@1 or sketch->shop/hit@1"):
         run_stage(rows)
     assert "train_classifier will stop: no attribute has 20 training photos" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("steps", [["attributes"], ["alpha_qe", "probability"]])
+def test_re_ranking_by_attributes_that_nobody_can_learn_is_refused_with_the_values_that_work(
+    run_stage: Any, catalogue_rows: Rows, steps: list[str]
+):
+    message = (
+        "rerank.enabled is true, and its steps need the attribute classifier: no attribute has 20 training photos.*; or "
+        "set rerank.enabled: false, or rerank.steps to some of alpha_qe, k_reciprocal"
+    )
+    with pytest.raises(ValidationError, match=message):
+        run_stage(catalogue_rows, rerank__enabled=True, rerank__steps=steps)
+
+
+@pytest.mark.parametrize("rerank", [{"enabled": False}, {"enabled": True, "steps": ["k_reciprocal"]}])
+def test_attributes_that_nothing_needs_are_not_asked_for(run_stage: Any, catalogue_rows: Rows, rerank: dict[str, Any]):
+    """A benchmark of retrieval alone trains no classifier."""
+    found = run_stage(catalogue_rows, **{f"rerank__{key}": value for key, value in rerank.items()})
+    assert not found.reasons
+
+
+@pytest.mark.parametrize("attributes", [[], ["worn"]])
+def test_a_classifier_with_nothing_to_learn_stops_before_it_reads_an_image(
+    tmp_path: Path, catalogue_rows: Rows, monkeypatch: pytest.MonkeyPatch, attributes: list[str]
+):
+    catalog = written(tmp_path / "catalog", [row | {"attributes": attributes} for row in catalogue_rows])
+    monkeypatch.setattr(Catalog, "images", None)
+    params = load_params(REPOSITORY / "params.yaml")
+    with pytest.raises(DataError, match=r"no training photo has an attribute; name some|no attribute has 20 training"):
+        load_data(params, catalog)

@@ -26,6 +26,7 @@ from croquis.evaluation.protocol import (
 )
 from croquis.index.build import build_index
 from croquis.index.ranking import RankedLists, label_blind_keys, relevance_of
+from croquis.search.composition import Composition
 from croquis.search.local_retriever import LocalRetriever
 from tests.support.catalogues import blob_catalogue as world
 
@@ -132,18 +133,33 @@ def test_shuffling_the_database_changes_no_metric_though_all_is_tied(tied, proto
 def test_the_memory_held_at_a_time_changes_no_metric(tied, protocol, monkeypatch):
     plain = evaluate(tied[0], protocol).summary()
     monkeypatch.setattr(ranked_answers, "CELLS", 150)
-    seen = []
-    monkeypatch.setattr(ranked_answers, "ranked_lists", spy(ranked_answers.ranked_lists, seen))
+    looked, ranked = watched(monkeypatch)
     assert evaluate(tied[0], protocol, chunk=64).summary() == plain
-    assert max(seen) == max(1, min(64, 150 // protocol.list_depth(50, 80 if protocol.gallery == "split" else 70)))
+    held = max(1, 150 // protocol.list_depth(50, 80 if protocol.gallery == "split" else 70))
+    assert (max(looked), max(ranked)) == (held, held)
 
 
-def spy(function, seen):
-    def call(search, vectors, *rest):
-        seen.append(len(vectors))
-        return function(search, vectors, *rest)
+def test_queries_are_searched_together_however_few_pictures_are_held(tied, monkeypatch):
+    plain = evaluate(tied[0], CASES[0], chunk=64).summary()
+    monkeypatch.setattr(ranked_answers, "BLOCK", 20)
+    looked, ranked = watched(monkeypatch)
+    assert evaluate(tied[0], CASES[0], chunk=7).summary() == plain
+    assert (max(looked), max(ranked)) == (7, 14)
 
-    return call
+
+def watched(monkeypatch):
+    """How many queries come at a time to be looked at, and to be ranked."""
+    looked, ranked = [], []
+    look, rank = Composition.look, Composition.rank
+    monkeypatch.setattr(
+        Composition, "look", lambda search, pictures: looked.append(len(pictures)) or look(search, pictures)
+    )
+    monkeypatch.setattr(
+        Composition,
+        "rank",
+        lambda search, asked, *rest: ranked.append(len(asked.asked.vectors)) or rank(search, asked, *rest),
+    )
+    return looked, ranked
 
 
 def test_the_label_blind_rule_is_the_average_over_ties_in_the_long_run():

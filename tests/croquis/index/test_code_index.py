@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 from croquis.index.build import build_alike
 from croquis.index.code_index import CodeIndex
 from croquis.index.coding import hamming_scores
-from croquis.index.exact import best_first
+from croquis.index.exact import best_first, empty_result
 from croquis.index.vector_index import VectorIndexError
 from tests.support.indexes import (
     CODEBOOKS,
@@ -118,6 +119,44 @@ def test_in_lists_all_ties_of_those_that_are_visited_are_settled(probes: int) ->
         best = best_first(near, keys[visited], 20)
         assert rows[number].tolist() == [*visited[best], *[-1] * (20 - len(best))]
         assert scores[number].tolist() == [*near[best], *[-np.inf] * (20 - len(best))]
+
+
+WIDE_BOOKS = np.random.default_rng(8).standard_normal((16, 16, 8)).astype(np.float32)
+
+
+def scanned(index: CodeIndex, queries: np.ndarray, k: int, keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """As `CodeIndex.search` answers without FAISS: every code scored, query by query."""
+    asked, found = index.coding.asked(queries, index.comparison), empty_result(len(queries), k)
+    index._scan(asked, keys, found, repeat(np.arange(len(index))))
+    return found
+
+
+@pytest.mark.parametrize("codes", [3, 300, 8000])
+@pytest.mark.parametrize(("head", "bits"), [("binary", 12), ("binary", 66), ("binary", 128), ("pq", 64)])
+@pytest.mark.parametrize("comparison", COMPARISONS)
+def test_what_faiss_proposes_is_what_a_scan_finds(head: str, bits: int, comparison: str, codes: int) -> None:
+    """To the last digit and with every tie, where 8,000 images share a few codes, or hardly any do."""
+    random = np.random.default_rng(bits + codes)
+    dim = bits if head == "binary" else 128
+    vectors = clustered(codes, dim)[random.integers(0, codes, 8000) if codes < 8000 else np.arange(8000)]
+    queries = np.concatenate([clustered(9, dim, seed=1), 5 * vectors[:5], np.zeros((1, dim), np.float32)])
+    index = build(vectors, head, comparison=comparison, codebooks=WIDE_BOOKS if head == "pq" else None)
+    for keys in (random.integers(0, 2**64, 8000, dtype=np.uint64), np.arange(8000, dtype=np.uint64)):
+        for k in (1, 50, 120):
+            right, alone = scanned(index, queries, k, keys), index.search(queries[3:4], k, tiebreak=keys)
+            for found, single, expected in zip(index.search(queries, k, tiebreak=keys), alone, right, strict=True):
+                assert np.array_equal(found, expected)
+                assert np.array_equal(single[0], expected[3])
+
+
+def test_codes_that_are_told_apart_are_not_scanned(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else the fast scan would be work for nothing."""
+    index = build(clustered(4000, 128), "pq", comparison="asymmetric", codebooks=WIDE_BOOKS)
+    left: list[int] = []
+    monkeypatch.setattr(index, "_scan", lambda queries, *_: left.append(len(queries)))
+    index.search(clustered(50, 128, seed=1), 50)
+    index.search(clustered(50, 128, seed=1), 50, np.arange(4000))
+    assert sum(left) <= 5
 
 
 @pytest.mark.parametrize("comparison", COMPARISONS)

@@ -68,7 +68,7 @@ def test_looked_up_distances_are_those_of_the_decoded_vectors(parts: int, codewo
 
 def test_one_table_per_byte_and_not_per_part() -> None:
     tables = np.random.default_rng(0).standard_normal((5, 16))
-    merged = scan_tables(tables, 4)
+    (merged,) = scan_tables(tables[None], 4)
     assert merged.shape == (3, 256)
     assert merged[1, 0x7C] == pytest.approx(tables[2, 0xC] + tables[3, 0x7])
     assert merged[2, 0x03] == pytest.approx(tables[4, 3])

@@ -25,6 +25,7 @@ from croquis.registry.evaluation_reports import Measure
 from croquis.registry.gating.gate import decide
 from croquis.registry.gating.gate_inputs import evaluation_settings, score_bundle
 from croquis.registry.gating.judging import make_policy
+from croquis.search import composition
 from croquis.search.gallery import BundleGallery
 from croquis.search.local_retriever import LocalRetriever
 from croquis.serving.app import create_app
@@ -201,3 +202,38 @@ def test_bundles_are_timed_over_equal_numbers_of_images(root: Path, name: str) -
     whole = of_size(bundle, len(bundle.index)).gallery
     assert isinstance(whole, BundleGallery)
     assert whole.index is bundle.index
+
+
+@pytest.mark.parametrize(
+    "name", [name for name in EVERY if name != "ivfpq-probes"]
+)  # it needs more images than val has
+@pytest.mark.parametrize("reencode", [False, True])
+def test_the_lists_of_the_evaluation_are_those_that_a_user_gets(
+    root: Path, params: Params, name: str, reencode: bool
+) -> None:
+    bundle, catalog = bundle_of(root, name, ("val",)), Catalog.open(root / "data/catalog")
+    retriever, settings = LocalRetriever.of(bundle), evaluation_settings(params)
+    result = evaluate_split(retriever, catalog, None, "val", settings, reencode_gallery=reencode)
+    plain, reranked = (result.run("consumer->shop", "encoder", rerank) for rerank in ("none", "k_reciprocal"))
+    assert plain is not None
+    assert reranked is not None
+    assert not np.array_equal(plain.top, reranked.top)
+    asked = list(catalog.rows(plain.queries.rows[:40]))
+    for wanted, run in ((False, plain), (True, reranked)):
+        for row, top in zip(asked, run.top, strict=False):
+            hits = retriever.search(row["image"], k=10, rerank=wanted)
+            assert [hit.image_id for hit in hits] == [result.gallery.image_ids[at] for at in top if at >= 0]
+
+
+def test_a_search_that_finds_nothing_has_nothing_to_re_rank(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def nothing(*_: object) -> composition.Listed:
+        ended = composition.RankedLists(np.full((1, 50), -1), np.full((1, 50), -np.inf, dtype=np.float32))
+        return composition.Listed(ended, retriever.gallery)  # type: ignore[arg-type]
+
+    retriever = LocalRetriever.of(bundle_of(root, "flat", ("val",)))
+    monkeypatch.setattr(composition, "nearest", nothing)
+    blank = np.zeros((8, 8, 3), dtype=np.uint8)
+    assert retriever.search(blank, k=10, rerank=True) == []
+    search = composition.Composition.of(retriever.nets, retriever.gallery, "photo")
+    found = search([blank], 10, {"served": retriever.rerank}).reranked["served"]
+    assert found.reasons(search.ask([blank], search.encode([blank])), 10) == [[()] * 10]

@@ -220,6 +220,34 @@ def test_a_note_that_a_later_change_has_replaced_is_not_carried_out(registry: Re
     assert not repair(registry)
 
 
+NOTES = [
+    "",
+    "{",
+    "null",
+    "[2, 1]",
+    '{"champion": 2}',
+    '{"champion": "2", "previous": 1}',
+    '{"champion": true, "previous": 1}',
+    '{"champion": 2, "previous": 1e300}',
+    '{"champion": 99, "previous": 1}',
+    '{"champion": 2, "previous": 98}',
+    "[" * 2000,
+]
+
+
+@pytest.mark.parametrize("number", range(len(NOTES)))
+def test_a_note_that_cannot_be_carried_out_is_removed_and_told(
+    registry: Registry, number: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    promote(registry, 1)
+    registry.store.client.set_registered_model_tag(registry.model, NOTE_TAG, NOTES[number])
+    change = promote(registry, 3)
+    assert (change.champion.number, registry.aliases()) == (3, {CHAMPION: 3, PREVIOUS: 1})
+    assert NOTE_TAG not in registry.store.client.get_registered_model(registry.model).tags
+    assert "is removed, as it cannot be carried out" in caplog.text
+    assert "croquis registry promote --version N" in caplog.text
+
+
 def test_of_two_workspaces_that_register_a_bundle_at_once_the_later_takes_its_version_back(registry: Registry) -> None:
     def log() -> str:
         tags = {"bundle_hash": "4" * 64, "method": "siamese", "from": "another workspace"}

@@ -115,3 +115,23 @@ def test_a_stream_or_rules_that_cannot_be_used_are_refused(
     monkeypatch.setattr("croquis.serving.app.RULES_NEED", ("ruamel", "no_such_package"))
     with pytest.raises(SettingsError, match=r"--ingest needs no_such_package: pip install '\.\[scale\]'"):
         create_app(sources, Settings(store=uri, ingest=IngestSettings("nats://127.0.0.1:1/products")))
+
+
+@pytest.mark.parametrize("scheme", ["nats", "kafka"])
+def test_a_server_listens_without_its_broker_and_tells(
+    serve: Serve, uri: str, bundle: Path, scheme: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("croquis.events.nats_stream.CONNECTING", 0.3)
+    monkeypatch.setattr("croquis.events.kafka_stream.ANSWERING", 0.3)
+    monkeypatch.setattr("croquis.serving.changes.event_intake.PAUSE", 0.1)
+    filled(uri, bundle)
+    user = "shop:hunter2@" if scheme == "nats" else ""
+    client = serve(Settings(workers=2, store=uri, ingest=IngestSettings(f"{scheme}://{user}127.0.0.1:9/products")))
+    assert first(client, "blue-03")
+    failures = 'croquis_ingest_failures_total{of="stream"}'
+    wait_for(lambda: samples(client).get(failures, 0) >= 2, PATIENCE)
+    assert samples(client)["croquis_ingest_connected"] == 0
+    told = [record for record in caplog.records if "events are taken again in" in record.message]
+    assert told[0].message.startswith(f"{scheme}://127.0.0.1:9/products: ")
+    assert not any(record.exc_info for record in told)
+    assert "hunter2" not in caplog.text

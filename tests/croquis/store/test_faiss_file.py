@@ -12,6 +12,7 @@ import pytest
 from croquis.catalog.product import ProductPicture
 from croquis.store.faiss_file import StoreFile
 from croquis.store.products import ItemState, apply
+from croquis.store.snapshot import save_snapshot
 from croquis.store.vector_store import StoreError, VectorStore
 from croquis.store.versions import open_stores
 from tests.support.store.store_sample import SPEC, image, vectors
@@ -54,6 +55,24 @@ def test_every_commit_is_synchronised(tmp_path: Path) -> None:
     connection = StoreFile(tmp_path / "store.sqlite", SPEC)._connection
     found = {name: connection.execute(f"pragma {name}").fetchone()[0] for name in ("journal_mode", "synchronous")}
     assert found == {"journal_mode": "wal", "synchronous": 2}
+
+
+def test_nobody_else_can_read_a_catalogue(tmp_path: Path) -> None:
+    store = new_store(tmp_path / "store")
+    apply(store, [state(1, b"9", b"1")])
+    kept = [path for path in (tmp_path / "store").rglob("*.sqlite*") if path.is_file()]
+    assert {path.suffix for path in kept} >= {".sqlite", ".sqlite-wal"}
+    save_snapshot(store, tmp_path / "saved")
+    assert readable_by_others([*kept, tmp_path / "saved", tmp_path / "saved/images.parquet"]) == []
+    store.close()
+    (file,) = (path for path in kept if path.suffix == ".sqlite")
+    file.chmod(0o664)  # as an earlier version made it
+    StoreFile(file).close()
+    assert readable_by_others([file]) == []
+
+
+def readable_by_others(paths: list[Path]) -> list[str]:
+    return [path.name for path in paths if path.stat().st_mode & 0o077]
 
 
 def test_a_torn_last_change_is_dropped(tmp_path: Path) -> None:

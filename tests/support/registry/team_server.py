@@ -18,6 +18,7 @@ from tests.support.postgres import PASSWORD, USER, postgres
 from tests.support.started_server import answer
 
 ADMIN, SECRET = "keeper", "100%-a-long-password"
+READER, READER_SECRET = "serving", "a-long-password-of-serving"
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,7 @@ def team_server(folder: Path) -> Iterator[TeamServer]:
             "POSTGRES_PASSWORD": PASSWORD,
             "MLFLOW_ADMIN_USERNAME": ADMIN,
             "MLFLOW_ADMIN_PASSWORD": SECRET,
+            "MLFLOW_READERS": f"{READER}={READER_SECRET},ingest=a-long-password-of-ingest",
             "MLFLOW_FLASK_SERVER_SECRET_KEY": "of-this-test",
             "TMPDIR": str(folder),
         }

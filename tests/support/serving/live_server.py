@@ -13,11 +13,15 @@ from typing import Any
 
 import numpy as np
 import uvicorn
+from fastapi import FastAPI
 from PIL import Image
 from starlette.testclient import TestClient
 
 from croquis.catalog.images import encode_png
 from croquis.serving.addresses import listening_socket, url
+from croquis.serving.limits.connections import ConnectionGuard, GuardedServer
+from croquis.serving.limits.http_meter import Meter
+from croquis.serving.server_settings import ConnectionLimits
 
 Serve = Callable[..., TestClient]
 
@@ -29,10 +33,16 @@ def as_file(picture: Image.Image, kind: str = "PNG", **options: Any) -> bytes:
 
 
 @contextlib.contextmanager
-def listening(app: Any, host: str = "127.0.0.1") -> Iterator[str]:
+def listening(
+    app: Any, host: str = "127.0.0.1", limits: ConnectionLimits | None = None, proxies: tuple[str, ...] = ()
+) -> Iterator[str]:
     """The address of `app` on a free port of this machine, served by a thread."""
-    server = uvicorn.Server(uvicorn.Config(app, log_level="error", access_log=False))
-    socket = listening_socket(host, 0, 100)
+    limits = limits or ConnectionLimits()
+    meter = app.state.meter if isinstance(app, FastAPI) else Meter()
+    guard = ConnectionGuard(limits, limits.most, proxies, meter)
+    config = uvicorn.Config(app, log_level="error", access_log=False, proxy_headers=False)
+    server = GuardedServer(config, guard)
+    socket = listening_socket(host, 0, limits.backlog)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [socket]}, daemon=True)
     thread.start()
     try:

@@ -7,7 +7,7 @@ import base64
 import json
 import shutil
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from starlette.testclient import TestClient
 
 from croquis.bundle import Bundle
 from croquis.catalog.images import encode_png
-from croquis.catalog.product import ProductPicture
+from croquis.catalog.product import LARGEST_VERSION, ProductPicture
 from croquis.cli import main
 from croquis.registry.bundle_options import ModelSourceError
 from croquis.serving.app import create_app
@@ -352,7 +352,7 @@ def test_the_log_tells_changes_from_searches(client: TestClient, caplog: pytest.
     entries = [json.loads(record.message) for record in caplog.records if record.name == "croquis.serving.access"]
     assert [(entry["method"], entry["path"], entry["client"]) for entry in entries] == [
         ("PUT", f"/items/{NEW}", "(admin)"),
-        ("POST", "/search", "testclient"),
+        ("POST", "/search", "unknown"),
     ]
 
 
@@ -393,3 +393,50 @@ def test_a_folder_in_use_ends_the_start_with_a_reason(
     assert main(["serve", "--bundle", str(bundle), "--changes", str(tmp_path), "--port", "0"]) == 1
     assert f"{version}.sqlite cannot be used: database is locked" in capsys.readouterr().err
     file.close()
+
+
+def test_a_product_of_the_largest_version_can_be_counted_anew(serve: Serve, other: Path, tmp_path: Path) -> None:
+    """No version is above it; a deletion without one takes the product out of every version, of the gallery's too."""
+    folder = tmp_path / "changes"
+    name = "item-red-0"
+    with serve(settings(folder), other=other) as client:
+        assert put(client, name, picture(1), version=LARGEST_VERSION).json()["version"] == LARGEST_VERSION
+        assert client.delete(f"/items/{name}?version={LARGEST_VERSION}", headers=ADMIN).status_code == 409
+        for asked in ({}, {"version": 5}, {"version": LARGEST_VERSION}):
+            refused = put(client, name, picture(2), **asked)
+            assert (refused.status_code, refused.json()["type"]) == (409, "urn:croquis:problem:largest-version")
+            assert "DELETE it without a version" in refused.json()["detail"]
+        assert put(client, name, picture(2), version=LARGEST_VERSION + 1).status_code == 422
+        assert client.delete(f"/items/{name}", headers=ADMIN).json()["version"] == 1
+        assert name not in found(client, picture(1))
+        assert client.delete(f"/items/{name}", headers=ADMIN).status_code == 404
+    with serve(settings(folder), other=other) as client:
+        assert client.get(f"/items/{name}").status_code == 404
+        assert put(client, name, picture(2)).json()["version"] == 2
+
+
+def test_a_deletion_at_the_largest_version_can_be_counted_anew(client: TestClient) -> None:
+    assert client.delete(f"/items/a?version={LARGEST_VERSION}", headers=ADMIN).json()["version"] == LARGEST_VERSION
+    assert put(client, "a", picture(1)).status_code == 409
+    assert client.delete("/items/a", headers=ADMIN).json()["version"] == 1
+    assert put(client, "a", picture(1)).json()["version"] == 2
+
+
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        (lambda file: file.write_bytes(b""), "has 0 bytes, what it kept is not in it"),
+        (lambda file: file.unlink(), "the current version of .* is not there: put a copy of it back"),
+        (lambda file: file.write_bytes(file.read_bytes()[:8192] + bytes(40_000)), "cannot be"),
+    ],
+)
+def test_a_damaged_folder_does_not_begin_anew(
+    serve: Serve, bundle: Path, tmp_path: Path, damage: Callable[[Path], object], words: str
+) -> None:
+    with serve(settings(tmp_path)) as client:
+        put(client, NEW, picture(1))
+    (file,) = (tmp_path / "catalogue").glob("catalogue_*.sqlite")
+    damage(file)
+    with pytest.raises((ModelSourceError, StoreError), match=words) as refused:
+        create_app({"champion": BundleSource(bundle)}, settings(tmp_path))
+    assert str(file) in str(refused.value)

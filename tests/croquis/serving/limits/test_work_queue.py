@@ -56,13 +56,14 @@ def test_a_job_that_fails_frees_its_place() -> None:
     asyncio.run(main())
 
 
-def test_bodies_are_bounded_together() -> None:
+def test_bodies_are_bounded_together_by_what_has_come() -> None:
     queue = WorkQueue(workers=1, waiting=1, waiting_bytes=10, meter=Meter())
-    with queue.hold(6):
-        with pytest.raises(Problem, match="10 bytes of pictures are held already"), queue.hold(5):
-            pass
-        with queue.hold(4):
-            pass
-    with queue.hold(10):
-        pass
+    with queue.hold() as take, queue.hold() as other:
+        take(4)
+        other(2)
+        with pytest.raises(Problem, match="10 bytes of pictures are held already"):
+            other(5)
+        take(4)
+    with queue.hold() as take:
+        take(10)
     queue.close()

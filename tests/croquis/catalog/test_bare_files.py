@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from croquis.catalog.image_metadata import without_metadata
 from croquis.catalog.images import AnimatedImageError, DamagedImageError, decode_image, read_image
 
 PIXELS = np.random.default_rng(1).integers(0, 256, (24, 16, 3), dtype=np.uint8)
@@ -96,10 +95,3 @@ def test_damaged_pixels_and_animations_are_refused_still():
     moving = stream.getvalue()
     with pytest.raises(AnimatedImageError):
         decode_image(moving[:33] + PNGS["a megabyte of XMP"] + moving[33:])
-
-
-@pytest.mark.parametrize(
-    "data", [b"", b"GIF89a", encoded("BMP"), encoded("PNG")[:20], encoded("JPEG")[:3], encoded("PNG")]
-)
-def test_what_has_no_metadata_or_no_sense_is_left_alone(data: bytes):
-    assert without_metadata(data) is None

@@ -1,0 +1,107 @@
+"""A process that decodes pictures for another one: `python -m croquis.catalog.decode_process`, asked over pipes.
+
+It holds nothing but the picture, so that whoever asks may kill it at any time. Its argument is how many bytes of memory it
+may take. Each message is a length of eight bytes and as many bytes; a question is the limits as JSON, then the file; an
+answer is JSON, then the pixels.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import struct
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+
+from croquis.arrays import Uint8Image
+from croquis.catalog import image_errors
+from croquis.catalog.image_errors import ImageError
+from croquis.catalog.images import DecodeLimits, decode_image
+
+LENGTH = struct.Struct(">Q")
+ERRORS = {name: kind for name, kind in vars(image_errors).items() if isinstance(kind, type)}
+LONGEST_HEAD = 65_536
+READY = b"ready"
+
+
+def ask(pipes: tuple[IO[bytes], IO[bytes]], data: bytes, limits: DecodeLimits) -> Uint8Image:
+    """What `decode_image` gives or raises, from the process behind `pipes` (its output, its input).
+
+    Raises:
+        EOFError: when the process ends before it has answered.
+        OSError: when it takes no question.
+    """
+    answers, questions = pipes
+    write(questions, json.dumps(asdict(limits)).encode())
+    write(questions, data)
+    head = json.loads(read(answers, LONGEST_HEAD))
+    if "error" in head:
+        raise ERRORS[head["error"]](head["text"])
+    pixels: Uint8Image = np.frombuffer(read(answers, 3 * limits.max_pixels), dtype=np.uint8).reshape(head["shape"])
+    return pixels
+
+
+def main() -> None:
+    """Answers until the input ends."""
+    questions, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # what a library prints is no answer
+    _limit_memory(int(sys.argv[1]))
+    write(answers, READY)
+    while True:
+        try:
+            limits = DecodeLimits(**json.loads(read(questions, LONGEST_HEAD)))
+            data = bytes(read(questions, limits.max_bytes))
+        except EOFError:
+            return
+        try:
+            image = decode_image(data, limits)
+        except ImageError as error:
+            write(answers, json.dumps({"error": type(error).__name__, "text": str(error)}).encode())
+        else:
+            write(answers, json.dumps({"shape": image.shape}).encode())
+            write(answers, image.data.cast("B"))
+
+
+def write(stream: IO[bytes], content: bytes | memoryview) -> None:
+    stream.write(LENGTH.pack(len(content)))
+    stream.write(content)
+    stream.flush()
+
+
+def read(stream: IO[bytes], most: int) -> bytearray:
+    """The next message.
+
+    Raises:
+        EOFError: when the stream ends before it does, or it is longer than `most` bytes.
+    """
+    (length,) = LENGTH.unpack(_exactly(stream, LENGTH.size))
+    if length > most:
+        raise EOFError
+    return _exactly(stream, length)
+
+
+def _exactly(stream: IO[bytes], length: int) -> bytearray:
+    content = bytearray(length)
+    if stream.readinto(content) < length:  # type: ignore[attr-defined]  # of a buffered reader
+        raise EOFError
+    return content
+
+
+def _limit_memory(most: int) -> None:
+    """On Linux; elsewhere only time is limited."""
+    try:
+        import resource
+
+        pages = int(Path("/proc/self/statm").read_text().split()[0])
+        whole = pages * resource.getpagesize() + most
+        resource.setrlimit(resource.RLIMIT_AS, (whole, whole))
+    except (ImportError, OSError, ValueError):
+        return
+
+
+if __name__ == "__main__":
+    main()

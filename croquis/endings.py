@@ -1,0 +1,30 @@
+"""The end of a process within its time, whatever hangs."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import threading
+
+logger = logging.getLogger(__name__)
+
+FORCED = 1  # exit code: something was left undone
+
+
+def end_within(seconds: float) -> None:
+    """Ends this process after `seconds`, unless it has ended by itself: it is being ended, and what still runs may hang.
+
+    Threads cannot be ended one by one, and Python waits for those that are no daemons.
+    """
+    timer = threading.Timer(seconds, _end, (seconds,))
+    timer.daemon = True
+    timer.start()
+
+
+def _end(seconds: float) -> None:
+    names = sorted(thread.name for thread in threading.enumerate() if thread is not threading.current_thread())
+    logger.error("ended by force: not done %.0f s after the signal: %s", seconds, ", ".join(names))
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(FORCED)

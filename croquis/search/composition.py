@@ -1,0 +1,169 @@
+"""One search, from pictures to ranked lists. Library, server and evaluation make theirs here: what is measured is served."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from croquis.arrays import Rows, Uint8Image, Vectors
+from croquis.catalog.filters import Filters
+from croquis.index.ranking import RankedLists, drop_rows
+from croquis.rerank.chain import Chain, Moves
+from croquis.rerank.evidence import QueryEvidence
+from croquis.rerank.rerank_settings import RerankBlock
+from croquis.search.bundle_nets import Nets
+from croquis.search.gallery import Listed, ListedImages, SearchedGallery
+from croquis.search.query import Mode
+
+
+@dataclass(frozen=True)
+class Reranked:
+    """Lists in a new order.
+
+    Attributes:
+        chain: what ordered them; None where nothing was found.
+        moves: how.
+        ranked: (Q, k), with the scores of the first search.
+    """
+
+    chain: Chain | None
+    moves: Moves
+    ranked: RankedLists
+
+    @classmethod
+    def of(cls, listed: Listed, block: RerankBlock, asked: QueryEvidence, k: int) -> Reranked:
+        """The best `k` after a re-ranking of what was found."""
+        ranked = listed.ranked
+        if not (ranked.rows >= 0).any():
+            order = np.tile(np.arange(ranked.rows.shape[1], dtype=np.int64), (len(ranked.rows), 1))
+            return cls(None, Moves(order, ranked.rows), ranked.cut(k))
+        chain = listed.images.chain(block)
+        moves = chain(asked, ranked)
+        scores = np.take_along_axis(ranked.scores, moves.order, axis=1)
+        return cls(chain, moves, RankedLists(moves.rows, scores).cut(k))
+
+    def reasons(self, asked: QueryEvidence, top: int) -> list[list[tuple[str, ...]]]:
+        """See `Chain.explain`."""
+        if self.chain is None:
+            return [[() for _ in rows[:top]] for rows in self.moves.rows]
+        return self.chain.explain(asked, self.moves, top)
+
+
+@dataclass(frozen=True)
+class EncodedQueries:
+    """Q queries before they are searched.
+
+    Attributes:
+        pictures: that were encoded: the queries, or the photos painted of them.
+        asked: what is known of them.
+    """
+
+    pictures: Sequence[Uint8Image]
+    asked: QueryEvidence
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a search found for Q pictures.
+
+    Attributes:
+        pictures: that were encoded: the queries, or the photos painted of them.
+        asked: what is known of them.
+        images: whom rows name.
+        ranked: (Q, k) as found.
+        reranked: the same after each re-ranking, by its name.
+    """
+
+    pictures: Sequence[Uint8Image]
+    asked: QueryEvidence
+    images: ListedImages
+    ranked: RankedLists
+    reranked: Mapping[str, Reranked]
+
+
+def same_pictures(pictures: Sequence[Uint8Image]) -> Sequence[Uint8Image]:
+    """For searches that look at the query as it is."""
+    return pictures
+
+
+def bare(_pictures: Sequence[Uint8Image], vectors: Vectors) -> QueryEvidence:
+    """Nothing but the vectors is known of the queries."""
+    return QueryEvidence(vectors)
+
+
+def unwatched(_step: str) -> None:
+    """Nobody asks how long a step took."""
+
+
+@dataclass(frozen=True)
+class Composition:
+    """The steps of a search, in their order; those of a bundle by `of`.
+
+    Attributes:
+        paint: from the queries inside their crop boxes to the pictures that are looked at.
+        encode: from those to vectors (Q, D).
+        find: from vectors, and the length of the lists, to the best images.
+        ask: what re-rankers may know of the pictures.
+    """
+
+    paint: Callable[[Sequence[Uint8Image]], Sequence[Uint8Image]]
+    encode: Callable[[Sequence[Uint8Image]], Vectors]
+    find: Callable[[Vectors, int], Listed]
+    ask: Callable[[Sequence[Uint8Image], Vectors], QueryEvidence] = bare
+
+    @classmethod
+    def of(cls, nets: Nets, gallery: SearchedGallery, mode: Mode, filters: Filters | None = None) -> Composition:
+        """What a bundle's nets do with queries of a mode, among the images of a gallery that pass the filters."""
+        among = filters or Filters()
+        paint = nets.generate if mode == "sketch" else same_pictures
+        return cls(paint, nets.encode, lambda vectors, k: gallery.search(vectors, k, among), nets.asked)
+
+    def __call__(
+        self,
+        pictures: Sequence[Uint8Image],
+        k: int,
+        reranks: Mapping[str, RerankBlock] | None = None,
+        own: Rows | None = None,
+        lap: Callable[[str], None] = unwatched,
+    ) -> Found:
+        """Searches Q pictures, uint8 (H, W, 3) each, for the best `k` images.
+
+        Args:
+            reranks: each is applied to the list as found, which is as long as it needs.
+            own: (Q, n) rows that are the query itself and no answer to it, -1 for none; None for none at all.
+            lap: is told `encode` and `search` when they are done.
+        """
+        encoded = self.look(pictures)
+        lap("encode")
+        return self.rank(encoded, k, reranks, own, lap)
+
+    def look(self, pictures: Sequence[Uint8Image]) -> EncodedQueries:
+        """The first half of a search, picture by picture."""
+        looked_at = self.paint(pictures)
+        return EncodedQueries(looked_at, self.ask(looked_at, self.encode(looked_at)))
+
+    def rank(
+        self,
+        encoded: EncodedQueries,
+        k: int,
+        reranks: Mapping[str, RerankBlock] | None = None,
+        own: Rows | None = None,
+        lap: Callable[[str], None] = unwatched,
+    ) -> Found:
+        """The other half, for as many queries at once as one likes."""
+        wanted = reranks or {}
+        depth = max([k, *(block.depth for block in wanted.values())])
+        listed = nearest(self.find, encoded.asked.vectors, depth, own)
+        lap("search")
+        reranked = {name: Reranked.of(listed, block, encoded.asked, k) for name, block in wanted.items()}
+        return Found(encoded.pictures, encoded.asked, listed.images, listed.ranked.cut(k), reranked)
+
+
+def nearest(find: Callable[[Vectors, int], Listed], vectors: Vectors, k: int, own: Rows | None) -> Listed:
+    """The best `k` without the rows `own`, for which more are asked for."""
+    if own is None:
+        return find(vectors, k)
+    listed = find(vectors, k + own.shape[1])
+    return Listed(drop_rows(listed.ranked, own).cut(k), listed.images)

@@ -1,0 +1,147 @@
+"""Processes that decode pictures and may be killed: what a hostile file does there ends with the process."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from queue import LifoQueue
+from typing import IO
+
+from croquis.arrays import Uint8Image
+from croquis.catalog import decode_process
+from croquis.catalog.image_errors import CostlyImageError, DamagedImageError
+from croquis.catalog.images import DecodeLimits
+
+START_SECONDS = 60.0
+KEPT_VARIABLES = ("PATH", "LD_LIBRARY_PATH", "LANG")  # no key or token is in the environment of a worker
+
+
+class DecodeWorkers:
+    """A few processes, started by `start` or when they are first needed; safe to use from several threads.
+
+    Args:
+        count: pictures that are decoded at a time; more wait.
+        seconds: time that one picture may take; then its process is killed.
+        memory: bytes that a process may take beside those that it starts with.
+    """
+
+    def __init__(self, count: int, seconds: float, memory: int) -> None:
+        self._count = count
+        self._seconds = seconds
+        self._free: LifoQueue[_Worker] = LifoQueue()
+        for _ in range(count):
+            self._free.put(_Worker(memory))
+
+    @contextlib.contextmanager
+    def decoded(self, data: bytes, limits: DecodeLimits) -> Iterator[Uint8Image]:
+        """The picture, uint8 (H, W, 3); its worker takes no other one within the block, so that memory is bounded.
+
+        Raises:
+            ImageError: as `decode_image`, and when the picture takes too long or ends its process.
+        """
+        worker = self._free.get()
+        try:
+            yield worker.decode(data, limits, self._seconds)
+        finally:
+            self._free.put(worker)
+
+    def start(self) -> None:
+        """Starts the processes before they are needed; pictures wait meanwhile."""
+        workers = [self._free.get() for _ in range(self._count)]
+        try:
+            for worker in workers:
+                worker.start()
+        finally:
+            for worker in workers:
+                self._free.put(worker)
+
+    def close(self) -> None:
+        """Ends the processes, each after the picture that it decodes."""
+        for _ in range(self._count):
+            self._free.get().end()
+
+
+class _Worker:
+    """One process at a time: when it has ended, the next picture starts another."""
+
+    def __init__(self, memory: int) -> None:
+        self._memory = memory
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def decode(self, data: bytes, limits: DecodeLimits, seconds: float) -> Uint8Image:
+        process, late = self.start(), threading.Event()
+        try:
+            with _killed_after(process, seconds, late):
+                return decode_process.ask(_pipes(process), data, limits)
+        except (EOFError, OSError):
+            if late.is_set():
+                raise CostlyImageError(f"the image takes more than {seconds:g} s to decode; save it anew") from None
+            self.end()
+            raise DamagedImageError("the image is damaged: the process that decoded it ended") from None
+        finally:
+            if late.is_set():
+                self.end()
+
+    def start(self) -> subprocess.Popen[bytes]:
+        """The process that runs, or a new one where it has ended."""
+        if self._process is not None and self._process.poll() is not None:
+            self.end()
+        if self._process is None:
+            self._process = _started(self._memory)
+        return self._process
+
+    def end(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+            for pipe in _pipes(self._process):
+                with contextlib.suppress(OSError):  # what was not written yet cannot be
+                    pipe.close()
+            self._process.wait()
+            self._process = None
+
+
+def _started(memory: int) -> subprocess.Popen[bytes]:
+    environment = {name: os.environ[name] for name in KEPT_VARIABLES if name in os.environ}
+    environment |= {"PYTHONPATH": os.pathsep.join(path or "." for path in sys.path), "OPENBLAS_NUM_THREADS": "1"}
+    process = subprocess.Popen(
+        [sys.executable, "-W", "ignore", "-m", decode_process.__name__, str(memory)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env=environment,
+        start_new_session=True,  # Ctrl-C is for the server, which ends its workers itself
+    )
+    try:
+        with _killed_after(process, START_SECONDS, threading.Event()):
+            decode_process.read(_pipes(process)[0], len(decode_process.READY))
+    except EOFError:
+        process.kill()
+        raise RuntimeError("the process that decodes large pictures does not start") from None
+    return process
+
+
+def _pipes(process: subprocess.Popen[bytes]) -> tuple[IO[bytes], IO[bytes]]:
+    assert process.stdout is not None
+    assert process.stdin is not None
+    return process.stdout, process.stdin
+
+
+@contextlib.contextmanager
+def _killed_after(process: subprocess.Popen[bytes], seconds: float, late: threading.Event) -> Iterator[None]:
+    """Kills the process, and says so by `late`, when the block takes longer."""
+
+    def kill() -> None:
+        late.set()
+        process.kill()
+
+    timer = threading.Timer(seconds, kill)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+        timer.join()
