@@ -106,7 +106,9 @@ def _differences(train: LabelledVectors, centre: Centre, refuse: bool = True) ->
     used = np.flatnonzero(asked & (counts[train.items] > 0) & (of_item[train.items] > 1))
     if refuse and not len(used):
         wanted = "two images" if centre == "item" else "a shop photo beside another one"
-        raise ValueError(f"a map within_item is fitted on items of {wanted}; no train item has them: choose the map pca")
+        raise ValueError(
+            f"a map within_item is fitted on items of {wanted}; no train item has them: choose the map pca"
+        )
     owner = train.items[used]
     weights = 1.0 / np.sqrt(np.bincount(owner, minlength=items)[owner])
     differences: Matrix = (train.vectors[used] - sums[owner] / counts[owner, None]) * weights[:, None]
