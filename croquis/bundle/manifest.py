@@ -153,8 +153,8 @@ class Manifest:
 
     def _check_files(self) -> None:
         parts = (self.encoder, self.generator, self.classifier, self.index, self.items)
-        named = {part.file for part in parts if part is not None} | {self.encoder.map}
-        named -= {None}
+        files = [part.file for part in parts if part is not None]
+        named = {file for file in (*files, self.encoder.map) if file is not None}
         if named != set(self.files):
             raise BundleError(f"{MANIFEST_FILE}: files lists {sorted(self.files)}, the parts name {sorted(named)}")
         for name in self.files:

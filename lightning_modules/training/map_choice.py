@@ -12,7 +12,7 @@ from croquis.nets.encoder import Encoder, describe_encoder, load_encoder
 from croquis.nets.linear_map import LinearMap
 from croquis.params.training_blocks import Map
 from lightning_modules.data.photo_rows import Images
-from lightning_modules.data.retrieval_data import EVAL_BATCH, RetrievalData
+from lightning_modules.data.retrieval_data import EVAL_BATCH, RetrievalData, to_float
 from lightning_modules.training.closed_form import LabelledVectors, PrincipalComponents, candidates
 from lightning_modules.training.val_scores import decisive_score, retrieval_scores
 
@@ -55,8 +55,8 @@ def encoded(encoder: Encoder, images: Images) -> Vectors:
     """float32 (N, dim), a batch at a time."""
     vectors = np.empty((len(images), encoder.dim), dtype=np.float32)
     for start in range(0, len(images), EVAL_BATCH):
-        batch = images[slice(start, start + EVAL_BATCH)].numpy()
-        vectors[start : start + len(batch)] = encoder.encode(batch.astype(np.float32) / 255)
+        batch = to_float(images[slice(start, start + EVAL_BATCH)]).numpy()
+        vectors[start : start + len(batch)] = encoder.encode(batch)
     return vectors
 
 
