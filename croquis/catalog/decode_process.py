@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import os
 import struct
-import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import IO
@@ -45,11 +44,15 @@ def ask(pipes: tuple[IO[bytes], IO[bytes]], data: bytes, limits: DecodeLimits) -
     return pixels
 
 
-def main() -> None:
-    """Answers until the input ends."""
+def main(memory: int) -> None:
+    """Answers until the input ends.
+
+    Args:
+        memory: bytes that it may use beside what it has at its start.
+    """
     questions, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what a library prints is no answer
-    _limit_memory(int(sys.argv[1]))
+    _limit_memory(memory)
     write(answers, READY)
     while True:
         try:
@@ -101,7 +104,3 @@ def _limit_memory(most: int) -> None:
         resource.setrlimit(resource.RLIMIT_AS, (whole, whole))
     except (ImportError, OSError, ValueError):
         return
-
-
-if __name__ == "__main__":
-    main()

@@ -18,7 +18,7 @@ import uvicorn
 
 from croquis.endings import end_within
 from croquis.registry.bundle_options import ModelSourceError
-from croquis.serving.addresses import listening_socket, url
+from croquis.serving.addresses import bound_socket, url
 from croquis.serving.app import create_app
 from croquis.serving.limits.connections import ConnectionGuard, GuardedServer, room_for
 from croquis.serving.models.bundle_sources import BundleSource, ModelSource
@@ -53,19 +53,21 @@ def serve(options: ServeOptions) -> int:
     """
     give_memory_back()
     settings = settings_of(options)
-    listener = listening_socket(options.host, options.port, settings.connections.backlog)
     workers = worker_count(options)
     if workers == 1:
-        _answer(options, settings, listener, _say)
+        _answer(options, settings, lambda: bound_socket(options.host, options.port), _say)
         return 0
-    return run_workers(workers, lambda ready: _answer(options, settings, listener, ready), _say)
+    bound = bound_socket(options.host, options.port)
+    return run_workers(workers, lambda ready: _answer(options, settings, lambda: bound, ready), _say)
 
 
 def _say(what: str) -> None:
     print(f"serving {what}  (Ctrl-C ends it)", flush=True)
 
 
-def _answer(options: ServeOptions, settings: Settings, listener: socket.socket, ready: Callable[[str], None]) -> None:
+def _answer(
+    options: ServeOptions, settings: Settings, place: Callable[[], socket.socket], ready: Callable[[str], None]
+) -> None:
     """Loads, says what is `ready`, and answers until a signal ends it."""
     app = create_app(sources_of(options), settings)
     gc.collect()
@@ -80,6 +82,8 @@ def _answer(options: ServeOptions, settings: Settings, listener: socket.socket, 
     )
     limits = settings.connections
     guard = ConnectionGuard(limits, room_for(limits), settings.access.proxies, app.state.meter)
+    listener = place()
+    listener.listen(limits.backlog)
     host, port = listener.getsockname()[:2]
     models = ", ".join(f"{label} = {model.identity}" for label, model in app.state.fleet.models().items())
     ready(f"{models} on {url(host, port)}")

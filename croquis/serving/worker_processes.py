@@ -69,7 +69,7 @@ def run_workers(count: int, work: Callable[[Ready], None], ready: Ready) -> int:
 def _shared_metrics() -> Iterator[None]:
     with tempfile.TemporaryDirectory(prefix="croquis-metrics-") as folder:
         os.environ[METRICS_VARIABLE] = folder
-        values.ValueClass = values.MultiProcessValue()
+        values.ValueClass = values.MultiProcessValue()  # type: ignore[no-untyped-call]
         try:
             yield
         finally:
