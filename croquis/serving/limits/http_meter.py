@@ -118,5 +118,5 @@ class Meter:
         own = self._registry
         if several():
             own = CollectorRegistry()
-            MultiProcessCollector(own)
+            MultiProcessCollector(own)  # type: ignore[no-untyped-call]
         return b"".join(generate_latest(registry) for registry in (own, *self._others))
