@@ -1,14 +1,16 @@
 """A process that decodes pictures for another one: `python -m croquis.catalog.decode_process`, asked over pipes.
 
-It holds nothing but the picture, so that whoever asks may kill it at any time. Its argument is how many bytes of memory it
-may take. Each message is a length of eight bytes and as many bytes; a question is the limits as JSON, then the file; an
-answer is JSON, then the pixels.
+It holds nothing but the picture, so that whoever asks may kill it at any time; it ends with its input. Its arguments are
+how many bytes of memory it may take, and how many seconds one picture may take: it keeps to them also when who asked is
+gone. Each message is a length of eight bytes and as many bytes; a question is the limits as JSON, then the file; an answer
+is JSON, then the pixels.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import signal
 import struct
 import sys
 from dataclasses import asdict
@@ -26,6 +28,7 @@ LENGTH = struct.Struct(">Q")
 ERRORS = {name: kind for name, kind in vars(image_errors).items() if isinstance(kind, type)}
 LONGEST_HEAD = 65_536
 READY = b"ready"
+LATER = 2.0  # seconds after which it ends by itself, beyond those after which it is killed
 
 
 def ask(pipes: tuple[IO[bytes], IO[bytes]], data: bytes, limits: DecodeLimits) -> Uint8Image:
@@ -50,6 +53,7 @@ def main() -> None:
     questions, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what a library prints is no answer
     _limit_memory(int(sys.argv[1]))
+    seconds = float(sys.argv[2]) + LATER
     write(answers, READY)
     while True:
         try:
@@ -57,6 +61,7 @@ def main() -> None:
             data = bytes(read(questions, limits.max_bytes))
         except EOFError:
             return
+        _end_after(seconds)
         try:
             image = decode_image(data, limits)
         except ImageError as error:
@@ -64,6 +69,7 @@ def main() -> None:
         else:
             write(answers, json.dumps({"shape": image.shape}).encode())
             write(answers, image.data.cast("B"))
+        _end_after(0)
 
 
 def write(stream: IO[bytes], content: bytes | memoryview) -> None:
@@ -89,6 +95,12 @@ def _exactly(stream: IO[bytes], length: int) -> bytearray:
     if stream.readinto(content) < length:  # type: ignore[attr-defined]  # of a buffered reader
         raise EOFError
     return content
+
+
+def _end_after(seconds: float) -> None:
+    """By a signal, which ends the process whatever it does; 0 for not any more."""
+    if hasattr(signal, "setitimer"):
+        signal.setitimer(signal.ITIMER_REAL, seconds)
 
 
 def _limit_memory(most: int) -> None:

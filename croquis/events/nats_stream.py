@@ -17,6 +17,7 @@ from croquis.events.stream import DEAD, Message, StreamError, TooLargeError
 
 PATIENCE = 10.0  # seconds for an answer
 CONNECTING = 8.0  # seconds for the first connection
+SILENCE = 6.0  # seconds, about, after which a server that says nothing counts as lost
 CLOSING = 2.0  # seconds for the end of a connection
 HEADER_BYTES = 100  # of a message with a header, beside the header's value
 NAME_IN_USE, MESSAGE_TOO_LARGE = 10058, 10054  # codes of JetStream
@@ -103,6 +104,8 @@ class NatsStream:
         options: dict[str, Any] = {
             "connect_timeout": PATIENCE,
             "max_reconnect_attempts": -1,
+            "ping_interval": SILENCE / 2,
+            "max_outstanding_pings": 1,
             "reconnect_time_wait": 0.5,
         }
         first = nats.connect(self._server, allow_reconnect=True, error_cb=self._note, **options)

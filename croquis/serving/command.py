@@ -6,7 +6,6 @@ API keys and the admin token come from the environment: CROQUIS_API_KEYS ("name=
 from __future__ import annotations
 
 import os
-import threading
 from types import FrameType
 
 import uvicorn
@@ -58,7 +57,6 @@ def serve(options: ServeOptions) -> int:
     host, port = listener.getsockname()[:2]
     models = ", ".join(f"{label} = {model.identity}" for label, model in app.state.fleet.models().items())
     print(f"serving {models} on {url(host, port)}  (Ctrl-C ends it)", flush=True)
-    threading.Thread(target=app.state.decoder.start, name="decoders", daemon=True).start()
     _Server(config, guard).run(sockets=[listener])
     return 0
 
@@ -79,6 +77,7 @@ def settings_of(options: ServeOptions) -> Settings:
         watch_seconds=(WATCH_STORE if options.store else 0.0) if options.watch is None else options.watch,
         load_seconds=options.load_seconds,
         page=options.page,
+        start_decoders=True,
         changes=options.changes,
         store=options.store,
         catalogue=options.catalogue,
