@@ -6,13 +6,15 @@ import hashlib
 import io
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import numpy.typing as npt
+
+KEY = "key.json"  # what a folder of `made_once` was made for
 
 
 def write_json(path: str | Path, value: Any) -> None:
@@ -89,6 +91,36 @@ def fresh_folder(folder: Path) -> Iterator[Path]:
         raise
     shutil.rmtree(folder, ignore_errors=True)
     partial.rename(folder)
+
+
+def made_once(folder: Path, key: Mapping[str, Any], make: Callable[[Path], None]) -> Path:
+    """`folder`, filled by `make` unless it is there and was made for `key`; of several processes one makes it.
+
+    Args:
+        key: plain values that decide on the content; kept in the folder.
+        make: is given the folder to fill, which takes its name when all is written.
+    """
+    if not was_made(folder, key):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with folder.with_name(f".{folder.name}.lock").open("w") as lock:
+            _wait_for(lock)
+            if not was_made(folder, key):
+                with fresh_folder(folder) as partial:
+                    make(partial)
+                    write_json(partial / KEY, key)
+    return folder
+
+
+def was_made(folder: Path, key: Mapping[str, Any]) -> bool:
+    """Whether `made_once` has made a folder for this key."""
+    return (folder / KEY).is_file() and read_json(folder / KEY) == key
+
+
+def _wait_for(lock: IO[str]) -> None:
+    """Holds the lock until the file is closed; the kernel frees that of a killed process."""
+    import fcntl  # here: clients on Windows have no use for it
+
+    fcntl.flock(lock, fcntl.LOCK_EX)
 
 
 def _partial(path: Path) -> Path:

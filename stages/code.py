@@ -26,6 +26,7 @@ def modules(params: Params) -> dict[str, list[str]]:
     return {
         "ingest": [SOURCES.module_of(params.ingest.source)],
         "validate": [],
+        "prepare": [],
         "sketch": [],
         "train_gan": [],
         "train_classifier": [],

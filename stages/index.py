@@ -3,26 +3,24 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 
-from croquis.arrays import Rows, Vectors
+from croquis.arrays import Vectors
 from croquis.bundle import write_bundle
 from croquis.bundle.gallery_table import GALLERY_SCHEMA, PROBABILITIES
-from croquis.catalog.images import crop, decode_image
+from croquis.catalog.gallery_photos import gallery_rows, open_thumbnails
+from croquis.catalog.prepared_photos import open_photos
 from croquis.catalog.table import Catalog
 from croquis.index.build import build_index
 from croquis.index.coding import read_codebooks
 from croquis.index.kinds import chosen_comparison, chosen_settings
 from croquis.index.vector_index import VectorIndex
-from croquis.nets.classifier import AttributeClassifier
-from croquis.nets.encoder import Encoder, describe_encoder, load_encoder
+from croquis.nets.encoder import describe_encoder, load_encoder
 from croquis.params import Params, load_params
-from croquis.search.photo_facts import photo_facts
+from croquis.search.gallery_facts import gallery_labels, gallery_vectors
 from croquis.tracking.stage_run import stage_run
 from stages import run_stage
 
@@ -31,7 +29,7 @@ def main(method: str, root: Path = Path()) -> None:
     params = load_params(root / "params.yaml")
     with stage_run("index", method, params=used_params(params), root=root) as run:
         catalog = Catalog.open(root / "data/catalog")
-        vectors, table = describe_gallery(catalog, gallery_rows(catalog), method, params, root)
+        vectors, table = describe_gallery(catalog, method, params, root)
         index = build(vectors, method, params, root)
         models = root / "models"
         bundle = write_bundle(
@@ -61,34 +59,17 @@ def present(folder: Path) -> Path | None:
     return folder if folder.is_dir() else None
 
 
-def gallery_rows(catalog: Catalog) -> Rows:
-    """Every shop photo but the shop queries of val and test, so all that a protocol may search; in order of image_id."""
-    rows = catalog.select(domain="shop", role=["gallery", "train"])
-    return rows[np.argsort(catalog.column("image_id")[rows].astype(str), kind="stable")]
-
-
-@dataclass(frozen=True)
-class TrainedModels:
-    """What looks at the photos."""
-
-    encoder: Encoder
-    classifier: AttributeClassifier | None
-
-
-def describe_gallery(catalog: Catalog, rows: Rows, method: str, params: Params, root: Path) -> tuple[Vectors, pa.Table]:
-    """Vectors (rows, D), and the gallery table with predicted attributes and thumbnails."""
-    threads, attributes = params.base.threads, present(root / "models/attributes")
-    classifier = None if attributes is None else AttributeClassifier(attributes, threads)
-    models = TrainedModels(load_encoder(root / "models" / method, threads), classifier)
-    pictures = zip(catalog.images(rows), catalog.column("bbox")[rows], strict=True)
-    facts = photo_facts(models, (crop(decode_image(data), box) for data, box in pictures), params.index.thumbnail)
+def describe_gallery(catalog: Catalog, method: str, params: Params, root: Path) -> tuple[Vectors, pa.Table]:
+    """Vectors (rows, D), and the gallery table with predicted attributes and thumbnails, which stay in their files."""
+    how, threads, rows = params.preparation, params.base.threads, gallery_rows(catalog)
+    encoder = load_encoder(root / "models" / method, threads)
+    vectors = gallery_vectors(encoder, open_photos(catalog, encoder.size, how=how), rows)
+    seen = gallery_labels(present(root / "models/attributes"), catalog, rows, threads, how)
     schema = GALLERY_SCHEMA.append(PROBABILITIES)
-    columns = catalog.table.take(pa.array(rows)).to_pydict() | {
-        "predicted_attributes": facts.predicted,
-        "thumbnail": facts.thumbnails,
-        PROBABILITIES.name: facts.probabilities,
-    }
-    return facts.vectors, pa.table({name: columns[name] for name in schema.names}, schema=schema)
+    known = catalog.table.select([name for name in schema.names if name in catalog.table.column_names])
+    columns = known.take(pa.array(rows)), seen, open_thumbnails(catalog, params.index.thumbnail, how)
+    held = {name: column for table in columns for name, column in zip(table.column_names, table.columns, strict=True)}
+    return vectors, pa.table([held[name] for name in schema.names], schema=schema)
 
 
 def build(vectors: Vectors, method: str, params: Params, root: Path) -> VectorIndex:

@@ -92,11 +92,11 @@ def load_data(params: Params, catalog: Catalog) -> ClassifierData:
     from lightning_modules.attributes.classifier_module import ClassifierData
     from lightning_modules.data.retrieval_data import DataError, load_images
 
-    own, size = params.train_classifier, params.base.image_size
+    own, size, how = params.train_classifier, params.base.image_size, params.preparation
     if problem := unlearnable(catalog, own.min_positives):
         raise DataError(problem)
     rows = {split: catalog.select(split=split, domain=["shop", "consumer"]) for split in ("train", "val")}
-    train, val = (load_images(catalog, rows[split], size) for split in ("train", "val"))
+    train, val = (load_images(catalog, rows[split], size, how) for split in ("train", "val"))
     held = train.attributes.tolist()
     names = attribute_names(held, own.min_positives)
     layout = Layout.of(names, exclusive_groups(held, names))
@@ -105,7 +105,7 @@ def load_data(params: Params, catalog: Catalog) -> ClassifierData:
         read_labels(held, unknown[rows["train"]].tolist(), names),
         read_labels(val.attributes.tolist(), unknown[rows["val"]].tolist(), names),
     )
-    return ClassifierData(train, val, labels, layout, own.batch_size, params.base.seed)
+    return ClassifierData(train, val, labels, layout, own.batch_size, params.base.seed, how)
 
 
 def export(module: AttributeClassifierModule, data: ClassifierData, size: int, target: Path, run: StageRun) -> None:

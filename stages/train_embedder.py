@@ -52,17 +52,30 @@ def settings(params: Params, name: str) -> dict[str, Any]:
 
 
 def produce(method: Method, params: Params, name: str, root: Path, target: Path, run: StageRun) -> None:
-    """Writes what the method's way to an encoder gives into `target`."""
+    """Writes what the method's way to an encoder gives into `target`, and the map behind it."""
+    mapped = params.train_embedder.map.kind != "none"
     if method.fixed_encoder is not None:
         write_json(target / "encoder.json", describe_histogram(method.fixed_encoder(params)))
+        if mapped:
+            fit_map(load_data(params, root, method), params, target, run)
         return
     from lightning_modules.training.numerics import prepare_torch
 
     prepare_torch(params.base.seed, params.base.threads)
-    if method.fixed_net is not None:
-        run.volatile("onnx_parity", export(method.fixed_net(params), params.base.image_size, target))
-    else:
+    if method.fixed_net is None:
         train(method, params, name, root, target, run)
+        return
+    run.volatile("onnx_parity", export(method.fixed_net(params), params.base.image_size, target))
+    if mapped:
+        fit_map(load_data(params, root, method), params, target, run)
+
+
+def fit_map(data: RetrievalData, params: Params, target: Path, run: StageRun) -> None:
+    """Puts a map behind the encoder in `target` where val gains by it."""
+    from lightning_modules.training.map_choice import add_map
+
+    for name, value in add_map(target, data, params.train_embedder.map, params.base.threads).items():
+        run.metric(f"map/{name}", value)
 
 
 def train(method: Method, params: Params, name: str, root: Path, target: Path, run: StageRun) -> None:
@@ -74,6 +87,7 @@ def train(method: Method, params: Params, name: str, root: Path, target: Path, r
     with open_scratch(root, f"train_embedder-{name}", key) as scratch:
         fit_module(module, params, name, scratch, run)
         run.volatile("onnx_parity", export(module.net, params.base.image_size, target))
+        fit_map(module.data, params, target, run)
 
 
 def follow(method: Method, params: Params, name: str, root: Path) -> None:
@@ -109,6 +123,7 @@ def load_data(params: Params, root: Path, method: Method) -> RetrievalData:
         shared.labels,
         base.seed,
         PROTOCOLS[base.protocol],
+        params.preparation,
     )
     if method.add_drawings is not None:
         data = method.add_drawings(data, Catalog.open(root / "data/sketches"), base.image_size)

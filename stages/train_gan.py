@@ -58,9 +58,9 @@ def build(params: Params, root: Path) -> tuple[SketchGan, PairData]:
 
     prepare_torch(params.base.seed, params.base.threads)
     sketches, catalog = Catalog.open(root / "data/sketches"), Catalog.open(root / "data/catalog")
-    own = params.train_gan
-    train_pairs, val_pairs = (load_pairs(sketches, catalog, split, own.size) for split in ("train", "val"))
-    data = PairData(train_pairs, val_pairs, own.batch_size, params.base.seed)
+    own, how = params.train_gan, params.preparation
+    train_pairs, val_pairs = (load_pairs(sketches, catalog, split, own.size, how) for split in ("train", "val"))
+    data = PairData(train_pairs, val_pairs, own.batch_size, params.base.seed, how)
     return SketchGan(own, data), data
 
 
@@ -108,7 +108,7 @@ def report(data: PairData, generator_folder: Path, classifier_folder: Path, thre
     if not classifier_folder.is_dir() or len(data.val) < 2:
         return
     features, generator = ClassifierFeatures(classifier_folder, threads), Generator(generator_folder, threads)
-    made = [photo for batch in data.val.sketch_batches() for photo in from_batch(generator.generate(batch))]
+    made = (photo for batch in data.val.sketch_batches() for photo in from_batch(generator.generate(batch)))
     photos = features.of(data.val.photo_pictures())
     run.metric("val/frechet_classifier", frechet_distance(features.of(made), photos))
     run.metric("val/frechet_classifier_of_photos", frechet_distance(features.of(data.train.photo_pictures()), photos))

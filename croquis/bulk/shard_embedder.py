@@ -15,7 +15,7 @@ from croquis.bulk.places import EmbedError, open_place
 from croquis.bulk.shard_file import ShardRecord, rows_of, schema_of, writing_shard
 from croquis.bulk.shards import Only, Shard, read_shard
 from croquis.bundle import Bundle
-from croquis.catalog.images import ImageError, crop, decode_image
+from croquis.catalog.images import ImageError, prepare_file
 from croquis.index.code_index import CodeIndex
 from croquis.index.coding import Coding
 from croquis.search.bundle_nets import Nets
@@ -73,7 +73,7 @@ class ShardEmbedder:
         schema = schema_of(shard.columns, self._dim, None if self._coding is None else self._coding.code_bytes)
         with writing_shard(self._to, shard.name, schema) as file:
             for table in read_shard(self._source, shard, self._job.only):
-                kept, pictures, refused = decode(table)
+                kept, pictures, refused = decode(table, self._nets.size)
                 unreadable += refused
                 if pictures:
                     vectors = self._nets.encode(pictures)
@@ -93,14 +93,14 @@ def embed_shard(job: ShardJob, shard: Shard) -> ShardRecord:
 _opened = lru_cache(maxsize=1)(ShardEmbedder)
 
 
-def decode(table: pa.Table) -> tuple[Any, list[Uint8Image], list[Unreadable]]:
-    """Row numbers and pictures of what can be read, each cropped to its box, and why the others cannot."""
+def decode(table: pa.Table, size: int) -> tuple[Any, list[Uint8Image], list[Unreadable]]:
+    """Row numbers of what can be read, its squares of `size` pixels inside their boxes, and why the others cannot."""
     kept, pictures, unreadable = [], [], []
     boxes = table.column("bbox").to_pylist() if "bbox" in table.column_names else [None] * len(table)
     ids, files = table.column("image_id").to_pylist(), table.column("image").to_pylist()
     for row, (image_id, data, box) in enumerate(zip(ids, files, boxes, strict=True)):
         try:
-            pictures.append(crop(decode_image(data or b""), box))
+            pictures.append(prepare_file(data or b"", size, box))
             kept.append(row)
         except ImageError as error:
             unreadable.append((image_id, str(error)))

@@ -6,7 +6,6 @@ import threading
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Collection, Sequence
 from functools import lru_cache
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -143,8 +142,8 @@ def check_rows(table: pa.Table) -> None:
     nulls = [name for name, column in columns.items() if column.null_count or _has_null_words(column)]
     if nulls:
         raise ItemsError(f"the gallery's columns {nulls} hold nulls")
-    ids = table.column("image_id").to_pylist()
-    if any(first >= second for first, second in pairwise(ids)):
+    ids = table.column("image_id")
+    if pc.any(pc.greater_equal(ids.slice(0, max(0, len(ids) - 1)), ids.slice(1))).as_py():
         raise ItemsError("the gallery must be in ascending order of image_id, each once")
 
 

@@ -21,6 +21,7 @@ from croquis.strict_json import parse_description
 
 SCHEMA_VERSION = 2
 MANIFEST_FILE = "manifest.json"
+MAP = "map.npy"
 FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")  # the same on every file system
 LARGEST_SIDE = 4096  # of the images of a net, pixels
 
@@ -46,7 +47,7 @@ class Preprocess:
 
 @dataclass(frozen=True)
 class EncoderBlock:
-    """The encoder: a `file` for a net, `params` inline for the histogram."""
+    """The encoder: a `file` for a net, `params` inline for the histogram; `map` is the file of the matrix behind it."""
 
     kind: str
     head: str
@@ -54,6 +55,7 @@ class EncoderBlock:
     metric: str
     file: str | None = None
     params: dict[str, Any] | None = None
+    map: str | None = None
 
 
 @dataclass(frozen=True)
@@ -146,11 +148,13 @@ class Manifest:
         block = self.encoder
         values = {"kind": block.kind, "head": block.head, "dim": block.dim, "metric": block.metric}
         own = {"file": block.file} if block.params is None else block.params
+        own = own if block.map is None else {**own, "map": block.map}
         return parse_encoder({**values, "size": self.preprocess.size, **own}, f"{MANIFEST_FILE}: encoder")
 
     def _check_files(self) -> None:
         parts = (self.encoder, self.generator, self.classifier, self.index, self.items)
-        named = {part.file for part in parts if part is not None and part.file is not None}
+        files = [part.file for part in parts if part is not None]
+        named = {file for file in (*files, self.encoder.map) if file is not None}
         if named != set(self.files):
             raise BundleError(f"{MANIFEST_FILE}: files lists {sorted(self.files)}, the parts name {sorted(named)}")
         for name in self.files:
@@ -178,8 +182,9 @@ class Manifest:
 
 
 def encoder_block(described: EncoderDescription, file: str) -> EncoderBlock:
-    """The manifest's form of an encoder.json; `file` is the graph's name within the bundle."""
+    """The manifest's form of an encoder.json; `file` is the graph's name within the bundle, `MAP` that of its map."""
     common = {"kind": described.kind, "head": described.head, "dim": described.dim, "metric": described.metric}
+    common |= {"map": None if described.map is None else MAP}
     if isinstance(described, OnnxDescription):
         return EncoderBlock(**common, file=file)  # type: ignore[arg-type]
     own = {key: value for key, value in asdict(described).items() if key not in (*common, "size")}

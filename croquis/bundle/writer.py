@@ -13,6 +13,7 @@ import pyarrow as pa
 from croquis.bundle.gallery_table import write_gallery
 from croquis.bundle.manifest import (
     MANIFEST_FILE,
+    MAP,
     SCHEMA_VERSION,
     BundleError,
     FileEntry,
@@ -90,6 +91,8 @@ def _copy_models(
         raise BundleError(f"the encoder of {encoder} takes {described.size} pixels, image_size is {image_size}")
     if isinstance(described, OnnxDescription):
         shutil.copyfile(encoder / described.file, partial / ENCODER)
+    if described.map is not None:
+        shutil.copyfile(encoder / described.map, partial / MAP)
     blocks: dict[str, Any] = {"encoder": encoder_block(described, ENCODER), "generator": None, "classifier": None}
     if generator is not None:
         painter = Generator.describe(generator)

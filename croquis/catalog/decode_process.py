@@ -1,4 +1,4 @@
-"""A process that decodes pictures for another one: `python -m croquis.catalog.decode_process`, asked over pipes.
+"""A process that decodes pictures for another one: `main` in a Python of its own, asked over pipes.
 
 It holds nothing but the picture, so that whoever asks may kill it at any time; it ends with its input. Its arguments are
 how many bytes of memory it may take, and how many seconds one picture may take: it keeps to them also when who asked is
@@ -12,7 +12,6 @@ import json
 import os
 import signal
 import struct
-import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import IO
@@ -48,12 +47,16 @@ def ask(pipes: tuple[IO[bytes], IO[bytes]], data: bytes, limits: DecodeLimits) -
     return pixels
 
 
-def main() -> None:
-    """Answers until the input ends."""
+def main(memory: int, seconds: float) -> None:
+    """Answers until the input ends.
+
+    Args:
+        memory: bytes that it may use beside what it has at its start.
+        seconds: that one picture may take; it keeps to them also when who asked is gone.
+    """
     questions, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what a library prints is no answer
-    _limit_memory(int(sys.argv[1]))
-    seconds = float(sys.argv[2]) + LATER
+    _limit_memory(memory)
     write(answers, READY)
     while True:
         try:
@@ -61,7 +64,7 @@ def main() -> None:
             data = bytes(read(questions, limits.max_bytes))
         except EOFError:
             return
-        _end_after(seconds)
+        _end_after(seconds + LATER)
         try:
             image = decode_image(data, limits)
         except ImageError as error:
@@ -113,7 +116,3 @@ def _limit_memory(most: int) -> None:
         resource.setrlimit(resource.RLIMIT_AS, (whole, whole))
     except (ImportError, OSError, ValueError):
         return
-
-
-if __name__ == "__main__":
-    main()

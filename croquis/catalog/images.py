@@ -85,6 +85,12 @@ def decode_image(data: bytes, limits: DecodeLimits = DEFAULT_LIMITS) -> Uint8Ima
 
 def read_image(data: bytes, limits: DecodeLimits = DEFAULT_LIMITS) -> Decoded:
     """`decode_image`, and what the file says about itself."""
+    upright, mode, orientation = _open(data, limits)
+    return Decoded(np.array(upright, dtype=np.uint8), mode, orientation)
+
+
+def _open(data: bytes, limits: DecodeLimits) -> tuple[Image.Image, str, object]:
+    """Upright RGB, the file's mode and its orientation."""
     if not data:
         raise ImageError("the image is empty (0 bytes)")
     if len(data) > limits.max_bytes:
@@ -92,7 +98,7 @@ def read_image(data: bytes, limits: DecodeLimits = DEFAULT_LIMITS) -> Decoded:
     return _read(bare_file(data), limits)
 
 
-def _read(file: BareFile, limits: DecodeLimits) -> Decoded:
+def _read(file: BareFile, limits: DecodeLimits) -> tuple[Image.Image, str, object]:
     # A parser fed with hostile bytes raises anything (struct.error, SyntaxError, OverflowError, ...): all of it means
     # that this is not a picture, and none of it is swallowed.
     try:
@@ -100,7 +106,7 @@ def _read(file: BareFile, limits: DecodeLimits) -> Decoded:
             _check_header(image, file, limits)
             image.load()
             _scale_colour_key(image, file.data)
-            return Decoded(to_rgb(_upright(image, file.orientation)), image.mode, file.orientation)
+            return _rgb(_upright(image, file.orientation)), image.mode, file.orientation
     except ImageError:
         raise
     except UnidentifiedImageError:
@@ -177,15 +183,19 @@ def to_rgb(image: Image.Image) -> Uint8Image:
     Raises:
         ColourModeError: when the mode is another.
     """
+    return np.array(_rgb(image), dtype=np.uint8)
+
+
+def _rgb(image: Image.Image) -> Image.Image:
     if image.mode not in MODES:
         raise ColourModeError(f"the colour mode {image.mode} is none of {', '.join(MODES)}; save it as RGB")
     if image.mode.startswith("I"):
-        return _high_bytes(image)
+        return Image.fromarray(_high_bytes(image))
     if image.has_transparency_data:
         rgba = image.convert("RGBA")
         canvas = Image.new("RGBA", rgba.size, (*WHITE, 255))
-        return np.array(Image.alpha_composite(canvas, rgba).convert("RGB"), dtype=np.uint8)
-    return np.array(image.convert("RGB"), dtype=np.uint8)
+        return Image.alpha_composite(canvas, rgba).convert("RGB")
+    return image if image.mode == "RGB" else image.convert("RGB")
 
 
 def _high_bytes(image: Image.Image) -> Uint8Image:
@@ -221,13 +231,25 @@ def prepare_image(image: Uint8Image, size: int, bbox: Sequence[int] | None = Non
         ImageError: when `image` has another shape or type, or nothing is left inside `bbox`.
     """
     cropped = crop(check_image(image), bbox)
-    height, width = cropped.shape[:2]
+    return cropped if cropped.shape[:2] == (size, size) else _square(Image.fromarray(cropped), size)
+
+
+def prepare_file(data: bytes, size: int, bbox: Sequence[int] | None = None) -> Uint8Image:
+    """`prepare_image` of what `decode_image` reads: the same pixels, without the copies in between."""
+    image = _open(data, DEFAULT_LIMITS)[0]
+    return _square(image if bbox is None else image.crop(_inside(bbox, *image.size)), size)
+
+
+def _square(image: Image.Image, size: int) -> Uint8Image:
+    width, height = image.size
     longest = max(height, width)
-    new_width, new_height = (max(1, round(side * size / longest)) for side in (width, height))
+    fitted = (max(1, round(width * size / longest)), max(1, round(height * size / longest)))
     # reducing_gap shrinks big photos by whole factors first: the same picture to the eye, many times faster.
-    scaled = Image.fromarray(cropped).resize((new_width, new_height), Image.Resampling.LANCZOS, reducing_gap=3.0)
+    scaled = image.resize(fitted, Image.Resampling.LANCZOS, reducing_gap=3.0)
+    if fitted == (size, size):
+        return np.array(scaled, dtype=np.uint8)
     square = Image.new("RGB", (size, size), WHITE)
-    square.paste(scaled, ((size - new_width) // 2, (size - new_height) // 2))
+    square.paste(scaled, ((size - fitted[0]) // 2, (size - fitted[1]) // 2))
     return np.array(square, dtype=np.uint8)
 
 
@@ -239,14 +261,19 @@ def crop(image: Uint8Image, bbox: Sequence[int] | None) -> Uint8Image:
     """
     if bbox is None:
         return image
+    height, width = image.shape[:2]
+    x1, y1, x2, y2 = _inside(bbox, width, height)
+    return np.ascontiguousarray(image[y1:y2, x1:x2])
+
+
+def _inside(bbox: Sequence[int], width: int, height: int) -> tuple[int, int, int, int]:
     if len(bbox) != 4:
         raise ImageError(f"bbox has {len(bbox)} numbers, must be x1, y1, x2, y2: {list(bbox)}")
-    height, width = image.shape[:2]
     x1, x2 = (min(max(int(value), 0), width) for value in (bbox[0], bbox[2]))
     y1, y2 = (min(max(int(value), 0), height) for value in (bbox[1], bbox[3]))
     if x1 >= x2 or y1 >= y2:
         raise ImageError(f"bbox {list(bbox)} holds no pixel of the {width} x {height} image")
-    return np.ascontiguousarray(image[y1:y2, x1:x2])
+    return x1, y1, x2, y2
 
 
 def check_image(image: Uint8Image) -> Uint8Image:

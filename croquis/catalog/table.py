@@ -6,6 +6,7 @@ catalogue of 100,000 photos is some two hundred files that DVC, pandas, Ray and 
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -14,10 +15,11 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from croquis.arrays import Rows
-from croquis.files import fresh_folder
+from croquis.files import fresh_folder, sha256_file
 
 DOMAINS = ("shop", "consumer", "sketch")
 SPLITS = ("train", "val", "test")
@@ -187,18 +189,30 @@ class Catalog:
         return int(self._offsets[-1])
 
     def column(self, name: str) -> npt.NDArray[Any]:
-        """A metadata column as a NumPy array of objects, of shape (rows,); lists stay Python lists.
+        """A metadata column as a NumPy array of objects, of shape (rows,); lists stay Python lists. Equal values are one
+        object: change none.
 
         Raises:
             CatalogError: when there is no such column, naming those that there are.
         """
+        column = self._known(name)
+        if pa.types.is_string(column.type):
+            return _words(column)
+        array = np.empty(len(column), dtype=object)
+        known: dict[Any, Any] = {}
+        place = 0
+        for chunk in column.chunks:
+            for value in chunk.to_pylist():
+                # Photos of one product say the same: one object for all of them.
+                array[place] = known.setdefault(tuple(value) if isinstance(value, list) else value, value)
+                place += 1
+        return array
+
+    def _known(self, name: str) -> pa.ChunkedArray:
         if name not in self.table.column_names:
             known = ", ".join(self.table.column_names)
             raise CatalogError(f"{self.folder} has no column {name!r} in memory; known: {known}")
-        values = self.table.column(name).to_pylist()
-        array = np.empty(len(values), dtype=object)
-        array[:] = values
-        return array
+        return self.table.column(name)
 
     def select(self, **wanted: str | Sequence[str]) -> Rows:
         """Row numbers (n,) int64, ascending, whose columns match: each a word, or any of several.
@@ -208,8 +222,8 @@ class Catalog:
         """
         keep = np.ones(len(self), dtype=bool)
         for name, value in wanted.items():
-            allowed = [value] if isinstance(value, str) else list(value)
-            keep &= np.isin(self.column(name).astype(str), allowed)
+            allowed = pa.array([value] if isinstance(value, str) else list(value), pa.string())
+            keep &= pc.is_in(self._known(name), value_set=allowed).to_numpy()
         return np.flatnonzero(keep).astype(np.int64)
 
     def images(self, rows: Iterable[int]) -> Iterator[bytes]:
@@ -221,12 +235,38 @@ class Catalog:
                 held, images = shard, pq.read_table(self._shards[shard], columns=["image"]).column("image")
             yield images[int(row) - int(self._offsets[shard])].as_py()
 
+    def pieces(self, rows: Rows) -> Iterator[tuple[Path, Rows, Rows]]:
+        """The shards that hold some of `rows`, ascending: each with its own row numbers, and with places among `rows`."""
+        bounds = np.searchsorted(rows, self._offsets)
+        for shard, offset, start, stop in zip(self._shards, self._offsets, bounds, bounds[1:], strict=False):
+            if start < stop:
+                yield shard, rows[start:stop] - offset, np.arange(start, stop)
+
+    def fingerprint(self) -> str:
+        """Hex SHA-256 of what decides on the photos: ids, boxes, and the hash of each file, or the shards where rows have
+        none."""
+        known = hashlib.sha256()
+        for batch in self.table.select(["image_id", "bbox", "sha256"]).to_batches():
+            known.update(batch.serialize())
+        if self.table.column("sha256").null_count:
+            for shard in self._shards:
+                known.update(sha256_file(shard).encode())
+        return known.hexdigest()
+
     def rows(self, numbers: Iterable[int] | None = None) -> Iterator[dict[str, Any]]:
         """Whole rows as dicts, image bytes included, in the given order (all rows by default)."""
         chosen = range(len(self)) if numbers is None else list(numbers)
         for number, image in zip(chosen, self.images(chosen), strict=True):
             row: dict[str, Any] = self.table.slice(int(number), 1).to_pylist()[0]
             yield {**row, "image": image}
+
+
+def _words(column: pa.ChunkedArray) -> npt.NDArray[Any]:
+    """A column of text, each word one object."""
+    encoded = column.combine_chunks().dictionary_encode()
+    words = np.array([*encoded.dictionary.to_pylist(), None], dtype=object)
+    found: npt.NDArray[Any] = words[encoded.indices.fill_null(-1).to_numpy()]
+    return found
 
 
 def _read_metadata(shard: Path) -> pa.Table:

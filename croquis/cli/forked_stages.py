@@ -35,6 +35,8 @@ LIBRARIES = (
     "torch.onnx._internal.exporter._core", "ruamel.yaml", "matplotlib.pyplot", "scipy.stats",
     "sklearn.decomposition", "great_expectations",
 )  # fmt: skip
+# By its path: to import it as a module would import the project's own code.
+SERVER = "import runpy, sys; runpy.run_path(sys.argv[1])['main'](*sys.argv[2:])"
 CLIENT = """#!{python} -SE
 import json, os, signal, socket, sys
 
@@ -78,7 +80,7 @@ def forked_stages(variables: Mapping[str, str] | None = None, *, wait: bool = Fa
         client = folder / "python"
         client.write_text(CLIENT.format(python=sys.executable, address=address))
         client.chmod(0o755)
-        command = [sys.executable, __file__, address, *LIBRARIES]
+        command = [sys.executable, "-c", SERVER, __file__, address, *LIBRARIES]
         silent = {**SENSIBLE, **os.environ, **SILENT, **(variables or {})}
         pipe = subprocess.PIPE
         # In a group of its own: Ctrl-C reaches a fork by its client, as it reaches any other program, and once.
@@ -180,7 +182,3 @@ def finish(code: object) -> Never:
     if code and code < 0:
         os.kill(os.getpid(), -code)
     os._exit(code or 0)
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:])

@@ -23,11 +23,11 @@ from PIL import Image
 
 from croquis.arrays import Uint8Image, Vectors
 from croquis.bundle.gallery_table import GALLERY_SCHEMA, GalleryTable
-from croquis.catalog.edge_maps import edge_map
 from croquis.catalog.filters import Filters
-from croquis.catalog.images import prepare_image
+from croquis.catalog.prepared_photos import PreparedPhotos, find_photos
 from croquis.catalog.table import Catalog
 from croquis.evaluation.edge_descriptor import EdgeDescriptor
+from croquis.evaluation.gallery_edges import edges_of, find_gallery_edges
 from croquis.evaluation.metrics import REPORTED_K
 from croquis.evaluation.protocol import (
     INSTANCE,
@@ -124,11 +124,18 @@ def evaluate_split(
             # Edge maps and the comparison that is not configured have no part in the product: nothing to re-rank.
             wanted = reranks if path.name in SERVED_PATHS else {}
             chosen = {"depth": settings.depth, "chunk": settings.chunk}
-            runs += answer(pair.name, path, queries, gallery, reranks=wanted, **chosen)
+            photos = None if pair.query_domain == "sketch" else _squares(retriever.nets, catalog)
+            runs += answer(pair.name, path, queries, gallery, reranks=wanted, photos=photos, **chosen)
     if not runs:
         raise ProtocolError(f"split {split!r} of {catalog.folder} has no query with a right answer in its gallery")
     found: dict[str, str | float] = {"kind": retriever.bundle.index.kind, RECALL: searched.recall}
     return SplitResult(split, gallery, runs, settings.depth, settings.resamples, settings.seed, found)
+
+
+def _squares(nets: Nets, catalog: Catalog) -> PreparedPhotos | None:
+    """What all nets see of the catalogue's photos, where the stage `prepare` has kept it."""
+    sizes = {nets.size, *([nets.classifier.size] if nets.has_classifier else [])}
+    return find_photos(catalog, nets.size) if len(sizes) == 1 else None
 
 
 def served_gallery(bundled: BundleGallery, gallery: JudgedGallery) -> BundleGallery:
@@ -214,16 +221,15 @@ def _paths(
 
 def _edge_path(gallery: JudgedGallery, items: GalleryTable, settings: EvaluationSettings) -> QueryPath:
     """Drawings against edge maps of the photos: the baseline of sketch search. A drawing is an edge map already."""
-    descriptor, size = EdgeDescriptor(), settings.edge_size
-
-    def of_photos(photos: Sequence[Uint8Image]) -> Vectors:
-        return descriptor.describe([edge_map(prepare_image(photo, size), settings.edges) for photo in photos])
 
     def of_drawings(drawings: Sequence[Uint8Image]) -> Vectors:
-        return descriptor.describe([np.asarray(Image.fromarray(drawing).convert("L")) for drawing in drawings])
+        return EdgeDescriptor().describe([np.asarray(Image.fromarray(drawing).convert("L")) for drawing in drawings])
 
-    index = build_index(_gallery_vectors(gallery, of_photos, settings.chunk), metric="cosine")
-    maps = BundleGallery(index, items, None)
+    size, method = settings.edge_size, settings.edges
+    vectors = find_gallery_edges(gallery.catalog, gallery.rows, size, method)
+    if vectors is None:
+        vectors = _gallery_vectors(gallery, lambda photos: edges_of(photos, size, method), settings.chunk)
+    maps = BundleGallery(build_index(vectors, metric="cosine"), items, None)
     return QueryPath("edges", Composition(same_pictures, of_drawings, lambda v, k: maps.search(v, k, Filters())))
 
 

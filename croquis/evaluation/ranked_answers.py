@@ -10,6 +10,7 @@ from typing import Protocol, TypeVar
 import numpy as np
 
 from croquis.arrays import Rows, Uint8Image
+from croquis.catalog.prepared_photos import PreparedPhotos
 from croquis.evaluation.metrics import PerQuery, first_hit_rank, metric_table
 from croquis.evaluation.protocol import JudgedGallery, Queries, count_relevant, label_codes, own_rows
 from croquis.evaluation.protocol import Protocol as EvaluationProtocol
@@ -119,6 +120,7 @@ def answer(
     depth: int,
     chunk: int,
     reranks: Mapping[str, RerankBlock],
+    photos: PreparedPhotos | None = None,
 ) -> list[RunResult]:
     """Searches every query that has a right answer, and measures the lists as found and after each of `reranks`.
 
@@ -127,6 +129,7 @@ def answer(
             how long they are.
         chunk: pictures held at a time.
         reranks: name -> re-ranking; each is measured on its own, beside the run without one.
+        photos: the squares that the nets see of the queries' catalogue, where they are kept; else its files are decoded.
 
     Returns:
         One result for the plain lists and one for each re-ranker; none when no query has a right answer.
@@ -140,7 +143,8 @@ def answer(
     tallies = {name: MetricAccumulator() for name in (NO_RERANK, *reranks)}
     labelled = any(needs_classifier(block.steps) for block in reranks.values())
     start = 0
-    for encoded in _blocks(path.search, kept.images(), chunk, queries_at_a_time(BLOCK, depth), labelled):
+    pictures = kept.images() if photos is None else (photos.take(row)[0] for row in kept.rows[:, None])
+    for encoded in _blocks(path.search, pictures, chunk, queries_at_a_time(BLOCK, depth), labelled):
         part = slice(start, start + len(encoded.asked.vectors))
         found = path.search.rank(encoded, min(depth, len(gallery)), reranks, judge.own[part])
         tallies[NO_RERANK].add(found.ranked, judge, part)

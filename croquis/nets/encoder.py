@@ -13,6 +13,7 @@ from croquis.arrays import Vectors
 from croquis.catalog.images import Batch
 from croquis.files import read_json
 from croquis.nets.histogram_encoder import HistogramEncoder
+from croquis.nets.linear_map import LinearMap, MappedEncoder
 from croquis.nets.session import ModelError, OnnxGraph
 from croquis.strict_json import parse_description
 
@@ -53,24 +54,19 @@ class OnnxEncoder:
         path: the graph.
         size: side of the images, pixels.
         threads: threads of ONNX Runtime.
-        dim: numbers per vector; taken from the graph when None.
         metric: `cosine`, `l2` or `hamming`.
 
     Raises:
-        ModelError: when the graph is damaged or its output has another width than `dim`.
+        ModelError: when the graph is damaged or leaves the width of its output open.
     """
 
-    def __init__(
-        self, path: str | Path, size: int, threads: int = 1, *, dim: int | None = None, metric: str = "cosine"
-    ) -> None:
+    def __init__(self, path: str | Path, size: int, threads: int = 1, *, metric: str = "cosine") -> None:
         self.size = size
         self.metric = metric
         self._graph = OnnxGraph(path, input_name="images", output_name="embeddings", size=size, threads=threads)
         stated = self._graph.output_shape[-1]
         if not isinstance(stated, int):
             raise ModelError(f"{path} leaves the width of its output open ({stated}): only the batch may be dynamic")
-        if dim not in (None, stated):
-            raise ModelError(f"{path} gives {stated} numbers per image, its description says {dim}")
         self.dim = stated
 
     def encode(self, images: Batch) -> Vectors:
@@ -82,7 +78,7 @@ class OnnxEncoder:
 
 @dataclass(frozen=True)
 class OnnxDescription:
-    """models/{method}/encoder.json of a net."""
+    """models/{method}/encoder.json of a net; `dim` and `metric` are those behind the `map`, a file, where it has one."""
 
     kind: str
     file: str
@@ -90,6 +86,7 @@ class OnnxDescription:
     head: str
     dim: int
     metric: str
+    map: str | None = None
 
 
 @dataclass(frozen=True)
@@ -105,6 +102,7 @@ class HistogramDescription:
     orientation_bins: int
     grid: int
     colour_weight: float
+    map: str | None = None
 
 
 EncoderDescription = OnnxDescription | HistogramDescription
@@ -149,6 +147,8 @@ def parse_encoder(values: Any, source: str) -> EncoderDescription:
     if described.metric not in HEADS[described.head]:
         allowed = f"of head {described.head!r} must be one of {list(HEADS[described.head])}"
         raise ModelError(f"{source}: metric = {described.metric!r}, {allowed}")
+    if described.map is not None and (described.head, described.metric) != ("dense", "cosine"):
+        raise ModelError(f"{source}: a map gives dense vectors for cosine, not {described.head} for {described.metric}")
     return described
 
 
@@ -163,16 +163,21 @@ def load_encoder(folder: str | Path, threads: int = 1) -> Encoder:
 
 def open_encoder(described: EncoderDescription, folder: str | Path, threads: int = 1) -> Encoder:
     """Opens a described encoder whose files lie in `folder`."""
+    encoder = _without_map(described, Path(folder), threads)
+    if described.map is not None:
+        encoder = MappedEncoder(encoder, LinearMap.open(Path(folder) / described.map))
+    if encoder.dim != described.dim:
+        raise ModelError(f"the encoder gives {encoder.dim} numbers per image, its description says {described.dim}")
+    return encoder
+
+
+def _without_map(described: EncoderDescription, folder: Path, threads: int) -> Encoder:
     if isinstance(described, OnnxDescription):
-        path = Path(folder) / described.file
-        return OnnxEncoder(path, described.size, threads, dim=described.dim, metric=described.metric)
-    encoder = HistogramEncoder(
+        return OnnxEncoder(folder / described.file, described.size, threads, metric=described.metric)
+    return HistogramEncoder(
         colour_bins=described.colour_bins,
         orientation_bins=described.orientation_bins,
         grid=described.grid,
         colour_weight=described.colour_weight,
         size=described.size,
     )
-    if encoder.dim != described.dim:
-        raise ModelError(f"the histogram has {encoder.dim} numbers per image, its description says {described.dim}")
-    return encoder

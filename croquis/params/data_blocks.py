@@ -55,6 +55,15 @@ class Validate(Block):
     disabled: list[str] = Field(description="names of rules that are not applied")
 
 
+class Prepare(Block):
+    """How the photos are kept that trainings and bundles are made of; nothing here changes an outcome."""
+
+    cache: bool = Field(
+        description="keep all photos at the nets' size; false: decode them at each use, on loader workers"
+    )
+    processes: int = Field(ge=0, le=256, description="that decode at the same time; 0 is one on each core")
+
+
 class Mix(Block):
     """How often drawings begin with each kind of lines (croquis/sketching/linework.py); weights of any sum."""
 

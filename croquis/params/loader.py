@@ -11,10 +11,11 @@ from pydantic import Field, ValidationError, create_model, field_validator, mode
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
+from croquis.catalog.prepared_photos import Preparation
 from croquis.evaluation.metrics import REPORTED_K
 from croquis.evaluation.protocol import PROTOCOLS
 from croquis.params.block import Block, OneOf, entries_in, field_name, lifted, with_blocks
-from croquis.params.data_blocks import Ingest, Sketch, Validate
+from croquis.params.data_blocks import Ingest, Prepare, Sketch, Validate
 from croquis.params.search_blocks import Evaluate, Index, Register, Rerank
 from croquis.params.training_blocks import TrainClassifier, TrainEmbedder, TrainGan
 from croquis.plugins import METHODS, SOURCES, PluginError
@@ -43,6 +44,7 @@ class Params(Block):
     retrievers: list[str] = Field(min_length=1, description="methods that are trained and compared")
     ingest: Ingest
     validate_: Validate = Field(alias="validate", description="pydantic keeps the name `validate` for itself")
+    prepare: Prepare
     sketch: Sketch
     train_gan: TrainGan
     train_embedder: TrainEmbedder
@@ -54,6 +56,11 @@ class Params(Block):
     rerank: Rerank
     evaluate: Evaluate
     register_: Register = Field(alias="register", description="`register` is a method of pydantic's models")
+
+    @property
+    def preparation(self) -> Preparation:
+        """How the photos of the catalogue are prepared."""
+        return Preparation(self.prepare.cache, self.prepare.processes or None)
 
     def method(self, name: str) -> Any:
         """The block of a method, an instance of its `METHOD.params` if the params were loaded with `methods=True`.

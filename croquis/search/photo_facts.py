@@ -12,7 +12,7 @@ import numpy as np
 
 from croquis.arrays import Uint8Image, Vectors
 from croquis.bundle.gallery_table import GalleryTable
-from croquis.catalog.images import decode_image, encode_jpeg, prepare_image, to_batch
+from croquis.catalog.images import Batch, decode_image, encode_jpeg, prepare_image, to_batch
 from croquis.nets.classifier import AttributeClassifier
 from croquis.nets.encoder import Encoder
 from croquis.rerank.overlap import to_bytes
@@ -77,9 +77,16 @@ def _add_labels(
         facts.predicted.extend([] for _ in squares)
         facts.probabilities.extend(None for _ in squares)
         return
-    found = classifier.probabilities(to_batch([each[classifier.size] for each in squares]))
-    facts.predicted.extend(sorted(names) for names in classifier.decide(found))
-    facts.probabilities.extend(row.tobytes() for row in to_bytes(found))
+    seen = labels(classifier, to_batch([each[classifier.size] for each in squares]))
+    facts.predicted.extend(names for names, _ in seen)
+    facts.probabilities.extend(cell for _, cell in seen)
+
+
+def labels(classifier: AttributeClassifier, batch: Batch) -> list[tuple[list[str], bytes]]:
+    """The attributes that the classifier sees in each image, sorted, and its probabilities as bytes."""
+    found = classifier.probabilities(batch)
+    names = (sorted(decided) for decided in classifier.decide(found))
+    return list(zip(names, (row.tobytes() for row in to_bytes(found)), strict=True))
 
 
 def thumbnail_side(items: GalleryTable) -> int:

@@ -7,8 +7,8 @@ What is there already stays: it may be run again. Needs pymilvus.
 
 from __future__ import annotations
 
+import argparse
 import os
-import sys
 from typing import Any
 
 EVERYTHING = "*"
@@ -57,4 +57,6 @@ def main(address: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("address", help="http://HOST:PORT of the Milvus server")
+    main(parser.parse_args().address)

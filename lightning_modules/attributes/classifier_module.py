@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
+from croquis.catalog.prepared_photos import WHOLE, Preparation
 from croquis.params.training_blocks import TrainClassifier
 from lightning_modules.attributes.attribute_labels import AttributeLabels, Layout
 from lightning_modules.attributes.outputs import AttributeLoss, Outputs, target_matrix
@@ -48,18 +49,20 @@ class ClassifierData(pl.LightningDataModule):
         layout: Layout,
         batch_size: int,
         seed: int,
+        how: Preparation = WHOLE,
     ) -> None:
         super().__init__()
+        self._how = how
         self.train, self.val, self.layout = train, val, layout
         self.train_labels, self.val_labels = labels
         self._batch_size = batch_size
         self._sampler = ShuffledBatches(len(train), batch_size, seed)
 
     def train_dataloader(self) -> DataLoader[Batch]:
-        return batches(RowDataset(self.train, target_matrix(self.layout, self.train_labels)), self._sampler)
+        return batches(RowDataset(self.train, target_matrix(self.layout, self.train_labels)), self._sampler, self._how)
 
     def val_dataloader(self) -> DataLoader[Batch]:
-        return batches(RowDataset(self.val), EVAL_BATCH)
+        return batches(RowDataset(self.val), EVAL_BATCH, self._how)
 
 
 class AttributeClassifierModule(pl.LightningModule):

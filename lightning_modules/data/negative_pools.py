@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import groupby
+from tempfile import TemporaryFile
 
 import numpy as np
 import numpy.typing as npt
@@ -10,9 +11,11 @@ import torch
 
 from lightning_modules.bases.retrieval_module import RetrievalModule
 from lightning_modules.data.retrieval_data import ImageSet, to_float
+from lightning_modules.data.samplers import rows_by_label
 
 Pool = npt.NDArray[np.int64]
 CHUNK = 256
+CELLS = 2**26  # scores in memory at a time
 
 
 def adjacent_pool(images: ImageSet) -> Pool:
@@ -29,9 +32,7 @@ def adjacent_pool(images: ImageSet) -> Pool:
     following = _next_in(items) | {
         item: after for ring in rings if len(ring) > 1 for item, after in _next_in(ring).items()
     }
-    order = np.argsort(images.items, kind="stable")
-    numbers, starts = np.unique(images.items[order], return_index=True)
-    rows_of = dict(zip(numbers.tolist(), np.split(order, starts[1:]), strict=True))
+    rows_of = rows_by_label(images.items)
     length = max(map(len, rows_of.values()))
     padded = {item: np.resize(rows, length) for item, rows in rows_of.items()}
     return np.stack([padded[following[item]] for item in images.items.tolist()])
@@ -55,10 +56,10 @@ def nearest_pool(model: RetrievalModule, images: ImageSet, size: int, same_categ
     shop = np.flatnonzero(images.domains == "shop")
     gallery = torch.from_numpy(shop if len(shop) else np.arange(len(images)))
     items, categories = torch.from_numpy(images.items), torch.from_numpy(images.categories)
-    pools = []
-    for start in range(0, len(images), CHUNK):
-        rows = slice(start, start + CHUNK)
-        scores = embeddings[rows] @ embeddings[gallery].T
+    pools, known, chunk = [], embeddings[gallery], max(1, min(CHUNK, CELLS // len(gallery)))
+    for start in range(0, len(images), chunk):
+        rows = slice(start, start + chunk)
+        scores = embeddings[rows] @ known.T
         barred = items[rows, None] == items[gallery]
         if same_category:
             elsewhere = categories[rows, None] != categories[gallery]
@@ -71,13 +72,14 @@ def nearest_pool(model: RetrievalModule, images: ImageSet, size: int, same_categ
 
 
 def embed_all(model: RetrievalModule, images: ImageSet) -> torch.Tensor:
-    """Embeddings of all images, unaugmented, in evaluation mode; (N, dim) on the CPU."""
+    """Embeddings of all images, unaugmented, in evaluation mode; (N, dim) on the CPU, in an unnamed file."""
     training = model.training
     model.eval()
-    with torch.no_grad():
-        parts = [
-            model(to_float(images.images[start : start + CHUNK].to(model.device))).float().cpu()
-            for start in range(0, len(images), CHUNK)
-        ]
+    with torch.no_grad(), TemporaryFile() as file:
+        for start in range(0, len(images), CHUNK):
+            found = model(to_float(images.images[start : start + CHUNK].to(model.device))).float().cpu().numpy()
+            file.write(np.ascontiguousarray(found).tobytes())
+        file.flush()
+        kept = np.memmap(file, dtype=np.float32, mode="r+", shape=(len(images), found.shape[1]))
     model.train(training)
-    return torch.cat(parts)
+    return torch.from_numpy(kept)

@@ -1,7 +1,8 @@
-"""Catalogue rows as tensors: decoded once, kept in memory as bytes, served in batches."""
+"""Catalogue rows as tensors: decoded once, read in batches."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,14 +14,16 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from croquis.arrays import Rows
-from croquis.catalog.images import decode_image, prepare_image
+from croquis.catalog.prepared_photos import WHOLE, Preparation, open_photos
 from croquis.catalog.table import Catalog
 from croquis.evaluation.protocol import GALLERY_DOMAIN, INSTANCE, Protocol, split_gallery
 from croquis.params.training_blocks import Labels
+from lightning_modules.data.photo_rows import Images, PhotoRows
 from lightning_modules.data.samplers import EpochSampler, OwnShare
 
 Batch = dict[str, Tensor]
 EVAL_BATCH = 256
+GPU_WORKERS = 2  # that read the next batches while a GPU computes
 ALL_LABELS = Labels(labelled_share=1.0, unlabelled="train")
 GALLERY_SAMPLE = 2000  # images that stand for the train split where a protocol searches it: a validation is to be quick
 
@@ -34,7 +37,7 @@ class ImageSet:
     """Images of one purpose with their labels; all arrays have one entry per image.
 
     Attributes:
-        images: uint8 tensor of shape (N, 3, S, S).
+        images: uint8 of shape (N, 3, S, S), by row.
         items: number of the item, counted over this set; where a protocol asks for the category only, that is the item.
         categories: category number, counted over the whole catalogue.
         domains: `shop`, `consumer` or `sketch`.
@@ -43,7 +46,7 @@ class ImageSet:
         attributes: the attribute labels of each image's item.
     """
 
-    images: Tensor
+    images: Images
     items: npt.NDArray[np.int64]
     categories: npt.NDArray[np.int64]
     domains: npt.NDArray[np.object_]
@@ -55,16 +58,12 @@ class ImageSet:
         return len(self.images)
 
 
-def load_images(catalog: Catalog, rows: Rows, size: int) -> ImageSet:
-    """Decodes `rows`, cropped to their boxes and fitted to `size` exactly as the served runtime does."""
-    boxes = catalog.column("bbox")
-    images = np.empty((len(rows), size, size, 3), dtype=np.uint8)
-    for number, (row, data) in enumerate(zip(rows, catalog.images(rows), strict=True)):
-        images[number] = prepare_image(decode_image(data), size, boxes[row])
+def load_images(catalog: Catalog, rows: Rows, size: int, how: Preparation = WHOLE) -> ImageSet:
+    """`rows` with their labels, cropped to their boxes and fitted to `size` exactly as the served runtime does."""
     known = sorted(set(catalog.column("category")))
     item_ids = catalog.column("item_id")[rows]
     return ImageSet(
-        images=torch.from_numpy(images).permute(0, 3, 1, 2).contiguous(),
+        images=PhotoRows.of(open_photos(catalog, size, how=how), rows),
         items=np.unique(item_ids.astype(str), return_inverse=True)[1].astype(np.int64),
         categories=np.searchsorted(known, catalog.column("category")[rows].astype(str)).astype(np.int64),
         domains=catalog.column("domain")[rows],
@@ -141,6 +140,7 @@ class RetrievalData(pl.LightningDataModule):
     Attributes:
         train: images of the train split.
         protocol: what is right, and who is searched.
+        how: how the photos are prepared.
         val: query images of the val split, and the gallery that they search: the val split's own, or `GALLERY_SAMPLE`
             images of the train split, drawn by the seed.
         val_is_query: (len(val),) whether an image is a query.
@@ -155,11 +155,13 @@ class RetrievalData(pl.LightningDataModule):
         val: ImageSet,
         val_is_query: npt.NDArray[np.bool_],
         categories: int,
-        unlabelled: Tensor | None = None,
+        unlabelled: Images | None = None,
         protocol: Protocol = INSTANCE,
+        how: Preparation = WHOLE,
     ) -> None:
         super().__init__()
         self.protocol = protocol
+        self.how = how
         self.train = train
         self.unlabelled = train.images if unlabelled is None else unlabelled
         self.val = val
@@ -176,6 +178,7 @@ class RetrievalData(pl.LightningDataModule):
         labels: Labels = ALL_LABELS,
         seed: int = 0,
         protocol: Protocol = INSTANCE,
+        how: Preparation = WHOLE,
     ) -> RetrievalData:
         """Raises DataError when what training needs is not there, ProtocolError when val has no gallery of its own."""
         train = catalog.select(split="train", domain=domains)
@@ -194,9 +197,11 @@ class RetrievalData(pl.LightningDataModule):
         rest = np.setdiff1d(train, labelled)
         if labels.unlabelled == "gallery":
             rest = np.union1d(rest, catalog.select(split="test", domain=domains, role="gallery"))
-        unlabelled = load_images(catalog, rest, size).images if len(rest) else None
-        train_set, val_set = (labels_that_count(load_images(catalog, rows, size), protocol) for rows in (labelled, val))
-        return cls(train_set, val_set, is_query, categories, unlabelled, protocol)
+        unlabelled = load_images(catalog, rest, size, how).images if len(rest) else None
+        train_set, val_set = (
+            labels_that_count(load_images(catalog, rows, size, how), protocol) for rows in (labelled, val)
+        )
+        return cls(train_set, val_set, is_query, categories, unlabelled, protocol, how)
 
     def use_sampler(self, sampler: EpochSampler) -> None:
         self._sampler = sampler
@@ -204,20 +209,31 @@ class RetrievalData(pl.LightningDataModule):
     def train_dataloader(self) -> DataLoader[Batch]:
         if self._sampler is None:
             raise DataError("no sampler is set; call use_sampler first")
-        return batches(RowDataset(self.train), self._sampler)
+        return batches(RowDataset(self.train), self._sampler, self.how)
 
     def val_dataloader(self) -> DataLoader[Batch]:
-        return batches(RowDataset(self.val), EVAL_BATCH)
+        return batches(RowDataset(self.val), EVAL_BATCH, self.how)
 
 
-def batches(dataset: Dataset[Batch], order: EpochSampler | int) -> DataLoader[Batch]:
+def batches(dataset: Dataset[Batch], order: EpochSampler | int, how: Preparation = WHOLE) -> DataLoader[Batch]:
     """A loader over a dataset that hands out whole batches, in a sampler's order or in row order by batch size.
 
-    No worker processes: the images are in memory already, and workers would make a resumed training differ.
+    Worker processes decode where no squares are kept, and keep a GPU from waiting. They read rows that this process has
+    chosen, so that the batches are the same without them, also in a resumed training.
     """
-    if isinstance(order, int):
-        return DataLoader(dataset, batch_size=order, collate_fn=_as_it_is)
-    return DataLoader(dataset, batch_sampler=OwnShare(order), collate_fn=_as_it_is)
+    on_gpu = torch.cuda.is_available()
+    workers = how.loader_workers or (GPU_WORKERS if on_gpu else 0)
+    sized = {"batch_size": order} if isinstance(order, int) else {"batch_sampler": OwnShare(order)}
+    more = {"num_workers": workers, "persistent_workers": workers > 0, "pin_memory": on_gpu}
+    kind = _LateLoader if workers else DataLoader
+    return kind(dataset, collate_fn=_as_it_is, **sized, **more)  # type: ignore[arg-type]
+
+
+class _LateLoader(DataLoader[Batch]):
+    """Begins when its first batch is asked for: Lightning opens it before it tells the sampler of a resumed epoch."""
+
+    def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]
+        yield from super().__iter__()
 
 
 def _as_it_is(batch: Any) -> Any:

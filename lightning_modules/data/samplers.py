@@ -107,7 +107,7 @@ class ItemBatches(EpochSampler):
 
     def __init__(self, labels: npt.NDArray[np.int64], items_per_batch: int, images_per_item: int, seed: int) -> None:
         super().__init__(seed)
-        self._rows = [np.flatnonzero(labels == label) for label in np.unique(labels)]
+        self._rows = list(rows_by_label(labels).values())
         if len(self._rows) < 2:
             raise ValueError(
                 f"training needs at least 2 items to have negatives, the train split has {len(self._rows)}"
@@ -148,6 +148,13 @@ class ItemBatches(EpochSampler):
                     [group, generator.choice(others if enough else rows, lacking, replace=not enough)]
                 )
             yield group
+
+
+def rows_by_label(labels: npt.NDArray[np.int64]) -> dict[int, npt.NDArray[np.int64]]:
+    """Each label, ascending, with its rows, ascending."""
+    numbers, starts = np.unique(np.sort(labels), return_index=True)
+    parts = np.split(np.argsort(labels, kind="stable"), starts[1:])
+    return dict(zip(numbers.tolist(), parts, strict=True))
 
 
 def rows_in_turn(rows: int, count: int, turn: int, seed: int) -> npt.NDArray[np.int64]:

@@ -20,12 +20,14 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from croquis.catalog.prepared_photos import WHOLE, Preparation
 from croquis.catalog.table import Catalog
 from croquis.params import Params
 from croquis.params.training_blocks import DrawingViews, TrainEmbedder, TripletBlock
 from lightning_modules.bases.triplet_training import TripletTraining
 from lightning_modules.data.augment import luma
 from lightning_modules.data.line_views import drawing_views
+from lightning_modules.data.photo_rows import joined
 from lightning_modules.data.retrieval_data import (
     Batch,
     DataError,
@@ -59,15 +61,18 @@ def add_drawings(data: RetrievalData, sketches: Catalog, size: int) -> Retrieval
     Raises:
         DataError: when there are no such drawings of the items in `data`.
     """
-    train = with_drawings(data.train, sketches, size, "train", "train")
-    val = with_drawings(data.val, sketches, size, "val", "query")
+    train = with_drawings(data.train, sketches, size, ("train", "train"), data.how)
+    val = with_drawings(data.val, sketches, size, ("val", "query"), data.how)
     asking = np.concatenate([data.val_is_query, np.ones(len(val) - len(data.val), dtype=np.bool_)])
-    return RetrievalData(train, val, asking, data.categories, data.unlabelled, data.protocol)
+    return RetrievalData(train, val, asking, data.categories, data.unlabelled, data.protocol, data.how)
 
 
-def with_drawings(photos: ImageSet, sketches: Catalog, size: int, split: str, role: str) -> ImageSet:
-    """`photos`, then the drawings of a split and role that show one of their items and are not among them yet, labelled as
+def with_drawings(
+    photos: ImageSet, sketches: Catalog, size: int, of: tuple[str, str], how: Preparation = WHOLE
+) -> ImageSet:
+    """`photos`, then the drawings `of` a split and role that show one of their items and are not among them yet, labelled as
     its photos are."""
+    split, role = of
     a_photo = {item: row for row, item in enumerate(photos.item_ids)}
     present = set(photos.image_ids)
     rows = sketches.select(split=split, domain="sketch", role=role)
@@ -79,10 +84,10 @@ def with_drawings(photos: ImageSet, sketches: Catalog, size: int, split: str, ro
         raise DataError(
             f"{sketches.folder} has no {split} drawings of role {role}; run the sketch stage (dvc repro sketch)"
         )
-    drawn = load_images(sketches, rows, size)
+    drawn = load_images(sketches, rows, size, how)
     shown = [a_photo[item] for item in drawn.item_ids]
     return ImageSet(
-        images=torch.cat([photos.images, drawn.images]),
+        images=joined(photos.images, drawn.images),
         items=np.concatenate([photos.items, photos.items[shown]]),
         categories=np.concatenate([photos.categories, photos.categories[shown]]),
         domains=np.concatenate([photos.domains, drawn.domains]),

@@ -44,8 +44,9 @@ from croquis.params.training_blocks import Backbone as BackboneParams
 from croquis.params.training_blocks import Fit, StrongAugment, TrainEmbedder
 from lightning_modules.bases.pq_module import PqModule, PqNet, code_figures, soft_quantise, xavier_codebooks
 from lightning_modules.data.augment import uniform
+from lightning_modules.data.photo_rows import joined
 from lightning_modules.data.retrieval_data import Batch, ImageSet, RetrievalData, to_float
-from lightning_modules.data.samplers import EpochSampler, ItemBatches, ShuffledBatches
+from lightning_modules.data.samplers import EpochSampler, ItemBatches, ShuffledBatches, rows_by_label
 from lightning_modules.data.strong_views import strong_view
 from lightning_modules.methods import Method
 from lightning_modules.nets.backbones import build_backbone
@@ -170,11 +171,11 @@ def paper_loss(x_a: Tensor, x_b: Tensor, z_a: Tensor, z_b: Tensor, temperature: 
 
 def unlabelled_data(data: RetrievalData) -> RetrievalData:
     """The same data with no label to learn from: training and unlabelled images together, each an item of its own."""
-    extra = [] if data.unlabelled is data.train.images else [data.unlabelled]
-    images = torch.cat([data.train.images, *extra])
+    own, more = data.train.images, data.unlabelled
+    images = own if more is own else joined(own, more)
     none = np.full(len(images), "", dtype=object)
     train = ImageSet(images, np.arange(len(images)), np.zeros(len(images), np.int64), none, none, none, none)
-    return RetrievalData(train, data.val, data.val_is_query, data.categories, protocol=data.protocol)
+    return RetrievalData(train, data.val, data.val_is_query, data.categories, protocol=data.protocol, how=data.how)
 
 
 def partners(images: ImageSet) -> list[npt.NDArray[np.int64]]:
@@ -182,7 +183,7 @@ def partners(images: ImageSet) -> list[npt.NDArray[np.int64]]:
 
     An item's only photo is its own partner.
     """
-    rows_of = {item: np.flatnonzero(images.items == item) for item in np.unique(images.items).tolist()}
+    rows_of = rows_by_label(images.items)
     return [_partners_of(row, rows_of[item], images) for row, item in enumerate(images.items.tolist())]
 
 

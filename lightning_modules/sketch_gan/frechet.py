@@ -11,7 +11,8 @@ distance is biased upwards: read it beside the distance between two sets of real
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -73,11 +74,11 @@ class ClassifierFeatures:
             model.SerializeToString(), options, providers=["CPUExecutionProvider"]
         )
 
-    def of(self, photos: Sequence[Uint8Image]) -> Features:
+    def of(self, photos: Iterable[Uint8Image]) -> Features:
         """(N, D) of photos uint8 (H, W, 3) of any size."""
-        found = []
-        for start in range(0, len(photos), AT_A_TIME):
-            batch = to_batch([prepare_image(photo, self._size) for photo in photos[start : start + AT_A_TIME]])
+        found, waiting = [], iter(photos)
+        while some := list(islice(waiting, AT_A_TIME)):
+            batch = to_batch([prepare_image(photo, self._size) for photo in some])
             (features,) = self._session.run([self._output], {"images": batch})
             found.append(features.reshape(len(batch), -1).astype(np.float64))
         return np.concatenate(found)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from typing import Any, cast
 
@@ -17,12 +18,13 @@ from torch.utils.data import DataLoader, Dataset
 from torchmetrics.functional.image import structural_similarity_index_measure
 
 from croquis.arrays import Uint8Image
-from croquis.catalog.drawings import crop_to_ink, photo_of
-from croquis.catalog.images import decode_image, prepare_image
+from croquis.catalog.drawings import photo_of
+from croquis.catalog.prepared_photos import WHOLE, Preparation, open_photos
 from croquis.catalog.table import Catalog
 from croquis.figures.training_sheet import grid
 from croquis.params.training_blocks import TrainGan
-from lightning_modules.data.retrieval_data import Batch, batches, load_images, to_float
+from lightning_modules.data.photo_rows import Images, PhotoRows
+from lightning_modules.data.retrieval_data import Batch, batches, to_float
 from lightning_modules.data.samplers import ShuffledBatches
 from lightning_modules.nets.perceptual import perceptual_net
 from lightning_modules.nets.pix2pix import build_networks
@@ -30,6 +32,7 @@ from lightning_modules.training.distributed import is_spread
 
 MONITOR = "val/l1"
 SHEET_ROWS = 8
+AT_A_TIME = 32
 
 
 class PairError(ValueError):
@@ -39,7 +42,7 @@ class PairError(ValueError):
 class SketchPairs(Dataset[Batch]):
     """Sketches and the photos that they show, uint8, (N, 3, S, S) each."""
 
-    def __init__(self, sketches: Tensor, photos: Tensor) -> None:
+    def __init__(self, sketches: Images, photos: Images) -> None:
         self.sketches, self.photos = sketches, photos
 
     def __len__(self) -> int:
@@ -49,12 +52,17 @@ class SketchPairs(Dataset[Batch]):
         index = torch.as_tensor(rows)
         return {"images": self.photos[index], "sketches": self.sketches[index]}
 
-    def photo_pictures(self) -> list[Uint8Image]:
+    def photo_pictures(self) -> Iterator[Uint8Image]:
         """Each photo once, however many sketches it has."""
-        different = {photo.numpy().tobytes(): photo for photo in self.photos}
-        return [photo.permute(1, 2, 0).numpy() for photo in different.values()]
+        seen: set[bytes] = set()
+        for start in range(0, len(self), AT_A_TIME):
+            for photo in self.photos[start : start + AT_A_TIME].permute(0, 2, 3, 1).numpy():
+                digest = hashlib.sha256(photo.tobytes()).digest()
+                if digest not in seen:
+                    seen.add(digest)
+                    yield photo
 
-    def sketch_batches(self, size: int = 32) -> Iterator[npt.NDArray[np.float32]]:
+    def sketch_batches(self, size: int = AT_A_TIME) -> Iterator[npt.NDArray[np.float32]]:
         """All sketches as a generator takes them, float32 (B, 3, S, S) in [0, 1]."""
         for start in range(0, len(self), size):
             yield to_float(self.sketches[start : start + size]).numpy()
@@ -63,20 +71,23 @@ class SketchPairs(Dataset[Batch]):
 class PairData(pl.LightningDataModule):
     """Pairs of the train split, and of the val split for the choice of the epoch."""
 
-    def __init__(self, train: SketchPairs, val: SketchPairs, batch_size: int, seed: int) -> None:
+    def __init__(
+        self, train: SketchPairs, val: SketchPairs, batch_size: int, seed: int, how: Preparation = WHOLE
+    ) -> None:
         super().__init__()
         self.train, self.val = train, val
+        self._how = how
         self._batch_size = batch_size
         self._sampler = ShuffledBatches(len(train), batch_size, seed)
 
     def train_dataloader(self) -> DataLoader[Batch]:
-        return batches(self.train, self._sampler)
+        return batches(self.train, self._sampler, self._how)
 
     def val_dataloader(self) -> DataLoader[Batch]:
-        return batches(self.val, self._batch_size)
+        return batches(self.val, self._batch_size, self._how)
 
 
-def load_pairs(sketches: Catalog, catalog: Catalog, split: str, size: int) -> SketchPairs:
+def load_pairs(sketches: Catalog, catalog: Catalog, split: str, size: int, how: Preparation = WHOLE) -> SketchPairs:
     """The sketches of one split whose id names a photo of the catalogue, with that photo; both inside their boxes.
 
     Raises:
@@ -98,11 +109,8 @@ def load_pairs(sketches: Catalog, catalog: Catalog, split: str, size: int) -> Sk
         raise PairError(
             f"sketches of the split {split} show photos of another split: {np.asarray(photo_ids)[wrong][:3]}"
         )
-    drawn = [prepare_image(crop_to_ink(decode_image(data)), size) for data in sketches.images(rows[chosen])]
-    return SketchPairs(
-        torch.from_numpy(np.stack(drawn)).permute(0, 3, 1, 2).contiguous(),
-        load_images(catalog, photo_rows, size).images,
-    )
+    drawn, photos = open_photos(sketches, size, "ink", how), open_photos(catalog, size, how=how)
+    return SketchPairs(PhotoRows.of(drawn, rows[chosen]), PhotoRows.of(photos, photo_rows))
 
 
 def scale(images: Tensor) -> Tensor:

@@ -165,7 +165,7 @@ class TrainingTask:
         return {"catalog": folder_hash(self._root / "data/catalog"), **drawn, "epochs": self.epochs, **read}
 
     def _images(self, params: Params) -> RetrievalData:
-        """Decoded once for all trials of this process that want the same."""
+        """Read once for all trials of this process that want the same."""
         shared, base = params.train_embedder, params.base
         wanted = repr((shared.domains, shared.labels, base.image_size, base.seed))
         if wanted not in self._data:
@@ -176,6 +176,7 @@ class TrainingTask:
                 shared.labels,
                 base.seed,
                 PROTOCOLS[base.protocol],
+                params.preparation,
             )
             if self._entry.add_drawings is not None:
                 data = self._entry.add_drawings(data, Catalog.open(self._root / "data/sketches"), base.image_size)

@@ -32,7 +32,7 @@ ALLOWED: dict[str, set[str]] = {
     "evaluation": {"bundle", "catalog", "index", "nets", "rerank", "search"},
     "store": {"bundle", "catalog", "index", "nets", "rerank", "search"},
     # pipeline: what makes catalogues, params and pictures
-    "params": {"evaluation", "index", "nets", "rerank"},  # the schema takes tables and settings from the runtime
+    "params": {"catalog", "evaluation", "index", "nets", "rerank"},  # the schema takes tables and settings from the runtime
     "sketching": {"catalog"},
     "formats": {"catalog", "params"},
     "sources": {"catalog", "formats", "params"},

@@ -7,12 +7,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
 from croquis.bundle import Bundle
 from croquis.catalog.base64_text import read_base64
 from croquis.catalog.images import decode_image
+from croquis.catalog.prepared_photos import new_array
 from croquis.catalog.table import Catalog, CatalogWriter
 from croquis.evaluation.answerable import unanswerable, unlearnable
 from croquis.evaluation.protocol import PROTOCOLS
@@ -58,6 +60,11 @@ for text in (
     "path,item_id\n0.png,caf\u00e9\n".encode("latin-1"),
 ):
     situation(lambda folder, text=text: table(folder, text))
+
+
+@situation
+def the_disk_is_full(folder: Path) -> None:
+    new_array(folder / "squares.npy", (10**9, 224, 224, 3), np.dtype(np.uint8))
 
 
 def catalogue(folder: Path, change: Callable[[dict[str, Any]], dict[str, Any]] = lambda row: row) -> Catalog:

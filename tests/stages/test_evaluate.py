@@ -9,8 +9,11 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+from croquis.catalog.prepared_photos import WHOLE, StoredPhotos, open_photos
 from croquis.catalog.table import Catalog
+from croquis.evaluation import evaluate_bundle
 from croquis.evaluation.bootstrap import bootstrap_interval
+from croquis.evaluation.gallery_edges import make_gallery_edges
 from croquis.evaluation.protocol import PROTOCOLS
 from croquis.params.loader import read_yaml
 from stages import evaluate
@@ -84,6 +87,19 @@ def test_a_second_run_writes_the_same_bytes(reports, run_stage):
     again = run_stage()
     assert set(again) == set(reports)
     assert [name for name in reports if again[name] != reports[name]] == []
+
+
+def test_prepared_photos_and_edges_change_no_byte(reports, run_stage, project, monkeypatch):
+    catalog = Catalog.open(project / "data/catalog")
+    open_photos(catalog, world.SIZE)
+    make_gallery_edges(catalog, 128, "canny", WHOLE)
+    taken = []
+    for kind, name in ((StoredPhotos, "take"), (evaluate_bundle, "find_gallery_edges")):
+        whole = getattr(kind, name)
+        monkeypatch.setattr(kind, name, lambda *a, whole=whole, name=name: taken.append(name) or whole(*a))
+    assert run_stage() == reports
+    assert set(taken) == {"take", "find_gallery_edges"}
+    shutil.rmtree(project / "data/prepared")
 
 
 def test_no_report_holds_a_place_on_this_machine(reports, project):

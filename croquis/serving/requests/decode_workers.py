@@ -114,7 +114,13 @@ def _started(memory: int, seconds: float) -> subprocess.Popen[bytes]:
     environment = {name: os.environ[name] for name in KEPT_VARIABLES if name in os.environ}
     environment |= {"PYTHONPATH": os.pathsep.join(path or "." for path in sys.path), "OPENBLAS_NUM_THREADS": "1"}
     process = subprocess.Popen(
-        [sys.executable, "-W", "ignore", "-m", decode_process.__name__, str(memory), str(seconds)],
+        [
+            sys.executable,
+            "-W",
+            "ignore",
+            "-c",
+            f"from {decode_process.__name__} import main; main({memory}, {seconds})",
+        ],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         env=environment,

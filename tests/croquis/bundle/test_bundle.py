@@ -15,7 +15,7 @@ import pytest
 from croquis.bundle import Bundle, BundleError, Manifest, write_bundle
 from croquis.bundle.gallery_table import GalleryTable, ItemsError
 from croquis.catalog.filters import QueryError
-from croquis.files import read_json, write_json
+from croquis.files import read_json, write_array, write_json
 from croquis.index.build import build_index
 from croquis.nets.encoder import describe_histogram, load_encoder
 from croquis.nets.histogram_encoder import HistogramEncoder
@@ -49,6 +49,22 @@ def test_opened_parts_compute_what_they_were_packed_from(make_bundle: Make, part
     assert np.array_equal(bundle.index.vectors(), parts["index"].vectors())
     assert bundle.items.thumbnail(7) == parts["gallery_table"].column("thumbnail")[7].as_py()
     assert bundle.encoder is bundle.encoder
+
+
+def test_the_map_of_an_encoder_travels_along(make_bundle: Make, parts: Parts) -> None:
+    source = Path(parts["encoder_folder"])
+    write_array(source / "own.npy", np.random.default_rng(0).normal(size=(49, 6)).astype(np.float32))
+    write_json(source / "encoder.json", read_json(source / "encoder.json") | {"map": "own.npy", "dim": 6})
+    vectors = np.random.default_rng(1).normal(size=(36, 6)).astype(np.float32)
+    folder = make_bundle(index=build_index(vectors, metric="cosine"))
+    bundle = Bundle.load(folder)
+    images = np.random.default_rng(0).random((2, 3, 16, 16), dtype=np.float32)
+    assert np.array_equal(bundle.encoder.encode(images), load_encoder(source).encode(images))
+    assert sorted(bundle.manifest.files) == sorted([*FILES, "map.npy"])
+    assert Manifest.from_json(bundle.manifest.to_json()) == bundle.manifest
+    (folder / "map.npy").unlink()
+    with pytest.raises(BundleError, match=r"map\.npy"):
+        Bundle.load(folder).open_all()
 
 
 def test_the_manifest_survives_its_json(make_bundle: Make) -> None:

@@ -179,3 +179,42 @@ def test_classifier_needs_a_threshold_for_each_attribute(tmp_path: Path) -> None
     write_json(folder / "classifier.json", {**described, "thresholds": [0.5]})
     with pytest.raises(ModelError, match="1 thresholds for 3 attributes"):
         AttributeClassifier(folder)
+
+
+def mapped_encoder(folder: Path, matrix: np.ndarray) -> Path:
+    tiny.save_encoder(folder)
+    np.save(folder / "map.npy", matrix)
+    described = read_json(folder / "encoder.json")
+    write_json(folder / "encoder.json", described | {"map": "map.npy", "dim": matrix.shape[1]})
+    return folder
+
+
+def test_a_map_is_applied_behind_the_graph(tmp_path: Path) -> None:
+    matrix = np.random.default_rng(1).normal(size=(49, 5)).astype(np.float32)
+    mapped, images = load_encoder(mapped_encoder(tmp_path, matrix)), batch(3)
+    plain = OnnxEncoder(tmp_path / "encoder.onnx", SIZE).encode(images)
+    expected = plain @ matrix[:48] + matrix[48]
+    expected /= np.linalg.norm(expected, axis=1, keepdims=True)
+    assert (mapped.dim, mapped.size, mapped.metric) == (5, SIZE, "cosine")
+    np.testing.assert_allclose(mapped.encode(images), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("matrix", "words"),
+    [
+        (np.zeros((40, 5), np.float32), "the map takes 39 numbers per image, the encoder gives 48"),
+        (np.zeros((49, 5)), "holds float64"),
+        (np.full((49, 5), np.nan, np.float32), "must be a finite float32 matrix"),
+        (np.array([[None, {}]]), "cannot be read as the matrix of a map"),
+    ],
+)
+def test_another_matrix_is_refused(tmp_path: Path, matrix: np.ndarray, words: str) -> None:
+    with pytest.raises(ModelError, match=words):
+        load_encoder(mapped_encoder(tmp_path, matrix))
+
+
+def test_a_map_behind_codes_is_refused(tmp_path: Path) -> None:
+    folder = mapped_encoder(tmp_path, np.zeros((49, 5), np.float32))
+    write_json(folder / "encoder.json", read_json(folder / "encoder.json") | {"head": "binary", "metric": "hamming"})
+    with pytest.raises(ModelError, match="a map gives dense vectors for cosine"):
+        load_encoder(folder)

@@ -145,7 +145,7 @@ def built(method: ModuleType, params: Params, data: RetrievalData) -> PqModule:
     module: PqModule = method.build(params, data)
     with torch.no_grad():
         for _ in range(4):  # running means of the batch norms
-            module(data.train.images.float() / 255)
+            module(data.train.images[:].float() / 255)
     return module.eval()
 
 
@@ -154,7 +154,7 @@ def test_validation_scores_the_codes(params: Params, data: RetrievalData, method
     """Ranking by `asked` and `stored` is ranking by the table of squared distances, summed over the code."""
     module = built(method, params, data)
     with torch.no_grad():
-        features = module(data.val.images.float() / 255)
+        features = module(data.val.images[:].float() / 255)
         books = module.net.codebooks
     asked, stored = module.asked(features), module.stored(features)
     parts = features.view(len(features), module.net.subspaces, -1)

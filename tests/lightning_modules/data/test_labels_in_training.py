@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from croquis.catalog.table import Catalog
 from croquis.params import Params
@@ -42,15 +43,15 @@ def test_the_seed_chooses_and_a_larger_share_keeps_what_a_smaller_had(catalog: C
     assert any(set(labelled_rows(catalog, train, 0.5, seed)) != by_share[1] for seed in range(1, 4))
 
 
-def pictures(images: np.ndarray) -> list[bytes]:
-    return sorted(picture.tobytes() for picture in images)
+def pictures(images: torch.Tensor) -> list[bytes]:
+    return sorted(picture.tobytes() for picture in np.asarray(images))
 
 
 def test_images_that_lost_their_labels_are_seen_without(catalog: Catalog):
     whole, half = load(catalog, 1.0, "train"), load(catalog, 0.5, "train")
     assert len(half.train) == len(whole.train) // 2
     assert whole.unlabelled is whole.train.images
-    assert pictures(np.concatenate([half.train.images, half.unlabelled])) == pictures(whole.train.images.numpy())
+    assert pictures(np.concatenate([half.train.images[:], half.unlabelled[:]])) == pictures(whole.train.images[:])
 
 
 def test_a_gallery_without_labels_is_that_of_test_and_no_query(catalog: Catalog):
@@ -58,7 +59,7 @@ def test_a_gallery_without_labels_is_that_of_test_and_no_query(catalog: Catalog)
     gallery = catalog.select(split="test", domain=DOMAINS, role="gallery")
     shown = RetrievalData.from_catalog(catalog, DOMAINS, SIZE)
     assert len(data.unlabelled) == len(gallery) > 0
-    assert not {*pictures(data.unlabelled.numpy())} & {*pictures(shown.train.images.numpy())}
+    assert not {*pictures(data.unlabelled[:])} & {*pictures(shown.train.images[:])}
     both = load(catalog, 0.5, "gallery")
     assert len(both.unlabelled) == len(gallery) + len(both.train)
 

@@ -202,7 +202,7 @@ def test_the_whole_loss(placed: gpq.Gpq, params: Params, monkeypatch: pytest.Mon
 
 
 def test_features_have_sub_vectors_of_length_one(params: Params, data: RetrievalData):
-    features = gpq.build(params, data)(data.train.images.float() / 255)
+    features = gpq.build(params, data)(data.train.images[:].float() / 255)
     assert torch.allclose(features.view(len(features), 8, 6).norm(dim=2), torch.ones(len(features), 8), atol=1e-5)
 
 

@@ -36,7 +36,7 @@ def changed(params: Params, **changes: object) -> Params:
 
 def test_drawings_join_behind_the_photos_with_their_labels(data: RetrievalData, both: RetrievalData) -> None:
     count = len(data.train)
-    assert torch.equal(both.train.images[:count], data.train.images)
+    assert torch.equal(both.train.images[:count], data.train.images[:])
     assert (both.train.domains[count:] == "sketch").all()
     assert len(both.train) == count + 8 * 2 * 2  # eight items, two shop photos, two drawings of each
     for images in (both.train, both.val):

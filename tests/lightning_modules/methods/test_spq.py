@@ -149,7 +149,7 @@ def test_unlabelled_images_train_too_but_only_by_their_views(params: Params, dat
     unlabelled = torch.randint(0, 255, (5, 3, 32, 32), dtype=torch.uint8)
     more = RetrievalData(data.train, data.val, data.val_is_query, data.categories, unlabelled)
     by_view = spq.build(with_spq(params, positives="views"), more)
-    assert torch.equal(by_view.data.train.images, torch.cat([data.train.images, unlabelled]))
+    assert torch.equal(by_view.data.train.images[:], torch.cat([data.train.images[:], unlabelled]))
     assert sorted(row for rows in by_view.sampler(0) for row in rows) == list(range(len(data.train) + 5))
     by_item = spq.build(with_spq(params, positives="item"), more)
     assert by_item.data.train is data.train
@@ -177,7 +177,7 @@ def test_with_item_positives_the_second_view_shows_a_partner_of_another_item_tha
     for seed in range(20):
         torch.manual_seed(seed)
         rows = torch.arange(len(data.train))
-        second = module._second_images({"images": data.train.images, "rows": rows})
+        second = module._second_images({"images": data.train.images[:], "rows": rows})
         for row, image in zip(rows.tolist(), second, strict=True):
             shown = [j for j in range(len(data.train)) if torch.equal(data.train.images[j], image)]
             assert set(shown) & set(spq.partners(data.train)[row].tolist())

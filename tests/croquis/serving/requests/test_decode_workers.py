@@ -189,7 +189,8 @@ def test_a_forced_end_leaves_no_process() -> None:
 
 
 def test_a_process_ends_by_itself_when_a_picture_takes_too_long_and_nobody_kills_it() -> None:
-    command = [sys.executable, "-m", decode_process.__name__, "1000000000", str(0.05 - decode_process.LATER)]
+    asked = f"from {decode_process.__name__} import main; main(10**9, {0.05 - decode_process.LATER})"
+    command = [sys.executable, "-c", asked]
     with subprocess.Popen(command, cwd=REPOSITORY, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdin is not None
         assert process.stdout is not None

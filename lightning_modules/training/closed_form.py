@@ -1,0 +1,137 @@
+"""A linear map behind a float encoder, fitted in closed form on the train split and chosen on val.
+
+`pca`: the principal components of the train vectors, divided by their variance to a power (0.25: halfway to whitening).
+`within_item`: principal components, then within-class covariance normalisation (Hatch, Kajarekar & Stolcke, "Within-class
+covariance normalization for SVM-based speaker recognition", Interspeech 2006): with S the mean over items of the scatter
+of their vectors around the item's centre,
+
+    y = S'^(-1/2) V^T (x - mean),    S' = S + shrinkage * 5 * tr(S) / d * I.
+
+The centre is the mean of the item's vectors, or that of its shop photos where the photos come from two domains.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from croquis.arrays import Vectors
+from croquis.nets.linear_map import LinearMap
+
+Matrix = npt.NDArray[np.float64]
+PCA_POWER = 0.25
+Centre = Literal["item", "shop"]
+
+
+@dataclass(frozen=True)
+class MapSettings:
+    """One map: `dim` numbers per vector; `shrinkage` and `centre` of `within_item` only."""
+
+    kind: Literal["pca", "within_item"]
+    dim: int
+    shrinkage: float = 0.0
+    centre: Centre = "item"
+
+
+@dataclass(frozen=True)
+class LabelledVectors:
+    """Vectors of the train split.
+
+    Attributes:
+        vectors: float32 (N, D).
+        items: (N,) number of each image's item.
+        shop: (N,) whether it is a shop photo.
+    """
+
+    vectors: Vectors
+    items: npt.NDArray[np.int64]
+    shop: npt.NDArray[np.bool_]
+
+
+def fit_map(train: LabelledVectors, settings: MapSettings) -> LinearMap:
+    """The map of `settings`; `dim` is lowered to what N images and D numbers can span.
+
+    Raises:
+        ValueError: for `within_item` when no item has two images (of `centre: shop`: one beside a shop photo).
+    """
+    components = PrincipalComponents(train.vectors)
+    return components.fit(train, settings)
+
+
+class PrincipalComponents:
+    """Of float32 (N, D) vectors, largest variance first; fitted once for maps of several settings."""
+
+    def __init__(self, vectors: Vectors) -> None:
+        self.mean: Matrix = vectors.mean(axis=0, dtype=np.float64)
+        centred = vectors - self.mean
+        values, basis = np.linalg.eigh(centred.T @ centred / len(vectors))
+        kept = values[::-1] > max(values[-1], 0.0) * 1e-9
+        self.variance: Matrix = values[::-1][kept]
+        self.basis: Matrix = _one_sign(basis[:, ::-1][:, kept])
+
+    def fit(self, train: LabelledVectors, settings: MapSettings) -> LinearMap:
+        """See `fit_map`."""
+        dim = min(settings.dim, len(self.variance))
+        basis = self.basis[:, :dim]
+        if settings.kind == "pca":
+            matrix = basis / self.variance[:dim] ** PCA_POWER
+        else:
+            differences = _differences(train, settings.centre)
+            matrix = basis @ _inverse_root(_scatter(differences, basis), settings.shrinkage)
+        return LinearMap(np.vstack([matrix, -self.mean @ matrix]).astype(np.float32))
+
+
+def candidates(train: LabelledVectors, dims: Sequence[int], shrinkages: Sequence[float]) -> Iterator[MapSettings]:
+    """The settings that the labels allow: `within_item` wants items of several images."""
+    for dim in sorted(set(dims)):
+        yield MapSettings("pca", dim)
+        for centre in ("item", "shop"):
+            if len(_differences(train, centre, refuse=False)):
+                yield from (MapSettings("within_item", dim, shrinkage, centre) for shrinkage in shrinkages)
+
+
+def _differences(train: LabelledVectors, centre: Centre, refuse: bool = True) -> Matrix:
+    """Of the vectors to their item's centre, weighted so that each item counts once; (M, D)."""
+    counted = np.ones(len(train.items), dtype=bool) if centre == "item" else train.shop
+    items = int(train.items.max(initial=-1)) + 1
+    counts = np.bincount(train.items[counted], minlength=items)
+    sums = np.zeros((items, train.vectors.shape[1]))
+    np.add.at(sums, train.items[counted], train.vectors[counted])
+    of_item = np.bincount(train.items, minlength=items)
+    asked = np.ones(len(train.items), dtype=bool) if centre == "item" else ~train.shop
+    used = np.flatnonzero(asked & (counts[train.items] > 0) & (of_item[train.items] > 1))
+    if refuse and not len(used):
+        wanted = "two images" if centre == "item" else "a shop photo beside another one"
+        raise ValueError(
+            f"a map within_item is fitted on items of {wanted}; no train item has them: choose the map pca"
+        )
+    owner = train.items[used]
+    weights = 1.0 / np.sqrt(np.bincount(owner, minlength=items)[owner])
+    differences: Matrix = (train.vectors[used] - sums[owner] / counts[owner, None]) * weights[:, None]
+    return differences
+
+
+def _scatter(differences: Matrix, basis: Matrix) -> Matrix:
+    projected = differences @ basis
+    scatter: Matrix = projected.T @ projected
+    return scatter
+
+
+def _inverse_root(scatter: Matrix, shrinkage: float) -> Matrix:
+    """S'^(-1/2) of a scatter (d, d), whose scale does not count: the mapped vectors are normalised."""
+    dim = len(scatter)
+    mean = np.trace(scatter) / dim
+    values, vectors = np.linalg.eigh(scatter / max(mean, 1e-12) + shrinkage * 5 * np.eye(dim))
+    root: Matrix = vectors / np.sqrt(np.maximum(values, 1e-9)) @ vectors.T
+    return root
+
+
+def _one_sign(basis: Matrix) -> Matrix:
+    """Each column with its largest number positive: what eigh leaves open."""
+    largest = basis[np.abs(basis).argmax(axis=0), np.arange(basis.shape[1])]
+    signed: Matrix = basis * np.where(largest < 0, -1.0, 1.0)
+    return signed

@@ -1,0 +1,85 @@
+"""The map in closed form against what it must do: whiten, tell items apart, and be the same however it is fitted."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from lightning_modules.training.closed_form import LabelledVectors, MapSettings, candidates, fit_map
+
+ITEMS, PHOTOS, DIM = 40, 6, 12
+
+
+def train(seed: int = 0) -> LabelledVectors:
+    """Items that differ in the first three numbers only; photos of one item differ in the others, far more."""
+    rng = np.random.default_rng(seed)
+    items = np.repeat(np.arange(ITEMS), PHOTOS)
+    vectors = rng.normal(size=(len(items), DIM)) * np.r_[np.full(3, 0.03), np.full(DIM - 3, 1.0)]
+    vectors[:, :3] += rng.normal(size=(ITEMS, 3))[items]
+    return LabelledVectors((vectors + 5).astype(np.float32), items, np.arange(len(items)) % PHOTOS == 0)
+
+
+def hit_at_1(vectors: np.ndarray, items: np.ndarray) -> float:
+    cosines = vectors @ vectors.T
+    np.fill_diagonal(cosines, -np.inf)
+    return float((items[cosines.argmax(axis=1)] == items).mean())
+
+
+@pytest.mark.parametrize("centre", ["item", "shop"])
+def test_within_item_takes_off_what_photos_of_one_item_differ_in(centre: str) -> None:
+    fitted, unseen = train(0), train(1)
+    plain = hit_at_1(unseen.vectors / np.linalg.norm(unseen.vectors, axis=1, keepdims=True), unseen.items)
+    mapped = fit_map(fitted, MapSettings("within_item", DIM, 0.001, centre)).apply(unseen.vectors)
+    np.testing.assert_allclose(np.linalg.norm(mapped, axis=1), 1, atol=1e-5)
+    assert plain < 0.3 < 0.9 < hit_at_1(mapped, unseen.items)
+
+
+def test_within_item_is_the_formula() -> None:
+    """y = S'^(-1/2) V^T (x - mean), by loops over the items."""
+    data = train()
+    centred = data.vectors - data.vectors.mean(axis=0, dtype=np.float64)
+    basis = np.linalg.svd(centred, full_matrices=False)[2][:8].T
+    scatter = np.zeros((8, 8))
+    for item in range(ITEMS):
+        own = (centred @ basis)[data.items == item]
+        own = own - own.mean(axis=0)
+        scatter += own.T @ own / len(own)
+    scatter /= ITEMS
+    shrunk = scatter + 0.1 * 5 * np.trace(scatter) / 8 * np.eye(8)
+    values, vectors = np.linalg.eigh(shrunk)
+    expected = centred @ basis @ (vectors / np.sqrt(values) @ vectors.T)
+    expected /= np.linalg.norm(expected, axis=1, keepdims=True)
+    mapped = fit_map(data, MapSettings("within_item", 8, 0.1)).apply(data.vectors)
+    np.testing.assert_allclose(mapped @ mapped.T, expected @ expected.T, atol=1e-4)
+
+
+def test_pca_divides_by_the_variance_to_a_quarter() -> None:
+    data = train()
+    linear = fit_map(data, MapSettings("pca", DIM))
+    mapped = data.vectors @ linear.matrix[:-1].astype(np.float64) + linear.matrix[-1]
+    variance = np.linalg.eigvalsh(np.cov(data.vectors.T.astype(np.float64), bias=True))[::-1]
+    np.testing.assert_allclose(mapped.mean(axis=0), 0, atol=1e-4)
+    np.testing.assert_allclose(mapped.var(axis=0), np.sqrt(variance), rtol=1e-3)
+
+
+def test_dim_is_what_the_images_span() -> None:
+    few = train()
+    few = LabelledVectors(few.vectors[:5], few.items[:5], few.shop[:5])
+    assert fit_map(few, MapSettings("pca", 100)).dim == 4
+    assert fit_map(few, MapSettings("within_item", 100, 0.1)).dim == 4
+
+
+def test_labels_decide_on_the_candidates() -> None:
+    data = train()
+    alone = LabelledVectors(data.vectors, np.arange(len(data.items)), data.shop)
+    one_domain = LabelledVectors(data.vectors, data.items, np.ones(len(data.items), dtype=bool))
+    kinds = [
+        {(settings.kind, settings.centre) for settings in candidates(of, [4, 8], [0.1, 0.3])}
+        for of in (data, one_domain, alone)
+    ]
+    assert kinds[0] == {("pca", "item"), ("within_item", "item"), ("within_item", "shop")}
+    assert kinds[1] == {("pca", "item"), ("within_item", "item")}
+    assert kinds[2] == {("pca", "item")}
+    assert len(list(candidates(data, [4, 8, 8], [0.1, 0.3]))) == 10
+    with pytest.raises(ValueError, match="choose the map pca"):
+        fit_map(alone, MapSettings("within_item", 4, 0.1))
