@@ -1,14 +1,16 @@
-"""A process that decodes pictures for another one: `python -m croquis.catalog.decode_process`, asked over pipes.
+"""A process that decodes pictures for another one: `main` in a Python of its own, asked over pipes.
 
-It holds nothing but the picture, so that whoever asks may kill it at any time. Its argument is how many bytes of memory it
-may take. Each message is a length of eight bytes and as many bytes; a question is the limits as JSON, then the file; an
-answer is JSON, then the pixels.
+It holds nothing but the picture, so that whoever asks may kill it at any time; it ends with its input. Its arguments are
+how many bytes of memory it may take, and how many seconds one picture may take: it keeps to them also when who asked is
+gone. Each message is a length of eight bytes and as many bytes; a question is the limits as JSON, then the file; an answer
+is JSON, then the pixels.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import signal
 import struct
 from dataclasses import asdict
 from pathlib import Path
@@ -25,6 +27,7 @@ LENGTH = struct.Struct(">Q")
 ERRORS = {name: kind for name, kind in vars(image_errors).items() if isinstance(kind, type)}
 LONGEST_HEAD = 65_536
 READY = b"ready"
+LATER = 2.0  # seconds after which it ends by itself, beyond those after which it is killed
 
 
 def ask(pipes: tuple[IO[bytes], IO[bytes]], data: bytes, limits: DecodeLimits) -> Uint8Image:
@@ -44,11 +47,12 @@ def ask(pipes: tuple[IO[bytes], IO[bytes]], data: bytes, limits: DecodeLimits) -
     return pixels
 
 
-def main(memory: int) -> None:
+def main(memory: int, seconds: float) -> None:
     """Answers until the input ends.
 
     Args:
         memory: bytes that it may use beside what it has at its start.
+        seconds: that one picture may take; it keeps to them also when who asked is gone.
     """
     questions, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what a library prints is no answer
@@ -60,6 +64,7 @@ def main(memory: int) -> None:
             data = bytes(read(questions, limits.max_bytes))
         except EOFError:
             return
+        _end_after(seconds + LATER)
         try:
             image = decode_image(data, limits)
         except ImageError as error:
@@ -67,6 +72,7 @@ def main(memory: int) -> None:
         else:
             write(answers, json.dumps({"shape": image.shape}).encode())
             write(answers, image.data.cast("B"))
+        _end_after(0)
 
 
 def write(stream: IO[bytes], content: bytes | memoryview) -> None:
@@ -92,6 +98,12 @@ def _exactly(stream: IO[bytes], length: int) -> bytearray:
     if stream.readinto(content) < length:  # type: ignore[attr-defined]  # of a buffered reader
         raise EOFError
     return content
+
+
+def _end_after(seconds: float) -> None:
+    """By a signal, which ends the process whatever it does; 0 for not any more."""
+    if hasattr(signal, "setitimer"):
+        signal.setitimer(signal.ITIMER_REAL, seconds)
 
 
 def _limit_memory(most: int) -> None:

@@ -17,9 +17,10 @@ from croquis.events.stream import DEAD, Message, StreamError, TooLargeError
 
 PATIENCE = 10.0  # seconds for an answer
 CONNECTING = 8.0  # seconds for the first connection
+SILENCE = 6.0  # seconds, about, after which a server that says nothing counts as lost
 CLOSING = 2.0  # seconds for the end of a connection
 HEADER_BYTES = 100  # of a message with a header, beside the header's value
-NAME_IN_USE, MESSAGE_TOO_LARGE = 10058, 10054  # codes of JetStream
+NAME_IN_USE, OVERLAP, MESSAGE_TOO_LARGE = 10058, 10065, 10054  # codes of JetStream
 IN_FLIGHT = 256  # messages that are sent before their answers are waited for
 T = TypeVar("T")
 
@@ -103,6 +104,8 @@ class NatsStream:
         options: dict[str, Any] = {
             "connect_timeout": PATIENCE,
             "max_reconnect_attempts": -1,
+            "ping_interval": SILENCE / 2,
+            "max_outstanding_pings": 1,
             "reconnect_time_wait": 0.5,
         }
         first = nats.connect(self._server, allow_reconnect=True, error_cb=self._note, **options)
@@ -115,6 +118,8 @@ class NatsStream:
             try:
                 await stream.add_stream(StreamConfig(name=name, subjects=[name]))
             except APIError as error:
+                if error.err_code == OVERLAP and await _is_there(stream, name):  # another has just made it
+                    continue
                 if error.err_code != NAME_IN_USE:  # it is there, with limits of somebody's own
                     await connection.close()
                     raise
@@ -148,6 +153,14 @@ class NatsStream:
             large = isinstance(error, MaxPayloadError) or getattr(error, "err_code", None) == MESSAGE_TOO_LARGE
             kind = TooLargeError if large else StreamError
             raise kind(f"{self._where}: {what}; is nats-server running with JetStream?") from error
+
+
+async def _is_there(context: Any, name: str) -> bool:
+    try:
+        await context.stream_info(name)
+    except NotFoundError:
+        return False
+    return True
 
 
 class _MissingError(StreamError):

@@ -41,6 +41,7 @@ logger = logging.getLogger(__name__)
 
 CLOSING_SECONDS = 10.0  # for a batch of events under way, and for the store to be closed
 SILENT_INGEST = 60.0  # seconds; a batch takes less
+SILENT_DECODERS = 120.0  # seconds; as long as two processes take to start on a busy machine
 RULES_NEED = ("pydantic", "ruamel")  # of --ingest
 DESCRIPTION = "Photos, drawings and filters in; ranked products out. Errors are problem details (RFC 9457)."
 
@@ -57,7 +58,7 @@ def create_app(sources: Mapping[str, ModelSource], settings: Settings) -> FastAP
         StoreError: when the store cannot be opened.
         SettingsError: when events are to be taken, and a package or the file of params is not there.
     """
-    meter = Meter()
+    meter, limits = Meter(), settings.limits
     live_stores = None if settings.changes is None else LiveStores(settings.changes)
     stores = None if settings.store is None else open_stores(settings.store, settings.catalogue)
     placed = dict(sources)
@@ -75,12 +76,12 @@ def create_app(sources: Mapping[str, ModelSource], settings: Settings) -> FastAP
         if opened is not None:
             opened.close()
         raise
-    decoder = PictureDecoder(settings.limits)
+    decoder = PictureDecoder(limits)
     live = None if live_stores is None else LiveCatalogue(fleet, live_stores, decoder)
-    queue = WorkQueue(settings.threads, settings.queue, settings.limits.waiting_bytes, meter)
+    queue = WorkQueue(settings.threads, settings.queue, limits.waiting_bytes, meter, limits.work_seconds)
     gatekeeper = AccessControl(settings.access, meter)
 
-    tasks = _tasks(fleet, own_ingest, settings, meter)
+    tasks = _tasks(fleet, own_ingest, decoder, settings, meter)
 
     def close() -> None:
         """Waits for what is under way, then gives the store back."""
@@ -118,13 +119,13 @@ def create_app(sources: Mapping[str, ModelSource], settings: Settings) -> FastAP
         },
     )
     app.state.ready = False
-    app.state.fleet, app.state.meter, app.state.stores, app.state.decoder = fleet, meter, stores, decoder
+    app.state.fleet, app.state.meter, app.state.stores = fleet, meter, stores
     install_handlers(app)
-    app.include_router(search_router(fleet, queue, gatekeeper, meter, settings.limits, decoder))
+    app.include_router(search_router(fleet, queue, gatekeeper, meter, limits, decoder))
     app.include_router(catalogue_router(fleet, gatekeeper))
-    changes = change_router(live, queue, gatekeeper, meter, settings.limits, stored=stores is not None)
+    changes = change_router(live, queue, gatekeeper, meter, limits, stored=stores is not None)
     app.include_router(changes)
-    app.include_router(operations_router(fleet, Readiness(fleet, tasks), gatekeeper, meter, settings.limits))
+    app.include_router(operations_router(fleet, Readiness(fleet, tasks), gatekeeper, meter, limits))
     app.include_router(docs_router(app))
     app.include_router(page_router(settings.page))
     app.add_middleware(HeadMiddleware)
@@ -141,7 +142,9 @@ def create_app(sources: Mapping[str, ModelSource], settings: Settings) -> FastAP
     return app
 
 
-def _tasks(fleet: ServedModels, own_ingest: OwnIngest | None, settings: Settings, meter: Meter) -> list[WatchedTask]:
+def _tasks(
+    fleet: ServedModels, own_ingest: OwnIngest | None, decoder: PictureDecoder, settings: Settings, meter: Meter
+) -> list[WatchedTask]:
     """Everything that runs beside the requests."""
     tasks = []
     if seconds := settings.watch_seconds:
@@ -149,6 +152,8 @@ def _tasks(fleet: ServedModels, own_ingest: OwnIngest | None, settings: Settings
         tasks.append(WatchedTask("watch", lambda task: fleet.watch(task, seconds), meter, patience))
     if own_ingest is not None:
         tasks.append(WatchedTask("ingest", own_ingest.run, meter, SILENT_INGEST, finishes=True))
+    if settings.start_decoders:
+        tasks.append(WatchedTask("decoders", decoder.keep, meter, SILENT_DECODERS))
     return tasks
 
 

@@ -22,6 +22,7 @@ import httpx
 from croquis.catalog.filters import QueryError
 from croquis.serving.answers.answer_models import FilterValues, Item, ItemChange, SearchAnswer, Version
 from croquis.serving.client_limits import AnswerBody, Deadline
+from croquis.serving.client_transport import DeadlineTransport
 from croquis.serving.client_wire import (
     Call,
     ChangeOptions,
@@ -162,7 +163,7 @@ class Client(ClientCalls):
             return call.answer(response, body.content())
 
     def _own(self) -> httpx.BaseTransport | None:
-        return self._deadline.transport()
+        return DeadlineTransport(self._deadline)
 
     def close(self) -> None:
         self._http.close()

@@ -7,7 +7,6 @@ import threading
 import time
 import zlib
 from collections.abc import Iterator
-from typing import Any
 
 import httpx
 
@@ -15,7 +14,6 @@ MOST_ANSWER_BYTES = 16_000_000  # unpacked; a hundred results with a painted pic
 UNPACKED = ("", "identity")
 PACKED = ("gzip", "x-gzip")
 ANY_WRAPPER = 47  # of zlib: gzip or zlib, whichever it is
-PIECE = 65_536  # bytes that are sent at a time
 
 
 class AnswerError(ValueError):
@@ -109,48 +107,3 @@ class Deadline:
 
     def passed(self) -> httpx.ReadTimeout:
         return httpx.ReadTimeout(f"the call took longer than {self._seconds:g} s")
-
-    def transport(self) -> httpx.HTTPTransport:
-        """httpx's own, over connections that keep to the end of the call."""
-        transport = httpx.HTTPTransport(trust_env=False)
-        pool: Any = transport._pool
-        pool._network_backend = _Backend(pool._network_backend, self)
-        return transport
-
-
-class _Backend:
-    """What opens connections, as httpcore has it."""
-
-    def __init__(self, inner: Any, deadline: Deadline) -> None:
-        self._inner = inner
-        self._deadline = deadline
-
-    def connect_tcp(self, host: str, port: int, timeout: float | None = None, **options: Any) -> _Stream:
-        opened = self._inner.connect_tcp(host, port, timeout=self._deadline.limited(timeout), **options)
-        return _Stream(opened, self._deadline)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._inner, name)
-
-
-class _Stream:
-    """A connection, as httpcore has it."""
-
-    def __init__(self, inner: Any, deadline: Deadline) -> None:
-        self._inner = inner
-        self._deadline = deadline
-
-    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        received: bytes = self._inner.read(max_bytes, timeout=self._deadline.limited(timeout))
-        return received
-
-    def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        for begin in range(0, len(buffer), PIECE):
-            self._inner.write(buffer[begin : begin + PIECE], timeout=self._deadline.limited(timeout))
-
-    def start_tls(self, ssl_context: Any, server_hostname: str | None = None, timeout: float | None = None) -> _Stream:
-        inner = self._inner.start_tls(ssl_context, server_hostname, self._deadline.limited(timeout))
-        return _Stream(inner, self._deadline)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._inner, name)

@@ -87,7 +87,6 @@ def _answer(
     host, port = listener.getsockname()[:2]
     models = ", ".join(f"{label} = {model.identity}" for label, model in app.state.fleet.models().items())
     ready(f"{models} on {url(host, port)}")
-    threading.Thread(target=app.state.decoder.start, name="decoders", daemon=True).start()
     if several():
         fleet = app.state.fleet
         signal.signal(signal.SIGHUP, lambda *_: threading.Thread(target=_reload, args=(fleet,), daemon=True).start())
@@ -141,6 +140,7 @@ def settings_of(options: ServeOptions) -> Settings:
         watch_seconds=(WATCH_STORE if options.store else 0.0) if options.watch is None else options.watch,
         load_seconds=options.load_seconds,
         page=options.page,
+        start_decoders=True,
         changes=options.changes,
         store=options.store,
         catalogue=options.catalogue,

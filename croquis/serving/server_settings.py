@@ -34,6 +34,7 @@ class Limits:
         body_seconds: how long a client may take to send its body.
         body_rate: bytes per second of a body that must come at least, in each `BODY_WINDOW` seconds.
         decode_seconds: how long a picture may take to decode.
+        work_seconds: how long a search may wait for a worker, and how long it may take then.
     """
 
     image_bytes: int = 10_000_000
@@ -42,6 +43,7 @@ class Limits:
     body_seconds: float = 120.0
     body_rate: int = 8_000
     decode_seconds: float = 10.0
+    work_seconds: float = 30.0
 
     @property
     def decode(self) -> DecodeLimits:
@@ -125,6 +127,7 @@ class Settings:
         watch_seconds: how often the models are looked up anew, 0 for never.
         load_seconds: that pulling, verifying and trying one model may take.
         page: folder of the web page.
+        start_decoders: start the processes that decode at once, and keep them running; else when one is needed.
         changes: folder of a FAISS store that requests change; None when they cannot.
         store: URI of the store whose current version is searched; None for each bundle's own images.
         catalogue: name of the catalogue in it.
@@ -137,6 +140,7 @@ class Settings:
     watch_seconds: float = 0.0
     load_seconds: float = 60.0
     page: Path = PAGE
+    start_decoders: bool = False
     changes: Path | None = None
     store: str | None = None
     catalogue: str = "catalogue"

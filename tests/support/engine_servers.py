@@ -66,9 +66,16 @@ class Server:
 
     def freeze(self, seconds: float) -> None:
         """The server does nothing for so long, and keeps what it has in memory."""
+        with self.frozen():
+            time.sleep(seconds)
+
+    @contextlib.contextmanager
+    def frozen(self) -> Iterator[None]:
         self._signal(signal.SIGSTOP)
-        time.sleep(seconds)
-        self._signal(signal.SIGCONT)
+        try:
+            yield
+        finally:
+            self._signal(signal.SIGCONT)
 
     def _signal(self, number: int) -> None:
         if self._process is not None:

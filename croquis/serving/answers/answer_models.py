@@ -137,12 +137,14 @@ class Stale(_Body):
 
 
 class TaskState(_Body):
-    """A background task: `running`, `failing` (it is started again) or `stalled`, since when (UTC), and why."""
+    """A background task: `running`, `failing` (it is started again) or `stalled`, since when (UTC), and why; `connected`:
+    whether the stream that it reads answers."""
 
     name: str
     state: str
     since: str
     reason: str | None = None
+    connected: bool | None = None
 
 
 class Status(_Body):

@@ -29,6 +29,9 @@ class WatchedTask:
         meter: shows its state, and counts its ends.
         patience: seconds without `well` after which it counts as stalled.
         finishes: whether `stop` waits for what is under way, as it would have to be done again.
+
+    Attributes:
+        connected: whether what the task reads answers; None of one that reads nothing, or has not asked yet.
     """
 
     def __init__(
@@ -42,6 +45,7 @@ class WatchedTask:
     ) -> None:
         self.name = name
         self.ending = threading.Event()
+        self.connected: bool | None = None
         self._work = work
         self._patience = patience
         self._finishes = finishes
@@ -79,11 +83,12 @@ class WatchedTask:
         self._reason = one_line(reason)
 
     def state(self) -> TaskState:
-        if self._reason is not None:
-            return TaskState(name=self.name, state=FAILING, since=iso(self._since), reason=self._reason)
-        if time.time() - self._last_well > self._patience:
-            return TaskState(name=self.name, state=STALLED, since=iso(self._last_well), reason="no progress since then")
-        return TaskState(name=self.name, state=RUNNING, since=iso(self._since))
+        state, since, reason = RUNNING, self._since, self._reason
+        if reason is not None:
+            state = FAILING
+        elif time.time() - self._last_well > self._patience:
+            state, since, reason = STALLED, self._last_well, "no progress since then"
+        return TaskState(name=self.name, state=state, since=iso(since), reason=reason, connected=self.connected)
 
     def _run(self) -> None:
         pause = FIRST_PAUSE / 2

@@ -57,6 +57,7 @@ class OwnIngest:
         except Exception as error:
             self._counts.failures.labels("stream" if isinstance(error, StreamError) else "consumer").inc()
             self._counts.connected.set(0)
+            task.connected = False
             raise
 
     def _consume(self, store: VectorStore, task: WatchedTask) -> None:
@@ -88,6 +89,7 @@ class _Moved(threading.Event):
 
     def told(self, failure: Exception | None) -> None:
         """What became of a step of the consumer, which goes on by itself after a failure."""
+        self._task.connected = not isinstance(failure, StreamError)
         if failure is None:
             self._task.well()
         else:

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from queue import LifoQueue
+from queue import Empty, LifoQueue
 from typing import IO
 
 from croquis.arrays import Uint8Image
@@ -34,7 +34,7 @@ class DecodeWorkers:
         self._seconds = seconds
         self._free: LifoQueue[_Worker] = LifoQueue()
         for _ in range(count):
-            self._free.put(_Worker(memory))
+            self._free.put(_Worker(memory, seconds))
 
     @contextlib.contextmanager
     def decoded(self, data: bytes, limits: DecodeLimits) -> Iterator[Uint8Image]:
@@ -45,18 +45,24 @@ class DecodeWorkers:
         """
         worker = self._free.get()
         try:
-            yield worker.decode(data, limits, self._seconds)
+            yield worker.decode(data, limits)
         finally:
             self._free.put(worker)
 
     def start(self) -> None:
-        """Starts the processes before they are needed; pictures wait meanwhile."""
-        workers = [self._free.get() for _ in range(self._count)]
+        """Starts the processes that are not running before they are needed; what decodes a picture is left to it.
+
+        Raises:
+            RuntimeError, OSError: when one does not start.
+        """
+        looked_at: list[_Worker] = []
         try:
-            for worker in workers:
-                worker.start()
+            with contextlib.suppress(Empty):
+                for _ in range(self._count):
+                    looked_at.append(self._free.get_nowait())
+                    looked_at[-1].start()
         finally:
-            for worker in workers:
+            for worker in looked_at:
                 self._free.put(worker)
 
     def close(self) -> None:
@@ -68,12 +74,12 @@ class DecodeWorkers:
 class _Worker:
     """One process at a time: when it has ended, the next picture starts another."""
 
-    def __init__(self, memory: int) -> None:
-        self._memory = memory
+    def __init__(self, memory: int, seconds: float) -> None:
+        self._memory, self._seconds = memory, seconds
         self._process: subprocess.Popen[bytes] | None = None
 
-    def decode(self, data: bytes, limits: DecodeLimits, seconds: float) -> Uint8Image:
-        process, late = self.start(), threading.Event()
+    def decode(self, data: bytes, limits: DecodeLimits) -> Uint8Image:
+        process, late, seconds = self.start(), threading.Event(), self._seconds
         try:
             with _killed_after(process, seconds, late):
                 return decode_process.ask(_pipes(process), data, limits)
@@ -91,7 +97,7 @@ class _Worker:
         if self._process is not None and self._process.poll() is not None:
             self.end()
         if self._process is None:
-            self._process = _started(self._memory)
+            self._process = _started(self._memory, self._seconds)
         return self._process
 
     def end(self) -> None:
@@ -104,11 +110,17 @@ class _Worker:
             self._process = None
 
 
-def _started(memory: int) -> subprocess.Popen[bytes]:
+def _started(memory: int, seconds: float) -> subprocess.Popen[bytes]:
     environment = {name: os.environ[name] for name in KEPT_VARIABLES if name in os.environ}
     environment |= {"PYTHONPATH": os.pathsep.join(path or "." for path in sys.path), "OPENBLAS_NUM_THREADS": "1"}
     process = subprocess.Popen(
-        [sys.executable, "-W", "ignore", "-c", f"from {decode_process.__name__} import main; main({memory})"],
+        [
+            sys.executable,
+            "-W",
+            "ignore",
+            "-c",
+            f"from {decode_process.__name__} import main; main({memory}, {seconds})",
+        ],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         env=environment,

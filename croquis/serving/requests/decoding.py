@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from croquis.arrays import Uint8Image
 from croquis.catalog.images import CostlyImageError, DecodeLimits, ImageError, OversizedImageError, crop, decode_image
 from croquis.serving.answers.problems import Problem
+from croquis.serving.background.watched_task import WatchedTask
 from croquis.serving.requests.decode_workers import DecodeWorkers
 from croquis.serving.server_settings import Limits
 
@@ -17,6 +18,7 @@ SMALL_BYTES = 2_000_000
 SMALL_PIXELS = 2_000_000
 SMALL_WORK = 12_000_000  # pixels times scans
 WORKERS = 2
+LOOK_SECONDS = 1.0  # how often those that have ended are started again
 WORKER_MEMORY = 1_000_000_000  # bytes, and for each pixel that is allowed:
 MEMORY_PER_PIXEL = 64
 M_MMAP_THRESHOLD = -3  # of glibc's malloc.h
@@ -58,9 +60,12 @@ class PictureDecoder:
                 raise Problem(422, "invalid-field", str(error), field="crop", limit=limit) from None
             yield inside
 
-    def start(self) -> None:
-        """Starts the processes, so that the first large picture does not wait for one."""
-        self._workers.start()
+    def keep(self, task: WatchedTask) -> None:
+        """Keeps the processes running until the task is to end, so that no large picture waits for one."""
+        while not task.ending.is_set():
+            self._workers.start()
+            task.well()
+            task.ending.wait(LOOK_SECONDS)
 
     def close(self) -> None:
         """Ends the processes."""

@@ -48,7 +48,8 @@ def search_router(
         summary="Products most like a photo or a drawing",
         response_model=SearchAnswer,
         openapi_extra=in_openapi(SearchRequest),
-        responses=BODY_ERRORS | described({401: "No valid key."}),
+        responses=BODY_ERRORS
+        | described({401: "No valid key.", 503: "The store does not answer, or the search took too long."}),
         dependencies=[Depends(gatekeeper.client)],
     )
     async def search(request: Request, model: str = DEFAULT_LABEL) -> Response:

@@ -8,13 +8,14 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from uuid import uuid4
 
 import httpx
 import pytest
 
-from croquis.cli import main
+from croquis.cli import child_processes, main
 from croquis.cli.child_processes import Program, children
 from croquis.events import local_brokers
 from croquis.events.event import event_body
@@ -93,6 +94,23 @@ def test_one_that_ends_by_itself_ends_all(tmp_path: Path, monkeypatch: pytest.Mo
         with pytest.raises(RefusedError, match=r"failing ended with 3: .*failing\.log\nno room left"):
             running.start(failing)
     wait_for(lambda: not marked(mark))  # what was killed is gone in a moment
+
+
+def test_a_signal_ends_programs_that_hang_or_do_not_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One ignores signals and is stopped, another is still waited for: both are killed after the grace time."""
+    mark = uuid4().hex
+    monkeypatch.setenv(MARK, mark)
+    monkeypatch.setattr(child_processes, "GRACE", 0.2)
+    monkeypatch.setattr(child_processes, "LEAST_GRACE", 0.1)
+    deaf = Program("deaf", ["sh", "-c", "trap '' TERM; kill -STOP $$; sleep 600"], lambda: bool(marked(mark)), tmp_path)
+    silent = Program("silent", ["sh", "-c", "trap '' TERM; sleep 600 & wait; wait"], lambda: False, tmp_path)
+    with children(tmp_path) as running:
+        running.start(deaf)
+        threading.Timer(0.3, lambda: os.kill(os.getpid(), signal.SIGTERM)).start()
+        running.start(silent)
+        assert running.ending
+        running.watch()
+    wait_for(lambda: not marked(mark))
 
 
 def test_what_is_missing_or_taken_is_refused_in_one_line(

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import signal
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from croquis.endings import FORCED
 from croquis.events import event_command
 from croquis.events.dead_letters import put_aside
 from croquis.events.event_command import ConsumeOptions, consume
@@ -21,6 +24,7 @@ from croquis.events.stream import Message, Stream, StreamError, TooLargeError, c
 from croquis.store.vector_store import StoreError
 from croquis.store.versions import open_stores
 from tests.support.engine_servers import broker_server, running
+from tests.support.environment import REPOSITORY
 from tests.support.tiny_retriever import write_tiny_bundle
 
 pytestmark = pytest.mark.scale
@@ -108,6 +112,48 @@ def test_a_signal_ends_the_wait_for_a_broker(
         signal.signal(signal.SIGINT, before[1])
     assert ended.value.code == 128 + number
     assert capsys.readouterr().err == ""
+
+
+HANGS = """
+import sys, threading
+from pathlib import Path
+from croquis.endings import FORCED
+from croquis.events import event_command
+from croquis.events.event import event_body
+from croquis.store.faiss_store import FaissStore
+from tests.support.events.memory_stream import MemoryStream
+from tests.support.store.product_events import upsert
+
+def hang(*_):
+    print("hangs", flush=True)
+    threading.Event().wait()
+
+stream = MemoryStream([(b"a", event_body(upsert("a", 1, "red-00")))])
+event_command.open_stream = lambda *_: stream
+setattr(FaissStore, sys.argv[1], hang)
+bundle, store, params = sys.argv[2:]
+event_command.consume(event_command.ConsumeOptions(
+    "nats://127.0.0.1:9/products", store, Path(bundle), params=Path(params), create=True, grace=0.3, metrics_port=0
+))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("call", ["images_of", "change"])
+def test_sigterm_ends_a_consumer_whose_store_hangs(call: str, tmp_path: Path) -> None:
+    bundle = write_tiny_bundle(tmp_path / "bundle")
+    words = [call, str(bundle), f"faiss:{tmp_path / 'store'}", str(REPOSITORY / "params.yaml")]
+    command = [sys.executable, "-c", HANGS, *words]
+    with subprocess.Popen(
+        command, cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        said = [process.stdout.readline(), process.stdout.readline()]
+        assert said[1] == "hangs\n", said
+        process.terminate()
+        _, errors = process.communicate(timeout=PATIENCE)
+    assert process.returncode == FORCED
+    assert "ended by force: not done 0 s after the signal: MainThread" in errors
 
 
 def test_a_stream_is_checked_without_a_connection() -> None:

@@ -123,7 +123,7 @@ def test_a_server_listens_without_its_broker_and_tells(
 ) -> None:
     monkeypatch.setattr("croquis.events.nats_stream.CONNECTING", 0.3)
     monkeypatch.setattr("croquis.events.kafka_stream.ANSWERING", 0.3)
-    monkeypatch.setattr("croquis.serving.changes.event_intake.PAUSE", 0.1)
+    monkeypatch.setattr("croquis.serving.background.watched_task.FIRST_PAUSE", 0.1)
     filled(uri, bundle)
     user = "shop:hunter2@" if scheme == "nats" else ""
     client = serve(Settings(threads=2, store=uri, ingest=IngestSettings(f"{scheme}://{user}127.0.0.1:9/products")))
@@ -131,7 +131,10 @@ def test_a_server_listens_without_its_broker_and_tells(
     failures = 'croquis_ingest_failures_total{of="stream"}'
     wait_for(lambda: samples(client).get(failures, 0) >= 2, PATIENCE)
     assert samples(client)["croquis_ingest_connected"] == 0
-    told = [record for record in caplog.records if "events are taken again in" in record.message]
-    assert told[0].message.startswith(f"{scheme}://127.0.0.1:9/products: ")
+    (task,) = client.get("/readyz").json()["tasks"]
+    assert (task["name"], task["state"], task["connected"]) == ("ingest", "failing", False)
+    assert task["reason"].startswith(f"{scheme}://127.0.0.1:9/products: ")
+    told = [record for record in caplog.records if "it is started again in" in record.message]
+    assert told[0].message.startswith(f"ingest ended: {scheme}://127.0.0.1:9/products: ")
     assert not any(record.exc_info for record in told)
-    assert "hunter2" not in caplog.text
+    assert "hunter2" not in caplog.text + str(task)

@@ -56,8 +56,16 @@ class ServerProcess:
     @property
     def peak_bytes(self) -> int:
         """The most memory that it has held so far."""
+        return self._bytes("VmHWM")
+
+    @property
+    def held_bytes(self) -> int:
+        """The memory that it holds now."""
+        return self._bytes("VmRSS")
+
+    def _bytes(self, name: str) -> int:
         status = Path(f"/proc/{self.process.pid}/status").read_text()
-        return int(re.findall(r"VmHWM:\s+(\d+) kB", status)[0]) * 1024
+        return int(re.findall(rf"{name}:\s+(\d+) kB", status)[0]) * 1024
 
 
 @contextlib.contextmanager

@@ -9,7 +9,7 @@ import pytest
 
 from croquis.serving.answers.problems import Problem
 from croquis.serving.limits.http_meter import Meter
-from croquis.serving.limits.work_queue import WorkQueue
+from croquis.serving.limits.work_queue import SPARE, WorkQueue
 
 
 def test_what_does_not_fit_is_refused_and_the_rest_is_done() -> None:
@@ -67,3 +67,46 @@ def test_bodies_are_bounded_together_by_what_has_come() -> None:
     with queue.hold() as take:
         take(10)
     queue.close()
+
+
+def test_a_job_that_hangs_is_given_up_and_holds_no_worker() -> None:
+    free = threading.Event()
+
+    async def main() -> list[str | BaseException]:
+        queue = WorkQueue(workers=1, waiting=SPARE + 3, waiting_bytes=10, meter=Meter(), seconds=0.05)
+        hung: list[str | BaseException] = []
+        for _ in range(SPARE):
+            hung += await asyncio.gather(queue.run(lambda: str(free.wait(30))), return_exceptions=True)
+        assert await queue.run(lambda: "others") == "others"
+        hung += await asyncio.gather(queue.run(lambda: str(free.wait(30))), return_exceptions=True)  # with the worker
+        with pytest.raises(Problem, match=r"no worker came free within 0\.05 s") as refused:
+            await queue.run(lambda: "others")
+        assert refused.value.status == 429
+        free.set()
+        while queue._given_up or queue._free.locked():
+            await asyncio.sleep(0.01)
+        assert await queue.run(lambda: "after") == "after"
+        queue.close()
+        return hung
+
+    for given_up in asyncio.run(main()):
+        assert isinstance(given_up, Problem)
+        assert (given_up.status, given_up.kind) == (503, "took-too-long")
+
+
+def test_a_worker_is_free_when_its_job_has_ended_and_not_when_its_request_is_cancelled() -> None:
+    free, ran = threading.Event(), []
+
+    async def main() -> None:
+        queue = WorkQueue(workers=1, waiting=2, waiting_bytes=10, meter=Meter())
+        first = asyncio.create_task(queue.run(lambda: free.wait(30)))
+        await asyncio.sleep(0.05)
+        first.cancel()
+        second = asyncio.create_task(queue.run(lambda: ran.append(free.is_set())))
+        await asyncio.sleep(0.05)
+        free.set()
+        await second
+        queue.close()
+
+    asyncio.run(main())
+    assert ran == [True]

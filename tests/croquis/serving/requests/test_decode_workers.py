@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -13,11 +15,17 @@ import pytest
 from PIL import Image
 from starlette.testclient import TestClient
 
+from croquis.catalog import decode_process
 from croquis.catalog.images import CostlyImageError, DamagedImageError, DecodeLimits, ImageError, decode_image
+from croquis.endings import FORCED
+from croquis.serving.background import watched_task
+from croquis.serving.requests import decoding
 from croquis.serving.requests.decode_workers import DecodeWorkers
 from croquis.serving.requests.decoding import PictureDecoder
-from croquis.serving.server_settings import Limits
+from croquis.serving.server_settings import Limits, Settings
 from tests.support.costly_pictures import REFUSED, encoded, scans, tiny
+from tests.support.environment import REPOSITORY
+from tests.support.serving.live_server import Serve, wait_for
 
 LIMITS = DecodeLimits(10_000_000, 12_500_000)
 LARGE = encoded(Image.linear_gradient("L").resize((3000, 3000)), "JPEG")
@@ -117,13 +125,79 @@ def test_only_what_is_cheap_for_certain_is_decoded_in_the_server(
         assert (not asked) is is_small
 
 
-def test_processes_are_started_before_they_are_needed(made: Made) -> None:
+def test_processes_are_started_before_they_are_needed_and_again_when_they_ended(made: Made) -> None:
     workers = made()
-    workers.start()
-    started = workers._free.queue[0]._process
-    assert started is not None
-    assert pixels(workers, tiny("JPEG")).shape == (16, 16, 3)
-    assert workers._free.queue[0]._process is started
+    for _ in range(2):
+        workers.start()
+        started = workers._free.queue[0]._process
+        assert started is not None
+        assert pixels(workers, tiny("JPEG")).shape == (16, 16, 3)
+        workers.start()
+        assert workers._free.queue[0]._process is started
+        started.kill()
+        started.wait()
+
+
+def test_readyz_tells_of_processes_that_do_not_start(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(decoding, "LOOK_SECONDS", 0.05)
+    monkeypatch.setattr(watched_task, "LONGEST_PAUSE", 0.05)
+    made_workers: list[DecodeWorkers] = []
+    monkeypatch.setattr(
+        decoding, "DecodeWorkers", lambda *of: made_workers.append(DecodeWorkers(*of)) or made_workers[0]
+    )
+    client = serve(Settings(threads=2, start_decoders=True))
+    workers = made_workers[0]
+    wait_for(lambda: all(worker._process for worker in list(workers._free.queue)) and workers._free.qsize() == 2)
+    assert client.get("/readyz").json() == {"status": "ready"}
+    with monkeypatch.context() as patch:
+        patch.setattr(decode_process, "READY", b"")  # less than what a process says
+        for worker in workers._free.queue:
+            worker._process.kill()
+        wait_for(lambda: "tasks" in client.get("/readyz").json())
+        (task,) = client.get("/readyz").json()["tasks"]
+        assert (task["name"], task["state"]) == ("decoders", "failing")
+        assert task["reason"] == "the process that decodes large pictures does not start"
+        assert client.post("/search", files={"image": ("a", tiny("PNG"))}).status_code == 200
+    wait_for(lambda: client.get("/readyz").json() == {"status": "ready"})
+    assert client.post("/search", files={"image": ("a", LARGE)}).status_code == 200
+
+
+LEAVES = """
+import sys, threading
+from croquis.catalog.images import DecodeLimits
+from croquis.endings import end_within
+from croquis.serving.requests.decode_workers import DecodeWorkers
+from tests.support.costly_pictures import scans
+
+workers = DecodeWorkers(2, 60, 10**9)
+workers.start()
+print(*(worker._process.pid for worker in workers._free.queue), flush=True)
+end_within(0.3)
+with workers.decoded(scans(100, side=2000), DecodeLimits(10**9, 10**9)):
+    pass
+threading.Event().wait()
+"""
+
+
+def test_a_forced_end_leaves_no_process() -> None:
+    """One that waits ends with its input, one that decodes with its picture, or with the time of that."""
+    done = subprocess.run([sys.executable, "-c", LEAVES], cwd=REPOSITORY, capture_output=True, text=True, check=False)
+    assert (done.returncode, "ended by force" in done.stderr) == (FORCED, True), done.stderr
+    left = [Path(f"/proc/{pid}") for pid in done.stdout.split()]
+    assert len(left) == 2
+    wait_for(lambda: not any(place.exists() for place in left))
+
+
+def test_a_process_ends_by_itself_when_a_picture_takes_too_long_and_nobody_kills_it() -> None:
+    asked = f"from {decode_process.__name__} import main; main(10**9, {0.05 - decode_process.LATER})"
+    command = [sys.executable, "-c", asked]
+    with subprocess.Popen(command, cwd=REPOSITORY, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        decode_process.read(process.stdout, 5)
+        with pytest.raises(EOFError):
+            decode_process.ask((process.stdout, process.stdin), scans(100, side=2000), DecodeLimits(10**9, 10**9))
+    assert process.returncode == -signal.SIGALRM
 
 
 def test_a_worker_knows_no_secret(made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
