@@ -9,6 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Self
 
 import httpx
@@ -86,7 +87,7 @@ class Strangers:
                 number += 1
                 state, status = State.drawn(rng, number), 429
                 while status == 429:
-                    status = status_of(lambda state=state: state.apply(client))
+                    status = status_of(partial(state.apply, client))
                     self.answers["change", status] += 1
                     if status == 200:
                         self.products[state.item_id] = state

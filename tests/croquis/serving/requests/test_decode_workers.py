@@ -141,18 +141,17 @@ def test_processes_are_started_before_they_are_needed_and_again_when_they_ended(
 def test_readyz_tells_of_processes_that_do_not_start(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(decoding, "LOOK_SECONDS", 0.05)
     monkeypatch.setattr(watched_task, "LONGEST_PAUSE", 0.05)
-    made_workers: list[DecodeWorkers] = []
-    monkeypatch.setattr(
-        decoding, "DecodeWorkers", lambda *of: made_workers.append(DecodeWorkers(*of)) or made_workers[0]
-    )
-    client = serve(Settings(threads=2, start_decoders=True))
-    workers = made_workers[0]
+    workers = DecodeWorkers(2, 60, 1_000_000_000)
+    monkeypatch.setattr(decoding, "DecodeWorkers", lambda *_: workers)
+    client = serve(Settings(workers=2, start_decoders=True))
     wait_for(lambda: all(worker._process for worker in list(workers._free.queue)) and workers._free.qsize() == 2)
     assert client.get("/readyz").json() == {"status": "ready"}
     with monkeypatch.context() as patch:
+        running = [worker._process for worker in list(workers._free.queue)]
         patch.setattr(decode_process, "READY", b"")  # less than what a process says
-        for worker in workers._free.queue:
-            worker._process.kill()
+        for process in running:
+            assert process is not None
+            process.kill()
         wait_for(lambda: "tasks" in client.get("/readyz").json())
         (task,) = client.get("/readyz").json()["tasks"]
         assert (task["name"], task["state"]) == ("decoders", "failing")
