@@ -195,7 +195,7 @@ def test_bundles_are_timed_over_equal_numbers_of_images(root: Path, name: str) -
     assert isinstance(gallery, BundleGallery)
     assert (len(gallery.index), len(gallery.items)) == (200, 200)
     assert (gallery.index.kind, gallery.index.parameters) == (bundle.index.kind, bundle.index.parameters)
-    chosen = [bundle.items.places[image_id] for image_id in gallery.items.image_ids]
+    chosen = [bundle.items.row(image_id) for image_id in gallery.items.image_ids]
     if bundle.index.kind != "ivfpq":  # whose codes are of what the old ones stand for
         assert np.array_equal(gallery.index.vectors(), bundle.index.vectors(np.array(chosen)))
     assert gallery.items.thumbnail(199) == bundle.items.thumbnail(len(bundle.index) - 1)

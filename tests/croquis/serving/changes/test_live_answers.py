@@ -131,6 +131,7 @@ def test_an_emptied_catalogue_finds_nothing(parts: dict[str, Any], tmp_path: Pat
     base = LocalRetriever.of(write_bundle(tmp_path / "bundle", **(parts | {"classifier_folder": None})))
     ours = changed(base, tmp_path / "live")
     assert {record["predicted_attributes"] for record in ours.gallery.images_of(REPLACED)} == {()}
-    apply(ours.gallery.kept, [ItemState(name, 2) for name in {*base.bundle.items.rows_by_item, PRODUCTS[0].item_id}])  # type: ignore[attr-defined]
+    products = {*base.bundle.items.table.column("item_id").to_pylist(), PRODUCTS[0].item_id}
+    apply(ours.gallery.kept, [ItemState(name, 2) for name in products])  # type: ignore[attr-defined]
     assert ours.search(tiny.picture_of("red-00"), k=5) == []
     assert ours.gallery.counts().category == {}

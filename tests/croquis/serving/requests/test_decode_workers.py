@@ -143,7 +143,7 @@ def test_readyz_tells_of_processes_that_do_not_start(serve: Serve, monkeypatch: 
     monkeypatch.setattr(watched_task, "LONGEST_PAUSE", 0.05)
     workers = DecodeWorkers(2, 60, 1_000_000_000)
     monkeypatch.setattr(decoding, "DecodeWorkers", lambda *_: workers)
-    client = serve(Settings(workers=2, start_decoders=True))
+    client = serve(Settings(threads=2, start_decoders=True))
     wait_for(lambda: all(worker._process for worker in list(workers._free.queue)) and workers._free.qsize() == 2)
     assert client.get("/readyz").json() == {"status": "ready"}
     with monkeypatch.context() as patch:
