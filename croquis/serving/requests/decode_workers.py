@@ -66,9 +66,10 @@ class DecodeWorkers:
                 self._free.put(worker)
 
     def close(self) -> None:
-        """Ends the processes, each after the picture that it decodes."""
-        for _ in range(self._count):
-            self._free.get().end()
+        """Ends the processes, each after the picture that it decodes; a picture that comes later starts one again."""
+        for worker in [self._free.get() for _ in range(self._count)]:
+            worker.end()
+            self._free.put(worker)
 
 
 class _Worker:

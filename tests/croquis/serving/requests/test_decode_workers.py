@@ -138,6 +138,14 @@ def test_processes_are_started_before_they_are_needed_and_again_when_they_ended(
         started.wait()
 
 
+def test_what_was_closed_can_be_closed_again_and_starts_anew(made: Made) -> None:
+    workers = made()
+    workers.start()
+    workers.close()
+    workers.close()
+    assert pixels(workers, tiny("JPEG")).shape == (16, 16, 3)
+
+
 def test_readyz_tells_of_processes_that_do_not_start(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(decoding, "LOOK_SECONDS", 0.05)
     monkeypatch.setattr(watched_task, "LONGEST_PAUSE", 0.05)
