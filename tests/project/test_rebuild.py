@@ -244,7 +244,7 @@ def test_a_fresh_clone_has_the_whole_ui_after_pull_and_sync(
         kept = {metric: value for metric, value in lived[name][1].items() if metric in metrics}
         assert metrics == pytest.approx(kept, abs=1e-6)  # records are rounded
         assert {metric.partition("/")[0] for metric in lived[name][1] if metric not in metrics} <= TO_MLFLOW_ONLY
-    assert len(restored) == 9
+    assert len(restored) == 10
     old, new = (Registry(store, MODEL).named(CHAMPION) for store in (before, after))
     assert old.bundle_hash == new.bundle_hash
     assert old.tags["dvc.lock_hash"] == new.tags["dvc.lock_hash"]
