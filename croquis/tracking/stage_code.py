@@ -25,6 +25,7 @@ OURS = tuple((name,) for name in PACKAGES)
 NOT_FOLLOWED = frozenset(
     {
         "croquis.__init__",
+        "croquis.credentials",
         "croquis.params.__init__",
         "croquis.params.loader",
         "croquis.tracking.git",
