@@ -20,10 +20,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from croquis.arrays import Rows, Vectors
-from croquis.bundle.gallery_file import GALLERY_SCHEMA
+from croquis.bundle.gallery_file import GALLERY_SCHEMA, write_gallery
 from croquis.bundle.gallery_table import GalleryTable
 from croquis.index.build import build_alike, build_index, load_index
 from croquis.index.code_index import CodeIndex
@@ -193,7 +192,7 @@ def _write_gallery(rows: int, attributes: int, folder: str) -> int:
     lists = [[words[n] for n in drawn] for drawn in rng.integers(len(words), size=(rows, attributes)).tolist()]
     columns |= {"attributes": lists, "predicted_attributes": lists}
     path = Path(folder) / "gallery.parquet"
-    pq.write_table(pa.table(columns, schema=GALLERY_SCHEMA), path, compression="zstd")
+    write_gallery(path, pa.table(columns, schema=GALLERY_SCHEMA))
     return path.stat().st_size
 
 

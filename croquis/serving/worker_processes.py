@@ -105,6 +105,8 @@ class _Workers:
         try:
             said = ours.recv()
         except EOFError:
+            if self._ending:
+                raise SystemExit(128 + signal.SIGTERM) from None
             raise RefusedError("a process of the server ended while it was loading; its log says why") from None
         if isinstance(said, BaseException):
             raise said

@@ -19,7 +19,8 @@ def test_every_request_is_answered_while_the_model_is_changed(tmp_path, monkeypa
     arguments = ["--bundle", bundle, "--swap", other, "--catalog", catalog.folder, "--report", tmp_path / "load.json"]
     serving_load.main([*map(str, arguments), "--clients", "3", "--seconds", "2"])
     found = read_json(tmp_path / "load.json")
-    load = found["server"]["3 clients"]
+    (once,) = found["rounds"]
+    load = once["server"]["3 clients"]
     assert load["statuses"] == {"200": load["requests"]}
     assert load["requests"] >= 3
     assert load["swaps"] == serving_load.SWAPS

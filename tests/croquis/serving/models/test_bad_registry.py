@@ -110,7 +110,7 @@ store = None
 if sys.argv[2] == "store":
     FaissStore.close = hang  # as a lock that is never given up
     store = sys.argv[3]
-command.serve(ServeOptions(bundle=Path(sys.argv[1]), port=0, watch=0.05, store=store, grace=1))
+command.serve(ServeOptions(bundle=Path(sys.argv[1]), port=0, watch=0.05, store=store, grace=1, workers=1))
 """
 
 
