@@ -44,13 +44,15 @@ class DeadlineTransport(httpx.BaseTransport):
         )
         with _as_httpx():
             answer = self._pool.handle_request(asked)
-        return httpx.Response(answer.status, headers=answer.headers, stream=_Body(answer), extensions=answer.extensions)
+        return httpx.Response(
+            answer.status, headers=answer.headers, stream=_TimedBody(answer), extensions=answer.extensions
+        )
 
     def close(self) -> None:
         self._pool.close()
 
 
-class _Body(httpx.SyncByteStream):
+class _TimedBody(httpx.SyncByteStream):
     def __init__(self, answer: httpcore.Response) -> None:
         self._answer = answer
 
