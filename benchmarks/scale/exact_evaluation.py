@@ -97,7 +97,7 @@ class StoredQueries(Queries):
 def ours(asked: Asked) -> Values:
     ids = [f"g{number}" for number in range(len(asked.gallery.items))]
     catalog: Any = asked.queries.vectors
-    nobody: Any = None  # who would be asked for a re-ranking
+    no_evidence: Any = None  # only a re-ranking would read it
     rows, names, items, categories, boxes = _columns(ids, asked.gallery.items)
     gallery = JudgedGallery(catalog, rows, names, items, categories, boxes, label_blind_keys(ids), INSTANCE)
     queries = StoredQueries(catalog, *_columns([f"q{n}" for n in range(len(asked.queries.items))], asked.queries.items))
@@ -105,7 +105,7 @@ def ours(asked: Asked) -> Values:
 
     def find(vectors: Vectors, k: int) -> Listed:
         scores, rows = index.search(vectors, k, tiebreak=gallery.keys)
-        return Listed(RankedLists(rows, scores), nobody)
+        return Listed(RankedLists(rows, scores), no_evidence)
 
     def encode(pictures: Sequence[Uint8Image]) -> Vectors:
         return np.stack(pictures).astype(np.float32)

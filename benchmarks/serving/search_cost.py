@@ -77,7 +77,7 @@ def spent(way: Callable[[bytes], object], photos: Sequence[bytes]) -> tuple[floa
 
 
 class BareSearch:
-    """What nobody can leave out: decode, scale, run the encoder, search the floats; no checks and no records."""
+    """The work that every search needs: decode, scale, run the encoder, search the floats; no checks and no records."""
 
     def __init__(self, bundle: Bundle) -> None:
         vectors = bundle.index.vectors()
