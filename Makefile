@@ -41,7 +41,7 @@ repro: $(PIPELINE) ## run the pipeline (dvc repro, two stages at a time), from t
 test: $(DEV) ## run every test, a whole small pipeline included
 	$(PYTEST)
 
-test-fast: $(DEV) ## run the tests but for the slow ones, about five minutes
+test-fast: $(DEV) ## run the tests but for the slow ones
 	$(PYTEST) -m "not slow and not realdata"
 
 engines: ## install what some tests drive, PostgreSQL, NATS and a Chromium (Debian's packages; root or sudo)
