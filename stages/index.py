@@ -1,4 +1,7 @@
-"""Stage `index@METHOD`: packs a retriever and the gallery into the bundle `models/bundles/METHOD/`."""
+"""Stage `index@METHOD`: packs a retriever and the gallery into the bundle `models/bundles/METHOD/`.
+
+An encoder of lines is packed without the generator: it takes a drawing for what it is.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,7 @@ from croquis.index.build import build_index
 from croquis.index.coding import read_codebooks
 from croquis.index.kinds import chosen_comparison, chosen_settings
 from croquis.index.vector_index import VectorIndex
-from croquis.nets.encoder import describe_encoder, load_encoder
+from croquis.nets.encoder import LinesDescription, describe_encoder, load_encoder
 from croquis.params import Params, load_params
 from croquis.search.gallery_facts import gallery_labels, gallery_vectors
 from croquis.tracking.stage_run import stage_run
@@ -32,16 +35,17 @@ def main(method: str, root: Path = Path()) -> None:
         vectors, table = describe_gallery(catalog, method, params, root)
         index = build(vectors, method, params, root)
         models = root / "models"
+        described = describe_encoder(models / method)
         bundle = write_bundle(
             models / "bundles" / method,
             method=method,
             encoder_folder=models / method,
-            generator_folder=present(models / "sketch_gan"),
+            generator_folder=None if isinstance(described, LinesDescription) else present(models / "sketch_gan"),
             classifier_folder=present(models / "attributes"),
             index=index,
             gallery_table=table,
             rerank=params.rerank.model_dump(),
-            image_size=params.base.image_size,
+            image_size=described.size,
         )
         run.metric("images", len(index))
         run.metric("bytes_per_image", index.nbytes)
@@ -50,8 +54,11 @@ def main(method: str, root: Path = Path()) -> None:
 
 
 def used_params(params: Params) -> dict[str, Any]:
-    base = {"image_size": params.base.image_size, "threads": params.base.threads}
-    return {"base": base, "index": params.index.model_dump(), "rerank": params.rerank.model_dump()}
+    return {
+        "base": {"threads": params.base.threads},
+        "index": params.index.model_dump(),
+        "rerank": params.rerank.model_dump(),
+    }
 
 
 def present(folder: Path) -> Path | None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from croquis.files import fresh_folder, write_array, write_json
-from croquis.nets.encoder import describe_histogram
+from croquis.nets.encoder import describe_fixed
 from croquis.params import Params, load_params
 from croquis.params.accelerators import check_accelerator
 from croquis.plugins import METHODS
@@ -55,7 +55,7 @@ def produce(method: Method, params: Params, name: str, root: Path, target: Path,
     """Writes what the method's way to an encoder gives into `target`, and the map behind it."""
     mapped = params.train_embedder.map.kind != "none"
     if method.fixed_encoder is not None:
-        write_json(target / "encoder.json", describe_histogram(method.fixed_encoder(params)))
+        write_json(target / "encoder.json", describe_fixed(method.fixed_encoder(params)))
         if mapped:
             fit_map(load_data(params, root, method), params, target, run)
         return

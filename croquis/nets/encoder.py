@@ -1,4 +1,4 @@
-"""From prepared images to vectors: the nets of models/{method}/ and the histogram behind one interface.
+"""From prepared images to vectors: the nets of models/{method}/ and the encoders without one behind one interface.
 
 `HEADS` lists what a method may put out, what it is compared by, and how queries meet stored codes.
 """
@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from croquis.arrays import Vectors
+from croquis.catalog.edge_maps import DRAWN, EDGE_METHODS
 from croquis.catalog.images import Batch
 from croquis.files import read_json
 from croquis.nets.histogram_encoder import HistogramEncoder
+from croquis.nets.line_encoder import LineEncoder
 from croquis.nets.linear_map import LinearMap, MappedEncoder
 from croquis.nets.session import ModelError, OnnxGraph
 from croquis.strict_json import parse_description
@@ -105,17 +107,41 @@ class HistogramDescription:
     map: str | None = None
 
 
-EncoderDescription = OnnxDescription | HistogramDescription
-DESCRIPTIONS: dict[str, type[OnnxDescription] | type[HistogramDescription]] = {
+@dataclass(frozen=True)
+class LinesDescription:
+    """models/edges/encoder.json."""
+
+    kind: str
+    size: int
+    head: str
+    dim: int
+    metric: str
+    edges: str
+    square: int
+    orientations: int
+    map: None = None
+
+
+EncoderDescription = OnnxDescription | HistogramDescription | LinesDescription
+DESCRIPTIONS: dict[str, type[OnnxDescription] | type[HistogramDescription] | type[LinesDescription]] = {
     "onnx": OnnxDescription,
     "histogram": HistogramDescription,
+    "lines": LinesDescription,
 }
 
+FixedEncoder = HistogramEncoder | LineEncoder
+"""An encoder without a net."""
 
-def describe_histogram(encoder: HistogramEncoder) -> dict[str, Any]:
-    """The content of models/histogram/encoder.json."""
+
+def encode_drawings(encoder: Encoder, images: Batch) -> Vectors:
+    """Vectors of line drawings: an encoder of lines takes them for what they are, any other sees a photo in them."""
+    return encoder.encode_drawings(images) if isinstance(encoder, LineEncoder) else encoder.encode(images)
+
+
+def describe_fixed(encoder: FixedEncoder) -> dict[str, Any]:
+    """The content of encoder.json of an encoder without a net."""
     return {
-        "kind": "histogram",
+        "kind": encoder.kind,
         "size": encoder.size,
         "head": encoder.head,
         "dim": encoder.dim,
@@ -149,6 +175,8 @@ def parse_encoder(values: Any, source: str) -> EncoderDescription:
         raise ModelError(f"{source}: metric = {described.metric!r}, {allowed}")
     if described.map is not None and (described.head, described.metric) != ("dense", "cosine"):
         raise ModelError(f"{source}: a map gives dense vectors for cosine, not {described.head} for {described.metric}")
+    if isinstance(described, LinesDescription) and described.edges not in (*EDGE_METHODS, DRAWN):
+        raise ModelError(f"{source}: edges = {described.edges!r}, must be one of {[*EDGE_METHODS, DRAWN]}")
     return described
 
 
@@ -174,6 +202,10 @@ def open_encoder(described: EncoderDescription, folder: str | Path, threads: int
 def _without_map(described: EncoderDescription, folder: Path, threads: int) -> Encoder:
     if isinstance(described, OnnxDescription):
         return OnnxEncoder(folder / described.file, described.size, threads, metric=described.metric)
+    if isinstance(described, LinesDescription):
+        return LineEncoder(
+            size=described.size, edges=described.edges, square=described.square, orientations=described.orientations
+        )
     return HistogramEncoder(
         colour_bins=described.colour_bins,
         orientation_bins=described.orientation_bins,

@@ -118,7 +118,8 @@ class Composition:
         """What a bundle's nets do with queries of a mode, among the images of a gallery that pass the filters."""
         among = filters or Filters()
         paint = nets.generate if mode == "sketch" else same_pictures
-        return cls(paint, nets.encode, lambda vectors, k: gallery.search(vectors, k, among), nets.asked)
+        encode = nets.encode_drawings if mode == "sketch-direct" else nets.encode
+        return cls(paint, encode, lambda vectors, k: gallery.search(vectors, k, among), nets.asked)
 
     def __call__(
         self,

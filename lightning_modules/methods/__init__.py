@@ -10,7 +10,7 @@ from croquis.settings import SearchSpace
 
 if TYPE_CHECKING:
     from croquis.catalog.table import Catalog
-    from croquis.nets.histogram_encoder import HistogramEncoder
+    from croquis.nets.encoder import FixedEncoder
     from croquis.params import Params
     from croquis.params.block import Block
     from lightning_modules.bases.retrieval_module import RetrievalModule
@@ -36,7 +36,7 @@ class Method:
     params: type[Block]
     build: Callable[[Params, RetrievalData], RetrievalModule] | None = None
     fixed_net: Callable[[Params], RetrievalNet] | None = None
-    fixed_encoder: Callable[[Params], HistogramEncoder] | None = None
+    fixed_encoder: Callable[[Params], FixedEncoder] | None = None
     add_drawings: Callable[[RetrievalData, Catalog, int], RetrievalData] | None = None
     check: Callable[[Any], None] | None = None
     space: SearchSpace = field(default_factory=dict)

@@ -8,7 +8,7 @@ import numpy as np
 
 from croquis.arrays import Vectors
 from croquis.files import read_json, write_array, write_json
-from croquis.nets.encoder import Encoder, describe_encoder, load_encoder
+from croquis.nets.encoder import Encoder, LinesDescription, describe_encoder, load_encoder
 from croquis.nets.linear_map import LinearMap
 from croquis.params.training_blocks import Map
 from lightning_modules.data.photo_rows import Images
@@ -22,13 +22,14 @@ FILE = "map.npy"
 def add_map(folder: Path, data: RetrievalData, block: Map, threads: int) -> dict[str, float]:
     """Fits the maps that `block` allows, and writes the one that is best on val beside the encoder of `folder`.
 
-    An encoder whose vectors become codes keeps none.
+    An encoder whose vectors become codes keeps none, nor does one of lines, which the photos of val would choose.
 
     Returns:
         `val_without`, `val_with`: the score by which epochs are picked too, without a map and with the best; and `kept`,
         1 or 0. Nothing where no map was fitted.
     """
-    if block.kind == "none" or describe_encoder(folder).head != "dense":
+    described = describe_encoder(folder)
+    if block.kind == "none" or described.head != "dense" or isinstance(described, LinesDescription):
         return {}
     encoder = load_encoder(folder, threads)
     train, val = (encoded(encoder, images) for images in (data.train.images, data.val.images))
@@ -37,8 +38,8 @@ def add_map(folder: Path, data: RetrievalData, block: Map, threads: int) -> dict
     mapped = score(fitted.apply(val), data)
     if mapped > plain:
         write_array(folder / FILE, fitted.matrix)
-        described = read_json(folder / "encoder.json")
-        write_json(folder / "encoder.json", described | {"map": FILE, "dim": fitted.dim, "metric": "cosine"})
+        stated = read_json(folder / "encoder.json")
+        write_json(folder / "encoder.json", stated | {"map": FILE, "dim": fitted.dim, "metric": "cosine"})
     return {"val_without": plain, "val_with": mapped, "kept": float(mapped > plain)}
 
 
