@@ -1,4 +1,4 @@
-"""From line drawings, and from the edge maps of photos, to vectors: a drawing is compared with what a photo has in common."""
+"""From line drawings, and from the edge maps of photos, to vectors that are compared with each other."""
 
 from __future__ import annotations
 
