@@ -26,6 +26,7 @@ class BackboneError(ValueError):
     """A backbone's weights cannot be used."""
 
 
+LOOK_SIZE = 64  # pixels; every net of the table changes its size at the same layers as with larger images
 HEAD = ("fc.", "classifier.")  # of torchvision's nets; it is cut off
 
 
@@ -34,6 +35,8 @@ class Backbone(nn.Module):
 
     Attributes:
         channels: number of channels of the feature map.
+        level_channels: channels of its levels, shallow to deep: the last map of each size inside the net. The last of them
+            equals `channels`.
         pretrained: whether its weights were learnt before.
         compute_dtype: computes in this dtype where it is set, whatever stands around it; the map is float32 either way.
     """
@@ -42,9 +45,10 @@ class Backbone(nn.Module):
     std: Tensor
     compute_dtype: torch.dtype | None = None
 
-    def __init__(self, features: nn.Module, channels: int, freeze_bn: bool, pretrained: bool = False) -> None:
+    def __init__(self, features: nn.Sequential, channels: int, freeze_bn: bool, pretrained: bool = False) -> None:
         super().__init__()
         self.features = features
+        self._level_ends, self.level_channels = _levels(features)
         self.channels = channels
         self.pretrained = pretrained
         self._freeze_bn = freeze_bn
@@ -66,6 +70,25 @@ class Backbone(nn.Module):
             wide: Tensor = self.features(normalised).float()
             return wide
 
+    def forward_levels(self, images: Tensor) -> list[Tensor]:
+        """(B, 3, S, S) in [0, 1] -> (B, C_i, h_i, w_i), largest map first, in one pass; the last is that of `forward`.
+
+        A level is the map before a change of size inside the net, and the last map; C_i is `level_channels[i]`.
+        """
+        normalised = self.normalise(images)
+        if self.compute_dtype is None:
+            return self._run_levels(normalised)
+        with torch.autocast(images.device.type, dtype=self.compute_dtype):
+            return [level.float() for level in self._run_levels(normalised)]
+
+    def _run_levels(self, seen: Tensor) -> list[Tensor]:
+        levels = []
+        for place, layer in enumerate(self.features):
+            seen = layer(seen)
+            if place in self._level_ends:
+                levels.append(seen)
+        return levels
+
     def freeze(self) -> None:
         """From now on nothing of it changes in training: neither weights nor the statistics of batch norms."""
         self.requires_grad_(False)
@@ -80,6 +103,21 @@ class Backbone(nn.Module):
                 if isinstance(module, nn.BatchNorm2d):
                     module.eval()
         return self
+
+
+def _levels(features: nn.Sequential) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Places of the layers that end the levels, and the channels there, by a look at a grey image."""
+    features.eval()
+    places, channels = [], []
+    seen = image = torch.zeros(1, 3, LOOK_SIZE, LOOK_SIZE)
+    with torch.no_grad():
+        for place, layer in enumerate(features):
+            deeper = layer(seen)
+            if deeper.shape[-1] != seen.shape[-1] and seen is not image:
+                places.append(place - 1)
+                channels.append(seen.shape[1])
+            seen = deeper
+    return (*places, len(features) - 1), (*channels, seen.shape[1])
 
 
 class ResidualBlock(nn.Module):
@@ -114,7 +152,7 @@ def _projection(inputs: int, outputs: int, stride: int) -> nn.Module:
     return nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))
 
 
-def _small(width: int) -> nn.Module:
+def _small(width: int) -> nn.Sequential:
     """A residual net for the CPU: stem of stride 2, four stages of one block, widths w, 2w, 4w, 8w, total stride 16."""
     stem = nn.Sequential(WithoutLight(), nn.Conv2d(6, width, 5, 2, 2, bias=False), nn.BatchNorm2d(width), nn.ReLU())
     stages = [ResidualBlock(width, width, 2)]
@@ -138,13 +176,13 @@ def build_backbone(params: BackboneParams) -> Backbone:
     return backbone.to(memory_format=torch.channels_last) if params.channels_last else backbone
 
 
-def _torchvision_features(params: BackboneParams) -> nn.Module:
+def _torchvision_features(params: BackboneParams) -> nn.Sequential:
     weights = "DEFAULT" if params.weights == "imagenet" else None
     net = torchvision.models.get_model(params.name, weights=weights)
     if params.weights not in ("none", "imagenet"):
         _load(net, params.weights, HEAD)
     if hasattr(net, "features"):
-        features: nn.Module = net.features
+        features: nn.Sequential = net.features
         return features
     return nn.Sequential(OrderedDict(list(net.named_children())[:-2]))  # a ResNet without its pooling and classifier
 

@@ -2,7 +2,7 @@
 
   L_perc(x, y) = 1/L sum_l |phi_l(x) - phi_l(y)|^2 / |phi_l(x)|^2
 
-phi_l is the last feature map of each size inside the net; for VGG-16 these are the classical relu1_2, relu2_2, relu3_3,
+phi_l is a level of the net, the last feature map of each size; for VGG-16 these are the classical relu1_2, relu2_2, relu3_3,
 relu4_3 and relu5_3, and the last pooling. The weight of a layer is one over |phi_l(x)|^2: layers count alike, whatever their
 scale.
 """
@@ -31,15 +31,8 @@ class PerceptualNet(nn.Module):
         return super().train(False)
 
     def maps(self, images: Tensor) -> list[Tensor]:
-        """(B, 3, S, S) in [0, 1] -> the last feature map of each size, (B, C_l, h_l, w_l), largest first."""
-        found: list[Tensor] = []
-        seen = image = self.backbone.normalise(images)
-        for layer in self.backbone.features.children():
-            deeper = layer(seen)
-            if deeper.shape[-1] != seen.shape[-1] and seen is not image:
-                found.append(seen.to(images.dtype))
-            seen = deeper
-        return [*found, seen.to(images.dtype)]
+        """The levels of the net, as `Backbone.forward_levels` gives them, in the precision of the images."""
+        return [level.to(images.dtype) for level in self.backbone.forward_levels(images)]
 
     def forward(self, images: Tensor, made: Tensor) -> Tensor:
         """Mean perceptual loss of (B, 3, S, S) images and what was made of them; the gradient flows to `made` only."""

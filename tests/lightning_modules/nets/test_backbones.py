@@ -24,6 +24,31 @@ def test_every_backbone_says_how_many_channels_it_has(name: str):
     assert features.shape[2] > 1
 
 
+LEVELS = {
+    "small": (8, 8, 16, 64),
+    "resnet18": (64, 64, 128, 256, 512),
+    "resnet50": (64, 256, 512, 1024, 2048),
+    "mobilenet_v2": (16, 24, 32, 96, 1280),
+    "mobilenet_v3_small": (16, 16, 24, 48, 576),
+    "squeezenet1_1": (64, 128, 256, 512),
+    "vgg16": (64, 128, 256, 512, 512, 512),
+}
+
+
+@pytest.mark.parametrize("name", list(BACKBONES))
+@pytest.mark.parametrize("dtype", [None, torch.bfloat16])
+def test_levels_are_the_last_map_of_each_size_and_end_with_the_map(name: str, dtype: torch.dtype | None):
+    backbone, images = build_backbone(named(name)).eval(), torch.rand(2, 3, 64, 64)
+    backbone.compute_dtype = dtype
+    with torch.no_grad():
+        levels, last = backbone.forward_levels(images), backbone(images)
+    assert backbone.level_channels == LEVELS[name] == tuple(level.shape[1] for level in levels)
+    assert torch.equal(levels[-1], last)
+    assert {level.dtype for level in levels} == {torch.float32}
+    sides = [level.shape[-1] for level in levels]
+    assert sides == sorted(set(sides), reverse=True)
+
+
 def test_frozen_batch_norm_keeps_its_statistics():
     backbone = build_backbone(named("small", freeze_bn=True)).train()
     before = {name: value.clone() for name, value in backbone.named_buffers()}
