@@ -48,7 +48,7 @@ from lightning_modules.methods import Method
 from lightning_modules.nets.decoder import ImageDecoder
 from lightning_modules.nets.perceptual import PerceptualNet, perceptual_net
 from lightning_modules.nets.pix2pix import PatchDiscriminator, initialise
-from lightning_modules.nets.retrieval_net import Embedder, max_pool_net
+from lightning_modules.nets.retrieval_net import Embedder, projection_net
 from lightning_modules.training.distributed import own_part, world_size
 from lightning_modules.training.schedule import rate_factor
 
@@ -124,7 +124,7 @@ class TripletGan(RetrievalModule):
 
     def __init__(self, shared: TrainEmbedder, method: TripletGanParams, data: RetrievalData) -> None:
         # The encoder comes first, so that an ablation starts from the same weights.
-        super().__init__(max_pool_net(shared.backbone, method.embedding_dim, method.centre), shared, method.fit, data)
+        super().__init__(projection_net(shared, method.embedding_dim, method.centre), shared, method.fit, data)
         self.automatic_optimization = False
         self._method = method
         self.decoder: ImageDecoder | None = None
