@@ -23,8 +23,8 @@ from lightning_modules.training import processes
 from stages import run_stage
 
 if TYPE_CHECKING:
-    from lightning_modules.bases.retrieval_module import RetrievalModule
     from croquis.params.training_blocks import Map
+    from lightning_modules.bases.retrieval_module import RetrievalModule
     from lightning_modules.data.retrieval_data import RetrievalData
     from lightning_modules.nets.retrieval_net import RetrievalNet
     from lightning_modules.training.fit import FitPlan, MetricRecorder

@@ -4,8 +4,8 @@ A code is the sign of each number that the net gives; the index keeps one bit pe
 Backbone features are averaged over the map before the hash layer, unless `backbone.pooling` says otherwise: the official DHD
 code takes ResNet-50 up to and with its average pool, and so does DCBH, the predecessor of SGH.
 
-With `init: whitened` the layer starts from the map in closed form of the pooled train photos, rotated so that signs keep most
-of it (iterative quantisation, Gong & Lazebnik, CVPR 2011). Such a layer has a bias, which centres.
+With `init: whitened` the layer starts from the map in closed form of the pooled train photos, rotated so that signs keep
+most of it (iterative quantisation, Gong & Lazebnik, CVPR 2011). Such a layer has a bias, which centres.
 """
 
 from __future__ import annotations
@@ -75,9 +75,11 @@ class HashNet(RetrievalNet):
         return codes
 
 
-def hash_net(params: PooledBackbone, bits: int, centre: bool, whitened: bool = False) -> HashNet:
-    """See `HashLayer`."""
-    backbone = build_backbone(params)
+def hash_net(
+    params: PooledBackbone, bits: int, centre: bool, image_size: int | None = None, whitened: bool = False
+) -> HashNet:
+    """`image_size` as `build_backbone` has it; the others as `HashLayer`."""
+    backbone = build_backbone(params, image_size)
     pool = Pool(params.pooling, backbone.level_channels, "average")
     return HashNet(backbone, pool, HashLayer(pool.dim, bits, centre, whitened), bits)
 

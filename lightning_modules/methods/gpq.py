@@ -17,8 +17,8 @@ L     = L_NPQ + 0.1 L_SEM + 0.1 L_cls
 
 Search: squared distance to the codewords y, nearest one as code; for vectors of length 1 that is the largest inner product.
 
-Deviations: by default the backbone's last map alone is pooled (the source joins block 3 of its VGG); `centre`, a batch normalisation
-before the sub-vectors' norm, which the source's pretrained net did not need; AdamW with warm-up and cosine; the source's
+Deviations: by default the backbone's last map alone is pooled (the source joins block 3 of its VGG); `centre`, a batch
+normalisation before the sub-vectors' norm, which the source's pretrained net did not need; AdamW with warm-up and cosine; the source's
 penalty on the lengths of x and q is left out, as it is constant for sub-vectors of length 1, and so is its 1e-5 inside the
 logarithm. The official functions leave q unnormalised; here it is put to length 1, as x and the indexed words are. With item
 labels a batch holds P items x K images, so that pairs exist; with category labels it is drawn at random.
@@ -76,8 +76,8 @@ def build(params: Params, data: RetrievalData) -> Gpq:
 class GpqNet(PqNet):
     """Attributes: words, raw (M, K, d); prototypes, raw (M, classes, d)."""
 
-    def __init__(self, shared: TrainEmbedder, method: GpqParams, classes: int) -> None:
-        net, dim = build_backbone(shared.backbone), method.subspaces * method.subspace_dim
+    def __init__(self, shared: TrainEmbedder, method: GpqParams, classes: int, image_size: int | None = None) -> None:
+        net, dim = build_backbone(shared.backbone, image_size), method.subspaces * method.subspace_dim
         pool = Pool(shared.backbone.pooling, net.level_channels, "average")
         project = nn.Linear(pool.dim, dim)
         nn.init.xavier_normal_(project.weight)
@@ -119,7 +119,8 @@ class Gpq(PqModule):
 
     def __init__(self, shared: TrainEmbedder, method: GpqParams, data: RetrievalData, seed: int) -> None:
         classes = int(data.train.items.max()) + 1 if method.labels == "item" else data.categories
-        super().__init__(GpqNet(shared, method, classes), shared, method.fit, data)
+        net = GpqNet(shared, method, classes, data.train.image_size)
+        super().__init__(net, shared, method.fit, data)
         self.classes = classes
         self._label = "items" if method.labels == "item" else "categories"
         self._method = method

@@ -1,7 +1,8 @@
 """Pretrained weights as they are: pooled levels of the backbone, and behind them a map in closed form. No gradient is taken.
 
-The floor of every learned method on real photos, fitted in seconds. Levels: the last map of each size of the backbone, each
-averaged over the picture and put to length 1, joined, and a colour histogram beside them (`train_embedder.backbone.pooling`).
+The floor of every learned method on real photos, fitted in seconds. Vector: what
+`train_embedder.backbone.pooling` says, at best the last map of each size of the backbone, each averaged over the picture and
+put to length 1, and a colour histogram beside them.
 Map: within-class covariance normalisation (Hatch, Kajarekar & Stolcke, Interspeech 2006) where train items have two photos
 or more, else principal components over their variance to the power of 1/4; val decides on it
 (`lightning_modules/training/closed_form.py`).
@@ -31,7 +32,7 @@ class PretrainedParams(Block):
 
 def fixed_net(params: Params) -> Embedder:
     refuse_random(params)
-    return average_pool_net(params.train_embedder.backbone)
+    return average_pool_net(params.train_embedder.backbone, params.base.image_size)
 
 
 def check(params: Params) -> None:

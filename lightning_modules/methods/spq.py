@@ -23,7 +23,7 @@ are not squared. Other deviations: AdamW with one warm-up and one cosine, where 
 the last short batch is spread over the others instead of dropped; batch norms do not freeze by themselves, as those of the
 official code do after its first evaluation.
 
-With `init: whitened` the head is one layer with a bias, which starts from a map in closed form: no hidden layer, no `centre`.
+With `init: whitened` the head is one layer with a bias that starts from a map in closed form: no hidden layer, no `centre`.
 
 `positives: views` is the paper's method. `positives: item` is OURS and no longer unsupervised: the second view is a view of
 another photo of the same item, of the other domain where the item has one.
@@ -106,8 +106,8 @@ class Centre(nn.Module):
 class SpqNet(PqNet):
     """Attributes: words, the codebooks, (M, K, d)."""
 
-    def __init__(self, shared: TrainEmbedder, method: SpqParams) -> None:
-        net, dim = build_backbone(shared.backbone), method.subspaces * method.subspace_dim
+    def __init__(self, shared: TrainEmbedder, method: SpqParams, image_size: int | None = None) -> None:
+        net, dim = build_backbone(shared.backbone, image_size), method.subspaces * method.subspace_dim
         pool = Pool(shared.backbone.pooling, net.level_channels, "average")
         if shared.init == "whitened":
             head = nn.Sequential(nn.Linear(pool.dim, dim))
@@ -134,7 +134,7 @@ class SpqNet(PqNet):
 
 class Spq(PqModule):
     def __init__(self, shared: TrainEmbedder, method: SpqParams, data: RetrievalData) -> None:
-        super().__init__(SpqNet(shared, method), shared, method.fit, data)
+        super().__init__(SpqNet(shared, method, data.train.image_size), shared, method.fit, data)
         self._method = method
         self._partners = partners(data.train) if method.positives == "item" else None
 

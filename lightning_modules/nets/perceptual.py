@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from croquis.params.training_blocks import Backbone as BackboneParams
 from croquis.params.training_blocks import TorchvisionName
 from lightning_modules.nets.backbones import Backbone, BackboneError, build_backbone
+from lightning_modules.nets.layered_net import LayeredNet
 
 RANDOM_WIDTHS = (8, 16, 32, 64)
 
@@ -46,7 +47,7 @@ class PerceptualNet(nn.Module):
 
 
 def perceptual_net(name: TorchvisionName, weights: str, block: str = "triplet_gan") -> PerceptualNet:
-    """A torchvision net with its ImageNet weights or those of a file, or a random one where `weights` is `none`.
+    """A torchvision net with weights as `backbone.weights` names them, or a random one where they are `none`.
 
     Args:
         block: of params.yaml, to be named in errors.
@@ -55,7 +56,7 @@ def perceptual_net(name: TorchvisionName, weights: str, block: str = "triplet_ga
         BackboneError: when the file is missing or does not fit the net.
     """
     if weights == "none":
-        return PerceptualNet(Backbone(random_features(), RANDOM_WIDTHS[-1], freeze_bn=True))
+        return PerceptualNet(Backbone(random_features(), freeze_bn=True))
     params = BackboneParams(name=name, weights=weights, width=32, freeze_bn=True, channels_last=False)
     try:
         return PerceptualNet(build_backbone(params))
@@ -63,7 +64,7 @@ def perceptual_net(name: TorchvisionName, weights: str, block: str = "triplet_ga
         raise BackboneError(f"{block}.perceptual_weights, read as {error}") from error
 
 
-def random_features() -> nn.Sequential:
+def random_features() -> LayeredNet:
     """Four 3x3 convolutions with ReLU and average pooling between, weights drawn at random (He et al. 2015).
 
     The stand-in where no trained weights are at hand. Random filters respond to edges, colours and textures at four scales,
@@ -75,4 +76,4 @@ def random_features() -> nn.Sequential:
         convolution = nn.Conv2d(inputs, outputs, 3, 1, 1, bias=False)
         nn.init.kaiming_normal_(convolution.weight, nonlinearity="relu")
         layers += [convolution, nn.ReLU(), nn.AvgPool2d(2)]
-    return nn.Sequential(*layers[:-1])
+    return LayeredNet({str(place): layer for place, layer in enumerate(layers[:-1])})

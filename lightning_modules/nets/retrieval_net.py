@@ -133,22 +133,26 @@ class Embedder(RetrievalNet):
         return F.normalize(self.pooled(images), dim=1)
 
 
-def average_pool_net(params: PooledBackbone) -> Embedder:
-    """Backbone and pooled maps, averaged unless `pooling` says otherwise: the net of image2vec and of pretrained."""
-    backbone = build_backbone(params)
+def average_pool_net(params: PooledBackbone, image_size: int | None = None) -> Embedder:
+    """Backbone and pooled maps, averaged unless `pooling` says otherwise: the net of image2vec and of pretrained.
+
+    Args:
+        image_size: as `build_backbone` has it.
+    """
+    backbone = build_backbone(params, image_size)
     return Embedder(backbone, Pool(params.pooling, backbone.level_channels, "average"))
 
 
-def projection_net(shared: TrainEmbedder, dim: int, centre: bool) -> Embedder:
+def projection_net(shared: TrainEmbedder, dim: int, centre: bool, image_size: int) -> Embedder:
     """`max_pool_net` as `init` wants it: a layer that starts from a map centres by its bias, without batch norm."""
-    return max_pool_net(shared.backbone, dim, centre and shared.init == "random")
+    return max_pool_net(shared.backbone, dim, centre and shared.init == "random", image_size)
 
 
-def max_pool_net(params: PooledBackbone, dim: int, centre: bool) -> Embedder:
+def max_pool_net(params: PooledBackbone, dim: int, centre: bool, image_size: int | None = None) -> Embedder:
     """Backbone, pooled maps, their maximum unless `pooling` says otherwise, and a fully connected layer.
 
-    The net of siamese, and of the `untrained` baseline.
+    The net of siamese, and of the `untrained` baseline; `image_size` as `build_backbone` has it.
     """
-    backbone = build_backbone(params)
+    backbone = build_backbone(params, image_size)
     pool = Pool(params.pooling, backbone.level_channels, "max")
     return Embedder(backbone, pool, Projection(pool.dim, dim, centre))

@@ -127,11 +127,13 @@ def left_out_trials(train: LabelledVectors) -> list[Trial]:
     items = np.unique(train.items[askable])
     if len(items) < 2 * FOLDS:
         return []
-    return [_left_out(train, np.flatnonzero(askable & np.isin(train.items, items[part::FOLDS]))) for part in range(FOLDS)]
+    return [
+        _left_out(train, np.flatnonzero(askable & np.isin(train.items, items[part::FOLDS]))) for part in range(FOLDS)
+    ]
 
 
 def _askable(train: LabelledVectors) -> np.ndarray:
-    """Photos that have an answer: shop photos of their item, not themselves. Where there are others, shop photos do not ask."""
+    """Photos with an answer, another shop photo of their item. Where some are not from the shop, these ask alone."""
     answers = np.bincount(train.items[train.shop], minlength=int(train.items.max(initial=-1)) + 1)[train.items]
     asking = np.ones(len(train.items), dtype=np.bool_) if train.shop.all() else ~train.shop
     return asking & (answers - train.shop > 0)
