@@ -7,8 +7,8 @@ table holds (Jegou, Douze & Schmid 2011). During training a soft quantiser, a me
 stands for the code, so that codebooks and net learn together.
 
 With `init: whitened` the head is one layer that starts from the map in closed form of the pooled train photos, rotated so
-that sub-vectors lose little when they are coded (optimised product quantisation, Ge et al., CVPR 2013), and codewords start from
-k-means. Such a layer has a bias, which centres.
+that sub-vectors lose little when they are coded (optimised product quantisation, Ge et al., CVPR 2013), and codewords start
+from k-means. Such a layer has a bias, which centres.
 """
 
 from __future__ import annotations
