@@ -13,7 +13,7 @@ from typing import Any, Self
 
 from croquis.bundle.old_manifests import completed
 from croquis.nets.classifier import ClassifierDescription
-from croquis.nets.encoder import COMPARISONS, EncoderDescription, OnnxDescription, parse_encoder
+from croquis.nets.encoder import COMPARISONS, EncoderDescription, OnnxDescription, graph_of, parse_encoder
 from croquis.nets.generator import GeneratorDescription
 from croquis.rerank.rerank_settings import RerankBlock
 from croquis.settings import check_choices
@@ -47,7 +47,7 @@ class Preprocess:
 
 @dataclass(frozen=True)
 class EncoderBlock:
-    """The encoder: a `file` for a net, `params` inline for the histogram; `map` is the file of the matrix behind it."""
+    """The encoder: a `file` for a net, `params` inline for what is none; `map` is the file of the matrix behind it."""
 
     kind: str
     head: str
@@ -147,8 +147,8 @@ class Manifest:
         """What `open_encoder` needs."""
         block = self.encoder
         values = {"kind": block.kind, "head": block.head, "dim": block.dim, "metric": block.metric}
-        own = {"file": block.file} if block.params is None else block.params
-        own = own if block.map is None else {**own, "map": block.map}
+        files = {"file": block.file, "map": block.map}
+        own = {**(block.params or {}), **{name: file for name, file in files.items() if file is not None}}
         return parse_encoder({**values, "size": self.preprocess.size, **own}, f"{MANIFEST_FILE}: encoder")
 
     def _check_files(self) -> None:
@@ -187,5 +187,5 @@ def encoder_block(described: EncoderDescription, file: str) -> EncoderBlock:
     common |= {"map": None if described.map is None else MAP}
     if isinstance(described, OnnxDescription):
         return EncoderBlock(**common, file=file)  # type: ignore[arg-type]
-    own = {key: value for key, value in asdict(described).items() if key not in (*common, "size")}
-    return EncoderBlock(**common, params=own)  # type: ignore[arg-type]
+    own = {key: value for key, value in asdict(described).items() if key not in (*common, "size", "file")}
+    return EncoderBlock(**common, file=file if graph_of(described) else None, params=own)  # type: ignore[arg-type]

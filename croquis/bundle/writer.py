@@ -27,7 +27,7 @@ from croquis.bundle.reader import Bundle
 from croquis.files import fresh_folder, sha256_file, write_json
 from croquis.index.vector_index import VectorIndex
 from croquis.nets.classifier import AttributeClassifier
-from croquis.nets.encoder import OnnxDescription, describe_encoder
+from croquis.nets.encoder import describe_encoder, graph_of
 from croquis.nets.generator import Generator, GeneratorDescription
 from croquis.rerank.rerank_settings import RerankBlock
 
@@ -89,8 +89,8 @@ def _copy_models(
     described = describe_encoder(encoder)
     if described.size != image_size:
         raise BundleError(f"the encoder of {encoder} takes {described.size} pixels, image_size is {image_size}")
-    if isinstance(described, OnnxDescription):
-        shutil.copyfile(encoder / described.file, partial / ENCODER)
+    if (graph := graph_of(described)) is not None:
+        shutil.copyfile(encoder / graph, partial / ENCODER)
     if described.map is not None:
         shutil.copyfile(encoder / described.map, partial / MAP)
     blocks: dict[str, Any] = {"encoder": encoder_block(described, ENCODER), "generator": None, "classifier": None}

@@ -40,11 +40,11 @@ def check(params: Params) -> None:
         refuse_random(params)
 
 
-def refuse_random(params: Params) -> None:
+def refuse_random(params: Params, name: str = NAME) -> None:
     if params.train_embedder.backbone.weights == "none":
         raise ValueError(
-            f"{NAME} needs pretrained weights, but train_embedder.backbone.weights is none: name weights there, or take "
-            f"{NAME} out of retrievers"
+            f"{name} needs pretrained weights, but train_embedder.backbone.weights is none: name weights there, or take "
+            f"{name} out of retrievers"
         )
 
 
