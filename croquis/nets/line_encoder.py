@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from croquis.arrays import Vectors
+from croquis.arrays import Uint8Image, Vectors
 from croquis.catalog.edge_maps import DRAWN, EdgeMap, edge_map
 from croquis.catalog.images import Batch, from_batch
 from croquis.nets.edge_descriptor import EdgeDescriptor, fit_ink
@@ -101,13 +101,23 @@ class LineEncoder:
         return self._describe(images, DRAWN, None if self.sees is None else self.sees.drawings)
 
     def _describe(self, images: Batch, edges: str, linear: LinearMap | None) -> Vectors:
-        lines = [edge_map(picture, edges) for picture in from_batch(images)]
+        lines = [lines_in(picture, edges) for picture in from_batch(images)]
         parts: list[Vectors] = []
         if self.sees is not None and linear is not None:
             parts.append(self.sees.describe(lines, linear) * np.float32((1 - self._weight) ** 0.5))
         if self._weight:
             parts.append(self._descriptor.describe(lines) * np.float32(self._weight**0.5))
         return np.concatenate(parts, axis=1)
+
+
+def lines_in(picture: Uint8Image, edges: str) -> EdgeMap:
+    """The edge map of a photo; of a drawing (`drawn`) itself, its darkest line made black, since thin lines pale where a
+    large sheet is scaled down."""
+    lines = edge_map(picture, edges)
+    darkest = 255 - int(lines.min())
+    if edges != DRAWN or darkest in (0, 255):
+        return lines
+    return np.asarray(255 - np.rint((255 - lines.astype(np.float32)) * (255 / darkest)), dtype=np.uint8)
 
 
 def line_pictures(lines: Sequence[EdgeMap], size: int, frame: str) -> Batch:

@@ -20,11 +20,11 @@ from pydantic import Field
 
 from croquis.arrays import Vectors
 from croquis.catalog.drawings import photo_of
-from croquis.catalog.edge_maps import DRAWN, EDGE_METHODS, EdgeMap, edge_map
+from croquis.catalog.edge_maps import DRAWN, EDGE_METHODS, EdgeMap
 from croquis.files import write_array, write_json
 from croquis.nets.edge_descriptor import EdgeDescriptor
 from croquis.nets.encoder import Encoder, OnnxEncoder
-from croquis.nets.line_encoder import FRAMES, LineEncoder, LineNet, line_pictures, mirror
+from croquis.nets.line_encoder import FRAMES, LineEncoder, LineNet, line_pictures, lines_in, mirror
 from croquis.params import Params
 from croquis.params.block import Block, OneOf
 from croquis.params.training_blocks import Cells, Pooling
@@ -163,7 +163,7 @@ def seen_pairs(train: ImageSet, rows: Rows, net: Encoder, own: SketchMapParams) 
 def lines_of(train: ImageSet, rows: Rows, edges: str) -> list[EdgeMap]:
     """Edge maps of photos, or drawings as they are (`drawn`)."""
     pictures = np.asarray(train.images[rows]).transpose(0, 2, 3, 1)
-    return [edge_map(np.ascontiguousarray(picture), edges) for picture in pictures]
+    return [lines_in(np.ascontiguousarray(picture), edges) for picture in pictures]
 
 
 def check(params: Params) -> None:

@@ -14,7 +14,7 @@ from croquis.files import read_json, write_json
 from croquis.nets.edge_descriptor import EdgeDescriptor
 from croquis.nets.encoder import describe_fixed, encode_drawings, load_encoder
 from croquis.nets.histogram_encoder import HistogramEncoder
-from croquis.nets.line_encoder import LineEncoder
+from croquis.nets.line_encoder import LineEncoder, line_pictures, mirror
 from croquis.nets.session import ModelError
 
 SIZE = 96
@@ -68,3 +68,25 @@ def test_any_other_encoder_sees_a_drawing_as_a_photo() -> None:
     other = HistogramEncoder(colour_bins=3, orientation_bins=4, grid=2, colour_weight=0.3, size=SIZE)
     drawings = to_batch(pictures(True))
     np.testing.assert_array_equal(encode_drawings(other, drawings), other.encode(drawings))
+
+
+def test_a_pale_drawing_is_the_same_as_a_black_one() -> None:
+    """Thin lines of a large sheet turn grey when it is scaled down."""
+    drawings = pictures(True)
+    pale = [np.asarray(255 - (255 - each.astype(int)) * 2 // 5, dtype=np.uint8) for each in drawings]
+    found = encoder().encode_drawings(to_batch(pale))
+    np.testing.assert_allclose(found, encoder().encode_drawings(to_batch(drawings)), atol=0.02)
+    blank = to_batch([np.full((SIZE, SIZE, 3), 255, dtype=np.uint8)])
+    assert not encoder().encode_drawings(blank).any()
+
+
+def test_pictures_of_lines_are_fitted_or_left_where_they_are() -> None:
+    sheet = np.full((100, 100), 255, dtype=np.uint8)
+    sheet[10:30, 10:12] = 0
+    (fitted,), (left,) = (line_pictures([sheet], 50, frame) for frame in ("ink", "sheet"))
+    assert fitted.shape == left.shape == (3, 50, 50)
+    assert (fitted[:, 5:45].min(axis=2) == 0).all()  # the line is as high as the square but for its margin
+    dark = np.argwhere(left[0] < 0.5)
+    assert (dark.min(axis=0).tolist(), dark.max(axis=0).tolist()) == ([5, 5], [14, 5])
+    (turned,) = line_pictures(mirror([sheet]), 50, "sheet")
+    np.testing.assert_array_equal(turned, left[:, :, ::-1])
