@@ -74,7 +74,7 @@ wheel: ## build the wheel in dist/
 
 lock: ## write locks/ anew from pyproject.toml (needs uv); the pins that still fit stay
 	$(LOCK) --extra dev --group build --output-file locks/dev.txt
-	$(LOCK) --extra pipeline --extra serving --group build --constraint locks/dev.txt --output-file locks/pipeline.txt
+	$(LOCK) --extra pipeline --extra serving --extra weights --group build --constraint locks/dev.txt --output-file locks/pipeline.txt
 	$(LOCK) --extra registry --extra scale --extra serving --constraint locks/dev.txt --output-file locks/platform.txt
 	$(LOCK) --extra serving --constraint locks/dev.txt --output-file locks/runtime.txt
 
