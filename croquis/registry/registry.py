@@ -146,6 +146,15 @@ class Registry:
         """The Markdown on the version's page."""
         self.store.client.update_model_version(self.model, str(number), text)
 
+    def describe_model(self, text: str) -> None:
+        """The Markdown on the registered model's own page."""
+        again(lambda: self.store.client.update_registered_model(self.model, text))
+
+    def model_id(self, number: int) -> str | None:
+        """The logged model that a version was made from."""
+        found = self.store.client.get_model_version(self.model, str(number)).model_id
+        return None if found is None else str(found)
+
     def set_alias(self, alias: str, number: int) -> None:
         again(lambda: self.store.client.set_registered_model_alias(self.model, alias, str(number)))
 

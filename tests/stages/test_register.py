@@ -53,6 +53,9 @@ def first(tmp_path_factory: pytest.TempPathFactory) -> First:
     return First(project, written.getvalue())
 
 
+VERDICT = ("gate.against", "gate.promote", "gate.reasons")
+
+
 class TestTheFirstRegistration:
     def test_the_best_candidate_becomes_champion(self, first: First) -> None:
         champion = first.project.registry.holder(CHAMPION)
@@ -63,7 +66,8 @@ class TestTheFirstRegistration:
     def test_the_version_carries_the_verdict_and_the_lock(self, first: First) -> None:
         tags = first.project.registry.version(1).tags
         assert tags["gate.promote"] == "true"
-        assert len(tags["dvc.lock_hash"]) == 64
+        assert len(json.loads(tags["lineage"])["dvc.lock_hash"]) == 64
+        assert set(tags) == {"bundle_hash", "lineage", "method", "model_hash", *VERDICT}
 
     def test_the_report_says_that_there_was_no_champion(self, first: First) -> None:
         assert first.project.report["outcome"] == "first champion"
@@ -90,8 +94,12 @@ class TestTheFirstRegistration:
         run = first.project.pipeline_runs()[0]
         assert (run.info.status, run.data.tags["outcome"]) == ("FINISHED", "first champion")
         assert run.data.params["register.model_name"] == MODEL
-        values = evaluation(first, "histogram")["splits"]["test"]["runs"][0]["metrics"]
-        assert run.data.metrics["histogram/test/consumer_to_shop/encoder/hit_at_1"] == values["hit@1"]["value"]
+        values = evaluation(first, "siamese")["splits"]["test"]["runs"][0]["metrics"]
+        assert run.data.metrics["test/consumer_to_shop/hit_at_1"] == values["hit@1"]["value"]
+        assert len(run.data.metrics) < 40
+        every = read_json(first.project.root / run.info.artifact_uri / "metrics.json")
+        others = evaluation(first, "histogram")["splits"]["test"]["runs"][0]["metrics"]
+        assert every["histogram"]["test/consumer_to_shop/encoder/hit_at_1"] == others["hit@1"]["value"]
         assert (first.project.root / run.info.artifact_uri / "evaluation/siamese.json").is_file()
 
 
