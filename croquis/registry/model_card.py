@@ -192,7 +192,7 @@ def _lineage(version: RegisteredVersion) -> Iterator[str]:
     yield f"- commit `{lineage.commit or 'unknown'}`{dirty}"
     facts = {"dvc.lock": lineage.lock_hash, "data": lineage.data_hash, PACKAGES: lineage.environment}
     yield f"- {', '.join(f'{name} `{value}`' for name, value in facts.items() if value) or 'no hashes'}"
-    yield f"- pipeline run `{version.run_id}`; stage runs in the tag `stage_runs`"
+    yield f"- pipeline run `{version.run_id}`; stage runs in the tag `lineage`"
     if lineage.missing:
         yield f"- lacks {', '.join(lineage.missing)}"
 

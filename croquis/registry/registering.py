@@ -179,4 +179,5 @@ def publish(
     shown = {**registration.verdict.tags(), **own, **(tags or {})}
     entry.run.close(root, choice.ranking, shown, registry.model_id(version.number))
     entry.run.nest(runs.values())
-    registry.store.show([f"{REPORTED}/{measure}", f"{SELECTED_ON}/{measure}", f"{REPORTED}/{measure.pair}/map@r"])
+    columns = (f"{REPORTED}/{measure}", f"{SELECTED_ON}/{measure}", f"{REPORTED}/{measure.pair}/map@r", "val/score")
+    registry.store.show(columns)

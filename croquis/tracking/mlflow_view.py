@@ -24,7 +24,7 @@ PARENT_TAG, NOTE_TAG = "mlflow.parentRunId", "mlflow.note.content"
 DATA_TAG, COMMIT_TAG = "data.hash", "git.commit"
 CATALOG, VALIDATION = Path("data/catalog"), Path("reports/validation.json")
 METRICS_FILE = "metrics.json"  # artifact: every figure of a stage of which MLflow gets few
-LONGEST_DIGEST = 36  # of a dataset, in MLflow's database
+SHOWN_DIGEST = 8  # characters of a dataset's, as MLflow itself takes; the run's tag has the whole hash
 MOST_STEPS = 24  # pictures of one series
 BEFORE_CATALOGUE = ("code", "ingest", "validate")
 
@@ -77,7 +77,7 @@ def catalogue_input(stage: str, project: Path, data_hash: str | None) -> Dataset
 
     dataset = Dataset(
         name=_source_of(project),
-        digest=data_hash.removesuffix(".dir")[:LONGEST_DIGEST],
+        digest=data_hash[:SHOWN_DIGEST],
         source_type="local",
         source=json.dumps({"uri": CATALOG.as_posix()}),
         schema=_schema(project / CATALOG),
@@ -137,9 +137,17 @@ def shared_view(columns: Iterable[str]) -> str:
     Args:
         columns: metrics, as MLflow names them.
     """
+    metrics = [f"metrics.`{mlflow_name(name)}`" for name in dict.fromkeys(columns)]
     chosen = ["attributes.`Dataset`", "attributes.`Source`", "attributes.`Models`"]
-    chosen += [f"metrics.`{mlflow_name(name)}`" for name in columns]
-    return json.dumps({"selectedColumns": chosen, "orderByKey": "attributes.start_time", "orderByAsc": False})
+    order = ["attributes.`Run Name`", *metrics, "attributes.`Models`", "attributes.`Dataset`", "attributes.`Source`"]
+    view = {
+        "selectedColumns": [*chosen, *metrics],
+        "columnOrder": [*order, "runDateAndNestInfo", "duration"],
+        "columnWidths": {**dict.fromkeys(metrics, 240), **dict.fromkeys(order[:1], 240), **dict.fromkeys(chosen, 190)},
+        "orderByKey": "attributes.start_time",
+        "orderByAsc": False,
+    }
+    return json.dumps(view)
 
 
 def _thinned(found: list[tuple[int, Path]]) -> list[tuple[int, Path]]:

@@ -102,6 +102,28 @@ class TestTheFirstRegistration:
         assert every["histogram"]["test/consumer_to_shop/encoder/hit_at_1"] == others["hit@1"]["value"]
         assert (first.project.root / run.info.artifact_uri / "evaluation/siamese.json").is_file()
 
+    def test_the_stages_run_is_nested_in_it_and_the_model_has_its_figures(self, first: First) -> None:
+        registry, (result,) = first.project.registry, first.project.pipeline_runs()
+        client = registry.store.client
+        nested = client.search_runs([result.info.experiment_id], f"tags.`mlflow.parentRunId` = '{result.info.run_id}'")
+        assert [run.data.tags["dvc.stage"] for run in nested] == ["register"]
+        note = result.data.tags["mlflow.note.content"]
+        assert note.startswith("**siamese** is the best of 2 by val shop->shop/map@r: hit@1 **")
+        assert f"[{MODEL} 1](#/models/{MODEL}/versions/1)" in note
+        assert f"[register](#/experiments/{result.info.experiment_id}/runs/{nested[0].info.run_id})" in note
+        model = client.get_logged_model(registry.model_id(1))
+        figures = {metric.key: metric.value for metric in model.metrics}
+        assert figures["test/shop_to_shop/map_at_r"] == result.data.metrics["test/shop_to_shop/map_at_r"]
+        assert "`champion` | what search servers use" in client.get_registered_model(MODEL).description
+
+    def test_the_experiments_page_has_columns(self, first: First) -> None:
+        store = first.project.registry.store
+        address = store.address_of_runs()
+        assert address.endswith("&viewStateShareKey=croquis")
+        view = json.loads(store.client.get_experiment_by_name("croquis").tags["mlflow.sharedViewState.croquis"])
+        assert "metrics.`test/shop_to_shop/map_at_r`" in view["selectedColumns"]
+        assert set(view["selectedColumns"]) < set(view["columnOrder"])
+
 
 def evaluation(first: First, method: str) -> dict[str, Any]:
     return read_json(first.project.root / f"reports/evaluation/{method}.json")  # type: ignore[no-any-return]

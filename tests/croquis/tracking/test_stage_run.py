@@ -101,7 +101,7 @@ def test_a_run_shows_who_ran_what_on_which_data(
     assert "| test/consumer_to_shop/hit_at_1 | 0.5 |" in note
     assert f"runs/{found.info.run_id}/artifacts)" in note
     (given,) = found.inputs.dataset_inputs
-    assert (given.dataset.name, given.dataset.digest) == ("rendered", "data-hash")
+    assert (given.dataset.name, given.dataset.digest) == ("rendered", "data-has")
     counts = {"num_rows": 9, "categories": 2, "items in train": 4, "images train/shop/train": 9}
     assert json.loads(given.dataset.profile) == counts
     columns = json.loads(given.dataset.schema)["mlflow_colspec"]
