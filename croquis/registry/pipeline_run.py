@@ -70,7 +70,7 @@ class PipelineRun:
         return str(self._projection.run_id)
 
     def nest(self, stage_runs: Iterable[str]) -> None:
-        """Puts the runs of its stages below it. A run that an older result shares is moved here: MLflow knows one parent."""
+        """Puts the runs of its stages below it. A run that another result shares is moved here: MLflow knows one parent."""
         for run_id in stage_runs:
             self._store.client.set_tag(run_id, PARENT_TAG, self.run_id)
 

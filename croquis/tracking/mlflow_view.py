@@ -33,7 +33,7 @@ FEW = {
     "ingest": re.compile(r"images|items|categories|gallery/.*"),
     "validate": re.compile(r"ingested|accepted|quarantined"),
     "train_classifier": re.compile(r"(?!val/average_precision/).*"),
-    "evaluate": re.compile(r"(val|test)/[^/]+/(hit@1|hit@5|map@\w+)"),
+    "evaluate": re.compile(r"((val|test)/)?[^/]+/(hit@1|hit@5|map@\w+)"),
 }
 # Which figures stand in a description, best guess first; of other stages the first ones of the record.
 FIRST = {

@@ -86,18 +86,18 @@ def test_a_run_shows_who_ran_what_on_which_data(
     with CatalogWriter(store.root / "data/catalog") as writer:
         writer.write_all(catalogue_rows)
     (store.root / "dvc.yaml").write_text("stages: {evaluate: {desc: Measures a bundle}}")
-    with stage_run("evaluate", "siamese", params={}, root=store.root) as run:
+    with stage_run("evaluate", "shown", params={}, root=store.root) as run:
         run.metric("val/consumer->shop/hit@1", 0.25)
         run.metric("test/consumer->shop/hit@1", 0.5)
         run.metric("test/consumer->shop/precision@50", 0.125)
-    found = only_run(store, "evaluate@siamese")
+    found = only_run(store, "evaluate@shown")
     tags = found.data.tags
     assert (tags["mlflow.source.name"], tags["mlflow.user"]) == ("stages/evaluate.py", "someone")
     assert found.data.metrics == {"val/consumer_to_shop/hit_at_1": 0.25, "test/consumer_to_shop/hit_at_1": 0.5}
     every = read_json(store.root / found.info.artifact_uri / "metrics.json")
     assert every["test/consumer_to_shop/precision_at_50"] == 0.125
     note = tags["mlflow.note.content"]
-    assert note.startswith("**evaluate@siamese**: Measures a bundle\n")
+    assert note.startswith("**evaluate@shown**: Measures a bundle\n")
     assert "| test/consumer_to_shop/hit_at_1 | 0.5 |" in note
     assert f"runs/{found.info.run_id}/artifacts)" in note
     (given,) = found.inputs.dataset_inputs
@@ -112,17 +112,17 @@ def test_a_run_shows_who_ran_what_on_which_data(
 @pytest.mark.usefixtures("key")
 def test_the_catalogue_is_no_input_of_what_makes_it(store: Store) -> None:
     for stage in ("ingest", "validate"):
-        with stage_run(stage, params={}, root=store.root):
+        with stage_run(stage, "again", params={}, root=store.root):
             pass
-        assert only_run(store, stage).inputs.dataset_inputs == []
+        assert only_run(store, f"{stage}@again").inputs.dataset_inputs == []
 
 
 def test_contact_sheets_become_images_with_steps(store: Store) -> None:
-    with stage_run("train_gan", params={}, root=store.root) as run:
+    with stage_run("train_gan", "drawn", params={}, root=store.root) as run:
         for name in ("sheets/epoch-000", "sheets/epoch-012", "overview -> all"):
             (run.artifacts / name).parent.mkdir(exist_ok=True)
             Image.new("RGB", (8, 8)).save(run.artifacts / f"{name}.png")
-    found = only_run(store, "train_gan")
+    found = only_run(store, "train_gan@drawn")
     images = {
         path.name.partition("+timestamp")[0] for path in (store.root / found.info.artifact_uri / "images").iterdir()
     }
@@ -143,7 +143,7 @@ def test_a_training_shows_the_load_of_the_machine_and_other_stages_do_not(
 ) -> None:
     monkeypatch.setattr(projection_module, "SAMPLE_SECONDS", 0.05)
     for stage, is_watched in (("train_gan", True), ("prepare", False)):
-        with stage_run(stage, params={}, root=store.root) as run:
+        with stage_run(stage, "watched", params={}, root=store.root) as run:
             ends = time.monotonic() + (20 if is_watched else 0.3)
             while not watched(store, run.run_id) and time.monotonic() < ends:
                 time.sleep(0.05)
