@@ -46,11 +46,16 @@ class Augment(Geometry):
 class StrongAugment(Augment):
     """Random views whose changes each happen with a probability; the strengths are those of `Augment`."""
 
+    recipe: Literal["ours", "kornia", "torchvision"] = Field(
+        description="whose rules make crop, jitter and blur: ours, kornia's 0.5 (as the official codes ran), torchvision's"
+    )
     crop: float = Field(ge=0.0, le=1.0, description="probability of the random crop and rotation")
     jitter: float = Field(ge=0.0, le=1.0, description="probability of the colour changes")
     grey: float = Field(ge=0.0, le=1.0, description="probability that the view loses its colours")
     blur: float = Field(ge=0.0, le=1.0, description="probability of a Gaussian blur")
-    blur_sigma: float = Field(ge=0.1, le=100.0, description="largest standard deviation of the blur, pixels")
+    blur_sigma: float = Field(
+        ge=0.1, le=100.0, description="largest standard deviation of the blur, pixels; of kornia's the only one"
+    )
 
 
 class Schedule(Block):
