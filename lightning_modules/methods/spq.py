@@ -19,13 +19,14 @@ L = cross-quantised contrastive loss, s the cosine of whole vectors, tau = 0.5:
 Ours by default: `centre`, a batch normalisation of x to sub-vectors of mean squared length 1, with a linear layer without
 bias and codewords drawn at that scale; tau = 0.2; weaker views of our own recipe, as colour tells garments apart. What
 comes nearest to the official code is the preset cifar10_c: `centre: false`, `start: current`, `positives: views`,
-`temperature: 0.5`, and views by the recipe `kornia`.
+`temperature: 0.5`, `fit.optimiser: adam`, and views by the recipe `kornia`.
 
 Deviations, those of the preset too:
   search by the squared distance from the query's x to the codewords, summed over sub-vectors; the official code sums
       distances that are not squared
-  AdamW with one warm-up and one cosine, where the official code has Adam, which adds 1e-5 * w to the gradient, under a
-      schedule that is cyclic by mistake; the same 1e-5 of AdamW shrinks all weights by less than 0.1 % over 3,000 epochs
+  one warm-up and one cosine, where the official schedule is cyclic by mistake: it goes down and up again in 390 epochs.
+      AdamW by default; the official code has Adam (`fit.optimiser: adam`), which adds 1e-5 * w to the gradient, while the
+      same 1e-5 of AdamW shrinks all weights by less than 0.1 % over 3,000 epochs
   the last short batch is spread over the others instead of dropped
   batch norms do not freeze by themselves, as those of the official code do after its first evaluation
   images are normalised by ImageNet's mean and deviation; the official code does not normalise

@@ -110,8 +110,8 @@ def test_spq_resnet18_at_32_with_the_papers_settings(subspaces: int, bits: int):
     paper = params.spq.model_copy(
         update={
             "subspaces": subspaces, "codewords": 16, "subspace_dim": 16, "centre": False, "start": "current",
-            "quantiser_sharpness": 5.0, "temperature": 0.5, "negatives": "reference", "positives": "views", "batch_size": 256,
-            "views": params.spq.views.model_copy(update=strong | chances),
+            "quantiser_sharpness": 5.0, "temperature": 0.5, "negatives": "reference", "positives": "views",
+            "batch_size": 256, "views": params.spq.views.model_copy(update=strong | chances),
         }
     )  # fmt: skip
     data = RetrievalData(images, images, np.array([True, False] * 128), 1)
