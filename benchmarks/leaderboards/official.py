@@ -27,7 +27,7 @@ def make_small_pick(folder: Path, options: Options) -> None:
 
 
 def variants(report: Mapping[str, Values], study: Study) -> str:
-    """Val and test figures by row, and the difference to the method's first row, paired by seed, 95 % intervals over seeds."""
+    """Val and test figures by row, and the gain over the method's first row, paired by seed; 95 % intervals over seeds."""
     of_row = by_name(report["cells"])
     bases: dict[str, str] = {}
     for row in study.all_rows:
