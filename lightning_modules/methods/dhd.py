@@ -44,7 +44,7 @@ class DhdParams(Block):
 
     bits: Bits
     labels: ClassLabels
-    centre: bool = Field(description="batch-normalise before the LayerNorm; for nets from scratch")
+    centre: bool = Field(description="batch-normalise before the LayerNorm; ours")
     temperature: float = Field(gt=0.0, le=10.0, description="of the hash proxies")
     distillation_weight: float = Field(ge=0.0, le=100.0)
     quantisation_weight: float = Field(ge=0.0, le=100.0)

@@ -59,7 +59,7 @@ class GpqParams(ProductCodes):
     """Generalized Product Quantization, semi-supervised."""
 
     labels: ClassLabels
-    centre: bool = Field(description="batch-normalise before the sub-vectors' norm; for nets from scratch")
+    centre: bool = Field(description="batch-normalise before the sub-vectors' norm; ours")
     assignment_sharpness: float = Field(gt=0.0, le=1000.0, description="alpha of the soft assignment")
     classifier_scale: float = Field(gt=0.0, le=100.0, description="beta of the classifier's logits")
     classification_weight: float = Field(ge=0.0, le=100.0)
