@@ -86,7 +86,9 @@ def source_page(path: Path) -> str:
     """The text of a file, or the list of a folder's files."""
     name = path.relative_to(ROOT).as_posix()
     if path.is_dir():
-        listed = "\n".join(f"- `{each.name}`" for each in sorted(path.iterdir()) if not each.name.startswith("__pycache__"))
+        listed = "\n".join(
+            f"- `{each.name}`" for each in sorted(path.iterdir()) if not each.name.startswith("__pycache__")
+        )
         return f"# {name}/\n\n{listed}\n"
     fence = "`````"
     return f"# {name}\n\n{fence}{LANGUAGES.get(path.suffix, 'text')}\n{path.read_text()}\n{fence}\n"
@@ -118,7 +120,10 @@ def params_page() -> str:
     for key in read_keys(ROOT):
         cells = (f"`{key.name}`", key.kind, key.range, f"`{key.value}`", key.says)
         blocks.setdefault(key.name.partition(".")[0], []).append(cells)
-    parts = ["# Params", "Every key of params.yaml, as `croquis params` prints it: type, range, the value that is shipped."]
+    parts = [
+        "# Params",
+        "Every key of params.yaml, as `croquis params` prints it: type, range, the value that is shipped.",
+    ]
     for block, rows in blocks.items():
         lines = ["| key | type | range | value | what it does |", "|---|---|---|---|---|"]
         lines += ["| " + " | ".join(map(cell, row)) + " |" for row in rows]
