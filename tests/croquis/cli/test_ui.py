@@ -40,8 +40,10 @@ def user_interface(project: Path) -> Iterator[str]:
             with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
                 break
             time.sleep(0.1)
-        yield line.split()[2]
-        process.terminate()
+        try:
+            yield line.split()[2]
+        finally:
+            process.terminate()
 
 
 @pytest.fixture
@@ -51,7 +53,7 @@ def page() -> Iterator[Any]:
         pytest.skip(f"none of {', '.join(BROWSERS)} is here: make engines")
     with sync_api.sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
-        page = browser.new_page(viewport={"width": 1600, "height": 900})
+        page = browser.new_page(viewport={"width": 2600, "height": 900})
         page.set_default_timeout(PATIENCE_MS)
         yield page
         browser.close()
@@ -76,7 +78,7 @@ def test_the_first_screen_shows_the_result_its_figures_and_the_nested_stages(
             page.get_by_role("columnheader", name=column).first.wait_for()
         value = result.data.metrics["test/shop_to_shop/map_at_r"]
         page.get_by_role("gridcell", name=f"{value:.4f}"[:5]).first.wait_for()
-        page.get_by_role("link", name=f"{MODEL} v1").first.wait_for()
+        page.get_by_role("link", name=MODEL).first.wait_for()
         assert page.get_by_role("link", name="register", exact=True).count() == 0, "nested runs are folded at first"
         named = page.get_by_role("gridcell").filter(has=page.get_by_role("link", name="pipeline", exact=True))
         named.get_by_role("button").first.click()
