@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from croquis.arrays import Keys, Rows
 from croquis.bundle.gallery_file import FEW_WORDS, Cells, ItemsError, ThumbnailFile, read_cells, read_metadata
-from croquis.bundle.word_columns import RowsByWord, WordLists, Words, narrowed
+from croquis.bundle.word_columns import RowsByWord, WordLists, Words, narrowed, numbered
 from croquis.catalog.filters import Filters, QueryError
 from croquis.index.ranking import label_blind_keys
 from croquis.lazy import Lazy
@@ -46,6 +46,8 @@ class GalleryTable:
         self.keys = _keys(self.table.column("image_id"))
         self._by_id = RowsByWord(self.table.column("image_id"))
         self._by_item = Lazy(lambda: RowsByWord(self.table.column("item_id")))
+        self._numbers = Lazy(lambda: numbered(self.table.column("item_id").chunk(0)))
+        self._sizes = Lazy(lambda: np.bincount(self.item_numbers))
         self._category, self._domain = (Words(self.table.column(name).chunk(0)) for name in ("category", "domain"))
         self._attributes = WordLists(self.table.column("attributes").chunk(0))
         self._words = {"category": self._category, "domain": self._domain, "attributes": self._attributes}
@@ -106,6 +108,16 @@ class GalleryTable:
             count = pc.count_distinct(self.table.column("item_id")).as_py()
             raise QueryError("item_id", item_id, f"is not among the {count} items of the gallery")
         return rows
+
+    @property
+    def item_numbers(self) -> npt.NDArray[np.int32]:
+        """A number for the product of each row; worked out when first asked for."""
+        return self._numbers.get()
+
+    @property
+    def item_sizes(self) -> Rows:
+        """How many rows the product of each number has."""
+        return self._sizes.get()
 
     def category_counts(self) -> dict[str, int]:
         """How many images each category has."""

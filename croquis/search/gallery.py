@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from croquis.arrays import Rows, Vectors
+from croquis.arrays import Keys, Rows, Vectors
 from croquis.bundle import Bundle
 from croquis.bundle.gallery_evidence import stored_gallery
 from croquis.bundle.gallery_table import GalleryTable
@@ -33,6 +33,18 @@ class ListedImages(Protocol):
         """Who is in some rows, in that order."""
         ...
 
+    def products(self, rows: Rows) -> Rows:
+        """A number for the product of each row (n,), equal where the product is."""
+        ...
+
+    def sizes(self, rows: Rows) -> Rows:
+        """How many images the product of each row (n,) has at most."""
+        ...
+
+    def keys(self, rows: Rows) -> Keys:
+        """The label-blind order of equal scores, (n,)."""
+        ...
+
     def chain(self, rerank: RerankBlock) -> Chain:
         """The re-rankers of `rerank.steps` over these images."""
         ...
@@ -40,10 +52,10 @@ class ListedImages(Protocol):
 
 @dataclass(frozen=True)
 class Listed:
-    """The best images for one query.
+    """The best images for Q queries.
 
     Attributes:
-        ranked: one list, (1, k).
+        ranked: Q lists, (Q, k).
         images: whom its rows name.
     """
 
@@ -78,7 +90,7 @@ class SearchedGallery(Protocol):
         ...
 
     def search(self, vectors: Vectors, k: int, filters: Filters) -> Listed:
-        """The best `k` images that pass the filters, for the vector (1, dim) of one query.
+        """The best `k` images that pass the filters, for each of the vectors (Q, dim).
 
         Raises:
             QueryError: as `check`.
@@ -158,6 +170,15 @@ class BundleGallery:
 
     def records(self, rows: Sequence[int]) -> Sequence[Record]:
         return self.items.records(rows, RECORD)
+
+    def products(self, rows: Rows) -> Rows:
+        return self.items.item_numbers[rows].astype(np.int64)
+
+    def sizes(self, rows: Rows) -> Rows:
+        return self.items.item_sizes[self.items.item_numbers[rows]]
+
+    def keys(self, rows: Rows) -> Keys:
+        return self.items.keys[rows]
 
     def chain(self, rerank: RerankBlock) -> Chain:
         """Looks at every image, so that it is made once and kept."""

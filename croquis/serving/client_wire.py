@@ -49,6 +49,9 @@ class SearchOptions(TypedDict, total=False):
         mode: `photo`, `sketch` or `sketch-direct`.
         filters: `category`, `attributes`, `colour` and `domain`; a word or a list of words each.
         rerank: by shared attributes.
+        group_by: `none` for images, `item` for products, of which `k` are counted.
+        max_per_item: 1 to 10 images of each product.
+        combine: several pictures, `max` or `mean`.
         crop: x1, y1, x2, y2 in pixels of the upright picture.
         timings, generated: ask for them in the answer.
         describe: predict the query's attributes, also where no re-ranking does.
@@ -59,6 +62,9 @@ class SearchOptions(TypedDict, total=False):
     mode: str | None
     filters: Mapping[str, str | Sequence[str]] | None
     rerank: bool | None
+    group_by: str | None
+    max_per_item: int | None
+    combine: str | None
     crop: Sequence[float] | None
     timings: bool | None
     generated: bool | None
@@ -90,9 +96,11 @@ class ItemOptions(TypedDict, total=False):
 
 
 class SimilarOptions(ItemOptions, total=False):
-    """And `k`, 1 to 100 results."""
+    """And `k`, 1 to 100 results, images or products as in `SearchOptions`."""
 
     k: int | None
+    group_by: str | None
+    max_per_item: int | None
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from pydantic_core import to_json
 from croquis.catalog.images import encode_png
 from croquis.search.answer import Answer, Hit
 from croquis.search.gallery import Record
+from croquis.search.grouping import AnswerForm
 from croquis.serving.answers.answer_models import Item, ItemImage, Result, SearchAnswer, Timings
 from croquis.serving.models.loaded_model import LoadedModel
 from croquis.serving.models.served_models import DEFAULT_LABEL
@@ -65,15 +66,14 @@ def search_body(model: LoadedModel, label: str, asked: SearchRequest, answer: An
     return to_json(fields)
 
 
-def similar_answer(model: LoadedModel, label: str, record: Record, k: int) -> SearchAnswer:
-    """The images of other products most like the one of `record`; the attributes shared are the catalogue's."""
-    own = model.retriever.gallery.images_of(record["item_id"])
-    hits = model.retriever.similar(record["image_id"], k + len(own) - 1)
+def similar_answer(model: LoadedModel, label: str, record: Record, k: int, form: AnswerForm) -> SearchAnswer:
+    """The images of other products, or those products, most like the image of `record`; the attributes shared are the
+    catalogue's."""
+    how = {"item_id": record["item_id"], "group_by": form.group_by, "max_per_item": form.max_per_item}
     others = [
         replace(hit, shared_attributes=tuple(name for name in hit.attributes if name in record["attributes"]))
-        for hit in hits
-        if hit.item_id != record["item_id"]
-    ][:k]
+        for hit in model.retriever.similar(record["image_id"], k, **how)
+    ]
     return SearchAnswer(
         model=model.identity,
         mode="similar",

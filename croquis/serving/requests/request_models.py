@@ -33,6 +33,7 @@ from croquis.catalog.product import (
     check_category,
     check_item_id,
 )
+from croquis.search.grouping import MOST_PER_ITEM, AnswerForm, Combine, GroupBy
 from croquis.search.query import Mode
 from croquis.serving.answers.problems import of_image
 from croquis.serving.server_settings import Limits
@@ -120,36 +121,54 @@ class RequestFields(BaseModel):
         return x1, y1, x2, y2
 
 
-class SearchRequest(RequestFields):
-    """`k`, `mode`, `filters`, `rerank` and `bbox` are those of `Retriever.search`."""
-
-    image: Picture
-    k: K = DEFAULT_K
-    mode: Mode = "photo"
-    filters: Annotated[Filters, PlainValidator(_filters, json_schema_input_type=FilterWords)] = NO_FILTERS
-    rerank: Annotated[bool | SkipJsonSchema[None], Field(description="by default what the bundle does")] = None
-    timings: Annotated[bool, Field(description="whether the answer holds them")] = False
-    generated: Annotated[bool, Field(description="whether the answer holds what the generator painted")] = False
-    describe: Annotated[bool, Field(description="predict attributes of the query that nothing else asks for")] = False
-
-
-class ItemRequest(RequestFields):
-    """A product; `version` is None when the server shall count."""
+class PicturesRequest(RequestFields):
+    """A request with one picture or several, and a crop box for a single one."""
 
     image: Annotated[
         list[Picture],
-        Field(min_length=1, max_length=MOST_PICTURES, description="together within the size of one body"),
-        BeforeValidator(lambda value: value if isinstance(value, list) else [value]),
+        Field(
+            min_length=1, max_length=MOST_PICTURES, description="of one product; together within the size of one body"
+        ),
+        BeforeValidator(
+            lambda value: value if isinstance(value, list) else [value], json_schema_input_type=Picture | list[Picture]
+        ),
     ]
-    category: Annotated[Word, AfterValidator(check_category)]
-    attributes: Annotated[tuple[str, ...], PlainValidator(_attributes, json_schema_input_type=ItemWords)] = ()
-    version: ProductVersion | SkipJsonSchema[None] = None
 
     @model_validator(mode="after")
     def _one_picture_where_cropped(self) -> Self:
         if self.crop is not None and len(self.image) > 1:
             raise QueryError("crop", self.crop, f"is for one picture, {len(self.image)} were sent: send them cropped")
         return self
+
+
+class SearchRequest(PicturesRequest):
+    """`k`, `mode`, `filters`, `rerank`, `bbox` and how the answer is grouped are those of `Retriever.search`."""
+
+    k: K = DEFAULT_K
+    mode: Mode = "photo"
+    filters: Annotated[Filters, PlainValidator(_filters, json_schema_input_type=FilterWords)] = NO_FILTERS
+    rerank: Annotated[bool | SkipJsonSchema[None], Field(description="by default what the bundle does")] = None
+    group_by: Annotated[GroupBy, Field(description="what `k` counts: images (`none`) or products (`item`)")] = "none"
+    max_per_item: Annotated[
+        int, Field(ge=1, le=MOST_PER_ITEM, description="images of each product"), BeforeValidator(_no_flag)
+    ] = 1
+    combine: Annotated[Combine, Field(description="several pictures: the best score, or the centre of vectors")] = "max"
+    timings: Annotated[bool, Field(description="whether the answer holds them")] = False
+    generated: Annotated[bool, Field(description="whether the answer holds what the generator painted")] = False
+    describe: Annotated[bool, Field(description="predict attributes of the query that nothing else asks for")] = False
+
+    @property
+    def form(self) -> AnswerForm:
+        """What the answer consists of."""
+        return AnswerForm(self.group_by, self.max_per_item, self.combine)
+
+
+class ItemRequest(PicturesRequest):
+    """A product; `version` is None when the server shall count."""
+
+    category: Annotated[Word, AfterValidator(check_category)]
+    attributes: Annotated[tuple[str, ...], PlainValidator(_attributes, json_schema_input_type=ItemWords)] = ()
+    version: ProductVersion | SkipJsonSchema[None] = None
 
     def product(self, item_id: str) -> Product:
         """The product of that id, with each picture once, in the order given."""

@@ -10,6 +10,7 @@ from fastapi import APIRouter, Depends, Query
 from starlette.responses import Response
 
 from croquis.catalog.filters import QueryError
+from croquis.search.grouping import MOST_PER_ITEM, AnswerForm, GroupBy
 from croquis.serving.answers.answer_models import FilterValues, Item, SearchAnswer
 from croquis.serving.answers.from_hits import item_answer, similar_answer
 from croquis.serving.answers.problems import Problem
@@ -61,12 +62,14 @@ def catalogue_router(fleet: ServedModels, gatekeeper: AccessControl) -> APIRoute
         k: Annotated[int, Query(ge=1, le=MOST_RESULTS)] = DEFAULT_K,
         image_id: str | None = None,
         model: str = DEFAULT_LABEL,
+        group_by: GroupBy = "none",
+        max_per_item: Annotated[int, Query(ge=1, le=MOST_PER_ITEM)] = 1,
     ) -> SearchAnswer:
-        """Images of other products most like one image of this product, its first one by default."""
-        chosen = fleet.get(model)
+        """Images of other products, or other products, most like one image of this product, its first one by default."""
+        chosen, form = fleet.get(model), AnswerForm(group_by, max_per_item)
         with _or_not_found():
             return await calls.run(
-                lambda: similar_answer(chosen, model, chosen.image_of(item_id, image_id), k), SECONDS
+                lambda: similar_answer(chosen, model, chosen.image_of(item_id, image_id), k, form), SECONDS
             )
 
     return router

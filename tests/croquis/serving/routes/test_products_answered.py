@@ -1,0 +1,87 @@
+"""Products over HTTP: grouped answers and several pictures in one request, as the retriever answers them."""
+
+from __future__ import annotations
+
+import base64
+from typing import Any
+
+import pytest
+from starlette.testclient import TestClient
+
+from croquis.catalog.product import MOST_PICTURES
+from croquis.search.local_retriever import Hit, LocalRetriever
+from croquis.serving.remote_retriever import RemoteRetriever
+from tests.support.serving.live_server import listening
+from tests.support.tiny_retriever import photo
+
+VIEWS = [photo("red-04"), photo("blue-08")]
+Told = list[tuple[int, str, str, float]]
+
+
+def ask(client: TestClient, *images: bytes, **fields: Any) -> Any:
+    return client.post("/search", files=[("image", ("picture", image)) for image in images], data=fields)
+
+
+def told(response: Any) -> Told:
+    assert response.status_code == 200, response.text
+    return [(each["rank"], each["image_id"], each["item_id"], each["score"]) for each in response.json()["results"]]
+
+
+def of(hits: list[Hit]) -> Told:
+    return [(hit.rank, hit.image_id, hit.item_id, hit.score) for hit in hits]
+
+
+@pytest.mark.parametrize("most", [1, 2])
+def test_k_counts_products(client: TestClient, retriever: LocalRetriever, most: int) -> None:
+    found = told(ask(client, photo("green-05"), k=7, group_by="item", max_per_item=most))
+    assert found == of(retriever.search(photo("green-05"), k=7, group_by="item", max_per_item=most))
+    assert len({item_id for _, _, item_id, _ in found}) == 7
+    assert len(found) == 7 * most
+
+
+@pytest.mark.parametrize("combine", ["max", "mean"])
+@pytest.mark.parametrize("rerank", [True, False])
+def test_several_pictures_are_one_query(
+    client: TestClient, retriever: LocalRetriever, combine: Any, rerank: bool
+) -> None:
+    asked = {"k": 9, "group_by": "item", "combine": combine, "rerank": rerank}
+    response = ask(client, *VIEWS, **{**asked, "rerank": str(rerank).lower()}, describe="true", timings="true")
+    assert told(response) == of(retriever.search(VIEWS, **asked))
+    assert all(value >= 0 for value in response.json()["timings"].values())
+    body = {"image": [base64.b64encode(view).decode() for view in VIEWS], **asked}
+    assert told(client.post("/search", json=body)) == told(response)
+
+
+def test_similar_products_are_of_other_items(client: TestClient, retriever: LocalRetriever) -> None:
+    found = told(client.get("/similar/item-green-2?k=5&group_by=item&image_id=green-05"))
+    assert found == of(retriever.similar("green-05", 5, item_id="item-green-2", group_by="item"))
+    assert "item-green-2" not in [item_id for _, _, item_id, _ in found]
+
+
+@pytest.mark.parametrize(
+    ("images", "fields", "field"),
+    [
+        (VIEWS, {"crop": "0,0,9,9"}, "crop"),
+        (VIEWS[:1], {"group_by": "brand"}, "group_by"),
+        (VIEWS[:1], {"max_per_item": 11}, "max_per_item"),
+        (VIEWS[:1], {"combine": "median"}, "combine"),
+        (VIEWS * 6, {}, "body"),
+        ([VIEWS[0], b"no picture"], {}, "image"),
+    ],
+)
+def test_what_is_wrong_is_named(client: TestClient, images: list[bytes], fields: Any, field: str) -> None:
+    response = ask(client, *images, **fields)
+    assert response.status_code in (415, 422), response.text
+    assert response.json()["field"] == field
+
+
+def test_as_many_pictures_as_a_product_may_have(client: TestClient) -> None:
+    assert len(told(ask(client, *(photo(f"red-{number:02d}") for number in range(MOST_PICTURES)), k=3))) == 3
+
+
+def test_a_remote_retriever_asks_for_products_too(client: TestClient, retriever: LocalRetriever) -> None:
+    with listening(client.app) as address:
+        remote = RemoteRetriever.load(address)
+        for asked in ({"group_by": "item", "max_per_item": 2}, {"combine": "mean"}, {}):
+            assert of(remote.search(VIEWS, k=4, **asked)) == of(retriever.search(VIEWS, k=4, **asked))
+        remote.close()
