@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
@@ -13,6 +13,7 @@ from croquis.arrays import Keys, Rows, Vectors
 from croquis.bundle import Bundle
 from croquis.bundle.gallery_evidence import stored_gallery
 from croquis.bundle.gallery_table import GalleryTable
+from croquis.bundle.product_table import ColumnSummary
 from croquis.catalog.filters import Filters
 from croquis.index.ranking import RankedLists
 from croquis.index.vector_index import VectorIndex
@@ -23,7 +24,7 @@ from croquis.rerank.rerank_settings import RerankBlock
 
 Record = Mapping[str, Any]
 """At least what `RECORD` names of an image."""
-RECORD = ("image_id", "item_id", "category", "attributes")
+RECORD = ("image_id", "item_id", "category", "attributes", "product")
 
 
 class ListedImages(Protocol):
@@ -65,10 +66,15 @@ class Listed:
 
 @dataclass(frozen=True)
 class WordCounts:
-    """How many images have each word."""
+    """How many images have each word.
+
+    Attributes:
+        product: what can be asked of the products' own columns; a store does not say.
+    """
 
     category: Mapping[str, int]
     attributes: Mapping[str, int]
+    product: Mapping[str, ColumnSummary] = field(default_factory=dict)
 
 
 class SearchedGallery(Protocol):
@@ -147,7 +153,9 @@ class BundleGallery:
         self.names = names
         self._chaining = threading.Lock()
         self._chains: list[tuple[RerankBlock, Chain]] = []
-        self._counts = Lazy(lambda: WordCounts(items.category_counts(), items.attribute_counts()))
+        self._counts = Lazy(
+            lambda: WordCounts(items.category_counts(), items.attribute_counts(), items.product.summaries())
+        )
 
     @classmethod
     def of(cls, bundle: Bundle) -> BundleGallery:

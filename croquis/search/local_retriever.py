@@ -185,6 +185,7 @@ class LocalRetriever:
                 attributes=tuple(record["attributes"]),
                 score=score,
                 shared_attributes=tuple([name for name in record["attributes"] if name in seen] if seen else ()),
+                product=record["product"],
             )
             for rank, (record, score) in enumerate(found, start=1)
         ]

@@ -47,7 +47,8 @@ class SearchOptions(TypedDict, total=False):
     Attributes:
         k: 1 to 100 results.
         mode: `photo`, `sketch` or `sketch-direct`.
-        filters: `category`, `attributes`, `colour` and `domain`; a word or a list of words each.
+        filters: `category`, `attributes`, `colour` and `domain`; a word or a list of words each. `product`: values, lists or
+            ranges by column.
         rerank: by shared attributes.
         group_by: `none` for images, `item` for products, of which `k` are counted.
         max_per_item: 1 to 10 images of each product.
@@ -60,7 +61,7 @@ class SearchOptions(TypedDict, total=False):
 
     k: int | None
     mode: str | None
-    filters: Mapping[str, str | Sequence[str]] | None
+    filters: Mapping[str, Any] | None
     rerank: bool | None
     group_by: str | None
     max_per_item: int | None
@@ -79,12 +80,14 @@ class ChangeOptions(TypedDict, total=False):
         category: needed.
         attributes: words such as `colour:red`.
         crop: of a single picture, as in `SearchOptions`.
+        product: columns of its own, such as title, price and link.
         version: of the product, more than the one that is there; by default the server counts.
     """
 
     category: Required[str]
     attributes: Sequence[str]
     crop: Sequence[float] | None
+    product: Mapping[str, str | float | bool]
     version: int | None
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -87,7 +86,7 @@ class RemoteRetriever:
         options = SearchOptions(
             k=check_k(k),
             mode=check_mode(mode),
-            filters={name: words for name, words in asdict(wanted).items() if words},
+            filters=wanted.to_mapping(),
             rerank=rerank,
             crop=bbox,
             describe=False,  # only what re-ranking looked at, as a bundle answers
@@ -97,7 +96,8 @@ class RemoteRetriever:
         try:
             answer = self._client.search(*map(picture_file, given), **options)
         except ServerError as error:
-            words = {f"filters.{name}": value for name, value in asdict(wanted).items()}
+            words = {f"filters.{name}": value for name, value in wanted.to_mapping().items()}
+            words |= {f"filters.product.{each.name}": each.asked() for each in wanted.product}
             raise _as_of_a_bundle(error, {**options, **words}) from error
         return [_hit(result) for result in answer.results]
 
@@ -126,6 +126,7 @@ def _hit(result: Result) -> Hit:
         attributes=tuple(result.attributes),
         score=result.score,
         shared_attributes=tuple(result.shared_attributes),
+        product=result.product,
     )
 
 

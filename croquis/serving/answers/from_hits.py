@@ -43,6 +43,7 @@ def to_results(hits: Sequence[Hit], label: str) -> list[dict[str, Any]]:
             "category": hit.category,
             "attributes": hit.attributes,
             "shared_attributes": hit.shared_attributes,
+            "product": hit.product,
             "image": image_url(hit.item_id, hit.image_id, label),
         }
         for rank, hit in enumerate(hits, start=1)
@@ -83,12 +84,13 @@ def similar_answer(model: LoadedModel, label: str, record: Record, k: int, form:
 
 
 def item_answer(model: LoadedModel, label: str, item_id: str) -> Item:
-    """A product; category and attributes are those of its first image."""
+    """A product; category, attributes and its own columns are those of its first image."""
     images = model.retriever.gallery.images_of(item_id)
     ids = [image["image_id"] for image in images]
     return Item(
         item_id=item_id,
         category=images[0]["category"],
         attributes=list(images[0]["attributes"]),
+        product=dict(images[0]["product"]),
         images=[ItemImage(image_id=image_id, url=image_url(item_id, image_id, label)) for image_id in ids],
     )

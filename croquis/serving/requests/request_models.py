@@ -10,6 +10,7 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    FiniteFloat,
     PlainValidator,
     ValidationInfo,
     model_validator,
@@ -32,7 +33,9 @@ from croquis.catalog.product import (
     check_attributes,
     check_category,
     check_item_id,
+    check_product,
 )
+from croquis.catalog.product_columns import LONGEST_NAME, LONGEST_TEXT, MOST_COLUMNS, Value
 from croquis.search.grouping import MOST_PER_ITEM, AnswerForm, Combine, GroupBy
 from croquis.search.query import Mode
 from croquis.serving.answers.problems import of_image
@@ -84,13 +87,31 @@ def _attributes(value: object) -> tuple[str, ...]:
     return check_attributes(read_json(value) if isinstance(value, str) else value)
 
 
+def _product(value: object) -> dict[str, Value]:
+    return check_product(read_json(value) if isinstance(value, str) else value)
+
+
 Picture = Annotated[bytes, Field(min_length=1), BeforeValidator(_picture_file)]
 K = Annotated[int, Field(ge=1, le=MOST_RESULTS), BeforeValidator(_no_flag)]
 ProductVersion = Annotated[int, Field(ge=1, le=LARGEST_VERSION), BeforeValidator(_no_flag)]
 ItemId = Annotated[str, Field(min_length=1, max_length=LONGEST_ID), AfterValidator(check_item_id)]
 Word = Annotated[str, Field(min_length=1, max_length=LONGEST_WORD)]
+Single = str | FiniteFloat | bool
+Asked = (
+    Single
+    | Annotated[list[Single], Field(min_length=1, max_length=MOST_VALUES)]
+    | Annotated[dict[Literal["min", "max"], FiniteFloat], Field(min_length=1)]
+)
 FilterWords = dict[
-    Literal["category", "attributes", "colour", "domain"], str | Annotated[list[str], Field(max_length=MOST_VALUES)]
+    Literal["category", "attributes", "colour", "domain", "product"],
+    str | Annotated[list[str], Field(max_length=MOST_VALUES)] | dict[str, Asked],
+]
+ProductValues = Annotated[
+    dict[
+        Annotated[str, Field(min_length=1, max_length=LONGEST_NAME)],
+        Annotated[str, Field(max_length=LONGEST_TEXT)] | FiniteFloat | bool,
+    ],
+    Field(max_length=MOST_COLUMNS, description="columns of the product such as title, price and link"),
 ]
 ItemWords = Annotated[list[Word], Field(max_length=MOST_ATTRIBUTES)]
 Crop = Annotated[
@@ -168,14 +189,14 @@ class ItemRequest(PicturesRequest):
 
     category: Annotated[Word, AfterValidator(check_category)]
     attributes: Annotated[tuple[str, ...], PlainValidator(_attributes, json_schema_input_type=ItemWords)] = ()
+    product: Annotated[dict[str, Value], PlainValidator(_product, json_schema_input_type=ProductValues)] = {}
     version: ProductVersion | SkipJsonSchema[None] = None
 
-    def product(self, item_id: str) -> Product:
+    def named(self, item_id: str) -> Product:
         """The product of that id, with each picture once, in the order given."""
         pictures = [ProductPicture.of(item_id, image, self.bbox) for image in self.image]
-        return Product(
-            item_id, self.category, self.attributes, tuple({each.image_id: each for each in pictures}.values())
-        )
+        distinct = tuple({each.image_id: each for each in pictures}.values())
+        return Product(item_id, self.category, self.attributes, distinct, self.product)
 
 
 class NewItemRequest(ItemRequest):
