@@ -53,7 +53,7 @@ class ProductTable:
         """Of a gallery's table, which may have no such columns."""
         if PRODUCT not in table.column_names:
             return cls({}, len(table))
-        whole = table.column(PRODUCT).combine_chunks()
+        whole = table.column(PRODUCT).chunk(0)
         parts = whole.flatten()  # a null of the whole is a null of each
         names = [part.name for part in whole.type]
         return cls(dict(zip(names, parts, strict=True)), len(table))
