@@ -99,11 +99,12 @@ class ItemOptions(TypedDict, total=False):
 
 
 class SimilarOptions(ItemOptions, total=False):
-    """And `k`, 1 to 100 results, images or products as in `SearchOptions`."""
+    """And `k`, 1 to 100 results, images or products as in `SearchOptions`; `filters` are JSON text."""
 
     k: int | None
     group_by: str | None
     max_per_item: int | None
+    filters: str | None
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from urllib.parse import quote
 
 from pydantic_core import to_json
 
+from croquis.catalog.filters import Filters
 from croquis.catalog.images import encode_png
 from croquis.search.answer import Answer, Hit
 from croquis.search.gallery import Record
@@ -67,13 +68,15 @@ def search_body(model: LoadedModel, label: str, asked: SearchRequest, answer: An
     return to_json(fields)
 
 
-def similar_answer(model: LoadedModel, label: str, record: Record, k: int, form: AnswerForm) -> SearchAnswer:
+def similar_answer(
+    model: LoadedModel, label: str, record: Record, k: int, form: AnswerForm, among: Filters
+) -> SearchAnswer:
     """The images of other products, or those products, most like the image of `record`; the attributes shared are the
     catalogue's."""
     how = {"item_id": record["item_id"], "group_by": form.group_by, "max_per_item": form.max_per_item}
     others = [
         replace(hit, shared_attributes=tuple(name for name in hit.attributes if name in record["attributes"]))
-        for hit in model.retriever.similar(record["image_id"], k, **how)
+        for hit in model.retriever.similar(record["image_id"], k, among, **how)
     ]
     return SearchAnswer(
         model=model.identity,

@@ -79,8 +79,19 @@ def _no_flag(value: object) -> object:
     return value
 
 
-def _filters(value: Any) -> Filters:
-    return Filters.from_mapping(read_json(value) if isinstance(value, str) else value)
+def filters_of(value: Any) -> Filters:
+    """Filters from an object, or from its JSON text; empty text lets every image pass.
+
+    Raises:
+        QueryError: on an unknown key or a wrong value.
+    """
+    if value == "":
+        return NO_FILTERS
+    try:
+        values = read_json(value) if isinstance(value, str) else value
+    except ValueError as error:
+        raise QueryError("filters", value, str(error)) from None
+    return Filters.from_mapping(values)
 
 
 def _attributes(value: object) -> tuple[str, ...]:
@@ -167,7 +178,7 @@ class SearchRequest(PicturesRequest):
 
     k: K = DEFAULT_K
     mode: Mode = "photo"
-    filters: Annotated[Filters, PlainValidator(_filters, json_schema_input_type=FilterWords)] = NO_FILTERS
+    filters: Annotated[Filters, PlainValidator(filters_of, json_schema_input_type=FilterWords)] = NO_FILTERS
     rerank: Annotated[bool | SkipJsonSchema[None], Field(description="by default what the bundle does")] = None
     group_by: Annotated[GroupBy, Field(description="what `k` counts: images (`none`) or products (`item`)")] = "none"
     max_per_item: Annotated[

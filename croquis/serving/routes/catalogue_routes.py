@@ -17,9 +17,10 @@ from croquis.serving.answers.problems import Problem
 from croquis.serving.background.timed_calls import TimedCalls
 from croquis.serving.limits.access import AccessControl
 from croquis.serving.models.served_models import DEFAULT_LABEL, ServedModels
-from croquis.serving.requests.request_models import DEFAULT_K, MOST_RESULTS
+from croquis.serving.requests.request_models import DEFAULT_K, MOST_RESULTS, filters_of
 
 SECONDS = 10.0  # for an answer
+LONGEST_FILTERS = 8000  # characters of filters in a URL
 CALLS = 256  # at a time; a page asks for a hundred thumbnails at once
 
 
@@ -64,12 +65,15 @@ def catalogue_router(fleet: ServedModels, gatekeeper: AccessControl) -> APIRoute
         model: str = DEFAULT_LABEL,
         group_by: GroupBy = "none",
         max_per_item: Annotated[int, Query(ge=1, le=MOST_PER_ITEM)] = 1,
+        filters: Annotated[str, Query(max_length=LONGEST_FILTERS, description="JSON, as of a search")] = "",
     ) -> SearchAnswer:
         """Images of other products, or other products, most like one image of this product, its first one by default."""
         chosen, form = fleet.get(model), AnswerForm(group_by, max_per_item)
+        among = filters_of(filters)
+        chosen.retriever.gallery.check(among)
         with _or_not_found():
             return await calls.run(
-                lambda: similar_answer(chosen, model, chosen.image_of(item_id, image_id), k, form), SECONDS
+                lambda: similar_answer(chosen, model, chosen.image_of(item_id, image_id), k, form, among), SECONDS
             )
 
     return router

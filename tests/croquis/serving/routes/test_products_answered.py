@@ -63,6 +63,16 @@ def test_similar_products_are_of_other_items(client: TestClient, retriever: Loca
     assert "item-green-2" not in [item_id for _, _, item_id, _ in found]
 
 
+def test_similar_products_pass_filters(client: TestClient, retriever: LocalRetriever) -> None:
+    asked = {"k": 5, "group_by": "item", "image_id": "green-05", "filters": '{"colour": ["red"]}'}
+    found = told(client.get("/similar/item-green-2", params=asked))
+    how = {"item_id": "item-green-2", "group_by": "item"}
+    assert found == of(retriever.similar("green-05", 5, {"colour": ["red"]}, **how))  # type: ignore[arg-type]
+    for wrong in ("{", '{"size": "m"}', '{"colour": ["mauve"]}'):
+        refused = client.get("/similar/item-green-2", params={"filters": wrong})
+        assert (refused.status_code, refused.json()["field"].partition(".")[0]) == (422, "filters")
+
+
 @pytest.mark.parametrize(
     ("images", "fields", "field"),
     [
