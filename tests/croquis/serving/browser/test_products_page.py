@@ -56,7 +56,7 @@ def test_products_are_shown_once_unless_every_photo_is_wanted(page: Any, world: 
     show(page, two_colours)
     assert world.asked[-1].fields["group_by"] == "item"
     before = len(world.asked)
-    page.get_by_label("Show").select_option("every photo")
+    page.locator("#show").select_option("every photo")
     settled(page, world, before + 1)
     assert world.asked[-1].fields["group_by"] == "none"
     assert asked_address(page) == {"show": "none"}
@@ -67,7 +67,7 @@ def test_several_photos_are_one_query(page: Any, world: World, two_colours: Path
     before = len(world.asked)
     page.set_input_files("#more", [blue, blue])
     settled(page, world, before + 1)
-    drag(page, "#frame", (0.05, 0.1), (0.45, 0.9))
+    drag(page, "#frame", (0.2, 0.4), (0.45, 0.9))
     settled(page, world, before + 2)
     first, *others = world.asked[-1].pictures
     assert "crop" not in world.asked[-1].fields
