@@ -167,7 +167,7 @@ class Composition:
         asked = encoded.asked.together(mean)
         vectors = mean if form.combine == "mean" else every
         wanted = reranks or {}
-        head = max([0, *(block.depth for block in wanted.values())])
+        head = max([0, *(block.longest for block in wanted.values())])
         listed = form.listed(lambda depth: self.find(vectors, depth), k, head)
         lap("search")
         whole, images = listed.ranked.rows.shape[1], listed.images
