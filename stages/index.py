@@ -13,6 +13,7 @@ from croquis.bundle import write_bundle
 from croquis.bundle.gallery_file import GALLERY_SCHEMA, PROBABILITIES
 from croquis.catalog.gallery_photos import gallery_rows, open_thumbnails
 from croquis.catalog.prepared_photos import open_photos
+from croquis.catalog.product_columns import PRODUCT
 from croquis.catalog.table import Catalog
 from croquis.index.build import build_index
 from croquis.index.coding import read_codebooks
@@ -68,6 +69,8 @@ def describe_gallery(catalog: Catalog, method: str, params: Params, root: Path) 
     vectors = gallery_vectors(encoder, open_photos(catalog, encoder.size, how=how), rows)
     seen = gallery_labels(present(root / "models/attributes"), catalog, rows, threads, how)
     schema = GALLERY_SCHEMA.append(PROBABILITIES)
+    if PRODUCT in catalog.table.column_names:
+        schema = schema.append(catalog.table.schema.field(PRODUCT))
     known = catalog.table.select([name for name in schema.names if name in catalog.table.column_names])
     columns = known.take(pa.array(rows)), seen, open_thumbnails(catalog, params.index.thumbnail, how)
     held = {name: column for table in columns for name, column in zip(table.column_names, table.columns, strict=True)}
