@@ -118,7 +118,7 @@ def fitted(train: LabelledVectors, wanted: Sequence[MapSettings], scale: Vectors
 def mean_scores(trials: Sequence[Trial], wanted: Sequence[MapSettings], scale: Vectors) -> list[float]:
     """Of each of the settings, over the trials."""
     scores = [[trial.score(linear) for linear in fitted(trial.train, wanted, scale)] for trial in trials]
-    return np.mean(scores, axis=0).tolist()
+    return [float(mean) for mean in np.mean(scores, axis=0)]
 
 
 def left_out_trials(train: LabelledVectors) -> list[Trial]:
