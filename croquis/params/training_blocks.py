@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
@@ -64,6 +64,36 @@ class Backbone(Block):
                 "timm/tf_efficientnet_lite0"
             )
         return self
+
+
+class Pooling(Block):
+    """How the maps of a backbone become the vector that a head stands on."""
+
+    levels: Literal["last", "all"] | list[Annotated[int, Field(ge=-16, le=15)]] = Field(
+        description="the last map, the last one of each size, or some of these by number: 0 is the largest, -1 the last"
+    )
+    kind: Literal["method", "average", "max"] = Field(
+        description="average or maximum over a map; method: as the method's source has it"
+    )
+    normalise: bool = Field(description="whether each level has length 1 before they are joined")
+    histogram: float = Field(
+        ge=0.0,
+        le=100.0,
+        description="weight of a colour histogram beside the levels (3 x 3 cells, 64 colours); 0 for none",
+    )
+
+    @field_validator("levels")
+    @classmethod
+    def named_once(cls, levels: Any) -> Any:
+        if isinstance(levels, list) and (not levels or len(set(levels)) < len(levels)):
+            raise ValueError("must name one level or more, each once")
+        return levels
+
+
+class PooledBackbone(Backbone):
+    """A backbone and how its maps become a vector."""
+
+    pooling: Pooling
 
 
 class Geometry(Block):
@@ -155,6 +185,25 @@ class Map(Block):
     shrinkages: list[Annotated[float, Field(gt=0.0, le=100.0)]] = Field(
         min_length=1, description="of `within_item`: shares of the identity that are added, to try"
     )
+    histogram_factors: list[Annotated[float, Field(ge=0.0, le=100.0)]] = Field(
+        min_length=1, description="on the colour histogram, where vectors end with one (`backbone.pooling`), to try"
+    )
+
+
+class FineTuning(Block):
+    """How weights that are worth keeping are changed with care."""
+
+    layer_decay: float = Field(
+        gt=0.0, le=1.0, description="factor on the learning rate from each layer of the backbone to the one before it"
+    )
+    freeze_backbone_epochs: int = Field(
+        ge=0, le=10_000, description="epochs at the begin in which the heads alone learn"
+    )
+    ema: float = Field(
+        ge=0.0,
+        lt=1.0,
+        description="decay per step of a moving average of the weights, which is what is kept; 0 for none",
+    )
 
 
 class TrainEmbedder(Block):
@@ -162,8 +211,11 @@ class TrainEmbedder(Block):
 
     labels: Labels
     map: Map
-
-    backbone: Backbone
+    backbone: PooledBackbone
+    init: Literal["random", "whitened"] = Field(
+        description="of the layer that makes the vector: random, or the map in closed form of the pooled train photos"
+    )
+    fine_tuning: FineTuning
     augment: Augment
     domains: list[Literal["shop", "consumer", "sketch"]] = Field(min_length=1)
     contact_sheet_every: int = Field(ge=1, le=10_000, description="epochs between two contact sheets in the tracker")

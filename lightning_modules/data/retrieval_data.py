@@ -208,6 +208,10 @@ class RetrievalData(pl.LightningDataModule):
         )
         return cls(train_set, val_set, is_query, categories, unlabelled, protocol, how)
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> RetrievalData:
+        """Itself: a copy of a module that trains on the images does not copy them."""
+        return self
+
     def use_sampler(self, sampler: EpochSampler) -> None:
         self._sampler = sampler
 

@@ -31,6 +31,8 @@ Deviations, those of the preset too:
   batch norms do not freeze by themselves, as those of the official code do after its first evaluation
   images are normalised by ImageNet's mean and deviation; the official code does not normalise
 
+With `init: whitened` the head is one layer with a bias that starts from a map in closed form: no hidden layer, no `centre`.
+
 `positives: views` is the paper's method. `positives: item` is OURS and no longer unsupervised: the second view is a view of
 another photo of the same item, of the other domain where the item has one.
 """
@@ -46,11 +48,20 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from croquis.arrays import Vectors
 from croquis.params import Params
 from croquis.params.code_blocks import ProductCodes
-from croquis.params.training_blocks import Backbone as BackboneParams
 from croquis.params.training_blocks import Fit, StrongAugment, TrainEmbedder
-from lightning_modules.bases.pq_module import PqModule, PqNet, code_figures, soft_quantise, xavier, xavier_codebooks
+from lightning_modules.bases.pq_module import (
+    PqModule,
+    PqNet,
+    code_figures,
+    k_means_codebooks,
+    soft_quantise,
+    sub_vectors,
+    xavier,
+    xavier_codebooks,
+)
 from lightning_modules.data.augment import uniform
 from lightning_modules.data.photo_rows import joined
 from lightning_modules.data.retrieval_data import Batch, ImageSet, RetrievalData, to_float
@@ -58,6 +69,8 @@ from lightning_modules.data.samplers import EpochSampler, ItemBatches, ShuffledB
 from lightning_modules.data.strong_views import strong_view
 from lightning_modules.methods import Method
 from lightning_modules.nets.backbones import build_backbone
+from lightning_modules.nets.pooling import Pool
+from lightning_modules.training.closed_form import LabelledVectors
 
 
 class SpqParams(ProductCodes):
@@ -117,14 +130,18 @@ class Centre(nn.Module):
 class SpqNet(PqNet):
     """Attributes: words, the codebooks, (M, K, d)."""
 
-    def __init__(self, backbone: BackboneParams, method: SpqParams, image_size: int | None = None) -> None:
-        net = build_backbone(backbone, image_size)
+    def __init__(self, shared: TrainEmbedder, method: SpqParams, image_size: int | None = None) -> None:
+        net, dim = build_backbone(shared.backbone, image_size), method.subspaces * method.subspace_dim
+        pool = Pool(shared.backbone.pooling, net.level_channels, "average")
         start = CENTRED if method.centre else STARTS[method.start]
-        project = nn.Linear(net.channels, method.subspaces * method.subspace_dim, bias=start.bias)
-        xavier(project.weight, start.gain, start.uniform)
-        centre = Centre(method.subspaces, method.subspace_dim) if method.centre else nn.Identity()
-        head = nn.Sequential(nn.Linear(net.channels, net.channels), nn.ReLU(), project, centre)
-        super().__init__(net, head, method.subspaces, method.subspace_dim)
+        if shared.init == "whitened":
+            head = nn.Sequential(nn.Linear(pool.dim, dim))
+        else:
+            project = nn.Linear(pool.dim, dim, bias=start.bias)
+            xavier(project.weight, start.gain, start.uniform)
+            centre = Centre(method.subspaces, method.subspace_dim) if method.centre else nn.Identity()
+            head = nn.Sequential(nn.Linear(pool.dim, pool.dim), nn.ReLU(), project, centre)
+        super().__init__(net, pool, head, method.subspaces, method.subspace_dim)
         self.words = xavier_codebooks(
             method.subspaces, method.codewords, method.subspace_dim, start.gain, start.uniform
         )
@@ -135,10 +152,16 @@ class SpqNet(PqNet):
     def codebooks(self) -> Tensor:
         return self.words
 
+    def start_from(self, matrix: Vectors, train: LabelledVectors) -> None:
+        super().start_from(matrix, train)
+        with torch.no_grad():
+            parts = sub_vectors(self.head(torch.from_numpy(train.vectors)), self.subspaces)
+            self.words.copy_(k_means_codebooks(parts, self.words.shape[1]))
+
 
 class Spq(PqModule):
     def __init__(self, shared: TrainEmbedder, method: SpqParams, data: RetrievalData) -> None:
-        super().__init__(SpqNet(shared.backbone, method, data.train.image_size), shared, method.fit, data)
+        super().__init__(SpqNet(shared, method, data.train.image_size), shared, method.fit, data)
         self._method = method
         self._partners = partners(data.train) if method.positives == "item" else None
 

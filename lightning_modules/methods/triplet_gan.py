@@ -49,7 +49,7 @@ from lightning_modules.methods import Method
 from lightning_modules.nets.decoder import ImageDecoder
 from lightning_modules.nets.perceptual import PerceptualNet, perceptual_net
 from lightning_modules.nets.pix2pix import PatchDiscriminator, initialise
-from lightning_modules.nets.retrieval_net import Embedder, max_pool_net
+from lightning_modules.nets.retrieval_net import Embedder, projection_net
 from lightning_modules.training.distributed import own_part, world_size
 from lightning_modules.training.schedule import rate_factor
 
@@ -125,7 +125,7 @@ class TripletGan(RetrievalModule):
 
     def __init__(self, shared: TrainEmbedder, method: TripletGanParams, data: RetrievalData) -> None:
         # The encoder comes first, so that an ablation starts from the same weights.
-        net = max_pool_net(shared.backbone, method.embedding_dim, method.centre, data.train.image_size)
+        net = projection_net(shared, method.embedding_dim, method.centre, data.train.image_size)
         super().__init__(net, shared, method.fit, data)
         self.automatic_optimization = False
         self._method = method
@@ -149,7 +149,10 @@ class TripletGan(RetrievalModule):
 
     def heads(self) -> list[nn.Parameter]:
         """The generator's parameters outside the backbone; the discriminator has an optimiser of its own."""
-        return [*self.net.head.parameters(), *(self.decoder.parameters() if self.decoder else ())]
+        return [
+            *(self.net.head.parameters() if self.net.head else ()),
+            *(self.decoder.parameters() if self.decoder else ()),
+        ]
 
     def bottleneck(self, images: Tensor) -> Tensor:
         """(B, 3, S, S) in [0, 1] -> (B, D), of length 1 unless `normalise` is off."""
