@@ -59,8 +59,9 @@ class HashNet(RetrievalNet):
         return codes
 
 
-def hash_net(params: BackboneParams, bits: int, centre: bool) -> HashNet:
-    backbone = build_backbone(params)
+def hash_net(params: BackboneParams, bits: int, centre: bool, image_size: int | None = None) -> HashNet:
+    """`image_size` as `build_backbone` has it."""
+    backbone = build_backbone(params, image_size)
     return HashNet(backbone, HashLayer(backbone.channels, bits, centre), bits)
 
 

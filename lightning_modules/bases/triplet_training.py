@@ -28,7 +28,8 @@ class TripletTraining(RetrievalModule):
     net: Embedder
 
     def __init__(self, shared: TrainEmbedder, method: TripletBlock, data: RetrievalData) -> None:
-        super().__init__(max_pool_net(shared.backbone, method.embedding_dim, method.centre), shared, method.fit, data)
+        net = max_pool_net(shared.backbone, method.embedding_dim, method.centre, data.train.image_size)
+        super().__init__(net, shared, method.fit, data)
         self._method = method
         self._pool = np.zeros((0, 0), dtype=np.int64)
 

@@ -57,6 +57,11 @@ class ImageSet:
     def __len__(self) -> int:
         return len(self.images)
 
+    @property
+    def image_size(self) -> int:
+        """Side of the square images, pixels."""
+        return int(self.images.shape[-1])
+
 
 def load_images(catalog: Catalog, rows: Rows, size: int, how: Preparation = WHOLE) -> ImageSet:
     """`rows` with their labels, cropped to their boxes and fitted to `size` exactly as the served runtime does."""

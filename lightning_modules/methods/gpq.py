@@ -77,8 +77,10 @@ def build(params: Params, data: RetrievalData) -> Gpq:
 class GpqNet(PqNet):
     """Attributes: words, raw (M, K, d); prototypes, raw (M, classes, d)."""
 
-    def __init__(self, backbone: BackboneParams, method: GpqParams, classes: int) -> None:
-        net, dim = build_backbone(backbone), method.subspaces * method.subspace_dim
+    def __init__(
+        self, backbone: BackboneParams, method: GpqParams, classes: int, image_size: int | None = None
+    ) -> None:
+        net, dim = build_backbone(backbone, image_size), method.subspaces * method.subspace_dim
         project = nn.Linear(net.channels, dim)
         nn.init.xavier_normal_(project.weight)
         nn.init.zeros_(project.bias)
@@ -106,7 +108,8 @@ class Gpq(PqModule):
 
     def __init__(self, shared: TrainEmbedder, method: GpqParams, data: RetrievalData, seed: int) -> None:
         classes = int(data.train.items.max()) + 1 if method.labels == "item" else data.categories
-        super().__init__(GpqNet(shared.backbone, method, classes), shared, method.fit, data)
+        net = GpqNet(shared.backbone, method, classes, data.train.image_size)
+        super().__init__(net, shared, method.fit, data)
         self.classes = classes
         self._label = "items" if method.labels == "item" else "categories"
         self._method = method

@@ -77,7 +77,8 @@ class MetricLearning(RetrievalModule):
     net: Embedder
 
     def __init__(self, shared: TrainEmbedder, method: MetricLearningParams, data: RetrievalData) -> None:
-        super().__init__(max_pool_net(shared.backbone, method.embedding_dim, method.centre), shared, method.fit, data)
+        net = max_pool_net(shared.backbone, method.embedding_dim, method.centre, data.train.image_size)
+        super().__init__(net, shared, method.fit, data)
         self._method = method
         self.measure = make_loss(method, classes=int(data.train.items.max()) + 1)
         self.miner = make_miner(method)

@@ -117,8 +117,8 @@ class Centre(nn.Module):
 class SpqNet(PqNet):
     """Attributes: words, the codebooks, (M, K, d)."""
 
-    def __init__(self, backbone: BackboneParams, method: SpqParams) -> None:
-        net = build_backbone(backbone)
+    def __init__(self, backbone: BackboneParams, method: SpqParams, image_size: int | None = None) -> None:
+        net = build_backbone(backbone, image_size)
         start = CENTRED if method.centre else STARTS[method.start]
         project = nn.Linear(net.channels, method.subspaces * method.subspace_dim, bias=start.bias)
         xavier(project.weight, start.gain, start.uniform)
@@ -138,7 +138,7 @@ class SpqNet(PqNet):
 
 class Spq(PqModule):
     def __init__(self, shared: TrainEmbedder, method: SpqParams, data: RetrievalData) -> None:
-        super().__init__(SpqNet(shared.backbone, method), shared, method.fit, data)
+        super().__init__(SpqNet(shared.backbone, method, data.train.image_size), shared, method.fit, data)
         self._method = method
         self._partners = partners(data.train) if method.positives == "item" else None
 

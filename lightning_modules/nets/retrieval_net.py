@@ -99,13 +99,13 @@ class Embedder(RetrievalNet):
         return F.normalize(self.pooled(images), dim=1)
 
 
-def average_pool_net(params: BackboneParams) -> Embedder:
-    """Backbone and global average pool: the net of image2vec."""
-    backbone = build_backbone(params)
+def average_pool_net(params: BackboneParams, image_size: int | None = None) -> Embedder:
+    """Backbone and global average pool: the net of image2vec; `image_size` as `build_backbone` has it."""
+    backbone = build_backbone(params, image_size)
     return Embedder(backbone, GlobalAveragePool(backbone.channels))
 
 
-def max_pool_net(params: BackboneParams, dim: int, centre: bool) -> Embedder:
+def max_pool_net(params: BackboneParams, dim: int, centre: bool, image_size: int | None = None) -> Embedder:
     """Backbone, global max pool and a fully connected layer: the net of siamese, and of the `untrained` baseline."""
-    backbone = build_backbone(params)
+    backbone = build_backbone(params, image_size)
     return Embedder(backbone, MaxPoolProject(backbone.channels, dim, centre))
