@@ -87,7 +87,7 @@ def _turned(images: Tensor, turns: Tensor) -> Tensor:
 
 def hsv(images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Hue in turns [0, 1), saturation and value in [0, 1], (B, 1, S, S) each; a grey pixel has hue and saturation 0."""
-    red, green, blue = images.split(1, dim=1)
+    red, green, blue = (images[:, channel : channel + 1] for channel in range(3))
     value, largest = images.max(dim=1, keepdim=True)
     range_ = value - images.amin(dim=1, keepdim=True)
     safe = torch.where(range_ > 0, range_, 1.0)

@@ -169,7 +169,8 @@ class SketchGan(pl.LightningModule):
 
     def __init__(self, params: TrainGan, data: PairData, judge: ValRetrieval | None = None) -> None:
         super().__init__()
-        self._judge_of_val, self._made = judge, []
+        self._judge_of_val = judge
+        self._made: list[Uint8Image] = []
         self.automatic_optimization = False
         self.generator, self.discriminator = build_networks(params)
         self._frozen = (

@@ -13,6 +13,8 @@ from croquis.params import ParamsError, load_params
 from croquis.params.block import Block, OneOf
 from croquis.params.loader import parse_params, read_yaml
 from croquis.plugins import SOURCES
+from croquis.tuning.rerank_space import search_space
+from croquis.tuning.task import TuneError
 
 
 @pytest.fixture
@@ -22,6 +24,19 @@ def values() -> dict[str, Any]:
 
 def test_the_shipped_file_is_valid():
     assert load_params().base.seed >= 0
+
+
+def test_the_depth_of_a_reranking_is_a_number_or_all(values: dict[str, Any]):
+    values["rerank"]["depth"] = "all"
+    values["evaluate"]["depth"] = 100
+    params = parse_params(values)
+    assert params.rerank.depth == "all"
+    with pytest.raises(TuneError, match=r"rerank\.depth is all, and the study searches for a depth"):
+        search_space(params, 100)
+    for wrong in ("most", 1, 20_000, True):
+        values["rerank"]["depth"] = wrong
+        with pytest.raises(ParamsError, match=r"rerank\.depth"):
+            parse_params(values)
 
 
 @pytest.mark.parametrize(
