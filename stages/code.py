@@ -28,6 +28,7 @@ def modules(params: Params) -> dict[str, list[str]]:
         "validate": [],
         "prepare": [],
         "sketch": [],
+        "learned_from": [],
         "train_gan": [],
         "train_classifier": [],
         **{f"train_embedder-{name}": [METHODS.module_of(name)] for name in params.retrievers},
