@@ -57,6 +57,7 @@ events = LazyGroup(
 )
 
 COMMANDS = {
+    "init": _at("own.init:init_command", "write a project for a folder of photos or a table of products"),
     "repro": _at("commands.repro:repro_command", "run the pipeline, some stages at the same time"),
     "params": _at("inspection.show_params:params_command", "print the params: type, range, value, what each does"),
     "preset": _at("commands.preset:preset_command", "put the settings of a real data set into params.yaml"),
