@@ -70,7 +70,7 @@ class AttributeClassifierModule(pl.LightningModule):
 
     def __init__(self, params: TrainClassifier, data: ClassifierData) -> None:
         super().__init__()
-        self.backbone = build_backbone(params.backbone)
+        self.backbone = build_backbone(params.backbone, data.train.image_size)
         self.head = _head(params, self.backbone.channels, len(data.layout.names))
         self.outputs = Outputs(data.layout)
         self.loss = AttributeLoss(data.layout, data.train_labels, params.balance)

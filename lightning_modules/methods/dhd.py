@@ -62,7 +62,7 @@ class Dhd(HashModule):
     """Attributes: proxies, (classes, bits), one learned code per class; training only."""
 
     def __init__(self, shared: TrainEmbedder, method: DhdParams, data: RetrievalData) -> None:
-        net = hash_net(shared.backbone, method.bits, method.centre)
+        net = hash_net(shared.backbone, method.bits, method.centre, data.train.image_size, shared.init == "whitened")
         super().__init__(net, shared, method.fit, data, method.labels)
         self.proxies = nn.Parameter(torch.empty(self.classes, method.bits))
         nn.init.xavier_uniform_(self.proxies, gain=nn.init.calculate_gain("tanh"))

@@ -38,7 +38,7 @@ class Image2vec(RetrievalModule):
     net: Embedder
 
     def __init__(self, shared: TrainEmbedder, method: Image2vecParams, data: RetrievalData) -> None:
-        super().__init__(average_pool_net(shared.backbone), shared, method.fit, data)
+        super().__init__(average_pool_net(shared.backbone, data.train.image_size), shared, method.fit, data)
         self.classify = nn.Linear(self.net.dim, data.categories)
         self._method = method
 

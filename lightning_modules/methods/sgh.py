@@ -62,7 +62,7 @@ def build(params: Params, data: RetrievalData) -> Sgh:
 
 class Sgh(HashModule):
     def __init__(self, shared: TrainEmbedder, method: SghParams, data: RetrievalData) -> None:
-        net = hash_net(shared.backbone, method.bits, method.centre)
+        net = hash_net(shared.backbone, method.bits, method.centre, data.train.image_size, shared.init == "whitened")
         super().__init__(net, shared, method.fit, data, method.labels)
         self.classify = nn.Linear(method.bits, self.classes)
         self._method = method

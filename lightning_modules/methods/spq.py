@@ -23,6 +23,8 @@ are not squared. Other deviations: AdamW with one warm-up and one cosine, where 
 the last short batch is spread over the others instead of dropped; batch norms do not freeze by themselves, as those of the
 official code do after its first evaluation.
 
+With `init: whitened` the head is one layer with a bias that starts from a map in closed form: no hidden layer, no `centre`.
+
 `positives: views` is the paper's method. `positives: item` is OURS and no longer unsupervised: the second view is a view of
 another photo of the same item, of the other domain where the item has one.
 """
@@ -38,11 +40,19 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from croquis.arrays import Vectors
 from croquis.params import Params
 from croquis.params.code_blocks import ProductCodes
-from croquis.params.training_blocks import Backbone as BackboneParams
 from croquis.params.training_blocks import Fit, StrongAugment, TrainEmbedder
-from lightning_modules.bases.pq_module import PqModule, PqNet, code_figures, soft_quantise, xavier_codebooks
+from lightning_modules.bases.pq_module import (
+    PqModule,
+    PqNet,
+    code_figures,
+    k_means_codebooks,
+    soft_quantise,
+    sub_vectors,
+    xavier_codebooks,
+)
 from lightning_modules.data.augment import uniform
 from lightning_modules.data.photo_rows import joined
 from lightning_modules.data.retrieval_data import Batch, ImageSet, RetrievalData, to_float
@@ -50,6 +60,8 @@ from lightning_modules.data.samplers import EpochSampler, ItemBatches, ShuffledB
 from lightning_modules.data.strong_views import strong_view
 from lightning_modules.methods import Method
 from lightning_modules.nets.backbones import build_backbone
+from lightning_modules.nets.pooling import Pool
+from lightning_modules.training.closed_form import LabelledVectors
 
 
 class SpqParams(ProductCodes):
@@ -94,13 +106,17 @@ class Centre(nn.Module):
 class SpqNet(PqNet):
     """Attributes: words, the codebooks, (M, K, d)."""
 
-    def __init__(self, backbone: BackboneParams, method: SpqParams) -> None:
-        net = build_backbone(backbone)
-        project = nn.Linear(net.channels, method.subspaces * method.subspace_dim, bias=False)
-        nn.init.xavier_normal_(project.weight, gain=GAIN)
-        centre = Centre(method.subspaces, method.subspace_dim) if method.centre else nn.Identity()
-        head = nn.Sequential(nn.Linear(net.channels, net.channels), nn.ReLU(), project, centre)
-        super().__init__(net, head, method.subspaces, method.subspace_dim)
+    def __init__(self, shared: TrainEmbedder, method: SpqParams, image_size: int | None = None) -> None:
+        net, dim = build_backbone(shared.backbone, image_size), method.subspaces * method.subspace_dim
+        pool = Pool(shared.backbone.pooling, net.level_channels, "average")
+        if shared.init == "whitened":
+            head = nn.Sequential(nn.Linear(pool.dim, dim))
+        else:
+            project = nn.Linear(pool.dim, dim, bias=False)
+            nn.init.xavier_normal_(project.weight, gain=GAIN)
+            centre = Centre(method.subspaces, method.subspace_dim) if method.centre else nn.Identity()
+            head = nn.Sequential(nn.Linear(pool.dim, pool.dim), nn.ReLU(), project, centre)
+        super().__init__(net, pool, head, method.subspaces, method.subspace_dim)
         self.words = xavier_codebooks(method.subspaces, method.codewords, method.subspace_dim, GAIN)
         if method.centre:
             nn.init.normal_(self.words, std=method.subspace_dim**-0.5)
@@ -109,10 +125,16 @@ class SpqNet(PqNet):
     def codebooks(self) -> Tensor:
         return self.words
 
+    def start_from(self, matrix: Vectors, train: LabelledVectors) -> None:
+        super().start_from(matrix, train)
+        with torch.no_grad():
+            parts = sub_vectors(self.head(torch.from_numpy(train.vectors)), self.subspaces)
+            self.words.copy_(k_means_codebooks(parts, self.words.shape[1]))
+
 
 class Spq(PqModule):
     def __init__(self, shared: TrainEmbedder, method: SpqParams, data: RetrievalData) -> None:
-        super().__init__(SpqNet(shared.backbone, method), shared, method.fit, data)
+        super().__init__(SpqNet(shared, method, data.train.image_size), shared, method.fit, data)
         self._method = method
         self._partners = partners(data.train) if method.positives == "item" else None
 

@@ -16,16 +16,22 @@ FINE_TUNING = 1e-4  # peak rate of AdamW that leaves pretrained convolutions wha
 
 
 def optimiser_with_schedule(
-    backbone: Backbone, heads: Iterable[nn.Parameter], fit: Fit, steps_per_epoch: int
+    backbone: Backbone, heads: Iterable[nn.Parameter], fit: Fit, steps_per_epoch: int, layer_decay: float = 1.0
 ) -> dict[str, Any]:
     """What `configure_optimizers` returns; the backbone learns at `backbone_rate` times the rate of the heads.
 
     A `fit.backbone_rate` of 0 freezes the backbone.
+
+    Args:
+        layer_decay: factor on the rate from each layer of the backbone to the one before it; the last layer has the whole.
     """
     rate = backbone_rate(fit, backbone.pretrained)
     groups = [{"params": list(heads), "lr": fit.learning_rate}]
     if rate > 0:
-        groups.append({"params": list(backbone.parameters()), "lr": fit.learning_rate * rate})
+        groups += [
+            {"params": parameters, "lr": fit.learning_rate * rate * layer_decay**depth}
+            for depth, parameters in enumerate(_from_the_last(backbone, layer_decay))
+        ]
     else:
         backbone.freeze()
     groups = [group for group in groups if group["params"]]
@@ -33,6 +39,14 @@ def optimiser_with_schedule(
     warmup, total = fit.warmup_epochs * steps_per_epoch, fit.epochs * steps_per_epoch
     scheduler = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: rate_factor(step, warmup, total))
     return {"optimizer": optimiser, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+
+def _from_the_last(backbone: Backbone, layer_decay: float) -> list[list[nn.Parameter]]:
+    """The parameters of each layer that has some, the last one first; of all together where they learn alike."""
+    if layer_decay == 1:
+        return [list(backbone.parameters())]
+    layers = [list(layer.parameters()) for layer in backbone.features.children()]
+    return [parameters for parameters in reversed(layers) if parameters]
 
 
 def backbone_rate(fit: Fit, pretrained: bool) -> float:

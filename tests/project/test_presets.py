@@ -139,7 +139,7 @@ TINY: dict[str, Any] = {
     "train_embedder.backbone.weights": "none",
     "train_classifier.backbone.weights": "none",
     "triplet_gan.perceptual_weights": "none",
-    "triplet_gan.perceptual_net": "squeezenet1_1",
+    "triplet_gan.perceptual_net": "torchvision/squeezenet1_1",
     "sketch.size": 32,
     "train_gan.size": 32,
     "train_gan.depth": 5,

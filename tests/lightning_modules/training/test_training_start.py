@@ -16,6 +16,7 @@ from lightning_modules.bases.retrieval_module import MONITOR
 from lightning_modules.data.negative_pools import embed_all
 from lightning_modules.data.retrieval_data import RetrievalData
 from lightning_modules.methods import siamese
+from lightning_modules.nets.backbones import build_backbone
 from lightning_modules.training.fit import FitPlan, below_start, fit
 from lightning_modules.training.numerics import prepare_torch
 from lightning_modules.training.schedule import backbone_rate, told_rates
@@ -31,8 +32,7 @@ def changed(params: Params, tmp_path: Path | None = None, **fit_params: object) 
     own = block.model_copy(update={"fit": block.fit.model_copy(update=fit_params)})
     if tmp_path is not None:
         file = tmp_path / "weights.pt"
-        net = siamese.build(params, None).net.backbone
-        torch.save(net.features.state_dict(), file)
+        torch.save(build_backbone(shared.backbone).features.state_dict(), file)
         shared = shared.model_copy(update={"backbone": shared.backbone.model_copy(update={"weights": str(file)})})
     return params.model_copy(update={"siamese": own, "train_embedder": shared})
 
@@ -56,13 +56,15 @@ def test_a_training_that_ends_below_its_start_is_told_with_figures_and_keys(
     module, _ = build_of(siamese, changed(params, learning_rate=0.9), data)()
     plan = FitPlan("siamese", 1, 10, "val/loss", "min", rates=RATES)
     module.on_validation_epoch_end = lambda: module.log("val/loss", float(not module.trainer.sanity_checking))
+    start = {name: value.clone() for name, value in module.state_dict().items()}
     with caplog.at_level(logging.WARNING):
         history = fit(module, data, plan, params.base, tmp_path)
+    assert all(torch.equal(start[name], value) for name, value in module.state_dict().items())
     (line,) = [record.getMessage() for record in caplog.records if "made the net worse" in record.getMessage()]
     assert line == below_start(history, plan)
     assert line == (
-        "siamese: training made the net worse: val/loss is 1.0000 at best, 0.0000 before training; lower its rates "
-        "(siamese.fit.learning_rate 0.9, siamese.fit.backbone_rate 1.0), or train longer"
+        "siamese: training made the net worse: val/loss is 1.0000 at best, 0.0000 before training; the weights before "
+        "training are kept: lower its rates (siamese.fit.learning_rate 0.9, siamese.fit.backbone_rate 1.0), or train longer"
     )
     RunRecord(tags={WARNING: line}).write(tmp_path / "reports/runs/train_embedder-siamese")
     RunRecord().write(tmp_path / "reports/runs/train_gan")
