@@ -49,7 +49,7 @@ AdversarialLoss = Literal["bce", "hinge"]
 class Backbone(Block):
     name: BackboneName
     weights: Weights = Field(
-        description="`none`, `pretrained` (docs/methods.md says whose), `hub:OWNER/NAME`, or a path to a state dict"
+        description="`none`, `pretrained` (docs/training.md says whose), `hub:OWNER/NAME`, or a path to a state dict"
     )
     width: int = Field(ge=8, le=256, description="channels of the first stage of `small`; other nets ignore it")
     freeze_bn: bool

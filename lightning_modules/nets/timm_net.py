@@ -100,7 +100,7 @@ def timm_net(name: str, weights: str, size: int | None) -> tuple[TimmNet, Sequen
     try:
         config = timm.get_pretrained_cfg(name)
     except RuntimeError as error:
-        raise TimmError(f"{error}; leave the tag out, or see timm.list_pretrained()") from error
+        raise TimmError(f"{str(error).rstrip(chr(46))}; leave the tag out, or see timm.list_pretrained()") from error
     size = size or config.input_size[-1]
     try:
         net = _filled(name, weights, config, {"img_size": size} if config.fixed_input_size else {})
