@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-from croquis.projects.words import DOMAIN_WORDS, PICTURES, SPLIT_WORDS, meaning
+from croquis.projects.words import DOMAIN_WORDS, PICTURES, SPLIT_WORDS, TABLES, meaning
 from croquis.refusals import RefusedError
 
 PHOTOS_OF_A_PRODUCT = 12  # a folder of more, on the average, is a category
@@ -50,6 +50,15 @@ def pictures_in(folder: Path) -> list[PurePosixPath]:
     """Pictures at any depth, relative to the folder, hidden ones left out, in the order of their names."""
     found = (path.relative_to(folder) for path in folder.rglob("*") if path.suffix.lower() in PICTURES)
     return sorted(PurePosixPath(path.as_posix()) for path in found if not any(part[0] == "." for part in path.parts))
+
+
+def only_table(folder: Path) -> Path | None:
+    """The table in a folder; where there are several, the person must say which."""
+    found = sorted(path for path in folder.iterdir() if path.suffix.lower() in TABLES and path.is_file())
+    if len(found) > 1:
+        names = ", ".join(path.name for path in found)
+        raise RefusedError(f"{folder} holds several tables ({names}): name one by --table")
+    return found[0] if found else None
 
 
 def guess_folder(folder: Path) -> FolderTable:

@@ -12,10 +12,10 @@ from croquis.evaluation.protocol import PROTOCOLS
 from croquis.formats.errors import SourceError
 from croquis.params import Params
 from croquis.plugins import SOURCES
-from croquis.projects.folder_guess import guess_folder, pictures_in
+from croquis.projects.folder_guess import guess_folder, only_table, pictures_in
 from croquis.projects.profiles import PROFILES, Settings, shape_settings
 from croquis.projects.project_files import TABLE
-from croquis.projects.shape import Shape, catalog_of, measure_shape, shape_of
+from croquis.projects.shape import CatalogueShape, catalog_of, measure_shape, shape_of
 from croquis.projects.table_guess import guess_table
 from croquis.projects.words import TABLES
 from croquis.refusals import RefusedError
@@ -38,7 +38,7 @@ class ProjectPlan:
     """
 
     settings: Settings
-    shape: Shape
+    shape: CatalogueShape
     notes: list[str]
     table: str | None
     photos: list[Path]
@@ -72,16 +72,7 @@ def _places(place: Path, table: Path | None) -> tuple[Path, Path | None]:
         raise RefusedError(f"{place} does not exist: name a folder of photos or a table ({', '.join(TABLES)})")
     if table is not None and not table.is_file():
         raise RefusedError(f"the table {table} does not exist: correct --table")
-    return place, table if table is not None else _only_table(place)
-
-
-def _only_table(folder: Path) -> Path | None:
-    """The table in a folder; where there are several, the person must say which."""
-    found = sorted(path for path in folder.iterdir() if path.suffix.lower() in TABLES and path.is_file())
-    if len(found) > 1:
-        names = ", ".join(path.name for path in found)
-        raise RefusedError(f"{folder} holds several tables ({names}): name one by --table")
-    return found[0] if found else None
+    return place, table if table is not None else only_table(place)
 
 
 def _of_folder(folder: Path, profile: str) -> ProjectPlan:
@@ -128,7 +119,7 @@ def _planned(block: dict[str, Any], notes: list[str], text: str | None, profile:
     return ProjectPlan(settings, shape, notes, text, [Path(folder.images) / row["path"] for row in rows[::step]])
 
 
-def _measured(block: dict[str, Any], notes: list[str]) -> tuple[Shape, Folder]:
+def _measured(block: dict[str, Any], notes: list[str]) -> tuple[CatalogueShape, Folder]:
     """The shape under the table's own split, or, where that cannot be answered, under one by a hash of the items."""
     try:
         return measure_shape(block, SEED)

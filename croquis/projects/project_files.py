@@ -11,7 +11,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import croquis
 from croquis.files import fresh_folder, write_bytes
 from croquis.params.write_back import changed_text
 from croquis.refusals import RefusedError
@@ -38,7 +37,7 @@ def shipped_folder() -> Path:
     Raises:
         RefusedError: when it is in neither place.
     """
-    package = Path(croquis.__file__).resolve().parent
+    package = Path(__file__).resolve().parents[1]
     for folder in (package.parent, Path(sys.prefix) / "share/croquis"):
         if all((folder / name).is_file() for name in SHIPPED):
             return folder

@@ -24,7 +24,7 @@ MIN_POSITIVES = (20, 10, 5, 2)
 
 
 @dataclass(frozen=True)
-class Shape:
+class CatalogueShape:
     """A catalogue and how it can be measured.
 
     Attributes:
@@ -61,7 +61,9 @@ def catalog_of(rows: Sequence[Mapping[str, Any]], folder: Path) -> Catalog:
     return Catalog(folder, table, np.array([0, len(rows)], dtype=np.int64), [])
 
 
-def measure_shape(block: Mapping[str, Any], seed: int, protocols: Sequence[str] = tuple(ROLES)) -> tuple[Shape, Folder]:
+def measure_shape(
+    block: Mapping[str, Any], seed: int, protocols: Sequence[str] = tuple(ROLES)
+) -> tuple[CatalogueShape, Folder]:
     """The first protocol, pair and share of splits under which val and test can be answered, and the source's block.
 
     Args:
@@ -104,14 +106,14 @@ def _what_is_missing(catalog: Catalog, problem: str) -> str:
     )
 
 
-def shape_of(catalog: Catalog, protocol: str, select_by: str, share: float) -> Shape:
+def shape_of(catalog: Catalog, protocol: str, select_by: str, share: float) -> CatalogueShape:
     """The shape of a catalogue that is measured so; `share` is told, not looked at."""
     splits, items = catalog.column("split"), catalog.column("item_id")
     sizes = Counter(items[splits == "train"].tolist())
     train = sum(sizes.values())
     asked = catalog.select(role="query")
     domains = set(catalog.column("domain"))
-    return Shape(
+    return CatalogueShape(
         protocol=protocol,
         select_by=select_by,
         share=share,

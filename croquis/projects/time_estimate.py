@@ -11,14 +11,14 @@ from croquis.catalog.image_errors import ImageError
 from croquis.catalog.images import prepare_file
 from croquis.params import Params
 from croquis.plugins import METHODS
-from croquis.projects.shape import Shape
+from croquis.projects.shape import CatalogueShape
 
 DECODED, STEPS, BATCH = 24, 2, 16
 STAGE_SECONDS = 12.0  # of a stage beside its work: Python, torch and MLflow are imported
 LOOKS = 3  # at each photo: validation, preparation, thumbnails
 
 
-def estimated_minutes(params: Params, shape: Shape, photos: list[Path]) -> float:
+def estimated_minutes(params: Params, shape: CatalogueShape, photos: list[Path]) -> float:
     """Minutes of `croquis repro`, within a factor of two or so; generator and classifier count as one training each.
 
     Args:
