@@ -60,7 +60,7 @@ def plan_project(place: Path, table: Path | None, profile: str) -> ProjectPlan:
     if table is None:
         return _of_folder(place, profile)
     guess = guess_table(table.resolve(), place)
-    block = {"table": str(guess.table), "images": str(guess.images), "columns": guess.columns}
+    block: dict[str, Any] = {"table": str(guess.table), "images": str(guess.images), "columns": guess.columns}
     block |= {"splits": guess.splits, "domains": guess.domains, "share": 1.0}
     return _planned(block, guess.notes, None, profile)
 

@@ -32,7 +32,8 @@ def photo_rows(place: Path, images: Path | None) -> tuple[list[dict[str, Any]], 
     with tempfile.TemporaryDirectory() as scratch:
         written = Path(scratch) / "table.csv"
         columns: dict[str, Any] = {}
-        splits, domains = {}, {}
+        splits: dict[str, str] = {}
+        domains: dict[str, str] = {}
         if place == STANDARD_INPUT:
             written.write_bytes(sys.stdin.buffer.read())
             table, images = written, images or Path()
@@ -47,8 +48,18 @@ def photo_rows(place: Path, images: Path | None) -> tuple[list[dict[str, Any]], 
         if not place.is_dir():
             guess = guess_table(table, images)
             columns, splits, domains, notes = guess.columns, guess.splits, guess.domains, guess.notes
-        shared = {"roles": "queries", "share": 1.0, "val_share": 0.0, "test_share": 0.0}
-        block = Folder(table=str(table), images=str(images), columns=columns, splits=splits, domains=domains, **shared)
+        block = Folder.model_validate(
+            {
+                **{
+                    "table": str(table),
+                    "images": str(images),
+                    "columns": columns,
+                    "splits": splits,
+                    "domains": domains,
+                },
+                **{"roles": "queries", "share": 1.0, "val_share": 0.0, "test_share": 0.0},
+            }
+        )
         try:
             return planned_rows(block, 0), images, notes
         except SourceError as error:

@@ -33,7 +33,7 @@ def estimated_minutes(params: Params, shape: CatalogueShape, photos: list[Path])
     epochs += [params.train_gan.epochs * params.sketch.drawings_per_photo] if parts.gan else []
     training = sum(epochs) * shape.train * step
     stages = 8 + 3 * len(params.retrievers)
-    return (stages * STAGE_SECONDS + decoding + training) / 60
+    return float(stages * STAGE_SECONDS + decoding + training) / 60
 
 
 def _seconds_of_a_photo(photos: list[Path], size: int) -> float:

@@ -150,7 +150,7 @@ def photos(root: Path) -> CheckResult:
         from croquis.projects.planning import problems
 
         with contextlib.chdir(root):  # paths of the source are relative to it
-            found = load_params("params.yaml", methods=True)
+            found = load_params("params.yaml")
             wrong = problems(found)
     except (ModuleNotFoundError, ParamsError):
         return CheckResult(ABSENT, "catalogue", "not looked at: params.yaml cannot be used")

@@ -1,4 +1,4 @@
-"""The command `init`: what it says and writes, that it replaces nothing unasked, and that its project ends with a champion."""
+"""The command `init`: what it says and writes, that it replaces nothing unasked, that its project ends with a champion."""
 
 from __future__ import annotations
 
