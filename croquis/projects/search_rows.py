@@ -50,14 +50,15 @@ def photo_rows(place: Path, images: Path | None) -> tuple[list[dict[str, Any]], 
             columns, splits, domains, notes = guess.columns, guess.splits, guess.domains, guess.notes
         block = Folder.model_validate(
             {
-                **{
-                    "table": str(table),
-                    "images": str(images),
-                    "columns": columns,
-                    "splits": splits,
-                    "domains": domains,
-                },
-                **{"roles": "queries", "share": 1.0, "val_share": 0.0, "test_share": 0.0},
+                "table": str(table),
+                "images": str(images),
+                "columns": columns,
+                "splits": splits,
+                "domains": domains,
+                "roles": "queries",
+                "share": 1.0,
+                "val_share": 0.0,
+                "test_share": 0.0,
             }
         )
         try:
