@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import subprocess
 import sys
@@ -55,12 +56,13 @@ def test_it_says_what_it_guessed_and_writes_a_project(photos: Path, tmp_path: Pa
 
 
 def test_a_project_is_replaced_on_yes_and_a_folder_of_something_else_never(
-    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ):
     target = tmp_path / "search"
     assert main(["init", str(photos), "--to", str(target)]) == 0
     (target / "params.yaml").write_text("mine")
-    assert main(["init", str(photos), "--to", str(target)]) == 130  # nobody answers
+    monkeypatch.setattr("sys.stdin", io.StringIO("n\n"))
+    assert main(["init", str(photos), "--to", str(target)]) == 130
     assert (target / "params.yaml").read_text() == "mine"
     assert main(["init", str(photos), "--to", str(target), "--yes"]) == 0
     assert load_params(target / "params.yaml").base.protocol == "instance"
