@@ -22,6 +22,7 @@ from croquis.nets.classifier import AttributeClassifier
 from croquis.nets.encoder import describe_encoder, load_encoder
 from croquis.nets.generator import Generator
 from croquis.params import Params, load_params
+from croquis.rerank.rerank_settings import check_depth
 from croquis.search.gallery_facts import gallery_labels, gallery_vectors
 from croquis.tracking.stage_run import stage_run
 from stages import run_stage
@@ -32,6 +33,7 @@ def main(method: str, root: Path = Path()) -> None:
     with stage_run("index", method, params=used_params(params), root=root) as run:
         catalog = Catalog.open(root / "data/catalog")
         vectors, table = describe_gallery(catalog, method, params, root)
+        check_depth(params.rerank.depth, len(vectors))
         index = build(vectors, method, params, root)
         models = root / "models"
         bundle = write_bundle(

@@ -106,11 +106,12 @@ class Params(Block):
 
     @model_validator(mode="after")
     def blocks_agree(self) -> Self:
-        if self.rerank.depth <= max(REPORTED_K):
+        whole = self.rerank.depth == "all"
+        if not whole and self.rerank.depth <= max(REPORTED_K):
             raise ValueError(
                 f"rerank.depth is {self.rerank.depth}, must exceed the largest reported k ({max(REPORTED_K)})"
             )
-        if self.evaluate.depth < self.rerank.depth:
+        if not whole and self.evaluate.depth < self.rerank.depth:
             raise ValueError(
                 f"evaluate.depth is {self.evaluate.depth}, must be at least rerank.depth ({self.rerank.depth})"
             )

@@ -154,7 +154,7 @@ class Composition:
     ) -> Found:
         """The other half, for as many queries at once as one likes."""
         wanted = reranks or {}
-        depth = max([k, *(block.depth for block in wanted.values())])
+        depth = max([k, *(block.longest for block in wanted.values())])
         listed = nearest(self.find, encoded.asked.vectors, depth, own)
         lap("search")
         reranked = {name: Reranked.of(listed, block, encoded.asked, k) for name, block in wanted.items()}

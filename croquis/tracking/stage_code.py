@@ -30,6 +30,7 @@ NOT_FOLLOWED = frozenset(
         "croquis.params.loader",
         "croquis.tracking.git",
         "croquis.tracking.mlflow_mirror",
+        "croquis.tracking.mlflow_view",
         "croquis.tracking.restore",
         "croquis.tracking.stage_key",
         "croquis.tracking.tracking_store",

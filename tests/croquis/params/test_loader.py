@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import sys
 from pathlib import Path
 from typing import Any, get_args
 
@@ -46,6 +47,46 @@ def test_a_mistake_is_named(values: dict[str, Any], block: str, key: str, value:
     with pytest.raises(ParamsError) as error:
         parse_params(values, methods=True)
     assert told in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "told"),
+    [
+        ("name", "resnet50", "backbone.name = 'resnet50': Value error, is called torchvision/resnet50 now: write that"),
+        (
+            "name",
+            "torchvision/resnet5",
+            "is no backbone; did you mean torchvision/resnet50? Known: small, torchvision/",
+        ),
+        ("name", "timm/", "backbone.name = 'timm/': Value error, is no backbone"),
+        ("weights", "imagenet", "backbone.weights = 'imagenet': Value error, is called pretrained now: write that"),
+        ("weights", "pretrained", "backbone: Value error, weights is pretrained, but nobody trained small"),
+    ],
+)
+def test_a_backbone_that_is_not_there_is_refused(values: dict[str, Any], key: str, value: str, told: str):
+    for block in ("train_embedder", "train_classifier"):
+        wrong = copy.deepcopy(values)
+        wrong[block]["backbone"][key] = value
+        with pytest.raises(ParamsError) as error:
+            parse_params(wrong)
+        assert f"{block}." in str(error.value)
+        assert told in str(error.value)
+
+
+@pytest.mark.parametrize("name", ["timm/tf_efficientnet_lite0", "timm/vit_small_patch14_dinov2.lvd142m"])
+def test_any_name_of_timm_may_be_written_and_nothing_is_imported_to_know_it(values: dict[str, Any], name: str):
+    values["train_embedder"]["backbone"] |= {"name": name, "weights": "pretrained"}
+    before = set(sys.modules)
+    assert parse_params(values).train_embedder.backbone.name == name
+    assert not {"timm", "torchvision"} & (set(sys.modules) - before)
+
+
+def test_the_frozen_net_of_a_loss_is_one_of_torchvision(values: dict[str, Any]):
+    values["train_gan"]["perceptual_net"] = "small"
+    with pytest.raises(
+        ParamsError, match=r"perceptual_net = 'small': Value error, is no net of torchvision\. Known: torchv"
+    ):
+        parse_params(values)
 
 
 SHIPPED = type(parse_params(read_yaml("params.yaml"), methods=True))

@@ -16,7 +16,7 @@ from lightning_modules.data.retrieval_data import RetrievalData
 from lightning_modules.methods import gpq, siamese
 from lightning_modules.training.fit import START, FitPlan, fit
 from lightning_modules.training.numerics import prepare_torch
-from tests.support.training.trainings import build_of
+from tests.support.training.trainings import UNMEASURED, build_of
 
 
 def tuned(params: Params, **changes: Any) -> Params:
@@ -76,8 +76,8 @@ def test_the_moving_average_is_what_is_validated_and_kept(params: Params, data: 
     """By a loop over the head's weights; the first step's weights are taken whole."""
     prepare_torch(0, 1)
     module, _ = build_of(siamese, tuned(params, ema=0.8), data)()
-    seen, unmeasured = Seen(), {"num_sanity_val_steps": 0}  # so that the weights before training are not the best
-    plan = FitPlan("siamese", 3, 10, MONITOR, "max", callbacks=[seen], trainer=unmeasured)
+    seen = Seen()
+    plan = FitPlan("siamese", 3, 10, MONITOR, "max", callbacks=[seen], trainer=UNMEASURED)
     history = fit(module, data, plan, params.base, tmp_path)
     name, steps = "net.head.project.weight", len(seen.heads) // 3
     average, averages = seen.heads[0], []
@@ -97,7 +97,7 @@ def test_codes_are_validated_with_averaged_codebooks(params: Params, data: Retri
     """What is stored is made of the words of the average, too: the same net scores the same afterwards."""
     prepare_torch(0, 1)
     module, _ = build_of(gpq, tuned(params, ema=0.9), data)()
-    plan = FitPlan("gpq", 2, 10, MONITOR, "max", trainer={"num_sanity_val_steps": 0})
+    plan = FitPlan("gpq", 2, 10, MONITOR, "max", trainer=UNMEASURED)
     history = fit(module, data, plan, params.base, tmp_path)
     best = max(value for _, value in history[MONITOR])
     trainer = pl.Trainer(accelerator="cpu", logger=False, enable_progress_bar=False, enable_model_summary=False)
