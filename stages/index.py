@@ -16,13 +16,17 @@ from croquis.bundle import write_bundle
 from croquis.bundle.gallery_file import GALLERY_SCHEMA, PROBABILITIES
 from croquis.catalog.gallery_photos import gallery_rows, open_thumbnails
 from croquis.catalog.prepared_photos import open_photos
+from croquis.catalog.product_columns import PRODUCT
 from croquis.catalog.table import Catalog
 from croquis.index.build import build_index
 from croquis.index.coding import read_codebooks
 from croquis.index.kinds import chosen_comparison, chosen_settings
 from croquis.index.vector_index import VectorIndex
+from croquis.nets.classifier import AttributeClassifier
 from croquis.nets.encoder import LinesDescription, describe_encoder, load_encoder
+from croquis.nets.generator import Generator
 from croquis.params import Params, load_params
+from croquis.rerank.rerank_settings import check_depth
 from croquis.search.gallery_facts import gallery_labels, gallery_vectors
 from croquis.tracking.stage_run import stage_run
 from stages import run_stage
@@ -33,15 +37,17 @@ def main(method: str, root: Path = Path()) -> None:
     with stage_run("index", method, params=used_params(params), root=root) as run:
         catalog = Catalog.open(root / "data/catalog")
         vectors, table = describe_gallery(catalog, method, params, root)
+        check_depth(params.rerank.depth, len(vectors))
         index = build(vectors, method, params, root)
         models = root / "models"
         described = describe_encoder(models / method)
+        sees_lines = isinstance(described, LinesDescription)
         bundle = write_bundle(
             models / "bundles" / method,
             method=method,
             encoder_folder=models / method,
-            generator_folder=None if isinstance(described, LinesDescription) else present(models / "sketch_gan"),
-            classifier_folder=present(models / "attributes"),
+            generator_folder=None if sees_lines else present(models / "sketch_gan", Generator.filename),
+            classifier_folder=present(models / "attributes", AttributeClassifier.filename),
             index=index,
             gallery_table=table,
             rerank=params.rerank.model_dump(),
@@ -61,9 +67,9 @@ def used_params(params: Params) -> dict[str, Any]:
     }
 
 
-def present(folder: Path) -> Path | None:
-    """`folder`, or None where nobody trained that model: DVC always does, a benchmark of photo search need not."""
-    return folder if folder.is_dir() else None
+def present(folder: Path, description: str) -> Path | None:
+    """`folder`, or None where it lacks the file that describes the model: its part is off, or a benchmark has none."""
+    return folder if (folder / description).is_file() else None
 
 
 def describe_gallery(catalog: Catalog, method: str, params: Params, root: Path) -> tuple[Vectors, pa.Table]:
@@ -71,8 +77,12 @@ def describe_gallery(catalog: Catalog, method: str, params: Params, root: Path) 
     how, threads, rows = params.preparation, params.base.threads, gallery_rows(catalog)
     encoder = load_encoder(root / "models" / method, threads)
     vectors = gallery_vectors(encoder, open_photos(catalog, encoder.size, how=how), rows)
-    seen = gallery_labels(present(root / "models/attributes"), catalog, rows, threads, how)
+    seen = gallery_labels(
+        present(root / "models/attributes", AttributeClassifier.filename), catalog, rows, threads, how
+    )
     schema = GALLERY_SCHEMA.append(PROBABILITIES)
+    if PRODUCT in catalog.table.column_names:
+        schema = schema.append(catalog.table.schema.field(PRODUCT))
     known = catalog.table.select([name for name in schema.names if name in catalog.table.column_names])
     columns = known.take(pa.array(rows)), seen, open_thumbnails(catalog, params.index.thumbnail, how)
     held = {name: column for table in columns for name, column in zip(table.column_names, table.columns, strict=True)}

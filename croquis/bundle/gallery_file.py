@@ -11,6 +11,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from croquis.catalog.product_columns import PRODUCT, ProductError, kinds_in
+
 ROW_GROUP = 512  # rows that are read to show one thumbnail
 # Columns of few words, and of lists of them: each word is kept once, and a number for each row.
 FEW_WORDS = ("category", "domain", "split", "role", "view", "attributes", "predicted_attributes")
@@ -35,6 +37,8 @@ GALLERY_SCHEMA = pa.schema(
 PROBABILITIES = pa.field("attribute_probabilities", pa.binary())
 """May follow the columns of `GALLERY_SCHEMA`: for each image a byte per attribute of the bundle's classifier, in its order,
 in steps of 1 / 255 (`croquis.rerank.overlap.to_bytes`); null where nobody looked."""
+OPTIONAL = (PROBABILITIES.name, PRODUCT)
+"""May follow, the latter being the product's own columns (`croquis.catalog.product_columns`); null where it has none."""
 METADATA = pa.schema([field for field in GALLERY_SCHEMA if field.name != "thumbnail"])
 
 
@@ -43,12 +47,15 @@ class ItemsError(ValueError):
 
 
 def check_gallery(table: pa.Table) -> pa.Table:
-    """`table` with the columns of `GALLERY_SCHEMA` in its order, and `PROBABILITIES` where it has that.
+    """`table` with the columns of `GALLERY_SCHEMA` in its order, and those of `OPTIONAL` that it has.
 
     Raises:
         ItemsError: when a column is missing, unknown, of another type or null, or the image ids do not ascend.
     """
     schema = GALLERY_SCHEMA.append(PROBABILITIES) if PROBABILITIES.name in table.column_names else GALLERY_SCHEMA
+    if PRODUCT in table.column_names:
+        schema = schema.append(table.schema.field(PRODUCT))
+        _check_product(table.schema)
     if sorted(table.column_names) != sorted(schema.names):
         raise ItemsError(f"the gallery has the columns {table.column_names}, needs {GALLERY_SCHEMA.names}")
     try:
@@ -70,6 +77,14 @@ def check_rows(table: pa.Table) -> None:
         raise ItemsError("the gallery must be in ascending order of image_id, each once")
 
 
+def _check_product(schema: pa.Schema) -> None:
+    if PRODUCT in schema.names:
+        try:
+            kinds_in(schema.field(PRODUCT).type)
+        except ProductError as error:
+            raise ItemsError(f"the gallery: {error}") from error
+
+
 def _has_null_words(column: pa.ChunkedArray) -> bool:
     return pa.types.is_list(column.type) and bool(pc.list_flatten(column).null_count)
 
@@ -81,7 +96,8 @@ def check_layout(file: pq.ParquetFile) -> None:
         ItemsError: naming the columns or the sizes.
     """
     found = file.schema_arrow.remove_metadata()
-    own = pa.schema([found.field(name) for name in found.names if name != PROBABILITIES.name])
+    own = pa.schema([found.field(name) for name in found.names if name not in OPTIONAL])
+    _check_product(found)
     if not own.equals(GALLERY_SCHEMA):
         raise ItemsError(f"the gallery has the columns {found.names} of types {found.types}, needs {GALLERY_SCHEMA}")
     sizes = [file.metadata.row_group(group).num_rows for group in range(file.metadata.num_row_groups)]
@@ -95,7 +111,7 @@ def write_gallery(path: Path, table: pa.Table) -> None:
 
 
 def read_metadata(path: str | Path) -> pa.Table:
-    """Every column but the thumbnails and `PROBABILITIES`.
+    """Every column but the thumbnails and `PROBABILITIES`, the product's own columns included.
 
     Raises:
         ItemsError: when `write_gallery` did not write the file.
@@ -103,8 +119,9 @@ def read_metadata(path: str | Path) -> pa.Table:
     try:
         with pq.ParquetFile(path) as file:
             check_layout(file)
+            names = [*METADATA.names, *(name for name in file.schema_arrow.names if name == PRODUCT)]
         words = [f"{name}.list.element" if name in OF_LISTS else name for name in FEW_WORDS]
-        table = pq.read_table(path, columns=METADATA.names, read_dictionary=words)
+        table = pq.read_table(path, columns=names, read_dictionary=words)
         table.validate(full=True)  # a string of Parquet may hold what is no UTF-8
     except (pa.ArrowException, OSError, ValueError, KeyError) as error:
         raise ItemsError(f"{path} is not the gallery of a bundle: {error}") from error

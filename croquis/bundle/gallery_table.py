@@ -13,8 +13,10 @@ import pyarrow.compute as pc
 
 from croquis.arrays import Keys, Rows
 from croquis.bundle.gallery_file import FEW_WORDS, Cells, ItemsError, ThumbnailFile, read_cells, read_metadata
-from croquis.bundle.word_columns import RowsByWord, WordLists, Words, narrowed
+from croquis.bundle.product_table import ProductTable
+from croquis.bundle.word_columns import RowsByWord, WordLists, Words, narrowed, numbered
 from croquis.catalog.filters import Filters, QueryError
+from croquis.catalog.product_columns import PRODUCT
 from croquis.index.ranking import label_blind_keys
 from croquis.lazy import Lazy
 from croquis.rerank.overlap import LEVELS, flags
@@ -28,7 +30,7 @@ class GalleryTable:
     """The gallery's metadata in memory. Safe to use from several threads.
 
     Args:
-        table: every column of `GALLERY_SCHEMA` but the thumbnails.
+        table: every column of `GALLERY_SCHEMA` but the thumbnails, and `product` where there is one.
         thumbnail: the JPEG of a row.
         cells: gives the column `PROBABILITIES`, a cell for each row; asked when a re-ranking needs it.
 
@@ -37,6 +39,7 @@ class GalleryTable:
         keys: (rows,) uint64, the label-blind order of equal scores.
         categories, domains, attributes: the known values, sorted.
         colours: those of `attributes` that are in the colour group, without its name.
+        product: the products' own columns.
     """
 
     def __init__(self, table: pa.Table, thumbnail: Callable[[int], bytes], cells: Cells | None = None) -> None:
@@ -46,6 +49,9 @@ class GalleryTable:
         self.keys = _keys(self.table.column("image_id"))
         self._by_id = RowsByWord(self.table.column("image_id"))
         self._by_item = Lazy(lambda: RowsByWord(self.table.column("item_id")))
+        self._numbers = Lazy(lambda: numbered(self.table.column("item_id").chunk(0)))
+        self._sizes = Lazy(lambda: np.bincount(self.item_numbers))
+        self.product = ProductTable.of(self.table)
         self._category, self._domain = (Words(self.table.column(name).chunk(0)) for name in ("category", "domain"))
         self._attributes = WordLists(self.table.column("attributes").chunk(0))
         self._words = {"category": self._category, "domain": self._domain, "attributes": self._attributes}
@@ -107,6 +113,16 @@ class GalleryTable:
             raise QueryError("item_id", item_id, f"is not among the {count} items of the gallery")
         return rows
 
+    @property
+    def item_numbers(self) -> npt.NDArray[np.int32]:
+        """A number for the product of each row; worked out when first asked for."""
+        return self._numbers.get()
+
+    @property
+    def item_sizes(self) -> Rows:
+        """How many rows the product of each number has."""
+        return self._sizes.get()
+
     def category_counts(self) -> dict[str, int]:
         """How many images each category has."""
         return self._category.counts()
@@ -124,6 +140,8 @@ class GalleryTable:
     def _values(self, name: str, rows: Rows) -> list[Any]:
         if name in self._words:
             return self._words[name].of(rows)
+        if name == PRODUCT:
+            return self.product.of_rows(rows)
         values: list[Any] = self.table.column(name).chunk(0).take(pa.array(rows)).to_pylist()
         return values
 
@@ -136,7 +154,8 @@ class GalleryTable:
         return held_probabilities(self.table.column("predicted_attributes").to_pylist(), self._cells(), names)
 
     def check(self, filters: Filters) -> None:
-        """Refuses a value that no gallery image has by a QueryError that lists those that exist."""
+        """Refuses a word that no gallery image has, a product column that there is not, and a value that is not of its type,
+        by a QueryError that lists those that exist."""
         known = {
             "category": self.categories,
             "domain": self.domains,
@@ -145,6 +164,7 @@ class GalleryTable:
         }
         for field, values in known.items():
             _check_known(field, getattr(filters, field), values)
+        self.product.check(filters.product)
 
     def select(self, filters: Filters) -> Rows:
         """Rows that pass every filter, ascending.
@@ -162,6 +182,8 @@ class GalleryTable:
             keep &= self._carries([name])
         if filters.colour:
             keep &= self._carries([COLOUR + name for name in filters.colour])
+        for column in filters.product:
+            keep &= self.product.passing(column)
         return np.flatnonzero(keep).astype(np.int64)
 
     def _carries(self, attributes: Sequence[str]) -> npt.NDArray[np.bool_]:

@@ -29,6 +29,11 @@ def narrowed(column: pa.Array) -> pa.Array:
     return pa.DictionaryArray.from_arrays(indices, pa.array([held[number] for number in used], type=pa.string()))
 
 
+def numbered(column: pa.Array) -> npt.NDArray[np.int32]:
+    """A number for each text of a column (n,), from 0, equal where the text is."""
+    return np.asarray(column.dictionary_encode().indices.to_numpy(), dtype=np.int32)
+
+
 class Words:
     """The word of each row of a column that `narrowed` gave; none is null.
 

@@ -6,12 +6,13 @@ import contextlib
 import hashlib
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from croquis.arrays import Uint8Image
 from croquis.catalog.filters import QueryError
 from croquis.catalog.images import DecodeLimits, crop, decode_image
+from croquis.catalog.product_columns import PRODUCT, Columns, ProductError, Value, check_columns
 
 LONGEST_ID = 200
 LONGEST_WORD = 100
@@ -44,12 +45,13 @@ class ProductPicture:
 
 @dataclass(frozen=True)
 class Product:
-    """What is known of a product; `attributes` are words such as `colour:red`, each once."""
+    """What is known of a product; `attributes` are words such as `colour:red`, each once, `columns` its own columns."""
 
     item_id: str
     category: str
     attributes: tuple[str, ...]
     pictures: tuple[ProductPicture, ...]
+    columns: Columns = field(default_factory=dict, hash=False)
 
 
 def picture_id(item_id: str, data: bytes, bbox: Box | None) -> str:
@@ -100,6 +102,18 @@ def check_attributes(values: Any) -> tuple[str, ...]:
     if len(values) > MOST_ATTRIBUTES:
         raise QueryError("attributes", len(values), f"words are too many, at most {MOST_ATTRIBUTES}")
     return tuple(dict.fromkeys(_check_text("attributes", value, LONGEST_WORD) for value in values))
+
+
+def check_product(values: Any) -> dict[str, Value]:
+    """The product's own columns, nulls left out.
+
+    Raises:
+        QueryError: when they are too many, or a value is too long or neither text, number nor boolean.
+    """
+    try:
+        return check_columns(values)
+    except ProductError as error:
+        raise QueryError(PRODUCT, repr(values)[:LONGEST_WORD], str(error)) from None
 
 
 def check_version(value: Any) -> int:

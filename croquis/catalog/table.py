@@ -19,6 +19,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from croquis.arrays import Rows
+from croquis.catalog.product_columns import PRODUCT
 from croquis.files import fresh_folder, sha256_file
 
 DOMAINS = ("shop", "consumer", "sketch")
@@ -52,6 +53,8 @@ SCHEMA = pa.schema(
   visibility is 0 visible, 1 occluded, 2 cut off (x and y then mean nothing).
 - `unknown_attributes`: attributes of which nobody said whether the image has them; null for none. All others that
   `attributes` does not name are absent.
+- `product`, behind these where a catalogue has it: a struct of the product's own columns
+  (`croquis.catalog.product_columns`), the same in every shard. In rows it is an Arrow scalar, which carries its type.
 - `also_gallery_of`: another split whose gallery this photo stands in too, as a distractor. The item stays in its own
   split; the photo only makes the other split's search harder.
 """
@@ -98,7 +101,13 @@ class CatalogWriter:
         return self
 
     def write(self, row: Row) -> None:
-        """Adds one image; columns that are left out are stored as null."""
+        """Adds one image; columns that are left out are stored as null. The first `product` adds the column of its type."""
+        if isinstance(product := row.get(PRODUCT), pa.StructScalar) and PRODUCT not in self._schema.names:
+            if self.rows_written or self._pending:
+                raise CatalogError(
+                    f"image {row.get('image_id')!r} is the first with product columns, and not the first"
+                )
+            self._schema = self._schema.append(pa.field(PRODUCT, product.type))
         self._pending.append(row)
         self._pending_bytes += len(row.get("image") or b"")
         if len(self._pending) >= self._shard_rows or self._pending_bytes >= SHARD_BYTES:
@@ -182,6 +191,11 @@ class Catalog:
         offsets = np.cumsum([0] + [len(table) for table in tables]).astype(np.int64)
         return cls(path, pa.concat_tables(tables), offsets, shards)
 
+    @classmethod
+    def open_if_any(cls, folder: str | Path) -> Catalog | None:
+        """As `open`; None where there are no shards, as in `data/sketches` of a project without drawings."""
+        return cls.open(folder) if any(Path(folder).glob("*.parquet")) else None
+
     def __repr__(self) -> str:
         return f"Catalog({str(self.folder)!r}, {len(self)} images)"
 
@@ -258,6 +272,8 @@ class Catalog:
         chosen = range(len(self)) if numbers is None else list(numbers)
         for number, image in zip(chosen, self.images(chosen), strict=True):
             row: dict[str, Any] = self.table.slice(int(number), 1).to_pylist()[0]
+            if PRODUCT in row:
+                row[PRODUCT] = self.table.column(PRODUCT)[int(number)]
             yield {**row, "image": image}
 
 

@@ -1,7 +1,8 @@
 """What a product event says, read strictly from JSON.
 
 {"kind": "upsert", "item_id": "coat-7", "version": 3, "category": "coat", "attributes": ["colour:navy"],
- "images": [{"data": "<base64>"}, {"path": "coat-7/back.jpg", "bbox": [10, 0, 200, 300]}]}
+ "images": [{"data": "<base64>"}, {"path": "coat-7/back.jpg", "bbox": [10, 0, 200, 300]}],
+ "product": {"title": "Navy coat", "price": 149.0, "link": "https://shop.example/coat-7"}}
 {"kind": "delete", "item_id": "coat-7", "version": 4}
 """
 
@@ -27,12 +28,14 @@ from croquis.catalog.product import (
     check_attributes,
     check_category,
     check_item_id,
+    check_product,
     check_version,
 )
+from croquis.catalog.product_columns import PRODUCT
 
 UPSERT, DELETE = "upsert", "delete"
 FIELDS = {
-    UPSERT: ("kind", "item_id", "version", "category", "attributes", "images"),
+    UPSERT: ("kind", "item_id", "version", "category", "attributes", "images", PRODUCT),
     DELETE: ("kind", "item_id", "version"),
 }
 IMAGE_FIELDS = ("data", "path", "bbox")
@@ -76,9 +79,9 @@ def parse_event(body: bytes, images: Path | None = None) -> ProductEvent:
         if values["kind"] == DELETE:
             return ProductEvent(item_id, version, None)
         category, attributes = check_category(values.get("category")), check_attributes(values.get("attributes", []))
-        return ProductEvent(
-            item_id, version, Product(item_id, category, attributes, _pictures(item_id, values, images))
-        )
+        columns = check_product(values.get(PRODUCT) or {})
+        pictures = _pictures(item_id, values, images)
+        return ProductEvent(item_id, version, Product(item_id, category, attributes, pictures, columns))
     except QueryError as error:
         raise EventError(str(error)) from None
 
@@ -93,6 +96,8 @@ def event_body(event: ProductEvent) -> bytes:
         ]
         labels = {"category": event.product.category, "attributes": event.product.attributes}
         values |= {"kind": UPSERT, **labels, "images": images}
+        if event.product.columns:
+            values[PRODUCT] = dict(event.product.columns)
     return json.dumps(values, ensure_ascii=False).encode()
 
 

@@ -15,6 +15,7 @@ from typing import Any
 from tqdm import tqdm
 
 from croquis.catalog.product import Product, ProductPicture
+from croquis.catalog.product_columns import PRODUCT, known
 from croquis.credentials import without_credentials
 from croquis.events.event import ProductEvent, event_body
 from croquis.events.stream import open_stream
@@ -62,14 +63,16 @@ def shop_rows(params: Params) -> Iterator[dict[str, Any]]:
 
 
 def event_of(rows: Sequence[dict[str, Any]], version: int) -> ProductEvent:
-    """The rows of one product as an event; of its category the first counts, of its attributes all."""
+    """The rows of one product as an event; of its category and its own columns the first counts, of its attributes all."""
     item_id = rows[0]["item_id"]
     pictures = (
         ProductPicture.of(item_id, row["image"], None if row.get("bbox") is None else tuple(row["bbox"]))
         for row in rows
     )
     labels = tuple(dict.fromkeys(name for row in rows for name in row.get("attributes") or ()))
-    return ProductEvent(item_id, version, Product(item_id, rows[0]["category"], labels, tuple(pictures)))
+    own = rows[0].get(PRODUCT)
+    columns = {} if own is None else known(own.as_py())
+    return ProductEvent(item_id, version, Product(item_id, rows[0]["category"], labels, tuple(pictures), columns))
 
 
 def batches(events: Iterable[ProductEvent]) -> Iterator[list[ProductEvent]]:

@@ -219,7 +219,15 @@ def _state(event: ProductEvent) -> ItemState:
     if product is None:
         return ItemState(event.item_id, event.version)
     images = [
-        StoredImage(picture.image_id, event.item_id, event.version, product.category, DOMAIN, product.attributes)
+        StoredImage(
+            picture.image_id,
+            event.item_id,
+            event.version,
+            product.category,
+            DOMAIN,
+            product.attributes,
+            product=product.columns,
+        )
         for picture in product.pictures
     ]
     return ItemState(event.item_id, event.version, tuple(images))

@@ -52,7 +52,7 @@ Cells = Annotated[int, Field(ge=1, le=16)]
 class Backbone(Block):
     name: BackboneName
     weights: Weights = Field(
-        description="`none`, `pretrained` (docs/methods.md says whose), `hub:OWNER/NAME`, or a path to a state dict"
+        description="`none`, `pretrained` (docs/training.md says whose), `hub:OWNER/NAME`, or a path to a state dict"
     )
     width: int = Field(ge=8, le=256, description="channels of the first stage of `small`; other nets ignore it")
     freeze_bn: bool
@@ -123,11 +123,16 @@ class Augment(Geometry):
 class StrongAugment(Augment):
     """Random views whose changes each happen with a probability; the strengths are those of `Augment`."""
 
+    recipe: Literal["ours", "kornia", "torchvision"] = Field(
+        description="whose rules make crop, jitter and blur: ours, kornia's 0.5 (as the official codes ran), torchvision's"
+    )
     crop: float = Field(ge=0.0, le=1.0, description="probability of the random crop and rotation")
     jitter: float = Field(ge=0.0, le=1.0, description="probability of the colour changes")
     grey: float = Field(ge=0.0, le=1.0, description="probability that the view loses its colours")
     blur: float = Field(ge=0.0, le=1.0, description="probability of a Gaussian blur")
-    blur_sigma: float = Field(ge=0.1, le=100.0, description="largest standard deviation of the blur, pixels")
+    blur_sigma: float = Field(
+        ge=0.1, le=100.0, description="largest standard deviation of the blur, pixels; of kornia's the only one"
+    )
 
 
 class Schedule(Block):
@@ -157,6 +162,14 @@ class Fit(Schedule):
     )
     weight_decay: float = Field(ge=0.0, le=1.0)
     warmup_epochs: int = Field(ge=0, le=1000)
+    optimiser: Literal["adamw", "adam"] = Field(
+        default="adamw",
+        description="adam adds the weight decay to the gradient, as the official codes do; adamw where left out",
+    )
+    schedule: Literal["cosine", "constant"] = Field(
+        default="cosine",
+        description="of the learning rate after the warm-up: down to 0, or none; cosine where left out",
+    )
 
 
 class Labels(Block):
@@ -245,6 +258,17 @@ class TrainGan(Schedule):
     )
     batch_size: int = Field(ge=1, le=1024)
     learning_rate: float = Field(gt=0.0, le=1.0)
+    constant_share: float = Field(
+        ge=0.0,
+        le=1.0,
+        description="share of the epochs at the full learning rate, which then falls in a line to 0; 1: never",
+    )
+    load_scale: float = Field(
+        ge=1.0, le=2.0, description="a pair is enlarged so many times, and cut back to size at a random place; 1: never"
+    )
+    choose_by: Literal["l1", "retrieval"] = Field(
+        description="what picks the epoch on val: L1, or how well made photos find the photo that their sketch shows"
+    )
     beta1: float = Field(ge=0.0, lt=1.0)
     contact_sheet_every: int = Field(ge=1, le=10_000)
 

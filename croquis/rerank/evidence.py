@@ -45,6 +45,14 @@ class QueryEvidence:
         found = self.probabilities
         return QueryEvidence(self.vectors, lambda: found, self.decide)
 
+    def together(self, vectors: Vectors) -> QueryEvidence:
+        """All queries as one: with `vectors` (1, D), and with what the classifier sees in them on average."""
+        if len(self.vectors) == 1:
+            return self
+        if self.label is None:
+            return QueryEvidence(vectors)
+        return QueryEvidence(vectors, lambda: self.probabilities.mean(axis=0, keepdims=True), self.decide)
+
     @classmethod
     def joined(cls, parts: Sequence[QueryEvidence]) -> QueryEvidence:
         """All queries of one search, at least one, in one."""

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from croquis.arrays import Uint8Image
+from croquis.catalog.product_columns import Columns
 
 
 @dataclass(frozen=True)
@@ -18,6 +19,7 @@ class Hit:
         image_id, item_id, category, attributes: of the gallery image, from the catalogue.
         score: of the first search, also after re-ranking; higher is better (see `VectorIndex.metric`).
         shared_attributes: those of `attributes` that the classifier sees in the query; none when it did not look.
+        product: the product's own columns, such as title, price and link.
     """
 
     rank: int
@@ -27,6 +29,7 @@ class Hit:
     attributes: tuple[str, ...]
     score: float
     shared_attributes: tuple[str, ...]
+    product: Columns = field(default_factory=dict, hash=False)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from croquis.rerank.evidence import QueryEvidence
 from croquis.rerank.rerank_settings import RerankBlock
 from croquis.search.bundle_nets import Nets
 from croquis.search.gallery import Listed, ListedImages, SearchedGallery
+from croquis.search.grouping import AnswerForm, centre
 from croquis.search.query import Mode
 
 
@@ -106,12 +107,14 @@ class Composition:
         encode: from those to vectors (Q, D).
         find: from vectors, and the length of the lists, to the best images.
         ask: what re-rankers may know of the pictures.
+        metric: of the vectors.
     """
 
     paint: Callable[[Sequence[Uint8Image]], Sequence[Uint8Image]]
     encode: Callable[[Sequence[Uint8Image]], Vectors]
     find: Callable[[Vectors, int], Listed]
     ask: Callable[[Sequence[Uint8Image], Vectors], QueryEvidence] = bare
+    metric: str = "cosine"
 
     @classmethod
     def of(cls, nets: Nets, gallery: SearchedGallery, mode: Mode, filters: Filters | None = None) -> Composition:
@@ -119,7 +122,8 @@ class Composition:
         among = filters or Filters()
         paint = nets.generate if mode == "sketch" else same_pictures
         encode = nets.encode_drawings if mode == "sketch-direct" else nets.encode
-        return cls(paint, encode, lambda vectors, k: gallery.search(vectors, k, among), nets.asked)
+        metric = nets.bundle.manifest.encoder.metric
+        return cls(paint, encode, lambda vectors, k: gallery.search(vectors, k, among), nets.asked, metric)
 
     def __call__(
         self,
@@ -140,6 +144,53 @@ class Composition:
         lap("encode")
         return self.rank(encoded, k, reranks, own, lap)
 
+    def together(
+        self,
+        pictures: Iterable[Uint8Image],
+        k: int,
+        form: AnswerForm,
+        reranks: Mapping[str, RerankBlock] | None = None,
+        lap: Callable[[str], None] = unwatched,
+        *,
+        labelled: bool = False,
+    ) -> Found:
+        """Searches for what all of some pictures show, uint8 (H, W, 3) each, for the best `k` images or products: one list.
+
+        Args:
+            pictures: at least one. Of an iterator one is in memory at a time; one alone is looked at again when something
+                asks what the classifier sees in it.
+            reranks, lap: as of a call; a re-ranking comes before images become products. `lap` is also told `decode`.
+            labelled: whether it will be asked what the classifier sees.
+        """
+        encoded = self._looked(pictures, labelled, lap)
+        every = encoded.asked.vectors
+        mean = every if len(every) == 1 else centre(every, self.metric)
+        asked = encoded.asked.together(mean)
+        vectors = mean if form.combine == "mean" else every
+        wanted = reranks or {}
+        head = max([0, *(block.longest for block in wanted.values())])
+        listed = form.listed(lambda depth: self.find(vectors, depth), k, head)
+        lap("search")
+        whole, images = listed.ranked.rows.shape[1], listed.images
+        made = {name: Reranked.of(listed, block, asked, whole) for name, block in wanted.items()}
+        reranked = {name: replace(each, ranked=form.answer(each.ranked, images, k)) for name, each in made.items()}
+        return Found(encoded.pictures, asked, images, form.answer(listed.ranked, images, k), reranked)
+
+    def _looked(self, pictures: Iterable[Uint8Image], labelled: bool, lap: Callable[[str], None]) -> EncodedQueries:
+        """The first half of a search; `pictures` of what comes back is the first one."""
+        if isinstance(pictures, Sequence) and len(pictures) == 1:
+            encoded = self.look(pictures)
+            lap("encode")
+            return encoded
+        parts: list[EncodedQueries] = []
+        for picture in pictures:
+            lap("decode")
+            looked_at = self.look([picture])
+            kept = looked_at.asked.kept(labelled)
+            parts.append(EncodedQueries([] if parts else looked_at.pictures, kept))
+            lap("encode")
+        return EncodedQueries(parts[0].pictures, QueryEvidence.joined([part.asked for part in parts]))
+
     def look(self, pictures: Sequence[Uint8Image]) -> EncodedQueries:
         """The first half of a search, picture by picture."""
         looked_at = self.paint(pictures)
@@ -155,7 +206,7 @@ class Composition:
     ) -> Found:
         """The other half, for as many queries at once as one likes."""
         wanted = reranks or {}
-        depth = max([k, *(block.depth for block in wanted.values())])
+        depth = max([k, *(block.longest for block in wanted.values())])
         listed = nearest(self.find, encoded.asked.vectors, depth, own)
         lap("search")
         reranked = {name: Reranked.of(listed, block, encoded.asked, k) for name, block in wanted.items()}

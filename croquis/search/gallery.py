@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
 
-from croquis.arrays import Rows, Vectors
+from croquis.arrays import Keys, Rows, Vectors
 from croquis.bundle import Bundle
 from croquis.bundle.gallery_evidence import stored_gallery
 from croquis.bundle.gallery_table import GalleryTable
+from croquis.bundle.product_table import ColumnSummary
 from croquis.catalog.filters import Filters
 from croquis.index.ranking import RankedLists
 from croquis.index.vector_index import VectorIndex
@@ -23,7 +24,7 @@ from croquis.rerank.rerank_settings import RerankBlock
 
 Record = Mapping[str, Any]
 """At least what `RECORD` names of an image."""
-RECORD = ("image_id", "item_id", "category", "attributes")
+RECORD = ("image_id", "item_id", "category", "attributes", "product")
 
 
 class ListedImages(Protocol):
@@ -33,6 +34,18 @@ class ListedImages(Protocol):
         """Who is in some rows, in that order."""
         ...
 
+    def products(self, rows: Rows) -> Rows:
+        """A number for the product of each row (n,), equal where the product is."""
+        ...
+
+    def sizes(self, rows: Rows) -> Rows:
+        """How many images the product of each row (n,) has at most."""
+        ...
+
+    def keys(self, rows: Rows) -> Keys:
+        """The label-blind order of equal scores, (n,)."""
+        ...
+
     def chain(self, rerank: RerankBlock) -> Chain:
         """The re-rankers of `rerank.steps` over these images."""
         ...
@@ -40,10 +53,10 @@ class ListedImages(Protocol):
 
 @dataclass(frozen=True)
 class Listed:
-    """The best images for one query.
+    """The best images for Q queries.
 
     Attributes:
-        ranked: one list, (1, k).
+        ranked: Q lists, (Q, k).
         images: whom its rows name.
     """
 
@@ -53,10 +66,15 @@ class Listed:
 
 @dataclass(frozen=True)
 class WordCounts:
-    """How many images have each word."""
+    """How many images have each word.
+
+    Attributes:
+        product: what can be asked of the products' own columns; a store does not say.
+    """
 
     category: Mapping[str, int]
     attributes: Mapping[str, int]
+    product: Mapping[str, ColumnSummary] = field(default_factory=dict)
 
 
 class SearchedGallery(Protocol):
@@ -78,7 +96,7 @@ class SearchedGallery(Protocol):
         ...
 
     def search(self, vectors: Vectors, k: int, filters: Filters) -> Listed:
-        """The best `k` images that pass the filters, for the vector (1, dim) of one query.
+        """The best `k` images that pass the filters, for each of the vectors (Q, dim).
 
         Raises:
             QueryError: as `check`.
@@ -135,7 +153,9 @@ class BundleGallery:
         self.names = names
         self._chaining = threading.Lock()
         self._chains: list[tuple[RerankBlock, Chain]] = []
-        self._counts = Lazy(lambda: WordCounts(items.category_counts(), items.attribute_counts()))
+        self._counts = Lazy(
+            lambda: WordCounts(items.category_counts(), items.attribute_counts(), items.product.summaries())
+        )
 
     @classmethod
     def of(cls, bundle: Bundle) -> BundleGallery:
@@ -158,6 +178,15 @@ class BundleGallery:
 
     def records(self, rows: Sequence[int]) -> Sequence[Record]:
         return self.items.records(rows, RECORD)
+
+    def products(self, rows: Rows) -> Rows:
+        return self.items.item_numbers[rows].astype(np.int64)
+
+    def sizes(self, rows: Rows) -> Rows:
+        return self.items.item_sizes[self.items.item_numbers[rows]]
+
+    def keys(self, rows: Rows) -> Keys:
+        return self.items.keys[rows]
 
     def chain(self, rerank: RerankBlock) -> Chain:
         """Looks at every image, so that it is made once and kept."""

@@ -8,6 +8,7 @@ from typing import Any, Protocol, runtime_checkable
 from croquis.arrays import Vectors
 from croquis.catalog.filters import Filters
 from croquis.search.answer import Hit
+from croquis.search.grouping import Combine, GroupBy
 from croquis.search.pictures import Picture
 from croquis.search.query import Mode
 
@@ -22,22 +23,31 @@ class Searches(Protocol):
 
     def search(
         self,
-        picture: Picture,
+        picture: Picture | Sequence[Picture],
         k: int = 10,
         mode: Mode = "photo",
         filters: Filters | Mapping[str, Any] | None = None,
         rerank: bool | None = None,
         bbox: Sequence[int] | None = None,
+        *,
+        group_by: GroupBy = "none",
+        max_per_item: int = 1,
+        combine: Combine = "max",
     ) -> list[Hit]:
-        """The `k` best gallery images, best first; fewer when fewer pass the filters.
+        """The `k` best gallery images or products, best first; fewer when fewer pass the filters.
 
         Args:
-            picture: the path or the bytes of a JPEG, PNG, WEBP, BMP or GIF file, a Pillow image, or uint8 (H, W, 3) RGB.
+            picture: the path or the bytes of a JPEG, PNG, WEBP, BMP or GIF file, a Pillow image, or uint8 (H, W, 3) RGB; or
+                a list of 1 to 10 of them that show the same product.
             k: 1 to 1000; of a server, 1 to its own limit, 100 by default.
             mode: `photo`; `sketch` (the generator paints a photo of it first); `sketch-direct` (no generator).
             filters: which gallery images may be found, e.g. `{"category": ["dress"], "colour": ["red"]}`.
             rerank: re-order the head of the list by the bundle's `rerank.steps`; None for the bundle's own setting.
-            bbox: x1, y1, x2, y2 of the garment in pixels of the upright picture; None for the whole.
+            bbox: x1, y1, x2, y2 of the garment in pixels of the upright picture; None for the whole. For one picture.
+            group_by: `none` for images; `item` for products, which `k` counts then: each stands where its best photo does.
+            max_per_item: 1 to 10 photos of each product, which then stand together.
+            combine: of several pictures, `max`: each image has the score by the picture that it is most like; `mean`: the
+                search is for the centre of their vectors.
 
         Raises:
             QueryError: naming the field, its value and what is allowed.

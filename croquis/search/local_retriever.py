@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +18,13 @@ from croquis.search.answer import Answer, Hit, Stopwatch
 from croquis.search.bundle_nets import AT_A_TIME, Nets
 from croquis.search.composition import Composition
 from croquis.search.gallery import BundleGallery, ListedImages, SearchedGallery
-from croquis.search.pictures import Picture, check_pictures, cropped_picture, open_picture
+from croquis.search.grouping import AnswerForm, Combine, GroupBy, without
+from croquis.search.pictures import Picture, check_pictures, open_picture, query_pictures
 from croquis.search.query import Mode, check_k, check_mode
 
 __all__ = ["Answer", "Filters", "Hit", "LocalRetriever", "QueryError"]
 
+IMAGES = AnswerForm()
 SERVED = "served"  # the name of the re-ranking that requests get
 
 
@@ -66,29 +67,35 @@ class LocalRetriever:
 
     def search(
         self,
-        picture: Picture,
-        k: int = 10,
-        mode: Mode = "photo",
-        filters: Filters | Mapping[str, Any] | None = None,
-        rerank: bool | None = None,
-        bbox: Sequence[int] | None = None,
-    ) -> list[Hit]:
-        """See `Searches.search`; `k` is 1 to 1000, and the search among the images that pass the filters is exact."""
-        return self.answer(picture, k, mode, filters, rerank, bbox).hits
-
-    def answer(
-        self,
-        picture: Picture,
+        picture: Picture | Sequence[Picture],
         k: int = 10,
         mode: Mode = "photo",
         filters: Filters | Mapping[str, Any] | None = None,
         rerank: bool | None = None,
         bbox: Sequence[int] | None = None,
         *,
+        group_by: GroupBy = "none",
+        max_per_item: int = 1,
+        combine: Combine = "max",
+    ) -> list[Hit]:
+        """See `Searches.search`; `k` is 1 to 1000, and the search among the images that pass the filters is exact."""
+        form = AnswerForm(group_by, max_per_item, combine)
+        return self.answer(picture, k, mode, filters, rerank, bbox, form=form).hits
+
+    def answer(
+        self,
+        picture: Picture | Iterable[Picture],
+        k: int = 10,
+        mode: Mode = "photo",
+        filters: Filters | Mapping[str, Any] | None = None,
+        rerank: bool | None = None,
+        bbox: Sequence[int] | None = None,
+        *,
+        form: AnswerForm = IMAGES,
         describe: bool = False,
     ) -> Answer:
         """`search`, with what was looked at on the way and the time of each step; `describe` predicts the query's attributes
-        also when it is not re-ranked, where there is a classifier."""
+        also when it is not re-ranked, where there is a classifier. An iterator of pictures is asked for one at a time."""
         check_k(k)
         check_mode(mode)
         reranked = self._wants_rerank(rerank)
@@ -97,28 +104,46 @@ class LocalRetriever:
         if not among.empty:
             self.gallery.check(among)
         watch.lap("search")
-        cropped = cropped_picture(picture, bbox)
+        cropped = query_pictures(picture, bbox)
         watch.lap("decode")
-        search = Composition.of(self.nets, self.gallery, mode, among)
-        found = search([cropped], k, {SERVED: self.rerank} if reranked else None, lap=watch.lap)
         by_attributes = reranked and needs_classifier(self.rerank.steps)
         described = by_attributes or (describe and self.nets.has_classifier)
+        search = Composition.of(self.nets, self.gallery, mode, among)
+        reranks = {SERVED: self.rerank} if reranked else None
+        found = search.together(cropped, k, form, reranks, watch.lap, labelled=described)
         attributes = found.asked.attributes[0] if described else None
         ranked = found.reranked[SERVED].ranked if reranked else found.ranked
         hits = self._hits(found.images, ranked, attributes or frozenset())
         watch.lap("rerank")
         return Answer(hits, found.pictures[0], attributes, watch.seconds)
 
-    def similar(self, image_id: str, k: int = 10, filters: Filters | Mapping[str, Any] | None = None) -> list[Hit]:
-        """The gallery images most like one of them, itself left out by its id.
+    def similar(
+        self,
+        image_id: str,
+        k: int = 10,
+        filters: Filters | Mapping[str, Any] | None = None,
+        *,
+        item_id: str | None = None,
+        group_by: GroupBy = "none",
+        max_per_item: int = 1,
+    ) -> list[Hit]:
+        """The gallery images most like one of them, or their products.
+
+        Args:
+            image_id: of the image, which is left out.
+            item_id: of its product, all of which is left out then.
+            group_by, max_per_item: as in `Searches.search`.
 
         Raises:
-            QueryError: on an unknown image, k or filter.
+            QueryError: on an unknown image, k, filter or form of the answer.
         """
         check_k(k)
-        listed = self.gallery.search(self.gallery.vector(image_id), k + 1, as_filters(filters))
-        hits = [hit for hit in self._hits(listed.images, listed.ranked, frozenset()) if hit.image_id != image_id]
-        return [replace(hit, rank=rank) for rank, hit in enumerate(hits[:k], start=1)]
+        form, among = AnswerForm(group_by, max_per_item), as_filters(filters)
+        vector = self.gallery.vector(image_id)
+        own = 1 if item_id is None or group_by == "item" else len(self.gallery.images_of(item_id))
+        listed = form.listed(lambda depth: self.gallery.search(vector, depth, among), k + own)
+        others = without(listed, image_id, item_id)
+        return self._hits(listed.images, form.answer(others, listed.images, k), frozenset())
 
     def embed(self, pictures: Sequence[Picture]) -> Vectors:
         """See `Searches.embed`; (0, D) for no picture."""
@@ -160,6 +185,7 @@ class LocalRetriever:
                 attributes=tuple(record["attributes"]),
                 score=score,
                 shared_attributes=tuple([name for name in record["attributes"] if name in seen] if seen else ()),
+                product=record["product"],
             )
             for rank, (record, score) in enumerate(found, start=1)
         ]

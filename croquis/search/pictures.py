@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from PIL import Image
@@ -12,6 +12,7 @@ from PIL import Image
 from croquis.arrays import Uint8Image
 from croquis.catalog.filters import QueryError
 from croquis.catalog.images import ImageError, check_image, crop, decode_image, encode_png, from_pillow
+from croquis.catalog.product import MOST_PICTURES
 
 Picture: TypeAlias = str | Path | bytes | Image.Image | Uint8Image
 """The path or the bytes of a JPEG, PNG, WEBP, BMP or GIF file, a Pillow image, or uint8 (H, W, 3) RGB."""
@@ -38,6 +39,33 @@ def open_picture(picture: Picture) -> Uint8Image:
 def cropped_picture(picture: Picture, bbox: Sequence[int] | None) -> Uint8Image:
     """`open_picture`, inside the box x1, y1, x2, y2 in pixels of the upright picture; None for the whole."""
     return crop(open_picture(picture), bbox)
+
+
+def query_pictures(picture: Picture | Iterable[Picture], bbox: Sequence[int] | None) -> Iterable[Uint8Image]:
+    """The pictures of one query as `cropped_picture` gives them: a list of one, or one after the other.
+
+    Raises:
+        QueryError: when there is none or more than 10, or a box for more than one.
+        ImageError: as `open_picture`.
+    """
+    if isinstance(picture, Iterator):
+        return map(open_picture, picture)
+    given = listed_pictures(picture, bbox)
+    return [cropped_picture(given[0], bbox)] if len(given) == 1 else map(open_picture, given)
+
+
+def listed_pictures(picture: Picture | Iterable[Picture], bbox: Sequence[Any] | None) -> list[Picture]:
+    """The pictures of one query.
+
+    Raises:
+        QueryError: when there is none or more than 10, or a box for more than one.
+    """
+    given: list[Any] = list(picture) if isinstance(picture, list | tuple) else [picture]
+    if not 1 <= len(given) <= MOST_PICTURES:
+        raise QueryError("picture", len(given), f"pictures came, must be 1 to {MOST_PICTURES} of one product")
+    if bbox is not None and len(given) > 1:
+        raise QueryError("bbox", list(bbox), f"is for one picture, {len(given)} came: crop them first")
+    return given
 
 
 def picture_file(picture: Picture) -> bytes:

@@ -101,11 +101,12 @@ class ClientCalls:
         self._token = admin_token
 
     @ClientMethod
-    def search(self, image: bytes, **options: Unpack[SearchOptions]) -> Call[SearchAnswer]:
-        """Products most like a picture, a JPEG, PNG, WEBP, BMP or GIF file; see `SearchOptions`."""
+    def search(self, *image: bytes, **options: Unpack[SearchOptions]) -> Call[SearchAnswer]:
+        """Products most like a picture, a JPEG, PNG, WEBP, BMP or GIF file, or like several pictures of one product; see
+        `SearchOptions`."""
         fields = present(options)
         query = {"model": fields.pop("model", None)}
-        return Call(json_of(SearchAnswer), "POST", "/search", query, fields, [image])
+        return Call(json_of(SearchAnswer), "POST", "/search", query, fields, image)
 
     @ClientMethod
     def similar(self, item_id: str, **options: Unpack[SimilarOptions]) -> Call[SearchAnswer]:

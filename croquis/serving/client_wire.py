@@ -47,8 +47,12 @@ class SearchOptions(TypedDict, total=False):
     Attributes:
         k: 1 to 100 results.
         mode: `photo`, `sketch` or `sketch-direct`.
-        filters: `category`, `attributes`, `colour` and `domain`; a word or a list of words each.
+        filters: `category`, `attributes`, `colour` and `domain`; a word or a list of words each. `product`: values, lists or
+            ranges by column.
         rerank: by shared attributes.
+        group_by: `none` for images, `item` for products, of which `k` are counted.
+        max_per_item: 1 to 10 images of each product.
+        combine: several pictures, `max` or `mean`.
         crop: x1, y1, x2, y2 in pixels of the upright picture.
         timings, generated: ask for them in the answer.
         describe: predict the query's attributes, also where no re-ranking does.
@@ -57,8 +61,11 @@ class SearchOptions(TypedDict, total=False):
 
     k: int | None
     mode: str | None
-    filters: Mapping[str, str | Sequence[str]] | None
+    filters: Mapping[str, Any] | None
     rerank: bool | None
+    group_by: str | None
+    max_per_item: int | None
+    combine: str | None
     crop: Sequence[float] | None
     timings: bool | None
     generated: bool | None
@@ -73,12 +80,14 @@ class ChangeOptions(TypedDict, total=False):
         category: needed.
         attributes: words such as `colour:red`.
         crop: of a single picture, as in `SearchOptions`.
+        product: columns of its own, such as title, price and link.
         version: of the product, more than the one that is there; by default the server counts.
     """
 
     category: Required[str]
     attributes: Sequence[str]
     crop: Sequence[float] | None
+    product: Mapping[str, str | float | bool]
     version: int | None
 
 
@@ -90,9 +99,12 @@ class ItemOptions(TypedDict, total=False):
 
 
 class SimilarOptions(ItemOptions, total=False):
-    """And `k`, 1 to 100 results."""
+    """And `k`, 1 to 100 results, images or products as in `SearchOptions`; `filters` are JSON text."""
 
     k: int | None
+    group_by: str | None
+    max_per_item: int | None
+    filters: str | None
 
 
 @dataclass(frozen=True)

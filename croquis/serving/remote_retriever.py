@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +13,9 @@ from croquis.arrays import Vectors
 from croquis.catalog.filters import Filters, QueryError, as_filters
 from croquis.catalog.images import ImageError
 from croquis.search.answer import Hit
+from croquis.search.grouping import AnswerForm, Combine, GroupBy
 from croquis.search.interface import RetrieverError
-from croquis.search.pictures import Picture, picture_file
+from croquis.search.pictures import Picture, listed_pictures, picture_file
 from croquis.search.query import Mode, check_k, check_mode
 from croquis.serving.answers.answer_models import Result
 from croquis.serving.client import Client, ServerError
@@ -61,12 +61,16 @@ class RemoteRetriever:
 
     def search(
         self,
-        picture: Picture,
+        picture: Picture | Sequence[Picture],
         k: int = 10,
         mode: Mode = "photo",
         filters: Filters | Mapping[str, Any] | None = None,
         rerank: bool | None = None,
         bbox: Sequence[int] | None = None,
+        *,
+        group_by: GroupBy = "none",
+        max_per_item: int = 1,
+        combine: Combine = "max",
     ) -> list[Hit]:
         """See `croquis.Retriever.search`; arrays and Pillow images are sent as PNG.
 
@@ -74,19 +78,26 @@ class RemoteRetriever:
             QueryError, ImageError: as from a bundle.
             ServerError: when the server refuses or fails for another reason; httpx's errors when it cannot be reached.
         """
-        wanted = as_filters(filters)
+        wanted, form, given = (
+            as_filters(filters),
+            AnswerForm(group_by, max_per_item, combine),
+            listed_pictures(picture, bbox),
+        )
         options = SearchOptions(
             k=check_k(k),
             mode=check_mode(mode),
-            filters={name: words for name, words in asdict(wanted).items() if words},
+            filters=wanted.to_mapping(),
             rerank=rerank,
             crop=bbox,
             describe=False,  # only what re-ranking looked at, as a bundle answers
         )
+        if form != AnswerForm():  # which servers know since they answer with products
+            options |= SearchOptions(group_by=group_by, max_per_item=max_per_item, combine=combine)
         try:
-            answer = self._client.search(picture_file(picture), **options)
+            answer = self._client.search(*map(picture_file, given), **options)
         except ServerError as error:
-            words = {f"filters.{name}": value for name, value in asdict(wanted).items()}
+            words = {f"filters.{name}": value for name, value in wanted.to_mapping().items()}
+            words |= {f"filters.product.{each.name}": each.asked() for each in wanted.product}
             raise _as_of_a_bundle(error, {**options, **words}) from error
         return [_hit(result) for result in answer.results]
 
@@ -115,6 +126,7 @@ def _hit(result: Result) -> Hit:
         attributes=tuple(result.attributes),
         score=result.score,
         shared_attributes=tuple(result.shared_attributes),
+        product=result.product,
     )
 
 

@@ -12,7 +12,8 @@ given. A table with other names is read by `ingest.folder.columns`, other words 
   others, consumer photos and sketches included, are `query`. With `roles: queries` all are `query`.
 
 `attributes` and `unknown_attributes` are lists or text with `|` between labels; `bbox` a list or the text `x1 y1 x2 y2`,
-pixels. Columns that are not used are ignored, unless they look like a misspelling of ours.
+pixels. Columns that are not used are ignored, unless they look like a misspelling of ours; those of
+`ingest.folder.columns.product` are kept as the product's own (`croquis.catalog.product_columns`).
 """
 
 from __future__ import annotations
@@ -25,10 +26,12 @@ from pydantic import Field, field_validator
 
 from croquis.catalog.filters import QueryError
 from croquis.catalog.product import check_item_id
+from croquis.catalog.product_columns import PRODUCT
 from croquis.catalog.table import DOMAINS, ROLES, SPLITS
 from croquis.formats.errors import SourceError, refuse
+from croquis.formats.tables.product_cells import product_kinds, product_scalars
 from croquis.formats.tables.table_cells import CellError, as_box, as_id, as_labels, as_text, as_word
-from croquis.formats.tables.table_columns import Columns, TableColumn
+from croquis.formats.tables.table_columns import ALL, Columns, TableColumn
 from croquis.formats.tables.table_reader import TableRow, read_rows
 from croquis.formats.tables.table_splits import fill_roles, fill_splits, keep_share, role_problems
 from croquis.params.block import Block, OneOf
@@ -44,7 +47,8 @@ class Folder(Block):
     images: str = Field(description="folder that the table's `path` column is relative to")
     columns: dict[TableColumn, str | list[str] | None] = Field(
         description="where the table has other names than ours: a column of the table, a pattern such as "
-        "`images/{id}.jpg` with columns in braces, a list of columns (attributes only), or null to leave ours out"
+        "`images/{id}.jpg` with columns in braces, a list of columns (attributes and product only), or null to leave ours "
+        "out; `product: [title, price]`, or `product: all` for those that are not used otherwise, are kept as they are"
     )
     splits: dict[str, Annotated[str, OneOf(SPLITS)]] = Field(
         description="what the table's words for splits mean, e.g. `validation: val`"
@@ -63,8 +67,12 @@ class Folder(Block):
     @classmethod
     def only_attributes_are_many(cls, columns: dict[str, Any]) -> dict[str, Any]:
         for name, source in columns.items():
-            if isinstance(source, list) and (name != "attributes" or not source):
-                raise ValueError(f"{name} cannot be the list {source}; only attributes take one or more columns")
+            if isinstance(source, list) and (name not in ("attributes", PRODUCT) or not source):
+                raise ValueError(
+                    f"{name} cannot be the list {source}; only attributes and product take one or more columns"
+                )
+            if name == PRODUCT and isinstance(source, str) and source != ALL:
+                raise ValueError(f"product cannot be {source!r}; write a list of columns, or {ALL}")
             if source is None and name in ("path", "item_id"):
                 raise ValueError(f"{name} cannot be null, every row needs it")
         return columns
@@ -74,18 +82,39 @@ def rows(block: Folder, seed: int) -> Iterator[dict[str, Any]]:
     """Catalogue rows in the table's order; image bytes are read one at a time.
 
     Raises:
-        SourceError: before any image is read, naming table, row (the header is row 1), column and remedy.
+        SourceError: before any image is read, as `planned_rows`.
+    """
+    return _with_images(planned_rows(block, seed), Path(block.images))
+
+
+def planned_rows(block: Folder, seed: int) -> list[dict[str, Any]]:
+    """Catalogue rows without their images, each with its `path` and its `number` in the table; no image is read.
+
+    Raises:
+        SourceError: naming table, row (the header is row 1), column and remedy.
     """
     table = Path(block.table)
     read = read_rows(table)
     if not read:
         raise SourceError(f"{table} has no rows; it needs a header and one row per image")
     columns = Columns(block.columns, list(read[0].cells), str(table))
-    planned = keep_share(_parse_all(block, columns, read), block.share, seed)
+    parsed = _parse_all(block, columns, read)
+    if columns.product:
+        _add_products(str(table), parsed, read, columns.product)
+    planned = keep_share(parsed, block.share, seed)
     fill_splits(planned, {"val": block.val_share, "test": block.test_share}, seed)
     fill_roles(planned, by_item=block.roles == "by_item")
     refuse(str(table), role_problems(planned))
-    return _with_images(planned, Path(block.images))
+    return planned
+
+
+def _add_products(table: str, parsed: Sequence[dict[str, Any]], read: Sequence[TableRow], names: Sequence[str]) -> None:
+    """Gives each row its column `product`, and says of what type each of its columns is."""
+    kinds = product_kinds(table, read, names)
+    found = product_scalars(table, read, kinds)
+    for row in parsed:
+        row[PRODUCT] = found[row["number"]]
+    print(f"{table}: product columns {', '.join(f'{name} ({kind})' for name, kind in kinds.items())}")
 
 
 def _with_images(planned: Sequence[dict[str, Any]], images: Path) -> Iterator[dict[str, Any]]:

@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 from pydantic import Field
 
 from croquis.catalog.parquet_shards import cast_column, is_shard, open_shard
+from croquis.catalog.product_columns import PRODUCT, ProductError, kinds_in
 from croquis.catalog.table import SCHEMA
 from croquis.formats.errors import SourceError, refuse
 from croquis.params.block import Block
@@ -80,6 +81,11 @@ def _shard_problems(files: Any, shard: str) -> list[str]:
         found = schema.field(field.name).type if field.name in schema.names else field.type
         if not _castable(found, field.type):
             problems.append(f"{shard}, column {field.name}: is {found}, must be {field.type}")
+    if PRODUCT in schema.names:
+        try:
+            kinds_in(schema.field(PRODUCT).type)
+        except ProductError as error:
+            problems.append(f"{shard}: {error}")
     return problems
 
 
@@ -94,10 +100,16 @@ def _castable(found: pa.DataType, wanted: pa.DataType) -> bool:
 def _shard_rows(files: Any, shard: str) -> Iterator[dict[str, Any]]:
     with files.open(shard, "rb") as stream:
         reader = open_shard(stream)
-        names = [name for name in NEEDED.names if name in reader.schema_arrow.names]
+        names = [name for name in (*NEEDED.names, PRODUCT) if name in reader.schema_arrow.names]
         first = 0
         for batch in reader.iter_batches(BATCH_ROWS, columns=names):
-            yield from _cast(batch, shard, first).to_pylist()
+            products = batch.column(PRODUCT) if PRODUCT in names else ()
+            rows = _cast(batch.select([name for name in names if name != PRODUCT]), shard, first).to_pylist()
+            yield from (
+                rows
+                if not len(products)
+                else (row | {PRODUCT: product} for row, product in zip(rows, products, strict=True))
+            )
             first += batch.num_rows
 
 

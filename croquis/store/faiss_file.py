@@ -20,6 +20,8 @@ from croquis.catalog.product import ProductPicture
 from croquis.store.image_rows import (
     image_cells,
     picture_cells,
+    product_cells,
+    product_condition,
     read_box,
     read_bytes,
     read_image_row,
@@ -56,7 +58,17 @@ create table words (
 create index by_number on words (number);
 create table graves (item_id text primary key, version integer not null);
 """
-APPLICATION, VERSION = 0x43524F56, 3  # "CROV", and the version of the schema
+# Of the products' own columns; files of version 3, which has none, are given it when they are opened.
+CELLS = """
+create table cells (
+    name text not null,
+    value not null,  -- text, a number as real, true and false as integer
+    number integer not null,
+    primary key (name, value, number)
+) without rowid;
+create index cells_by_number on cells (number);
+"""
+APPLICATION, VERSION, OLDER = 0x43524F56, 4, 3  # "CROV", and the version of the schema
 LOCK_SECONDS = 0.5
 COLUMNS = "image_id, item_id, version, category, domain, attributes, predicted, probabilities"
 AT_A_TIME = 500  # values in one statement
@@ -121,6 +133,8 @@ class StoreFile:
                 words |= {("attributes", name) for name in image.attributes}
                 rows = [(*word, number.lastrowid) for word in words]
                 self._connection.executemany("insert into words values (?, ?, ?)", rows)
+                cells = product_cells(image, number.lastrowid)
+                self._connection.executemany("insert into cells values (?, ?, ?)", cells)
 
     def deletions_of(self, item_ids: Sequence[str] | None = None) -> dict[str, int]:
         with self._reading() as execute:
@@ -134,7 +148,8 @@ class StoreFile:
         """Images whose `image_id` or `item_id` is one of `values`, in the order in which they were written."""
         with self._reading():
             rows = self._among(f"select {COLUMNS}, number from images where {column} in", values)
-            return [read_image_row(row) for row in sorted(rows, key=lambda row: int(row[-1]))]
+            ordered = sorted(rows, key=lambda row: int(row[-1]))
+            return [read_image_row(row, cells) for row, cells in zip(ordered, self._cells(ordered), strict=True)]
 
     def thumbnails(self, image_ids: Sequence[str]) -> dict[str, bytes]:
         with self._reading():
@@ -179,7 +194,8 @@ class StoreFile:
                 rows = execute(statement, (last,)).fetchall()
                 if not rows:
                     return
-                part = [read_image_row(row) for row in rows], self.spec.read([row[-2] for row in rows])
+                images = [read_image_row(row, cells) for row, cells in zip(rows, self._cells(rows), strict=True)]
+                part = images, self.spec.read([row[-2] for row in rows])
             last = rows[-1][-1]
             yield part
 
@@ -210,9 +226,17 @@ class StoreFile:
     def _forget(self, image_ids: Sequence[str]) -> None:
         for row in self._among("select number from images where image_id in", image_ids):
             self._connection.execute("delete from words where number = ?", row)
+            self._connection.execute("delete from cells where number = ?", row)
             self._connection.execute("delete from images where number = ?", row)
 
-    def _among(self, statement: str, values: Sequence[str]) -> list[Any]:
+    def _cells(self, rows: Sequence[Any]) -> list[list[tuple[Any, Any]]]:
+        """Names and values of the products' own columns, for rows that end with their number."""
+        found: dict[int, list[tuple[Any, Any]]] = {row[-1]: [] for row in rows}
+        for number, name, value in self._among("select number, name, value from cells where number in", list(found)):
+            found[number].append((name, value))
+        return list(found.values())
+
+    def _among(self, statement: str, values: Sequence[Any]) -> list[Any]:
         rows: list[Any] = []
         with self.lock:
             for start in range(0, len(values), AT_A_TIME):
@@ -267,9 +291,13 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
     execute("begin immediate")  # takes the lock, and keeps it until the process ends
     known = execute("pragma application_id").fetchone()[0], execute("pragma user_version").fetchone()[0]
     if known == (0, 0) and not execute("select count(*) from sqlite_master").fetchone()[0]:
-        for statement in filter(str.strip, SCHEMA.split(";")):
+        for statement in filter(str.strip, (SCHEMA + CELLS).split(";")):
             execute(statement)
         execute(f"pragma application_id = {APPLICATION}")
+        execute(f"pragma user_version = {VERSION}")
+    elif known == (APPLICATION, OLDER):
+        for statement in filter(str.strip, CELLS.split(";")):
+            execute(statement)
         execute(f"pragma user_version = {VERSION}")
     elif known != (APPLICATION, VERSION):
         found = f"application {known[0]:#x}, schema {known[1]}"
@@ -277,10 +305,15 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
     execute("commit")
 
 
-def _selection(filters: Filters) -> tuple[str, list[str]]:
+def _selection(filters: Filters) -> tuple[str, list[Any]]:
     """A statement that gives the numbers of the images that pass, and its values."""
-    parts, values = [], []
+    parts: list[str] = []
+    values: list[Any] = []
     for column, words in conditions(filters):
         parts.append(f"select number from words where place = ? and word in ({', '.join('?' * len(words))})")
         values += [column, *words]
+    for asked in filters.product:
+        statement, held = product_condition(asked)
+        parts.append(statement)
+        values += held
     return " intersect ".join(parts) or "select number from images", values

@@ -44,6 +44,7 @@ def fill_store(store: VectorStore, bundle: Bundle) -> None:
                 attributes=tuple(record["attributes"]),
                 predicted=tuple(record["predicted_attributes"]),
                 probabilities=probabilities[row].tobytes() or None,
+                product=record.get("product", {}),
             )
             for row, record in zip(rows, bundle.items.records(rows), strict=True)
         ]

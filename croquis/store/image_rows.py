@@ -7,10 +7,40 @@ from collections.abc import Sequence
 from typing import Any, TypeVar
 
 from croquis.catalog.product import Box, ProductPicture
+from croquis.catalog.product_columns import ColumnFilter, Value, check_columns
 from croquis.store.vector_store import StoredImage, StoreError, StoreSpec
 from croquis.strict_json import parse_description
 
 T = TypeVar("T")
+STORED_AS = {str: "text", float: "real", bool: "integer"}  # types of SQLite
+
+
+def product_cells(image: StoredImage, number: int) -> list[tuple[Any, ...]]:
+    """A row for each of the product's own columns: name, value as SQLite keeps it, and the image's number."""
+    return [(name, _stored(value), number) for name, value in image.product.items()]
+
+
+def read_product(cells: Sequence[tuple[Any, Any]]) -> dict[str, Value]:
+    """The reverse of `product_cells`, of names and values."""
+    return check_columns({read_text(name): bool(value) if type(value) is int else value for name, value in cells})
+
+
+def product_condition(asked: ColumnFilter) -> tuple[str, list[Any]]:
+    """A statement that gives the numbers of the images whose column passes, and its values."""
+    if asked.ranged:
+        bounds = [("value >= ?", asked.least), ("value <= ?", asked.most)]
+        held = [(text, value) for text, value in bounds if value is not None]
+        parts = ["typeof(value) = 'real'", *(text for text, _ in held)]
+        values: list[Any] = [value for _, value in held]
+    else:
+        # A boolean is kept as a whole number, a number as a real one, and SQLite takes 1 and 1.0 for equal.
+        values = [each for value in asked.values for each in (STORED_AS[type(value)], _stored(value))]
+        parts = [f"(typeof(value), value) in (values {', '.join(['(?, ?)'] * len(asked.values))})"]
+    return f"select number from cells where name = ? and {' and '.join(parts)}", [asked.name, *values]
+
+
+def _stored(value: Value) -> Any:
+    return int(value) if isinstance(value, bool) else value
 
 
 def image_cells(image: StoredImage) -> tuple[Any, ...]:
@@ -26,8 +56,8 @@ def picture_cells(picture: ProductPicture | None) -> tuple[str | None, bytes | N
     return None if picture.bbox is None else json.dumps(picture.bbox), picture.data
 
 
-def read_image_row(row: Sequence[Any]) -> StoredImage:
-    """The reverse of `image_cells`; cells behind them are not looked at.
+def read_image_row(row: Sequence[Any], product: Sequence[tuple[Any, Any]] = ()) -> StoredImage:
+    """The reverse of `image_cells`; cells behind them are not looked at. `product` are names and values of columns.
 
     Raises:
         TypeError, ValueError: when a cell holds something else than is written into it; so do all functions below.
@@ -42,6 +72,7 @@ def read_image_row(row: Sequence[Any]) -> StoredImage:
         _words(attributes),
         _words(predicted),
         None if probabilities is None else read_bytes(probabilities),
+        read_product(product),
     )
 
 

@@ -43,7 +43,7 @@ def make_images(link: MilvusLink, name: str, spec: StoreSpec) -> None:
         schema.add_field(field, link.types.VARCHAR, max_length=BYTES * LONGEST_WORD)
     words = {"element_type": link.types.VARCHAR, "max_length": BYTES * LONGEST_WORD, "max_capacity": MOST_ATTRIBUTES}
     schema.add_field("attributes", link.types.ARRAY, **words)
-    for field in ("seen", "thumbnail"):  # JSON of what the classifier says; base64
+    for field in ("seen", "thumbnail"):  # JSON of what the classifier says and of the product's own columns; base64
         schema.add_field(field, link.types.VARCHAR, max_length=LONGEST_TEXT)
     if spec.head == "binary":
         schema.add_field("vector", link.types.BINARY_VECTOR, dim=-(-spec.dim // 8) * 8)
@@ -101,15 +101,26 @@ def row_of(image: StoredImage, vector: Stored, thumbnail: bytes) -> dict[str, An
         )
     values = asdict(image) | {"attributes": list(image.attributes), "thumbnail": picture}
     held = values.pop("probabilities")
-    values["seen"] = json.dumps([values.pop("predicted"), None if held is None else held.hex()], ensure_ascii=False)
+    seen = [values.pop("predicted"), None if held is None else held.hex(), values.pop("product")]
+    values["seen"] = json.dumps(seen if image.product else seen[:2], ensure_ascii=False)
+    if len(values["seen"].encode()) > LONGEST_TEXT:
+        raise UnfitImageError(
+            f"the columns of {image.item_id!r} and its attributes have {len(values['seen'].encode())} bytes, Milvus keeps "
+            f"{LONGEST_TEXT}: send shorter texts",
+            image.item_id,
+        )
     stored = vector.tobytes() if vector.dtype == np.uint8 else vector
     return {KEY: key_of(image.image_id), "item_key": key_of(image.item_id), **values, "vector": stored}
 
 
 def image_of(row: Mapping[str, Any]) -> StoredImage:
     values = {name: row[name] for name in IMAGE_FIELDS if name != "seen"}
-    predicted, held = json.loads(row["seen"])
-    seen = {"predicted": tuple(predicted), "probabilities": None if held is None else bytes.fromhex(held)}
+    predicted, held, *product = json.loads(row["seen"])
+    seen: dict[str, Any] = {
+        "predicted": tuple(predicted),
+        "probabilities": None if held is None else bytes.fromhex(held),
+    }
+    seen["product"] = product[0] if product else {}
     return StoredImage(**values | {"attributes": tuple(row["attributes"])} | seen)
 
 

@@ -81,7 +81,11 @@ class MilvusStore(VectorStore):
         self._counted = 0.0
 
     def count(self, filters: Filters | None = None) -> int:
-        return self._link.count(self.name, _expression(filters or Filters()))
+        asked = filters or Filters()
+        if not asked.product:
+            return self._link.count(self.name, _expression(asked))
+        everybody = self._link.count(self.name, _expression(asked))
+        return sum(len(rows) for rows in self._passing(asked, everybody, "strong"))
 
     def get(self, image_ids: Sequence[str]) -> dict[str, StoredImage]:
         rows = self._rows(KEY, [key_of(image_id) for image_id in image_ids])
@@ -149,8 +153,8 @@ class MilvusStore(VectorStore):
         expression, ef = _expression(filters), max(EF_SEARCH, k + SPARE)
         if not filters.empty:
             passing = self._link.count(self.name, expression, self._level)
-            if passing <= self._exact_rows:
-                return self._compared(queries, k, expression, passing)
+            if filters.product or passing <= self._exact_rows:
+                return self._compared(queries, k, filters, passing)
             whole = self._link.count(self.name, "", self._level)
             ef = min(MOST_EF, math.ceil(ef * whole / passing))  # of what a walk meets, only a share passes
         options: dict[str, Any] = {"params": {"ef": ef}} if self.spec.kind == "hnsw" else {}
@@ -170,12 +174,17 @@ class MilvusStore(VectorStore):
         lists = [[hit["entity"] for hit in hits] for hits in found]
         return [self._ranked(query, rows, k) for query, rows in zip(queries, lists, strict=True)]
 
-    def _compared(self, queries: Vectors, k: int, expression: str, passing: int) -> list[list[Match]]:
+    def _compared(self, queries: Vectors, k: int, filters: Filters, passing: int) -> list[list[Match]]:
         """All that pass a filter, compared one by one."""
-        fields = (*IMAGE_FIELDS, "vector")
-        parts = self._parts(self.name, expression, fields, passing, self._level) if passing else ()
-        rows = [row for part in parts for row in part]
+        rows = [row for part in self._passing(filters, passing, self._level) for row in part]
         return [self._ranked(query, rows, k) for query in queries]
+
+    def _passing(self, filters: Filters, count: int, level: str) -> Iterator[list[Any]]:
+        """The rows that pass, of `count` that pass all but the filters by the product's own columns: Milvus keeps those as
+        text, and they are looked at here."""
+        fields = (*IMAGE_FIELDS, "vector")
+        for rows in self._parts(self.name, _expression(filters), fields, count, level) if count else ():
+            yield [row for row in rows if all(each.passes(image_of(row).product) for each in filters.product)]
 
     def _ranked(self, query: Vectors, rows: Sequence[Mapping[str, Any]], k: int) -> list[Match]:
         images = [image_of(row) for row in rows]

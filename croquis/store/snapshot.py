@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from croquis.catalog.product_columns import check_columns
 from croquis.files import fresh_folder, read_json, write_json
 from croquis.store.image_rows import read_spec, read_whole
 from croquis.store.vector_store import StoreChange, Stored, StoredImage, StoreError, StoreSpec, VectorStore
@@ -27,6 +29,7 @@ SCHEMA = pa.schema(
         pa.field("probabilities", pa.binary()),
         pa.field("vector", pa.binary(), nullable=False),
         pa.field("thumbnail", pa.binary(), nullable=False),
+        pa.field("product", pa.string()),  # JSON
     ]
 )
 ROWS = 4096
@@ -79,7 +82,9 @@ def load_snapshot(folder: Path, stores: Stores) -> VectorStore:
 
 def _table(images: list[StoredImage], stored: Stored, thumbnails: Mapping[str, bytes]) -> pa.Table:
     rows = [
-        {**asdict(image), "vector": vector.tobytes(), "thumbnail": thumbnails.get(image.image_id, b"")}
+        asdict(image)
+        | {"vector": vector.tobytes(), "product": json.dumps(image.product, ensure_ascii=False)}
+        | {"thumbnail": thumbnails.get(image.image_id, b"")}
         for image, vector in zip(images, stored, strict=True)
     ]
     return pa.Table.from_pylist(rows, schema=SCHEMA)
@@ -91,5 +96,6 @@ def _parts(path: Path, spec: StoreSpec) -> Iterator[tuple[list[StoredImage], Sto
         stored = spec.read([row.pop("vector") for row in rows])
         thumbnails = [row.pop("thumbnail") for row in rows]
         words = [{name: tuple(row[name]) for name in ("attributes", "predicted")} for row in rows]
-        images = [StoredImage(**row | labels) for row, labels in zip(rows, words, strict=True)]
+        own = [{"product": check_columns(json.loads(row.get("product") or "{}"))} for row in rows]
+        images = [StoredImage(**row | labels | kept) for row, labels, kept in zip(rows, words, own, strict=True)]
         yield images, stored, thumbnails

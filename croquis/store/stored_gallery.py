@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import TypeVar
 
 import numpy as np
 
-from croquis.arrays import Rows, Vectors
+from croquis.arrays import Keys, Rows, Vectors
 from croquis.bundle import Bundle
 from croquis.bundle.gallery_table import held_probabilities
 from croquis.catalog.filters import Filters, QueryError
 from croquis.index.exact import empty_result
-from croquis.index.ranking import RankedLists
+from croquis.index.ranking import RankedLists, label_blind_keys
 from croquis.rerank.chain import Chain
 from croquis.rerank.evidence import GalleryEvidence, certain_gallery
 from croquis.rerank.overlap import AttributeCounts
@@ -53,11 +54,14 @@ class StoreGallery:
         """Any word may be asked for."""
 
     def search(self, vectors: Vectors, k: int, filters: Filters) -> Listed:
-        (matches,) = self.kept.search(vectors, k, filters)
-        scores, rows = empty_result(1, k)
-        scores[0, : len(matches)] = [match.score for match in matches]
-        rows[0, : len(matches)] = np.arange(len(matches))
-        return Listed(RankedLists(rows, scores), StoreMatches(self.kept, matches, self._names))
+        found = self.kept.search(vectors, k, filters)
+        distinct = {match.image.image_id: match for matches in found for match in matches}
+        place = {image_id: row for row, image_id in enumerate(distinct)}
+        scores, rows = empty_result(len(vectors), k)
+        for query, matches in enumerate(found):
+            scores[query, : len(matches)] = [match.score for match in matches]
+            rows[query, : len(matches)] = [place[match.image.image_id] for match in matches]
+        return Listed(RankedLists(rows, scores), StoreMatches(self.kept, list(distinct.values()), self._names))
 
     def vector(self, image_id: str) -> Vectors:
         return self._known(image_id, self.kept.vectors)[None]
@@ -89,7 +93,7 @@ class StoreGallery:
 
 
 class StoreMatches:
-    """What one search found: row n is match n.
+    """What one search found, each image once: row n is match n.
 
     Args:
         kept: the store, which knows what is rare in it.
@@ -103,6 +107,19 @@ class StoreMatches:
 
     def records(self, rows: Sequence[int]) -> Sequence[Record]:
         return [_record(self._matches[row].image) for row in rows]
+
+    def products(self, rows: Rows) -> Rows:
+        ids = [self._matches[row].image.item_id for row in rows.tolist()]
+        numbers = {item_id: number for number, item_id in enumerate(dict.fromkeys(ids))}
+        return np.array([numbers[item_id] for item_id in ids], dtype=np.int64)
+
+    def sizes(self, rows: Rows) -> Rows:
+        ids = [self._matches[row].image.item_id for row in rows.tolist()]
+        counts = Counter(image.item_id for image in self._kept.images_of(list(dict.fromkeys(ids))))
+        return np.array([counts[item_id] for item_id in ids], dtype=np.int64)
+
+    def keys(self, rows: Rows) -> Keys:
+        return label_blind_keys([self._matches[row].image.image_id for row in rows.tolist()])
 
     def chain(self, rerank: RerankBlock) -> Chain:
         return Chain(rerank.steps, rerank, self._evidence(rerank.gallery_attributes))

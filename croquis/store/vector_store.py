@@ -20,6 +20,7 @@ from croquis.arrays import Vectors
 from croquis.bundle.gallery_table import COLOUR
 from croquis.catalog.filters import Filters
 from croquis.catalog.product import ProductPicture
+from croquis.catalog.product_columns import Columns
 from croquis.credentials import without_credentials
 from croquis.index.coding import Coding, ProductCoding, SignCoding, check_codebooks
 from croquis.index.exact import best_first, normalise, similarity
@@ -60,6 +61,7 @@ class StoredImage:
         attributes: as its product has them.
         predicted: those that the bundle's classifier sees, sorted.
         probabilities: a byte for each of the classifier's attributes, as in `croquis.bundle.gallery_file.PROBABILITIES`.
+        product: its product's own columns (`croquis.catalog.product_columns`).
     """
 
     image_id: str
@@ -70,6 +72,7 @@ class StoredImage:
     attributes: tuple[str, ...]
     predicted: tuple[str, ...] = ()
     probabilities: bytes | None = None
+    product: Columns = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True)
@@ -313,7 +316,8 @@ class VectorStore(ABC):
 
 
 def conditions(filters: Filters) -> list[tuple[str, tuple[str, ...]]]:
-    """What an image must have: for each (column, words) one of the words; `attributes` is a column of lists."""
+    """What an image must have: for each (column, words) one of the words; `attributes` is a column of lists. The filters by
+    the product's own columns are not among them."""
     wanted = [("category", filters.category), ("domain", filters.domain)]
     wanted += [("attributes", (name,)) for name in filters.attributes]
     wanted.append(("attributes", tuple(COLOUR + name for name in filters.colour)))

@@ -66,7 +66,10 @@ class ClassifierData(pl.LightningDataModule):
 
 
 class AttributeClassifierModule(pl.LightningModule):
-    """Backbone, global average pool, then a linear layer or the paper's three fully connected ones."""
+    """Backbone, global average pool, then a linear layer or the paper's three fully connected ones.
+
+    Deviation: the paper's VGG-16 flattens its last map of 7 x 7 places for the three layers; here it is averaged.
+    """
 
     def __init__(self, params: TrainClassifier, data: ClassifierData) -> None:
         super().__init__()

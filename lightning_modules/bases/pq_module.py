@@ -94,9 +94,19 @@ def k_means_codebooks(parts: Tensor, codewords: int) -> Tensor:
     return torch.from_numpy(faiss.vector_to_array(codes.centroids).reshape(subspaces, codewords, dim))
 
 
-def xavier_codebooks(subspaces: int, codewords: int, subspace_dim: int, gain: float = 1.0) -> nn.Parameter:
-    """(M, K, d) float32, drawn as one normal Xavier matrix of K rows and M * d columns, as the official codes hold it."""
-    matrix = nn.init.xavier_normal_(torch.empty(codewords, subspaces * subspace_dim), gain=gain)
+def xavier(matrix: Tensor, gain: float, uniform: bool) -> Tensor:
+    """Fills a matrix (Glorot & Bengio 2010), with normal or uniform numbers of one variance."""
+    return nn.init.xavier_uniform_(matrix, gain) if uniform else nn.init.xavier_normal_(matrix, gain)
+
+
+def xavier_codebooks(
+    subspaces: int, codewords: int, subspace_dim: int, gain: float = 1.0, uniform: bool = False
+) -> nn.Parameter:
+    """(M, K, d) float32, drawn as one Xavier matrix of K rows and M * d columns.
+
+    The official codes of SPQ (since 2021-12-12) and GPQ draw that matrix uniformly; GPQ here draws it normally.
+    """
+    matrix = xavier(torch.empty(codewords, subspaces * subspace_dim), gain, uniform)
     return nn.Parameter(sub_vectors(matrix, subspaces).transpose(0, 1).contiguous())
 
 

@@ -18,11 +18,14 @@ L     = L_NPQ + 0.1 L_SEM + 0.1 L_cls
 Search: squared distance to the codewords y, nearest one as code; for vectors of length 1 that is the largest inner product.
 
 Deviations: by default the backbone's last map alone is pooled (the source joins block 3 of its VGG); `centre`, a batch
-normalisation before the sub-vectors' norm, which the source's pretrained net did not need; AdamW with warm-up and cosine;
-the source's penalty on the lengths of x and q is left out, as it is constant for sub-vectors of length 1, and so is its
-1e-5 inside the logarithm. The official functions leave q unnormalised; here it is put to length 1, as x and the indexed
-words are. With item labels a batch holds P items x K images, so that pairs exist; with category labels it is drawn at
-random.
+normalisation before the sub-vectors' norm, which the source's pretrained net did not need; warm-up and cosine, where the
+source multiplies its rate by 0.95 every 100 steps, and Adam's beta1 of 0.9, where it has 0.5; AdamW unless `fit.optimiser`
+is adam; words and prototypes are drawn normally, the source's uniformly with the same variance; the source's penalty on the
+lengths of x and q is left out, as it is constant for sub-vectors of length 1, and so is its 1e-5 inside the logarithm. q is
+put to length 1, as the official functions have it since 2020-11-17 (commit 2b3f4f5). The table that is searched is made of
+the prototypes and queries are of length 1, as in the paper's figure; the official demonstration searches with raw words and
+queries that are not normalised. With item labels a batch holds P items x K images, so that pairs exist; with category
+labels it is drawn at random.
 """
 
 from __future__ import annotations
@@ -59,7 +62,7 @@ class GpqParams(ProductCodes):
     """Generalized Product Quantization, semi-supervised."""
 
     labels: ClassLabels
-    centre: bool = Field(description="batch-normalise before the sub-vectors' norm; for nets from scratch")
+    centre: bool = Field(description="batch-normalise before the sub-vectors' norm; ours")
     assignment_sharpness: float = Field(gt=0.0, le=1000.0, description="alpha of the soft assignment")
     classifier_scale: float = Field(gt=0.0, le=100.0, description="beta of the classifier's logits")
     classification_weight: float = Field(ge=0.0, le=100.0)
@@ -202,4 +205,4 @@ def reverse_gradient(values: Tensor) -> Tensor:
     return 2 * values.detach() - values
 
 
-METHOD = Method(params=GpqParams, build=build)
+METHOD = Method(params=GpqParams, build=build, needs=("codes",))

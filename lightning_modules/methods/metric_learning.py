@@ -88,7 +88,7 @@ class MetricLearning(RetrievalModule):
 
     def heads(self) -> list[nn.Parameter]:
         """The net's parameters outside the backbone; those of the loss have a rate of their own."""
-        return list(self.net.head.parameters())
+        return list(self.net.head.parameters()) if self.net.head else []
 
     def loss(self, images: Tensor, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         """Of the batches of all processes together, as if one process had them."""

@@ -149,7 +149,10 @@ class TripletGan(RetrievalModule):
 
     def heads(self) -> list[nn.Parameter]:
         """The generator's parameters outside the backbone; the discriminator has an optimiser of its own."""
-        return [*self.net.head.parameters(), *(self.decoder.parameters() if self.decoder else ())]
+        return [
+            *(self.net.head.parameters() if self.net.head else ()),
+            *(self.decoder.parameters() if self.decoder else ()),
+        ]
 
     def bottleneck(self, images: Tensor) -> Tensor:
         """(B, 3, S, S) in [0, 1] -> (B, D), of length 1 unless `normalise` is off."""
@@ -285,4 +288,4 @@ def check(params: Params) -> None:
         )
 
 
-METHOD = Method(params=TripletGanParams, build=build, check=check)
+METHOD = Method(params=TripletGanParams, build=build, check=check, needs=("gan",))

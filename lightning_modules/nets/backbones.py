@@ -113,6 +113,9 @@ def build_backbone(params: BackboneParams, image_size: int | None = None) -> Bac
         BackboneError: when there is no such net for this size, or its weights cannot be had; naming key and remedy.
     """
     library, _, name = params.name.rpartition("/")
+    features: LayeredNet | TimmNet
+    mean: Sequence[float]
+    std: Sequence[float]
     try:
         if library == "timm":
             features, mean, std = timm_net(name, params.weights, image_size)

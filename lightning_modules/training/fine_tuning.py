@@ -26,18 +26,23 @@ class WaitingBackbone(pl.Callback):
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """What is frozen for good stays so."""
-        self._learns = [each for each in pl_module.net.backbone.parameters() if each.requires_grad]
+        self._learns = [each for each in _backbone(pl_module).parameters() if each.requires_grad]
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         waits = trainer.current_epoch < self._epochs
         for parameter in self._learns:
             parameter.requires_grad_(not waits)
-        backbone = pl_module.net.backbone
+        backbone = _backbone(pl_module)
         backbone.train()
         if waits:
             for module in backbone.modules():
                 if isinstance(module, nn.BatchNorm2d):
                     module.eval()
+
+
+def _backbone(module: Any) -> nn.Module:
+    found: nn.Module = module.net.backbone
+    return found
 
 
 class MovingAverage(EMAWeightAveraging):

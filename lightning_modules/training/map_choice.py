@@ -31,7 +31,7 @@ FOLDS = 5
 
 
 @dataclass(frozen=True)
-class Choice:
+class ChosenMap:
     """The best map, and the score without and with it.
 
     Attributes:
@@ -80,7 +80,7 @@ def add_map(folder: Path, data: RetrievalData, block: Map, threads: int, colours
     return {f"{found.by}_without": found.without, f"{found.by}_with": found.score, "kept": float(kept)}
 
 
-def best_map(train: Vectors, val: Vectors, data: RetrievalData, block: Map, colours: int = 0) -> Choice:
+def best_map(train: Vectors, val: Vectors, data: RetrievalData, block: Map, colours: int = 0) -> ChosenMap:
     """Of the maps that `block` and the labels allow, the first of the best; `pca` where no item has two images.
 
     Chosen on val; where that has fewer than `SMALL_VAL` queries, on items of train that the map was not fitted on.
@@ -101,7 +101,7 @@ def best_map(train: Vectors, val: Vectors, data: RetrievalData, block: Map, colo
     scale, settings = scales[best // len(wanted)], wanted[best % len(wanted)]
     linear = fitted(own, [settings], scale)[0]
     without = float(np.mean([trial.score(None) for trial in trials]))
-    return Choice(linear, "train" if left_out else "val", without, scores[best])
+    return ChosenMap(linear, "train" if left_out else "val", without, scores[best])
 
 
 def factors(block: Map, colours: int) -> list[float]:
@@ -119,7 +119,7 @@ def fitted(train: LabelledVectors, wanted: Sequence[MapSettings], scale: Vectors
 def mean_scores(trials: Sequence[Trial], wanted: Sequence[MapSettings], scale: Vectors) -> list[float]:
     """Of each of the settings, over the trials."""
     scores = [[trial.score(linear) for linear in fitted(trial.train, wanted, scale)] for trial in trials]
-    return np.mean(scores, axis=0).tolist()
+    return [float(mean) for mean in np.mean(scores, axis=0)]
 
 
 def left_out_trials(train: LabelledVectors) -> list[Trial]:

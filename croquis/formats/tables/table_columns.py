@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, get_args
 
+from croquis.catalog.product_columns import PRODUCT
 from croquis.formats.errors import SourceError
 from croquis.formats.tables.table_cells import CellError, as_labels, as_text
 from croquis.refusals import hint_of
@@ -23,10 +24,12 @@ TableColumn = Literal[
     "attributes",
     "unknown_attributes",
     "bbox",
+    "product",
 ]
 
 
-OURS: tuple[str, ...] = get_args(TableColumn)
+OURS: tuple[str, ...] = tuple(name for name in get_args(TableColumn) if name != PRODUCT)
+ALL = "all"  # columns that are not used otherwise
 REQUIRED = ("path", "item_id")
 FIELD = re.compile(r"\{([^{}]*)\}")
 
@@ -41,9 +44,12 @@ class Columns:
     Args:
         mapping: ours to a column of the table, to a pattern with columns in braces, to a list of columns (each cell
             becomes the label `COLUMN:value`, in small letters), or to None for nothing. What is not in it is read from
-            the column of our name, where there is one.
+            the column of our name, where there is one. `product` is a list of columns, or `all` that are not used otherwise.
         header: the table's columns.
         table: the table's name in errors.
+
+    Attributes:
+        product: columns of the table that are the product's own.
 
     Raises:
         SourceError: when a column is named that the table lacks, when a required one is nowhere to be found, or when a
@@ -51,6 +57,8 @@ class Columns:
     """
 
     def __init__(self, mapping: Mapping[TableColumn, Source], header: Sequence[str], table: str) -> None:
+        own = mapping.get("product")
+        mapping = {ours: source for ours, source in mapping.items() if ours != PRODUCT}
         whole: dict[str, Source] = {name: name for name in OURS if name in header}
         whole.update(mapping.items())
         missing = [name for name in REQUIRED if name not in whole]
@@ -60,7 +68,12 @@ class Columns:
                 "ingest.folder.columns"
             )
         named = [column for ours, source in mapping.items() for column in _check(ours, source, header, table)]
-        _refuse_misspellings([name for name in header if name not in named], whole, table)
+        listed = _check(PRODUCT, own, header, table) if isinstance(own, list) else []
+        _refuse_misspellings([name for name in header if name not in (*named, *listed)], whole, table)
+        used = {column for source in whole.values() for column in _columns_of(source, header)}
+        self.product = (
+            [name for name in header if name and name not in used] if own == ALL else list(dict.fromkeys(listed))
+        )
         self._readers = {ours: _reader(source, header) for ours, source in whole.items()}
 
     def of(self, cells: Cells) -> dict[str, Any]:

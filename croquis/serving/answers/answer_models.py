@@ -23,8 +23,12 @@ class ModelName(_Body):
         return f"{self.name} {self.version} (bundle {self.bundle[:12]}{where})"
 
 
+Columns = dict[str, str | bool | FiniteFloat]
+
+
 class Result(_Body):
-    """One gallery image; `shared_attributes` are those of `attributes` that the classifier also sees in the query."""
+    """One gallery image; `shared_attributes` are those of `attributes` that the classifier also sees in the query. `product`
+    are the columns that its catalogue has beside ours, such as title, price and link."""
 
     rank: int
     item_id: str
@@ -33,6 +37,7 @@ class Result(_Body):
     category: str
     attributes: list[str]
     shared_attributes: list[str]
+    product: Columns = {}
     image: str
 
 
@@ -67,6 +72,7 @@ class Item(_Body):
     item_id: str
     category: str
     attributes: list[str]
+    product: Columns = {}
     images: list[ItemImage]
 
 
@@ -85,12 +91,24 @@ class Count(_Body):
     count: int
 
 
+class ProductColumn(_Body):
+    """A column of the products: `kind` is text, number or boolean; `values` where they are few; numbers have ends."""
+
+    name: str
+    kind: str
+    values: list[Count] = []
+    min: FiniteFloat | None = None
+    max: FiniteFloat | None = None
+
+
 class FilterValues(_Body):
-    """What can be filtered by; colours are the attributes of the colour group, without its name."""
+    """What can be filtered by; colours are the attributes of the colour group, without its name. A store does not list the
+    products' own columns."""
 
     category: list[Count]
     attributes: list[Count]
     colour: list[Count]
+    product: list[ProductColumn] = []
 
 
 class ModelInfo(_Body):

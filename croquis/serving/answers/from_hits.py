@@ -11,9 +11,11 @@ from urllib.parse import quote
 
 from pydantic_core import to_json
 
+from croquis.catalog.filters import Filters
 from croquis.catalog.images import encode_png
 from croquis.search.answer import Answer, Hit
 from croquis.search.gallery import Record
+from croquis.search.grouping import AnswerForm
 from croquis.serving.answers.answer_models import Item, ItemImage, Result, SearchAnswer, Timings
 from croquis.serving.models.loaded_model import LoadedModel
 from croquis.serving.models.served_models import DEFAULT_LABEL
@@ -42,6 +44,7 @@ def to_results(hits: Sequence[Hit], label: str) -> list[dict[str, Any]]:
             "category": hit.category,
             "attributes": hit.attributes,
             "shared_attributes": hit.shared_attributes,
+            "product": hit.product,
             "image": image_url(hit.item_id, hit.image_id, label),
         }
         for rank, hit in enumerate(hits, start=1)
@@ -65,15 +68,16 @@ def search_body(model: LoadedModel, label: str, asked: SearchRequest, answer: An
     return to_json(fields)
 
 
-def similar_answer(model: LoadedModel, label: str, record: Record, k: int) -> SearchAnswer:
-    """The images of other products most like the one of `record`; the attributes shared are the catalogue's."""
-    own = model.retriever.gallery.images_of(record["item_id"])
-    hits = model.retriever.similar(record["image_id"], k + len(own) - 1)
+def similar_answer(
+    model: LoadedModel, label: str, record: Record, k: int, form: AnswerForm, among: Filters
+) -> SearchAnswer:
+    """The images of other products, or those products, most like the image of `record`; the attributes shared are the
+    catalogue's."""
+    how = {"item_id": record["item_id"], "group_by": form.group_by, "max_per_item": form.max_per_item}
     others = [
         replace(hit, shared_attributes=tuple(name for name in hit.attributes if name in record["attributes"]))
-        for hit in hits
-        if hit.item_id != record["item_id"]
-    ][:k]
+        for hit in model.retriever.similar(record["image_id"], k, among, **how)
+    ]
     return SearchAnswer(
         model=model.identity,
         mode="similar",
@@ -83,12 +87,13 @@ def similar_answer(model: LoadedModel, label: str, record: Record, k: int) -> Se
 
 
 def item_answer(model: LoadedModel, label: str, item_id: str) -> Item:
-    """A product; category and attributes are those of its first image."""
+    """A product; category, attributes and its own columns are those of its first image."""
     images = model.retriever.gallery.images_of(item_id)
     ids = [image["image_id"] for image in images]
     return Item(
         item_id=item_id,
         category=images[0]["category"],
         attributes=list(images[0]["attributes"]),
+        product=dict(images[0]["product"]),
         images=[ItemImage(image_id=image_id, url=image_url(item_id, image_id, label)) for image_id in ids],
     )

@@ -149,7 +149,7 @@ def encoded(product: Product, version: int, nets: Nets, open_picture: Opener = o
         with open_picture(picture) as photo:
             seen = photo_facts(nets.bundle, [photo], side)
         known = picture.image_id, product.item_id, version, product.category, DOMAIN, product.attributes
-        images.append(StoredImage(*known, tuple(seen.predicted[0]), seen.probabilities[0]))
+        images.append(StoredImage(*known, tuple(seen.predicted[0]), seen.probabilities[0], product.columns))
         vectors.append(seen.vectors)
         thumbnails += seen.thumbnails
     return ItemState(
@@ -169,6 +169,7 @@ def _state_in(store: FaissStore, item_id: str, version: int, nets: Nets) -> Item
         )
     pictures = tuple(kept[image.image_id] for image in images)
     try:
-        return encoded(Product(item_id, images[0].category, images[0].attributes, pictures), version, nets)
+        first = images[0]
+        return encoded(Product(item_id, first.category, first.attributes, pictures, first.product), version, nets)
     except ImageError as error:
         raise ModelSourceError(f"{item_id!r} of the changed catalogue cannot be encoded: {error}") from error

@@ -13,7 +13,7 @@ from croquis.catalog.filters import QueryError
 from croquis.search.gallery import Record
 from croquis.search.local_retriever import LocalRetriever
 from croquis.search.query import MODES
-from croquis.serving.answers.answer_models import Count, FilterValues, ModelInfo, ModelName
+from croquis.serving.answers.answer_models import Count, FilterValues, ModelInfo, ModelName, ProductColumn
 
 LOCAL = "local"
 
@@ -53,7 +53,12 @@ class LoadedModel:
         names = counts.attributes
         colours = {name.removeprefix(COLOUR): count for name, count in names.items() if name.startswith(COLOUR)}
         others = {name: count for name, count in names.items() if not name.startswith(COLOUR)}
-        return FilterValues(category=_counts(counts.category), attributes=_counts(others), colour=_counts(colours))
+        product = [
+            ProductColumn(name=name, kind=each.kind, values=_counts(each.values), min=each.least, max=each.most)
+            for name, each in counts.product.items()
+        ]
+        words = {"category": counts.category, "attributes": others, "colour": colours}
+        return FilterValues(**{name: _counts(counted) for name, counted in words.items()}, product=product)
 
     def image_of(self, item_id: str, image_id: str | None) -> Record:
         """One image of a product, its first one when `image_id` is None.

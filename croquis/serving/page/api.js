@@ -43,23 +43,27 @@ const withQuery = (path, values) => {
   return given.length ? `${path}?${new URLSearchParams(given)}` : path;
 };
 
-/** @param {{image: Blob, name: string, crop: number[]|null}} query  @param {object} side model, mode, rerank (null: the bundle's) */
-export function search(query, side, k, filters, signal) {
+/** @param {{images: {file: Blob, name: string}[], crop: number[]|null}} query  @param {object} side model, mode, rerank (null: the bundle's) */
+export function search(query, side, { k, groupBy }, filters, signal) {
   const form = new FormData();
-  form.append("image", query.image, query.name);
+  query.images.forEach(({ file, name }) => form.append("image", file, name));
   form.append("k", k);
+  form.append("group_by", groupBy);
   form.append("mode", side.mode);
   form.append("timings", "true");
   form.append("describe", "true");
   if (side.mode === "sketch") form.append("generated", "true");
-  if (Object.values(filters).some((values) => values.length)) form.append("filters", JSON.stringify(filters));
+  if (Object.keys(filters).length) form.append("filters", JSON.stringify(filters));
   if (side.rerank !== null) form.append("rerank", side.rerank);
   if (query.crop) form.append("crop", query.crop.join(","));
   return call(withQuery("/search", { model: side.model }), { method: "POST", body: form, signal });
 }
 
-export const similar = (query, side, k, signal) =>
-  call(withQuery(`/similar/${encodeURIComponent(query.item)}`, { k, image_id: query.imageId, model: side.model }), { signal });
+export function similar(query, side, { k, groupBy }, filters, signal) {
+  const asked = { k, group_by: groupBy, image_id: query.imageId, model: side.model };
+  const among = Object.keys(filters).length ? { filters: JSON.stringify(filters) } : {};
+  return call(withQuery(`/similar/${encodeURIComponent(query.item)}`, { ...asked, ...among }), { signal });
+}
 
 export const imageUrl = (id, imageId, model) =>
   withQuery(`/items/${encodeURIComponent(id)}/image`, { image_id: imageId, model });

@@ -7,6 +7,7 @@ import { counted, decimalsOf, spoken } from "./words.js";
 
 const GHOSTS = 8;
 const FEW = 6; // attributes that are shown without being asked for
+const WIDE = matchMedia("(min-width: 56rem)"); // elsewhere results come first
 const MOST_TRIES = 3; // that are made by themselves after a 429
 
 const meta = (...words) => el("p", { class: "meta" }, ...words);
@@ -89,7 +90,7 @@ export class Column {
       return chip;
     });
     const title = `${counted(seen.length, "attribute")} ${mode === "similar" ? "of this product" : "seen in your picture"}`;
-    return el("details", { class: "seen", open: seen.length <= FEW }, el("summary", {}, title),
+    return el("details", { class: "seen", open: seen.length <= FEW && WIDE.matches }, el("summary", {}, title),
       el("div", { class: "options" }, ...chips));
   }
 

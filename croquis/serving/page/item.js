@@ -2,7 +2,8 @@
 
 import * as api from "./api.js";
 import { byId, button, el } from "./dom.js";
-import { attributeWords } from "./cards.js";
+import { attributeWords, unblurred } from "./cards.js";
+import { columnList, told } from "./product.js";
 import { plainWord, spoken } from "./words.js";
 
 /** @param result of a search  @param {string|null} model label  @param actions like, filter, offers */
@@ -11,7 +12,7 @@ export async function openItem(result, model, actions) {
   const close = button("Close", () => dialog.close());
   const body = el("div", {}, el("p", { class: "hint" }, "Loading…"));
   dialog.replaceChildren(
-    el("header", {}, el("h2", { id: "item-title" }, `${plainWord(result.category)} ${result.item_id}`), close), body);
+    el("header", {}, el("h2", { id: "item-title" }, told(result.product).title ?? `${plainWord(result.category)} ${result.item_id}`), close), body);
   dialog.showModal();
   try {
     body.replaceChildren(...details(await api.item(result.item_id, model), dialog, actions, result));
@@ -35,7 +36,8 @@ function details(item, dialog, actions, result) {
   });
   return [
     el("div", { class: "views" }, ...item.images.map(({ url, image_id }, i) =>
-      el("img", { src: url, alt: `Picture ${i + 1} of ${item.images.length}`, title: image_id }))),
+      el("img", { src: url, alt: `Picture ${i + 1} of ${item.images.length}`, title: image_id, on: { load: unblurred } }))),
+    columnList(item.product) ?? "",
     el("p", { class: "hint" }, "Choose an attribute to show only products that have it."),
     el("div", { class: "options" }, ...chips),
     button("More like this", then(() => actions.like(result)), { class: "primary" }),

@@ -1,8 +1,9 @@
 // Puts the parts together: a query (photo, sketch or "more like this"), filters and sides in; results out.
 
 import * as api from "./api.js";
+import { readAddress, writeAddress } from "./address.js";
 import { Board } from "./board.js";
-import { byId, button, debounced, el } from "./dom.js";
+import { announce, byId, button, debounced, el } from "./dom.js";
 import { FilterPanel } from "./filters.js";
 import { openItem } from "./item.js";
 import { OUTLINES } from "./outlines.js";
@@ -26,13 +27,22 @@ const tabs = startTabs((kind) => {
 });
 
 /** The product whose likes are shown, or null: kept in the address, so that Back works and a link can be sent. */
-function likeOf() {
-  const given = new URLSearchParams(location.search);
-  return given.has("like") ? { item: given.get("like"), imageId: given.get("image") } : null;
+const likeOf = () => readAddress().like;
+
+/** Writes what is asked into the address; a `step` is undone by Back. */
+function remember(liked, step = false) {
+  writeAddress({ like: liked, filters: filters.chosen, ...sides.unusual }, step);
+}
+
+/** Sets filters and settings as the address has them. */
+function recall() {
+  const given = readAddress();
+  sides.unusual = given;
+  filters.chosen = given.filters;
 }
 
 function like({ item_id, image_id }) {
-  history.pushState(null, "", `?${new URLSearchParams({ like: item_id, image: image_id })}`);
+  remember({ item: item_id, imageId: image_id }, true);
   refresh();
   byId("results").focus({ preventScroll: true });
   byId("results").scrollIntoView({ block: "start" });
@@ -40,25 +50,25 @@ function like({ item_id, image_id }) {
 
 /** A changed photo or drawing is a new search. */
 function leaveLike() {
-  if (likeOf()) history.pushState(null, "", location.pathname);
+  if (likeOf()) remember(null, true);
   soon();
 }
 
 async function currentQuery() {
-  if (tabs.chosen === "photo") return photo.query;
-  return pad.empty ? null : { image: await pad.toBlob(), name: "sketch.png", crop: null };
+  if (tabs.chosen === "photo") return photo.query();
+  return pad.empty ? null : { images: [{ file: await pad.toBlob(), name: "sketch.png" }], crop: null };
 }
 
 async function refresh() {
   const liked = likeOf();
   sides.for(liked ? "similar" : tabs.chosen);
-  byId("filters").hidden = liked !== null; // the likes of a product are not filtered
+  remember(liked);
   const query = liked ?? (await currentQuery());
-  showBar(liked);
+  showBar(liked, query);
   if (!query) return welcome();
-  const { k } = sides;
+  const { form } = sides;
   const chosen = filters.chosen;
-  const ask = (side) => (signal) => liked ? api.similar(liked, side, k, signal) : api.search(query, side, k, chosen, signal);
+  const ask = (side) => (signal) => (liked ? api.similar : api.search)(query, side, form, chosen, signal);
   const title = (side) => sides.comparing ? sides.title(side) : liked ? "More like this" : "Results";
   return board.search(sides.chosen.map((side) => ({ title: title(side), ask: ask(side) })), {
     like,
@@ -70,7 +80,7 @@ async function refresh() {
 }
 
 const filtering = {
-  offers: (attribute) => !likeOf() && filters.offers(attribute),
+  offers: (attribute) => filters.offers(attribute),
   filter: (attribute) => filters.add(attribute),
 };
 
@@ -87,33 +97,47 @@ function showPainted({ generated }) {
   if (generated) byId("painted-image").src = generated;
 }
 
-/** Above the results: the liked product, or the filters in force. */
-function showBar(liked) {
-  const chips = liked ? [] : filters.chips();
-  byId("bar").replaceChildren(...(liked ? likeHead(liked) : chips));
+/** Above the results: the liked product, the filters in force, and the colours that it may be in instead. */
+function showBar(liked, query) {
+  const chips = filters.chips();
+  const colours = query ? filters.colourChips() : [];
+  byId("bar").replaceChildren(...(liked ? likeHead(liked) : []), ...chips);
   if (chips.length > 1) byId("bar").append(button("Clear all filters", () => filters.clear(), { class: "quiet" }));
+  if (colours.length > 1) {
+    byId("bar").append(el("div", { class: "but", role: "group", "aria-label": "The same in another colour" }, el("span", {}, "But in"), ...colours));
+  }
   byId("bar").hidden = !byId("bar").childElementCount;
 }
 
 function likeHead({ item, imageId }) {
   const source = api.imageUrl(item, imageId, sides.chosen[0].model);
+  const copy = () => navigator.clipboard.writeText(location.href).then(() => announce("The link is copied."));
   return [
     el("div", { class: "like" }, el("img", { src: source, alt: "" }), `Like ${item}`),
+    navigator.clipboard && button("Copy link", copy),
     button("Back to my search", () => {
-      history.pushState(null, "", location.pathname);
+      remember(null, true);
       refresh();
     }),
-  ];
+  ].filter(Boolean);
 }
 
 function loadFilters() {
-  return api.filterValues().then((values) => filters.show(values), (problem) => filters.fail(problem));
+  const shown = (values) => {
+    filters.show(values);
+    if (byId("columns").querySelector(".column")) showBar(likeOf(), true);
+  };
+  return api.filterValues().then(shown, (problem) => filters.fail(problem));
 }
 
 async function start() {
   startTheme();
   byId("options").open = matchMedia("(min-width: 56rem)").matches;
-  addEventListener("popstate", refresh);
+  addEventListener("popstate", () => {
+    recall();
+    refresh();
+  });
+  recall();
   refresh();
   loadFilters();
   const version = await api.version().catch(() => null);

@@ -2,6 +2,7 @@
 
 import { byId } from "./dom.js";
 import { CropBox } from "./crop.js";
+import { Views, drawn } from "./views.js";
 
 // What the server decodes; anything else that the browser can show (HEIC in some) is sent as a JPEG.
 const SENT_AS_IS = ["image/jpeg", "image/png", "image/webp", "image/bmp", "image/gif"];
@@ -17,6 +18,11 @@ export class Photo {
     this.crop = new CropBox(byId("frame"), byId("crop"), this.image, byId("crop-place"), changed);
     this.changed = changed;
     this.arriving = arriving;
+    this.views = new Views(changed);
+    byId("more").addEventListener("change", (event) => {
+      this.#addAll([...event.target.files]);
+      event.target.value = "";
+    });
     byId("file").addEventListener("change", (event) => {
       this.#take(event.target.files);
       event.target.value = "";
@@ -29,9 +35,14 @@ export class Photo {
     document.addEventListener("paste", (event) => this.#take(event.clipboardData.files));
   }
 
-  /** What to search for, or null before there is a photo. */
-  get query() {
-    return this.file && { image: this.file, name: this.file.name ?? "photo.jpg", crop: this.crop.pixels };
+  /** What to search for, or null before there is a photo. Of several photos the first is cut here: a crop box is for one. */
+  async query() {
+    if (!this.file) return null;
+    const first = { file: this.file, name: this.file.name ?? "photo.jpg" };
+    const others = this.views.files.map((file, i) => ({ file, name: `photo-${i + 2}.jpg` }));
+    if (!others.length) return { images: [first], crop: this.crop.pixels };
+    const box = this.crop.pixels ?? [0, 0, this.image.naturalWidth, this.image.naturalHeight];
+    return { images: [{ file: await drawn(this.image, box), name: "photo-1.jpg" }, ...others], crop: null };
   }
 
   /** Refuses files over `bytes`. */
@@ -61,10 +72,28 @@ export class Photo {
     try {
       await this.#show(files[0]);
       this.#complain("");
+      this.views.clear();
+      await this.#addAll([...files].slice(1));
       this.changed();
     } catch (error) {
       this.#complain(error.message);
     }
+  }
+
+  /** Further photos of the same garment. */
+  async #addAll(files) {
+    for (const file of files) {
+      if (this.views.full) break;
+      const url = URL.createObjectURL(file);
+      try {
+        await this.views.add(await opened(url, file.name || "The file"));
+      } catch (error) {
+        this.#complain(error.message);
+      } finally {
+        URL.revokeObjectURL(url);
+      }
+    }
+    if (files.length) this.changed();
   }
 
   async #show(file) {
@@ -74,13 +103,10 @@ export class Photo {
       throw new Error(`${name} has ${megabytes(file.size)} MB; the server takes ${megabytes(this.mostBytes)} MB at most.`);
     }
     const url = URL.createObjectURL(file);
-    const probe = new Image();
-    probe.src = url;
-    const shown = await probe.decode().then(() => probe.naturalWidth > 0, () => false);
-    if (!shown) {
+    const probe = await opened(url, name).catch((error) => {
       URL.revokeObjectURL(url);
-      throw new Error(`${name} is no picture that this browser can show. Try a JPEG, PNG or WebP.`);
-    }
+      throw error;
+    });
     this.file = SENT_AS_IS.includes(file.type) ? file : await encoded(probe);
     if (this.#url) URL.revokeObjectURL(this.#url);
     this.#url = url;
@@ -99,14 +125,18 @@ export class Photo {
   }
 }
 
+/** A picture that the browser can show. */
+async function opened(url, name) {
+  const image = new Image();
+  image.src = url;
+  const shown = await image.decode().then(() => image.naturalWidth > 0, () => false);
+  if (!shown) throw new Error(`${name} is no picture that this browser can show. Try a JPEG, PNG or WebP.`);
+  return image;
+}
+
 /** The picture as a JPEG of the same size, so that the crop box stays true; only a huge one is refused. */
 async function encoded(image) {
   const { naturalWidth: width, naturalHeight: height } = image;
   if (Math.max(width, height) > LONGEST_SIDE) throw new Error("The picture is too large. Save it as a smaller JPEG.");
-  const canvas = Object.assign(document.createElement("canvas"), { width, height });
-  const context = canvas.getContext("2d");
-  context.fillStyle = "#fff";
-  context.fillRect(0, 0, width, height);
-  context.drawImage(image, 0, 0);
-  return new Promise((done) => canvas.toBlob(done, "image/jpeg", 0.92));
+  return drawn(image, [0, 0, width, height], LONGEST_SIDE);
 }

@@ -3,6 +3,7 @@
 import { byId, el } from "./dom.js";
 
 const MODES = { sketch: "through the generator", "sketch-direct": "directly, as lines" };
+const SIZE = "croquis-size";
 const RERANK = { "": "as the model was built", true: "by attributes", false: "off" };
 
 export class Sides {
@@ -10,6 +11,8 @@ export class Sides {
   constructor(changed) {
     this.changed = changed;
     this.kind = "photo";
+    byId("size").value = localStorage.getItem(SIZE) ?? byId("size").value;
+    byId("columns").dataset.size = byId("size").value;
     byId("options").addEventListener("change", (event) => this.#onChange(event));
   }
 
@@ -35,8 +38,23 @@ export class Sides {
     return byId("compare").checked;
   }
 
-  get k() {
-    return Number(byId("k").value);
+  /** {k, groupBy}: how many results, and of what. */
+  get form() {
+    return { k: Number(byId("k").value), groupBy: byId("show").value };
+  }
+
+  /** What of the form is not as it is at first, for the address. */
+  get unusual() {
+    const own = (id) => (byId(id).selectedOptions[0] === first(byId(id)) ? null : byId(id).value);
+    return { k: own("k"), show: own("show") };
+  }
+
+  /** Sets what the address names, and the rest as it is at first. */
+  set unusual(given) {
+    for (const id of ["k", "show"]) {
+      const known = [...byId(id).options].some((option) => option.value === given[id]);
+      byId(id).value = known ? given[id] : first(byId(id)).value;
+    }
   }
 
   /** One or two of {model: label or null, mode, rerank: "true", "false" or null}. */
@@ -59,6 +77,11 @@ export class Sides {
   }
 
   #onChange(event) {
+    if (event.target.id === "size") {
+      localStorage.setItem(SIZE, event.target.value);
+      byId("columns").dataset.size = event.target.value;
+      return;
+    }
     if (event.target.id === "compare") {
       byId("side-b").hidden = !this.comparing;
       document.querySelectorAll(".side legend").forEach((legend) => { legend.hidden = !this.comparing; });
@@ -87,6 +110,8 @@ export class Sides {
       select(`rerank-${side}`, "Re-ranking", Object.entries(RERANK), "photo sketch"));
   }
 }
+
+const first = (select) => [...select.options].find((option) => option.defaultSelected) ?? select.options[0];
 
 const modelWords = ({ label, method, version }) => `${label}: ${method}${version === "local" ? "" : ` ${version}`}`;
 

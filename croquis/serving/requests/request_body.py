@@ -23,7 +23,7 @@ from croquis.serving.server_settings import BODY_WINDOW, MULTIPART_OVERHEAD, Lim
 
 JSON, FORM = "application/json", "multipart/form-data"
 MOST_FIELDS = 20  # more than any request has
-JSON_TEXT = {"attributes", "crop", "filters"}  # in a form
+JSON_TEXT = {"attributes", "crop", "filters", "product"}  # in a form
 
 
 def described(errors: Mapping[int, str]) -> dict[int | str, dict[str, Any]]:

@@ -10,6 +10,7 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    FiniteFloat,
     PlainValidator,
     ValidationInfo,
     model_validator,
@@ -32,7 +33,10 @@ from croquis.catalog.product import (
     check_attributes,
     check_category,
     check_item_id,
+    check_product,
 )
+from croquis.catalog.product_columns import LONGEST_NAME, LONGEST_TEXT, MOST_COLUMNS, Value
+from croquis.search.grouping import MOST_PER_ITEM, AnswerForm, Combine, GroupBy
 from croquis.search.query import Mode
 from croquis.serving.answers.problems import of_image
 from croquis.serving.server_settings import Limits
@@ -75,12 +79,27 @@ def _no_flag(value: object) -> object:
     return value
 
 
-def _filters(value: Any) -> Filters:
-    return Filters.from_mapping(read_json(value) if isinstance(value, str) else value)
+def filters_of(value: Any) -> Filters:
+    """Filters from an object, or from its JSON text; empty text lets every image pass.
+
+    Raises:
+        QueryError: on an unknown key or a wrong value.
+    """
+    if value == "":
+        return NO_FILTERS
+    try:
+        values = read_json(value) if isinstance(value, str) else value
+    except ValueError as error:
+        raise QueryError("filters", value, str(error)) from None
+    return Filters.from_mapping(values)
 
 
 def _attributes(value: object) -> tuple[str, ...]:
     return check_attributes(read_json(value) if isinstance(value, str) else value)
+
+
+def _product(value: object) -> dict[str, Value]:
+    return check_product(read_json(value) if isinstance(value, str) else value)
 
 
 Picture = Annotated[bytes, Field(min_length=1), BeforeValidator(_picture_file)]
@@ -88,8 +107,22 @@ K = Annotated[int, Field(ge=1, le=MOST_RESULTS), BeforeValidator(_no_flag)]
 ProductVersion = Annotated[int, Field(ge=1, le=LARGEST_VERSION), BeforeValidator(_no_flag)]
 ItemId = Annotated[str, Field(min_length=1, max_length=LONGEST_ID), AfterValidator(check_item_id)]
 Word = Annotated[str, Field(min_length=1, max_length=LONGEST_WORD)]
+Single = str | FiniteFloat | bool
+Asked = (
+    Single
+    | Annotated[list[Single], Field(min_length=1, max_length=MOST_VALUES)]
+    | Annotated[dict[Literal["min", "max"], FiniteFloat], Field(min_length=1)]
+)
 FilterWords = dict[
-    Literal["category", "attributes", "colour", "domain"], str | Annotated[list[str], Field(max_length=MOST_VALUES)]
+    Literal["category", "attributes", "colour", "domain", "product"],
+    str | Annotated[list[str], Field(max_length=MOST_VALUES)] | dict[str, Asked],
+]
+ProductValues = Annotated[
+    dict[
+        Annotated[str, Field(min_length=1, max_length=LONGEST_NAME)],
+        Annotated[str, Field(max_length=LONGEST_TEXT)] | FiniteFloat | bool,
+    ],
+    Field(max_length=MOST_COLUMNS, description="columns of the product such as title, price and link"),
 ]
 ItemWords = Annotated[list[Word], Field(max_length=MOST_ATTRIBUTES)]
 Crop = Annotated[
@@ -120,30 +153,18 @@ class RequestFields(BaseModel):
         return x1, y1, x2, y2
 
 
-class SearchRequest(RequestFields):
-    """`k`, `mode`, `filters`, `rerank` and `bbox` are those of `Retriever.search`."""
-
-    image: Picture
-    k: K = DEFAULT_K
-    mode: Mode = "photo"
-    filters: Annotated[Filters, PlainValidator(_filters, json_schema_input_type=FilterWords)] = NO_FILTERS
-    rerank: Annotated[bool | SkipJsonSchema[None], Field(description="by default what the bundle does")] = None
-    timings: Annotated[bool, Field(description="whether the answer holds them")] = False
-    generated: Annotated[bool, Field(description="whether the answer holds what the generator painted")] = False
-    describe: Annotated[bool, Field(description="predict attributes of the query that nothing else asks for")] = False
-
-
-class ItemRequest(RequestFields):
-    """A product; `version` is None when the server shall count."""
+class PicturesRequest(RequestFields):
+    """A request with one picture or several, and a crop box for a single one."""
 
     image: Annotated[
         list[Picture],
-        Field(min_length=1, max_length=MOST_PICTURES, description="together within the size of one body"),
-        BeforeValidator(lambda value: value if isinstance(value, list) else [value]),
+        Field(
+            min_length=1, max_length=MOST_PICTURES, description="of one product; together within the size of one body"
+        ),
+        BeforeValidator(
+            lambda value: value if isinstance(value, list) else [value], json_schema_input_type=Picture | list[Picture]
+        ),
     ]
-    category: Annotated[Word, AfterValidator(check_category)]
-    attributes: Annotated[tuple[str, ...], PlainValidator(_attributes, json_schema_input_type=ItemWords)] = ()
-    version: ProductVersion | SkipJsonSchema[None] = None
 
     @model_validator(mode="after")
     def _one_picture_where_cropped(self) -> Self:
@@ -151,12 +172,42 @@ class ItemRequest(RequestFields):
             raise QueryError("crop", self.crop, f"is for one picture, {len(self.image)} were sent: send them cropped")
         return self
 
-    def product(self, item_id: str) -> Product:
+
+class SearchRequest(PicturesRequest):
+    """`k`, `mode`, `filters`, `rerank`, `bbox` and how the answer is grouped are those of `Retriever.search`."""
+
+    k: K = DEFAULT_K
+    mode: Mode = "photo"
+    filters: Annotated[Filters, PlainValidator(filters_of, json_schema_input_type=FilterWords)] = NO_FILTERS
+    rerank: Annotated[bool | SkipJsonSchema[None], Field(description="by default what the bundle does")] = None
+    group_by: Annotated[GroupBy, Field(description="what `k` counts: images (`none`) or products (`item`)")] = "none"
+    max_per_item: Annotated[
+        int, Field(ge=1, le=MOST_PER_ITEM, description="images of each product"), BeforeValidator(_no_flag)
+    ] = 1
+    combine: Annotated[Combine, Field(description="several pictures: the best score, or the centre of vectors")] = "max"
+    timings: Annotated[bool, Field(description="whether the answer holds them")] = False
+    generated: Annotated[bool, Field(description="whether the answer holds what the generator painted")] = False
+    describe: Annotated[bool, Field(description="predict attributes of the query that nothing else asks for")] = False
+
+    @property
+    def form(self) -> AnswerForm:
+        """What the answer consists of."""
+        return AnswerForm(self.group_by, self.max_per_item, self.combine)
+
+
+class ItemRequest(PicturesRequest):
+    """A product; `version` is None when the server shall count."""
+
+    category: Annotated[Word, AfterValidator(check_category)]
+    attributes: Annotated[tuple[str, ...], PlainValidator(_attributes, json_schema_input_type=ItemWords)] = ()
+    product: Annotated[dict[str, Value], PlainValidator(_product, json_schema_input_type=ProductValues)] = {}
+    version: ProductVersion | SkipJsonSchema[None] = None
+
+    def named(self, item_id: str) -> Product:
         """The product of that id, with each picture once, in the order given."""
         pictures = [ProductPicture.of(item_id, image, self.bbox) for image in self.image]
-        return Product(
-            item_id, self.category, self.attributes, tuple({each.image_id: each for each in pictures}.values())
-        )
+        distinct = tuple({each.image_id: each for each in pictures}.values())
+        return Product(item_id, self.category, self.attributes, distinct, self.product)
 
 
 class NewItemRequest(ItemRequest):

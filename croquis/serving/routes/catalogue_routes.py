@@ -10,15 +10,17 @@ from fastapi import APIRouter, Depends, Query
 from starlette.responses import Response
 
 from croquis.catalog.filters import QueryError
+from croquis.search.grouping import MOST_PER_ITEM, AnswerForm, GroupBy
 from croquis.serving.answers.answer_models import FilterValues, Item, SearchAnswer
 from croquis.serving.answers.from_hits import item_answer, similar_answer
 from croquis.serving.answers.problems import Problem
 from croquis.serving.background.timed_calls import TimedCalls
 from croquis.serving.limits.access import AccessControl
 from croquis.serving.models.served_models import DEFAULT_LABEL, ServedModels
-from croquis.serving.requests.request_models import DEFAULT_K, MOST_RESULTS
+from croquis.serving.requests.request_models import DEFAULT_K, MOST_RESULTS, filters_of
 
 SECONDS = 10.0  # for an answer
+LONGEST_FILTERS = 8000  # characters of filters in a URL
 CALLS = 256  # at a time; a page asks for a hundred thumbnails at once
 
 
@@ -61,12 +63,17 @@ def catalogue_router(fleet: ServedModels, gatekeeper: AccessControl) -> APIRoute
         k: Annotated[int, Query(ge=1, le=MOST_RESULTS)] = DEFAULT_K,
         image_id: str | None = None,
         model: str = DEFAULT_LABEL,
+        group_by: GroupBy = "none",
+        max_per_item: Annotated[int, Query(ge=1, le=MOST_PER_ITEM)] = 1,
+        filters: Annotated[str, Query(max_length=LONGEST_FILTERS, description="JSON, as of a search")] = "",
     ) -> SearchAnswer:
-        """Images of other products most like one image of this product, its first one by default."""
-        chosen = fleet.get(model)
+        """Images of other products, or other products, most like one image of this product, its first one by default."""
+        chosen, form = fleet.get(model), AnswerForm(group_by, max_per_item)
+        among = filters_of(filters)
+        chosen.retriever.gallery.check(among)
         with _or_not_found():
             return await calls.run(
-                lambda: similar_answer(chosen, model, chosen.image_of(item_id, image_id), k), SECONDS
+                lambda: similar_answer(chosen, model, chosen.image_of(item_id, image_id), k, form, among), SECONDS
             )
 
     return router

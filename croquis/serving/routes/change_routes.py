@@ -62,7 +62,7 @@ def change_router(
         return catalogue
 
     async def put(live: LiveCatalogue, asked: ItemRequest, item_id: str, response: Response) -> ItemChange:
-        product, only_new = asked.product(item_id), isinstance(asked, NewItemRequest)
+        product, only_new = asked.named(item_id), isinstance(asked, NewItemRequest)
         async with one_at_a_time:
             version, new = await calls.run(lambda: live.put(product, asked.version, only_new=only_new), CHANGE_SECONDS)
         meter.changes.labels("put").inc()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -10,7 +10,9 @@ from fastapi import APIRouter, Depends, Request
 from fastapi.routing import APIRoute
 from starlette.responses import Response
 
-from croquis.search.answer import Stopwatch
+from croquis.arrays import Uint8Image
+from croquis.search.answer import Answer, Stopwatch
+from croquis.search.local_retriever import LocalRetriever
 from croquis.serving.answers.answer_models import SearchAnswer
 from croquis.serving.answers.from_hits import search_body
 from croquis.serving.limits.access import KEY_HEADER, AccessControl
@@ -21,6 +23,27 @@ from croquis.serving.requests.decoding import PictureDecoder
 from croquis.serving.requests.request_body import BODY_ERRORS, JSON, described, in_openapi, request_of
 from croquis.serving.requests.request_models import SearchRequest
 from croquis.serving.server_settings import Limits
+
+
+def found_for(retriever: LocalRetriever, decoder: PictureDecoder, asked: SearchRequest) -> Answer:
+    """The retriever's answer; of several pictures one is decoded at a time."""
+
+    def answer(picture: Uint8Image | Iterator[Uint8Image]) -> Answer:
+        how = asked.k, asked.mode, asked.filters, asked.rerank
+        return retriever.answer(picture, *how, form=asked.form, describe=asked.describe)
+
+    def each() -> Iterator[Uint8Image]:
+        for image in asked.image:
+            with decoder.picture(image, None) as picture:
+                yield picture
+
+    if len(asked.image) > 1:
+        return answer(each())
+    watch = Stopwatch()
+    with decoder.picture(asked.image[0], asked.bbox) as picture:
+        watch.lap("decode")
+        found = answer(picture)
+    return replace(found, seconds=found.seconds | watch.seconds)
 
 
 def search_router(
@@ -56,13 +79,7 @@ def search_router(
         chosen = fleet.get(model)
 
         def answer(asked: SearchRequest) -> bytes:
-            watch = Stopwatch()
-            with decoder.picture(asked.image, asked.bbox) as picture:
-                watch.lap("decode")
-                found = chosen.retriever.answer(
-                    picture, asked.k, asked.mode, asked.filters, asked.rerank, describe=asked.describe
-                )
-            found = replace(found, seconds=found.seconds | watch.seconds)
+            found = found_for(chosen.retriever, decoder, asked)
             meter.add_steps(found.seconds)
             if found.hits:
                 meter.scores.labels(model).observe(max(hit.score for hit in found.hits))

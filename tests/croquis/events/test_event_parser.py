@@ -44,6 +44,7 @@ NEARLY = st.fixed_dictionaries(
         "category": st.just("coat") | ANYTHING,
         "attributes": st.lists(st.text(max_size=3), max_size=3) | ANYTHING,
         "images": st.lists(PICTURES | ANYTHING, min_size=1, max_size=3) | ANYTHING,
+        "product": st.dictionaries(st.text(max_size=3), SCALARS, max_size=3) | ANYTHING,
         "more": ANYTHING,
     },
 )

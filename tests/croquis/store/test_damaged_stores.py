@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from croquis.catalog.filters import Filters
 from croquis.catalog.product import ProductPicture
+from croquis.catalog.product_columns import ColumnFilter
 from croquis.store.faiss_store import FaissStore
 from croquis.store.image_rows import read_box, read_image_row, read_spec
 from croquis.store.products import known_versions
@@ -62,7 +63,8 @@ def read_all(folder: Path, name: str) -> int:
         ids, items = [each.image_id for each in found], [each.item_id for each in found]
         known_versions(store, [*items, "gone"])
         store.deletions(), store.changed_products(), store.thumbnails(ids), store.pictures(ids), store.get(ids)
-        store.count(Filters(category=("coat",))), store.search(vectors(1), 3, Filters(colour=("red",))), store.words()
+        store.count(Filters(category=("coat",))), store.count(Filters(product=(ColumnFilter("price", (1.0,)),)))
+        store.search(vectors(1), 3, Filters(colour=("red",))), store.words()
         return len(found)
     finally:
         stores.close()

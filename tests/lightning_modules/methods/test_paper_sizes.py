@@ -61,7 +61,7 @@ def test_siamese_resnet50_at_224():
 def test_dhd_resnet50_at_224_with_the_papers_settings(bits: int):
     params, images = with_backbone("train_embedder", "torchvision/resnet50"), image_set(4, 224)
     strong = {"crop_scale": 0.08, "rotate": 0.0, "brightness": 0.4, "contrast": 0.8, "saturation": 0.8, "hue": 0.2}
-    chances = {"crop": 1.0, "flip": 0.5, "jitter": 0.8, "grey": 0.2, "blur": 0.5, "blur_sigma": 2.0}
+    chances = {"crop": 1.0, "flip": 0.5, "jitter": 0.8, "grey": 0.2, "blur": 0.5, "blur_sigma": 2.0, "recipe": "kornia"}
     paper = params.dhd.model_copy(
         update={
             "bits": bits, "labels": "category", "centre": False, "teacher_share": 0.5, "temperature": 0.2,
@@ -106,12 +106,12 @@ def test_gpq_vgg16_at_32_with_the_papers_settings():
 def test_spq_resnet18_at_32_with_the_papers_settings(subspaces: int, bits: int):
     params, images = with_backbone("train_embedder", "torchvision/resnet18"), image_set(256, 32)
     strong = {"crop_scale": 0.08, "rotate": 0.0, "brightness": 0.4, "contrast": 0.4, "saturation": 0.4, "hue": 0.1}
-    chances = {"crop": 1.0, "flip": 0.5, "jitter": 0.8, "grey": 0.2, "blur": 0.5, "blur_sigma": 2.0}
+    chances = {"crop": 1.0, "flip": 0.5, "jitter": 0.8, "grey": 0.2, "blur": 0.5, "blur_sigma": 2.0, "recipe": "kornia"}
     paper = params.spq.model_copy(
         update={
-            "subspaces": subspaces, "codewords": 16, "subspace_dim": 16, "centre": False, "quantiser_sharpness": 5.0,
-            "temperature": 0.5, "negatives": "reference", "positives": "views", "batch_size": 256,
-            "views": params.spq.views.model_copy(update=strong | chances),
+            "subspaces": subspaces, "codewords": 16, "subspace_dim": 16, "centre": False, "start": "current",
+            "quantiser_sharpness": 5.0, "temperature": 0.5, "negatives": "reference", "positives": "views",
+            "batch_size": 256, "views": params.spq.views.model_copy(update=strong | chances),
         }
     )  # fmt: skip
     data = RetrievalData(images, images, np.array([True, False] * 128), 1)

@@ -19,7 +19,7 @@ from lightning_modules.methods import siamese
 from lightning_modules.nets.backbones import build_backbone
 from lightning_modules.training.fit import FitPlan, below_start, fit
 from lightning_modules.training.numerics import prepare_torch
-from lightning_modules.training.schedule import backbone_rate, told_rates
+from lightning_modules.training.schedule import backbone_rate, optimiser_with_schedule, rate_factor, told_rates
 from lightning_modules.training.val_scores import decisive_score, retrieval_scores
 from tests.support.training.trainings import build_of
 
@@ -102,3 +102,21 @@ def test_a_rate_below_that_of_fine_tuning_stays(params: Params):
         "siamese.fit.learning_rate": 5e-5,
         "siamese.fit.backbone_rate": "auto, which is 1",
     }
+
+
+def test_adam_adds_the_weight_decay_to_the_gradient_and_adamw_shrinks_the_weight(params: Params):
+    """After one step of Adam from any gradient a weight has moved by the rate; AdamW's shrinks by rate * decay besides."""
+    for optimiser, moved in (("adam", 0.01), ("adamw", 0.01 + 0.01 * 0.5 * 2.0)):
+        weight = torch.nn.Parameter(torch.tensor([2.0]))
+        fit_params = params.siamese.fit.model_copy(
+            update={"optimiser": optimiser, "weight_decay": 0.5, "learning_rate": 0.01, "warmup_epochs": 0}
+        )
+        made = optimiser_with_schedule(build_backbone(params.train_embedder.backbone), [weight], fit_params, 10)
+        weight.grad = torch.tensor([0.001])
+        made["optimizer"].step()
+        assert 2.0 - float(weight.detach()) == pytest.approx(moved, rel=1e-3)
+
+
+def test_a_constant_rate_stays_after_the_warm_up():
+    assert [rate_factor(step, 2, 6, constant=True) for step in range(6)] == [0.5, 1.0, 1.0, 1.0, 1.0, 1.0]
+    assert [rate_factor(step, 2, 6) for step in (1, 2, 4)] == pytest.approx([1.0, 1.0, 0.5])

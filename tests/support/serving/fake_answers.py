@@ -29,6 +29,20 @@ class Product:
     def attributes(self) -> list[str]:
         return [f"sleeve:{self.sleeve}", f"colour:{self.colour}"]
 
+    @property
+    def columns(self) -> dict[str, Any]:
+        """Of its own; every third product has none, and one has no link that may be opened."""
+        number = int(self.item_id.removeprefix("item-"))
+        if number % 3 == 0:
+            return {}
+        link = "javascript:alert(1)" if number == 4 else f"https://shop.example/{self.item_id}"
+        return {
+            "title": f"Soft {self.category} {number}",
+            "price": 10 + number / 2,
+            "sale": number % 2 == 0,
+            "link": link,
+        }
+
     def result(self, rank: int, score: float, seen: set[str]) -> dict[str, Any]:
         image_id = f"{self.item_id}/front"
         shared = [name for name in self.attributes if name in seen]
@@ -40,6 +54,7 @@ class Product:
             "category": self.category,
             "attributes": self.attributes,
             "shared_attributes": shared,
+            "product": self.columns,
             "image": f"/items/{self.item_id}/image?image_id={image_id}",
         }
 
@@ -80,14 +95,18 @@ def search(fields: dict[str, str], picture: np.ndarray, label: str) -> dict[str,
     return body
 
 
-def passes(product: Product, filters: dict[str, list[str]]) -> bool:
+def passes(product: Product, filters: dict[str, Any]) -> bool:
     category, colour = filters.get("category") or CATEGORIES, filters.get("colour") or COLOURS
     wanted = set(filters.get("attributes") or [])
+    price, bounds = product.columns.get("price"), filters.get("product", {}).get("price", {})
+    if bounds and (price is None or not bounds.get("min", 0) <= price <= bounds.get("max", 1000)):
+        return False
     return product.category in category and product.colour in colour and wanted <= set(product.attributes)
 
 
-def similar(product: Product, k: int) -> dict[str, Any]:
-    others = [(0.9, each) for each in PRODUCTS if each.colour == product.colour and each != product]
+def similar(product: Product, k: int, filters: dict[str, Any]) -> dict[str, Any]:
+    alike = [each for each in PRODUCTS if each.colour == product.colour or filters.get("colour")]
+    others = [(0.9, each) for each in alike if each != product and passes(each, filters)]
     return answer("champion", "similar", others[:k], set(product.attributes))
 
 
@@ -109,6 +128,7 @@ def item(product: Product) -> dict[str, Any]:
         "item_id": product.item_id,
         "category": product.category,
         "attributes": product.attributes,
+        "product": product.columns,
         "images": images,
     }
 
@@ -121,6 +141,11 @@ def filter_values() -> dict[str, Any]:
         "category": counts([each.category for each in PRODUCTS]),
         "attributes": counts([name for each in PRODUCTS for name in each.attributes]),
         "colour": counts([each.colour for each in PRODUCTS]),
+        "product": [
+            {"name": "title", "kind": "text", "values": [], "min": None, "max": None},
+            {"name": "price", "kind": "number", "values": [], "min": 10.5, "max": 21.5},
+            {"name": "sale", "kind": "boolean", "values": counts(["true", "false", "true"]), "min": None, "max": None},
+        ],
     }
 
 

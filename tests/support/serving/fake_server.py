@@ -27,11 +27,12 @@ CSP = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' d
 
 @dataclass
 class Asked:
-    """One search: the fields of its form, its picture cropped, and the model's label."""
+    """One search: the fields of its form, its first picture cropped, the model's label, and all pictures."""
 
     fields: dict[str, str]
     picture: np.ndarray
     model: str | None
+    pictures: list[np.ndarray] = field(default_factory=list)
 
 
 @dataclass
@@ -81,12 +82,13 @@ class Handler(BaseHTTPRequestHandler):
             return self._send(200, jpeg(COLOURS[found[0].colour]), "image/jpeg", {})
         if head == "items":
             return self._json(item(found[0]))
-        return self._json(similar(found[0], int(query.get("k", "20"))))
+        return self._json(similar(found[0], int(query.get("k", "20")), json.loads(query.get("filters", "{}"))))
 
     def do_POST(self) -> None:
         _, query = self._parts()
-        fields, picture = read_form(self.headers["Content-Type"], self.rfile.read(int(self.headers["Content-Length"])))
-        self.world.asked.append(Asked(fields, picture, query.get("model")))
+        fields, pictures = read_form(self.headers["Content-Type"], self.rfile.read(int(self.headers["Content-Length"])))
+        picture = pictures[0]
+        self.world.asked.append(Asked(fields, picture, query.get("model"), pictures))
         self.world.hold.wait(20)
         trouble = self.world.trouble(len(self.world.asked))
         if trouble is not None:
@@ -116,14 +118,14 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
 
-def read_form(content_type: str, body: bytes) -> tuple[dict[str, str], np.ndarray]:
-    """The text fields of a multipart form, and its picture, upright and cropped, uint8 (H, W, 3)."""
+def read_form(content_type: str, body: bytes) -> tuple[dict[str, str], list[np.ndarray]]:
+    """The text fields of a multipart form, and its pictures, upright and cropped, uint8 (H, W, 3)."""
     head = f"Content-Type: {content_type}\r\n\r\n".encode()
     message = email.parser.BytesParser(policy=email.policy.HTTP).parsebytes(head + body)
-    parts = {part.get_param("name", header="content-disposition"): part for part in message.iter_parts()}
-    data = parts.pop("image").get_payload(decode=True)
-    fields = {str(name): part.get_payload(decode=True).decode() for name, part in parts.items()}
-    image = ImageOps.exif_transpose(Image.open(io.BytesIO(data))).convert("RGB")
+    parts = [(str(part.get_param("name", header="content-disposition")), part) for part in message.iter_parts()]
+    fields = {name: part.get_payload(decode=True).decode() for name, part in parts if name != "image"}
+    files = [part.get_payload(decode=True) for name, part in parts if name == "image"]
+    images = [ImageOps.exif_transpose(Image.open(io.BytesIO(data))).convert("RGB") for data in files]
     if "crop" in fields:
-        image = image.crop(tuple(int(side) for side in fields["crop"].split(",")))
-    return fields, np.asarray(image)
+        images = [image.crop(tuple(int(side) for side in fields["crop"].split(","))) for image in images]
+    return fields, [np.asarray(image) for image in images]

@@ -37,7 +37,7 @@ def test_a_photo_is_searched_for_whole_and_untouched(page: Any, world: World, tw
     settled(page, world, 1)
     (asked,) = world.asked
     np.testing.assert_array_equal(asked.picture, np.asarray(Image.open(two_colours)))
-    assert asked.fields == {"k": "20", "mode": "photo", "timings": "true", "describe": "true"}
+    assert asked.fields == {"k": "20", "group_by": "item", "mode": "photo", "timings": "true", "describe": "true"}
     assert page.locator(".card").count() == 20
     assert page.locator("#results .meta").inner_text() == "20 results by siamese version 3 in 4 ms"
     assert page.locator("#announcer").inner_text() == "20 results."
