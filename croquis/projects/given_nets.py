@@ -12,7 +12,7 @@ from typing import Any
 
 from croquis.bundle import Bundle
 from croquis.files import write_bytes, write_json
-from croquis.nets.encoder import describe_histogram
+from croquis.nets.encoder import describe_fixed
 from croquis.nets.histogram_encoder import HistogramEncoder
 from croquis.projects.photo_search import encoder_of
 from croquis.projects.profiles import LITE, has_weights
@@ -48,7 +48,7 @@ def given_encoder(name: str, scratch: Path) -> tuple[Path, str]:
     if name == HISTOGRAM:
         folder = scratch / HISTOGRAM
         encoder = HistogramEncoder(colour_bins=8, orientation_bins=9, grid=3, colour_weight=0.5, size=SIZE)
-        write_json(folder / "encoder.json", describe_histogram(encoder))
+        write_json(folder / "encoder.json", describe_fixed(encoder))
         return folder, HISTOGRAM
     if name == PRETRAINED:
         return _pretrained(scratch), PRETRAINED

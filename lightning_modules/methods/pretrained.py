@@ -5,7 +5,7 @@ The floor of every learned method on real photos, fitted in seconds. Vector: wha
 put to length 1, and a colour histogram beside them.
 Map: within-class covariance normalisation (Hatch, Kajarekar & Stolcke, Interspeech 2006) where train items have two photos
 or more, else principal components over their variance to the power of 1/4; val decides on it
-(`lightning_modules/training/closed_form.py`).
+(`lightning_modules/maps/closed_form.py`).
 """
 
 from __future__ import annotations

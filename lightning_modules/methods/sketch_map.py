@@ -3,7 +3,7 @@
 A photo is looked at by its edge map, a drawing as it is, both fitted into one square by their lines. Vector: maps of some
 levels of the backbone, averaged in cells, since in a drawing the place of a line counts, each level at length 1. The map
 takes each side's own mean off and whitens the differences within pairs of drawing and photo
-(`lightning_modules/training/pair_map.py`); pairs are drawings that the catalogue brings of train items, or those of the
+(`lightning_modules/maps/pair_map.py`); pairs are drawings that the catalogue brings of train items, or those of the
 simulated hand where nobody drew. Beside the net stand the line orientations of the method `edges`, with a weight that, like
 the map's settings, was the best on pairs that the map was not fitted on.
 """
@@ -29,12 +29,12 @@ from croquis.params import Params
 from croquis.params.block import Block, OneOf
 from croquis.params.training_blocks import Cells, Pooling
 from lightning_modules.data.retrieval_data import EVAL_BATCH, ImageSet, RetrievalData
+from lightning_modules.maps.pair_map import Pairs, Rows, choose_pair_map
 from lightning_modules.methods import Method
 from lightning_modules.methods.joint import add_drawings
 from lightning_modules.methods.pretrained import refuse_random
 from lightning_modules.nets.onnx_export import export_onnx
 from lightning_modules.nets.retrieval_net import Embedder, average_pool_net
-from lightning_modules.training.pair_map import Pairs, Rows, choose_pair_map
 
 NAME = "sketch_map"
 NET, MAP = "encoder.onnx", "map.npy"

@@ -67,10 +67,10 @@ from lightning_modules.data.photo_rows import joined
 from lightning_modules.data.retrieval_data import Batch, ImageSet, RetrievalData, to_float
 from lightning_modules.data.samplers import EpochSampler, ItemBatches, ShuffledBatches, rows_by_label
 from lightning_modules.data.strong_views import strong_view
+from lightning_modules.maps.closed_form import LabelledVectors
 from lightning_modules.methods import Method
 from lightning_modules.nets.backbones import build_backbone
 from lightning_modules.nets.pooling import Pool
-from lightning_modules.training.closed_form import LabelledVectors
 
 
 class SpqParams(ProductCodes):

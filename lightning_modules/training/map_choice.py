@@ -16,7 +16,7 @@ from croquis.nets.linear_map import LinearMap
 from croquis.params.training_blocks import Map
 from lightning_modules.data.photo_rows import Images
 from lightning_modules.data.retrieval_data import EVAL_BATCH, RetrievalData, to_float
-from lightning_modules.training.closed_form import (
+from lightning_modules.maps.closed_form import (
     LabelledVectors,
     MapSettings,
     PrincipalComponents,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from lightning_modules.training.pair_map import Pairs, choose_pair_map, reciprocal_rank, rotated
+from lightning_modules.maps.pair_map import Pairs, choose_pair_map, reciprocal_rank, rotated
 
 WEIGHTS = (0.0,)
 

@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from croquis.arrays import Vectors
 from croquis.nets.linear_map import LinearMap
-from lightning_modules.training.closed_form import Matrix, PrincipalComponents, inverse_root, scatter_in
+from lightning_modules.maps.closed_form import Matrix, PrincipalComponents, inverse_root, scatter_in
 
 FOLDS = 3
 Rows = npt.NDArray[np.int64]
