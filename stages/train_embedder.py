@@ -173,7 +173,9 @@ def prepare(module: RetrievalModule, params: Params, name: str) -> FitPlan:
         monitor=MONITOR,
         mode="max",
         validate_every=own.fit.validate_every,
-        rates=told_rates(name, own.fit, module.net.backbone.pretrained),
+        rates=told_rates(
+            name, own.fit, module.net.backbone.pretrained, shared.fine_tuning if module.started() else None
+        ),
         accumulate=getattr(own, "accumulate", 1),
         sheets_every=shared.contact_sheet_every,
         draw=lambda: draw_results(module, f"{name}: val queries and what it finds"),

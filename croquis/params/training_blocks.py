@@ -202,6 +202,10 @@ class FineTuning(Block):
     layer_decay: float = Field(
         gt=0.0, le=1.0, description="factor on the learning rate from each layer of the backbone to the one before it"
     )
+    start_rate: Annotated[float, Field(ge=0.0, le=1.0)] | Literal["auto"] = Field(
+        description="with `init: whitened`, factor on the learning rate of the layer that starts from the map; 0 keeps it; "
+        "auto: so small that its rate is at most 0.00001"
+    )
     freeze_backbone_epochs: int = Field(
         ge=0, le=10_000, description="epochs at the begin in which the heads alone learn"
     )
