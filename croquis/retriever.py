@@ -8,7 +8,7 @@
     dtype('float32')
 
 `croquis.search.local_retriever.LocalRetriever` answers in this process, `croquis.serving.remote_retriever.RemoteRetriever`
-asks a server. The former fits `Retriever` by its methods and does not import it, so that the runtime knows nothing of
+asks a server. The former fits `Retriever` by its methods and does not import it, so that the runtime is independent of
 registries and servers.
 """
 

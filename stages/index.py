@@ -58,7 +58,7 @@ def used_params(params: Params) -> dict[str, Any]:
 
 
 def present(folder: Path) -> Path | None:
-    """`folder`, or None where nobody trained that model: DVC always does, a benchmark of photo search need not."""
+    """`folder`, or None where that model was not trained: DVC always does, a benchmark of photo search need not."""
     return folder if folder.is_dir() else None
 
 

@@ -2,8 +2,8 @@
 
 Zhong et al. 2017 encode the whole gallery; `rerank.depth` looks at a shortlist only. Drawn vectors: items of 8 photos, each
 photo its item's direction plus noise, 800 photos in the gallery and a further photo of every fourth item that asks.
-Settings are those of params.yaml. Figures are means over three draws; the table goes into docs/benchmarks/reranking.md by `python -m
-benchmarks --render`.
+Settings are those of params.yaml. Figures are means over three draws; `python -m benchmarks --render` writes the table into
+docs/benchmarks/reranking.md.
 """
 
 from __future__ import annotations

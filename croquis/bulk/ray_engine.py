@@ -149,10 +149,10 @@ def ray_session(jobs: int, address: str | None) -> Iterator[Any]:
 
 
 def check_reach(address: str) -> None:
-    """Ray itself tries an address where nobody answers for minutes on end.
+    """Ray itself retries an address without an answer for minutes.
 
     Raises:
-        EmbedError: when nobody does.
+        EmbedError: when there is no answer.
     """
     host, _, port = address.rpartition(":")
     try:

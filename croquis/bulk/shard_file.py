@@ -106,7 +106,7 @@ def read_record(to: FsspecFolder, name: str) -> ShardRecord | None:
     """What a file of vectors says about itself; None when it is not whole.
 
     Raises:
-        EmbedError: when it is a Parquet file of somebody else.
+        EmbedError: when the Parquet file was not written by this command.
     """
     with to.open(name) as stream:
         try:

@@ -1,6 +1,6 @@
 """A process that decodes pictures for another one: `main` in a Python of its own, asked over pipes.
 
-It holds nothing but the picture, so that whoever asks may kill it at any time; it ends with its input. Its arguments are
+It holds nothing but the picture, so that the caller may kill it at any time; it ends with its input. Its arguments are
 how many bytes of memory it may take, and how many seconds one picture may take: it keeps to them also when who asked is
 gone. Each message is a length of eight bytes and as many bytes; a question is the limits as JSON, then the file; an answer
 is JSON, then the pixels.

@@ -199,7 +199,7 @@ def _model(values: Any, named: list[str], methods: bool | Collection[str]) -> tu
     present = entries_in(ingest, SOURCES, [name for name in source if SOURCES.knows(name)])
     if METHODS.built_in:
         blocks = entries_in(values, METHODS, [name for name in named if METHODS.knows(name)])
-    else:  # without lightning_modules nobody can tell a method's block from a misspelt key
+    else:  # without lightning_modules a method's block cannot be told from a misspelt key
         blocks = [name for name in values if name not in _KEYS] if isinstance(values, dict) else []
     wanted = (blocks if methods else ()) if isinstance(methods, bool) else methods
     checked = [name for name in blocks if name in wanted and METHODS.built_in]

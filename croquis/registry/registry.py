@@ -269,7 +269,7 @@ class Registry:
             return model_hash(pull_model(self.store, uri, Path(folder)))
 
     def _with_model_hash(self, version: RegisteredVersion) -> RegisteredVersion:
-        with contextlib.suppress(RegistryError):  # files that are lost are told by whoever needs them
+        with contextlib.suppress(RegistryError):  # missing files are reported where they are needed
             model = self._pulled(version)
             self._bundle(version, model)
             self.tag(version.number, {MODEL_TAG: model_hash(model)})

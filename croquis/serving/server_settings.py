@@ -79,7 +79,7 @@ class Access:
     """Who may ask, and how often.
 
     Attributes:
-        keys: name of a client -> its key; anybody may search when there are none.
+        keys: name of a client -> its key; without keys every client may search.
         admin_token: of `/admin/...`, which is off without one.
         rate: requests per second of one client, 0 for any number.
         burst: requests that a client may send at once after a pause.

@@ -64,7 +64,7 @@ def _find_shards(block: Parquet) -> tuple[Any, list[str]]:
         raise SourceError(f"ingest.parquet.path {block.path!r} cannot be listed: {error}") from error
     shards = sorted(name for name in found if name == path or is_shard(name.removeprefix(path)))
     if not shards:
-        raise SourceError(f"{block.path!r} holds no .parquet files; mend ingest.parquet.path in params.yaml")
+        raise SourceError(f"{block.path!r} holds no .parquet files; correct ingest.parquet.path in params.yaml")
     return files, shards
 
 

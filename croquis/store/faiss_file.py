@@ -79,7 +79,7 @@ REMEDY = (
     "stop every process that uses it and put a copy of the file back, with its -wal where the copy has one; without a copy "
     "take it away and fill the version anew"
 )
-PRIVATE = 0o600  # whoever else uses the machine has no business in a catalogue
+PRIVATE = 0o600  # not readable by other users of the machine
 
 
 class StoreFile:
@@ -90,7 +90,7 @@ class StoreFile:
         spec: of a new one; None to read that of the file.
 
     Attributes:
-        lock: whoever holds it sees no change begin or end.
+        lock: while it is held no change begins or ends.
 
     Raises:
         StoreError: when the file cannot be used, or has no record of what it keeps.
@@ -205,7 +205,7 @@ class StoreFile:
 
     @contextmanager
     def _reading(self) -> Iterator[Any]:
-        """A block's statements and what it makes of their rows; what cannot be read is told with the file and the remedy."""
+        """A block's statements and what it makes of their rows; an unreadable file is reported with its name and the fix."""
         with self.lock:
             try:
                 yield self._connection.execute

@@ -59,7 +59,7 @@ def open_storage(url: str | None, root: Path, heartbeat: int = HEARTBEAT) -> Bas
 
 
 class JournalLock:
-    """Optuna's lock for appending to a journal; whoever holds it finds the last record whole.
+    """Optuna's lock for appending to a journal; its holder finds the last record whole.
 
     What a power cut or a full disk left of a record would spoil the next one too.
     """

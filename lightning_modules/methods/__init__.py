@@ -29,7 +29,7 @@ class Method:
         fixed_encoder: an encoder without a net.
         add_drawings: for a method that learns from drawings besides the photos: the data with those of data/sketches; takes
             data, sketches and the side of the images in pixels.
-        check: refuses params that do not fit each other by a ValueError with key, value and remedy, before any training.
+        check: refuses params that do not fit each other by a ValueError with key, value and fix, before any training.
         space: what the study `margin` or a study of one's own may search: key of the block -> range.
     """
 

@@ -6,7 +6,7 @@
 
 `dvc repro` runs one stage after the other. DVC's documentation on "parallel stage execution" has several `dvc repro` work on
 the branches of one pipeline at once; that is what is done here: `dvc repro --single-item STAGE` for each stage that `dvc
-status` names and those that hang on them, as soon as what it depends on is there; then a `dvc repro` does what is left.
+status` names and those that depend on them, as soon as what it depends on is there; then a `dvc repro` does what is left.
 The outcome is the same to the byte, whatever --jobs says. Stages that run at once are forks of one process that has
 imported torch, MLflow and DVC.
 """

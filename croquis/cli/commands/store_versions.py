@@ -69,7 +69,7 @@ def list_command(stores: Stores) -> str:
     return "\n".join(lines) or f"{without_credentials(stores.uri)} has no version of {stores.name!r}"
 
 
-@_store_command("""Makes a new, empty version, which nobody searches yet; prints its name.
+@_store_command("""Makes a new, empty version, which is not searched yet; prints its name.
 
     croquis store --store URI create --model models:/fashion-retriever@challenger
 

@@ -23,7 +23,7 @@ WAIT = 0.2  # seconds that a fetch waits for the first event
 class OwnIngest:
     """Consumes a stream into the version that the champion searches, and follows it to the next version.
 
-    Each version has a consumer group of its name: what a version has not seen comes to it, whoever filled it before.
+    Each version has a consumer group of its name: what a version has not seen comes to it, however it was filled before.
 
     Args:
         fleet: its champion's encoder embeds.

@@ -43,7 +43,7 @@ class LiveStores:
     """Versions of a catalogue that requests change; one process at a time may use the folder.
 
     Attributes:
-        changing: whoever changes products holds it, so that no version joins or is written meanwhile.
+        changing: held while products are changed, so that no version joins or is written meanwhile.
         newest: label -> the retriever that was placed last, which may not be served yet.
 
     Raises:

@@ -31,7 +31,7 @@ class AccessControl:
 
     Args:
         access: the rules.
-        meter: is told of refusals.
+        meter: counts refusals.
         clock: seconds that never run backwards.
     """
 
