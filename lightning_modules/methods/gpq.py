@@ -19,9 +19,9 @@ Search: squared distance to the codewords y, nearest one as code; for vectors of
 
 Deviations: by default the backbone's last map alone is pooled (the source joins block 3 of its VGG); `centre`, a batch
 normalisation before the sub-vectors' norm, which the source's pretrained net did not need; warm-up and cosine, where the
-source multiplies its rate by 0.95 every 100 steps, and Adam's beta1 of 0.9, where it has 0.5; AdamW unless
-`fit.optimiser` is adam; words and prototypes are drawn normally, the source's uniformly with the same variance; the
-source's penalty on the lengths of x and q is left out, as it is constant for sub-vectors of length 1, and so is its 1e-5 inside the logarithm. q is
+source multiplies its rate by 0.95 every 100 steps, and Adam's beta1 of 0.9, where it has 0.5; AdamW unless `fit.optimiser`
+is adam; words and prototypes are drawn normally, the source's uniformly with the same variance; the source's penalty on the
+lengths of x and q is left out, as it is constant for sub-vectors of length 1, and so is its 1e-5 inside the logarithm. q is
 put to length 1, as the official functions have it since 2020-11-17 (commit 2b3f4f5). The table that is searched is made of
 the prototypes and queries are of length 1, as in the paper's figure; the official demonstration searches with raw words and
 queries that are not normalised. With item labels a batch holds P items x K images, so that pairs exist; with category

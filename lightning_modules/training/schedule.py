@@ -48,8 +48,12 @@ def _from_the_last(backbone: Backbone, layer_decay: float) -> list[list[nn.Param
     """The parameters of each layer that has some, the last one first; of all together where they learn alike."""
     if layer_decay == 1:
         return [list(backbone.parameters())]
-    layers = [list(layer.parameters()) for layer in backbone.features.children()]
-    return [parameters for parameters in reversed(layers) if parameters]
+    layers = list(backbone.features.children())
+    while len(layers) == 1:  # timm's nets stand whole in a module around them; their stages are in a list of blocks
+        inner = layers[0].children()
+        layers = [part for each in inner for part in (each.children() if isinstance(each, nn.Sequential) else [each])]
+    found = [list(layer.parameters()) for layer in layers]
+    return [parameters for parameters in reversed(found) if parameters]
 
 
 def backbone_rate(fit: Fit, pretrained: bool) -> float:

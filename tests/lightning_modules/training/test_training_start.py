@@ -111,7 +111,7 @@ def test_adam_adds_the_weight_decay_to_the_gradient_and_adamw_shrinks_the_weight
         fit_params = params.siamese.fit.model_copy(
             update={"optimiser": optimiser, "weight_decay": 0.5, "learning_rate": 0.01, "warmup_epochs": 0}
         )
-        made = optimiser_with_schedule(siamese.build(params, None).net.backbone, [weight], fit_params, 10)
+        made = optimiser_with_schedule(build_backbone(params.train_embedder.backbone), [weight], fit_params, 10)
         weight.grad = torch.tensor([0.001])
         made["optimizer"].step()
         assert 2.0 - float(weight.detach()) == pytest.approx(moved, rel=1e-3)
