@@ -75,7 +75,7 @@ def _scheme(source: str) -> str | None:
 
 
 def _open_folder(folder: Path, threads: int) -> Retriever:
-    from croquis.bundle.manifest import MANIFEST_FILE  # who asks a server imports neither FAISS nor ONNX Runtime
+    from croquis.bundle.manifest import MANIFEST_FILE  # a client of a server imports neither FAISS nor ONNX Runtime
     from croquis.search.local_retriever import LocalRetriever
 
     if not (folder / MANIFEST_FILE).is_file():

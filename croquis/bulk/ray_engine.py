@@ -39,7 +39,7 @@ class RayEngine:
 
     Args:
         jobs: tasks at a time, one CPU each.
-        patience: seconds within which a shard is finished somewhere: longer than the largest takes.
+        patience: seconds within which any process must finish a shard: longer than the largest takes.
         retries: further tries of a shard whose process or node ended.
         address: HOST:PORT of a cluster's head; None for a Ray on this machine that ends with the run. Bundle and
             folders are at the same place on each of its nodes, and this project is installed there.

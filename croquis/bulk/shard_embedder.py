@@ -56,7 +56,7 @@ class ShardEmbedder:
         bundle = Bundle.load(job.bundle)
         if bundle.hash != job.bundle_hash:
             raise EmbedError(
-                f"{job.bundle} is the bundle {bundle.hash[:12]} here, not {job.bundle_hash[:12]}: copy it anew"
+                f"{job.bundle} is the bundle {bundle.hash[:12]} here, not {job.bundle_hash[:12]}: copy it again"
             )
         self._nets = Nets(bundle)
         self._dim = bundle.manifest.encoder.dim

@@ -23,7 +23,7 @@ GROUP_ROWS = 4096  # of a row group
 
 @dataclass(frozen=True)
 class ShardRecord:
-    """What became of a shard's images; it stands in the footer of the file of their vectors.
+    """The outcome for a shard's images; it stands in the footer of the file of their vectors.
 
     Attributes:
         name, footer: of the shard that was read.

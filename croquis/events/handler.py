@@ -36,7 +36,7 @@ R = TypeVar("R")
 
 @dataclass
 class BatchOutcome:
-    """What became of a batch.
+    """The outcome of a batch.
 
     Attributes:
         rejected: place in the batch -> why the event can never be applied.

@@ -77,7 +77,7 @@ class Params(Block):
         raise ParamsError(f"params.yaml has no block {name}, which the method of that name needs: add it")
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """As values and the methods whose blocks are checked: the class is made anew where they arrive."""
+        """As values and the methods whose blocks are checked: the class is made again where they arrive."""
         kept = {each.alias or name: each.annotation for name, each in type(self).model_fields.items()}
         values = self.model_dump(by_alias=True, serialize_as_any=True)
         checked = [name for name in values if kept[name] is not Any and METHODS.knows(name) and name not in _KEYS]

@@ -236,7 +236,7 @@ class Registry:
         if MODEL_TAG not in version.tags:
             raise RegistryError(
                 f"{version} of {self.model} has no hash of the files that it runs (tag {MODEL_TAG}): `croquis sync` records "
-                "it for the bundle in models/bundles; of another bundle, register it anew"
+                "it for the bundle in models/bundles; of another bundle, register it again"
             )
         model = self._pulled(version, folder)
         return model, self._bundle(version, model)

@@ -2,7 +2,7 @@
 
 `ingest.parquet.path` is a folder (looked through at any depth, hidden and `_` names left out) or a file; anything that
 fsspec opens will do: a local path, `s3://`, `gs://`, `memory://`. Shards are read in the order of their names and a few
-rows at a time. Measured columns (`width`, `height`, `sha256`, `phash`) are left out, for `validate` measures anew, and
+rows at a time. Measured columns (`width`, `height`, `sha256`, `phash`) are left out, for `validate` measures again, and
 columns that are not ours are ignored.
 """
 

@@ -105,7 +105,7 @@ def _open_journal(path: Path) -> JournalStorage:
         reason = (str(error).strip() or repr(error)).splitlines()[0]
         raise TuneError(
             f"{path} holds a line that Optuna did not write: {reason}. Put a copy of the file back, or move it away: "
-            "its studies then begin anew"
+            "its studies then begin again"
         ) from error
 
 

@@ -19,7 +19,7 @@ Group = npt.NDArray[np.int64]
 
 
 class EpochSampler(Sampler[list[int]]):
-    """Base: batches of row numbers, drawn anew for every epoch.
+    """Base: batches of row numbers, drawn again for every epoch.
 
     Lightning calls `set_epoch` on a loader's `sampler` and on the `sampler` inside a batch sampler; `OwnShare`, which the
     loader gets as its batch sampler, holds one of these as `sampler`.

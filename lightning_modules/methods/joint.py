@@ -56,7 +56,7 @@ def build(params: Params, data: RetrievalData) -> Joint:
 
 
 def add_drawings(data: RetrievalData, sketches: Catalog, size: int) -> RetrievalData:
-    """`data` with the drawings of train photos in train, and the drawings that ask in val among its queries.
+    """`data` with the drawings of train photos in train, and the query drawings of val among its queries.
 
     Raises:
         DataError: when there are no such drawings of the items in `data`.

@@ -60,7 +60,7 @@ def _option(name: str, says: str, **settings: Any) -> Callable[[Callable[..., An
 @_option("--queue", "queries that may wait; more are answered 429")
 @_option(
     "--watch",
-    f"look models and store up anew this often; 0: never (default: {WATCH_STORE:g} with --store, else 0)",
+    f"look models and store up again this often; 0: never (default: {WATCH_STORE:g} with --store, else 0)",
     metavar="SECONDS",
     type=float,
 )

@@ -130,7 +130,7 @@ def load_command(stores: Stores, folder: Path) -> str:
     return load_snapshot(folder, stores).name
 
 
-@_store_command("""Takes the product ITEM out of every version of the catalogue and lets its own versions count anew.
+@_store_command("""Takes the product ITEM out of every version of the catalogue and lets its own versions count again.
 
     croquis store --store URI count-anew coat-7
 

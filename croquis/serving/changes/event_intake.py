@@ -88,7 +88,7 @@ class _Moved(threading.Event):
         self._task, self._here = task, here
 
     def told(self, failure: Exception | None) -> None:
-        """What became of a step of the consumer, which goes on by itself after a failure."""
+        """The outcome of a step of the consumer, which continues by itself after a failure."""
         self._task.connected = not isinstance(failure, StreamError)
         if failure is None:
             self._task.well()

@@ -158,7 +158,7 @@ def encoded(product: Product, version: int, nets: Nets, open_picture: Opener = o
 
 
 def _state_in(store: FaissStore, item_id: str, version: int, nets: Nets) -> ItemState:
-    """What a version knows of a product, encoded anew."""
+    """What a version knows of a product, encoded again."""
     images = store.images_of([item_id])
     if not images:
         return ItemState(item_id, version)
