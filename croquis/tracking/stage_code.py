@@ -38,6 +38,11 @@ NOT_FOLLOWED = frozenset(
 )
 
 
+def code_root(root: Path) -> Path:
+    """The folder that holds `PACKAGES`: the project itself, or, of a project without code, where they are installed."""
+    return root if (root / PACKAGES[0]).is_dir() else Path(__file__).resolve().parents[2]
+
+
 def method_facts(root: Path) -> dict[str, dict[str, bool]]:
     """Method -> what `stages.code` found of it: `learns`, `learns_from_drawings`; read without importing torch."""
     facts: dict[str, dict[str, bool]] = read_json(root / CODE / "methods.json")

@@ -116,4 +116,4 @@ def bce_quantisation_loss(codes: Tensor, sigma: float) -> Tensor:
     return (0.5 * (near / sigma).square() - torch.log1p(-missed)).mean()
 
 
-METHOD = Method(params=DhdParams, build=build)
+METHOD = Method(params=DhdParams, build=build, needs=("codes",))

@@ -205,4 +205,4 @@ def reverse_gradient(values: Tensor) -> Tensor:
     return 2 * values.detach() - values
 
 
-METHOD = Method(params=GpqParams, build=build)
+METHOD = Method(params=GpqParams, build=build, needs=("codes",))

@@ -242,4 +242,4 @@ def _partners_of(row: int, same: npt.NDArray[np.int64], images: ImageSet) -> npt
     return next((rows for rows in (across, others) if len(rows)), same)
 
 
-METHOD = Method(params=SpqParams, build=build)
+METHOD = Method(params=SpqParams, build=build, needs=("codes",))

@@ -28,7 +28,7 @@ WORDS = {
     r"mend(s|ed|ing)?": "fix, correct",
     r"hangs? on|hung on": "depends on",
     r"parted|parting": "split",
-    r"told apart|tells? (\\w+ ){0,2}apart|telling apart": "distinguish",
+    r"told apart|tells? (\w+ ){0,3}apart|telling apart": "distinguish",
     r"torn": "truncated",
     r"put up with": "tolerate",
     r"senseless": "invalid",
