@@ -1,9 +1,9 @@
 """The paths of a sketch on the rendered catalogue, side by side, and why the GAN's is weak.
 
 Nothing is trained. Of each bundle the paths are measured on val and test; the gain of each over the straight path of the
-first bundle, which saw no drawing, is paired. On val the losses of the GAN path are then located. Queries of the same encoder
-are front photos, the same photos without their colours, the hand's drawings of those photos, and what the generator paints of
-them. The query photo itself is never an answer.
+first bundle, which saw no drawing, is paired. On val the losses of the GAN path are then located. Queries of one encoder
+are front photos, the same photos without their colours, the hand's drawings of those photos, and what the generator
+paints of them. The query photo itself is never an answer.
 """
 
 from __future__ import annotations

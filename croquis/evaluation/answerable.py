@@ -39,7 +39,7 @@ def unanswerable(catalog: Catalog, protocol: Protocol, select_by: str, *, drawin
 
     Args:
         select_by: `register.select_by`, `PAIR/METRIC`, measured on val.
-        drawings: `parts.sketch`, whether drawings ask at all.
+        drawings: `parts.sketch`, whether there are sketch queries.
     """
     problems: list[str] = []
     for split in SPLITS:

@@ -29,7 +29,7 @@ SENSIBLE = {
     "HF_HUB_OFFLINE": "yes",  # but for weights that params.yaml names, unless it is set to `1`: lightning_modules/nets/
 }
 
-# Of a server, which goes on with the model that it has: it asks again later, and must not hang on one answer.
+# Of a server, which goes on with the model that it has: it tries again later, and must not wait long for one answer.
 PROMPT = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "5",

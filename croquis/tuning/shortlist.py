@@ -93,7 +93,7 @@ class Shortlists:
 
     @property
     def items(self) -> npt.NDArray[np.str_]:
-        """(Q,) whose photo asks, for intervals."""
+        """(Q,) item of each query, for intervals."""
         return self.queries.item_ids.astype(str)
 
     def score(self, metric: str, block: RerankBlock) -> float:

@@ -42,7 +42,7 @@ WORDS = {
     r"knobs?": "setting",
 }
 BAD = re.compile(r"(?<![-\w])(" + "|".join(WORDS) + r")(?![-\w])", re.IGNORECASE)
-QUOTED = re.compile(r"`[^`\n]*`|\{[^{}]*\}|https?://\S+")  # names of code, fields of f-strings, addresses
+QUOTED = re.compile(r"`[^`\n]*`|\{[^{}]*\}|https?://\S+|^\s+\w+:(?= )")  # names in code, fields of f-strings, addresses
 BLOCK = re.compile(r"^```.*?^```", re.DOTALL | re.MULTILINE)
 
 
@@ -78,7 +78,9 @@ def test_pages_and_modules_use_plain_words() -> None:
     assert not [line for path in [*PAGES, *MODULES] for line in bad_words(path)]
 
 
-@pytest.mark.parametrize("word", ["nobody", "mend", "hangs on", "told apart", "tell two of them apart", "torn", "a photo that asks"])
+@pytest.mark.parametrize(
+    "word", ["nobody", "mend", "hangs on", "told apart", "tells two of them apart", "a photo that asks"]
+)
 def test_each_kind_of_word_is_found_in_prose_and_not_in_code(tmp_path: Path, word: str) -> None:
     page, module = tmp_path / "page.md", tmp_path / "module.py"
     page.write_text(f"# Page\n\nHere is {word}.\n\n`{word}`\n\n```\n{word}\n```\n")
