@@ -121,7 +121,7 @@ def status_command(invocation: Invocation, number: int | None) -> int:
 
 The gate's verdict must allow it, and the model must load and answer a query.""")
 @VERSION
-@option("--force", is_flag=True, help="although the gate says no")
+@option("--force", is_flag=True, help="promote even though the gate refused it")
 @option("--dry-run", is_flag=True, help="only show what would change, as `registry status` does")
 @click.pass_obj
 def promote_command(invocation: Invocation, number: int | None, force: bool, dry_run: bool) -> int:

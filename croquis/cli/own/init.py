@@ -1,4 +1,4 @@
-"""Writes a project for a folder of photos or a table of products: what it can see it does not ask.
+"""Writes a project for a folder of photos or a table of products. Settings are guessed from the files.
 
     croquis init photos                              a folder; names of folders and files say what is a product
     croquis init photos --table products.csv         a table of the photos in it
@@ -42,7 +42,7 @@ def described(plan: ProjectPlan) -> str:
 
 @command(__doc__)
 @click.argument("place", type=PATH)
-@option("--table", type=PATH, metavar="CSV|PARQUET", help="of the photos in PLACE (default: the only one in it)")
+@option("--table", type=PATH, metavar="CSV|PARQUET", help="table of the photos in PLACE (default: the only one in it)")
 @option(
     "--to", "target", type=PATH, metavar="PROJECT", help="folder of the project (default: PLACE's name and -search)"
 )
