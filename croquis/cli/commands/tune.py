@@ -27,6 +27,7 @@ from croquis.tuning.task import TuneError
 
 TRIALS = {"margin": 12, "rerank": 1000}
 SPACE_TRIALS = 20
+DEFAULTS = ", ".join(f"{name} {trials}" for name, trials in TRIALS.items())
 TRADEOFF, TRADEOFF_TRIALS = "tradeoff", 60
 INTERRUPTED = 130
 
@@ -95,7 +96,7 @@ def closing_words(written: bool) -> str:
     "--trials",
     type=int,
     metavar="N",
-    help=f"trials of the study in all (default: {', '.join(f'{name} {n}' for name, n in TRIALS.items())}; a space {SPACE_TRIALS})",
+    help=f"trials of the study in all (default: {DEFAULTS}, a space {SPACE_TRIALS})",
 )
 @option("--workers", type=int, default=1, metavar="K", help="processes that work on the study")
 @option("--storage", metavar="URL", help="an Optuna RDB URL; by default mlruns/optuna.log")
