@@ -36,7 +36,7 @@ GALLERY_SCHEMA = pa.schema(
 )
 PROBABILITIES = pa.field("attribute_probabilities", pa.binary())
 """May follow the columns of `GALLERY_SCHEMA`: for each image a byte per attribute of the bundle's classifier, in its order,
-in steps of 1 / 255 (`croquis.rerank.overlap.to_bytes`); null where nobody looked."""
+in steps of 1 / 255 (`croquis.rerank.overlap.to_bytes`); null where they were not computed."""
 OPTIONAL = (PROBABILITIES.name, PRODUCT)
 """May follow, the latter being the product's own columns (`croquis.catalog.product_columns`); null where it has none."""
 METADATA = pa.schema([field for field in GALLERY_SCHEMA if field.name != "thumbnail"])

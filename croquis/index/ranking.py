@@ -35,7 +35,7 @@ class RankedLists:
 
 
 def label_blind_keys(image_ids: Sequence[str]) -> Keys:
-    """64 bits of SHA-256 of each id: an order that knows nothing of items, classes or storage; (rows,) uint64."""
+    """64 bits of SHA-256 of each id: an order that is independent of items, classes and storage; (rows,) uint64."""
     digests = (hashlib.sha256(image_id.encode()).digest()[:8] for image_id in image_ids)
     return np.frombuffer(b"".join(digests), dtype=">u8").astype(np.uint64)
 

@@ -63,7 +63,7 @@ class Backbone(Block):
         family = BACKBONES.entries.get(self.name)
         if self.weights == "pretrained" and family is not None and not family.pretrained:
             raise ValueError(
-                f"weights is pretrained, but nobody trained {self.name}: name none, or another net, e.g. "
+                f"weights is pretrained, but {self.name} has no trained weights: name none, or another net, e.g. "
                 "timm/tf_efficientnet_lite0"
             )
         return self

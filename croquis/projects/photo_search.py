@@ -41,7 +41,7 @@ Watch = Callable[[Sequence[Row]], Iterable[Row]]
 
 @dataclass
 class Told:
-    """What became of the photos.
+    """The outcome for the photos.
 
     Attributes:
         photos, products: in the bundle now.
@@ -179,7 +179,7 @@ def _copies(paths: Sequence[str], seen: Sequence[tuple[int, int, bytes]]) -> lis
 
 
 def _changed(bundle: Bundle, kept: Sequence[int], table: pa.Table, vectors: Vectors, scratch: Path, told: Told) -> Told:
-    """Writes the bundle anew of its kept rows and of new ones."""
+    """Writes the bundle again from its kept rows and of new ones."""
     if bundle.manifest.encoder.head != "dense" or bundle.index.kind == "ivfpq":
         raise RefusedError(f"{bundle.folder} keeps codes, which give no vectors back: index its photos again")
     if bundle.classifier is not None:

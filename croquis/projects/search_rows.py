@@ -25,7 +25,7 @@ def photo_rows(place: Path, images: Path | None) -> tuple[list[dict[str, Any]], 
         images: folder of a table's photos; by default the table's own, and the current one for standard input.
 
     Raises:
-        RefusedError: in one line with the remedy.
+        RefusedError: in one line with the fix.
     """
     if place.is_dir() and (only := only_table(place)) is not None:
         place, images = only, images or place

@@ -44,7 +44,7 @@ class Answer:
     Attributes:
         hits: best first.
         picture: what was encoded, uint8 (H, W, 3): the query inside its crop box, or the photo painted from a sketch.
-        attributes: those that the classifier sees in `picture`; None when nobody asked.
+        attributes: those that the classifier sees in `picture`; None when it was not requested.
         seconds: `decode`, `encode` (the generator included), `search`, and `rerank` (the classifier included).
     """
 

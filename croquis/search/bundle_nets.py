@@ -110,7 +110,7 @@ class Nets:
         return np.concatenate(parts) if parts else np.empty((0, len(classifier.attributes)), dtype=np.float32)
 
     def asked(self, pictures: Sequence[Uint8Image], vectors: Vectors) -> QueryEvidence:
-        """What a re-ranking may know of queries: their vectors, and what the classifier sees when somebody wants it."""
+        """What re-ranking uses of queries: vectors, and the classifier's probabilities, computed on first use."""
         if not self.has_classifier:
             return QueryEvidence(vectors)
         return QueryEvidence(vectors, lambda: self.probabilities(pictures), lambda found: self.classifier.decide(found))

@@ -95,7 +95,7 @@ def bare(_pictures: Sequence[Uint8Image], vectors: Vectors) -> QueryEvidence:
 
 
 def unwatched(_step: str) -> None:
-    """Nobody asks how long a step took."""
+    """Durations of steps are not recorded."""
 
 
 @dataclass(frozen=True)

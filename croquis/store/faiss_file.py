@@ -77,9 +77,9 @@ WAL = "-wal"  # what the name of a file's log ends with
 WAL_BEGINS = (b"\x37\x7f\x06\x82\x00\x2d\xe2\x18", b"\x37\x7f\x06\x83\x00\x2d\xe2\x18")  # magic, format 3007000
 REMEDY = (
     "stop every process that uses it and put a copy of the file back, with its -wal where the copy has one; without a copy "
-    "take it away and fill the version anew"
+    "take it away and fill the version again"
 )
-PRIVATE = 0o600  # whoever else uses the machine has no business in a catalogue
+PRIVATE = 0o600  # not readable by other users of the machine
 
 
 class StoreFile:
@@ -90,7 +90,7 @@ class StoreFile:
         spec: of a new one; None to read that of the file.
 
     Attributes:
-        lock: whoever holds it sees no change begin or end.
+        lock: while it is held no change begins or ends.
 
     Raises:
         StoreError: when the file cannot be used, or has no record of what it keeps.
@@ -113,7 +113,7 @@ class StoreFile:
                 execute("insert into record values (?)", (json.dumps(asdict(spec)),))
             record = execute("select spec from record").fetchone()
             if record is None:
-                raise StoreError(f"{self.path} was never finished: delete it and create the version anew")
+                raise StoreError(f"{self.path} was never finished: delete it and create the version again")
             return read_spec(record[0])
 
     def write(self, change: StoreChange, stored: Stored) -> None:
@@ -205,7 +205,7 @@ class StoreFile:
 
     @contextmanager
     def _reading(self) -> Iterator[Any]:
-        """A block's statements and what it makes of their rows; what cannot be read is told with the file and the remedy."""
+        """A block's statements and what it makes of their rows; an unreadable file is reported with its name and the fix."""
         with self.lock:
             try:
                 yield self._connection.execute
@@ -274,7 +274,7 @@ def _opened(path: Path, *, new: bool) -> sqlite3.Connection:
 
 
 def _check_whole(path: Path) -> None:
-    """Refuses what SQLite would pass over in silence: it makes an empty file anew, and drops a log that begins wrongly."""
+    """Refuses what SQLite would pass over in silence: it makes an empty file new, and drops a log that begins wrongly."""
     if not path.stat().st_size:
         raise StoreError(f"{path} has 0 bytes, what it kept is not in it: {REMEDY}")
     log = path.with_name(path.name + WAL)

@@ -112,7 +112,7 @@ class FaissStore(VectorStore):
                 self._seen, self._words = view, words
 
     def _written_unseen(self, change: StoreChange, stored: Stored) -> bool:
-        """Whether nobody has searched yet, so that the file was all there was to write: a version is filled in this way."""
+        """Whether no search was made yet, so that the file was all there was to write: a version is filled in this way."""
         with self._file.lock:
             if self._seen is None:
                 self._file.write(change, stored)

@@ -284,7 +284,7 @@ class VectorStore(ABC):
 
     @abstractmethod
     def images_of(self, item_ids: Sequence[str]) -> list[StoredImage]:
-        """All images of some products, newest state, whoever wrote it: in the order in which they were written where the
+        """All images of some products, newest state, from any writer: in the order in which they were written where the
         engine knows it, else in that of their ids."""
 
     def mark_deleted(self, versions: Mapping[str, int]) -> None:

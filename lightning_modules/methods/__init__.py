@@ -37,7 +37,7 @@ class Method:
         fit_encoder: fits an encoder on the images in closed form and writes it into a folder; returns figures to record.
         add_drawings: for a method that learns from drawings besides the photos: the data with those of data/sketches; takes
             data, sketches and the side of the images in pixels.
-        check: refuses params that do not fit each other by a ValueError with key, value and remedy, before any training.
+        check: refuses params that do not fit each other by a ValueError with key, value and fix, before any training.
         needs: the keys of `parts` in params.yaml without which it is not trained.
         space: what the study `margin` or a study of one's own may search: key of the block -> range.
     """

@@ -1,6 +1,6 @@
 """Pretrained weights as they are: pooled levels of the backbone, and behind them a map in closed form. No gradient is taken.
 
-The floor of every learned method on real photos, fitted in seconds. Vector: what
+The baseline of every learned method on real photos, fitted in seconds. Vector: what
 `train_embedder.backbone.pooling` says, at best the last map of each size of the backbone, each averaged over the picture and
 put to length 1, and a colour histogram beside them.
 Map: within-class covariance normalisation (Hatch, Kajarekar & Stolcke, Interspeech 2006) where train items have two photos

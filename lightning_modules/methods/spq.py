@@ -17,7 +17,7 @@ L = cross-quantised contrastive loss, s the cosine of whole vectors, tau = 0.5:
       L = mean over x_a against Z_b and over x_b against Z_a of -log(exp(s(x_i, z_i) / tau) / sum_j exp(s(x_i, z_j) / tau))
 
 Ours by default: `centre`, a batch normalisation of x to sub-vectors of mean squared length 1, with a linear layer without
-bias and codewords drawn at that scale; tau = 0.2; weaker views of our own recipe, as colour tells garments apart. What
+bias and codewords drawn at that scale; tau = 0.2; weaker views of our own recipe, as colour distinguishes garments. What
 comes nearest to the official code is the preset cifar10_c: `centre: false`, `start: current`, `positives: views`,
 `temperature: 0.5`, `fit.optimiser: adam`, and views by the recipe `kornia`.
 

@@ -146,7 +146,7 @@ def _left_out(train: LabelledVectors, asking: np.ndarray) -> Trial:
     part = LabelledVectors(train.vectors[others], train.items[others], train.shop[others])
 
     def average_precision(linear: LinearMap | None) -> float:
-        """mAP@R of the photos that ask."""
+        """mAP@R of the query photos."""
         mapped = train.vectors if linear is None else linear.apply(train.vectors)
         order = gallery[rank_gallery(mapped[asking], mapped[gallery], len(gallery))]
         order = order[order != asking[:, None]].reshape(len(asking), -1) if train.shop.all() else order
