@@ -43,6 +43,7 @@ def main(method: str, root: Path = Path()) -> None:
             gallery_table=table,
             rerank=params.rerank.model_dump(),
             image_size=params.base.image_size,
+            words=params.index.words.model_dump(),
         )
         run.metric("images", len(index))
         run.metric("bytes_per_image", index.nbytes)
