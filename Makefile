@@ -13,7 +13,7 @@ LOCK := uv pip compile pyproject.toml --universal --python-version 3.11 --genera
 # A file at a time, the long ones first (tests/support/file_order.py). Four workers keep two cores busy: tests wait for servers and disks.
 PYTEST := python -m pytest -n 4 --dist loadfile --no-loadscope-reorder
 
-.PHONY: help repro test test-fast engines ui plots tune serve lint lock clean
+.PHONY: help repro test test-fast engines ui plots tune serve lint docs wheel lock clean
 
 help: ## list these targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -65,12 +65,19 @@ lint: $(DEV) ## check style, types and declared dependencies
 	mypy
 	deptry .
 
+docs: $(DEV) ## build the docs site in site/, links checked
+	NO_MKDOCS_2_WARNING=1 python -m mkdocs build --quiet
+
+wheel: ## build the wheel in dist/
+	$(PYTHON) -m pip wheel --quiet --no-deps --wheel-dir dist .
+	rm -rf build croquis.egg-info
+
 lock: ## write locks/ anew from pyproject.toml (needs uv); the pins that still fit stay
 	$(LOCK) --extra dev --group build --output-file locks/dev.txt
-	$(LOCK) --extra pipeline --extra serving --group build --constraint locks/dev.txt --output-file locks/pipeline.txt
+	$(LOCK) --extra pipeline --extra serving --extra weights --group build --constraint locks/dev.txt --output-file locks/pipeline.txt
 	$(LOCK) --extra registry --extra scale --extra serving --constraint locks/dev.txt --output-file locks/platform.txt
 	$(LOCK) --extra serving --constraint locks/dev.txt --output-file locks/runtime.txt
 
 clean: ## remove the environment, scratch folders and caches; data, models and runs stay
-	rm -rf .venv .scratch .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .scratch .pytest_cache .mypy_cache .ruff_cache .hypothesis site dist build
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -7,7 +7,7 @@ That dataclass is the only place. The runtime builds it, `croquis.params` makes 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import MISSING, dataclass, field, fields
 from typing import Any
 
 Number = int | float
@@ -43,16 +43,21 @@ def setting(
     *,
     choices: Sequence[Any] | None = None,
     least: int | None = None,
+    before: Any = MISSING,
 ) -> Any:
-    """A dataclass field without default.
+    """A dataclass field; params.yaml must name each.
 
     Args:
         description: what it does.
         low, high: of a number, both allowed.
         choices: the values that are allowed.
         least: of a list, how many entries it must have.
+        before: the value that manifests meant which were written before this setting was there; only such leave it out.
     """
-    return field(metadata={"description": description, "low": low, "high": high, "choices": choices, "least": least})
+    return field(
+        default=before,
+        metadata={"description": description, "low": low, "high": high, "choices": choices, "least": least},
+    )
 
 
 def check_settings(settings: Any, error: type[ValueError]) -> None:
@@ -64,6 +69,8 @@ def check_settings(settings: Any, error: type[ValueError]) -> None:
     check_choices(settings, "", error)
     for each in fields(settings):
         value, (low, high) = getattr(settings, each.name), (each.metadata.get(name) for name in ("low", "high"))
+        if isinstance(value, str):
+            continue
         if (low is not None and not value >= low) or (high is not None and not value <= high):
             raise error(f"{each.name} = {value!r}, must be {low} to {high}")
 

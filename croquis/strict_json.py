@@ -48,7 +48,10 @@ def _convert(hint: Any, value: Any, source: str, error: type[ValueError]) -> Any
     if origin in (types.UnionType, typing.Union):
         if value is None and type(None) in arguments:
             return None
-        (hint,) = [argument for argument in arguments if argument is not type(None)]
+        named = [argument for argument in arguments if typing.get_origin(argument) is typing.Literal]
+        if any(value in typing.get_args(argument) for argument in named):
+            return value
+        (hint,) = [argument for argument in arguments if argument is not type(None) and argument not in named]
         return _convert(hint, value, source, error)
     if origin is tuple:
         _check(isinstance(value, list), list, value, source, error)

@@ -19,8 +19,11 @@ from croquis.index.build import build_index
 from croquis.index.coding import read_codebooks
 from croquis.index.kinds import chosen_comparison, chosen_settings
 from croquis.index.vector_index import VectorIndex
+from croquis.nets.classifier import AttributeClassifier
 from croquis.nets.encoder import describe_encoder, load_encoder
+from croquis.nets.generator import Generator
 from croquis.params import Params, load_params
+from croquis.rerank.rerank_settings import check_depth
 from croquis.search.gallery_facts import gallery_labels, gallery_vectors
 from croquis.tracking.stage_run import stage_run
 from stages import run_stage
@@ -31,14 +34,15 @@ def main(method: str, root: Path = Path()) -> None:
     with stage_run("index", method, params=used_params(params), root=root) as run:
         catalog = Catalog.open(root / "data/catalog")
         vectors, table = describe_gallery(catalog, method, params, root)
+        check_depth(params.rerank.depth, len(vectors))
         index = build(vectors, method, params, root)
         models = root / "models"
         bundle = write_bundle(
             models / "bundles" / method,
             method=method,
             encoder_folder=models / method,
-            generator_folder=present(models / "sketch_gan"),
-            classifier_folder=present(models / "attributes"),
+            generator_folder=present(models / "sketch_gan", Generator.filename),
+            classifier_folder=present(models / "attributes", AttributeClassifier.filename),
             index=index,
             gallery_table=table,
             rerank=params.rerank.model_dump(),
@@ -56,9 +60,9 @@ def used_params(params: Params) -> dict[str, Any]:
     return {"base": base, "index": params.index.model_dump(), "rerank": params.rerank.model_dump()}
 
 
-def present(folder: Path) -> Path | None:
-    """`folder`, or None where nobody trained that model: DVC always does, a benchmark of photo search need not."""
-    return folder if folder.is_dir() else None
+def present(folder: Path, description: str) -> Path | None:
+    """`folder`, or None where it lacks the file that describes the model: its part is off, or a benchmark has none."""
+    return folder if (folder / description).is_file() else None
 
 
 def describe_gallery(catalog: Catalog, method: str, params: Params, root: Path) -> tuple[Vectors, pa.Table]:
@@ -66,7 +70,9 @@ def describe_gallery(catalog: Catalog, method: str, params: Params, root: Path) 
     how, threads, rows = params.preparation, params.base.threads, gallery_rows(catalog)
     encoder = load_encoder(root / "models" / method, threads)
     vectors = gallery_vectors(encoder, open_photos(catalog, encoder.size, how=how), rows)
-    seen = gallery_labels(present(root / "models/attributes"), catalog, rows, threads, how)
+    seen = gallery_labels(
+        present(root / "models/attributes", AttributeClassifier.filename), catalog, rows, threads, how
+    )
     schema = GALLERY_SCHEMA.append(PROBABILITIES)
     if PRODUCT in catalog.table.column_names:
         schema = schema.append(catalog.table.schema.field(PRODUCT))

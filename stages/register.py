@@ -36,7 +36,7 @@ def main(root: Path = Path()) -> None:
         verdict = judge(entry.registry, choice.bundle, choice.scores(), entry.version, params, root)
         registration = Registration(choice.bundle.hash, verdict, settle(entry, verdict), choice.facts())
         write_json(root / REPORT, registration.to_json())
-        publish(entry, registration, params, root)
+        publish(entry, registration, params, root, own_run=run.run_id)
         run.metric(str(choice.measure), choice.best.value(SELECTED_ON, choice.measure, choice.reranked))
         run.tag("method", choice.best.method)
         run.tag("outcome", registration.outcome)

@@ -23,6 +23,7 @@ from lightning_modules.training import processes
 from stages import run_stage
 
 if TYPE_CHECKING:
+    from croquis.params.training_blocks import Map
     from lightning_modules.bases.retrieval_module import RetrievalModule
     from lightning_modules.data.retrieval_data import RetrievalData
     from lightning_modules.nets.retrieval_net import RetrievalNet
@@ -53,11 +54,12 @@ def settings(params: Params, name: str) -> dict[str, Any]:
 
 def produce(method: Method, params: Params, name: str, root: Path, target: Path, run: StageRun) -> None:
     """Writes what the method's way to an encoder gives into `target`, and the map behind it."""
-    mapped = params.train_embedder.map.kind != "none"
+    block = map_block(params, name)
+    mapped = block.kind != "none"
     if method.fixed_encoder is not None:
         write_json(target / "encoder.json", describe_histogram(method.fixed_encoder(params)))
         if mapped:
-            fit_map(load_data(params, root, method), params, target, run)
+            fit_map(load_data(params, root, method), block, params, target, run)
         return
     from lightning_modules.training.numerics import prepare_torch
 
@@ -65,16 +67,23 @@ def produce(method: Method, params: Params, name: str, root: Path, target: Path,
     if method.fixed_net is None:
         train(method, params, name, root, target, run)
         return
-    run.volatile("onnx_parity", export(method.fixed_net(params), params.base.image_size, target))
+    net = method.fixed_net(params)
+    run.volatile("onnx_parity", export(net, params.base.image_size, target))
     if mapped:
-        fit_map(load_data(params, root, method), params, target, run)
+        fit_map(load_data(params, root, method), block, params, target, run, net.colours)
 
 
-def fit_map(data: RetrievalData, params: Params, target: Path, run: StageRun) -> None:
-    """Puts a map behind the encoder in `target` where val gains by it."""
+def map_block(params: Params, name: str) -> Map:
+    """`train_embedder.map`, with the kind that the method's own block names, where it names one."""
+    shared, kind = params.train_embedder.map, getattr(params.method(name), "map", None)
+    return shared if kind is None else shared.model_copy(update={"kind": kind})
+
+
+def fit_map(data: RetrievalData, block: Map, params: Params, target: Path, run: StageRun, colours: int = 0) -> None:
+    """Puts a map behind the encoder in `target` where val gains by it; `colours` as in `add_map`."""
     from lightning_modules.training.map_choice import add_map
 
-    for name, value in add_map(target, data, params.train_embedder.map, params.base.threads).items():
+    for name, value in add_map(target, data, block, params.base.threads, colours).items():
         run.metric(f"map/{name}", value)
 
 
@@ -87,7 +96,7 @@ def train(method: Method, params: Params, name: str, root: Path, target: Path, r
     with open_scratch(root, f"train_embedder-{name}", key) as scratch:
         fit_module(module, params, name, scratch, run)
         run.volatile("onnx_parity", export(module.net, params.base.image_size, target))
-        fit_map(module.data, params, target, run)
+        fit_map(module.data, map_block(params, name), params, target, run, module.net.colours)
 
 
 def follow(method: Method, params: Params, name: str, root: Path) -> None:
@@ -143,8 +152,9 @@ def prepare(module: RetrievalModule, params: Params, name: str) -> FitPlan:
     from lightning_modules.training.fit import FitPlan
     from lightning_modules.training.result_sheet import draw_results
     from lightning_modules.training.schedule import told_rates
+    from lightning_modules.training.whitened_start import start_of
 
-    own = params.method(name)
+    own, shared = params.method(name), params.train_embedder
     module.data.use_sampler(module.sampler(params.base.seed))
     return FitPlan(
         name=name,
@@ -155,9 +165,10 @@ def prepare(module: RetrievalModule, params: Params, name: str) -> FitPlan:
         validate_every=own.fit.validate_every,
         rates=told_rates(name, own.fit, module.net.backbone.pretrained),
         accumulate=getattr(own, "accumulate", 1),
-        sheets_every=params.train_embedder.contact_sheet_every,
+        sheets_every=shared.contact_sheet_every,
         draw=lambda: draw_results(module, f"{name}: val queries and what it finds"),
         trainer=params.trainer,
+        begin=start_of(module, params),
     )
 
 

@@ -12,10 +12,11 @@ from croquis.params import Params, load_params
 from croquis.params.accelerators import check_accelerator
 from croquis.tracking.stage_run import StageRun, stage_run
 from lightning_modules.training import processes
-from stages import run_stage
+from stages import leave_off, run_stage
 
 if TYPE_CHECKING:
-    from lightning_modules.sketch_gan.gan_module import PairData, SketchGan
+    from lightning_modules.sketch_gan.gan_module import PairData, SketchGan, SketchPairs
+    from lightning_modules.sketch_gan.val_retrieval import ValRetrieval
     from lightning_modules.training.fit import FitPlan
 
 FOLDER, CLASSIFIER = Path("models/sketch_gan"), Path("models/attributes")
@@ -23,6 +24,10 @@ FOLDER, CLASSIFIER = Path("models/sketch_gan"), Path("models/attributes")
 
 def main(root: Path = Path()) -> None:
     params = load_params(root / "params.yaml")
+    if not params.parts.gan:
+        with stage_run("train_gan", params={"parts": params.parts.model_dump()}, root=root):
+            leave_off(root / FOLDER, "parts.gan")
+        return
     check_accelerator(params.base.accelerator)
     if processes.over(params.base.processes, "stages.train_gan", [], root):
         return
@@ -61,20 +66,38 @@ def build(params: Params, root: Path) -> tuple[SketchGan, PairData]:
     own, how = params.train_gan, params.preparation
     train_pairs, val_pairs = (load_pairs(sketches, catalog, split, own.size, how) for split in ("train", "val"))
     data = PairData(train_pairs, val_pairs, own.batch_size, params.base.seed, how)
-    return SketchGan(own, data), data
+    return SketchGan(own, data, judge(data.val, root / CLASSIFIER, params)), data
+
+
+def judge(val: SketchPairs, folder: Path, params: Params) -> ValRetrieval | None:
+    """What tells how well made photos find theirs; without a classifier, as in a benchmark, None.
+
+    Raises:
+        PairError: when the epoch is to be chosen by it and there is no classifier.
+    """
+    from lightning_modules.sketch_gan.frechet import ClassifierFeatures
+    from lightning_modules.sketch_gan.gan_module import PairError
+    from lightning_modules.sketch_gan.val_retrieval import ValRetrieval
+
+    if folder.is_dir():
+        return ValRetrieval(ClassifierFeatures(folder, params.base.threads), list(val.photo_pictures()), val.shown())
+    if params.train_gan.choose_by == "retrieval":
+        raise PairError(f"train_gan.choose_by is retrieval and {folder} is missing: run train_classifier, or set l1")
+    return None
 
 
 def plan(params: Params, module: SketchGan) -> FitPlan:
-    from lightning_modules.sketch_gan.gan_module import MONITOR
+    from lightning_modules.sketch_gan.gan_module import MONITORS
     from lightning_modules.training.fit import FitPlan
 
     own = params.train_gan
+    monitor, mode = MONITORS[own.choose_by]
     return FitPlan(
         name="sketch_gan",
         epochs=own.epochs,
         patience=own.patience,
-        monitor=MONITOR,
-        mode="min",
+        monitor=monitor,
+        mode=mode,
         validate_every=own.validate_every,
         rates={"train_gan.learning_rate": own.learning_rate},
         sheets_every=own.contact_sheet_every,
@@ -102,10 +125,11 @@ def report(data: PairData, generator_folder: Path, classifier_folder: Path, thre
     Without a classifier, as in a benchmark, nothing is reported.
     """
     from croquis.catalog.images import from_batch
+    from croquis.nets.classifier import AttributeClassifier
     from croquis.nets.generator import Generator
     from lightning_modules.sketch_gan.frechet import ClassifierFeatures, frechet_distance
 
-    if not classifier_folder.is_dir() or len(data.val) < 2:
+    if not (classifier_folder / AttributeClassifier.filename).is_file() or len(data.val) < 2:
         return
     features, generator = ClassifierFeatures(classifier_folder, threads), Generator(generator_folder, threads)
     made = (photo for batch in data.val.sketch_batches() for photo in from_batch(generator.generate(batch)))

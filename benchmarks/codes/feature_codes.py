@@ -77,7 +77,9 @@ def pooled(backbone: Backbone, catalog: Catalog, rows: Rows, size: int) -> Vecto
 
 def load_backbone(params: Params, path: Path) -> Backbone:
     """The backbone whose weights `torch.save` wrote to `path`, ready to be asked."""
-    backbone = build_backbone(params.train_embedder.backbone.model_copy(update={"weights": "none"}))
+    backbone = build_backbone(
+        params.train_embedder.backbone.model_copy(update={"weights": "none"}), params.base.image_size
+    )
     backbone.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
     return backbone.eval()
 

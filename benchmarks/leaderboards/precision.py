@@ -15,7 +15,6 @@ from typing import Any
 import torch
 
 from croquis.params import load_params
-from croquis.plugins import BACKBONES
 from lightning_modules.nets.retrieval_net import max_pool_net
 from lightning_modules.training.numerics import prepare_torch
 
@@ -31,7 +30,7 @@ def seconds(step: Callable[[], Any]) -> float:
 
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.leaderboards.precision", description=__doc__)
-    parser.add_argument("--backbone", choices=list(BACKBONES.entries), help="by default that of params.yaml")
+    parser.add_argument("--backbone", help="name as params.yaml has it, whose own is the default")
     parser.add_argument("--size", type=int, help="of the images, pixels; by default that of params.yaml")
     parser.add_argument("--batch", type=int, default=96, help="images in a step")
     given = parser.parse_args(arguments)
@@ -39,7 +38,8 @@ def main(arguments: list[str] | None = None) -> None:
     name, size = given.backbone or params.train_embedder.backbone.name, given.size or params.base.image_size
     prepare_torch(params.base.seed, params.base.threads)
     backbone = params.train_embedder.backbone.model_copy(update={"name": name, "weights": "none"})
-    net = max_pool_net(backbone, params.method("siamese").embedding_dim, params.method("siamese").centre)
+    siamese = params.method("siamese")
+    net = max_pool_net(backbone, siamese.embedding_dim, siamese.centre, size)
     images = torch.rand(given.batch, 3, size, size)
     if backbone.channels_last:
         net, images = net.to(memory_format=torch.channels_last), images.to(memory_format=torch.channels_last)

@@ -39,7 +39,7 @@ from stages import train_embedder
 PAPER = {
     "base": {"image_size": 224},
     "ingest": {"rendered": {"items": 48}},
-    "train_embedder": {"backbone": {"name": "resnet50"}},
+    "train_embedder": {"backbone": {"name": "torchvision/resnet50"}},
 }
 SEED = 7
 PHOTOS, EVENTS = 32, 1024

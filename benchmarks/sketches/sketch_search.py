@@ -36,7 +36,7 @@ def pretrained_net(cell: Cell) -> None:
 
     prepare_torch(cell.params.base.seed, cell.params.base.threads)
     with fresh_folder(cell.folder / "models" / cell.method) as target:
-        net = average_pool_net(cell.params.train_embedder.backbone)
+        net = average_pool_net(cell.params.train_embedder.backbone, cell.params.base.image_size)
         train_embedder.export(net, cell.params.base.image_size, target)
 
 

@@ -68,7 +68,9 @@ class Filters:
 
     def to_mapping(self) -> dict[str, Any]:
         """The reverse of `from_mapping`, plain values for JSON; what is empty is left out."""
-        words = {field.name: list(getattr(self, field.name)) for field in fields(self) if field.name != PRODUCT}
+        words: dict[str, Any] = {
+            field.name: list(getattr(self, field.name)) for field in fields(self) if field.name != PRODUCT
+        }
         words[PRODUCT] = {each.name: each.asked() for each in self.product}
         return {name: value for name, value in words.items() if value}
 

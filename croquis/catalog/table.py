@@ -191,6 +191,11 @@ class Catalog:
         offsets = np.cumsum([0] + [len(table) for table in tables]).astype(np.int64)
         return cls(path, pa.concat_tables(tables), offsets, shards)
 
+    @classmethod
+    def open_if_any(cls, folder: str | Path) -> Catalog | None:
+        """As `open`; None where there are no shards, as in `data/sketches` of a project without drawings."""
+        return cls.open(folder) if any(Path(folder).glob("*.parquet")) else None
+
     def __repr__(self) -> str:
         return f"Catalog({str(self.folder)!r}, {len(self)} images)"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import types
 import typing
 from collections.abc import Collection, Mapping
 from dataclasses import fields
@@ -46,13 +47,17 @@ def block_keys(kind: type[Any]) -> dict[str, Any]:
 def _key(hint: Any, allowed: Mapping[str, Any]) -> tuple[Any, Any]:
     bounds = {"ge": allowed.get("low"), "le": allowed.get("high"), "min_length": allowed.get("least")}
     kept = {name: value for name, value in bounds.items() if value is not None}
+    description = allowed.get("description") or None
+    if typing.get_origin(hint) in (types.UnionType, typing.Union):  # a number, or a word in its place
+        number, *words = typing.get_args(hint)
+        return typing.Union[typing.Annotated[number, Field(**kept)], *words], Field(description=description)
     if allowed.get("choices") is not None:
         hint = Literal[tuple(allowed["choices"])]
     elif hasattr(hint, "__dataclass_fields__"):
         hint = block_of(hint)
     elif typing.get_origin(hint) is tuple:
         hint = list[typing.get_args(hint)[0]]  # type: ignore[misc]
-    return hint, Field(description=allowed.get("description") or None, **kept)
+    return hint, Field(description=description, **kept)
 
 
 def extended(block: type[Block], settings: Mapping[str, type[Any]]) -> type[Block]:

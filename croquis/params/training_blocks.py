@@ -2,15 +2,44 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
-from croquis.params.block import Block, OneOf
+from croquis.params.block import Block
 from croquis.plugins import BACKBONES
+from croquis.refusals import hint_of
 
-BackboneName = Annotated[str, OneOf(BACKBONES.entries)]
-TorchvisionName = Annotated[str, OneOf([name for name, family in BACKBONES.entries.items() if family.torchvision])]
+TORCHVISION = "torchvision/"
+
+
+def _known_net(name: str) -> str:
+    """Refuses a net that no family has; where lightning_modules is not installed, every name may be used."""
+    known = BACKBONES.entries
+    library, _, rest = name.rpartition("/")
+    if not known or name in known or (rest and f"{library}/NAME" in known):
+        return name
+    if f"{TORCHVISION}{name}" in known:
+        raise ValueError(f"is called {TORCHVISION}{name} now: write that")
+    raise ValueError(f"is no backbone{hint_of(name, known) or '.'} Known: {', '.join(known)}")
+
+
+def _torchvision_net(name: str) -> str:
+    if BACKBONES.entries and not name.startswith(TORCHVISION):
+        known = [each for each in BACKBONES.entries if each.startswith(TORCHVISION)]
+        raise ValueError(f"is no net of torchvision. Known: {', '.join(known)}")
+    return name
+
+
+def _known_weights(weights: str) -> str:
+    if weights == "imagenet":
+        raise ValueError("is called pretrained now: write that")
+    return weights
+
+
+BackboneName = Annotated[str, AfterValidator(_known_net)]
+TorchvisionName = Annotated[BackboneName, AfterValidator(_torchvision_net)]
+Weights = Annotated[str, AfterValidator(_known_weights)]
 InBatchNegatives = Literal["random", "batch_hard", "semi_hard"]
 NegativeStrategy = Literal["random", "adjacent", "nearest", "batch_hard", "semi_hard"]
 Positives = Literal["crossing", "all"]
@@ -19,10 +48,52 @@ AdversarialLoss = Literal["bce", "hinge"]
 
 class Backbone(Block):
     name: BackboneName
-    weights: str = Field(description="`none`, `imagenet` (torchvision download), or a path to a state dict")
+    weights: Weights = Field(
+        description="`none`, `pretrained` (docs/training.md says whose), `hub:OWNER/NAME`, or a path to a state dict"
+    )
     width: int = Field(ge=8, le=256, description="channels of the first stage of `small`; other nets ignore it")
     freeze_bn: bool
     channels_last: bool
+
+    @model_validator(mode="after")
+    def somebody_trained_it(self) -> Self:
+        family = BACKBONES.entries.get(self.name)
+        if self.weights == "pretrained" and family is not None and not family.pretrained:
+            raise ValueError(
+                f"weights is pretrained, but nobody trained {self.name}: name none, or another net, e.g. "
+                "timm/tf_efficientnet_lite0"
+            )
+        return self
+
+
+class Pooling(Block):
+    """How the maps of a backbone become the vector that a head stands on."""
+
+    levels: Literal["last", "all"] | list[Annotated[int, Field(ge=-16, le=15)]] = Field(
+        description="the last map, the last one of each size, or some of these by number: 0 is the largest, -1 the last"
+    )
+    kind: Literal["method", "average", "max"] = Field(
+        description="average or maximum over a map; method: as the method's source has it"
+    )
+    normalise: bool = Field(description="whether each level has length 1 before they are joined")
+    histogram: float = Field(
+        ge=0.0,
+        le=100.0,
+        description="weight of a colour histogram beside the levels (3 x 3 cells, 64 colours); 0 for none",
+    )
+
+    @field_validator("levels")
+    @classmethod
+    def named_once(cls, levels: Any) -> Any:
+        if isinstance(levels, list) and (not levels or len(set(levels)) < len(levels)):
+            raise ValueError("must name one level or more, each once")
+        return levels
+
+
+class PooledBackbone(Backbone):
+    """A backbone and how its maps become a vector."""
+
+    pooling: Pooling
 
 
 class Geometry(Block):
@@ -46,11 +117,16 @@ class Augment(Geometry):
 class StrongAugment(Augment):
     """Random views whose changes each happen with a probability; the strengths are those of `Augment`."""
 
+    recipe: Literal["ours", "kornia", "torchvision"] = Field(
+        description="whose rules make crop, jitter and blur: ours, kornia's 0.5 (as the official codes ran), torchvision's"
+    )
     crop: float = Field(ge=0.0, le=1.0, description="probability of the random crop and rotation")
     jitter: float = Field(ge=0.0, le=1.0, description="probability of the colour changes")
     grey: float = Field(ge=0.0, le=1.0, description="probability that the view loses its colours")
     blur: float = Field(ge=0.0, le=1.0, description="probability of a Gaussian blur")
-    blur_sigma: float = Field(ge=0.1, le=100.0, description="largest standard deviation of the blur, pixels")
+    blur_sigma: float = Field(
+        ge=0.1, le=100.0, description="largest standard deviation of the blur, pixels; of kornia's the only one"
+    )
 
 
 class Schedule(Block):
@@ -80,6 +156,14 @@ class Fit(Schedule):
     )
     weight_decay: float = Field(ge=0.0, le=1.0)
     warmup_epochs: int = Field(ge=0, le=1000)
+    optimiser: Literal["adamw", "adam"] = Field(
+        default="adamw",
+        description="adam adds the weight decay to the gradient, as the official codes do; adamw where left out",
+    )
+    schedule: Literal["cosine", "constant"] = Field(
+        default="cosine",
+        description="of the learning rate after the warm-up: down to 0, or none; cosine where left out",
+    )
 
 
 class Labels(Block):
@@ -101,6 +185,25 @@ class Map(Block):
     shrinkages: list[Annotated[float, Field(gt=0.0, le=100.0)]] = Field(
         min_length=1, description="of `within_item`: shares of the identity that are added, to try"
     )
+    histogram_factors: list[Annotated[float, Field(ge=0.0, le=100.0)]] = Field(
+        min_length=1, description="on the colour histogram, where vectors end with one (`backbone.pooling`), to try"
+    )
+
+
+class FineTuning(Block):
+    """How weights that are worth keeping are changed with care."""
+
+    layer_decay: float = Field(
+        gt=0.0, le=1.0, description="factor on the learning rate from each layer of the backbone to the one before it"
+    )
+    freeze_backbone_epochs: int = Field(
+        ge=0, le=10_000, description="epochs at the begin in which the heads alone learn"
+    )
+    ema: float = Field(
+        ge=0.0,
+        lt=1.0,
+        description="decay per step of a moving average of the weights, which is what is kept; 0 for none",
+    )
 
 
 class TrainEmbedder(Block):
@@ -108,8 +211,11 @@ class TrainEmbedder(Block):
 
     labels: Labels
     map: Map
-
-    backbone: Backbone
+    backbone: PooledBackbone
+    init: Literal["random", "whitened"] = Field(
+        description="of the layer that makes the vector: random, or the map in closed form of the pooled train photos"
+    )
+    fine_tuning: FineTuning
     augment: Augment
     domains: list[Literal["shop", "consumer", "sketch"]] = Field(min_length=1)
     contact_sheet_every: int = Field(ge=1, le=10_000, description="epochs between two contact sheets in the tracker")
@@ -141,11 +247,22 @@ class TrainGan(Schedule):
     adversarial_weight: float = Field(gt=0.0, le=100.0)
     perceptual_weight: float = Field(ge=0.0, le=10_000.0, description="of a frozen net's feature maps; 0 for none")
     perceptual_net: TorchvisionName = Field(description="the frozen net, unless its weights are none")
-    perceptual_weights: str = Field(
-        description="`none` (a frozen random net), `imagenet` (torchvision download), or a path to a state dict"
+    perceptual_weights: Weights = Field(
+        description="`none` (a frozen random net), `pretrained` (a download), `hub:OWNER/NAME`, or a path to a state dict"
     )
     batch_size: int = Field(ge=1, le=1024)
     learning_rate: float = Field(gt=0.0, le=1.0)
+    constant_share: float = Field(
+        ge=0.0,
+        le=1.0,
+        description="share of the epochs at the full learning rate, which then falls in a line to 0; 1: never",
+    )
+    load_scale: float = Field(
+        ge=1.0, le=2.0, description="a pair is enlarged so many times, and cut back to size at a random place; 1: never"
+    )
+    choose_by: Literal["l1", "retrieval"] = Field(
+        description="what picks the epoch on val: L1, or how well made photos find the photo that their sketch shows"
+    )
     beta1: float = Field(ge=0.0, lt=1.0)
     contact_sheet_every: int = Field(ge=1, le=10_000)
 

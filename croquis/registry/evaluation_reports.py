@@ -13,7 +13,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from croquis.evaluation.bootstrap import Interval, paired_gain
-from croquis.evaluation.results import NO_RERANK, SERVED_PATHS
+from croquis.evaluation.metrics import headline_metrics
+from croquis.evaluation.results import NO_RERANK, SERVED_PATHS, headline
 from croquis.files import read_json
 from croquis.registry.gating.verdict import Scores
 
@@ -79,6 +80,13 @@ class EvaluationReport:
         """The results query by query, as `evaluate` stored them beside the report."""
         path = self.path.with_name(f"{self.method}.queries.parquet")
         return query_scores(pq.read_table(path), split, measure, reranked, str(path))
+
+    def headline_figures(self) -> Iterator[tuple[str, float]]:
+        """The few means that short tables hold, by a name such as `test/consumer->shop/hit@1`, as the stage reports them."""
+        for split, summary in self.splits.items():
+            for run, found in headline(summary).items():
+                for metric in headline_metrics(found):
+                    yield f"{split}/{run}/{metric}", float(found[metric])
 
     def figures(self) -> Iterator[tuple[str, float]]:
         """Every mean by a name such as `test/consumer->shop/encoder/hit@1`."""

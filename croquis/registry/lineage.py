@@ -26,6 +26,7 @@ LAST_STAGE = "register"
 PACKAGES = "locks/pipeline.txt"
 COMMIT, DIRTY, LOCK_HASH, DATA_HASH = "git.commit", "git.dirty", "dvc.lock_hash", "data.hash"
 STAGE_KEYS, STAGE_RUNS, ENVIRONMENT = "dvc.stage_keys", "stage_runs", "environment.lock_hash"
+HASHES = "lineage"  # the tag of a version that holds the others than COMMIT and DIRTY, as JSON
 COMPLETE = (COMMIT, LOCK_HASH, DATA_HASH, STAGE_KEYS, STAGE_RUNS, ENVIRONMENT)
 
 
@@ -54,10 +55,10 @@ class Lineage:
     @classmethod
     def of(cls, tags: Mapping[str, str]) -> Lineage:
         method = tags.get("method", "")
+        tags = {**tags, **json.loads(tags.get(HASHES, "{}"))}  # a version of an earlier release has a tag for each
 
         def led_here(facts: str) -> dict[str, str]:
-            found = json.loads(facts)
-            return {name: fact for name, fact in found.items() if "@" not in name or name.endswith(f"@{method}")}
+            return led_to(method, json.loads(facts))
 
         return cls(
             commit=tags.get(COMMIT, ""),
@@ -74,6 +75,11 @@ class Lineage:
         """Every id and hash that leads here."""
         hashes = [self.commit, self.lock_hash, self.data_hash, self.environment]
         return [*hashes, *self.stage_keys.values(), *self.stage_runs.values()]
+
+
+def led_to(method: str, facts: Mapping[str, str]) -> dict[str, str]:
+    """Of facts by DVC's stage name those of stages that lead to a method's bundle."""
+    return {name: fact for name, fact in facts.items() if "@" not in name or name.endswith(f"@{method}")}
 
 
 def made_from(versions: Iterable[RegisteredVersion], found: str) -> list[RegisteredVersion]:
@@ -110,19 +116,23 @@ def stage_runs(store: Store, keys: Mapping[str, str]) -> dict[str, str]:
     return {name: str(runs[0].info.run_id) for name, runs in found.items() if runs}
 
 
-def version_tags(store: Store, root: Path) -> dict[str, str]:
-    """Lineage of whatever the pipeline in `root` has just made."""
+def version_tags(root: Path, method: str, runs: Mapping[str, str]) -> dict[str, str]:
+    """Lineage of the retriever of a method that the pipeline in `root` has just made: commit and experiment, and every hash
+    and id in one tag.
+
+    Args:
+        runs: of `stage_runs`.
+    """
     lock, state, experiment = read_lock(root), git_state(root), experiment_name()
-    keys = stage_keys(lock)
-    tags = {
+    hashes = {
         LOCK_HASH: lock_hash(lock),
         DATA_HASH: data_hash_from_lock(lock) or "",
-        STAGE_KEYS: _compact(keys),
-        STAGE_RUNS: _compact(stage_runs(store, keys)),
+        STAGE_KEYS: _compact(led_to(method, stage_keys(lock))),
+        STAGE_RUNS: _compact(led_to(method, runs)),
         ENVIRONMENT: sha256_file(root / PACKAGES) if (root / PACKAGES).is_file() else "",
-        "dvc.experiment": experiment or "",
-        **(state.tags() if state else {}),
     }
+    held = {name: value for name, value in hashes.items() if value}
+    tags = {HASHES: _compact(held), "dvc.experiment": experiment or "", **(state.tags() if state else {})}
     return {name: value for name, value in tags.items() if value}
 
 

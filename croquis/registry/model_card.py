@@ -68,6 +68,24 @@ def model_card(facts: CardFacts) -> str:
     return "\n\n".join(_sections(facts)) + "\n"
 
 
+def model_note(model: str, measure: Measure) -> str:
+    """What the page of the registered model says, in Markdown."""
+    return "\n".join(
+        [
+            f"Finds products of a catalogue by a photo or a sketch. Each version is the best method by val {measure}.",
+            "",
+            "| alias | meaning |",
+            "|---|---|",
+            "| `champion` | what search servers use |",
+            "| `challenger` | has passed the gate, and waits for `croquis registry promote` |",
+            "| `previous` | the champion before; `croquis registry rollback` goes back to it |",
+            "",
+            "Each version's description is its card: figures with intervals, limits, verdict. The tag `lineage` holds its",
+            f"hashes and the ids of its runs. Serve it: `croquis serve --model models:/{model}@champion`",
+        ]
+    )
+
+
 def description(facts: CardFacts) -> str:
     """As many of the card's sections as a version's description may hold, and where the rest is."""
     rest = f"The whole card: `{CARD_FILE}` of run `{facts.version.run_id}`."
@@ -174,7 +192,7 @@ def _lineage(version: RegisteredVersion) -> Iterator[str]:
     yield f"- commit `{lineage.commit or 'unknown'}`{dirty}"
     facts = {"dvc.lock": lineage.lock_hash, "data": lineage.data_hash, PACKAGES: lineage.environment}
     yield f"- {', '.join(f'{name} `{value}`' for name, value in facts.items() if value) or 'no hashes'}"
-    yield f"- pipeline run `{version.run_id}`; stage runs in the tag `stage_runs`"
+    yield f"- pipeline run `{version.run_id}`; stage runs in the tag `lineage`"
     if lineage.missing:
         yield f"- lacks {', '.join(lineage.missing)}"
 

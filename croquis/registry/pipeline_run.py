@@ -1,4 +1,8 @@
-"""One MLflow run per distinct result of the pipeline: every method's figures, params, pictures, dvc.lock, stage runs."""
+"""One MLflow run per distinct result of the pipeline, with the runs of its stages nested in it.
+
+It holds the chosen method's figures under the names that the runs of `evaluate` have, every method's figures as an artifact,
+params, pictures and dvc.lock.
+"""
 
 from __future__ import annotations
 
@@ -6,22 +10,23 @@ import hashlib
 import json
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from croquis.evaluation.metrics import headline_metrics
 from croquis.files import write_json
 from croquis.registry.evaluation_reports import EvaluationReport, Measure
-from croquis.registry.lineage import PACKAGES, files_hash, installed, stage_keys, stage_runs
+from croquis.registry.lineage import PACKAGES, files_hash, installed
 from croquis.registry.registration import REPORT
 from croquis.tracking.environment import experiment_name
 from croquis.tracking.mlflow_mirror import FINISHED, KEY_TAG, STAGE_TAG, RunMirror, runs_with_key
-from croquis.tracking.record import flatten
-from croquis.tracking.stage_key import read_lock
-from croquis.tracking.tracking_store import PIPELINE_EXPERIMENT, STAGE_EXPERIMENT, Store, TrackingError
+from croquis.tracking.mlflow_view import METRICS_FILE, PARENT_TAG
+from croquis.tracking.record import flatten, mlflow_name
+from croquis.tracking.tracking_store import STAGE_EXPERIMENT, Store, TrackingError
 
 PIPELINE = "pipeline"
+REPORTED = "test"
 SHOWN_FOLDERS = ("plots", "evaluation")
 # What `rebuild` goes back by; the commit's own dvc.lock and params.yaml may be older than the version.
 LOCK, PARAMS, ENVIRONMENT = "dvc.lock", "params.yaml", "environment.json"
@@ -35,7 +40,7 @@ def result_key(root: Path, evaluations: Sequence[EvaluationReport], params: Mapp
 
 def find_result(store: Store, key: str) -> str | None:
     """The id of the finished run of a result."""
-    runs = runs_with_key(store, store.experiment(PIPELINE_EXPERIMENT), key)
+    runs = runs_with_key(store, store.experiment(STAGE_EXPERIMENT), key)
     finished = [str(run.info.run_id) for run in runs if run.info.status == FINISHED]
     return finished[0] if finished else None
 
@@ -49,13 +54,13 @@ class PipelineRun:
 
     def __init__(self, store: Store, key: str, tags: Mapping[str, str], params: Mapping[str, Any]) -> None:
         self._store = store
-        self._projection = RunMirror(store, PIPELINE_EXPERIMENT)
+        self._projection = RunMirror(store)
         found = find_result(store, key)
         self.is_new = found is None
         if found is None:
             name = experiment_name() or PIPELINE
             own = {STAGE_TAG: PIPELINE, KEY_TAG: key}
-            self._projection.start(name, {**tags, **own}, flatten(params), key)
+            self._projection.start(name, {**tags, **own}, flatten(used_params(params)), key)
         else:
             self._projection.run_id = found
         self._check()
@@ -64,16 +69,27 @@ class PipelineRun:
     def run_id(self) -> str:
         return str(self._projection.run_id)
 
-    def close(self, root: Path, evaluations: Sequence[EvaluationReport], tags: Mapping[str, str]) -> None:
-        """Logs the figures and files of the result, and ends the run."""
+    def nest(self, stage_runs: Iterable[str]) -> None:
+        """Puts the runs of its stages below it. A run that another result shares is moved here: MLflow knows one parent."""
+        for run_id in stage_runs:
+            self._store.client.set_tag(run_id, PARENT_TAG, self.run_id)
+
+    def close(
+        self, root: Path, evaluations: Sequence[EvaluationReport], tags: Mapping[str, str], model_id: str | None = None
+    ) -> None:
+        """Logs the figures and files of the result, and ends the run.
+
+        Args:
+            evaluations: best first.
+            model_id: the logged model of the best, which gets its figures, too.
+        """
         self._projection.tags(tags)
         if self.is_new:
-            self._projection.fill_in(
-                {f"{each.method}/{name}": [(0, value)] for each in evaluations for name, value in each.figures()}
-            )
+            best = evaluations[0]
+            self._projection.metrics([(name, 0, value) for name, value in best.headline_figures()], model_id)
             with tempfile.TemporaryDirectory() as folder:
-                _collect(root, Path(folder))
-                self._projection.upload(Path(folder))
+                _collect(root, evaluations, Path(folder))
+                self._projection.upload(Path(folder), with_pictures=False)  # the stages' runs show them
             self._projection.finish(FINISHED)
         self._check()
 
@@ -82,23 +98,49 @@ class PipelineRun:
             raise TrackingError(f"the tracking store {self._store.shown} failed while the result was logged; see above")
 
 
-def describe(store: Store, evaluations: Sequence[EvaluationReport], measure: Measure, root: Path) -> str:
-    """A description in Markdown for the run's page: the leaderboard, and links to the stage runs."""
-    experiment = store.experiment(STAGE_EXPERIMENT)
-    runs = stage_runs(store, stage_keys(read_lock(root)))
-    found = {each.method: each.run("test", measure.pair)["metrics"] for each in evaluations}
-    columns = headline_metrics(next(iter(found.values())))
+def used_params(params: Mapping[str, Any]) -> dict[str, Any]:
+    """Without the blocks of the sources that were not ingested; params.yaml, an artifact, has them."""
+    ingest = params["ingest"]
+    kept = {name: value for name, value in ingest.items() if name == ingest["source"] or not isinstance(value, Mapping)}
+    return {**params, "ingest": kept}
+
+
+def describe(
+    evaluations: Sequence[EvaluationReport], measure: Measure, version: str, stage_runs: Mapping[str, str], page: str
+) -> str:
+    """A description in Markdown for the run's page: the choice and its figures, the leaderboard, links to the stages' runs.
+
+    Args:
+        evaluations: best first.
+        version: a link to what was registered.
+        stage_runs: DVC's stage name -> id of its run.
+        page: address of the pages of the experiment's runs.
+    """
+    best = evaluations[0]
+    found = {each.method: each.run(REPORTED, measure.pair)["metrics"] for each in evaluations}
+    columns = headline_metrics(found[best.method])
+    figures = ", ".join(f"{name} **{found[best.method][name]['value']:.3f}**" for name in columns[:3])
     rows = [
-        f"| {method} | " + " | ".join(f"{metrics[name]['value']:.3f}" for name in columns)
+        f"| {method} | " + " | ".join(f"{metrics[name]['value']:.3f}" for name in columns) + " |"
         for method, metrics in found.items()
     ]
-    links = [f"- [{name}](#/experiments/{experiment}/runs/{run_id})" for name, run_id in runs.items()]
-    titles = " | ".join(["method", *columns])
-    head = [f"Test split, {measure.pair}", "", f"| {titles} |", "|---" * (len(columns) + 1) + "|"]
-    return "\n".join([*head, *(f"{row} |" for row in rows), "", "Stage runs:", "", *links])
+    links = [f"[{name}]({page}/{run_id})" for name, run_id in stage_runs.items()]
+    return "\n".join(
+        [
+            f"**{best.method}** is the best of {len(evaluations)} by val {measure}: {figures} ({REPORTED}, {measure.pair}).",
+            "",
+            f"Registered as {version}. The whole list of figures: `{METRICS_FILE}`; the reports: `evaluation/`.",
+            "",
+            f"| {' | '.join(['method', *columns])} |",
+            "|---" * (len(columns) + 1) + "|",
+            *rows,
+            "",
+            f"Stages: {' · '.join(links) or 'none has a run here'}",
+        ]
+    )
 
 
-def _collect(root: Path, folder: Path) -> None:
+def _collect(root: Path, evaluations: Sequence[EvaluationReport], folder: Path) -> None:
     """Copies what the run's page shows into one folder, so that it goes up in one call."""
     for name in SHOWN_FOLDERS:
         if (root / "reports" / name).is_dir():
@@ -107,3 +149,5 @@ def _collect(root: Path, folder: Path) -> None:
         if (root / name).is_file():
             shutil.copyfile(root / name, folder / Path(name).name)
     write_json(folder / ENVIRONMENT, installed())
+    every = {each.method: {mlflow_name(name): value for name, value in each.figures()} for each in evaluations}
+    write_json(folder / METRICS_FILE, every)

@@ -23,14 +23,16 @@ from croquis.registry.evaluation_reports import (
 from croquis.registry.gating.judging import SELECTED_ON
 from croquis.registry.gating.verdict import Scores, Verdict
 from croquis.registry.leaderboard import REPORTED
-from croquis.registry.lineage import version_tags
-from croquis.registry.model_card import publish_card
+from croquis.registry.lineage import DATA_HASH, LAST_STAGE, stage_keys, stage_runs, version_tags
+from croquis.registry.model_card import model_note, publish_card
 from croquis.registry.pipeline_run import PipelineRun, describe, result_key
 from croquis.registry.promotion import challenge, first_champion
 from croquis.registry.registration import AGAIN, CHALLENGER, FIRST, REFUSED, Registration
 from croquis.registry.registry import RegisteredVersion, Registry
+from croquis.tracking.mlflow_view import NOTE_TAG
 from croquis.tracking.stage_code import method_facts
-from croquis.tracking.tracking_store import Store
+from croquis.tracking.stage_key import data_hash_from_lock, read_lock
+from croquis.tracking.tracking_store import STAGE_EXPERIMENT, Store
 
 LogModel = Callable[[Bundle, str, Path], str]
 logger = logging.getLogger(__name__)
@@ -106,12 +108,17 @@ def choose(params: Params, root: Path) -> Choice:
 
 @dataclass(frozen=True)
 class Entry:
-    """The chosen retriever in the store: the run of the pipeline's result and the version, both made or found again."""
+    """The chosen retriever in the store: the run of the pipeline's result and the version, both made or found again.
+
+    Attributes:
+        stage_runs: DVC's stage name -> id of the run, of every stage that the result was made by.
+    """
 
     registry: Registry
     choice: Choice
     run: PipelineRun
     version: RegisteredVersion
+    stage_runs: Mapping[str, str]
 
 
 def enter(store: Store, choice: Choice, params: Params, root: Path, log: LogModel) -> Entry:
@@ -121,11 +128,12 @@ def enter(store: Store, choice: Choice, params: Params, root: Path, log: LogMode
         log: makes an MLflow model of the bundle, `croquis.serving.mlflow_model.packaging.log_retriever`.
     """
     registry, bundle = Registry(store, params.register_.model_name), choice.bundle
-    lineage, values = version_tags(store, root), params.model_dump(by_alias=True)
-    run = PipelineRun(store, result_key(root, choice.ranking, values), lineage, values)
-    method = bundle.manifest.method
+    lock, method, values = read_lock(root), bundle.manifest.method, params.model_dump(by_alias=True)
+    runs = stage_runs(store, stage_keys(lock))
+    lineage, data = version_tags(root, method, runs), {DATA_HASH: data_hash_from_lock(lock) or ""}
+    run = PipelineRun(store, result_key(root, choice.ranking, values), {**lineage, **data}, values)
     version = registry.register(bundle.hash, method, lineage, lambda: log(bundle, run.run_id, root))
-    return Entry(registry, choice, run, version)
+    return Entry(registry, choice, run, version, runs)
 
 
 def settle(entry: Entry, verdict: Verdict) -> str:
@@ -143,16 +151,33 @@ def settle(entry: Entry, verdict: Verdict) -> str:
 
 
 def publish(
-    entry: Entry, registration: Registration, params: Params, root: Path, tags: Mapping[str, str] | None = None
+    entry: Entry,
+    registration: Registration,
+    params: Params,
+    root: Path,
+    tags: Mapping[str, str] | None = None,
+    own_run: str | None = None,
 ) -> None:
-    """Writes the version's card, and completes the run: verdict, description, figures, files, and `tags`."""
-    choice, version = entry.choice, entry.version
-    publish_card(entry.registry, version.number, choice.bundle, choice.best, params, root)
+    """Writes the version's card, and completes the run: verdict, description, figures, files, nested runs, and `tags`.
+
+    Args:
+        own_run: id of the run of the stage `register`, where it is the one that publishes.
+    """
+    choice, version, registry, measure = entry.choice, entry.version, entry.registry, entry.choice.measure
+    publish_card(registry, version.number, choice.bundle, choice.best, params, root)
+    registry.describe_model(model_note(registry.model, measure))
+    runs = {**entry.stage_runs, **({LAST_STAGE: own_run} if own_run else {})}
+    page = f"#/experiments/{registry.store.experiment(STAGE_EXPERIMENT)}/runs"
+    link = f"[{registry.model} {version.number}](#/models/{registry.model}/versions/{version.number})"
     own = {
         "outcome": registration.outcome,
         "method": choice.best.method,
         "bundle_hash": choice.bundle.hash,
         "model_version": str(version.number),
-        "mlflow.note.content": describe(entry.registry.store, choice.ranking, choice.measure, root),
+        NOTE_TAG: describe(choice.ranking, measure, link, runs, page),
     }
-    entry.run.close(root, choice.ranking, {**registration.verdict.tags(), **own, **(tags or {})})
+    shown = {**registration.verdict.tags(), **own, **(tags or {})}
+    entry.run.close(root, choice.ranking, shown, registry.model_id(version.number))
+    entry.run.nest(runs.values())
+    columns = (f"{REPORTED}/{measure}", f"{SELECTED_ON}/{measure}", f"{REPORTED}/{measure.pair}/map@r", "val/score")
+    registry.store.show(columns)

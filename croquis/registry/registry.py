@@ -146,6 +146,24 @@ class Registry:
         """The Markdown on the version's page."""
         self.store.client.update_model_version(self.model, str(number), text)
 
+    def describe_model(self, text: str) -> None:
+        """The Markdown on the registered model's own page."""
+        again(lambda: self.store.client.update_registered_model(self.model, text))
+
+    def model_id(self, number: int) -> str | None:
+        """The logged model that a version was made from; None where MLflow does not know it any more."""
+        from mlflow.exceptions import MlflowException
+
+        logged = self._logged_model(number)
+        try:
+            return str(self.store.client.get_logged_model(logged).model_id)
+        except MlflowException:
+            return None
+
+    def _logged_model(self, number: int) -> str:
+        """`m-ID`, from the version's source `models:/m-ID`; MLflow's database keeps it nowhere else."""
+        return str(self.store.client.get_model_version(self.model, str(number)).source).rpartition("/")[2]
+
     def set_alias(self, alias: str, number: int) -> None:
         again(lambda: self.store.client.set_registered_model_alias(self.model, alias, str(number)))
 
@@ -270,7 +288,7 @@ class Registry:
         from mlflow.exceptions import MlflowException
 
         client = self.store.client
-        lost = str(client.get_model_version(self.model, str(number)).source).rpartition("/")[2]
+        lost = self._logged_model(number)
         with self.store.here(), TemporaryDirectory() as temporary:
             made = log()
             folder = Path(download_artifacts(made, dst_path=temporary))

@@ -49,7 +49,7 @@ class Chain:
     def __init__(self, steps: Sequence[str], block: RerankBlock, known: GalleryEvidence) -> None:
         check_steps(steps)
         check_settings(block, RerankError)
-        self.depth = block.depth
+        self.depth = block.longest
         self._steps = [make_step(step, block, known) for step in steps]
 
     def __call__(self, asked: QueryEvidence, ranked: RankedLists) -> Moves:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import asdict, dataclass, fields
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from croquis.plugins import RERANKERS
 from croquis.rerank.overlap import OVERLAPS, RerankError
@@ -16,6 +16,7 @@ from croquis.strict_json import parse_description
 GALLERY_ATTRIBUTES = ("predicted", "catalogue")
 STANDINGS = ("rank", "score")
 WEIGHT = (0.0, 100.0)
+DEEPEST = 10_000
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,9 @@ class RerankBlock:
     enabled: bool = setting("the default for requests that do not set `rerank`")
     steps: tuple[str, ...] = setting("re-rankers, applied one after the other", least=1)
     compare: tuple[str, ...] = setting("further re-rankers that `evaluate` measures, each alone")
-    depth: int = setting("length of the shortlist", 2, 10_000)
+    depth: int | Literal["all"] = setting(
+        f"length of the shortlist; all: the whole gallery, of at most {DEEPEST:,} images", 2, DEEPEST
+    )
     alpha: float = setting("weight of the standing, of re-rankers by attributes", *WEIGHT)
     beta: float = setting("weight of the overlap, of re-rankers by attributes", *WEIGHT)
     standing: str = setting("what alpha weighs: minus the rank (the paper), or the score in [-1, 0]", choices=STANDINGS)
@@ -91,9 +94,27 @@ class RerankBlock:
             place[last] = own
         return values
 
+    @property
+    def longest(self) -> int:
+        """Results that are sorted again, at most."""
+        return DEEPEST if self.depth == "all" else self.depth
+
     def chains(self) -> dict[str, tuple[str, ...]]:
         """What an evaluation measures, the served chain first: name, e.g. `alpha_qe+probability` -> steps."""
         return {chain_name(self.steps): self.steps, **{step: (step,) for step in self.compare}}
+
+
+def check_depth(depth: int | str, gallery: int) -> None:
+    """Refuses `all` for a gallery of so many images that a shortlist cannot hold it.
+
+    Raises:
+        RerankError: naming both.
+    """
+    if depth == "all" and gallery > DEEPEST:
+        raise RerankError(
+            f"rerank.depth is all, and the gallery has {gallery:,} images: more than {DEEPEST:,} are not sorted again; "
+            "set a number"
+        )
 
 
 def chain_name(steps: Sequence[str]) -> str:

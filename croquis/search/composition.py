@@ -170,7 +170,7 @@ class Composition:
         asked = encoded.asked.together(mean)
         vectors = mean if form.combine == "mean" else every
         wanted = reranks or {}
-        head = max([0, *(block.depth for block in wanted.values())])
+        head = max([0, *(block.longest for block in wanted.values())])
 
         def find(depth: int) -> Listed:
             return self.find(vectors, depth)
@@ -212,7 +212,7 @@ class Composition:
     ) -> Found:
         """The other half, for as many queries at once as one likes."""
         wanted = reranks or {}
-        depth = max([k, *(block.depth for block in wanted.values())])
+        depth = max([k, *(block.longest for block in wanted.values())])
         listed = nearest(self.find, encoded.asked.vectors, depth, own)
         lap("search")
         reranked = {name: Reranked.of(listed, block, encoded.asked, k) for name, block in wanted.items()}

@@ -36,7 +36,8 @@ def product_condition(asked: ColumnFilter) -> tuple[str, list[Any]]:
     if asked.ranged:
         bounds = [("value >= ?", asked.least), ("value <= ?", asked.most)]
         held = [(text, value) for text, value in bounds if value is not None]
-        parts, values = ["typeof(value) = 'real'", *(text for text, _ in held)], [value for _, value in held]
+        parts = ["typeof(value) = 'real'", *(text for text, _ in held)]
+        values: list[Any] = [value for _, value in held]
     else:
         # A boolean is kept as a whole number, a number as a real one, and SQLite takes 1 and 1.0 for equal.
         values = [each for value in asked.values for each in (STORED_AS[type(value)], _stored(value))]

@@ -116,7 +116,10 @@ def row_of(image: StoredImage, vector: Stored, thumbnail: bytes) -> dict[str, An
 def image_of(row: Mapping[str, Any]) -> StoredImage:
     values = {name: row[name] for name in IMAGE_FIELDS if name != "seen"}
     predicted, held, *product = json.loads(row["seen"])
-    seen = {"predicted": tuple(predicted), "probabilities": None if held is None else bytes.fromhex(held)}
+    seen: dict[str, Any] = {
+        "predicted": tuple(predicted),
+        "probabilities": None if held is None else bytes.fromhex(held),
+    }
     seen["product"] = product[0] if product else {}
     return StoredImage(**values | {"attributes": tuple(row["attributes"])} | seen)
 

@@ -26,6 +26,7 @@ SENSIBLE = {
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "GIT_PYTHON_REFRESH": "quiet",
+    "HF_HUB_OFFLINE": "yes",  # but for weights that params.yaml asks for, if nobody says `1`: lightning_modules/nets/
 }
 
 # Of a server, which goes on with the model that it has: it asks again later, and must not hang on one answer.

@@ -83,7 +83,7 @@ def _restore(store: Store, root: Path, name: str, entry: Mapping[str, Any], is_c
     record, commit = RunRecord.read(folder), commit_of(root, "dvc.lock")
     tags = {STAGE_TAG: name, RESTORED_TAG: "true", "git.commit": commit or "", "data.hash": signature.data_hash or ""}
     projection = RunMirror(store)
-    projection.start(name, {tag: value for tag, value in tags.items() if value}, record.params)
+    projection.start(name, {tag: value for tag, value in tags.items() if value}, record.params, is_live=False)
     projection.mirror(record, folder / ARTIFACTS_FOLDER)
     # The key comes last: a kill before this leaves no run that counts as restored.
     projection.tags({KEY_TAG: signature.key})

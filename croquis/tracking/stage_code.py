@@ -30,11 +30,17 @@ NOT_FOLLOWED = frozenset(
         "croquis.params.loader",
         "croquis.tracking.git",
         "croquis.tracking.mlflow_mirror",
+        "croquis.tracking.mlflow_view",
         "croquis.tracking.restore",
         "croquis.tracking.stage_key",
         "croquis.tracking.tracking_store",
     }
 )
+
+
+def code_root(root: Path) -> Path:
+    """The folder that holds `PACKAGES`: the project itself, or, of a project without code, where they are installed."""
+    return root if (root / PACKAGES[0]).is_dir() else Path(__file__).resolve().parents[2]
 
 
 def method_facts(root: Path) -> dict[str, dict[str, bool]]:

@@ -8,7 +8,7 @@ import os
 import shutil
 import socket
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,7 +18,8 @@ from filelock import FileLock
 
 from croquis.credentials import without_credentials
 from croquis.files import fresh_file
-from croquis.tracking.environment import quiet, store_root
+from croquis.tracking.environment import project_root, quiet, store_root
+from croquis.tracking.mlflow_view import NOTE_TAG, shared_view
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -26,7 +27,12 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 STAGE_EXPERIMENT = "croquis"
-PIPELINE_EXPERIMENT = "croquis-pipeline"
+VIEW_KEY = "croquis"  # of the experiment page's columns, in its address
+EXPERIMENT_NOTE = (
+    "A **pipeline** run is one result of `croquis repro`; the runs of its stages are nested in it (+ opens them). "
+    "A stage that several results share stands below the newest. `croquis sync` makes missing runs again from the files "
+    "that DVC keeps."
+)
 STORE_FOLDER = "mlruns"
 # Relative, so that the folder can be moved: MLflow itself would store an absolute path.
 ARTIFACTS = f"{STORE_FOLDER}/artifacts"
@@ -47,11 +53,13 @@ class Store:
         uri: absolute tracking URI.
         root: folder that the store's relative artifact locations start from.
         client: MLflow's client for tracking and registry.
+        project: folder of the files that runs are made of; another one than `root` in a temporary DVC experiment.
     """
 
     uri: str
     root: Path
     client: MlflowClient
+    project: Path = field(default_factory=Path)
     _experiments: dict[str, str] = field(default_factory=dict, repr=False)
 
     @property
@@ -72,6 +80,24 @@ class Store:
                 logger.warning("experiment %s was deleted in MLflow; it is restored, as runs are logged to it", name)
             self._experiments[name] = found.experiment_id if found else self._create_experiment(name)
         return self._experiments[name]
+
+    def show(self, columns: Iterable[str]) -> None:
+        """Describes the experiment, and says which metrics its page is to show as columns, where that has changed."""
+        found = self.client.get_experiment(self.experiment(STAGE_EXPERIMENT))
+        wanted = {
+            NOTE_TAG: EXPERIMENT_NOTE,
+            "mlflow.experimentKind": "custom_model_development",
+            f"mlflow.sharedViewState.{VIEW_KEY}": shared_view(columns),
+        }
+        for name, value in wanted.items():
+            if found.tags.get(name) != value:
+                self.client.set_experiment_tag(found.experiment_id, name, value)
+
+    def address_of_runs(self) -> str:
+        """Of the experiment's page in MLflow's UI, after the server's own; with columns chosen once there is a result."""
+        found = self.client.get_experiment(self.experiment(STAGE_EXPERIMENT))
+        view = f"&viewStateShareKey={VIEW_KEY}" if f"mlflow.sharedViewState.{VIEW_KEY}" in found.tags else ""
+        return f"#/experiments/{found.experiment_id}/runs?workflowType=machine_learning{view}"
 
     def _create_experiment(self, name: str) -> str:
         if not self.is_local:
@@ -143,7 +169,7 @@ def open_store(root: Path | None = None) -> Store:
         _silence_mlflow()
         if is_sqlite(uri):
             create_once(uri)
-        store = Store(uri=uri, root=_artifact_root(uri, root), client=_client(uri))
+        store = Store(uri=uri, root=_artifact_root(uri, root), client=_client(uri), project=_project(root))
         store.client.search_experiments(max_results=1)
         return store
     except Exception as error:  # MLflow, SQLAlchemy, requests and sockets share no base class
@@ -230,6 +256,10 @@ def _artifact_root(uri: str, root: Path | None) -> Path:
     if is_sqlite(uri) and sqlite_path(uri).parent.name == STORE_FOLDER:
         return sqlite_path(uri).parent.parent
     return store_root(root)
+
+
+def _project(root: Path | None) -> Path:
+    return (root or project_root()).resolve()
 
 
 def _probe(uri: str) -> None:

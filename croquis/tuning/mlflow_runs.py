@@ -13,6 +13,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from croquis.tracking.git import git_state
 from croquis.tracking.mlflow_mirror import FINISHED, RUNNING, RunMirror
+from croquis.tracking.mlflow_view import PARENT_TAG
 from croquis.tracking.tracking_store import Store, TrackingError, open_store
 from croquis.tuning.study import ANCHOR, DONE, SETTINGS
 from croquis.tuning.study_plots import draw_plots
@@ -23,7 +24,6 @@ logger = logging.getLogger(__name__)
 EXPERIMENT = "croquis-tuning"
 STUDY_TAG = "optuna.study"
 TRIAL_TAG = "optuna.trial"
-PARENT_TAG = "mlflow.parentRunId"
 MOST_CHILDREN = 50  # of a study with thousands of trials only the best are worth a page
 MOST_FOUND = 50_000  # MLflow gives no more at once
 

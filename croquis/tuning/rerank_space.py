@@ -28,7 +28,13 @@ DEEPEST_UNWEIGHED = 200  # the square of it is what k_reciprocal holds and compu
 
 
 def search_space(params: Params, longest: int) -> dict[str, Searched]:
-    """`longest` is the length of the lists: a greater depth would change nothing."""
+    """`longest` is the length of the lists: a greater depth would change nothing.
+
+    Raises:
+        TuneError: when `rerank.depth` is no number.
+    """
+    if params.rerank.depth == "all":
+        raise TuneError("rerank.depth is all, and the study searches for a depth: begin with a number, e.g. 100")
     steps, least = params.rerank.steps, max(REPORTED_K) + 1
     deepest = max(least, min(longest, params.evaluate.depth))
     unweighed = [step for step in steps if not reranker(step).weighed]

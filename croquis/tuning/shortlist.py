@@ -111,7 +111,7 @@ class Shortlists:
 
     def order(self, block: RerankBlock) -> Rows:
         """The old positions of the first `depth` results in their new order, (Q, width)."""
-        head = self.ranked.cut(block.depth)
+        head = self.ranked.cut(block.longest)
         order = np.tile(np.arange(head.rows.shape[1], dtype=np.int64), (len(head.rows), 1))
         for step in block.steps:
             if reranker(step).weighed:

@@ -9,15 +9,18 @@ from typing import Any
 
 import pandas as pd
 
+from croquis.catalog.images import DecodeLimits
 from croquis.catalog.table import Catalog
 from croquis.evaluation.protocol import Protocol
 from croquis.params.data_blocks import Validate
+from croquis.validation.data_docs import Overview, write_overview
 from croquis.validation.image_columns import image_columns
 from croquis.validation.labels import attribute_frame, attribute_table, split_frame
 from croquis.validation.measure import Measured
 from croquis.validation.profile import profile
 from croquis.validation.quarantine import FLAGGED, Finding, count_reasons, reasons, write_flagged
 from croquis.validation.relation_frame import PictureComparison, relation_frame
+from croquis.validation.rule_kinds import RuleOutcome
 from croquis.validation.rules import ALL_RULES, RELATION_RULES, SUITES, active, check_disabled
 from croquis.validation.suite import open_suites
 
@@ -97,7 +100,33 @@ def examine(
         run("splits", splits, "split")
     write_flagged(docs / FLAGGED, findings)
     disabled = [rule.name for rule in ALL_RULES if rule.name in settings.disabled]
-    return Examination(measured, findings, rejected, accepted, disabled, profile(accepted, labels, splits))
+    found = Examination(measured, findings, rejected, accepted, disabled, profile(accepted, labels, splits))
+    write_overview(docs, _overview(catalog, found, suites.outcomes, relations, settings))
+    return found
+
+
+def _overview(
+    catalog: Catalog,
+    found: Examination,
+    outcomes: Mapping[str, Sequence[RuleOutcome]],
+    relations: pd.DataFrame,
+    settings: Validate,
+) -> Overview:
+    """What the first page of the Data Docs shows."""
+    copies = [
+        (outcome.rule.name, row, str(relations.at[row, outcome.rule.column]))
+        for outcome in outcomes.get("relations", ())
+        for row in outcome.rows
+    ]
+    return Overview(
+        catalog=catalog,
+        decodable=frozenset(row for row, each in enumerate(found.measured) if each.phash is not None),
+        outcomes=outcomes,
+        rejected=found.rejected,
+        looks_like=copies,
+        report=found.report(),
+        limits=DecodeLimits(max_pixels=int(settings.max_megapixels * 1e6)),
+    )
 
 
 def _with_counts(accepted: pd.DataFrame) -> pd.DataFrame:

@@ -66,7 +66,7 @@ def open_suites(docs: Path) -> Iterator[Suites]:
         suites = Suites(Path(folder))
         yield suites
         suites.build_site()
-        publish(Path(folder), docs, suites.outcomes)
+        publish(Path(folder), docs)
 
 
 def _site_config(site: Path) -> dict[str, Any]:

@@ -66,11 +66,14 @@ class ClassifierData(pl.LightningDataModule):
 
 
 class AttributeClassifierModule(pl.LightningModule):
-    """Backbone, global average pool, then a linear layer or the paper's three fully connected ones."""
+    """Backbone, global average pool, then a linear layer or the paper's three fully connected ones.
+
+    Deviation: the paper's VGG-16 flattens its last map of 7 x 7 places for the three layers; here it is averaged.
+    """
 
     def __init__(self, params: TrainClassifier, data: ClassifierData) -> None:
         super().__init__()
-        self.backbone = build_backbone(params.backbone)
+        self.backbone = build_backbone(params.backbone, data.train.image_size)
         self.head = _head(params, self.backbone.channels, len(data.layout.names))
         self.outputs = Outputs(data.layout)
         self.loss = AttributeLoss(data.layout, data.train_labels, params.balance)

@@ -1,39 +1,47 @@
 """Hash codes: the layer that makes them, the net that is exported, the base of the methods, and losses they share.
 
 A code is the sign of each number that the net gives; the index keeps one bit per number and compares by Hamming distance.
-Backbone features are averaged over the map before the hash layer: the official DHD code takes ResNet-50 up to and with its
-average pool, and so does DCBH, the predecessor of SGH.
+Backbone features are averaged over the map before the hash layer, unless `backbone.pooling` says otherwise: the official DHD
+code takes ResNet-50 up to and with its average pool, and so does DCBH, the predecessor of SGH.
+
+With `init: whitened` the layer starts from the map in closed form of the pooled train photos, rotated so that signs keep
+most of it (iterative quantisation, Gong & Lazebnik, CVPR 2011). Such a layer has a bias, which centres.
 """
 
 from __future__ import annotations
 
 from typing import Literal
 
+import faiss
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from croquis.arrays import Vectors
+from croquis.nets.linear_map import LinearMap
 from croquis.params.code_blocks import ClassLabels
-from croquis.params.training_blocks import Backbone as BackboneParams
-from croquis.params.training_blocks import Fit, TrainEmbedder
+from croquis.params.training_blocks import Fit, PooledBackbone, TrainEmbedder
 from lightning_modules.bases.retrieval_module import RetrievalModule
 from lightning_modules.data.retrieval_data import Batch, RetrievalData
 from lightning_modules.nets.backbones import Backbone, build_backbone
-from lightning_modules.nets.retrieval_net import GlobalAveragePool, RetrievalNet
+from lightning_modules.nets.pooling import Pool
+from lightning_modules.nets.retrieval_net import RetrievalNet
+from lightning_modules.training.closed_form import LabelledVectors
 
 
 class HashLayer(nn.Module):
     """Linear without bias -> LayerNorm -> tanh (DHD); (B, channels) -> (B, bits) in (-1, 1).
 
     Args:
+        whitened: whether it will start from a map: then it has a bias, and `centre` is left out.
         centre: batch-normalise the linear layer's output without scale or shift, before the LayerNorm. Averaged ReLU
             features are all positive, so that the codes of a net without pretrained weights share most of their bits.
     """
 
-    def __init__(self, channels: int, bits: int, centre: bool) -> None:
+    def __init__(self, channels: int, bits: int, centre: bool, whitened: bool = False) -> None:
         super().__init__()
-        self.project = nn.Linear(channels, bits, bias=False)
-        self.centre = nn.BatchNorm1d(bits, affine=False) if centre else nn.Identity()
+        self.project = nn.Linear(channels, bits, bias=whitened)
+        self.centre = nn.BatchNorm1d(bits, affine=False) if centre and not whitened else nn.Identity()
         self.norm = nn.LayerNorm(bits)
 
     def forward(self, features: Tensor) -> Tensor:
@@ -41,27 +49,47 @@ class HashLayer(nn.Module):
 
 
 class HashNet(RetrievalNet):
-    """Backbone, global average pool and a hash layer."""
+    """Backbone, pooled maps and a hash layer."""
 
     kind: Literal["dense", "binary", "pq"] = "binary"
     metric: Literal["cosine", "hamming", "l2"] = "hamming"
 
-    def __init__(self, backbone: Backbone, layer: HashLayer, bits: int) -> None:
+    def __init__(self, backbone: Backbone, pool: Pool, layer: HashLayer, bits: int) -> None:
         super().__init__()
         self.backbone = backbone
-        self.pool = GlobalAveragePool(backbone.channels)
+        self.pool = pool
         self.layer = layer
         self.dim = bits
 
+    @property
+    def projection(self) -> nn.Linear:
+        return self.layer.project
+
+    def start_from(self, matrix: Vectors, train: LabelledVectors) -> None:
+        mapped = LinearMap(matrix).apply(train.vectors)
+        super().start_from(matrix @ iterative_quantisation(mapped), train)
+
     def forward(self, images: Tensor) -> Tensor:
         """(B, 3, S, S) in [0, 1] -> (B, bits) in (-1, 1); the code is the sign."""
-        codes: Tensor = self.layer(self.pool(self.backbone(images)))
+        codes: Tensor = self.layer(self.features(images))
         return codes
 
 
-def hash_net(params: BackboneParams, bits: int, centre: bool) -> HashNet:
-    backbone = build_backbone(params)
-    return HashNet(backbone, HashLayer(backbone.channels, bits, centre), bits)
+def hash_net(
+    params: PooledBackbone, bits: int, centre: bool, image_size: int | None = None, whitened: bool = False
+) -> HashNet:
+    """`image_size` as `build_backbone` has it; the others as `HashLayer`."""
+    backbone = build_backbone(params, image_size)
+    pool = Pool(params.pooling, backbone.level_channels, "average")
+    return HashNet(backbone, pool, HashLayer(pool.dim, bits, centre, whitened), bits)
+
+
+def iterative_quantisation(vectors: Vectors) -> Vectors:
+    """A rotation (d, d) of rows x R of float32 (N, d), after which their signs lie nearer to them."""
+    rotation = faiss.ITQMatrix(vectors.shape[1])
+    rotation.train(vectors)
+    found: Vectors = faiss.vector_to_array(rotation.A).reshape(vectors.shape[1], -1).T
+    return found
 
 
 def signs(codes: Tensor) -> Tensor:

@@ -5,19 +5,29 @@ of its nearest codeword in Euclidean distance, so an image takes M * log2(K) bit
 with decoded codes: the squared distance is the sum over sub-vectors of the distances query to codeword, which a look-up
 table holds (Jegou, Douze & Schmid 2011). During training a soft quantiser, a mean of all codewords weighted by nearness,
 stands for the code, so that codebooks and net learn together.
+
+With `init: whitened` the head is one layer that starts from the map in closed form of the pooled train photos, rotated so
+that sub-vectors lose little when they are coded (optimised product quantisation, Ge et al., CVPR 2013), and codewords start
+from k-means. Such a layer has a bias, which centres.
 """
 
 from __future__ import annotations
 
 from typing import Literal
 
+import faiss
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from croquis.arrays import Vectors
+from croquis.nets.linear_map import LinearMap
 from lightning_modules.bases.retrieval_module import RetrievalModule
 from lightning_modules.nets.backbones import Backbone
-from lightning_modules.nets.retrieval_net import GlobalAveragePool, RetrievalNet
+from lightning_modules.nets.pooling import Pool
+from lightning_modules.nets.retrieval_net import RetrievalNet
+from lightning_modules.training.closed_form import LabelledVectors
 
 
 def sub_vectors(vectors: Tensor, subspaces: int) -> Tensor:
@@ -56,33 +66,82 @@ def decode(codes: Tensor, codebooks: Tensor) -> Tensor:
     return codebooks[torch.arange(len(codebooks), device=codes.device), codes]
 
 
-def xavier_codebooks(subspaces: int, codewords: int, subspace_dim: int, gain: float = 1.0) -> nn.Parameter:
-    """(M, K, d) float32, drawn as one normal Xavier matrix of K rows and M * d columns, as the official codes hold it."""
-    matrix = nn.init.xavier_normal_(torch.empty(codewords, subspaces * subspace_dim), gain=gain)
+def rotation_for_codes(vectors: Vectors, subspaces: int) -> Vectors:
+    """A rotation (d, d) of rows x R of float32 (N, d), after which sub-vectors of 16 codewords each lie nearer to them."""
+    dim = vectors.shape[1]
+    rotation, codes = faiss.OPQMatrix(dim, subspaces), faiss.ProductQuantizer(dim, subspaces, 4)
+    rotation.pq = codes
+    rotation.train(vectors)
+    found: Vectors = faiss.vector_to_array(rotation.A).reshape(dim, dim).T
+    return found
+
+
+def k_means_codebooks(parts: Tensor, codewords: int) -> Tensor:
+    """The means of `codewords` groups of each sub-vector; (N, M, d) -> (M, codewords, d).
+
+    Raises:
+        ValueError: when there are fewer images than codewords.
+    """
+    count, subspaces, dim = parts.shape
+    if count < codewords:
+        raise ValueError(
+            f"init: whitened starts {codewords} codewords from k-means, but there are {count} train images: "
+            "choose fewer codewords or init: random"
+        )
+    codes = faiss.ProductQuantizer(subspaces * dim, subspaces, codewords.bit_length() - 1)
+    codes.cp.min_points_per_centroid = 1
+    codes.train(parts.flatten(1).numpy())
+    return torch.from_numpy(faiss.vector_to_array(codes.centroids).reshape(subspaces, codewords, dim))
+
+
+def xavier(matrix: Tensor, gain: float, uniform: bool) -> Tensor:
+    """Fills a matrix (Glorot & Bengio 2010), with normal or uniform numbers of one variance."""
+    return nn.init.xavier_uniform_(matrix, gain) if uniform else nn.init.xavier_normal_(matrix, gain)
+
+
+def xavier_codebooks(
+    subspaces: int, codewords: int, subspace_dim: int, gain: float = 1.0, uniform: bool = False
+) -> nn.Parameter:
+    """(M, K, d) float32, drawn as one Xavier matrix of K rows and M * d columns.
+
+    The official codes of SPQ (since 2021-12-12) and GPQ draw that matrix uniformly; GPQ here draws it normally.
+    """
+    matrix = xavier(torch.empty(codewords, subspaces * subspace_dim), gain, uniform)
     return nn.Parameter(sub_vectors(matrix, subspaces).transpose(0, 1).contiguous())
 
 
 class PqNet(RetrievalNet):
-    """Backbone, global average pool and a head; `forward` gives real features, the index keeps codes of them.
+    """Backbone, pooled maps and a head; `forward` gives real features, the index keeps codes of them.
 
     Args:
-        head: (B, channels) -> (B, subspaces * subspace_dim).
+        head: (B, pool.dim) -> (B, subspaces * subspace_dim).
     """
 
     kind: Literal["dense", "binary", "pq"] = "pq"
     metric: Literal["cosine", "hamming", "l2"] = "l2"
 
-    def __init__(self, backbone: Backbone, head: nn.Module, subspaces: int, subspace_dim: int) -> None:
+    def __init__(self, backbone: Backbone, pool: Pool, head: nn.Sequential, subspaces: int, subspace_dim: int) -> None:
         super().__init__()
         self.backbone = backbone
-        self.pool = GlobalAveragePool(backbone.channels)
+        self.pool = pool
         self.head = head
         self.subspaces = subspaces
         self.dim = subspaces * subspace_dim
 
+    @property
+    def projection(self) -> nn.Linear | None:
+        first = self.head[0]
+        return first if isinstance(first, nn.Linear) else None
+
+    def start_from(self, matrix: Vectors, train: LabelledVectors) -> None:
+        """As `RetrievalNet.start_from`, rotated, and scaled to sub-vectors of a mean squared length of 1."""
+        rotated = matrix @ rotation_for_codes(LinearMap(matrix).apply(train.vectors), self.subspaces)
+        lengths = np.square(train.vectors @ rotated[:-1] + rotated[-1]).sum(axis=1)
+        super().start_from(rotated * np.sqrt(self.subspaces / lengths.mean()), train)
+
     def forward(self, images: Tensor) -> Tensor:
         """(B, 3, S, S) in [0, 1] -> (B, subspaces * subspace_dim)."""
-        features: Tensor = self.head(self.pool(self.backbone(images)))
+        features: Tensor = self.head(self.features(images))
         return features
 
 

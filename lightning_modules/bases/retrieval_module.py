@@ -16,6 +16,7 @@ from lightning_modules.data.retrieval_data import Batch, RetrievalData, to_float
 from lightning_modules.data.samplers import EpochSampler
 from lightning_modules.nets.retrieval_net import RetrievalNet
 from lightning_modules.training.distributed import gather, gather_with_gradient, is_spread
+from lightning_modules.training.fine_tuning import fine_tuning_callbacks
 from lightning_modules.training.schedule import optimiser_with_schedule
 from lightning_modules.training.val_scores import decisive_score, retrieval_scores
 
@@ -44,6 +45,9 @@ class RetrievalModule(pl.LightningModule):
         self._fit = fit
         self.data = data
         self._collected: list[Tensor] = []
+
+    def configure_callbacks(self) -> list[pl.Callback]:
+        return fine_tuning_callbacks(self._shared.fine_tuning)
 
     def on_fit_start(self) -> None:
         self.net.backbone.compute_dtype = HALF.get(str(self.trainer.precision))
@@ -149,4 +153,5 @@ class RetrievalModule(pl.LightningModule):
         return max(1, int(self.trainer.estimated_stepping_batches) // self._fit.epochs)
 
     def configure_optimizers(self) -> Any:
-        return optimiser_with_schedule(self.net.backbone, self.heads(), self._fit, self.steps_per_epoch())
+        decay = self._shared.fine_tuning.layer_decay
+        return optimiser_with_schedule(self.net.backbone, self.heads(), self._fit, self.steps_per_epoch(), decay)

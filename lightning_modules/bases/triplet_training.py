@@ -1,6 +1,6 @@
 """Triplet training of one net in P x K batches: what `siamese` and `joint` share.
 
-Net: backbone -> global max pool -> fully connected -> L2 norm.
+Net: backbone -> global max pool (unless `backbone.pooling` says otherwise) -> fully connected -> L2 norm.
 Loss: L(a, p, n) = max(0, m + d(a, p) - d(a, n)), d Euclidean, of all anchor-positive pairs of the batch.
 """
 
@@ -18,7 +18,7 @@ from lightning_modules.data.negative_pools import adjacent_pool, nearest_pool
 from lightning_modules.data.retrieval_data import Batch, RetrievalData
 from lightning_modules.data.samplers import EpochSampler, ItemBatches
 from lightning_modules.losses import triplet
-from lightning_modules.nets.retrieval_net import Embedder, max_pool_net
+from lightning_modules.nets.retrieval_net import Embedder, projection_net
 from lightning_modules.training.distributed import gather_with_gradient, own_part
 
 POOL = "negatives_pool"
@@ -28,7 +28,8 @@ class TripletTraining(RetrievalModule):
     net: Embedder
 
     def __init__(self, shared: TrainEmbedder, method: TripletBlock, data: RetrievalData) -> None:
-        super().__init__(max_pool_net(shared.backbone, method.embedding_dim, method.centre), shared, method.fit, data)
+        net = projection_net(shared, method.embedding_dim, method.centre, data.train.image_size)
+        super().__init__(net, shared, method.fit, data)
         self._method = method
         self._pool = np.zeros((0, 0), dtype=np.int64)
 

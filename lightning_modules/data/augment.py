@@ -42,8 +42,12 @@ def geometry(images: Tensor, params: Geometry) -> Tensor:
     flip = torch.where(uniform(images, 0, 1) < params.flip, -1.0, 1.0)
     shift_x, shift_y = uniform(images, -1, 1) * (1 - side), uniform(images, -1, 1) * (1 - side)
     cos, sin = torch.cos(angle) * side, torch.sin(angle) * side
-    rows = [flip * cos * aspect, -sin / aspect, shift_x, flip * sin * aspect, cos / aspect, shift_y]
-    theta = torch.stack(rows, dim=1).view(-1, 2, 3)  # shape: (batch, 2, 3)
+    return resampled(images, [flip * cos * aspect, -sin / aspect, shift_x, flip * sin * aspect, cos / aspect, shift_y])
+
+
+def resampled(images: Tensor, entries: list[Tensor]) -> Tensor:
+    """Images seen through affine maps whose six entries, row by row, are (B,) each; outside is the nearest pixel."""
+    theta = torch.stack(entries, dim=1).view(-1, 2, 3)  # shape: (batch, 2, 3)
     grid = F.affine_grid(theta, list(images.shape), align_corners=False)
     return F.grid_sample(images, grid, padding_mode="border", align_corners=False)
 

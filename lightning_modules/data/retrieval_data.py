@@ -57,6 +57,11 @@ class ImageSet:
     def __len__(self) -> int:
         return len(self.images)
 
+    @property
+    def image_size(self) -> int:
+        """Side of the square images, pixels."""
+        return int(self.images.shape[-1])
+
 
 def load_images(catalog: Catalog, rows: Rows, size: int, how: Preparation = WHOLE) -> ImageSet:
     """`rows` with their labels, cropped to their boxes and fitted to `size` exactly as the served runtime does."""
@@ -202,6 +207,10 @@ class RetrievalData(pl.LightningDataModule):
             labels_that_count(load_images(catalog, rows, size, how), protocol) for rows in (labelled, val)
         )
         return cls(train_set, val_set, is_query, categories, unlabelled, protocol, how)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> RetrievalData:
+        """Itself: a copy of a module that trains on the images does not copy them."""
+        return self
 
     def use_sampler(self, sampler: EpochSampler) -> None:
         self._sampler = sampler

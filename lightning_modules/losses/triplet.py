@@ -99,7 +99,11 @@ def batch_hard_negatives(distances: Tensor, other_item: Tensor) -> Tensor:
 
 
 def semi_hard_negatives(distances: Tensor, other_item: Tensor, positive: Tensor) -> Tensor:
-    """The nearest negative that is farther than the positive, else the farthest one (Schroff et al. 2015); (N,)."""
+    """The nearest negative that is farther than the positive (Schroff et al. 2015), else the farthest one; (N,).
+
+    The second half is TensorFlow Addons' rule (`triplet_semihard_loss`): Schroff et al. say nothing of an anchor that has no
+    negative beyond its positive.
+    """
     farther = other_item & (distances > positive.unsqueeze(1))
     nearest = distances.masked_fill(~farther, FAR).amin(dim=1)
     farthest = distances.masked_fill(~other_item, -FAR).amax(dim=1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from croquis.settings import SearchSpace
 
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from lightning_modules.bases.retrieval_module import RetrievalModule
     from lightning_modules.data.retrieval_data import RetrievalData
     from lightning_modules.nets.retrieval_net import RetrievalNet
+
+Part = Literal["sketch", "attributes", "gan", "codes"]
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,7 @@ class Method:
         add_drawings: for a method that learns from drawings besides the photos: the data with those of data/sketches; takes
             data, sketches and the side of the images in pixels.
         check: refuses params that do not fit each other by a ValueError with key, value and remedy, before any training.
+        needs: the keys of `parts` in params.yaml without which it is not trained.
         space: what the study `margin` or a study of one's own may search: key of the block -> range.
     """
 
@@ -39,6 +42,7 @@ class Method:
     fixed_encoder: Callable[[Params], HistogramEncoder] | None = None
     add_drawings: Callable[[RetrievalData, Catalog, int], RetrievalData] | None = None
     check: Callable[[Any], None] | None = None
+    needs: tuple[Part, ...] = ()
     space: SearchSpace = field(default_factory=dict)
 
     def __post_init__(self) -> None:

@@ -12,12 +12,13 @@ L_SD = 1 - cos(h_S, stopgrad(h_T))
 L_Q  = BCE(g+(h_T), b) + BCE(g-(h_T), 1 - b), g±(h) = exp(-((h ∓ 1) / sigma)^2 / 2), b = (sign h + 1) / 2, sigma 0.5
 L    = L_HP + 0.1 L_SD + 0.1 L_Q
 
-Deviations: one class per image (the paper's label vectors may name several); AdamW with one warm-up and one cosine in
-place of Adam, whose schedule in the official code steps once per epoch over a period counted in batches and so goes up and
-down; the backbone learns as fast as the head unless it is pretrained (`fit.backbone_rate`, 0.05 in the paper); by default
-weaker changes, since a garment's colour tells items apart, and a lower tau (0.2 in the paper) for more classes; and
-`centre`, a batch normalisation before the LayerNorm, which the paper's pretrained nets did not need. The last short batch
-is spread over the others instead of dropped.
+Deviations: one class per image (the paper's label vectors may name several); one warm-up and one cosine, where the official
+schedule steps once per epoch over a period counted in batches and so goes up and down; AdamW unless `fit.optimiser` is
+adam; views are drawn at the net's size, where the source crops to 256 and then cuts 224 out of the middle, in training and
+in tests; the backbone learns as fast as the head unless it is pretrained (`fit.backbone_rate`, 0.05 in the paper); the last
+short batch is spread over the others instead of dropped. By default further: weaker changes by our own recipe
+(`views.recipe: kornia` is the source's), since a garment's colour tells items apart; a lower tau (0.2 in the paper) for
+more classes; and `centre`, a batch normalisation before the LayerNorm, which the paper's nets do not have.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ class DhdParams(Block):
 
     bits: Bits
     labels: ClassLabels
-    centre: bool = Field(description="batch-normalise before the LayerNorm; for nets from scratch")
+    centre: bool = Field(description="batch-normalise before the LayerNorm; ours")
     temperature: float = Field(gt=0.0, le=10.0, description="of the hash proxies")
     distillation_weight: float = Field(ge=0.0, le=100.0)
     quantisation_weight: float = Field(ge=0.0, le=100.0)
@@ -62,7 +63,7 @@ class Dhd(HashModule):
     """Attributes: proxies, (classes, bits), one learned code per class; training only."""
 
     def __init__(self, shared: TrainEmbedder, method: DhdParams, data: RetrievalData) -> None:
-        net = hash_net(shared.backbone, method.bits, method.centre)
+        net = hash_net(shared.backbone, method.bits, method.centre, data.train.image_size, shared.init == "whitened")
         super().__init__(net, shared, method.fit, data, method.labels)
         self.proxies = nn.Parameter(torch.empty(self.classes, method.bits))
         nn.init.xavier_uniform_(self.proxies, gain=nn.init.calculate_gain("tanh"))
@@ -115,4 +116,4 @@ def bce_quantisation_loss(codes: Tensor, sigma: float) -> Tensor:
     return (0.5 * (near / sigma).square() - torch.log1p(-missed)).mean()
 
 
-METHOD = Method(params=DhdParams, build=build)
+METHOD = Method(params=DhdParams, build=build, needs=("codes",))

@@ -17,11 +17,15 @@ L     = L_NPQ + 0.1 L_SEM + 0.1 L_cls
 
 Search: squared distance to the codewords y, nearest one as code; for vectors of length 1 that is the largest inner product.
 
-Deviations: the backbone's last map alone is pooled (the source joins block 3 of its VGG); `centre`, a batch normalisation
-before the sub-vectors' norm, which the source's pretrained net did not need; AdamW with warm-up and cosine; the source's
-penalty on the lengths of x and q is left out, as it is constant for sub-vectors of length 1, and so is its 1e-5 inside the
-logarithm. The official functions leave q unnormalised; here it is put to length 1, as x and the indexed words are. With item
-labels a batch holds P items x K images, so that pairs exist; with category labels it is drawn at random.
+Deviations: by default the backbone's last map alone is pooled (the source joins block 3 of its VGG); `centre`, a batch
+normalisation before the sub-vectors' norm, which the source's pretrained net did not need; warm-up and cosine, where the
+source multiplies its rate by 0.95 every 100 steps, and Adam's beta1 of 0.9, where it has 0.5; AdamW unless `fit.optimiser`
+is adam; words and prototypes are drawn normally, the source's uniformly with the same variance; the source's penalty on the
+lengths of x and q is left out, as it is constant for sub-vectors of length 1, and so is its 1e-5 inside the logarithm. q is
+put to length 1, as the official functions have it since 2020-11-17 (commit 2b3f4f5). The table that is searched is made of
+the prototypes and queries are of length 1, as in the paper's figure; the official demonstration searches with raw words and
+queries that are not normalised. With item labels a batch holds P items x K images, so that pairs exist; with category
+labels it is drawn at random.
 """
 
 from __future__ import annotations
@@ -31,15 +35,16 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from croquis.arrays import Vectors
 from croquis.params import Params
 from croquis.params.code_blocks import ClassLabels, ProductCodes
-from croquis.params.training_blocks import Backbone as BackboneParams
 from croquis.params.training_blocks import Fit, TrainEmbedder
 from lightning_modules.bases.pq_module import (
     PqModule,
     PqNet,
     code_figures,
     intra_normalise,
+    k_means_codebooks,
     sub_vectors,
     weighted_codewords,
     xavier_codebooks,
@@ -48,6 +53,8 @@ from lightning_modules.data.retrieval_data import Batch, RetrievalData
 from lightning_modules.data.samplers import EpochSampler, ItemBatches, ShuffledBatches, rows_in_turn
 from lightning_modules.methods import Method
 from lightning_modules.nets.backbones import build_backbone
+from lightning_modules.nets.pooling import Pool
+from lightning_modules.training.closed_form import LabelledVectors
 from lightning_modules.training.distributed import own_part, world_size
 
 
@@ -55,7 +62,7 @@ class GpqParams(ProductCodes):
     """Generalized Product Quantization, semi-supervised."""
 
     labels: ClassLabels
-    centre: bool = Field(description="batch-normalise before the sub-vectors' norm; for nets from scratch")
+    centre: bool = Field(description="batch-normalise before the sub-vectors' norm; ours")
     assignment_sharpness: float = Field(gt=0.0, le=1000.0, description="alpha of the soft assignment")
     classifier_scale: float = Field(gt=0.0, le=100.0, description="beta of the classifier's logits")
     classification_weight: float = Field(ge=0.0, le=100.0)
@@ -73,16 +80,30 @@ def build(params: Params, data: RetrievalData) -> Gpq:
 class GpqNet(PqNet):
     """Attributes: words, raw (M, K, d); prototypes, raw (M, classes, d)."""
 
-    def __init__(self, backbone: BackboneParams, method: GpqParams, classes: int) -> None:
-        net, dim = build_backbone(backbone), method.subspaces * method.subspace_dim
-        project = nn.Linear(net.channels, dim)
+    def __init__(self, shared: TrainEmbedder, method: GpqParams, classes: int, image_size: int | None = None) -> None:
+        net, dim = build_backbone(shared.backbone, image_size), method.subspaces * method.subspace_dim
+        pool = Pool(shared.backbone.pooling, net.level_channels, "average")
+        project = nn.Linear(pool.dim, dim)
         nn.init.xavier_normal_(project.weight)
         nn.init.zeros_(project.bias)
-        centre = nn.BatchNorm1d(dim, affine=False) if method.centre else nn.Identity()
-        super().__init__(net, nn.Sequential(project, centre), method.subspaces, method.subspace_dim)
+        centred = method.centre and shared.init == "random"
+        centre = nn.BatchNorm1d(dim, affine=False) if centred else nn.Identity()
+        super().__init__(net, pool, nn.Sequential(project, centre), method.subspaces, method.subspace_dim)
         self.words = xavier_codebooks(method.subspaces, method.codewords, method.subspace_dim)
         self.prototypes = xavier_codebooks(method.subspaces, classes, method.subspace_dim)
         self._sharpness = method.assignment_sharpness
+        self._by_item = method.labels == "item"
+
+    def start_from(self, matrix: Vectors, train: LabelledVectors) -> None:
+        """Words start from k-means; prototypes, where a class is an item, from the means of its sub-vectors."""
+        super().start_from(matrix, train)
+        with torch.no_grad():
+            parts = intra_normalise(sub_vectors(self.head(torch.from_numpy(train.vectors)), self.subspaces))
+            self.words.copy_(k_means_codebooks(parts, self.words.shape[1]))
+            if self._by_item:
+                sums = parts.new_zeros(self.prototypes.shape[1], *parts.shape[1:])
+                sums.index_add_(0, torch.from_numpy(train.items), parts)
+                self.prototypes.copy_(sums.transpose(0, 1))
 
     def forward(self, images: Tensor) -> Tensor:
         """(B, 3, S, S) in [0, 1] -> (B, M * d), sub-vectors of length 1."""
@@ -102,7 +123,8 @@ class Gpq(PqModule):
 
     def __init__(self, shared: TrainEmbedder, method: GpqParams, data: RetrievalData, seed: int) -> None:
         classes = int(data.train.items.max()) + 1 if method.labels == "item" else data.categories
-        super().__init__(GpqNet(shared.backbone, method, classes), shared, method.fit, data)
+        net = GpqNet(shared, method, classes, data.train.image_size)
+        super().__init__(net, shared, method.fit, data)
         self.classes = classes
         self._label = "items" if method.labels == "item" else "categories"
         self._method = method
@@ -183,4 +205,4 @@ def reverse_gradient(values: Tensor) -> Tensor:
     return 2 * values.detach() - values
 
 
-METHOD = Method(params=GpqParams, build=build)
+METHOD = Method(params=GpqParams, build=build, needs=("codes",))

@@ -2,7 +2,8 @@
 
 Source: Jo, Lee, Lee & Lim 2018 (Journal of Digital Convergence 16(12)); Electronics 2020, 9(3), 508. The paper trains a
 CNN on product categories, drops the classifier and searches the features of its global average pooling layer by cosine.
-The depth of its CNN is not stated; the backbone is a param here.
+The depth of its CNN and its training are not stated: the backbone is a param here, and the default label smoothing of 0.1 is
+ours.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ class Image2vec(RetrievalModule):
     net: Embedder
 
     def __init__(self, shared: TrainEmbedder, method: Image2vecParams, data: RetrievalData) -> None:
-        super().__init__(average_pool_net(shared.backbone), shared, method.fit, data)
+        super().__init__(average_pool_net(shared.backbone, data.train.image_size), shared, method.fit, data)
         self.classify = nn.Linear(self.net.dim, data.categories)
         self._method = method
 

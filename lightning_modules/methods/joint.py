@@ -126,4 +126,4 @@ class Joint(TripletTraining):
         return (super().decisive(scores) + drawings) / 2
 
 
-METHOD = Method(params=JointParams, build=build, add_drawings=add_drawings)
+METHOD = Method(params=JointParams, build=build, add_drawings=add_drawings, needs=("sketch",))

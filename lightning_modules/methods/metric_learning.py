@@ -5,7 +5,7 @@ Reality Check" (ECCV 2020) for comparing its losses on one net with one search e
 the tests: multi-similarity loss and miner, Wang et al. (CVPR 2019); ArcFace, Deng et al. (CVPR 2019); proxy anchor, Kim et
 al. (CVPR 2020); supervised contrastive, Khosla et al. (NeurIPS 2020); triplets, Schroff et al. (CVPR 2015).
 
-Net: backbone -> global max pool -> fully connected -> L2 norm.
+Net: backbone -> global max pool (unless `backbone.pooling` says otherwise) -> fully connected -> L2 norm.
 Loss: the package's own, of the batch's vectors and item numbers; a miner picks the pairs or triplets that count in it.
 
 A loss with weights of its own, such as proxies or class centres, is made for the items of the train split, and its weights
@@ -34,7 +34,7 @@ from lightning_modules.data.retrieval_data import Batch, RetrievalData
 from lightning_modules.data.samplers import EpochSampler, ItemBatches
 from lightning_modules.losses.triplet import collapse_figures
 from lightning_modules.methods import Method
-from lightning_modules.nets.retrieval_net import Embedder, max_pool_net
+from lightning_modules.nets.retrieval_net import Embedder, projection_net
 from lightning_modules.training.schedule import rate_factor
 
 NAME = "metric_learning"
@@ -77,7 +77,8 @@ class MetricLearning(RetrievalModule):
     net: Embedder
 
     def __init__(self, shared: TrainEmbedder, method: MetricLearningParams, data: RetrievalData) -> None:
-        super().__init__(max_pool_net(shared.backbone, method.embedding_dim, method.centre), shared, method.fit, data)
+        net = projection_net(shared, method.embedding_dim, method.centre, data.train.image_size)
+        super().__init__(net, shared, method.fit, data)
         self._method = method
         self.measure = make_loss(method, classes=int(data.train.items.max()) + 1)
         self.miner = make_miner(method)
@@ -87,7 +88,7 @@ class MetricLearning(RetrievalModule):
 
     def heads(self) -> list[nn.Parameter]:
         """The net's parameters outside the backbone; those of the loss have a rate of their own."""
-        return list(self.net.head.parameters())
+        return list(self.net.head.parameters()) if self.net.head else []
 
     def loss(self, images: Tensor, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         """Of the batches of all processes together, as if one process had them."""

@@ -14,7 +14,7 @@ L_pair = -mean_i sum_j q_ij log p_ij over images j != i, p_ij = softmax_j(cos(h_
          N-pair loss of the author's GPQ (row-normalised label matrix against cosines), across views; also with a and b
          swapped, mean of both
 L_id   = cross-entropy of a linear classifier on the codes, both views (DCBH: hash -> identity)
-L_q    = mean | |h| - 1 |, the form of DCBH
+L_q    = mean | |h| - 1 |, the form of DCBH, whose target is 0.5
 L      = L_id + self_weight L_self + pair_weight L_pair + quantisation_weight L_q
 
 DCBH (Jang, Jeong, Lee & Cho, ACCV 2018) is the author's predecessor. Of it the block hashing (six numbers per bit), the
@@ -45,7 +45,7 @@ class SghParams(Block):
 
     bits: Bits
     labels: ClassLabels
-    centre: bool = Field(description="batch-normalise before the LayerNorm; for nets from scratch")
+    centre: bool = Field(description="batch-normalise before the LayerNorm; ours")
     temperature: float = Field(gt=0.0, le=10.0, description="of the pairwise term")
     self_weight: float = Field(ge=0.0, le=100.0)
     pair_weight: float = Field(ge=0.0, le=100.0)
@@ -62,7 +62,7 @@ def build(params: Params, data: RetrievalData) -> Sgh:
 
 class Sgh(HashModule):
     def __init__(self, shared: TrainEmbedder, method: SghParams, data: RetrievalData) -> None:
-        net = hash_net(shared.backbone, method.bits, method.centre)
+        net = hash_net(shared.backbone, method.bits, method.centre, data.train.image_size, shared.init == "whitened")
         super().__init__(net, shared, method.fit, data, method.labels)
         self.classify = nn.Linear(method.bits, self.classes)
         self._method = method
@@ -112,4 +112,4 @@ def pairwise_loss(codes: Tensor, others: Tensor, labels: Tensor, temperature: fl
     return losses.sum() / (counts > 0).sum().clamp_min(1)
 
 
-METHOD = Method(params=SghParams, build=build)
+METHOD = Method(params=SghParams, build=build, needs=("codes",))

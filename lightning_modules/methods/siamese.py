@@ -4,7 +4,7 @@ Sources: Gajic & Baldrich, "Cross-domain fashion image retrieval" (CVPRW 2018) f
 25 nearest negatives; Lim & Nang, "Attribute-aware re-ranking" for the same net with random negatives; Hermans et al. 2017
 for batch-hard, Schroff et al. 2015 for semi-hard negatives.
 
-Net: backbone -> global max pool -> fully connected -> L2 norm.
+Net: backbone -> global max pool (unless `backbone.pooling` says otherwise) -> fully connected -> L2 norm.
 Loss: L(a, p, n) = max(0, m + d(a, p) - d(a, n)), d Euclidean.
 
 Positives cross the domains (consumer <-> shop) where the item has both in the batch, or are all pairs of an item

@@ -3,8 +3,11 @@
 Source: Jang & Cho, "Self-supervised Product Quantization for Deep Unsupervised Image Retrieval" (ICCV 2021, arXiv
 2109.02244) and its official code.
 
-Net: backbone -> global average pool -> linear, ReLU -> linear without bias, x in M sub-vectors of d. Codebooks (M, K, d) are
-learned; both start from Xavier of gain 0.1. No normalisation of sub-vectors.
+Net: backbone -> global average pool -> linear, ReLU -> linear, x in M sub-vectors of d. Codebooks (M, K, d) are learned. No
+normalisation of sub-vectors. Where `centre` is false, `start` says how the last linear layer and the codebooks begin:
+  `current`       the official code since 2021-12-12 (commit a0c7414): a bias, both by xavier_uniform_ of gain 1
+  `first_upload`  the first upload of 2021-09-22 (commit 4e487f1): no bias, both by xavier_normal_ of gain 0.1.
+                  Soft-quantised vectors then all begin alike, and few codewords are ever used
 Views: two strong views a, b of every image; z = soft quantisation of x, weights softmax_k(-tau_q |x_m - c_mk|^2), tau_q = 5.
 
 L = cross-quantised contrastive loss, s the cosine of whole vectors, tau = 0.5:
@@ -13,15 +16,22 @@ L = cross-quantised contrastive loss, s the cosine of whole vectors, tau = 0.5:
   `negatives: paper` (the paper's figure): x of one view meets only the quantised vectors of the other,
       L = mean over x_a against Z_b and over x_b against Z_a of -log(exp(s(x_i, z_i) / tau) / sum_j exp(s(x_i, z_j) / tau))
 
-Ours by default: `centre`, a batch normalisation of x to sub-vectors of mean squared length 1, with codewords drawn at that
-scale, which a net without pretrained weights needs on few photos; tau = 0.2; weaker views, as colour tells garments apart.
-`centre: false`, `positives: views`, `temperature: 0.5` and the views of benchmarks/studies.yaml come nearest to
-the official code.
+Ours by default: `centre`, a batch normalisation of x to sub-vectors of mean squared length 1, with a linear layer without
+bias and codewords drawn at that scale; tau = 0.2; weaker views of our own recipe, as colour tells garments apart. What
+comes nearest to the official code is the preset cifar10_c: `centre: false`, `start: current`, `positives: views`,
+`temperature: 0.5`, `fit.optimiser: adam`, and views by the recipe `kornia`.
 
-Search: squared distance from the query's x to the codewords, summed over sub-vectors; the official code sums distances that
-are not squared. Other deviations: AdamW with one warm-up and one cosine, where the official schedule is cyclic by mistake;
-the last short batch is spread over the others instead of dropped; batch norms do not freeze by themselves, as those of the
-official code do after its first evaluation.
+Deviations, those of the preset too:
+  search by the squared distance from the query's x to the codewords, summed over sub-vectors; the official code sums
+      distances that are not squared
+  one warm-up and one cosine, where the official schedule is cyclic by mistake: it goes down and up again in 390 epochs.
+      AdamW by default; the official code has Adam (`fit.optimiser: adam`), which adds 1e-5 * w to the gradient, while the
+      same 1e-5 of AdamW shrinks all weights by less than 0.1 % over 3,000 epochs
+  the last short batch is spread over the others instead of dropped
+  batch norms do not freeze by themselves, as those of the official code do after its first evaluation
+  images are normalised by ImageNet's mean and deviation; the official code does not normalise
+
+With `init: whitened` the head is one layer with a bias that starts from a map in closed form: no hidden layer, no `centre`.
 
 `positives: views` is the paper's method. `positives: item` is OURS and no longer unsupervised: the second view is a view of
 another photo of the same item, of the other domain where the item has one.
@@ -29,7 +39,7 @@ another photo of the same item, of the other domain where the item has one.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -38,11 +48,20 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from croquis.arrays import Vectors
 from croquis.params import Params
 from croquis.params.code_blocks import ProductCodes
-from croquis.params.training_blocks import Backbone as BackboneParams
 from croquis.params.training_blocks import Fit, StrongAugment, TrainEmbedder
-from lightning_modules.bases.pq_module import PqModule, PqNet, code_figures, soft_quantise, xavier_codebooks
+from lightning_modules.bases.pq_module import (
+    PqModule,
+    PqNet,
+    code_figures,
+    k_means_codebooks,
+    soft_quantise,
+    sub_vectors,
+    xavier,
+    xavier_codebooks,
+)
 from lightning_modules.data.augment import uniform
 from lightning_modules.data.photo_rows import joined
 from lightning_modules.data.retrieval_data import Batch, ImageSet, RetrievalData, to_float
@@ -50,12 +69,17 @@ from lightning_modules.data.samplers import EpochSampler, ItemBatches, ShuffledB
 from lightning_modules.data.strong_views import strong_view
 from lightning_modules.methods import Method
 from lightning_modules.nets.backbones import build_backbone
+from lightning_modules.nets.pooling import Pool
+from lightning_modules.training.closed_form import LabelledVectors
 
 
 class SpqParams(ProductCodes):
     """Self-supervised Product Quantization."""
 
-    centre: bool = Field(description="batch-normalise the features, and start codewords at their length; from scratch")
+    centre: bool = Field(description="batch-normalise the features, and start codewords at their length")
+    start: Literal["current", "first_upload"] = Field(
+        description="without `centre`, how last layer and codewords begin: as in the official code, or its first upload"
+    )
     quantiser_sharpness: float = Field(gt=0.0, le=1000.0, description="tau_q, factor on squared distances")
     temperature: float = Field(gt=0.0, le=10.0)
     negatives: Literal["paper", "reference"] = Field(
@@ -69,7 +93,19 @@ class SpqParams(ProductCodes):
     fit: Fit
 
 
-GAIN = 0.1
+class Start(NamedTuple):
+    """How the last linear layer and the codebooks begin."""
+
+    bias: bool
+    uniform: bool
+    gain: float
+
+
+STARTS = {
+    "current": Start(bias=True, uniform=True, gain=1.0),
+    "first_upload": Start(bias=False, uniform=False, gain=0.1),
+}
+CENTRED = STARTS["first_upload"]  # a batch norm follows, which takes bias and gain away
 
 
 def build(params: Params, data: RetrievalData) -> Spq:
@@ -94,14 +130,21 @@ class Centre(nn.Module):
 class SpqNet(PqNet):
     """Attributes: words, the codebooks, (M, K, d)."""
 
-    def __init__(self, backbone: BackboneParams, method: SpqParams) -> None:
-        net = build_backbone(backbone)
-        project = nn.Linear(net.channels, method.subspaces * method.subspace_dim, bias=False)
-        nn.init.xavier_normal_(project.weight, gain=GAIN)
-        centre = Centre(method.subspaces, method.subspace_dim) if method.centre else nn.Identity()
-        head = nn.Sequential(nn.Linear(net.channels, net.channels), nn.ReLU(), project, centre)
-        super().__init__(net, head, method.subspaces, method.subspace_dim)
-        self.words = xavier_codebooks(method.subspaces, method.codewords, method.subspace_dim, GAIN)
+    def __init__(self, shared: TrainEmbedder, method: SpqParams, image_size: int | None = None) -> None:
+        net, dim = build_backbone(shared.backbone, image_size), method.subspaces * method.subspace_dim
+        pool = Pool(shared.backbone.pooling, net.level_channels, "average")
+        start = CENTRED if method.centre else STARTS[method.start]
+        if shared.init == "whitened":
+            head = nn.Sequential(nn.Linear(pool.dim, dim))
+        else:
+            project = nn.Linear(pool.dim, dim, bias=start.bias)
+            xavier(project.weight, start.gain, start.uniform)
+            centre = Centre(method.subspaces, method.subspace_dim) if method.centre else nn.Identity()
+            head = nn.Sequential(nn.Linear(pool.dim, pool.dim), nn.ReLU(), project, centre)
+        super().__init__(net, pool, head, method.subspaces, method.subspace_dim)
+        self.words = xavier_codebooks(
+            method.subspaces, method.codewords, method.subspace_dim, start.gain, start.uniform
+        )
         if method.centre:
             nn.init.normal_(self.words, std=method.subspace_dim**-0.5)
 
@@ -109,10 +152,16 @@ class SpqNet(PqNet):
     def codebooks(self) -> Tensor:
         return self.words
 
+    def start_from(self, matrix: Vectors, train: LabelledVectors) -> None:
+        super().start_from(matrix, train)
+        with torch.no_grad():
+            parts = sub_vectors(self.head(torch.from_numpy(train.vectors)), self.subspaces)
+            self.words.copy_(k_means_codebooks(parts, self.words.shape[1]))
+
 
 class Spq(PqModule):
     def __init__(self, shared: TrainEmbedder, method: SpqParams, data: RetrievalData) -> None:
-        super().__init__(SpqNet(shared.backbone, method), shared, method.fit, data)
+        super().__init__(SpqNet(shared, method, data.train.image_size), shared, method.fit, data)
         self._method = method
         self._partners = partners(data.train) if method.positives == "item" else None
 
@@ -193,4 +242,4 @@ def _partners_of(row: int, same: npt.NDArray[np.int64], images: ImageSet) -> npt
     return next((rows for rows in (across, others) if len(rows)), same)
 
 
-METHOD = Method(params=SpqParams, build=build)
+METHOD = Method(params=SpqParams, build=build, needs=("codes",))

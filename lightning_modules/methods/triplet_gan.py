@@ -38,6 +38,7 @@ from croquis.params.training_blocks import (
     Positives,
     TorchvisionName,
     TrainEmbedder,
+    Weights,
 )
 from lightning_modules.bases.retrieval_module import RetrievalModule
 from lightning_modules.data.retrieval_data import Batch, RetrievalData, to_float
@@ -48,7 +49,7 @@ from lightning_modules.methods import Method
 from lightning_modules.nets.decoder import ImageDecoder
 from lightning_modules.nets.perceptual import PerceptualNet, perceptual_net
 from lightning_modules.nets.pix2pix import PatchDiscriminator, initialise
-from lightning_modules.nets.retrieval_net import Embedder, max_pool_net
+from lightning_modules.nets.retrieval_net import Embedder, projection_net
 from lightning_modules.training.distributed import own_part, world_size
 from lightning_modules.training.schedule import rate_factor
 
@@ -75,8 +76,8 @@ class TripletGanParams(Block):
     perceptual_net: TorchvisionName = Field(
         description="frozen net of the perceptual loss, unless its weights are none"
     )
-    perceptual_weights: str = Field(
-        description="`none` (a frozen random net), `imagenet` (torchvision download), or a path to a state dict"
+    perceptual_weights: Weights = Field(
+        description="`none` (a frozen random net), `pretrained` (a download), `hub:OWNER/NAME`, or a path to a state dict"
     )
     decoder_channels: int = Field(ge=4, le=256)
     discriminator_channels: int = Field(ge=4, le=256)
@@ -124,14 +125,15 @@ class TripletGan(RetrievalModule):
 
     def __init__(self, shared: TrainEmbedder, method: TripletGanParams, data: RetrievalData) -> None:
         # The encoder comes first, so that an ablation starts from the same weights.
-        super().__init__(max_pool_net(shared.backbone, method.embedding_dim, method.centre), shared, method.fit, data)
+        net = projection_net(shared, method.embedding_dim, method.centre, data.train.image_size)
+        super().__init__(net, shared, method.fit, data)
         self.automatic_optimization = False
         self._method = method
         self.decoder: ImageDecoder | None = None
         self.perceptual: PerceptualNet | None = None
         self.discriminator: PatchDiscriminator | None = None
         if method.reconstruction_weight or method.perceptual_weight or method.adversarial_weight:
-            self.decoder = ImageDecoder(method.embedding_dim, method.decoder_channels, data.train.images.shape[-1])
+            self.decoder = ImageDecoder(method.embedding_dim, method.decoder_channels, data.train.image_size)
         if method.perceptual_weight:
             self.perceptual = perceptual_net(method.perceptual_net, method.perceptual_weights)
         if method.adversarial_weight:
@@ -147,7 +149,10 @@ class TripletGan(RetrievalModule):
 
     def heads(self) -> list[nn.Parameter]:
         """The generator's parameters outside the backbone; the discriminator has an optimiser of its own."""
-        return [*self.net.head.parameters(), *(self.decoder.parameters() if self.decoder else ())]
+        return [
+            *(self.net.head.parameters() if self.net.head else ()),
+            *(self.decoder.parameters() if self.decoder else ()),
+        ]
 
     def bottleneck(self, images: Tensor) -> Tensor:
         """(B, 3, S, S) in [0, 1] -> (B, D), of length 1 unless `normalise` is off."""
@@ -283,4 +288,4 @@ def check(params: Params) -> None:
         )
 
 
-METHOD = Method(params=TripletGanParams, build=build, check=check)
+METHOD = Method(params=TripletGanParams, build=build, check=check, needs=("gan",))

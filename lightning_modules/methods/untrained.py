@@ -17,7 +17,8 @@ class UntrainedParams(Block):
 
 
 def fixed_net(params: Params) -> Embedder:
-    return max_pool_net(params.train_embedder.backbone, params.method("untrained").embedding_dim, centre=False)
+    dim = params.method("untrained").embedding_dim
+    return max_pool_net(params.train_embedder.backbone, dim, centre=False, image_size=params.base.image_size)
 
 
 METHOD = Method(params=UntrainedParams, fixed_net=fixed_net)

@@ -1,21 +1,21 @@
-"""Convolutional backbones: images in, feature maps out.
+"""Backbones: images in, feature maps out.
 
-All nets take float images of shape (B, 3, S, S) in [0, 1]; the ImageNet mean and standard deviation are applied inside, so
-that an exported graph carries its own preprocessing.
+All nets take float images of shape (B, 3, S, S) in [0, 1]; mean and standard deviation of the net's own training are applied
+inside, so that an exported graph carries its own preprocessing. `small` has those of ImageNet.
 """
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from pathlib import Path
+from collections.abc import Sequence
 
 import torch
 import torchvision
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from croquis.params.training_blocks import Backbone as BackboneParams
-from lightning_modules.nets.families import BACKBONES
+from lightning_modules.nets.layered_net import LayeredNet, small_net, without_head
+from lightning_modules.nets.timm_net import TimmError, TimmNet, timm_net
+from lightning_modules.nets.weight_sources import ELSEWHERE, weights_file
 from lightning_modules.nets.weights import WeightsError, load_weights
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -23,7 +23,7 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
 class BackboneError(ValueError):
-    """A backbone's weights cannot be used."""
+    """There is no such backbone, or its weights cannot be used."""
 
 
 HEAD = ("fc.", "classifier.")  # of torchvision's nets; it is cut off
@@ -34,6 +34,8 @@ class Backbone(nn.Module):
 
     Attributes:
         channels: number of channels of the feature map.
+        level_channels: channels of its levels, shallow to deep: the last map of each size inside the net. The last of them
+            equals `channels`.
         pretrained: whether its weights were learnt before.
         compute_dtype: computes in this dtype where it is set, whatever stands around it; the map is float32 either way.
     """
@@ -42,18 +44,26 @@ class Backbone(nn.Module):
     std: Tensor
     compute_dtype: torch.dtype | None = None
 
-    def __init__(self, features: nn.Module, channels: int, freeze_bn: bool, pretrained: bool = False) -> None:
+    def __init__(
+        self,
+        features: LayeredNet | TimmNet,
+        freeze_bn: bool,
+        pretrained: bool = False,
+        mean: Sequence[float] = IMAGENET_MEAN,
+        std: Sequence[float] = IMAGENET_STD,
+    ) -> None:
         super().__init__()
         self.features = features
-        self.channels = channels
+        self.level_channels = features.level_channels
+        self.channels = self.level_channels[-1]
         self.pretrained = pretrained
         self._freeze_bn = freeze_bn
-        self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1), persistent=False)
-        self.register_buffer("std", torch.tensor(IMAGENET_STD).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("mean", torch.tensor(tuple(mean)).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(tuple(std)).view(1, 3, 1, 1), persistent=False)
         self.train()  # Lightning does not call it before it trains
 
     def normalise(self, images: Tensor) -> Tensor:
-        """By the mean and standard deviation of ImageNet."""
+        """By the mean and standard deviation that the net was trained with."""
         return (images - self.mean) / self.std
 
     def forward(self, images: Tensor) -> Tensor:
@@ -66,6 +76,17 @@ class Backbone(nn.Module):
             wide: Tensor = self.features(normalised).float()
             return wide
 
+    def forward_levels(self, images: Tensor) -> list[Tensor]:
+        """(B, 3, S, S) in [0, 1] -> (B, C_i, h_i, w_i), largest map first, in one pass; the last is that of `forward`.
+
+        A level is the map before a change of size inside the net, and the last map; C_i is `level_channels[i]`.
+        """
+        normalised = self.normalise(images)
+        if self.compute_dtype is None:
+            return self.features.levels(normalised)
+        with torch.autocast(images.device.type, dtype=self.compute_dtype):
+            return [level.float() for level in self.features.levels(normalised)]
+
     def freeze(self) -> None:
         """From now on nothing of it changes in training: neither weights nor the statistics of batch norms."""
         self.requires_grad_(False)
@@ -77,80 +98,50 @@ class Backbone(nn.Module):
         super().train(mode)
         if self._freeze_bn:
             for module in self.modules():
-                if isinstance(module, nn.BatchNorm2d):
+                if isinstance(module, (nn.BatchNorm1d, nn.BatchNorm2d)):
                     module.eval()
         return self
 
 
-class ResidualBlock(nn.Module):
-    """Two 3x3 convolutions with a shortcut (He et al. 2016, basic block)."""
-
-    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
-        super().__init__()
-        self.conv1 = nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False)
-        self.bn1 = nn.BatchNorm2d(outputs)
-        self.conv2 = nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False)
-        self.bn2 = nn.BatchNorm2d(outputs)
-        same = stride == 1 and inputs == outputs
-        self.shortcut = nn.Identity() if same else _projection(inputs, outputs, stride)
-
-    def forward(self, x: Tensor) -> Tensor:
-        y = torch.relu(self.bn1(self.conv1(x)))
-        y = self.bn2(self.conv2(y))
-        return torch.relu(y + self.shortcut(x))
-
-
-class WithoutLight(nn.Module):
-    """(B, 3, S, S) -> (B, 6, S, S): the image, and beside it the image with each channel at mean 0 and deviation 1.
-
-    The second copy is the same under any white balance and exposure, the first keeps the true colours.
-    """
-
-    def forward(self, images: Tensor) -> Tensor:
-        return torch.cat([images, F.instance_norm(images, eps=1e-3)], dim=1)
-
-
-def _projection(inputs: int, outputs: int, stride: int) -> nn.Module:
-    return nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))
-
-
-def _small(width: int) -> nn.Module:
-    """A residual net for the CPU: stem of stride 2, four stages of one block, widths w, 2w, 4w, 8w, total stride 16."""
-    stem = nn.Sequential(WithoutLight(), nn.Conv2d(6, width, 5, 2, 2, bias=False), nn.BatchNorm2d(width), nn.ReLU())
-    stages = [ResidualBlock(width, width, 2)]
-    stages += [ResidualBlock(width * 2**i, width * 2 ** (i + 1), 2 if i < 2 else 1) for i in range(3)]
-    return nn.Sequential(stem, *stages)
-
-
-def build_backbone(params: BackboneParams) -> Backbone:
+def build_backbone(params: BackboneParams, image_size: int | None = None) -> Backbone:
     """The net that `params` name, with the weights that they name.
 
+    Args:
+        image_size: side of the images, pixels; nets of tokens take this size only. None: that of the net's own training.
+
     Raises:
-        BackboneError: when weights are asked for that cannot be loaded, naming the file and the keys.
+        BackboneError: when there is no such net for this size, or its weights cannot be had; naming key and remedy.
     """
-    if params.name == "small":
-        features, channels = _small(params.width), params.width * 8
-        if params.weights != "none":
-            _load(features, params.weights)
-    else:
-        features, channels = _torchvision_features(params), BACKBONES[params.name].channels or 0
-    backbone = Backbone(features, channels, params.freeze_bn, params.weights != "none")
+    library, _, name = params.name.rpartition("/")
+    features: LayeredNet | TimmNet
+    mean: Sequence[float]
+    std: Sequence[float]
+    try:
+        if library == "timm":
+            features, mean, std = timm_net(name, params.weights, image_size)
+        elif library == "torchvision":
+            features, mean, std = _torchvision_net(name, params.weights)
+        else:
+            features, mean, std = small_net(params.width), IMAGENET_MEAN, IMAGENET_STD
+            if params.weights != "none":
+                load_weights(features, weights_file(params.weights))
+    except TimmError as error:
+        raise BackboneError(f"backbone.name: {error}") from error
+    except WeightsError as error:
+        raise BackboneError(f"backbone.weights: {error}") from error
+    backbone = Backbone(features, params.freeze_bn, params.weights != "none", mean, std)
     return backbone.to(memory_format=torch.channels_last) if params.channels_last else backbone
 
 
-def _torchvision_features(params: BackboneParams) -> nn.Module:
-    weights = "DEFAULT" if params.weights == "imagenet" else None
-    net = torchvision.models.get_model(params.name, weights=weights)
-    if params.weights not in ("none", "imagenet"):
-        _load(net, params.weights, HEAD)
-    if hasattr(net, "features"):
-        features: nn.Module = net.features
-        return features
-    return nn.Sequential(OrderedDict(list(net.named_children())[:-2]))  # a ResNet without its pooling and classifier
-
-
-def _load(net: nn.Module, path: str, head: tuple[str, ...] = ()) -> None:
+def _torchvision_net(name: str, weights: str) -> tuple[LayeredNet, Sequence[float], Sequence[float]]:
+    trained = torchvision.models.get_model_weights(name).DEFAULT
     try:
-        load_weights(net, Path(path), head)
-    except WeightsError as error:
-        raise BackboneError(f"backbone.weights: {error}") from error
+        net = torchvision.models.get_model(name, weights=trained if weights == "pretrained" else None)
+    except OSError as error:
+        raise WeightsError(
+            f"{trained.url} cannot be fetched ({error}); reach it from this machine, {ELSEWHERE}"
+        ) from error
+    if weights not in ("none", "pretrained"):
+        load_weights(net, weights_file(weights), HEAD)
+    transforms = trained.transforms()
+    return without_head(net), transforms.mean, transforms.std

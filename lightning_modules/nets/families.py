@@ -11,21 +11,22 @@ class Family:
 
     Attributes:
         summary: one line.
-        channels: of its last feature map; None where `train_embedder.backbone.width` decides.
-        torchvision: whether torchvision builds it, with ImageNet weights on request.
+        pretrained: whether somebody has trained it, so that `weights: pretrained` can be asked for.
     """
 
     summary: str
-    channels: int | None
-    torchvision: bool = True
+    pretrained: bool = True
 
 
+# A name that ends in /NAME stands for all names of that library.
 BACKBONES = {
-    "small": Family("residual net of four stages for small images, trained from nothing", None, torchvision=False),
-    "resnet18": Family("He et al. 2016, 18 layers", 512),
-    "resnet50": Family("He et al. 2016, 50 layers", 2048),
-    "mobilenet_v2": Family("Sandler et al. 2018", 1280),
-    "mobilenet_v3_small": Family("Howard et al. 2019, small", 576),
-    "squeezenet1_1": Family("Iandola et al. 2016, version 1.1", 512),
-    "vgg16": Family("Simonyan and Zisserman 2015, 16 layers", 512),
+    "small": Family("residual net of four stages for small images, trained from nothing", pretrained=False),
+    "torchvision/alexnet": Family("Krizhevsky 2014, 5 convolutions"),
+    "torchvision/resnet18": Family("He et al. 2016, 18 layers"),
+    "torchvision/resnet50": Family("He et al. 2016, 50 layers"),
+    "torchvision/mobilenet_v2": Family("Sandler et al. 2018"),
+    "torchvision/mobilenet_v3_small": Family("Howard et al. 2019, small"),
+    "torchvision/squeezenet1_1": Family("Iandola et al. 2016, version 1.1"),
+    "torchvision/vgg16": Family("Simonyan and Zisserman 2015, 16 layers"),
+    "timm/NAME": Family("any net of timm by its name there, with its tag or without, e.g. timm/tf_efficientnet_lite0"),
 }

@@ -2,7 +2,7 @@
 
   L_perc(x, y) = 1/L sum_l |phi_l(x) - phi_l(y)|^2 / |phi_l(x)|^2
 
-phi_l is the last feature map of each size inside the net; for VGG-16 these are the classical relu1_2, relu2_2, relu3_3,
+phi_l is a level of the net, the last feature map of each size; for VGG-16 these are the classical relu1_2, relu2_2, relu3_3,
 relu4_3 and relu5_3, and the last pooling. The weight of a layer is one over |phi_l(x)|^2: layers count alike, whatever their
 scale.
 """
@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from croquis.params.training_blocks import Backbone as BackboneParams
 from croquis.params.training_blocks import TorchvisionName
 from lightning_modules.nets.backbones import Backbone, BackboneError, build_backbone
+from lightning_modules.nets.layered_net import LayeredNet
 
 RANDOM_WIDTHS = (8, 16, 32, 64)
 
@@ -31,15 +32,8 @@ class PerceptualNet(nn.Module):
         return super().train(False)
 
     def maps(self, images: Tensor) -> list[Tensor]:
-        """(B, 3, S, S) in [0, 1] -> the last feature map of each size, (B, C_l, h_l, w_l), largest first."""
-        found: list[Tensor] = []
-        seen = image = self.backbone.normalise(images)
-        for layer in self.backbone.features.children():
-            deeper = layer(seen)
-            if deeper.shape[-1] != seen.shape[-1] and seen is not image:
-                found.append(seen.to(images.dtype))
-            seen = deeper
-        return [*found, seen.to(images.dtype)]
+        """The levels of the net, as `Backbone.forward_levels` gives them, in the precision of the images."""
+        return [level.to(images.dtype) for level in self.backbone.forward_levels(images)]
 
     def forward(self, images: Tensor, made: Tensor) -> Tensor:
         """Mean perceptual loss of (B, 3, S, S) images and what was made of them; the gradient flows to `made` only."""
@@ -53,7 +47,7 @@ class PerceptualNet(nn.Module):
 
 
 def perceptual_net(name: TorchvisionName, weights: str, block: str = "triplet_gan") -> PerceptualNet:
-    """A torchvision net with its ImageNet weights or those of a file, or a random one where `weights` is `none`.
+    """A torchvision net with weights as `backbone.weights` names them, or a random one where they are `none`.
 
     Args:
         block: of params.yaml, to be named in errors.
@@ -62,7 +56,7 @@ def perceptual_net(name: TorchvisionName, weights: str, block: str = "triplet_ga
         BackboneError: when the file is missing or does not fit the net.
     """
     if weights == "none":
-        return PerceptualNet(Backbone(random_features(), RANDOM_WIDTHS[-1], freeze_bn=True))
+        return PerceptualNet(Backbone(random_features(), freeze_bn=True))
     params = BackboneParams(name=name, weights=weights, width=32, freeze_bn=True, channels_last=False)
     try:
         return PerceptualNet(build_backbone(params))
@@ -70,7 +64,7 @@ def perceptual_net(name: TorchvisionName, weights: str, block: str = "triplet_ga
         raise BackboneError(f"{block}.perceptual_weights, read as {error}") from error
 
 
-def random_features() -> nn.Sequential:
+def random_features() -> LayeredNet:
     """Four 3x3 convolutions with ReLU and average pooling between, weights drawn at random (He et al. 2015).
 
     The stand-in where no trained weights are at hand. Random filters respond to edges, colours and textures at four scales,
@@ -82,4 +76,4 @@ def random_features() -> nn.Sequential:
         convolution = nn.Conv2d(inputs, outputs, 3, 1, 1, bias=False)
         nn.init.kaiming_normal_(convolution.weight, nonlinearity="relu")
         layers += [convolution, nn.ReLU(), nn.AvgPool2d(2)]
-    return nn.Sequential(*layers[:-1])
+    return LayeredNet({str(place): layer for place, layer in enumerate(layers[:-1])})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,12 @@ class WeightsError(ValueError):
     """A file of weights cannot be used; the message names file, reason and remedy."""
 
 
-def load_weights(net: nn.Module, path: Path, head: tuple[str, ...] = ()) -> None:
+State = dict[str, Tensor]
+
+
+def load_weights(
+    net: nn.Module, path: Path, head: tuple[str, ...] = (), convert: Callable[[State], State] | None = None
+) -> None:
     """Loads a state dict of torch or safetensors into `net`.
 
     A checkpoint that holds the state dict under a key such as `state_dict`, and names that begin with `module.` and the
@@ -29,6 +34,7 @@ def load_weights(net: nn.Module, path: Path, head: tuple[str, ...] = ()) -> None
 
     Args:
         head: beginnings of the names of what will be cut off: these may be absent, extra, or of another shape.
+        convert: makes the names and shapes of this net of other spellings.
 
     Raises:
         WeightsError: when the file cannot be read, or does not fit.
@@ -36,6 +42,7 @@ def load_weights(net: nn.Module, path: Path, head: tuple[str, ...] = ()) -> None
     state, said = _unwrapped(_read(path), path)
     wanted = net.state_dict()
     state, prefix = _without_prefix(state, wanted)
+    state = state if convert is None else convert(state)
     said += [f"`{prefix}` at the begin of its names"] if prefix else []
     if said:
         warnings.warn(f"{path}: {' and '.join(said)} was taken off", stacklevel=2)
@@ -59,10 +66,32 @@ def load_weights(net: nn.Module, path: Path, head: tuple[str, ...] = ()) -> None
     net.load_state_dict(fitting)
 
 
+def load_in_order(net: nn.Module, path: Path) -> None:
+    """Loads a state dict of the same net under other names: the tensors fit one by one, in their order.
+
+    Raises:
+        WeightsError: when the file cannot be read, or number, kind (`weight`, `running_mean`, ...) or shape of any differs.
+    """
+    state, _ = _unwrapped(_read(path), path)
+    wanted = net.state_dict()
+    kinds = [
+        [(name.rpartition(".")[2], tuple(value.shape)) for name, value in each.items()] for each in (state, wanted)
+    ]
+    if kinds[0] != kinds[1]:
+        differing = sum(a != b for a, b in zip(*kinds, strict=False)) + abs(len(state) - len(wanted))
+        raise WeightsError(
+            f"{path} does not fit {type(net).__name__} in order: {differing} of {len(wanted)} tensors differ. "
+            "Use the weights of this very net"
+        )
+    net.load_state_dict(dict(zip(wanted, state.values(), strict=True)))
+
+
 def _read(path: Path) -> Any:
     """What a file holds, without running any of it."""
     if not path.is_file():
-        raise WeightsError(f"{path} does not exist; name `none`, `imagenet` or the path of a state dict")
+        raise WeightsError(
+            f"{path} does not exist; name `none`, `pretrained`, `hub:OWNER/NAME` or the path of a state dict"
+        )
     with path.open("rb") as stream:
         begin = stream.read(len(LFS))
     if begin == LFS:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -28,9 +28,11 @@ from lightning_modules.data.retrieval_data import Batch, batches, to_float
 from lightning_modules.data.samplers import ShuffledBatches
 from lightning_modules.nets.perceptual import perceptual_net
 from lightning_modules.nets.pix2pix import build_networks
+from lightning_modules.sketch_gan.val_retrieval import ValRetrieval
 from lightning_modules.training.distributed import is_spread
 
 MONITOR = "val/l1"
+MONITORS: dict[str, tuple[str, Literal["min", "max"]]] = {"l1": (MONITOR, "min"), "retrieval": ("val/retrieval", "max")}
 SHEET_ROWS = 8
 AT_A_TIME = 32
 
@@ -55,12 +57,20 @@ class SketchPairs(Dataset[Batch]):
     def photo_pictures(self) -> Iterator[Uint8Image]:
         """Each photo once, however many sketches it has."""
         seen: set[bytes] = set()
+        for photo, digest in self._digests():
+            if digest not in seen:
+                seen.add(digest)
+                yield photo
+
+    def shown(self) -> npt.NDArray[np.int64]:
+        """(N,) which of `photo_pictures` each sketch shows."""
+        place: dict[bytes, int] = {}
+        return np.asarray([place.setdefault(digest, len(place)) for _, digest in self._digests()], dtype=np.int64)
+
+    def _digests(self) -> Iterator[tuple[Uint8Image, bytes]]:
         for start in range(0, len(self), AT_A_TIME):
             for photo in self.photos[start : start + AT_A_TIME].permute(0, 2, 3, 1).numpy():
-                digest = hashlib.sha256(photo.tobytes()).digest()
-                if digest not in seen:
-                    seen.add(digest)
-                    yield photo
+                yield photo, hashlib.sha256(photo.tobytes()).digest()
 
     def sketch_batches(self, size: int = AT_A_TIME) -> Iterator[npt.NDArray[np.float32]]:
         """All sketches as a generator takes them, float32 (B, 3, S, S) in [0, 1]."""
@@ -118,16 +128,49 @@ def scale(images: Tensor) -> Tensor:
     return images.float().div_(127.5).sub_(1)
 
 
+def pictures(made: Tensor) -> list[Uint8Image]:
+    """Images in [-1, 1], (B, 3, S, S), as pictures (S, S, 3)."""
+    return list(((made.detach().float().cpu() + 1) * 127.5).round().to(torch.uint8).permute(0, 2, 3, 1).numpy())
+
+
+def jittered(sketches: Tensor, photos: Tensor, load_scale: float) -> tuple[Tensor, Tensor]:
+    """Pairs enlarged `load_scale` times (bicubic) and cut back to their size, each pair at a random place of its own.
+
+    The random jitter of Isola et al. 2017, which enlarges from 256 to 286 pixels. Both (B, 3, S, S) in [-1, 1].
+    """
+    size = photos.shape[-1]
+    side = round(size * load_scale)
+    if side == size:
+        return sketches, photos
+    both = F.interpolate(torch.cat([sketches, photos], dim=1), size=(side, side), mode="bicubic", align_corners=False)
+    starts = torch.randint(side - size + 1, (len(both), 2)).tolist()
+    cut = [pair[:, top : top + size, left : left + size] for pair, (top, left) in zip(both, starts, strict=True)]
+    found = torch.stack(cut).clamp(-1, 1)
+    return found[:, :3], found[:, 3:]
+
+
+def rate_factor(epoch: int, constant: int, epochs: int) -> float:
+    """Learning rate of an epoch, from 0, as a share of its peak: 1 for `constant` epochs, then a line that would reach 0 in
+    the epoch after the last, as in pix2pix's official code."""
+    return 1 - max(0, epoch + 1 - constant) / (epochs - constant + 1)
+
+
 def ssim(made: Tensor, photos: Tensor) -> Tensor:
     """Structural similarity (Wang et al. 2004) of images in [-1, 1], at most 1, mean over the batch."""
     return cast(Tensor, structural_similarity_index_measure(made, photos, data_range=(-1.0, 1.0)))
 
 
 class SketchGan(pl.LightningModule):
-    """Alternates one step of the discriminator and one of the generator (manual optimisation, two Adam optimisers)."""
+    """Alternates one step of the discriminator and one of the generator (manual optimisation, two Adam optimisers).
 
-    def __init__(self, params: TrainGan, data: PairData) -> None:
+    Args:
+        judge: of what is made of val, beside L1 and SSIM; None for none.
+    """
+
+    def __init__(self, params: TrainGan, data: PairData, judge: ValRetrieval | None = None) -> None:
         super().__init__()
+        self._judge_of_val = judge
+        self._made: list[Uint8Image] = []
         self.automatic_optimization = False
         self.generator, self.discriminator = build_networks(params)
         self._frozen = (
@@ -140,6 +183,7 @@ class SketchGan(pl.LightningModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> None:
         sketches, photos = scale(batch["sketches"]), scale(batch["images"])
+        sketches, photos = jittered(sketches, photos, self._params.load_scale)
         if torch.rand(()) < 0.5:
             sketches, photos = sketches.flip(3), photos.flip(3)
         for_generator, for_discriminator = cast(list[LightningOptimizer], self.optimizers())
@@ -176,12 +220,33 @@ class SketchGan(pl.LightningModule):
         made = self.generator(sketches)
         self.log(MONITOR, F.l1_loss(made, photos), batch_size=len(photos), prog_bar=True)
         self.log("val/ssim", ssim(made, photos), batch_size=len(photos))
+        if self._judge_of_val is not None:
+            self._made.extend(pictures(made))
+
+    def on_validation_epoch_start(self) -> None:
+        self._made = []
+
+    def on_validation_epoch_end(self) -> None:
+        if self._judge_of_val is not None and len(self._made) == len(self._data.val):
+            for name, value in self._judge_of_val.figures(self._made).items():
+                self.log(f"val/{name}", value)
+
+    def on_train_epoch_end(self) -> None:
+        for schedule in cast(list[torch.optim.lr_scheduler.LambdaLR], self.lr_schedulers()):
+            schedule.step()
 
     def configure_optimizers(self) -> Any:
         betas = (self._params.beta1, 0.999)
         rate = self._params.learning_rate
         nets = (self.generator, self.discriminator)
-        return [torch.optim.Adam(net.parameters(), lr=rate, betas=betas) for net in nets], []
+        optimisers = [torch.optim.Adam(net.parameters(), lr=rate, betas=betas) for net in nets]
+        own = self._params
+        constant = round(own.constant_share * own.epochs)
+
+        def factor(epoch: int) -> float:
+            return rate_factor(epoch, constant, own.epochs)
+
+        return optimisers, [torch.optim.lr_scheduler.LambdaLR(each, factor) for each in optimisers]
 
     def draw(self) -> Image.Image:
         """Sketch, generated photo and true photo of a few val pairs; one pair per row."""
@@ -191,7 +256,7 @@ class SketchGan(pl.LightningModule):
         training = self.generator.training
         self.generator.eval()
         with torch.no_grad():
-            made = (self.generator(scale(sketches.to(self.device))).cpu() + 1) * 127.5
+            made = self.generator(scale(sketches.to(self.device)))
         self.generator.train(training)
-        columns = [part.permute(0, 2, 3, 1).numpy() for part in (sketches, made.round().to(torch.uint8), photos)]
-        return grid(list(zip(*columns, strict=True)), labels=["sketch", "generated", "photo"])
+        shown = [sketches.permute(0, 2, 3, 1).numpy(), pictures(made), photos.permute(0, 2, 3, 1).numpy()]
+        return grid(list(zip(*shown, strict=True)), labels=["sketch", "generated", "photo"])

@@ -44,6 +44,7 @@ from lightning_modules.training.callbacks import RecordHistory
 from lightning_modules.training.fit import FitPlan, fit
 from lightning_modules.training.numerics import prepare_torch
 from lightning_modules.training.schedule import told_rates
+from lightning_modules.training.whitened_start import start_of
 
 STARTUP_TRIALS = 4  # before the median of others can end a trial
 SHARE_OF_EPOCHS = 3  # a third of the params' schedule by default
@@ -131,6 +132,7 @@ class TrainingTask:
             accumulate=getattr(own, "accumulate", 1),
             trainer=params.trainer,
             callbacks=[pruning],
+            begin=start_of(module, params),
         )
         scratch = scratch_of(self._root, self.name)
         scratch.mkdir(parents=True, exist_ok=True)

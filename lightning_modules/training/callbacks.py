@@ -66,6 +66,16 @@ class ResumableEarlyStopping(EarlyStopping):
             trainer.should_stop = True
 
 
+class KeepStart(Callback):
+    """Saves the weights before training once val has been measured with them."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def on_sanity_check_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        trainer.save_checkpoint(self._path, weights_only=True)
+
+
 class Throughput(Callback):
     """Learning rate and images per second, which go to the tracker only: they differ from run to run."""
 

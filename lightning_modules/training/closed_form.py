@@ -52,29 +52,30 @@ class LabelledVectors:
     shop: npt.NDArray[np.bool_]
 
 
-def fit_map(train: LabelledVectors, settings: MapSettings) -> LinearMap:
-    """The map of `settings`; `dim` is lowered to what N images and D numbers can span.
-
-    Raises:
-        ValueError: for `within_item` when no item has two images (of `centre: shop`: one beside a shop photo).
-    """
-    components = PrincipalComponents(train.vectors)
-    return components.fit(train, settings)
-
-
 class PrincipalComponents:
     """Of float32 (N, D) vectors, largest variance first; fitted once for maps of several settings."""
 
     def __init__(self, vectors: Vectors) -> None:
         self.mean: Matrix = vectors.mean(axis=0, dtype=np.float64)
         centred = vectors - self.mean
-        values, basis = np.linalg.eigh(centred.T @ centred / len(vectors))
+        count, numbers = centred.shape
+        if count < numbers:  # the same components from the smaller matrix of inner products between images
+            values, left = np.linalg.eigh(centred @ centred.T / count)
+        else:
+            values, left = np.linalg.eigh(centred.T @ centred / count)
         kept = values[::-1] > max(values[-1], 0.0) * 1e-9
         self.variance: Matrix = values[::-1][kept]
-        self.basis: Matrix = _one_sign(basis[:, ::-1][:, kept])
+        basis = left[:, ::-1][:, kept]
+        if count < numbers:
+            basis = centred.T @ basis / np.sqrt(self.variance * count)
+        self.basis: Matrix = _one_sign(basis)
 
     def fit(self, train: LabelledVectors, settings: MapSettings) -> LinearMap:
-        """See `fit_map`."""
+        """The map of `settings`; `dim` is lowered to what N images and D numbers can span.
+
+        Raises:
+            ValueError: for `within_item` when no item has two images (of `centre: shop`: one beside a shop photo).
+        """
         dim = min(settings.dim, len(self.variance))
         basis = self.basis[:, :dim]
         if settings.kind == "pca":
@@ -83,6 +84,11 @@ class PrincipalComponents:
             differences = _differences(train, settings.centre)
             matrix = basis @ _inverse_root(_scatter(differences, basis), settings.shrinkage)
         return LinearMap(np.vstack([matrix, -self.mean @ matrix]).astype(np.float32))
+
+
+def scaled(matrix: Vectors, scale: Vectors) -> LinearMap:
+    """The map of x for one, (D + 1, d), that was fitted on x * scale; scale (D,)."""
+    return LinearMap(np.vstack([matrix[:-1] * scale[:, None], matrix[-1:]]).astype(np.float32))
 
 
 def candidates(train: LabelledVectors, dims: Sequence[int], shrinkages: Sequence[float]) -> Iterator[MapSettings]:

@@ -28,6 +28,7 @@ from lightning_modules.training.callbacks import (
     ContactSheets,
     EpochAxis,
     History,
+    KeepStart,
     RecordHistory,
     ResumableEarlyStopping,
     Throughput,
@@ -38,6 +39,7 @@ from lightning_modules.training.numerics import SeedEveryBatch, resolve_precisio
 from lightning_modules.training.trainer_options import trainer_options
 
 RESUME = "resume"
+START = "start.ckpt"
 SHEETS = "contact_sheets"
 QUIET = {"enable_model_summary": False, "log_every_n_steps": 1}
 LOGGER = logging.getLogger(__name__)
@@ -60,6 +62,7 @@ class FitPlan:
         draw: makes a contact sheet from the module's present state; None for none.
         trainer: the block `trainer` of params.yaml, see `lightning_modules.training.trainer_options`.
         callbacks: further ones.
+        begin: called before a training that is not resumed, to give the module the weights that it starts from.
     """
 
     name: str
@@ -74,6 +77,7 @@ class FitPlan:
     draw: Callable[[], Image.Image] | None = None
     trainer: Mapping[str, Any] = field(default_factory=dict)
     callbacks: Sequence[pl.Callback] = ()
+    begin: Callable[[], None] | None = None
 
 
 def fit(
@@ -86,8 +90,8 @@ def fit(
 ) -> History:
     """Trains `module`, resuming from `scratch` where an earlier try was killed, and leaves its best weights in it.
 
-    Val is measured before training, too, by Lightning's sanity check over the whole of it. Training that ends below gives a
-    warning.
+    Val is measured before training, too, by Lightning's sanity check over the whole of it. Where every epoch is below, the
+    weights before training are the best, and a warning says so.
 
     Args:
         scratch: folder of this training's checkpoints; contact sheets are left in `scratch/contact_sheets`.
@@ -102,6 +106,8 @@ def fit(
     if logger:
         loggers.insert(0, MLFlowLogger(**logger))
     last = scratch / f"{RESUME}.ckpt"
+    if plan.begin is not None and not last.is_file():
+        plan.begin()
     trainer = pl.Trainer(
         max_epochs=plan.epochs,
         accelerator=base.accelerator,
@@ -116,6 +122,7 @@ def fit(
             *_monitoring(plan, scratch),
             *callbacks,
             *plan.callbacks,
+            KeepStart(scratch / START),
             best,
             _resume_checkpoint(scratch),
         ],
@@ -130,12 +137,12 @@ def fit(
         **_processes(),
     )
     trainer.fit(module, datamodule=data, ckpt_path=str(last) if last.is_file() else None, weights_only=True)
-    if best.best_model_path:
-        state = torch.load(best.best_model_path, map_location="cpu", weights_only=True)["state_dict"]
-        module.load_state_dict(state)
+    warning = below_start(history.history, plan)
+    kept = scratch / START if warning else best.best_model_path
+    if kept:
+        module.load_state_dict(torch.load(kept, map_location="cpu", weights_only=True)["state_dict"])
     if is_spread():
         dist.barrier()  # the first process deletes the checkpoints once it has what it needs
-    warning = below_start(history.history, plan)
     if warning and trainer.is_global_zero:
         LOGGER.warning(warning)
     return history.history
@@ -153,7 +160,7 @@ def below_start(history: History, plan: FitPlan) -> str | None:
     rates = ", ".join(f"{key} {value}" for key, value in plan.rates.items())
     return (
         f"{plan.name}: training made the net worse: {plan.monitor} is {best:.4f} at best, {start:.4f} before training; "
-        f"lower its rates ({rates}), or train longer"
+        f"the weights before training are kept: lower its rates ({rates}), or train longer"
     )
 
 

@@ -2,53 +2,158 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from croquis.arrays import Vectors
+from croquis.evaluation import metrics
 from croquis.files import read_json, write_array, write_json
 from croquis.nets.encoder import Encoder, describe_encoder, load_encoder
 from croquis.nets.linear_map import LinearMap
 from croquis.params.training_blocks import Map
 from lightning_modules.data.photo_rows import Images
 from lightning_modules.data.retrieval_data import EVAL_BATCH, RetrievalData, to_float
-from lightning_modules.training.closed_form import LabelledVectors, PrincipalComponents, candidates
-from lightning_modules.training.val_scores import decisive_score, retrieval_scores
+from lightning_modules.training.closed_form import (
+    LabelledVectors,
+    MapSettings,
+    PrincipalComponents,
+    candidates,
+    scaled,
+)
+from lightning_modules.training.val_scores import decisive_score, rank_gallery, retrieval_scores
 
 FILE = "map.npy"
+SMALL_VAL = 30  # queries; below, one more right answer decides on little
+FOLDS = 5
 
 
-def add_map(folder: Path, data: RetrievalData, block: Map, threads: int) -> dict[str, float]:
+@dataclass(frozen=True)
+class ChosenMap:
+    """The best map, and the score without and with it.
+
+    Attributes:
+        linear: fitted on all train photos.
+        by: what it was chosen on: `val`, or `train` where val has fewer than `SMALL_VAL` queries.
+    """
+
+    linear: LinearMap
+    by: str
+    without: float
+    score: float
+
+
+@dataclass(frozen=True)
+class Trial:
+    """Vectors that a map is fitted on, and its score on other ones; `None` scores the vectors as they are."""
+
+    train: LabelledVectors
+    score: Callable[[LinearMap | None], float]
+
+
+def add_map(folder: Path, data: RetrievalData, block: Map, threads: int, colours: int = 0) -> dict[str, float]:
     """Fits the maps that `block` allows, and writes the one that is best on val beside the encoder of `folder`.
 
     An encoder whose vectors become codes keeps none.
 
+    Args:
+        colours: how many of the last numbers of the encoder's vectors are a colour histogram.
+
     Returns:
-        `val_without`, `val_with`: the score by which epochs are picked too, without a map and with the best; and `kept`,
-        1 or 0. Nothing where no map was fitted.
+        `val_without`, `val_with`: the score by which epochs are picked too, without a map and with the best; `train_...`
+        where val is so small that items of train were left out instead; and `kept`, 1 or 0. Nothing where no map was
+        fitted.
     """
     if block.kind == "none" or describe_encoder(folder).head != "dense":
         return {}
     encoder = load_encoder(folder, threads)
     train, val = (encoded(encoder, images) for images in (data.train.images, data.val.images))
-    plain = score(val, data)
-    fitted = best_map(LabelledVectors(train, data.train.items, data.train.domains == "shop"), val, data, block)
-    mapped = score(fitted.apply(val), data)
-    if mapped > plain:
-        write_array(folder / FILE, fitted.matrix)
+    found = best_map(train, val, data, block, colours)
+    kept = found.score > found.without
+    if kept:
+        write_array(folder / FILE, found.linear.matrix)
         described = read_json(folder / "encoder.json")
-        write_json(folder / "encoder.json", described | {"map": FILE, "dim": fitted.dim, "metric": "cosine"})
-    return {"val_without": plain, "val_with": mapped, "kept": float(mapped > plain)}
+        write_json(folder / "encoder.json", described | {"map": FILE, "dim": found.linear.dim, "metric": "cosine"})
+    return {f"{found.by}_without": found.without, f"{found.by}_with": found.score, "kept": float(kept)}
 
 
-def best_map(train: LabelledVectors, val: Vectors, data: RetrievalData, block: Map) -> LinearMap:
-    """Of the maps that `block` and the labels allow, the first of the best on val; `pca` where no item has two images."""
-    components = PrincipalComponents(train.vectors)
-    allowed = list(candidates(train, block.dims, block.shrinkages))
-    wanted = [settings for settings in allowed if block.kind in ("best", settings.kind)]
-    maps = [components.fit(train, settings) for settings in wanted or allowed]
-    return max(maps, key=lambda fitted: score(fitted.apply(val), data))
+def best_map(train: Vectors, val: Vectors, data: RetrievalData, block: Map, colours: int = 0) -> ChosenMap:
+    """Of the maps that `block` and the labels allow, the first of the best; `pca` where no item has two images.
+
+    Chosen on val; where that has fewer than `SMALL_VAL` queries, on items of train that the map was not fitted on.
+
+    Args:
+        train: (N, D), vectors of `data.train`.
+        val: (V, D), those of `data.val`.
+        colours: how many of the last numbers are a colour histogram, whose weight is chosen too.
+    """
+    own = LabelledVectors(train, data.train.items, data.train.domains == "shop")
+    allowed = list(candidates(own, block.dims, block.shrinkages))
+    wanted = [settings for settings in allowed if block.kind in ("best", settings.kind)] or allowed
+    left_out = left_out_trials(own) if int(data.val_is_query.sum()) < SMALL_VAL else []
+    trials = left_out or [Trial(own, lambda linear: score(val if linear is None else linear.apply(val), data))]
+    scales = [np.r_[np.ones(train.shape[1] - colours), np.full(colours, factor)] for factor in factors(block, colours)]
+    scores = [figure for scale in scales for figure in mean_scores(trials, wanted, scale)]
+    best = int(np.argmax(scores))
+    scale, settings = scales[best // len(wanted)], wanted[best % len(wanted)]
+    linear = fitted(own, [settings], scale)[0]
+    without = float(np.mean([trial.score(None) for trial in trials]))
+    return ChosenMap(linear, "train" if left_out else "val", without, scores[best])
+
+
+def factors(block: Map, colours: int) -> list[float]:
+    """On the histogram, where the vectors end with one."""
+    return sorted(set(block.histogram_factors)) if colours else [1.0]
+
+
+def fitted(train: LabelledVectors, wanted: Sequence[MapSettings], scale: Vectors) -> list[LinearMap]:
+    """Of vectors whose numbers are weighted by `scale`, (D,); each map takes them as they are."""
+    weighted = LabelledVectors(train.vectors * scale.astype(np.float32), train.items, train.shop)
+    components = PrincipalComponents(weighted.vectors)
+    return [scaled(components.fit(weighted, settings).matrix, scale) for settings in wanted]
+
+
+def mean_scores(trials: Sequence[Trial], wanted: Sequence[MapSettings], scale: Vectors) -> list[float]:
+    """Of each of the settings, over the trials."""
+    scores = [[trial.score(linear) for linear in fitted(trial.train, wanted, scale)] for trial in trials]
+    return [float(mean) for mean in np.mean(scores, axis=0)]
+
+
+def left_out_trials(train: LabelledVectors) -> list[Trial]:
+    """`FOLDS` parts of the items, each asked by a map of the others; empty where too few items can be asked for."""
+    askable = _askable(train)
+    items = np.unique(train.items[askable])
+    if len(items) < 2 * FOLDS:
+        return []
+    return [
+        _left_out(train, np.flatnonzero(askable & np.isin(train.items, items[part::FOLDS]))) for part in range(FOLDS)
+    ]
+
+
+def _askable(train: LabelledVectors) -> np.ndarray:
+    """Photos with an answer, another shop photo of their item. Where some are not from the shop, these ask alone."""
+    answers = np.bincount(train.items[train.shop], minlength=int(train.items.max(initial=-1)) + 1)[train.items]
+    asking = np.ones(len(train.items), dtype=np.bool_) if train.shop.all() else ~train.shop
+    return asking & (answers - train.shop > 0)
+
+
+def _left_out(train: LabelledVectors, asking: np.ndarray) -> Trial:
+    others = ~np.isin(train.items, train.items[asking])
+    gallery = np.flatnonzero(train.shop)
+    part = LabelledVectors(train.vectors[others], train.items[others], train.shop[others])
+
+    def average_precision(linear: LinearMap | None) -> float:
+        """mAP@R of the photos that ask."""
+        mapped = train.vectors if linear is None else linear.apply(train.vectors)
+        order = gallery[rank_gallery(mapped[asking], mapped[gallery], len(gallery))]
+        order = order[order != asking[:, None]].reshape(len(asking), -1) if train.shop.all() else order
+        relevance = train.items[order] == train.items[asking][:, None]
+        average = metrics.named_average_precision("map@r", relevance, relevance.sum(axis=1))
+        return float(average.mean())
+
+    return Trial(part, average_precision)
 
 
 def encoded(encoder: Encoder, images: Images) -> Vectors:

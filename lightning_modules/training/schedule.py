@@ -1,4 +1,4 @@
-"""The optimiser that all nets but the GAN share: AdamW with linear warm-up and cosine decay."""
+"""The optimiser that all nets but the GAN share: AdamW with linear warm-up and cosine decay, or Adam, or a constant rate."""
 
 from __future__ import annotations
 
@@ -16,23 +16,44 @@ FINE_TUNING = 1e-4  # peak rate of AdamW that leaves pretrained convolutions wha
 
 
 def optimiser_with_schedule(
-    backbone: Backbone, heads: Iterable[nn.Parameter], fit: Fit, steps_per_epoch: int
+    backbone: Backbone, heads: Iterable[nn.Parameter], fit: Fit, steps_per_epoch: int, layer_decay: float = 1.0
 ) -> dict[str, Any]:
     """What `configure_optimizers` returns; the backbone learns at `backbone_rate` times the rate of the heads.
 
     A `fit.backbone_rate` of 0 freezes the backbone.
+
+    Args:
+        layer_decay: factor on the rate from each layer of the backbone to the one before it; the last layer has the whole.
     """
     rate = backbone_rate(fit, backbone.pretrained)
     groups = [{"params": list(heads), "lr": fit.learning_rate}]
     if rate > 0:
-        groups.append({"params": list(backbone.parameters()), "lr": fit.learning_rate * rate})
+        groups += [
+            {"params": parameters, "lr": fit.learning_rate * rate * layer_decay**depth}
+            for depth, parameters in enumerate(_from_the_last(backbone, layer_decay))
+        ]
     else:
         backbone.freeze()
     groups = [group for group in groups if group["params"]]
-    optimiser = torch.optim.AdamW(groups, weight_decay=fit.weight_decay)
+    kind = torch.optim.Adam if fit.optimiser == "adam" else torch.optim.AdamW
+    optimiser = kind(groups, weight_decay=fit.weight_decay)
     warmup, total = fit.warmup_epochs * steps_per_epoch, fit.epochs * steps_per_epoch
-    scheduler = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: rate_factor(step, warmup, total))
+    scheduler = torch.optim.lr_scheduler.LambdaLR(
+        optimiser, lambda step: rate_factor(step, warmup, total, fit.schedule == "constant")
+    )
     return {"optimizer": optimiser, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+
+def _from_the_last(backbone: Backbone, layer_decay: float) -> list[list[nn.Parameter]]:
+    """The parameters of each layer that has some, the last one first; of all together where they learn alike."""
+    if layer_decay == 1:
+        return [list(backbone.parameters())]
+    layers = list(backbone.features.children())
+    while len(layers) == 1:  # timm's nets stand whole in a module around them; their stages are in a list of blocks
+        inner = layers[0].children()
+        layers = [part for each in inner for part in (each.children() if isinstance(each, nn.Sequential) else [each])]
+    found = [list(layer.parameters()) for layer in layers]
+    return [parameters for parameters in reversed(found) if parameters]
 
 
 def backbone_rate(fit: Fit, pretrained: bool) -> float:
@@ -52,9 +73,11 @@ def told_rates(block: str, fit: Fit, pretrained: bool) -> dict[str, float | str]
     return {f"{block}.fit.learning_rate": fit.learning_rate, f"{block}.fit.backbone_rate": shown}
 
 
-def rate_factor(step: int, warmup: int, total: int) -> float:
-    """Learning rate at `step` as a share of its peak: a straight line up to `warmup`, then half a cosine down to 0."""
+def rate_factor(step: int, warmup: int, total: int, constant: bool = False) -> float:
+    """Learning rate at `step` as a share of its peak: a straight line up to `warmup`, then half a cosine down to 0, or 1."""
     if step < warmup:
         return (step + 1) / warmup
+    if constant:
+        return 1.0
     progress = min(1.0, (step - warmup) / max(1, total - warmup))
     return 0.5 * (1 + math.cos(math.pi * progress))

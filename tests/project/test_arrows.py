@@ -40,6 +40,9 @@ ALLOWED: dict[str, set[str]] = {
     "sources": {"catalog", "formats", "params"},
     "validation": {"catalog", "evaluation", "params"},
     "figures": {"evaluation", "index", "search"},
+    "projects": {
+        "bundle", "catalog", "evaluation", "formats", "index", "nets", "params", "search", "sources", "validation",
+    },
     # MLOps: runs, versions, searches of params, bulk work
     "tracking": set(),
     "registry": {"bundle", "catalog", "evaluation", "params", "search", "tracking"},
@@ -50,8 +53,8 @@ ALLOWED: dict[str, set[str]] = {
     "serving": {"bundle", "catalog", "events", "params", "registry", "search", "store", "words"},
     # commands: they put rooms together
     "cli": {
-        "bulk", "bundle", "evaluation", "events", "index", "params", "registry", "serving", "sources", "store", "tracking",
-        "tuning", "validation",
+        "bulk", "bundle", "catalog", "evaluation", "events", "index", "params", "projects", "registry", "search", "serving",
+        "sources", "store", "tracking", "tuning", "validation",
     },
     "__main__": {"cli"},
     # what learns, and the stages over it

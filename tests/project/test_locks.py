@@ -15,8 +15,8 @@ ROOT = Path(__file__).resolve().parents[2]
 EXTRAS = {
     "runtime": {"serving"},
     "platform": {"registry", "scale", "serving"},
-    "pipeline": {"pipeline", "serving"},
-    "dev": {"dev", "metric", "pipeline", "registry", "scale", "serving", "team"},
+    "pipeline": {"pipeline", "serving", "weights"},
+    "dev": {"dev", "docs", "metric", "pipeline", "registry", "scale", "serving", "team", "weights"},
 }
 
 

@@ -17,6 +17,7 @@ import torch
 from croquis.catalog.table import Catalog
 from croquis.cli import main
 from croquis.cli.commands import preset
+from croquis.nets.encoder import load_encoder
 from croquis.params import Params, load_params
 from croquis.params.loader import parse_params, read_yaml
 from croquis.params.write_back import write_back
@@ -139,7 +140,7 @@ TINY: dict[str, Any] = {
     "train_embedder.backbone.weights": "none",
     "train_classifier.backbone.weights": "none",
     "triplet_gan.perceptual_weights": "none",
-    "triplet_gan.perceptual_net": "squeezenet1_1",
+    "triplet_gan.perceptual_net": "torchvision/squeezenet1_1",
     "sketch.size": 32,
     "train_gan.size": 32,
     "train_gan.depth": 5,
@@ -170,13 +171,19 @@ def prepared(
 
 
 @pytest.mark.slow
-def test_a_preset_trains_a_step_of_its_reference_system(prepared: tuple[str, Path, Params]):
+def test_a_preset_trains_a_step_of_its_reference_system_and_exports_it(prepared: tuple[str, Path, Params]):
     name, root, params = prepared
     prepare_torch(params.base.seed, 1)
     module = train_embedder.make_module(METHODS.entry(METHOD[name]), params, root)
     data = module.data
     data.use_sampler(module.sampler(params.base.seed))
     one_step(module, data, module.net.backbone)
+    (root / "exported").mkdir()
+    train_embedder.export(module.net, params.base.image_size, root / "exported")
+    encoder = load_encoder(root / "exported", 1)
+    vectors = encoder.encode(np.random.default_rng(0).random((2, 3, encoder.size, encoder.size), dtype=np.float32))
+    assert vectors.shape == (2, encoder.dim)
+    assert np.isfinite(vectors).all()
     if name == "deepfashion_inshop":
         classifier_step(root, params)
     if name == "deepfashion_attributes":

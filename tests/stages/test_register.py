@@ -53,6 +53,9 @@ def first(tmp_path_factory: pytest.TempPathFactory) -> First:
     return First(project, written.getvalue())
 
 
+VERDICT = ("gate.against", "gate.promote", "gate.reasons")
+
+
 class TestTheFirstRegistration:
     def test_the_best_candidate_becomes_champion(self, first: First) -> None:
         champion = first.project.registry.holder(CHAMPION)
@@ -63,7 +66,8 @@ class TestTheFirstRegistration:
     def test_the_version_carries_the_verdict_and_the_lock(self, first: First) -> None:
         tags = first.project.registry.version(1).tags
         assert tags["gate.promote"] == "true"
-        assert len(tags["dvc.lock_hash"]) == 64
+        assert len(json.loads(tags["lineage"])["dvc.lock_hash"]) == 64
+        assert set(tags) == {"bundle_hash", "lineage", "method", "model_hash", *VERDICT}
 
     def test_the_report_says_that_there_was_no_champion(self, first: First) -> None:
         assert first.project.report["outcome"] == "first champion"
@@ -90,9 +94,35 @@ class TestTheFirstRegistration:
         run = first.project.pipeline_runs()[0]
         assert (run.info.status, run.data.tags["outcome"]) == ("FINISHED", "first champion")
         assert run.data.params["register.model_name"] == MODEL
-        values = evaluation(first, "histogram")["splits"]["test"]["runs"][0]["metrics"]
-        assert run.data.metrics["histogram/test/consumer_to_shop/encoder/hit_at_1"] == values["hit@1"]["value"]
+        values = evaluation(first, "siamese")["splits"]["test"]["runs"][0]["metrics"]
+        assert run.data.metrics["test/consumer_to_shop/hit_at_1"] == values["hit@1"]["value"]
+        assert len(run.data.metrics) < 40
+        every = read_json(first.project.root / run.info.artifact_uri / "metrics.json")
+        others = evaluation(first, "histogram")["splits"]["test"]["runs"][0]["metrics"]
+        assert every["histogram"]["test/consumer_to_shop/encoder/hit_at_1"] == others["hit@1"]["value"]
         assert (first.project.root / run.info.artifact_uri / "evaluation/siamese.json").is_file()
+
+    def test_the_stages_run_is_nested_in_it_and_the_model_has_its_figures(self, first: First) -> None:
+        registry, (result,) = first.project.registry, first.project.pipeline_runs()
+        client = registry.store.client
+        nested = client.search_runs([result.info.experiment_id], f"tags.`mlflow.parentRunId` = '{result.info.run_id}'")
+        assert [run.data.tags["dvc.stage"] for run in nested] == ["register"]
+        note = result.data.tags["mlflow.note.content"]
+        assert note.startswith("**siamese** is the best of 2 by val shop->shop/map@r: hit@1 **")
+        assert f"[{MODEL} 1](#/models/{MODEL}/versions/1)" in note
+        assert f"[register](#/experiments/{result.info.experiment_id}/runs/{nested[0].info.run_id})" in note
+        model = client.get_logged_model(registry.model_id(1))
+        figures = {metric.key: metric.value for metric in model.metrics}
+        assert figures["test/shop_to_shop/map_at_r"] == result.data.metrics["test/shop_to_shop/map_at_r"]
+        assert "`champion` | what search servers use" in client.get_registered_model(MODEL).description
+
+    def test_the_experiments_page_has_columns(self, first: First) -> None:
+        store = first.project.registry.store
+        address = store.address_of_runs()
+        assert address.endswith("&viewStateShareKey=croquis")
+        view = json.loads(store.client.get_experiment_by_name("croquis").tags["mlflow.sharedViewState.croquis"])
+        assert "metrics.`test/shop_to_shop/map_at_r`" in view["selectedColumns"]
+        assert set(view["selectedColumns"]) < set(view["columnOrder"])
 
 
 def evaluation(first: First, method: str) -> dict[str, Any]:

@@ -139,6 +139,43 @@ def test_the_same_input_gives_the_same_files(run_stage: Any, catalogue_rows: Row
     assert any(path.endswith("data_docs/index.html") for path in first)
 
 
+def test_the_first_page_of_the_data_docs_shows_verdict_pictures_and_copies(
+    run_stage: Any, catalogue_rows: Rows
+) -> None:
+    catalogue_rows[2]["image"] = b"broken"
+    catalogue_rows[3]["bbox"] = [0, 0, 500, 500]
+    catalogue_rows[4] |= {"image": mirrored(catalogue_rows[0]["image"])}
+    root, report, _ = run_stage(catalogue_rows, validate__max_near_duplicate_share=0.06)
+    page = (root / "reports/data_docs/index.html").read_text()
+    counts = f"{report['accepted']} of 36 images accepted, {report['quarantined']} set aside"
+    assert f"The catalogue is used: {counts}" in page
+    assert page.count('<div class="pair">') == 1, "both pictures flag the same pair"
+    assert "<b>00/0</b>" in page.partition('<div class="pair">')[2]
+    assert page.count('src="data:image/jpeg;base64,') == 3, "the box, and the pair; the broken file has no picture"
+    assert page.count("no picture") == 1
+    assert "<code>validate.max_near_duplicate_share</code>" in page
+    assert (
+        page.index("<h2>Set aside") < page.index("<h2>Near copies") < page.index("<h2>Drift") < page.index("<h2>Rules")
+    )
+
+
+def test_the_first_page_leaves_out_what_is_empty(run_stage: Any, catalogue_rows: Rows) -> None:
+    root, _, _ = run_stage(catalogue_rows)
+    page = (root / "reports/data_docs/index.html").read_text()
+    assert "36 of 36 images accepted, 0 set aside; no rule flagged an image" in page
+    assert "<h2>Set aside" not in page
+    assert "<h2>Near copies" not in page
+    assert "rules that flagged nothing</summary>" in page
+
+
+def test_the_first_page_says_what_stops_the_stage(run_stage: Any, catalogue_rows: Rows, tmp_path: Path) -> None:
+    catalogue_rows[2] |= {"split": "test", "role": "query"}
+    with pytest.raises(ValidationError):
+        run_stage(catalogue_rows)
+    page = (tmp_path / "reports/data_docs/index.html").read_text()
+    assert '<p class="verdict bad">The catalogue cannot be used: item_in_one_split.' in page
+
+
 def test_data_docs_need_no_network(run_stage: Any, catalogue_rows: Rows) -> None:
     catalogue_rows[3]["image"] = b"broken <script>"
     root, _, _ = run_stage(catalogue_rows)

@@ -23,7 +23,7 @@ from croquis.params.write_back import write_back
 
 FOLDER, PARAMS = "presets", "params.yaml"
 TAKEN_WHOLE = ("columns", "splits", "domains", "storage_options")  # mappings whose keys a person chooses
-WITHOUT_ATTRIBUTES = ("cifar10", "deepfashion2", "fashion_mnist")  # the attribute classifier has nothing to learn there
+WITHOUT_ATTRIBUTES = ("deepfashion2",)  # the attribute classifier has nothing to learn there
 
 
 class PresetError(ValueError):

@@ -2,7 +2,7 @@
 
     croquis serve                                                       the champion
     croquis serve --model models:/fashion-retriever/3 --port 8000
-    croquis serve --bundle models/bundles/siamese                       no registry
+    croquis serve models/bundles/siamese                                a bundle, no registry; as --bundle
     croquis serve --bundle models/bundles/siamese --store faiss:models/store --ingest nats://127.0.0.1:4222/products
 
 API keys and the admin token come from the environment: CROQUIS_API_KEYS ("name=key,name=key"), CROQUIS_ADMIN_TOKEN.
@@ -46,6 +46,7 @@ def _option(name: str, says: str, **settings: Any) -> Callable[[Callable[..., An
 
 
 @command(__doc__)
+@click.argument("folder", required=False, type=PATH, metavar="[BUNDLE]")
 @_option("--model", "models:/NAME@ALIAS or models:/NAME/NUMBER of the registry", metavar="URI")
 @_option("--bundle", "a bundle folder; MLflow is not used at all", metavar="FOLDER", type=PATH)
 @_option("--also", "one more model; its label is the alias or number", metavar="URI")
@@ -87,7 +88,10 @@ def _option(name: str, says: str, **settings: Any) -> Callable[[Callable[..., An
 @_option("--page", "files of the web page", metavar="FOLDER", type=PATH)
 @_option("--grace", "for requests that run when the server is ended", metavar="SECONDS")
 @click.pass_obj
-def serve_command(invocation: Invocation, /, **given: Any) -> int:
+def serve_command(invocation: Invocation, /, folder: Path | None, **given: Any) -> int:
+    if folder is not None and given["bundle"] is not None:
+        raise click.UsageError("give only one of BUNDLE and --bundle")
+    given["bundle"] = folder or given["bundle"]
     if given["model"] is not None and given["bundle"] is not None:
         raise click.UsageError("give only one of --model and --bundle")
     if given["model"] is None and given["bundle"] is None:

@@ -22,13 +22,14 @@ from croquis.files import read_json
 from croquis.params import load_params
 from croquis.registry.evaluation_reports import EvaluationError
 from croquis.registry.gating.verdict import PROMOTE
+from croquis.registry.lineage import LAST_STAGE, stage_runs
 from croquis.registry.promotion import challenge, first_champion
 from croquis.registry.registering import Entry, choose, enter, publish
 from croquis.registry.registration import AGAIN, CHALLENGER, FIRST, REPORT, Registration
 from croquis.registry.registry import CHAMPION, RegisteredVersion, Registry, RegistryError
 from croquis.serving.mlflow_model.packaging import log_retriever
 from croquis.tracking.restore import RESTORED_TAG, restore_stages
-from croquis.tracking.stage_key import read_lock
+from croquis.tracking.stage_key import read_lock, stage_key_from_lock
 from croquis.tracking.tracking_store import Store, open_store
 
 
@@ -49,6 +50,7 @@ def restore_registration(store: Store, root: Path) -> list[str]:
         registry.tag(version.number, registration.verdict.tags())
     if entry.run.is_new or not is_known:
         publish(entry, registration, params, root, {RESTORED_TAG: "true"})
+    entry.run.nest(_runs_of_result(entry, root))
     return [
         f"{version} of {registry.model} {'is registered' if is_known else 'registered from models/bundles'}",
         *_put_back_files(entry, root),
@@ -56,6 +58,13 @@ def restore_registration(store: Store, root: Path) -> list[str]:
         *_restore_alias(entry, registration.outcome),
         *_lost_files_of_others(entry),
     ]
+
+
+def _runs_of_result(entry: Entry, root: Path) -> list[str]:
+    """Of all stages in dvc.lock, `register` included."""
+    last = read_lock(root).get("stages", {}).get(LAST_STAGE)
+    own = stage_runs(entry.registry.store, {LAST_STAGE: stage_key_from_lock(last)}) if last else {}
+    return [*entry.stage_runs.values(), *own.values()]
 
 
 def lost_files(registry: Registry, version: RegisteredVersion) -> str:

@@ -16,8 +16,6 @@ from croquis.cli.command_line import Invocation, command, option
 from croquis.serving.addresses import url
 from croquis.tracking.tracking_store import open_store
 
-VIEW = "#/?workflowType=machine_learning"  # its pages stand behind the #; it opens in its GenAI mode otherwise
-
 
 @command(__doc__)
 @option("--host", default="127.0.0.1", help="address that it listens at")
@@ -26,9 +24,9 @@ VIEW = "#/?workflowType=machine_learning"  # its pages stand behind the #; it op
 def ui_command(invocation: Invocation, host: str, port: int) -> None:
     store = open_store(invocation.project)
     if not store.is_local:
-        print(f"the runs are on a server already: open {store.shown}/{VIEW}")
+        print(f"the runs are on a server already: open {store.shown}/{store.address_of_runs()}")
         return
-    print(f"MLflow UI: {url(host, port)}/{VIEW}  (Ctrl-C ends it)", flush=True)
+    print(f"MLflow UI: {url(host, port)}/{store.address_of_runs()}  (Ctrl-C ends it)", flush=True)
     os.chdir(store.root)  # artifact locations are relative to it
     server = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", store.uri, "--workers", "1"]
     os.execv(sys.executable, [*server, "--host", host, "--port", str(port)])

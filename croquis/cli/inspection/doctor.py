@@ -7,6 +7,7 @@ Each line is `ok`, `-` for something that is absent and not needed, or `WRONG` w
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
 import shutil
@@ -55,6 +56,7 @@ def examine(root: Path) -> Iterator[CheckResult]:
     yield program("git", "--version", needed=True)
     yield browser()
     yield params(root)
+    yield photos(root)
     yield pipeline(root)
     yield tracking(root)
     yield from engines()
@@ -137,6 +139,24 @@ def params(root: Path) -> CheckResult:
     except (AcceleratorError, ModuleNotFoundError) as error:
         return CheckResult(WRONG, "params.yaml", str(error))
     return CheckResult(OK, "params.yaml", f"source {found.ingest.source}, {len(found.retrievers)} retrievers")
+
+
+def photos(root: Path) -> CheckResult:
+    """What would stop the pipeline at a person's own table, by its rows; no picture is opened."""
+    if not (root / "params.yaml").is_file():
+        return CheckResult(ABSENT, "catalogue", "no params.yaml")
+    try:
+        from croquis.params import ParamsError, load_params
+        from croquis.projects.planning import problems
+
+        with contextlib.chdir(root):  # paths of the source are relative to it
+            found = load_params("params.yaml")
+            wrong = problems(found)
+    except (ModuleNotFoundError, ParamsError):
+        return CheckResult(ABSENT, "catalogue", "not looked at: params.yaml cannot be used")
+    if wrong:
+        return CheckResult(WRONG, "catalogue", "\n".join(wrong))
+    return CheckResult(OK, "catalogue", f"source {found.ingest.source}: nothing in its rows would stop the pipeline")
 
 
 def pipeline(root: Path) -> CheckResult:

@@ -37,6 +37,10 @@ class RegistrySource(NamedVersion):
 
 
 def own_metrics(metrics: Mapping[str, float], method: str) -> dict[str, float]:
-    """Of a pipeline run's metrics, `METHOD/SPLIT/PAIR/PATH/METRIC`, those of one method on the test split, by the rest."""
-    prefix = f"{method}/test/"
+    """Of a pipeline run's metrics those of the version on the test split, by what follows `test/`.
+
+    A run of an earlier release has those of all methods, as `METHOD/test/PAIR/PATH/METRIC`.
+    """
+    earlier = f"{method}/test/"
+    prefix = earlier if any(name.startswith(earlier) for name in metrics) else "test/"
     return {name.removeprefix(prefix): value for name, value in sorted(metrics.items()) if name.startswith(prefix)}

@@ -181,7 +181,9 @@ class SearchRequest(PicturesRequest):
     `k`, `mode`, `filters`, `rerank`, `bbox` and how the answer is grouped are those of `Retriever.search`.
     """
 
-    image: Annotated[Images, Field(min_length=0)] = []
+    model_config = ConfigDict(json_schema_extra=lambda schema: schema["required"].remove("image"))
+
+    image: Annotated[Images, Field(min_length=0)]
     text: Annotated[
         str | SkipJsonSchema[None],
         Field(max_length=LONGEST_QUERY, description=f"words, at most {MOST_TERMS}; needed where no image is sent"),
@@ -199,6 +201,11 @@ class SearchRequest(PicturesRequest):
     timings: Annotated[bool, Field(description="whether the answer holds them")] = False
     generated: Annotated[bool, Field(description="whether the answer holds what the generator painted")] = False
     describe: Annotated[bool, Field(description="predict attributes of the query that nothing else asks for")] = False
+
+    @model_validator(mode="before")
+    @classmethod
+    def _words_alone(cls, fields: dict[str, Any]) -> dict[str, Any]:
+        return {**fields, "image": fields.get("image") or []} if fields.get("text") else fields
 
     @model_validator(mode="after")
     def _picture_or_words(self) -> Self:

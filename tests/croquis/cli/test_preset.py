@@ -68,7 +68,9 @@ def test_a_second_preset_and_the_same_one_again(root: Path, capsys: pytest.Captu
     assert main(["preset", "cifar10_a"], root) == 0
     said = capsys.readouterr().out
     assert "put the files into data/source/ (or change ingest.cifar10.root)" in said
-    assert "dvc repro train_embedder " in said
+    assert "croquis repro\n" in said
+    assert main(["preset", "deepfashion2"], root) == 0
+    assert "dvc repro train_embedder " in capsys.readouterr().out, "a set without attributes"
 
 
 @pytest.mark.parametrize("flag", ["--diff", "--dry-run"])

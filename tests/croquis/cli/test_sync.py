@@ -17,7 +17,7 @@ from croquis.registry.bundle_options import ModelSourceError, bundle_folder
 from croquis.registry.registry import CHAMPION
 from croquis.tracking.mlflow_mirror import KEY_TAG
 from croquis.tracking.stage_key import read_lock, stage_key_from_lock
-from croquis.tracking.tracking_store import PIPELINE_EXPERIMENT, STAGE_EXPERIMENT, Store, open_store
+from croquis.tracking.tracking_store import STAGE_EXPERIMENT, Store, open_store
 from stages import register
 from tests.support.environment import OUTSIDE, REPOSITORY, clear_environment
 from tests.support.registry.evaluated_project import MODEL, Project, begun_project, copied, empty_project
@@ -282,7 +282,6 @@ def test_runs_and_experiments_deleted_in_the_ui_come_back(
         store.client.delete_run(run.info.run_id)
     assert main(["sync"], project.root) == 0
     assert "pipeline run restored from reports/" in capsys.readouterr().out
-    store.client.delete_experiment(store.experiment(PIPELINE_EXPERIMENT))
     store.client.delete_experiment(store.experiment(STAGE_EXPERIMENT))
     assert main(["sync"], project.root) == 0
     register.main(project.root)

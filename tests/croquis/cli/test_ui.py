@@ -1,4 +1,4 @@
-"""The address that `croquis ui` prints opens MLflow with its registry, in a browser."""
+"""The address that `croquis ui` prints opens MLflow on the project's runs, in a browser: columns, nested runs, registry."""
 
 from __future__ import annotations
 
@@ -10,26 +10,29 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.support.engines import BROWSERS, chromium
 from tests.support.imports import ROOT
+from tests.support.registry.evaluated_project import MODEL, Project, begun_project, copied
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 pytestmark = pytest.mark.slow
+PATIENCE_MS = 120_000  # of a page whose scripts a busy machine reads for the first time
 
 
-@pytest.fixture
-def printed(shapes: Path) -> Iterator[str]:
-    """What `croquis ui` prints, while MLflow answers."""
+@contextlib.contextmanager
+def user_interface(project: Path) -> Iterator[str]:
+    """The address that `croquis ui` prints, while MLflow answers there."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     command = [sys.executable, "-m", "croquis", "ui", "--port", str(port)]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     with subprocess.Popen(
-        command, cwd=shapes, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        command, cwd=project, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
     ) as process:
         assert process.stdout is not None
         line = process.stdout.readline()
@@ -37,19 +40,46 @@ def printed(shapes: Path) -> Iterator[str]:
             with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
                 break
             time.sleep(0.1)
-        yield line
-        process.terminate()
+        try:
+            yield line.split()[2]
+        finally:
+            process.terminate()
 
 
-def test_the_printed_address_shows_experiments_and_the_model_registry(printed: str) -> None:
+@pytest.fixture
+def page() -> Iterator[Any]:
     path = chromium()
     if path is None:
         pytest.skip(f"none of {', '.join(BROWSERS)} is here: make engines")
-    address = printed.split()[2]
     with sync_api.sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
-        page = browser.new_page()
-        page.goto(address, timeout=120_000)
-        page.get_by_role("link", name="Experiments").first.wait_for(timeout=120_000)
-        page.get_by_role("link", name="Model registry").first.wait_for(timeout=60_000)
+        page = browser.new_page(viewport={"width": 2600, "height": 900})
+        page.set_default_timeout(PATIENCE_MS)
+        yield page
         browser.close()
+
+
+def test_before_the_first_result_it_shows_the_experiment_and_the_model_registry(shapes: Path, page: Any) -> None:
+    with user_interface(shapes) as address:
+        page.goto(address)
+        page.get_by_role("link", name="Experiments").first.wait_for()
+        page.get_by_role("link", name="Model registry").first.wait_for()
+
+
+def test_the_first_screen_shows_the_result_its_figures_and_the_nested_stages(
+    tmp_path_factory: pytest.TempPathFactory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, page: Any
+) -> None:
+    project: Project = copied(begun_project(tmp_path_factory), tmp_path, monkeypatch)
+    (result,) = project.pipeline_runs()
+    with user_interface(project.root) as address:
+        page.goto(address)
+        page.get_by_role("link", name="pipeline", exact=True).wait_for()
+        for column in ("Dataset", "Source", "test/shop_to_shop/map_at_r", "val/shop_to_shop/map_at_r"):
+            page.get_by_role("columnheader", name=column).first.wait_for()
+        value = result.data.metrics["test/shop_to_shop/map_at_r"]
+        page.get_by_role("gridcell", name=f"{value:.4f}"[:5]).first.wait_for()
+        page.get_by_role("link", name=MODEL).first.wait_for()
+        assert page.get_by_role("link", name="register", exact=True).count() == 0, "nested runs are folded at first"
+        named = page.get_by_role("gridcell").filter(has=page.get_by_role("link", name="pipeline", exact=True))
+        named.get_by_role("button").first.click()
+        page.get_by_role("link", name="register", exact=True).wait_for()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import sys
 from pathlib import Path
 from typing import Any, get_args
 
@@ -12,6 +13,8 @@ from croquis.params import ParamsError, load_params
 from croquis.params.block import Block, OneOf
 from croquis.params.loader import parse_params, read_yaml
 from croquis.plugins import SOURCES
+from croquis.tuning.rerank_space import search_space
+from croquis.tuning.task import TuneError
 
 
 @pytest.fixture
@@ -21,6 +24,19 @@ def values() -> dict[str, Any]:
 
 def test_the_shipped_file_is_valid():
     assert load_params().base.seed >= 0
+
+
+def test_the_depth_of_a_reranking_is_a_number_or_all(values: dict[str, Any]):
+    values["rerank"]["depth"] = "all"
+    values["evaluate"]["depth"] = 100
+    params = parse_params(values)
+    assert params.rerank.depth == "all"
+    with pytest.raises(TuneError, match=r"rerank\.depth is all, and the study searches for a depth"):
+        search_space(params, 100)
+    for wrong in ("most", 1, 20_000, True):
+        values["rerank"]["depth"] = wrong
+        with pytest.raises(ParamsError, match=r"rerank\.depth"):
+            parse_params(values)
 
 
 @pytest.mark.parametrize(
@@ -46,6 +62,46 @@ def test_a_mistake_is_named(values: dict[str, Any], block: str, key: str, value:
     with pytest.raises(ParamsError) as error:
         parse_params(values, methods=True)
     assert told in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "told"),
+    [
+        ("name", "resnet50", "backbone.name = 'resnet50': Value error, is called torchvision/resnet50 now: write that"),
+        (
+            "name",
+            "torchvision/resnet5",
+            "is no backbone; did you mean torchvision/resnet50? Known: small, torchvision/",
+        ),
+        ("name", "timm/", "backbone.name = 'timm/': Value error, is no backbone"),
+        ("weights", "imagenet", "backbone.weights = 'imagenet': Value error, is called pretrained now: write that"),
+        ("weights", "pretrained", "backbone: Value error, weights is pretrained, but nobody trained small"),
+    ],
+)
+def test_a_backbone_that_is_not_there_is_refused(values: dict[str, Any], key: str, value: str, told: str):
+    for block in ("train_embedder", "train_classifier"):
+        wrong = copy.deepcopy(values)
+        wrong[block]["backbone"][key] = value
+        with pytest.raises(ParamsError) as error:
+            parse_params(wrong)
+        assert f"{block}." in str(error.value)
+        assert told in str(error.value)
+
+
+@pytest.mark.parametrize("name", ["timm/tf_efficientnet_lite0", "timm/vit_small_patch14_dinov2.lvd142m"])
+def test_any_name_of_timm_may_be_written_and_nothing_is_imported_to_know_it(values: dict[str, Any], name: str):
+    values["train_embedder"]["backbone"] |= {"name": name, "weights": "pretrained"}
+    before = set(sys.modules)
+    assert parse_params(values).train_embedder.backbone.name == name
+    assert not {"timm", "torchvision"} & (set(sys.modules) - before)
+
+
+def test_the_frozen_net_of_a_loss_is_one_of_torchvision(values: dict[str, Any]):
+    values["train_gan"]["perceptual_net"] = "small"
+    with pytest.raises(
+        ParamsError, match=r"perceptual_net = 'small': Value error, is no net of torchvision\. Known: torchv"
+    ):
+        parse_params(values)
 
 
 SHIPPED = type(parse_params(read_yaml("params.yaml"), methods=True))
@@ -177,3 +233,35 @@ def test_a_source_of_classes_needs_a_protocol_of_classes(
     told = f"base.protocol is {protocol}, which does not fit ingest.source {source}.*: use (category|cifar10_)"
     with pytest.raises(ParamsError, match=told):
         parse_params(values, methods=True)
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"parts.sketch": False}, "parts.gan is true, and the generator learns from drawings"),
+        (
+            {"parts.codes": False},
+            "retrievers names sgh, which needs parts.codes: take it out, or set parts.codes: true",
+        ),
+        ({"parts.gan": False}, "retrievers names triplet_gan, which needs parts.gan"),
+        ({"parts.sketch": False, "parts.gan": False}, "retrievers names joint, which needs parts.sketch"),
+        ({"parts.attributes": False, "rerank.enabled": True}, "rerank.enabled is true, its steps need the attribute"),
+        (
+            {"parts.sketch": False, "parts.gan": False, "register.select_by": "sketch->shop/hit@1"},
+            "register.select_by is sketch->shop/hit@1, and parts.sketch is false",
+        ),
+    ],
+)
+def test_what_needs_a_part_that_is_off_is_refused(values: dict[str, Any], changes: dict[str, Any], told: str):
+    for key, value in changes.items():
+        block, _, name = key.partition(".")
+        values[block][name] = value
+    with pytest.raises(ParamsError) as error:
+        parse_params(values, methods=True)
+    assert told in str(error.value)
+
+
+def test_a_photo_search_without_any_further_part_is_valid(values: dict[str, Any]):
+    values["parts"] = dict.fromkeys(values["parts"], False)
+    values["retrievers"] = ["histogram", "siamese"]
+    assert not parse_params(values, methods=True).parts.gan

@@ -37,6 +37,12 @@ def test_what_a_version_lacks_is_named() -> None:
     assert Lineage.of({**TAGS, "stage_runs": "{}"}).missing == ("stage_runs",)
 
 
+def test_the_hashes_in_one_tag_say_the_same_as_a_tag_for_each() -> None:
+    held = {name: value for name, value in TAGS.items() if not name.startswith("git.")}
+    one = {"git.commit": TAGS["git.commit"], "git.dirty": "false", "lineage": json.dumps(held), "method": "siamese"}
+    assert Lineage.of(one) == Lineage.of({**TAGS, "method": "siamese"})
+
+
 def test_versions_are_found_by_everything_that_led_to_them() -> None:
     both = [version(7, "siamese"), version(8, "gpq", **{"git.commit": "a" * 40})]
     for name, numbers in {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from itertools import permutations
 from typing import Any
@@ -16,6 +17,7 @@ from croquis.plugins import RERANKERS
 from croquis.rerank.chain import Chain
 from croquis.rerank.evidence import GalleryEvidence, QueryEvidence
 from croquis.rerank.overlap import RerankError
+from croquis.rerank.rerank_settings import RerankBlock, check_depth
 from tests.support.reranking import BLOCK, DIM, GALLERY, NAMES, decide, world
 
 CHAINS = [chain for length in (1, 2) for chain in permutations(RERANKERS.built_in, length)] + [RERANKERS.built_in]
@@ -94,6 +96,29 @@ def test_the_classifier_looks_once_and_only_where_a_step_asks() -> None:
     for steps in (["attributes"], ["probability"]):
         Chain(steps, BLOCK, known)(counted, ranked)
     assert len(looked) == 1
+
+
+def test_the_depth_all_sorts_the_whole_list_as_its_length_does() -> None:
+    asked, known, ranked = world(5)
+    length = ranked.rows.shape[1]
+    whole, counted, cut = (
+        Chain(["k_reciprocal"], replace(BLOCK, depth=depth), known)(asked, ranked).rows
+        for depth in ("all", length, length // 2)
+    )
+    assert np.array_equal(whole, counted)
+    assert not np.array_equal(whole, cut)
+    block = replace(BLOCK, depth="all")
+    assert RerankBlock.from_description(json.loads(json.dumps(block.to_json())), "rerank", RerankError) == block
+    for wrong in ("some", 1.5, True):
+        with pytest.raises(RerankError, match="depth"):
+            RerankBlock.from_description({**block.to_json(), "depth": wrong}, "rerank", RerankError)
+
+
+def test_all_is_refused_for_a_gallery_that_no_shortlist_holds() -> None:
+    check_depth("all", 10_000)
+    check_depth(100, 1_000_000)
+    with pytest.raises(RerankError, match=r"rerank\.depth is all, and the gallery has 10,001 images"):
+        check_depth("all", 10_001)
 
 
 @pytest.mark.parametrize(

@@ -65,6 +65,7 @@ def read_all(folder: Path, name: str) -> int:
         store.deletions(), store.changed_products(), store.thumbnails(ids), store.pictures(ids), store.get(ids)
         store.count(Filters(category=("coat",))), store.count(Filters(product=(ColumnFilter("price", (1.0,)),)))
         store.search(vectors(1), 3, Filters(colour=("red",))), store.words()
+        store.search_words("coat", 3, Filters(), ()), store.search_words("red", 3, Filters(), ("colour:red",))
         return len(found)
     finally:
         stores.close()

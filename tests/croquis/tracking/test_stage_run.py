@@ -2,24 +2,33 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
-from croquis.files import read_json
+from croquis.catalog.table import CatalogWriter
+from croquis.files import read_json, write_json
 from croquis.tracking import mlflow_mirror as projection_module
 from croquis.tracking import tracking_store as store_module
 from croquis.tracking.mlflow_mirror import KEY_TAG, PROCESS_TAG, STAGE_TAG
+from croquis.tracking.mlflow_view import MOST_STEPS, pictures
 from croquis.tracking.record import RunRecord, dvc_name, flatten, folder_name, mlflow_name
 from croquis.tracking.stage_key import StageSignature
 from croquis.tracking.stage_run import stage_run
 from croquis.tracking.tracking_store import STAGE_EXPERIMENT, Store
 
+VALIDATION = {
+    "accepted": 9,
+    "profile": {"categories": {"dress": {}, "top": {}}, "items": {"train": 4}, "images": {"train/shop/train": 9}},
+}
 PARAMS = {"seed": 7, "fit": {"epochs": 3, "rate": 0.1}, "views": ["front", "back"]}
 
 
@@ -65,6 +74,84 @@ def test_a_stage_leaves_a_record_and_a_finished_run(store: Store) -> None:
     points = store.client.get_metric_history(found.info.run_id, "val/loss")
     assert [(point.step, point.value) for point in points] == [(0, 2.0), (1, 1.0)]
     assert (store.root / found.info.artifact_uri / "sheets" / "one.txt").read_text() == "picture"
+
+
+@pytest.mark.usefixtures("key")
+def test_a_run_shows_who_ran_what_on_which_data(
+    store: Store, monkeypatch: pytest.MonkeyPatch, catalogue_rows: list[dict[str, Any]]
+) -> None:
+    monkeypatch.setenv("LOGNAME", "someone")
+    write_json(store.root / "reports/validation.json", VALIDATION)
+    write_json(store.root / "reports/runs/ingest/record.json", {"params": {"source": "rendered"}})
+    with CatalogWriter(store.root / "data/catalog") as writer:
+        writer.write_all(catalogue_rows)
+    (store.root / "dvc.yaml").write_text("stages: {evaluate: {desc: Measures a bundle}}")
+    with stage_run("evaluate", "shown", params={}, root=store.root) as run:
+        run.metric("val/consumer->shop/hit@1", 0.25)
+        run.metric("test/consumer->shop/hit@1", 0.5)
+        run.metric("test/consumer->shop/precision@50", 0.125)
+    found = only_run(store, "evaluate@shown")
+    tags = found.data.tags
+    assert (tags["mlflow.source.name"], tags["mlflow.user"]) == ("stages/evaluate.py", "someone")
+    assert found.data.metrics == {"val/consumer_to_shop/hit_at_1": 0.25, "test/consumer_to_shop/hit_at_1": 0.5}
+    every = read_json(store.root / found.info.artifact_uri / "metrics.json")
+    assert every["test/consumer_to_shop/precision_at_50"] == 0.125
+    note = tags["mlflow.note.content"]
+    assert note.startswith("**evaluate@shown**: Measures a bundle\n")
+    assert "| test/consumer_to_shop/hit_at_1 | 0.5 |" in note
+    assert f"runs/{found.info.run_id}/artifacts)" in note
+    (given,) = found.inputs.dataset_inputs
+    assert (given.dataset.name, given.dataset.digest) == ("rendered", "data-has")
+    counts = {"num_rows": 9, "categories": 2, "items in train": 4, "images train/shop/train": 9}
+    assert json.loads(given.dataset.profile) == counts
+    columns = json.loads(given.dataset.schema)["mlflow_colspec"]
+    assert {"name": "item_id", "type": "string", "required": True} in columns
+    assert [(tag.key, tag.value) for tag in given.tags] == [("mlflow.data.context", "evaluation")]
+
+
+@pytest.mark.usefixtures("key")
+def test_the_catalogue_is_no_input_of_what_makes_it(store: Store) -> None:
+    for stage in ("ingest", "validate"):
+        with stage_run(stage, "again", params={}, root=store.root):
+            pass
+        assert only_run(store, f"{stage}@again").inputs.dataset_inputs == []
+
+
+def test_contact_sheets_become_images_with_steps(store: Store) -> None:
+    with stage_run("train_gan", "drawn", params={}, root=store.root) as run:
+        for name in ("sheets/epoch-000", "sheets/epoch-012", "overview -> all"):
+            (run.artifacts / name).parent.mkdir(exist_ok=True)
+            Image.new("RGB", (8, 8)).save(run.artifacts / f"{name}.png")
+    found = only_run(store, "train_gan@drawn")
+    images = {
+        path.name.partition("+timestamp")[0] for path in (store.root / found.info.artifact_uri / "images").iterdir()
+    }
+    assert images == {"sheets+step+0", "sheets+step+12", "overview _to_ all+step+0"}
+
+
+def test_a_long_series_of_pictures_is_thinned_and_keeps_its_ends(tmp_path: Path) -> None:
+    (tmp_path / "sheets").mkdir()
+    for epoch in range(100):
+        (tmp_path / f"sheets/epoch-{epoch:03d}.png").touch()
+    steps = [step for _, step, _ in pictures(tmp_path)]
+    assert len(steps) == len(set(steps)) == MOST_STEPS
+    assert (steps[0], steps[-1]) == (0, 99)
+
+
+def test_a_training_shows_the_load_of_the_machine_and_other_stages_do_not(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(projection_module, "SAMPLE_SECONDS", 0.05)
+    for stage, is_watched in (("train_gan", True), ("prepare", False)):
+        with stage_run(stage, "watched", params={}, root=store.root) as run:
+            ends = time.monotonic() + (20 if is_watched else 0.3)
+            while not watched(store, run.run_id) and time.monotonic() < ends:
+                time.sleep(0.05)
+        assert bool(watched(store, run.run_id)) == is_watched
+
+
+def watched(store: Store, run_id: str | None) -> list[str]:
+    return [name for name in store.client.get_run(run_id).data.metrics if name.startswith("system/cpu")]
 
 
 def test_the_record_is_the_same_each_time_and_holds_nothing_volatile(store: Store) -> None:
@@ -232,7 +319,8 @@ def test_long_histories_go_in_few_calls(store: Store, monkeypatch: pytest.Monkey
             run._projection._store.client, "log_batch", lambda *a, **k: (calls.append(k), original(*a, **k))[1]
         )
         run.history("loss", [(step, step / 100) for step in range(100)])
-    assert [len(call["metrics"]) for call in calls] == [40, 40, 20]
+    assert [len(call["metrics"]) for call in calls if "metrics" in call] == [40, 40, 20]
+    assert len(calls) == 4, "one more for the description"
     found = only_run(store, "train_gan@long")
     assert len(found.data.params) == 250
     assert len(store.client.get_metric_history(found.info.run_id, "loss")) == 100

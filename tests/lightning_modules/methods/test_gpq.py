@@ -16,7 +16,7 @@ from lightning_modules.data.retrieval_data import RetrievalData
 from lightning_modules.methods import gpq
 from lightning_modules.methods.gpq import entropy_loss, n_pair_loss, prototype_logits, reverse_gradient, soft_assign
 from lightning_modules.training.fit import FitPlan, fit
-from tests.support.training.trainings import build_of, codes_part_eight_items, resumed_equals_whole
+from tests.support.training.trainings import UNMEASURED, build_of, codes_part_eight_items, resumed_equals_whole
 
 # Directions in degrees: features of five images, raw words and raw prototypes, each in two sub-spaces of two numbers.
 FEATURES = [[10, 80], [25, 120], [200, 260], [190, 300], [95, 15]]
@@ -256,7 +256,7 @@ def test_prototypes_stay_float32_in_half_precision(params: Params, data: Retriev
     module, _ = build_of(gpq, params, data)()
     start = module.net.prototypes.detach().clone()
     half = params.base.model_copy(update={"precision": "bf16-mixed"})
-    history = fit(module, data, FitPlan("gpq", 1, 1, MONITOR, "max"), half, tmp_path)
+    history = fit(module, data, FitPlan("gpq", 1, 1, MONITOR, "max", trainer=UNMEASURED), half, tmp_path)
     assert module.net.prototypes.dtype == module.net.words.dtype == module.net.codebooks.dtype == torch.float32
     assert (module.net.prototypes - start).abs().max() > 0
     assert all(math.isfinite(value) for curve in history.values() for _, value in curve)

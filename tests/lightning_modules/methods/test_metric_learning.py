@@ -22,7 +22,7 @@ from lightning_modules.nets.onnx_export import export_onnx
 from lightning_modules.training import processes
 from lightning_modules.training.fit import FitPlan, fit
 from lightning_modules.training.numerics import prepare_torch
-from tests.support.training.trainings import Given, build_of, for_overfitting, resumed_equals_whole
+from tests.support.training.trainings import UNMEASURED, Given, build_of, for_overfitting, resumed_equals_whole
 
 REASON = "pytorch-metric-learning is not installed: pip install 'croquis[metric]'"
 losses = pytest.importorskip("pytorch_metric_learning.losses", reason=REASON)
@@ -93,7 +93,7 @@ def test_each_loss_trains_a_step(
     prepare_torch(0, 1)
     module, _ = build_of(metric_learning, chosen(params, loss, miner, loss_args=arguments), data)()
     before = {name: value.clone() for name, value in module.named_parameters()}
-    history = fit(module, data, FitPlan(loss, 1, 5, MONITOR, "max"), params.base, tmp_path)
+    history = fit(module, data, FitPlan(loss, 1, 5, MONITOR, "max", trainer=UNMEASURED), params.base, tmp_path)
     after = dict(module.named_parameters())
     assert all(value.isfinite().all() for value in after.values())
     assert torch.tensor([value for _, value in history["train/loss"]]).isfinite().all()

@@ -49,7 +49,7 @@ def with_backbone(block: str, name: str) -> Params:
 
 
 def test_siamese_resnet50_at_224():
-    params, images = with_backbone("train_embedder", "resnet50"), image_set(4, 224)
+    params, images = with_backbone("train_embedder", "torchvision/resnet50"), image_set(4, 224)
     data = RetrievalData(images, images, np.array([True, False] * 2), categories=2)
     module = siamese.build(params, data)
     data.use_sampler(module.sampler(0))
@@ -59,9 +59,9 @@ def test_siamese_resnet50_at_224():
 
 @pytest.mark.parametrize("bits", [16, 128])
 def test_dhd_resnet50_at_224_with_the_papers_settings(bits: int):
-    params, images = with_backbone("train_embedder", "resnet50"), image_set(4, 224)
+    params, images = with_backbone("train_embedder", "torchvision/resnet50"), image_set(4, 224)
     strong = {"crop_scale": 0.08, "rotate": 0.0, "brightness": 0.4, "contrast": 0.8, "saturation": 0.8, "hue": 0.2}
-    chances = {"crop": 1.0, "flip": 0.5, "jitter": 0.8, "grey": 0.2, "blur": 0.5, "blur_sigma": 2.0}
+    chances = {"crop": 1.0, "flip": 0.5, "jitter": 0.8, "grey": 0.2, "blur": 0.5, "blur_sigma": 2.0, "recipe": "kornia"}
     paper = params.dhd.model_copy(
         update={
             "bits": bits, "labels": "category", "centre": False, "teacher_share": 0.5, "temperature": 0.2,
@@ -76,7 +76,7 @@ def test_dhd_resnet50_at_224_with_the_papers_settings(bits: int):
 
 
 def test_sgh_resnet50_at_224():
-    params, images = with_backbone("train_embedder", "resnet50"), image_set(4, 224)
+    params, images = with_backbone("train_embedder", "torchvision/resnet50"), image_set(4, 224)
     data = RetrievalData(images, images, np.array([True, False] * 2), categories=2)
     module = sgh.build(params, data)
     batch = next(iter(with_sampler(data, module).train_dataloader()))
@@ -85,7 +85,7 @@ def test_sgh_resnet50_at_224():
 
 def test_gpq_vgg16_at_32_with_the_papers_settings():
     """500 labelled and 500 unlabelled images per batch, ten classes."""
-    params, images = with_backbone("train_embedder", "vgg16"), image_set(500, 32)
+    params, images = with_backbone("train_embedder", "torchvision/vgg16"), image_set(500, 32)
     images = replace(images, categories=np.arange(500) % 10)
     paper = params.gpq.model_copy(
         update={
@@ -104,14 +104,14 @@ def test_gpq_vgg16_at_32_with_the_papers_settings():
 
 @pytest.mark.parametrize(("subspaces", "bits"), [(4, 16), (16, 64)])
 def test_spq_resnet18_at_32_with_the_papers_settings(subspaces: int, bits: int):
-    params, images = with_backbone("train_embedder", "resnet18"), image_set(256, 32)
+    params, images = with_backbone("train_embedder", "torchvision/resnet18"), image_set(256, 32)
     strong = {"crop_scale": 0.08, "rotate": 0.0, "brightness": 0.4, "contrast": 0.4, "saturation": 0.4, "hue": 0.1}
-    chances = {"crop": 1.0, "flip": 0.5, "jitter": 0.8, "grey": 0.2, "blur": 0.5, "blur_sigma": 2.0}
+    chances = {"crop": 1.0, "flip": 0.5, "jitter": 0.8, "grey": 0.2, "blur": 0.5, "blur_sigma": 2.0, "recipe": "kornia"}
     paper = params.spq.model_copy(
         update={
-            "subspaces": subspaces, "codewords": 16, "subspace_dim": 16, "centre": False, "quantiser_sharpness": 5.0,
-            "temperature": 0.5, "negatives": "reference", "positives": "views", "batch_size": 256,
-            "views": params.spq.views.model_copy(update=strong | chances),
+            "subspaces": subspaces, "codewords": 16, "subspace_dim": 16, "centre": False, "start": "current",
+            "quantiser_sharpness": 5.0, "temperature": 0.5, "negatives": "reference", "positives": "views",
+            "batch_size": 256, "views": params.spq.views.model_copy(update=strong | chances),
         }
     )  # fmt: skip
     data = RetrievalData(images, images, np.array([True, False] * 128), 1)
@@ -129,8 +129,8 @@ def with_sampler(data: RetrievalData, module: RetrievalModule) -> RetrievalData:
 def test_triplet_gan_resnet50_at_224_with_a_torchvision_net_as_judge(tmp_path: Path):
     """The source names no sizes; these are those of the other systems."""
     torch.save(torchvision.models.squeezenet1_1().state_dict(), tmp_path / "squeezenet.pth")
-    params, images = with_backbone("train_embedder", "resnet50"), image_set(4, 224)
-    changes = {"perceptual_net": "squeezenet1_1", "perceptual_weights": str(tmp_path / "squeezenet.pth")}
+    params, images = with_backbone("train_embedder", "torchvision/resnet50"), image_set(4, 224)
+    changes = {"perceptual_net": "torchvision/squeezenet1_1", "perceptual_weights": str(tmp_path / "squeezenet.pth")}
     sizes = {"decoder_channels": 64, "discriminator_channels": 64}
     method = params.triplet_gan.model_copy(update={**changes, **sizes})
     data = RetrievalData(images, images, np.array([True, False] * 2), categories=2)
@@ -145,7 +145,7 @@ def test_triplet_gan_resnet50_at_224_with_a_torchvision_net_as_judge(tmp_path: P
 
 
 def test_vgg16_with_463_attributes_at_224():
-    params, images = with_backbone("train_classifier", "vgg16"), image_set(2, 224)
+    params, images = with_backbone("train_classifier", "torchvision/vgg16"), image_set(2, 224)
     chosen = params.train_classifier.model_copy(update={"head": "three_layer", "hidden": 4096})
     layout = Layout.of([f"a{i}" for i in range(463)], [])
     labels = read_labels([["a0"], ["a1", "a462"]], [None, ["a7"]], layout.names)

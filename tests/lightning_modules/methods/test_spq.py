@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from croquis.params import Params
+from lightning_modules.bases import pq_module
 from lightning_modules.bases.retrieval_module import MONITOR
 from lightning_modules.data.retrieval_data import ImageSet, RetrievalData
 from lightning_modules.methods import spq
@@ -106,6 +107,50 @@ def test_the_whole_loss(params: Params, data: RetrievalData, monkeypatch: pytest
     assert float(loss) == pytest.approx(ORACLES[negatives][1](X_A, X_B, z_a, z_b, 0.5))
     loss.backward()
     assert all(values.grad.abs().sum() > 0 for values in (first, second, module.net.words))
+
+
+def at_start(params: Params, data: RetrievalData, start: str) -> spq.SpqNet:
+    chosen = with_spq(params, centre=False, start=start, subspaces=8, subspace_dim=16, codewords=16)
+    torch.manual_seed(3)
+    return spq.build(chosen, data).net
+
+
+@pytest.mark.parametrize("start", ["current", "first_upload"])
+def test_the_two_starts(params: Params, data: RetrievalData, start: str):
+    """Glorot & Bengio's limits for the linear layer (channels, 128) and the table of words (16, 128)."""
+    net = at_start(params, data, start)
+    project, words = net.head[2], net.words.detach()
+    gain = 1.0 if start == "current" else 0.1
+    for weights, sides in ((project.weight.detach(), sum(project.weight.shape)), (words, 16 + 128)):
+        assert float(weights.std()) == pytest.approx(gain * math.sqrt(2 / sides), rel=0.05)
+        uniform_limit = gain * math.sqrt(6 / sides)
+        assert (float(weights.abs().max()) <= uniform_limit) == (start == "current")
+    assert (project.bias is not None) == (start == "current")
+
+
+def test_only_from_the_current_start_do_soft_quantised_vectors_of_different_images_differ(
+    params: Params, data: RetrievalData
+):
+    """The first upload's all point one way (cosine above 0.99), so that they tell nothing of their images."""
+    cosines = {}
+    for start in ("current", "first_upload"):
+        net = at_start(params, data, start)
+        with torch.no_grad():
+            features = net.head(torch.rand(64, net.backbone.channels).abs())
+            z = pq_module.soft_quantise(pq_module.sub_vectors(features, 8), net.codebooks, 5.0).flatten(1)
+        unit = nn.functional.normalize(z, dim=1)
+        cosines[start] = float((unit @ unit.T).fill_diagonal_(0).sum() / (64 * 63))
+    assert cosines["first_upload"] > 0.99
+    assert cosines["current"] < cosines["first_upload"]
+
+
+def test_with_centre_the_start_plays_no_part(params: Params, data: RetrievalData):
+    nets = []
+    for start in ("current", "first_upload"):
+        torch.manual_seed(3)
+        nets.append(spq.build(with_spq(params, centre=True, start=start), data).net.state_dict())
+    assert all(torch.equal(nets[0][name], nets[1][name]) for name in nets[0])
+    assert len(nets[0]) == len(nets[1])
 
 
 def test_two_views_of_one_image_are_compared_and_differ(params: Params, data: RetrievalData):

@@ -22,7 +22,7 @@ from lightning_modules.training.fit import FitPlan, fit
 from lightning_modules.training.numerics import prepare_torch
 from lightning_modules.training.result_sheet import draw_results
 from lightning_modules.training.schedule import rate_factor
-from tests.support.training.trainings import build_of, resumed_equals_whole
+from tests.support.training.trainings import UNMEASURED, build_of, resumed_equals_whole
 
 WEIGHTS = {
     "triplet_weight": 0.7,
@@ -31,7 +31,7 @@ WEIGHTS = {
     "adversarial_weight": 0.2,
 }
 TERMS = {name.removesuffix("_weight"): weight for name, weight in WEIGHTS.items()}
-EPOCH = FitPlan("triplet_gan", 1, 10, MONITOR, "max")
+EPOCH = FitPlan("triplet_gan", 1, 10, MONITOR, "max", trainer=UNMEASURED)
 
 
 def changed(params: Params, **values: object) -> Params:

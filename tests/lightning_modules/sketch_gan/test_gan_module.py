@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,13 +19,17 @@ from lightning_modules.nets.backbones import BackboneError
 from lightning_modules.nets.pix2pix import UNet
 from lightning_modules.sketch_gan.gan_module import (
     MONITOR,
+    MONITORS,
     PairData,
     PairError,
     SketchGan,
     SketchPairs,
+    jittered,
     load_pairs,
+    rate_factor,
     ssim,
 )
+from lightning_modules.sketch_gan.val_retrieval import ValRetrieval, mean_reciprocal_rank
 from lightning_modules.training.fit import FitPlan, fit
 from lightning_modules.training.numerics import prepare_torch
 
@@ -128,3 +133,66 @@ def test_the_perceptual_term_is_there_when_it_weighs(params: Params, tmp_path: P
 def test_a_missing_file_of_perceptual_weights_is_named_with_its_block(params: Params) -> None:
     with pytest.raises(BackboneError, match=r"train_gan.perceptual_weights, read as"):
         gan(params, perceptual_weight=1.0, perceptual_weights="nowhere.pth")
+
+
+def test_the_rate_is_that_of_the_official_schedule() -> None:
+    """pix2pix's code: 1 for n_epochs, then 1 - (epoch + 1 - n_epochs) / (n_epochs_decay + 1); here 100 and 100 of 200."""
+    expected = [1.0] * 100 + [1 - (number + 1) / 101 for number in range(100)]
+    assert [rate_factor(epoch, 100, 200) for epoch in range(200)] == pytest.approx(expected)
+    assert {rate_factor(epoch, 7, 7) for epoch in range(7)} == {1.0}
+
+
+def test_a_training_steps_down_the_rate(params: Params, tmp_path: Path) -> None:
+    prepare_torch(0, 1)
+    module = gan(params, epochs=4, constant_share=0.5)
+    fit(module, module._data, FitPlan("gan", 4, 5, MONITOR, "min"), params.base, tmp_path)
+    rates = [optimiser.param_groups[0]["lr"] for optimiser in module.trainer.optimizers]
+    assert rates == pytest.approx([params.train_gan.learning_rate * rate_factor(4, 2, 4)] * 2)
+
+
+def test_jittered_pairs_are_cut_alike_from_an_enlarged_image() -> None:
+    """A ramp of 32 px seen 1.25 times as large: values still rise evenly, by 1 / 1.25 of a step, each from its own place."""
+    ramp = torch.linspace(-0.8, 0.8, 32).expand(6, 3, 32, 32)
+    torch.manual_seed(0)
+    sketches, photos = jittered(ramp, -ramp, 1.25)
+    assert sketches.shape == ramp.shape
+    assert torch.allclose(sketches, -photos, atol=1e-6)
+    steps = sketches[:, 0, 16, 4:28].diff(dim=1)
+    assert torch.allclose(steps, torch.full_like(steps, 1.6 / 31 / 1.25), atol=5e-3)
+    assert len({round(float(value), 3) for value in sketches[:, 0, 16, 16]}) > 2
+    assert jittered(ramp, ramp, 1.0)[0] is ramp
+
+
+def test_the_rank_of_the_photo_that_was_drawn() -> None:
+    """Asked with directions at 10, 80 and 44 degrees among photos at 0, 90 and 45: ranks 1, 1 and 3."""
+
+    def at(*degrees: float) -> np.ndarray:
+        return np.stack([np.cos(np.radians(degrees)), np.sin(np.radians(degrees))], axis=1)
+
+    found = mean_reciprocal_rank(at(10, 80, 44) * 3, at(0, 90, 45), np.array([0, 1, 1]))
+    assert found == pytest.approx((1 + 1 + 1 / 3) / 3)
+    same = np.ones((4, 2))
+    assert mean_reciprocal_rank(same, same, np.arange(4)) == pytest.approx(1 / 4), "all alike finds nothing"
+
+
+class Mirror:
+    """Features of a picture: a few of its pixels."""
+
+    def of(self, photos: Any) -> np.ndarray:
+        return np.stack([photo[::8, ::8].reshape(-1).astype(np.float64) for photo in photos])
+
+
+def test_val_has_retrieval_and_frechet_where_a_judge_is_there(params: Params, tmp_path: Path) -> None:
+    prepare_torch(0, 1)
+    images = torch.randint(0, 255, (6, 3, SIZE, SIZE), dtype=torch.uint8)
+    pairs = SketchPairs(images.flip(0)[[0, 1, 2, 3, 4, 5, 0]], images[[0, 1, 2, 3, 4, 5, 0]])
+    assert pairs.shown().tolist() == [0, 1, 2, 3, 4, 5, 0]
+    assert len(list(pairs.photo_pictures())) == 6
+    judge = ValRetrieval(Mirror(), list(pairs.photo_pictures()), pairs.shown())
+    assert judge.figures(list(images[[0, 1, 2, 3, 4, 5, 0]].permute(0, 2, 3, 1).numpy()))["retrieval"] == 1
+    data = PairData(pairs, pairs, 4, 0)
+    module = SketchGan(params.train_gan.model_copy(update={"epochs": 1}), data, judge)
+    monitor, mode = MONITORS["retrieval"]
+    history = fit(module, data, FitPlan("gan", 1, 5, monitor, mode), params.base, tmp_path)
+    assert 1 / 6 <= history["val/retrieval"][0][1] <= 1
+    assert history["val/frechet"][0][1] > 0

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from lightning_modules.losses.triplet import collapse_figures
-from lightning_modules.nets.retrieval_net import MaxPoolProject
+from lightning_modules.nets.retrieval_net import Projection
 from lightning_modules.training.callbacks import CollapseWarning
 
 HEALTHY = {"mean_cosine": 0.4, "effective_rank": 30.0, "input_spread": 0.2, "embedding_std": 0.0123}
@@ -83,9 +83,9 @@ def test_a_net_that_tells_images_no_longer_apart_is_seen_with_and_without_centri
 ):
     """Centred vectors are no longer alike when their features are: the mean cosine alone would be silent."""
     torch.manual_seed(0)
-    head = MaxPoolProject(8, DIM, centre=centre)
+    head = Projection(8, DIM, centre=centre)
     for _ in range(200):
-        vectors = torch.nn.functional.normalize(head(draw(32).view(32, 8, 1, 1)), dim=1)
+        vectors = torch.nn.functional.normalize(head(draw(32)), dim=1)
     figures = {**collapse_figures(vectors, torch.ones(1)), **head.figures()}
     assert (figures["mean_cosine"] < 0.5) == centre or not collapsed
     with caplog.at_level(logging.WARNING):

@@ -5,7 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from lightning_modules.training.closed_form import LabelledVectors, MapSettings, candidates, fit_map
+from croquis.nets.linear_map import LinearMap
+from lightning_modules.training.closed_form import (
+    LabelledVectors,
+    MapSettings,
+    PrincipalComponents,
+    candidates,
+    scaled,
+)
 
 ITEMS, PHOTOS, DIM = 40, 6, 12
 
@@ -17,6 +24,10 @@ def train(seed: int = 0) -> LabelledVectors:
     vectors = rng.normal(size=(len(items), DIM)) * np.r_[np.full(3, 0.03), np.full(DIM - 3, 1.0)]
     vectors[:, :3] += rng.normal(size=(ITEMS, 3))[items]
     return LabelledVectors((vectors + 5).astype(np.float32), items, np.arange(len(items)) % PHOTOS == 0)
+
+
+def fit_map(data: LabelledVectors, settings: MapSettings) -> LinearMap:
+    return PrincipalComponents(data.vectors).fit(data, settings)
 
 
 def hit_at_1(vectors: np.ndarray, items: np.ndarray) -> float:
@@ -83,3 +94,20 @@ def test_labels_decide_on_the_candidates() -> None:
     assert len(list(candidates(data, [4, 8, 8], [0.1, 0.3]))) == 10
     with pytest.raises(ValueError, match="choose the map pca"):
         fit_map(alone, MapSettings("within_item", 4, 0.1))
+
+
+def test_fewer_images_than_numbers_give_the_same_map_in_less_time() -> None:
+    """The components come from the smaller of two matrices; vectors with zeros behind them have the same map."""
+    data = train()
+    wide = LabelledVectors(np.pad(data.vectors, ((0, 0), (0, 400))), data.items, data.shop)
+    for settings in (MapSettings("pca", 8), MapSettings("within_item", 8, 0.1)):
+        expected, found = fit_map(data, settings), fit_map(wide, settings)
+        np.testing.assert_allclose(found.apply(wide.vectors), expected.apply(data.vectors), atol=1e-4)
+
+
+def test_a_map_of_weighted_numbers_takes_them_without_the_weights() -> None:
+    data, weights = train(), np.linspace(0, 3, DIM, dtype=np.float32)
+    weighted = LabelledVectors(data.vectors * weights, data.items, data.shop)
+    fitted = fit_map(weighted, MapSettings("within_item", 8, 0.1))
+    found = scaled(fitted.matrix, weights).apply(data.vectors)
+    np.testing.assert_allclose(found, fitted.apply(weighted.vectors), atol=1e-5)

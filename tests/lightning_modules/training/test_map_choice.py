@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,8 @@ from croquis.files import read_json
 from croquis.nets.encoder import load_encoder
 from croquis.params.training_blocks import Map
 from lightning_modules.data.retrieval_data import ImageSet, RetrievalData
-from lightning_modules.training.map_choice import add_map, encoded, score
+from lightning_modules.training.closed_form import LabelledVectors
+from lightning_modules.training.map_choice import add_map, best_map, encoded, left_out_trials, score
 from tests.support import tiny_retriever as tiny
 
 SIZE = 16
@@ -36,8 +38,8 @@ def data(val: ImageSet | None = None) -> RetrievalData:
     return RetrievalData(images(60, 0), val, np.arange(len(val)) % 4 == 0, categories=1)
 
 
-def block(kind: str) -> Map:
-    return Map(kind=kind, dims=[24, 48], shrinkages=[0.0001, 0.1])
+def block(kind: str, factors: tuple[float, ...] = (1.0,)) -> Map:
+    return Map(kind=kind, dims=[24, 48], shrinkages=[0.0001, 0.1], histogram_factors=list(factors))
 
 
 @pytest.mark.parametrize("kind", ["within_item", "best"])
@@ -54,7 +56,8 @@ def test_a_map_that_val_gains_by_is_written_and_read(tmp_path: Path, kind: str) 
 def test_a_map_that_val_does_not_gain_by_is_not_kept(tmp_path: Path) -> None:
     folder = tiny.save_encoder(tmp_path)
     before = (folder / "encoder.json").read_bytes()
-    one_item = images(1, 1)  # every answer is right already
+    many = images(40, 1)
+    one_item = replace(many, items=np.zeros_like(many.items))  # every answer is right already
     figures = add_map(folder, data(one_item), block("best"), 1)
     assert figures == {"val_without": 1.0, "val_with": 1.0, "kept": 0.0}
     assert (folder / "encoder.json").read_bytes() == before
@@ -64,3 +67,43 @@ def test_a_map_that_val_does_not_gain_by_is_not_kept(tmp_path: Path) -> None:
 def test_none_fits_nothing(tmp_path: Path) -> None:
     folder = tiny.save_encoder(tmp_path)
     assert add_map(folder, data(), block("none"), 1) == {}
+
+
+def vectors(items: int, seed: int) -> np.ndarray:
+    """Of `images(items, seed)`: eight numbers that are noise, then eight that tell the item but for noise of a tenth."""
+    rng = np.random.default_rng(seed)
+    owner = np.repeat(np.arange(items), 4)
+    noise = rng.normal(size=(len(owner), 16)) * np.r_[np.ones(8), np.full(8, 0.1)]
+    noise[:, 8:] += rng.normal(size=(items, 8))[owner]
+    return noise.astype(np.float32)
+
+
+def test_a_val_of_few_queries_leaves_the_choice_to_items_that_train_leaves_out(tmp_path: Path) -> None:
+    """Val here says that no map is worth it; on train a map is."""
+    folder, few = tiny.save_encoder(tmp_path), images(1, 1)
+    figures = add_map(folder, data(few), block("best"), 1)
+    assert set(figures) == {"train_without", "train_with", "kept"}
+    assert figures["kept"] == 1
+    assert figures["train_with"] > figures["train_without"] + 0.1
+
+
+@pytest.mark.parametrize("shop_asks", [True, False])
+def test_left_out_items_are_asked_once_and_not_fitted_on(shop_asks: bool) -> None:
+    own = images(20, 0)
+    shop = np.ones(80, dtype=bool) if shop_asks else np.arange(80) % 4 < 2
+    train = LabelledVectors(vectors(20, 0), own.items, shop)
+    trials = left_out_trials(train)
+    left = [set(own.items) - set(trial.train.items) for trial in trials]
+    assert sorted(item for part in left for item in part) == list(range(20))
+    one_hot = LabelledVectors(np.eye(20, dtype=np.float32)[own.items], own.items, shop)
+    assert [trial.score(None) for trial in left_out_trials(one_hot)] == [1.0] * 5
+
+
+def test_the_weight_of_the_histogram_is_chosen_too() -> None:
+    """The last eight numbers tell the items, the others nothing: the largest factor is the best, and the map holds it."""
+    given, train, val = data(), vectors(60, 0), vectors(30, 1)
+    fixed = {factor: best_map(train, val, given, block("pca", (factor,)), 8) for factor in (0.1, 1.0, 10.0)}
+    free = best_map(train, val, given, block("pca", (0.1, 1.0, 10.0)), 8)
+    assert fixed[0.1].score < fixed[10.0].score == free.score
+    np.testing.assert_array_equal(free.linear.matrix, fixed[10.0].linear.matrix)
+    assert score(free.linear.apply(val), given) == free.score

@@ -37,7 +37,7 @@ def test_on_a_cpu_depthwise_convolutions_stay_in_float32(on_cpu: pytest.MonkeyPa
 
 
 @pytest.mark.parametrize(
-    ("name", "depthwise"), [("small", False), ("resnet18", False), ("mobilenet_v2", True), ("mobilenet_v3_small", True)]
+    ("name", "depthwise"), [("small", False), ("torchvision/resnet18", False), ("torchvision/mobilenet_v2", True)]
 )
 def test_mobilenets_are_known_by_their_convolutions(name: str, depthwise: bool):
     backbone = Backbone(name=name, weights="none", width=8, freeze_bn=False, channels_last=False)

@@ -21,6 +21,7 @@ from lightning_modules.nets.retrieval_net import max_pool_net
 from lightning_modules.sketch_gan import gan_module
 from lightning_modules.training.fit import FitPlan, fit
 from lightning_modules.training.numerics import prepare_torch
+from tests.support.training.trainings import UNMEASURED
 
 TRAINED = [name for name in METHODS.built_in if METHODS.entry(name).learns]
 
@@ -58,7 +59,7 @@ def test_a_retriever_trains_in_bf16(params: Params, data: RetrievalData, sketche
     losses: list[Tensor] = []
     manual_or_not = module.log_figures
     module.log_figures = lambda figures, size: (losses.append(figures["loss"]), manual_or_not(figures, size))
-    fit(module, data, FitPlan(name, 1, 5, MONITOR, "max"), half(params.base), tmp_path)
+    fit(module, data, FitPlan(name, 1, 5, MONITOR, "max", trainer=UNMEASURED), half(params.base), tmp_path)
     assert convolutions == {torch.bfloat16}
     assert linears <= {torch.float32}
     assert losses

@@ -16,9 +16,10 @@ from lightning_modules.bases.retrieval_module import MONITOR
 from lightning_modules.data.negative_pools import embed_all
 from lightning_modules.data.retrieval_data import RetrievalData
 from lightning_modules.methods import siamese
+from lightning_modules.nets.backbones import build_backbone
 from lightning_modules.training.fit import FitPlan, below_start, fit
 from lightning_modules.training.numerics import prepare_torch
-from lightning_modules.training.schedule import backbone_rate, told_rates
+from lightning_modules.training.schedule import backbone_rate, optimiser_with_schedule, rate_factor, told_rates
 from lightning_modules.training.val_scores import decisive_score, retrieval_scores
 from tests.support.training.trainings import build_of
 
@@ -31,8 +32,7 @@ def changed(params: Params, tmp_path: Path | None = None, **fit_params: object) 
     own = block.model_copy(update={"fit": block.fit.model_copy(update=fit_params)})
     if tmp_path is not None:
         file = tmp_path / "weights.pt"
-        net = siamese.build(params, None).net.backbone
-        torch.save(net.features.state_dict(), file)
+        torch.save(build_backbone(shared.backbone).features.state_dict(), file)
         shared = shared.model_copy(update={"backbone": shared.backbone.model_copy(update={"weights": str(file)})})
     return params.model_copy(update={"siamese": own, "train_embedder": shared})
 
@@ -56,13 +56,15 @@ def test_a_training_that_ends_below_its_start_is_told_with_figures_and_keys(
     module, _ = build_of(siamese, changed(params, learning_rate=0.9), data)()
     plan = FitPlan("siamese", 1, 10, "val/loss", "min", rates=RATES)
     module.on_validation_epoch_end = lambda: module.log("val/loss", float(not module.trainer.sanity_checking))
+    start = {name: value.clone() for name, value in module.state_dict().items()}
     with caplog.at_level(logging.WARNING):
         history = fit(module, data, plan, params.base, tmp_path)
+    assert all(torch.equal(start[name], value) for name, value in module.state_dict().items())
     (line,) = [record.getMessage() for record in caplog.records if "made the net worse" in record.getMessage()]
     assert line == below_start(history, plan)
     assert line == (
-        "siamese: training made the net worse: val/loss is 1.0000 at best, 0.0000 before training; lower its rates "
-        "(siamese.fit.learning_rate 0.9, siamese.fit.backbone_rate 1.0), or train longer"
+        "siamese: training made the net worse: val/loss is 1.0000 at best, 0.0000 before training; the weights before "
+        "training are kept: lower its rates (siamese.fit.learning_rate 0.9, siamese.fit.backbone_rate 1.0), or train longer"
     )
     RunRecord(tags={WARNING: line}).write(tmp_path / "reports/runs/train_embedder-siamese")
     RunRecord().write(tmp_path / "reports/runs/train_gan")
@@ -100,3 +102,21 @@ def test_a_rate_below_that_of_fine_tuning_stays(params: Params):
         "siamese.fit.learning_rate": 5e-5,
         "siamese.fit.backbone_rate": "auto, which is 1",
     }
+
+
+def test_adam_adds_the_weight_decay_to_the_gradient_and_adamw_shrinks_the_weight(params: Params):
+    """After one step of Adam from any gradient a weight has moved by the rate; AdamW's shrinks by rate * decay besides."""
+    for optimiser, moved in (("adam", 0.01), ("adamw", 0.01 + 0.01 * 0.5 * 2.0)):
+        weight = torch.nn.Parameter(torch.tensor([2.0]))
+        fit_params = params.siamese.fit.model_copy(
+            update={"optimiser": optimiser, "weight_decay": 0.5, "learning_rate": 0.01, "warmup_epochs": 0}
+        )
+        made = optimiser_with_schedule(build_backbone(params.train_embedder.backbone), [weight], fit_params, 10)
+        weight.grad = torch.tensor([0.001])
+        made["optimizer"].step()
+        assert 2.0 - float(weight.detach()) == pytest.approx(moved, rel=1e-3)
+
+
+def test_a_constant_rate_stays_after_the_warm_up():
+    assert [rate_factor(step, 2, 6, constant=True) for step in range(6)] == [0.5, 1.0, 1.0, 1.0, 1.0, 1.0]
+    assert [rate_factor(step, 2, 6) for step in (1, 2, 4)] == pytest.approx([1.0, 1.0, 0.5])

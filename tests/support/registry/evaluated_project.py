@@ -20,11 +20,13 @@ from croquis.index.build import build_index
 from croquis.nets.encoder import describe_histogram
 from croquis.nets.histogram_encoder import HistogramEncoder
 from croquis.params import load_params
+from croquis.registry.pipeline_run import PIPELINE
 from croquis.registry.registration import REPORT
 from croquis.registry.registry import Registry
 from croquis.search.local_retriever import LocalRetriever
+from croquis.tracking.mlflow_mirror import STAGE_TAG
 from croquis.tracking.stage_code import CODE
-from croquis.tracking.tracking_store import PIPELINE_EXPERIMENT, open_store
+from croquis.tracking.tracking_store import STAGE_EXPERIMENT, open_store
 from stages import register
 from stages.evaluate import measure, write_reports
 from tests.support.catalogues import blob_catalogue as world
@@ -112,7 +114,8 @@ class Project:
 
     def pipeline_runs(self) -> list[Any]:
         store = open_store(self.root)
-        return list(store.client.search_runs([store.experiment(PIPELINE_EXPERIMENT)]))
+        wanted = f"tags.`{STAGE_TAG}` = '{PIPELINE}'"
+        return list(store.client.search_runs([store.experiment(STAGE_EXPERIMENT)], wanted))
 
     def offer(self, encoder: HistogramEncoder, **params: Any) -> None:
         """Puts another retriever in the place of the method `siamese`."""

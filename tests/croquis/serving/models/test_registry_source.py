@@ -88,11 +88,8 @@ def test_promotion_and_rollback_reach_the_server_without_a_lost_request(project:
         (info,) = client.version().models
         assert (info.name, info.version, info.bundle) == (MODEL, "1", hashes["1"])
         logged = registry.metrics(1)
-        assert (
-            info.metrics["consumer_to_shop/encoder/hit_at_1"]
-            == logged["siamese/test/consumer_to_shop/encoder/hit_at_1"]
-        )
-        assert {f"siamese/test/{name}" for name in info.metrics} <= set(logged)
+        assert info.metrics["consumer_to_shop/hit_at_1"] == logged["test/consumer_to_shop/hit_at_1"]
+        assert {f"test/{name}" for name in info.metrics} <= set(logged)
         with Searching(address) as searching:
             searching.until("1")
             for arguments, version in (

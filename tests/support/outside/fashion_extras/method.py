@@ -25,7 +25,7 @@ class CosineItemsParams(Block):
 
 class CosineItems(RetrievalModule):
     def __init__(self, shared: TrainEmbedder, method: CosineItemsParams, data: RetrievalData) -> None:
-        net = average_pool_net(shared.backbone)
+        net = average_pool_net(shared.backbone, data.train.image_size)
         super().__init__(net, shared, method.fit, data)
         self.weights = nn.Parameter(torch.randn(int(data.train.items.max()) + 1, net.dim))
         self._method = method

@@ -15,7 +15,8 @@ class ProjectionParams(Block):
 
 
 def fixed_net(params: Params) -> Embedder:
-    return max_pool_net(params.train_embedder.backbone, params.method(__name__).dim, centre=False)
+    dim, size = params.method(__name__).dim, params.base.image_size
+    return max_pool_net(params.train_embedder.backbone, dim, centre=False, image_size=size)
 
 
 METHOD = Method(params=ProjectionParams, fixed_net=fixed_net)

@@ -1,0 +1,51 @@
+"""Pretrained weights as they are: pooled levels of the backbone, and behind them a map in closed form. No gradient is taken.
+
+The floor of every learned method on real photos, fitted in seconds. Vector: what
+`train_embedder.backbone.pooling` says, at best the last map of each size of the backbone, each averaged over the picture and
+put to length 1, and a colour histogram beside them.
+Map: within-class covariance normalisation (Hatch, Kajarekar & Stolcke, Interspeech 2006) where train items have two photos
+or more, else principal components over their variance to the power of 1/4; val decides on it
+(`lightning_modules/training/closed_form.py`).
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from croquis.params import Params
+from croquis.params.block import Block
+from lightning_modules.methods import Method
+from lightning_modules.nets.retrieval_net import Embedder, average_pool_net
+
+NAME = "pretrained"
+
+
+class PretrainedParams(Block):
+    """Pretrained weights with pooled levels and a map in closed form; it needs `train_embedder.backbone.weights`."""
+
+    map: Literal["none", "pca", "within_item", "best"] = Field(
+        description="kind of the map behind it, in place of `train_embedder.map.kind`"
+    )
+
+
+def fixed_net(params: Params) -> Embedder:
+    refuse_random(params)
+    return average_pool_net(params.train_embedder.backbone, params.base.image_size)
+
+
+def check(params: Params) -> None:
+    if NAME in params.retrievers:
+        refuse_random(params)
+
+
+def refuse_random(params: Params) -> None:
+    if params.train_embedder.backbone.weights == "none":
+        raise ValueError(
+            f"{NAME} needs pretrained weights, but train_embedder.backbone.weights is none: name weights there, or take "
+            f"{NAME} out of retrievers"
+        )
+
+
+METHOD = Method(params=PretrainedParams, fixed_net=fixed_net, check=check)

@@ -1,0 +1,55 @@
+"""How well generated photos find the photo that their sketch shows, among the photos of val.
+
+Photos are compared by the cosine of the features that this project's own attribute classifier pools (`frechet`), so that no
+retriever has to be trained before the generator. A generator that paints the mean of all photos has a good L1 and finds
+nothing; this figure, and the Frechet distance beside it, tell so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from croquis.arrays import Uint8Image
+from lightning_modules.sketch_gan.frechet import ClassifierFeatures, Features, frechet_distance
+
+Rows = npt.NDArray[np.int64]
+
+
+class ValRetrieval:
+    """Judges what a generator makes of the sketches of val.
+
+    Args:
+        features: of the classifier.
+        photos: the distinct photos of val.
+        shown: (N,) which of them each sketch shows, in the order of the sketches.
+    """
+
+    def __init__(self, features: ClassifierFeatures, photos: Sequence[Uint8Image], shown: Rows) -> None:
+        self._features, self._shown = features, shown
+        self._photos = features.of(photos)
+
+    def figures(self, made: Sequence[Uint8Image]) -> dict[str, float]:
+        """Of one generated photo for each sketch: `retrieval`, the mean of 1 / rank of the photo that the sketch shows, in
+        (0, 1], and `frechet`, the Frechet distance to the photos, at least 0."""
+        found = self._features.of(made)
+        figures = {"retrieval": mean_reciprocal_rank(found, self._photos, self._shown)}
+        if min(len(found), len(self._photos)) > 1:
+            figures["frechet"] = frechet_distance(found, self._photos)
+        return figures
+
+
+def mean_reciprocal_rank(asked: Features, gallery: Features, right: Rows) -> float:
+    """Mean of 1 / rank of the right row by cosine; of equal rows the right one counts as the last.
+
+    Args:
+        asked: (N, D).
+        gallery: (M, D).
+        right: (N,) rows of the gallery.
+    """
+    units = [each / np.maximum(np.linalg.norm(each, axis=1, keepdims=True), 1e-12) for each in (asked, gallery)]
+    cosines = units[0] @ units[1].T
+    own = np.take_along_axis(cosines, right[:, None], axis=1)
+    return float((1 / (cosines >= own - 1e-12).sum(axis=1)).mean())

@@ -1,0 +1,65 @@
+"""`init: whitened`: the layer that makes the vector starts from a map in closed form, fitted on the pooled train photos."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+import numpy as np
+import torch
+
+from croquis.arrays import Vectors
+from croquis.params import Params
+from croquis.params.training_blocks import Map
+from lightning_modules.bases.retrieval_module import RetrievalModule
+from lightning_modules.data.photo_rows import Images
+from lightning_modules.data.retrieval_data import EVAL_BATCH, to_float
+from lightning_modules.nets.retrieval_net import RetrievalNet
+from lightning_modules.training.closed_form import LabelledVectors
+from lightning_modules.training.map_choice import best_map
+
+
+def start_of(module: RetrievalModule, params: Params) -> Callable[[], None] | None:
+    """What gives the module the weights that it starts from, where they are not those that it has; for `FitPlan.begin`."""
+    if params.train_embedder.init == "random":
+        return None
+    on_gpu = params.base.accelerator in ("auto", "gpu") and torch.cuda.is_available()
+    return partial(start_whitened, module, params.train_embedder.map, torch.device("cuda" if on_gpu else "cpu"))
+
+
+def start_whitened(module: RetrievalModule, block: Map, device: torch.device) -> None:
+    """Puts the best map into the net's layer; a net without one stays as it is.
+
+    Args:
+        block: which maps are tried; of `dims` only the layer's own counts, and the kind `none` stands for `best`.
+        device: computes the features.
+
+    Raises:
+        ValueError: when the train photos span fewer numbers than the layer gives.
+    """
+    net, data = module.net, module.data
+    if net.projection is None:
+        return
+    dim = net.projection.out_features
+    wanted = block.model_copy(update={"dims": [dim], "kind": "best" if block.kind == "none" else block.kind})
+    train, val = (pooled(net, images, device) for images in (data.train.images, data.val.images))
+    matrix = best_map(train, val, data, wanted, net.pool.colours).linear.matrix
+    if matrix.shape[1] < dim:
+        raise ValueError(
+            f"init: whitened gives {matrix.shape[1]} numbers at most on these train photos, but the layer has {dim}: "
+            "choose a shorter vector (embedding_dim, bits, or subspaces * subspace_dim), or init: random"
+        )
+    net.start_from(matrix, LabelledVectors(train, data.train.items, data.train.domains == "shop"))
+
+
+def pooled(net: RetrievalNet, images: Images, device: torch.device) -> Vectors:
+    """float32 (N, pool.dim), without random views, a batch at a time."""
+    home, training = next(net.parameters()).device, net.training
+    net.to(device).eval()
+    vectors = np.empty((len(images), net.pool.dim), dtype=np.float32)
+    with torch.no_grad():
+        for start in range(0, len(images), EVAL_BATCH):
+            part = slice(start, start + EVAL_BATCH)
+            vectors[part] = net.features(to_float(images[part]).to(device)).cpu().numpy()
+    net.to(home).train(training)
+    return vectors

@@ -1,0 +1,177 @@
+"""`init: whitened`: the layer of each method starts from the map in closed form, and training goes on from there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+import torch
+
+from croquis.nets.linear_map import LinearMap
+from croquis.params import Params
+from lightning_modules.bases.hash_module import iterative_quantisation
+from lightning_modules.bases.pq_module import k_means_codebooks, rotation_for_codes
+from lightning_modules.bases.retrieval_module import MONITOR
+from lightning_modules.data.negative_pools import embed_all
+from lightning_modules.data.retrieval_data import RetrievalData
+from lightning_modules.methods import dhd, gpq, image2vec, metric_learning, sgh, siamese, spq, triplet_gan
+from lightning_modules.training.fit import FitPlan, fit
+from lightning_modules.training.map_choice import best_map, score
+from lightning_modules.training.numerics import prepare_torch
+from lightning_modules.training.whitened_start import pooled, start_of
+from tests.support.training.trainings import build_of, resumed_equals_whole
+
+CPU = torch.device("cpu")
+SHORT = {"embedding_dim": 16, "bits": 16, "subspaces": 4, "subspace_dim": 5}  # 32 train photos span 31 numbers
+
+
+def whitened(params: Params, method: ModuleType, **changes: object) -> Params:
+    """The params with `init: whitened`, and vectors of the method that are short enough."""
+    name = method.__name__.split(".")[-1]
+    own = getattr(params, name)
+    lengths = {key: value for key, value in SHORT.items() if key in type(own).model_fields}
+    shared = params.train_embedder.model_copy(update={"init": "whitened", **changes})
+    return params.model_copy(update={"train_embedder": shared, name: own.model_copy(update=lengths)})
+
+
+@pytest.mark.parametrize("method", [siamese, triplet_gan, metric_learning])
+def test_vectors_are_those_of_the_map_before_training(params: Params, data: RetrievalData, method: ModuleType):
+    prepare_torch(0, 1)
+    chosen = whitened(params, method)
+    module, _ = build_of(method, chosen, data)()
+    start_of(module, chosen)()
+    block = chosen.train_embedder.map.model_copy(update={"kind": "best", "dims": [16]})
+    train, val = (pooled(module.net, images.images, CPU) for images in (data.train, data.val))
+    expected = best_map(train, val, data, block).linear.apply(val)
+    np.testing.assert_allclose(embed_all(module, data.val).numpy(), expected, atol=1e-4)
+    assert module.training
+
+
+@pytest.mark.parametrize("method", [dhd, sgh])
+def test_hash_codes_start_from_the_rotated_map(params: Params, data: RetrievalData, method: ModuleType):
+    """Before LayerNorm and tanh the numbers have the cosines of the map."""
+    prepare_torch(0, 1)
+    chosen = whitened(params, method)
+    module, _ = build_of(method, chosen, data)()
+    start_of(module, chosen)()
+    block = chosen.train_embedder.map.model_copy(update={"kind": "best", "dims": [16]})
+    train, val = (pooled(module.net, images.images, CPU) for images in (data.train, data.val))
+    mapped = best_map(train, val, data, block).linear.apply(val)
+    projected = module.net.projection(torch.from_numpy(val))
+    found = torch.nn.functional.normalize(projected, dim=1).detach().numpy()
+    np.testing.assert_allclose(found @ found.T, mapped @ mapped.T, atol=1e-3)
+
+
+@pytest.mark.parametrize("method", [gpq, spq])
+def test_codewords_start_near_what_they_code(params: Params, data: RetrievalData, method: ModuleType):
+    prepare_torch(0, 1)
+    errors = []
+    for begins in (False, True):
+        chosen = whitened(params, method)
+        module, _ = build_of(method, chosen, data)()
+        if begins:
+            start_of(module, chosen)()
+        features = embed_all(module, data.train)
+        errors.append(float((features - module.stored(features)).square().sum() / features.square().sum()))
+    assert errors[1] < 0.5 * errors[0]
+    assert errors[1] < 0.5
+
+
+def test_a_net_without_a_layer_stays_as_it_is(params: Params, data: RetrievalData):
+    chosen = whitened(params, image2vec)
+    module, _ = build_of(image2vec, chosen, data)()
+    before = {name: value.clone() for name, value in module.state_dict().items()}
+    start_of(module, chosen)()
+    assert all(torch.equal(before[name], value) for name, value in module.state_dict().items())
+
+
+def test_random_starts_from_nothing_else(params: Params, data: RetrievalData):
+    module, _ = build_of(siamese, params, data)()
+    assert start_of(module, params) is None
+    assert isinstance(module.net.head.centre, torch.nn.BatchNorm1d)
+
+
+def test_more_numbers_than_the_photos_span_are_refused(params: Params, data: RetrievalData):
+    chosen = whitened(params, siamese)
+    longer = chosen.model_copy(update={"siamese": chosen.siamese.model_copy(update={"embedding_dim": 40})})
+    module, _ = build_of(siamese, longer, data)()
+    with pytest.raises(ValueError, match="31 numbers at most on these train photos, but the layer has 40"):
+        start_of(module, longer)()
+
+
+def test_training_begins_with_the_map(params: Params, data: RetrievalData, tmp_path: Path):
+    prepare_torch(0, 1)
+    chosen = whitened(params, siamese)
+    module, _ = build_of(siamese, chosen, data)()
+    plan = FitPlan("siamese", 1, 10, MONITOR, "max", begin=start_of(module, chosen))
+    history = fit(module, data, plan, params.base, tmp_path)
+    prepare_torch(0, 1)
+    again, _ = build_of(siamese, chosen, data)()
+    start_of(again, chosen)()
+    assert history["before_training/score"] == [[0, pytest.approx(val_score(again, data), abs=1e-4)]]
+
+
+def val_score(module: torch.nn.Module, data: RetrievalData) -> float:
+    return score(embed_all(module, data.val).numpy(), data)
+
+
+@pytest.mark.slow
+def test_a_killed_fine_tuning_ends_with_the_same_bytes(params: Params, data: RetrievalData, tmp_path: Path):
+    """A map at the start, a backbone that waits an epoch, lower rates below, and a moving average."""
+    tuning = params.train_embedder.fine_tuning.model_copy(
+        update={"layer_decay": 0.8, "freeze_backbone_epochs": 2, "ema": 0.9}
+    )
+    chosen = whitened(params, siamese, fine_tuning=tuning)
+    build = build_of(siamese, chosen, data)
+    started = []
+
+    def begin() -> None:
+        start_of(started[-1], chosen)()
+
+    def build_and_note() -> tuple:
+        module, images = build()
+        started.append(module)
+        return module, images
+
+    plan = FitPlan("siamese", 4, 10, MONITOR, "max", begin=begin)
+    resumed_equals_whole(build_and_note, plan, chosen, tmp_path)
+
+
+def test_rotations_turn_and_help():
+    """They keep all distances, and signs or codewords lie nearer to the vectors than without."""
+    rng = np.random.default_rng(0)
+    vectors = rng.normal(size=(400, 16)).astype(np.float32) @ np.diag(np.linspace(0.1, 2, 16)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    for rotation in (iterative_quantisation(vectors), rotation_for_codes(vectors, 4)):
+        np.testing.assert_allclose(rotation @ rotation.T, np.eye(16), atol=1e-4)
+    assert sign_error(vectors @ iterative_quantisation(vectors)) < 0.9 * sign_error(vectors)
+    assert code_error(vectors @ rotation_for_codes(vectors, 4)) < 0.95 * code_error(vectors)
+    with pytest.raises(ValueError, match="fewer codewords"):
+        k_means_codebooks(torch.zeros(4, 2, 3), 16)
+
+
+def sign_error(vectors: np.ndarray) -> float:
+    """Squared distance to the nearest corner of a cube of the best size, as a share of the squared length."""
+    cosines = np.abs(vectors).sum(axis=1) / np.sqrt(vectors.shape[1])
+    return float(1 - np.square(cosines).mean())
+
+
+def code_error(vectors: np.ndarray) -> float:
+    parts = torch.from_numpy(np.ascontiguousarray(vectors)).reshape(len(vectors), 4, 4)
+    words = k_means_codebooks(parts, 16)
+    nearest = torch.cdist(parts.transpose(0, 1), words).min(dim=2).values
+    return float(nearest.square().sum() / len(vectors))
+
+
+def test_a_map_of_a_net_is_its_layer(params: Params, data: RetrievalData):
+    """The layer that starts from a matrix computes what `LinearMap` computes."""
+    module, _ = build_of(siamese, whitened(params, siamese), data)()
+    matrix = np.random.default_rng(0).normal(size=(module.net.pool.dim + 1, 16)).astype(np.float32)
+    module.net.start_from(matrix, None)
+    module.eval()
+    images = torch.rand(3, 3, 32, 32)
+    with torch.no_grad():
+        expected = LinearMap(matrix).apply(module.net.features(images).numpy())
+        np.testing.assert_allclose(module(images).numpy(), expected, atol=1e-5)
