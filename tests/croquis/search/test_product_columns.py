@@ -139,7 +139,7 @@ def test_a_store_of_a_schema_before_is_opened(folder: Path, tmp_path: Path, vers
     image = store.get(["red-00"])["red-00"]
     assert (image.item_id, image.product == {}) == ("item-red-0", version == OLDER[0])
     assert len(store.search_words("red", 36, Filters(), ())) == 12
-    assert len(store.search_words("acme", 36, Filters(), ())) == (0 if version == OLDER[0] else 10)
+    assert len(store.search_words("acme", 36, Filters(), ())) == (0 if version == OLDER[0] else 8)
     opened.close()
 
 

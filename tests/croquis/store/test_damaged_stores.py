@@ -107,7 +107,7 @@ def test_every_page_may_be_lost(damaged: Callable[[Damage], str], whole: tuple[P
     pages = file_of(*whole).stat().st_size // PAGE
     said = [damaged(zeroed(page)) for page in range(pages)]
     assert pages > 30
-    assert sum(not words for words in said) <= 3  # of an index that only changes use
+    assert sum(not words for words in said) <= 4  # of an index that only changes use, and of texts that no search reads
     assert read_all(*whole) == 60
 
 
