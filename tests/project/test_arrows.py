@@ -54,7 +54,7 @@ ALLOWED: dict[str, set[str]] = {
     # commands: they put rooms together
     "cli": {
         "bulk", "bundle", "catalog", "evaluation", "events", "index", "params", "projects", "registry", "search", "serving",
-        "sources", "store", "tracking", "tuning", "validation",
+        "sources", "store", "tracking", "tuning", "validation", "words",
     },
     "__main__": {"cli"},
     # what learns, and the stages over it
