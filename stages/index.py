@@ -52,6 +52,7 @@ def main(method: str, root: Path = Path()) -> None:
             gallery_table=table,
             rerank=params.rerank.model_dump(),
             image_size=described.size,
+            words=params.index.words.model_dump(),
         )
         run.metric("images", len(index))
         run.metric("bytes_per_image", index.nbytes)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from croquis.arrays import Keys, Rows, Scores
+from croquis.arrays import Floats, Keys, Rows, Scores
 
 NO_ROW = -1
 
@@ -32,6 +32,13 @@ class RankedLists:
 
     def cut(self, depth: int) -> RankedLists:
         return self if depth >= self.rows.shape[1] else RankedLists(self.rows[:, :depth], self.scores[:, :depth])
+
+
+def one_list(rows: Rows, scores: Floats | Scores) -> RankedLists:
+    """A whole ranking (n,) as one list, (1, n + 1), at whose last place it has ended."""
+    return RankedLists(
+        np.append(rows, NO_ROW).astype(np.int64)[None], np.append(scores, -np.inf).astype(np.float32)[None]
+    )
 
 
 def label_blind_keys(image_ids: Sequence[str]) -> Keys:
