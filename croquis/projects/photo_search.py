@@ -163,7 +163,12 @@ def _looked_at(
 
 def _gallery_row(row: Row, thumbnail: bytes) -> dict[str, Any]:
     known = {name: row.get(name) for name in ("image_id", "item_id", "category", "view", "attributes")}
-    fixed: dict[str, Any] = {"domain": row.get("domain") or "shop", "split": "test", "role": "gallery", "predicted_attributes": []}
+    fixed: dict[str, Any] = {
+        "domain": row.get("domain") or "shop",
+        "split": "test",
+        "role": "gallery",
+        "predicted_attributes": [],
+    }
     return {**known, **fixed, "attributes": row.get("attributes") or [], "thumbnail": thumbnail}
 
 
