@@ -52,7 +52,7 @@ class Pool(nn.Module):
     def forward(self, images: Tensor, backbone: Backbone) -> Tensor:
         """(B, 3, S, S) in [0, 1], through the backbone, to (B, dim).
 
-        With `flip` the mean of a photo's vector and its mirror image's, but for training, where views are mirrored at random.
+        With `flip` the mean over a photo and its mirror image, but for training, where views are mirrored at random.
         """
         pooled = self._joined(images, backbone)
         if self._flip and not self.training:
