@@ -15,7 +15,7 @@ from croquis.nets.encoder import Encoder, describe_encoder, load_encoder
 from croquis.nets.linear_map import LinearMap
 from croquis.params.training_blocks import Map
 from lightning_modules.data.photo_rows import Images
-from lightning_modules.data.retrieval_data import EVAL_BATCH, RetrievalData, to_float
+from lightning_modules.data.retrieval_data import RetrievalData, eval_batch, to_float
 from lightning_modules.training.closed_form import (
     LabelledVectors,
     MapSettings,
@@ -183,8 +183,9 @@ def _left_out(train: LabelledVectors, asking: np.ndarray) -> Trial:
 def encoded(encoder: Encoder, images: Images) -> Vectors:
     """float32 (N, dim), a batch at a time."""
     vectors = np.empty((len(images), encoder.dim), dtype=np.float32)
-    for start in range(0, len(images), EVAL_BATCH):
-        batch = to_float(images[slice(start, start + EVAL_BATCH)]).numpy()
+    step = eval_batch(images.shape[-1])
+    for start in range(0, len(images), step):
+        batch = to_float(images[slice(start, start + step)]).numpy()
         vectors[start : start + len(batch)] = encoder.encode(batch)
     return vectors
 
