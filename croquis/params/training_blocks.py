@@ -87,6 +87,7 @@ class Pooling(Block):
         le=100.0,
         description="weight of a colour histogram beside the levels (3 x 3 cells, 64 colours); 0 for none",
     )
+    flip: bool = Field(description="whether a photo and its mirror image are averaged, which costs twice the time")
 
     @field_validator("levels")
     @classmethod
@@ -190,6 +191,9 @@ class Map(Block):
     dims: list[Annotated[int, Field(ge=2, le=4096)]] = Field(min_length=1, description="lengths of the vectors to try")
     shrinkages: list[Annotated[float, Field(gt=0.0, le=100.0)]] = Field(
         min_length=1, description="of `within_item`: shares of the identity that are added, to try"
+    )
+    fit_on: Literal["train", "train_and_val"] = Field(
+        description="what the map that was chosen is fitted on in the end; with val, figures of val say nothing any more"
     )
     histogram_factors: list[Annotated[float, Field(ge=0.0, le=100.0)]] = Field(
         min_length=1, description="on the colour histogram, where vectors end with one (`backbone.pooling`), to try"

@@ -23,11 +23,11 @@ from lightning_modules.attributes.outputs import AttributeLoss, Outputs, target_
 from lightning_modules.attributes.report import macro_average_precision
 from lightning_modules.data.augment import augment
 from lightning_modules.data.retrieval_data import (
-    EVAL_BATCH,
     Batch,
     ImageSet,
     RowDataset,
     batches,
+    eval_batch,
     to_float,
 )
 from lightning_modules.data.samplers import ShuffledBatches
@@ -62,7 +62,7 @@ class ClassifierData(pl.LightningDataModule):
         return batches(RowDataset(self.train, target_matrix(self.layout, self.train_labels)), self._sampler, self._how)
 
     def val_dataloader(self) -> DataLoader[Batch]:
-        return batches(RowDataset(self.val), EVAL_BATCH, self._how)
+        return batches(RowDataset(self.val), eval_batch(self.val.image_size), self._how)
 
 
 class AttributeClassifierModule(pl.LightningModule):
@@ -113,10 +113,11 @@ class AttributeClassifierModule(pl.LightningModule):
     def logits_of(self, images: ImageSet) -> npt.NDArray[np.float64]:
         """Logits of all images, unaugmented and not calibrated; (N, attributes)."""
         self.eval()
+        step = eval_batch(images.image_size)
         with torch.no_grad():
             parts = [
-                self.logits(to_float(images.images[i : i + EVAL_BATCH]).to(self.device)).cpu()
-                for i in range(0, len(images), EVAL_BATCH)
+                self.logits(to_float(images.images[i : i + step]).to(self.device)).cpu()
+                for i in range(0, len(images), step)
             ]
         return torch.cat(parts).double().numpy()
 

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import torch
 
 from lightning_modules.bases.retrieval_module import RetrievalModule
-from lightning_modules.data.retrieval_data import ImageSet, to_float
+from lightning_modules.data.retrieval_data import ImageSet, eval_batch, to_float
 from lightning_modules.data.samplers import rows_by_label
 
 Pool = npt.NDArray[np.int64]
@@ -76,8 +76,9 @@ def embed_all(model: RetrievalModule, images: ImageSet) -> torch.Tensor:
     training = model.training
     model.eval()
     with torch.no_grad(), TemporaryFile() as file:
-        for start in range(0, len(images), CHUNK):
-            found = model(to_float(images.images[start : start + CHUNK].to(model.device))).float().cpu().numpy()
+        step = eval_batch(images.image_size)
+        for start in range(0, len(images), step):
+            found = model(to_float(images.images[start : start + step].to(model.device))).float().cpu().numpy()
             file.write(np.ascontiguousarray(found).tobytes())
         file.flush()
         kept = np.memmap(file, dtype=np.float32, mode="r+", shape=(len(images), found.shape[1]))

@@ -23,6 +23,7 @@ from lightning_modules.data.samplers import EpochSampler, OwnShare
 
 Batch = dict[str, Tensor]
 EVAL_BATCH = 256
+EVAL_PIXELS = EVAL_BATCH * 96**2  # more in a batch would take the first maps of a net to gigabytes
 GPU_WORKERS = 2  # that read the next batches while a GPU computes
 ALL_LABELS = Labels(labelled_share=1.0, unlabelled="train")
 GALLERY_SAMPLE = 2000  # images that stand for the train split where a protocol searches it: a validation is to be quick
@@ -104,6 +105,15 @@ class RowDataset(Dataset[Batch]):
 
     def __getitem__(self, row: int) -> Batch:
         return {name: value[0] for name, value in self.__getitems__([row]).items()}
+
+
+def eval_batch(size: int) -> int:
+    """How many images of that side are looked at together where none is learnt from; `EVAL_BATCH` at most.
+
+    >>> eval_batch(56), eval_batch(288)
+    (256, 28)
+    """
+    return max(1, min(EVAL_BATCH, EVAL_PIXELS // size**2))
 
 
 def to_float(images: Tensor) -> Tensor:
@@ -221,7 +231,7 @@ class RetrievalData(pl.LightningDataModule):
         return batches(RowDataset(self.train), self._sampler, self.how)
 
     def val_dataloader(self) -> DataLoader[Batch]:
-        return batches(RowDataset(self.val), EVAL_BATCH, self.how)
+        return batches(RowDataset(self.val), eval_batch(self.val.image_size), self.how)
 
 
 def batches(dataset: Dataset[Batch], order: EpochSampler | int, how: Preparation = WHOLE) -> DataLoader[Batch]:

@@ -49,9 +49,19 @@ class Pool(nn.Module):
         self._largest = (own if params.kind == "method" else params.kind) == "max"
         self._normalise = params.normalise
         self._histogram = params.histogram
+        self._flip = params.flip
 
     def forward(self, images: Tensor, backbone: Backbone) -> Tensor:
-        """(B, 3, S, S) in [0, 1], through the backbone, to (B, dim)."""
+        """(B, 3, S, S) in [0, 1], through the backbone, to (B, dim).
+
+        With `flip` the mean over a photo and its mirror image, but for training, where views are mirrored at random.
+        """
+        pooled = self._joined(images, backbone)
+        if self._flip and not self.training:
+            pooled = (pooled + self._joined(images.flip(-1), backbone)) / 2
+        return pooled
+
+    def _joined(self, images: Tensor, backbone: Backbone) -> Tensor:
         if self.levels is None:
             maps = [backbone(images)]
         else:

@@ -15,7 +15,7 @@ from croquis.nets.encoder import Encoder, LinesDescription, describe_encoder, lo
 from croquis.nets.linear_map import LinearMap
 from croquis.params.training_blocks import Map
 from lightning_modules.data.photo_rows import Images
-from lightning_modules.data.retrieval_data import EVAL_BATCH, RetrievalData, to_float
+from lightning_modules.data.retrieval_data import RetrievalData, eval_batch, to_float
 from lightning_modules.maps.closed_form import (
     LabelledVectors,
     MapSettings,
@@ -36,10 +36,14 @@ class ChosenMap:
 
     Attributes:
         linear: fitted on all train photos.
+        settings: of it.
+        scale: (D,), on the numbers of a vector, likewise.
         by: what it was chosen on: `val`, or `train` where val has fewer than `SMALL_VAL` queries.
     """
 
     linear: LinearMap
+    settings: MapSettings
+    scale: Vectors
     by: str
     without: float
     score: float
@@ -74,9 +78,10 @@ def add_map(folder: Path, data: RetrievalData, block: Map, threads: int, colours
     found = best_map(train, val, data, block, colours)
     kept = found.score > found.without
     if kept:
-        write_array(folder / FILE, found.linear.matrix)
+        linear = found.linear if block.fit_on == "train" else with_val(train, val, data, found)
+        write_array(folder / FILE, linear.matrix)
         stated = read_json(folder / "encoder.json")
-        write_json(folder / "encoder.json", stated | {"map": FILE, "dim": found.linear.dim, "metric": "cosine"})
+        write_json(folder / "encoder.json", stated | {"map": FILE, "dim": linear.dim, "metric": "cosine"})
     return {f"{found.by}_without": found.without, f"{found.by}_with": found.score, "kept": float(kept)}
 
 
@@ -101,7 +106,26 @@ def best_map(train: Vectors, val: Vectors, data: RetrievalData, block: Map, colo
     scale, settings = scales[best // len(wanted)], wanted[best % len(wanted)]
     linear = fitted(own, [settings], scale)[0]
     without = float(np.mean([trial.score(None) for trial in trials]))
-    return ChosenMap(linear, "train" if left_out else "val", without, scores[best])
+    return ChosenMap(linear, settings, scale, "train" if left_out else "val", without, scores[best])
+
+
+def with_val(train: Vectors, val: Vectors, data: RetrievalData, found: ChosenMap) -> LinearMap:
+    """The map that was found, fitted on the photos of val, too.
+
+    Args:
+        train: (N, D), vectors of `data.train`.
+        val: (V, D), those of `data.val`.
+    """
+    new = ~np.isin(data.val.image_ids.astype(str), data.train.image_ids.astype(str))
+    items = data.val.items[new]
+    if data.protocol.relevance == "item":  # counted over each split
+        items = items + 1 + data.train.items.max(initial=-1)
+    both = LabelledVectors(
+        np.concatenate([train, val[new]]),
+        np.concatenate([data.train.items, items]),
+        np.concatenate([data.train.domains, data.val.domains[new]]) == "shop",
+    )
+    return fitted(both, [found.settings], found.scale)[0]
 
 
 def factors(block: Map, colours: int) -> list[float]:
@@ -160,8 +184,9 @@ def _left_out(train: LabelledVectors, asking: np.ndarray) -> Trial:
 def encoded(encoder: Encoder, images: Images) -> Vectors:
     """float32 (N, dim), a batch at a time."""
     vectors = np.empty((len(images), encoder.dim), dtype=np.float32)
-    for start in range(0, len(images), EVAL_BATCH):
-        batch = to_float(images[slice(start, start + EVAL_BATCH)]).numpy()
+    step = eval_batch(images.shape[-1])
+    for start in range(0, len(images), step):
+        batch = to_float(images[slice(start, start + step)]).numpy()
         vectors[start : start + len(batch)] = encoder.encode(batch)
     return vectors
 

@@ -13,7 +13,7 @@ from croquis.params import Params
 from croquis.params.training_blocks import Map
 from lightning_modules.bases.retrieval_module import RetrievalModule
 from lightning_modules.data.photo_rows import Images
-from lightning_modules.data.retrieval_data import EVAL_BATCH, to_float
+from lightning_modules.data.retrieval_data import eval_batch, to_float
 from lightning_modules.maps.closed_form import LabelledVectors
 from lightning_modules.nets.retrieval_net import RetrievalNet
 from lightning_modules.training.map_choice import best_map
@@ -58,8 +58,9 @@ def pooled(net: RetrievalNet, images: Images, device: torch.device) -> Vectors:
     net.to(device).eval()
     vectors = np.empty((len(images), net.pool.dim), dtype=np.float32)
     with torch.no_grad():
-        for start in range(0, len(images), EVAL_BATCH):
-            part = slice(start, start + EVAL_BATCH)
+        step = eval_batch(images.shape[-1])
+        for start in range(0, len(images), step):
+            part = slice(start, start + step)
             vectors[part] = net.features(to_float(images[part]).to(device)).cpu().numpy()
     net.to(home).train(training)
     return vectors

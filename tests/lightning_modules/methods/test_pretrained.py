@@ -22,7 +22,7 @@ from lightning_modules.training.numerics import prepare_torch
 from stages import train_embedder
 from tests.support.stage_runs import FakeRun
 
-RECIPE = {"levels": "all", "kind": "average", "normalise": True, "histogram": 0.5}
+RECIPE = {"levels": "all", "kind": "average", "normalise": True, "histogram": 0.5, "flip": False}
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from lightning_modules.nets.onnx_export import TOLERANCE, export_onnx
 from lightning_modules.nets.pooling import COLOUR_NUMBERS, Pool, PoolingError, colour_histogram
 from lightning_modules.nets.retrieval_net import average_pool_net, max_pool_net
 
-RECIPE = {"levels": "all", "kind": "average", "normalise": True, "histogram": 0.5}
+RECIPE = {"levels": "all", "kind": "average", "normalise": True, "histogram": 0.5, "flip": False}
 
 
 def backbone_with(params: Params, **pooling: Any) -> PooledBackbone:
@@ -109,3 +109,16 @@ def test_the_graph_computes_the_same(params: Params, tmp_path: Path, projected: 
     (found,) = session.run(None, {"images": flat.numpy()})
     with torch.no_grad():
         np.testing.assert_allclose(found, net(flat).numpy(), atol=TOLERANCE)
+
+
+def test_a_photo_and_its_mirror_image_are_averaged_but_in_training(params: Params, tmp_path: Path):
+    images = torch.rand(2, 3, 32, 32)
+    net = average_pool_net(backbone_with(params, **RECIPE | {"flip": True})).eval()
+    plain = average_pool_net(backbone_with(params, **RECIPE)).eval()
+    plain.load_state_dict(net.state_dict())
+    expected = (plain.features(images) + plain.features(images.flip(-1))) / 2
+    torch.testing.assert_close(net.features(images), expected)
+    torch.testing.assert_close(net(images), net(images.flip(-1)))
+    assert export_onnx(net, images, tmp_path / "net.onnx", "images", "embeddings") < TOLERANCE
+    net.train()
+    torch.testing.assert_close(net.features(images), plain.train().features(images))

@@ -14,7 +14,7 @@ from croquis.nets.encoder import load_encoder
 from croquis.params.training_blocks import Map
 from lightning_modules.data.retrieval_data import ImageSet, RetrievalData
 from lightning_modules.maps.closed_form import LabelledVectors
-from lightning_modules.training.map_choice import add_map, best_map, encoded, left_out_trials, score
+from lightning_modules.training.map_choice import add_map, best_map, encoded, fitted, left_out_trials, score, with_val
 from tests.support import tiny_retriever as tiny
 
 SIZE = 16
@@ -39,7 +39,7 @@ def data(val: ImageSet | None = None) -> RetrievalData:
 
 
 def block(kind: str, factors: tuple[float, ...] = (1.0,)) -> Map:
-    return Map(kind=kind, dims=[24, 48], shrinkages=[0.0001, 0.1], histogram_factors=list(factors))
+    return Map(kind=kind, dims=[24, 48], shrinkages=[0.0001, 0.1], histogram_factors=list(factors), fit_on="train")
 
 
 @pytest.mark.parametrize("kind", ["within_item", "best"])
@@ -107,3 +107,22 @@ def test_the_weight_of_the_histogram_is_chosen_too() -> None:
     assert fixed[0.1].score < fixed[10.0].score == free.score
     np.testing.assert_array_equal(free.linear.matrix, fixed[10.0].linear.matrix)
     assert score(free.linear.apply(val), given) == free.score
+
+
+def test_the_chosen_map_is_fitted_on_the_items_of_val_too(tmp_path: Path) -> None:
+    """It is the map of those settings on all photos; what is recorded was measured before."""
+    val = images(30, 1)
+    given = data(replace(val, image_ids=np.array([f"val {each}" for each in val.image_ids], dtype=object)))
+    both = block("within_item").model_copy(update={"fit_on": "train_and_val"})
+    alone, folder = tiny.save_encoder(tmp_path / "alone"), tiny.save_encoder(tmp_path / "both")
+    encoder = load_encoder(folder)
+    train, asked = (encoded(encoder, each.images) for each in (given.train, given.val))
+    assert add_map(alone, given, block("within_item"), 1) == add_map(folder, given, both, 1)
+    found = best_map(train, asked, given, both)
+    items = np.concatenate([given.train.items, val.items + 60])
+    whole = LabelledVectors(np.concatenate([train, asked]), items, np.ones(len(items), dtype=bool))
+    expected = fitted(whole, [found.settings], found.scale)[0].matrix
+    np.testing.assert_allclose(np.load(folder / "map.npy"), expected, atol=1e-5)
+    assert np.abs(np.load(alone / "map.npy") - expected).max() > 1e-3
+    repeated = data(val)  # photos that train has, too, count once
+    np.testing.assert_allclose(with_val(train, asked, repeated, found).matrix, found.linear.matrix, atol=1e-5)

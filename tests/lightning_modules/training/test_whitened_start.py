@@ -15,7 +15,7 @@ from lightning_modules.bases.hash_module import iterative_quantisation
 from lightning_modules.bases.pq_module import k_means_codebooks, rotation_for_codes
 from lightning_modules.bases.retrieval_module import MONITOR
 from lightning_modules.data.negative_pools import embed_all
-from lightning_modules.data.retrieval_data import RetrievalData
+from lightning_modules.data.retrieval_data import RetrievalData, eval_batch
 from lightning_modules.methods import dhd, gpq, image2vec, metric_learning, sgh, siamese, spq, triplet_gan
 from lightning_modules.training.fit import FitPlan, fit
 from lightning_modules.training.map_choice import best_map, score
@@ -197,3 +197,7 @@ def test_the_layer_that_starts_from_a_map_learns_at_a_rate_of_its_own(
     rates = {id(parameter): group["initial_lr"] for group in groups for parameter in group["params"]}
     assert [rates[each] for each in layer] == [pytest.approx(rate)] * len(layer)
     assert {value for each, value in rates.items() if each not in layer} == {0.002}
+
+
+def test_large_photos_are_looked_at_a_few_at_a_time():
+    assert [eval_batch(size) for size in (56, 96, 224, 288, 4096)] == [256, 256, 47, 28, 1]
