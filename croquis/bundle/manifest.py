@@ -22,6 +22,7 @@ from croquis.strict_json import parse_description
 SCHEMA_VERSION = 2
 MANIFEST_FILE = "manifest.json"
 MAP = "map.npy"
+SHOP = "shop"
 FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")  # the same on every file system
 LARGEST_SIDE = 4096  # of the images of a net, pixels
 
@@ -82,7 +83,12 @@ class ItemsBlock:
 
 @dataclass(frozen=True)
 class Manifest:
-    """The whole of manifest.json."""
+    """The whole of manifest.json.
+
+    Attributes:
+        purpose: `shop` where the gallery is all photos that there were when the bundle was made, whatever split they are of;
+            left out where it is the gallery of an evaluation.
+    """
 
     schema_version: int
     method: str
@@ -94,6 +100,7 @@ class Manifest:
     items: ItemsBlock
     rerank: RerankBlock
     files: dict[str, FileEntry]
+    purpose: str | None = None
     stated: Mapping[str, Any] | None = field(default=None, init=False, compare=False, repr=False)
 
     @classmethod
@@ -129,6 +136,8 @@ class Manifest:
         values["rerank"] = self.rerank.to_json()
         for part in ("encoder", "index"):
             values[part] = {key: value for key, value in values[part].items() if value is not None}
+        if self.purpose is None:
+            del values["purpose"]
         return values
 
     @cached_property
@@ -173,6 +182,8 @@ class Manifest:
         if self.index.comparison not in ((None,) if self.encoder.head == "dense" else COMPARISONS):
             found = f"index: comparison = {self.index.comparison!r}"
             raise BundleError(f"{MANIFEST_FILE}: {found} does not fit an encoder with head {self.encoder.head!r}")
+        if self.purpose not in (None, SHOP):
+            raise BundleError(f"{MANIFEST_FILE}: purpose = {self.purpose!r}, must be {SHOP!r} or left out")
         if self.index.rows != self.items.rows:
             raise BundleError(f"{MANIFEST_FILE}: {self.index.rows} rows in the index, {self.items.rows} in the items")
         for part in (self.preprocess, self.generator, self.classifier):

@@ -46,6 +46,7 @@ def write_bundle(
     gallery_table: pa.Table,
     rerank: Mapping[str, Any],
     image_size: int,
+    purpose: str | None = None,
 ) -> Bundle:
     """Packs a bundle beside `folder`, opens every part of it, and only then gives it the name.
 
@@ -57,6 +58,7 @@ def write_bundle(
         gallery_table: `GALLERY_SCHEMA`, in ascending order of image_id.
         rerank: as in params.yaml, see `RerankBlock`.
         image_size: side of the prepared images, pixels; must be the encoder's.
+        purpose: see `Manifest`.
 
     Raises:
         BundleError, ModelError, ItemsError: when the parts do not fit each other; nothing is left behind.
@@ -75,6 +77,7 @@ def write_bundle(
             items=ItemsBlock(ITEMS, gallery_table.num_rows),
             rerank=RerankBlock.from_description(rerank, "rerank", BundleError),
             files={file.name: FileEntry(sha256_file(file), file.stat().st_size) for file in sorted(partial.iterdir())},
+            purpose=purpose,
         )
         write_json(partial / MANIFEST_FILE, manifest.to_json())
         # A graph with its weights in a second file, say, fails here and not in a server.
