@@ -128,7 +128,7 @@ def test_a_column_of_another_type_is_not_added(
     shop = tmp_path / "shop"
     assert main(["index", str(table), "--photos", str(photos), "--to", str(shop), "--encoder", "histogram"]) == 0
     more = tmp_path / "more.csv"
-    more.write_text("photo,sku,price,brand\nred-1.png,red,cheap,Acme\nred-2.png,red,dear,Acme\n")
+    more.write_text("photo,sku,price,brand\nred-1.png,red,cheap,Acme\nred-2.png,red,cheap,Acme\n")
     assert main(["add", str(shop), str(more), "--photos", str(photos)]) == 1
     assert "the column 'price' holds a number in" in capsys.readouterr().err
     more.write_text("photo,sku,price,brand\nred-1.png,red,31,Acme\n")
