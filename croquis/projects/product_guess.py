@@ -1,14 +1,13 @@
-"""Which columns of a person's table are kept as the product's own, and which of them a list of results shows."""
+"""Which columns of a person's table are kept as the product's own."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from croquis.catalog.product_columns import LONGEST_NAME, MOST_COLUMNS, Columns, Value
+from croquis.catalog.product_columns import LONGEST_NAME, MOST_COLUMNS
 from croquis.formats.errors import SourceError
 from croquis.formats.tables.product_cells import product_kinds, product_scalars
 from croquis.formats.tables.table_reader import TableRow
-from croquis.projects.words import SHOWN_NAMES
 
 
 def own_columns(rows: Sequence[TableRow], unused: Sequence[str]) -> tuple[dict[str, str], list[str]]:
@@ -32,10 +31,3 @@ def own_columns(rows: Sequence[TableRow], unused: Sequence[str]) -> tuple[dict[s
         if len(kinds) < MOST_COLUMNS:
             kinds |= found
     return kinds, notes
-
-
-def shown_columns(product: Columns) -> dict[str, Value]:
-    """The title, price, brand and link of a product, those that it has, by these words."""
-    named = {name.lower(): value for name, value in product.items()}
-    found = {part: next((named[name] for name in names if name in named), None) for part, names in SHOWN_NAMES.items()}
-    return {part: value for part, value in found.items() if value is not None}

@@ -27,8 +27,6 @@ CATEGORY_NAMES = (
 )  # fmt: skip
 VIEW_NAMES = ("view", "pose", "angle")
 BOX_NAMES = ("bbox", "box", "boundingbox")
-# As croquis/serving/page/product.js has them.
-SHOWN_NAMES = {"title": ("title", "name"), "price": ("price",), "brand": ("brand",), "link": ("link", "url")}
 ID_NAMES = ("imageid", "photoid", "pictureid")
 
 

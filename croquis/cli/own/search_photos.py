@@ -19,10 +19,9 @@ import click
 
 from croquis.catalog.images import encode_jpeg
 from croquis.catalog.product import MOST_PICTURES
-from croquis.catalog.product_columns import Value
+from croquis.catalog.product_columns import Value, shown_columns
 from croquis.cli.command_line import PATH, command, option
 from croquis.files import write_bytes
-from croquis.projects.product_guess import shown_columns
 from croquis.refusals import RefusedError
 from croquis.search.answer import Answer, Hit
 from croquis.search.grouping import COMBINATIONS, GROUPS, MOST_PER_ITEM, AnswerForm, Combine, GroupBy

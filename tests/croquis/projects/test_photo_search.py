@@ -8,19 +8,27 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from PIL import Image
 
 from croquis.bundle import Bundle
 from croquis.catalog.images import prepare_image, to_batch
+from croquis.catalog.product_columns import product_type
+from croquis.catalog.table import CatalogWriter
 from croquis.cli import main
 from croquis.index.build import build_index
 from croquis.index.coding import read_codebooks
 from croquis.nets.encoder import describe_encoder, load_encoder
+from croquis.projects import given_nets
 from croquis.projects.folder_guess import guess_folder
+from croquis.projects.given_nets import GivenNets
+from croquis.projects.photo_search import index_photos
+from croquis.projects.project_files import project_params
+from croquis.projects.search_rows import find_photos_at
 from croquis.search.local_retriever import LocalRetriever
 from tests.support.coded_encoders import save_coded_encoder
-from tests.support.tiny_retriever import SIZE, gallery_rows, picture_of, write_tiny_bundle
+from tests.support.tiny_retriever import SIZE, gallery_rows, picture_of, save_encoder, write_tiny_bundle
 
 COLOURS = {"red": (200, 30, 30), "green": (30, 170, 60), "blue": (40, 60, 200)}
 
@@ -217,6 +225,56 @@ def test_a_trained_bundle_gives_all_its_nets_and_its_index(head: str, photos: Pa
     assert any(after.items.table["predicted_attributes"].to_pylist())
     hit = LocalRetriever.of(after).search(photos / "red-1.png", k=1)[0]
     assert hit.item_id == "red"
+
+
+def test_a_map_is_fitted_on_many_photos_and_photos_added_later_go_through_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("PYTHONPATH", str(Path.cwd()))
+    monkeypatch.setattr(given_nets, "FEWEST", 60)
+    for seed in range(20):
+        for number, colour in enumerate(COLOURS):
+            photo(tmp_path / "photos" / f"{colour}{seed}.png", colour, seed + 100 * number)
+    (tmp_path / "project").mkdir()
+    (tmp_path / "project/params.yaml").write_text(project_params({}))
+    nets = GivenNets("pretrained", save_encoder(tmp_path / "net"))
+    found = find_photos_at(tmp_path / "photos", None)
+    told = index_photos(found, nets, tmp_path / "shop", tmp_path, lambda rows: rows)
+    assert (told.photos, told.mapped) == (60, True)
+    before = Bundle.load(tmp_path / "shop")
+    assert before.manifest.encoder.map == "map.npy"
+    photo(tmp_path / "more/new.png", "red", 999)
+    assert main(["add", str(tmp_path / "shop"), str(tmp_path / "more")]) == 0
+    after = LocalRetriever.load(tmp_path / "shop")
+    assert after.bundle.manifest.files["map.npy"] == before.manifest.files["map.npy"]
+    hit = after.search(tmp_path / "more/new.png", k=1)[0]
+    assert hit.image_id == "new.png"
+    assert hit.score == pytest.approx(1.0, abs=1e-5)
+
+
+def test_fewer_photos_get_no_map(photos: Path, tmp_path: Path):
+    nets = GivenNets("pretrained", save_encoder(tmp_path / "net"))
+    told = index_photos(find_photos_at(photos, None), nets, tmp_path / "shop", tmp_path, lambda rows: rows)
+    assert (told.photos, told.mapped) == (6, False)
+    assert Bundle.load(tmp_path / "shop").manifest.encoder.map is None
+
+
+def test_a_project_s_catalogue_gives_the_shop_s_photos_of_all_splits(photos: Path, tmp_path: Path):
+    kinds = product_type({"title": "text"})
+    with CatalogWriter(tmp_path / "catalog", shard_rows=4) as writer:
+        for number, path in enumerate(sorted(photos.iterdir())):
+            row = {"image_id": path.stem, "item_id": path.stem[:-2], "category": "bag", "image": path.read_bytes()}
+            split = ("train", "val", "test")[number % 3]
+            domain = "consumer" if path.stem == "red-2" else "shop"
+            known = {"split": split, "role": "train", "domain": domain, "attributes": [f"colour:{path.stem[:-2]}"]}
+            writer.write({**row, **known, "product": pa.scalar({"title": path.stem}, kinds)})
+    asked = ["index", str(tmp_path / "catalog"), "--to", str(tmp_path / "shop"), "--encoder", "histogram"]
+    assert main(asked) == 0
+    table = Bundle.load(tmp_path / "shop").items
+    assert table.image_ids == ["blue-1", "blue-2", "green-1", "green-2", "red-1"]
+    assert [each["product"] for each in table.records([0, 4])] == [{"title": "blue-1"}, {"title": "red-1"}]
+    hit = LocalRetriever.load(tmp_path / "shop").search(photos / "green-2.png", k=1)[0]
+    assert (hit.image_id, hit.attributes) == ("green-2", ("colour:green",))
 
 
 @pytest.mark.parametrize(

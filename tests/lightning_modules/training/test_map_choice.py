@@ -14,7 +14,7 @@ from croquis.nets.encoder import load_encoder
 from croquis.params.training_blocks import Map
 from lightning_modules.data.retrieval_data import ImageSet, RetrievalData
 from lightning_modules.training.closed_form import LabelledVectors
-from lightning_modules.training.map_choice import add_map, best_map, encoded, left_out_trials, score
+from lightning_modules.training.map_choice import add_map, best_map, encoded, left_out_trials, map_without_split, score
 from tests.support import tiny_retriever as tiny
 
 SIZE = 16
@@ -107,3 +107,21 @@ def test_the_weight_of_the_histogram_is_chosen_too() -> None:
     assert fixed[0.1].score < fixed[10.0].score == free.score
     np.testing.assert_array_equal(free.linear.matrix, fixed[10.0].linear.matrix)
     assert score(free.linear.apply(val), given) == free.score
+
+
+def test_photos_without_a_split_get_the_map_that_is_best_on_items_left_out(tmp_path: Path) -> None:
+    encoder = load_encoder(tiny.save_encoder(tmp_path))
+    photos = images(60, 0)
+    found = map_without_split(encoded(encoder, photos.images), photos.items, block("best"))
+    assert found is not None
+    others = data()
+    held_out = encoded(encoder, others.val.images)
+    assert score(found.apply(held_out), others) > score(held_out, others) + 0.2
+
+
+def test_photos_of_one_item_each_get_principal_components_at_a_quarter_of_whitening() -> None:
+    spread = np.random.default_rng(0).normal(size=(400, 8)) * np.array([8, 4, 2, 1, 1, 1, 1, 1])
+    found = map_without_split(spread.astype(np.float32), np.arange(400), block("best"))
+    assert found is not None
+    mapped = spread @ found.matrix[:-1] + found.matrix[-1]
+    np.testing.assert_allclose(mapped.std(axis=0)[:2], np.sqrt([8, 4]), rtol=0.1)
