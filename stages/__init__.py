@@ -1,4 +1,4 @@
-"""The DVC stages, one module each, named as in dvc.yaml: `python -m stages.NAME`. Nobody imports them.
+"""The DVC stages, one module each, named as in dvc.yaml: `python -m stages.NAME`. No module imports them.
 
 Here is what their command lines share.
 """

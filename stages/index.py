@@ -1,4 +1,7 @@
-"""Stage `index@METHOD`: packs a retriever and the gallery into the bundle `models/bundles/METHOD/`."""
+"""Stage `index@METHOD`: packs a retriever and the gallery into the bundle `models/bundles/METHOD/`.
+
+An encoder of lines is packed without the generator: it takes a drawing for what it is.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,7 @@ from croquis.index.coding import read_codebooks
 from croquis.index.kinds import chosen_comparison, chosen_settings
 from croquis.index.vector_index import VectorIndex
 from croquis.nets.classifier import AttributeClassifier
-from croquis.nets.encoder import describe_encoder, load_encoder
+from croquis.nets.encoder import LinesDescription, describe_encoder, load_encoder
 from croquis.nets.generator import Generator
 from croquis.params import Params, load_params
 from croquis.rerank.rerank_settings import check_depth
@@ -37,16 +40,19 @@ def main(method: str, root: Path = Path()) -> None:
         check_depth(params.rerank.depth, len(vectors))
         index = build(vectors, method, params, root)
         models = root / "models"
+        described = describe_encoder(models / method)
+        sees_lines = isinstance(described, LinesDescription)
         bundle = write_bundle(
             models / "bundles" / method,
             method=method,
             encoder_folder=models / method,
-            generator_folder=present(models / "sketch_gan", Generator.filename),
+            generator_folder=None if sees_lines else present(models / "sketch_gan", Generator.filename),
             classifier_folder=present(models / "attributes", AttributeClassifier.filename),
             index=index,
             gallery_table=table,
             rerank=params.rerank.model_dump(),
-            image_size=params.base.image_size,
+            image_size=described.size,
+            words=params.index.words.model_dump(),
         )
         run.metric("images", len(index))
         run.metric("bytes_per_image", index.nbytes)
@@ -55,8 +61,11 @@ def main(method: str, root: Path = Path()) -> None:
 
 
 def used_params(params: Params) -> dict[str, Any]:
-    base = {"image_size": params.base.image_size, "threads": params.base.threads}
-    return {"base": base, "index": params.index.model_dump(), "rerank": params.rerank.model_dump()}
+    return {
+        "base": {"threads": params.base.threads},
+        "index": params.index.model_dump(),
+        "rerank": params.rerank.model_dump(),
+    }
 
 
 def present(folder: Path, description: str) -> Path | None:

@@ -18,6 +18,7 @@ from croquis.plugins import METHODS
 from stages import train_embedder
 
 BEFORE = "before_training"
+PRECISION = "precision@5"
 COMPARED = ("hit@1", "hit@5", "map@r")
 
 
@@ -46,10 +47,14 @@ def measure_both(cell: Cell) -> Values:
 def before_training(cell: Cell) -> Values:
     """Figures of the bundle of a net with the very weights that this cell's training begins with."""
     from lightning_modules.training.numerics import prepare_torch
+    from lightning_modules.training.whitened_start import start_of
 
     method, params, fresh = METHODS.entry(cell.method), cell.params, cell.beside(BEFORE)
     prepare_torch(params.base.seed, params.base.threads)
     module = method.build(params, train_embedder.load_data(params, fresh.folder, method))
+    begin = start_of(module, params)
+    if begin is not None:
+        begin()
     with fresh_folder(fresh.folder / "models" / cell.method) as target:
         train_embedder.export(module.net, params.base.image_size, target)
     found = {split: short_summary(result, cell.pair) for split, result in evaluate(fresh, pack(fresh)).items()}
@@ -59,9 +64,23 @@ def before_training(cell: Cell) -> Values:
 
 def leaderboard(report: Mapping[str, Values], _: Study) -> str:
     """The methods, best on val first: figures of test, mean and 95 % interval over seeds."""
+    return _table(report, headline_metrics(_reported(report)))
+
+
+def photo_leaderboard(report: Mapping[str, Values], _: Study) -> str:
+    """As `leaderboard`, with precision@5: how much of what a visitor sees first is right."""
+    reported = _reported(report)
+    shown = {*headline_metrics(reported), PRECISION}
+    return _table(report, tuple(name for name in reported if name in shown))
+
+
+def _reported(report: Mapping[str, Values]) -> list[str]:
+    return list(next(iter(report["cells"].values()))["splits"]["test"]["metrics"])
+
+
+def _table(report: Mapping[str, Values], names: tuple[str, ...]) -> str:
     of_method = by_name(report["cells"])
     cells = list(report["cells"].values())
-    names = headline_metrics(cells[0]["splits"]["test"]["metrics"])
     order = sorted(of_method, key=lambda method: -mean_of(metric_values(of_method[method], "val", "hit@1")))
     head = ["method", *names, "hit@1, one seed", "hit@1 before training", "val hit@1"]
     head += ["bytes/image", "queries/s", "train s", "epochs", "seeds"]

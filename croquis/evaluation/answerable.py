@@ -35,11 +35,11 @@ def answered_pairs(catalog: Catalog, split: str, gallery: JudgedGallery) -> dict
 
 
 def unanswerable(catalog: Catalog, protocol: Protocol, select_by: str, *, drawings: bool = True) -> list[str]:
-    """One line, with the remedy, for everything that params.yaml asks for and the catalogue cannot give.
+    """One line, with the fix, for everything that params.yaml asks for and the catalogue cannot give.
 
     Args:
         select_by: `register.select_by`, `PAIR/METRIC`, measured on val.
-        drawings: `parts.sketch`, whether drawings ask at all.
+        drawings: `parts.sketch`, whether there are sketch queries.
     """
     problems: list[str] = []
     for split in SPLITS:
@@ -79,7 +79,7 @@ def _of_choice(possible: Sequence[str], select_by: str) -> Iterator[str]:
 
 
 def unlearnable(catalog: Catalog, min_positives: int) -> str | None:
-    """Why the attribute classifier has nothing to learn, with the remedy; None when it has.
+    """Why the attribute classifier has nothing to learn, with the fix; None when it has.
 
     Args:
         min_positives: `train_classifier.min_positives`, training photos that an attribute needs.

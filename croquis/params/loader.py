@@ -88,7 +88,7 @@ class Params(Block):
         raise ParamsError(f"params.yaml has no block {name}, which the method of that name needs: add it")
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """As values and the methods whose blocks are checked: the class is made anew where they arrive."""
+        """As values and the methods whose blocks are checked: the class is made again where they arrive."""
         kept = {each.alias or name: each.annotation for name, each in type(self).model_fields.items()}
         values = self.model_dump(by_alias=True, serialize_as_any=True)
         checked = [name for name in values if kept[name] is not Any and METHODS.knows(name) and name not in _KEYS]
@@ -223,7 +223,7 @@ def _model(values: Any, named: list[str], methods: bool | Collection[str]) -> tu
     present = entries_in(ingest, SOURCES, [name for name in source if SOURCES.knows(name)])
     if METHODS.built_in:
         blocks = entries_in(values, METHODS, [name for name in named if METHODS.knows(name)])
-    else:  # without lightning_modules nobody can tell a method's block from a misspelt key
+    else:  # without lightning_modules a method's block cannot be told from a misspelt key
         blocks = [name for name in values if name not in _KEYS] if isinstance(values, dict) else []
     wanted = (blocks if methods else ()) if isinstance(methods, bool) else methods
     checked = [name for name in blocks if name in wanted and METHODS.built_in]

@@ -23,7 +23,7 @@ from croquis.files import read_json, write_array, write_bytes, write_json
 from croquis.index.build import build_index
 from croquis.index.vector_index import VectorIndex
 from croquis.nets.classifier import AttributeClassifier
-from croquis.nets.encoder import Encoder, describe_histogram, load_encoder
+from croquis.nets.encoder import Encoder, describe_fixed, load_encoder
 from croquis.nets.generator import Generator
 from croquis.nets.histogram_encoder import HistogramEncoder
 from croquis.nets.linear_map import LinearMap
@@ -31,6 +31,7 @@ from croquis.projects.profiles import LITE, has_weights
 from croquis.projects.project_files import project_params
 from croquis.refusals import RefusedError
 from croquis.rerank.rerank_settings import check_depth
+from croquis.words.word_settings import DEFAULT_WORDS
 
 HISTOGRAM, PRETRAINED = "histogram", "pretrained"
 SIZE = 128
@@ -99,6 +100,7 @@ class GivenNets:
             rerank=rerank,
             image_size=self.encoder.size,
             purpose=SHOP,
+            words=asdict(DEFAULT_WORDS if self.bundle is None else self.bundle.manifest.word_settings),
         )
 
 
@@ -130,7 +132,7 @@ def given_nets(name: str, scratch: Path) -> GivenNets:
     if name == HISTOGRAM:
         folder = scratch / HISTOGRAM
         encoder = HistogramEncoder(colour_bins=8, orientation_bins=9, grid=3, colour_weight=0.5, size=SIZE)
-        write_json(folder / "encoder.json", describe_histogram(encoder))
+        write_json(folder / "encoder.json", describe_fixed(encoder))
         return GivenNets(HISTOGRAM, folder)
     if name == PRETRAINED:
         return GivenNets(PRETRAINED, _pretrained(scratch))

@@ -33,7 +33,7 @@ Watch = Callable[[Sequence[Row]], Iterable[Row]]
 
 @dataclass
 class Told:
-    """What became of the photos.
+    """The outcome for the photos.
 
     Attributes:
         photos, products: in the bundle now.
@@ -173,7 +173,7 @@ def _changeable(bundle: Bundle, scratch: Path) -> GivenNets:
 def _changed(
     nets: GivenNets, bundle: Bundle, kept: Sequence[int], table: pa.Table, vectors: Vectors, told: Told
 ) -> Told:
-    """Writes the bundle anew of its kept rows and of new ones."""
+    """Writes the bundle again from its kept rows and of new ones."""
     rows = np.array(kept, dtype=np.int64)
     held = pq.read_table(bundle.folder / bundle.manifest.items.file).take(pa.array(rows))
     _check_types(bundle, held, table)

@@ -52,7 +52,7 @@ def plan_project(place: Path, table: Path | None, profile: str) -> ProjectPlan:
         profile: a key of `PROFILES`.
 
     Raises:
-        RefusedError: in one line with the remedy, when nothing can be trained or measured.
+        RefusedError: in one line with the fix, when nothing can be trained or measured.
     """
     place, table = _places(place.resolve(), table)
     if (place / INSHOP).is_file():
@@ -138,7 +138,7 @@ def _measured(block: dict[str, Any], notes: list[str]) -> tuple[CatalogueShape, 
 def problems(params: Params) -> list[str]:
     """What would stop the stages `ingest` and `validate` of a project with the source `folder`, without reading a picture.
 
-    One line each, with the remedy; none for other sources, which are read as they are ingested.
+    One line each, with the fix; none for other sources, which are read as they are ingested.
     """
     if params.ingest.source != "folder":
         return []

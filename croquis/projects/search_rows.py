@@ -49,7 +49,7 @@ def find_photos_at(place: Path, images: Path | None) -> Photos:
         images: folder of a table's photos; by default the table's own, and the current one for standard input.
 
     Raises:
-        RefusedError: in one line with the remedy.
+        RefusedError: in one line with the fix.
     """
     if place.is_dir() and is_catalog(place):
         return catalog_photos(place)

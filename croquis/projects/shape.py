@@ -36,7 +36,7 @@ class CatalogueShape:
         pairs: items of the train split with two photos or more.
         domains: of the photos, in the order of the catalogue's words.
         min_positives: of the attribute classifier; None where there is nothing to learn.
-        unanswered: share of the photos that ask and have no right answer.
+        unanswered: share of the query photos without a right answer.
         single: share of the training photos that are their item's only one.
     """
 

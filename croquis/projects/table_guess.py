@@ -59,7 +59,7 @@ def guess_table(table: Path, images: Path) -> Guess:
     """Looks at every row of a table; no picture is opened.
 
     Raises:
-        RefusedError: in one line with the remedy, when the table cannot be read, has no header, or names no photo.
+        RefusedError: in one line with the fix, when the table cannot be read, has no header, or names no photo.
     """
     try:
         rows = read_rows(table)

@@ -1,7 +1,7 @@
 """Which code a stage runs, and a hash of it that comments and docstrings do not change.
 
 The stage `code` writes these hashes, and every other stage of dvc.yaml depends on its own: a change of code runs the stages
-that execute it again, and no others. `code` itself depends on the folders whole, so that no change goes unseen.
+that execute it again, and no others. `code` itself depends on the folders whole, so that every change is detected.
 """
 
 from __future__ import annotations

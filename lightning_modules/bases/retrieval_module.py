@@ -17,7 +17,7 @@ from lightning_modules.data.samplers import EpochSampler
 from lightning_modules.nets.retrieval_net import RetrievalNet
 from lightning_modules.training.distributed import gather, gather_with_gradient, is_spread
 from lightning_modules.training.fine_tuning import fine_tuning_callbacks
-from lightning_modules.training.schedule import optimiser_with_schedule
+from lightning_modules.training.schedule import optimiser_with_schedule, start_rate
 from lightning_modules.training.val_scores import decisive_score, retrieval_scores
 
 MONITOR = "val/score"
@@ -76,6 +76,11 @@ class RetrievalModule(pl.LightningModule):
         """Parameters outside the backbone."""
         inside = {id(parameter) for parameter in self.net.backbone.parameters()}
         return [parameter for parameter in self.parameters() if id(parameter) not in inside]
+
+    def started(self) -> list[nn.Parameter]:
+        """Those of the heads that start from a map (`init: whitened`)."""
+        layer = self.net.projection
+        return [] if layer is None or self._shared.init == "random" else list(layer.parameters())
 
     def stored(self, embeddings: Tensor) -> Tensor:
         """What the index keeps of (B, D) embeddings, as vectors to compare with: all of them, unless a method codes."""
@@ -153,5 +158,8 @@ class RetrievalModule(pl.LightningModule):
         return max(1, int(self.trainer.estimated_stepping_batches) // self._fit.epochs)
 
     def configure_optimizers(self) -> Any:
-        decay = self._shared.fine_tuning.layer_decay
-        return optimiser_with_schedule(self.net.backbone, self.heads(), self._fit, self.steps_per_epoch(), decay)
+        tuning, fit = self._shared.fine_tuning, self._fit
+        return optimiser_with_schedule(
+            self.net.backbone, self.heads(), fit, self.steps_per_epoch(), tuning.layer_decay,
+            self.started(), start_rate(tuning, fit),
+        )  # fmt: skip

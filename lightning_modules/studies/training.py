@@ -121,6 +121,7 @@ class TrainingTask:
         prepare_torch(base.seed, base.threads)
         module = self._build(params, self._images(params))
         module.data.use_sampler(module.sampler(base.seed))
+        tuning = params.train_embedder.fine_tuning if module.started() else None
         pruning = Pruning(trial)
         plan = FitPlan(
             f"trial {trial.number}",
@@ -128,7 +129,7 @@ class TrainingTask:
             patience=self.epochs,
             monitor=MONITOR,
             mode="max",
-            rates=told_rates(self.method, own.fit, module.net.backbone.pretrained),
+            rates=told_rates(self.method, own.fit, module.net.backbone.pretrained, tuning),
             accumulate=getattr(own, "accumulate", 1),
             trainer=params.trainer,
             callbacks=[pruning],

@@ -3,30 +3,38 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
 from torch import nn
 
-from croquis.params.training_blocks import Fit
+from croquis.params.training_blocks import FineTuning, Fit
 from lightning_modules.nets.backbones import Backbone
 
 FINE_TUNING = 1e-4  # peak rate of AdamW that leaves pretrained convolutions what they know, see docs/training.md
+MAP_TUNING = 1e-5  # likewise of a layer that starts from a map: each of its many small weights moves by it in a step
 
 
 def optimiser_with_schedule(
-    backbone: Backbone, heads: Iterable[nn.Parameter], fit: Fit, steps_per_epoch: int, layer_decay: float = 1.0
-) -> dict[str, Any]:
+    backbone: Backbone, heads: Iterable[nn.Parameter], fit: Fit, steps_per_epoch: int, layer_decay: float = 1.0,
+    started: Sequence[nn.Parameter] = (), start_rate: float = 1.0,
+) -> dict[str, Any]:  # fmt: skip
     """What `configure_optimizers` returns; the backbone learns at `backbone_rate` times the rate of the heads.
 
     A `fit.backbone_rate` of 0 freezes the backbone.
 
     Args:
         layer_decay: factor on the rate from each layer of the backbone to the one before it; the last layer has the whole.
+        started: those of the heads that start from a map.
+        start_rate: factor on their rate.
     """
     rate = backbone_rate(fit, backbone.pretrained)
-    groups = [{"params": list(heads), "lr": fit.learning_rate}]
+    known = {id(parameter) for parameter in started}
+    groups = [
+        {"params": [parameter for parameter in heads if id(parameter) not in known], "lr": fit.learning_rate},
+        {"params": list(started), "lr": fit.learning_rate * start_rate},
+    ]
     if rate > 0:
         groups += [
             {"params": parameters, "lr": fit.learning_rate * rate * layer_decay**depth}
@@ -66,11 +74,31 @@ def backbone_rate(fit: Fit, pretrained: bool) -> float:
     return min(1.0, FINE_TUNING / fit.learning_rate) if pretrained else 1.0
 
 
-def told_rates(block: str, fit: Fit, pretrained: bool) -> dict[str, float | str]:
-    """For a warning: the keys of params.yaml that decide on the rates, and their values."""
-    factor = backbone_rate(fit, pretrained)
-    shown = f"auto, which is {factor:g}" if fit.backbone_rate == "auto" else factor
-    return {f"{block}.fit.learning_rate": fit.learning_rate, f"{block}.fit.backbone_rate": shown}
+def start_rate(tuning: FineTuning, fit: Fit) -> float:
+    """The factor on the learning rate of a layer that starts from a map: `fine_tuning.start_rate`.
+
+    `auto` is what gives it the rate `MAP_TUNING` at most.
+    """
+    return min(1.0, MAP_TUNING / fit.learning_rate) if tuning.start_rate == "auto" else tuning.start_rate
+
+
+def told_rates(block: str, fit: Fit, pretrained: bool, started: FineTuning | None = None) -> dict[str, float | str]:
+    """For a warning: the keys of params.yaml that decide on the rates, and their values.
+
+    Args:
+        started: how a layer that starts from a map is tuned, where there is one.
+    """
+    rates: dict[str, float | str] = {
+        f"{block}.fit.learning_rate": fit.learning_rate,
+        f"{block}.fit.backbone_rate": _told(fit.backbone_rate, backbone_rate(fit, pretrained)),
+    }
+    if started is not None:
+        rates["train_embedder.fine_tuning.start_rate"] = _told(started.start_rate, start_rate(started, fit))
+    return rates
+
+
+def _told(given: float | str, factor: float) -> float | str:
+    return f"auto, which is {factor:g}" if given == "auto" else factor
 
 
 def rate_factor(step: int, warmup: int, total: int, constant: bool = False) -> float:

@@ -1,4 +1,4 @@
-"""Runs the pipeline, as `dvc repro` does, but stages that do not need each other at the same time.
+"""Runs the pipeline as `dvc repro` does, with independent stages in parallel.
 
     croquis repro
     croquis repro --only siamese                           one retriever: its stages and what they need
@@ -6,8 +6,8 @@
 
 `dvc repro` runs one stage after the other. DVC's documentation on "parallel stage execution" has several `dvc repro` work on
 the branches of one pipeline at once; that is what is done here: `dvc repro --single-item STAGE` for each stage that `dvc
-status` names and those that hang on them, as soon as what it depends on is there; then a `dvc repro` does what is left.
-The outcome is the same to the byte, whatever --jobs says. Stages that run at once are forks of one process that has
+status` names and those that depend on them, as soon as what it depends on is there; then a `dvc repro` does what is left.
+The outputs are byte-identical for every --jobs. Stages that run at once are forks of one process that has
 imported torch, MLflow and DVC.
 """
 

@@ -11,6 +11,7 @@ import contextlib
 import os
 import platform
 import shutil
+import sqlite3
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ import click
 
 from croquis.cli.child_processes import listens
 from croquis.cli.command_line import Invocation, command
+from croquis.words.text_table import has_full_text
 
 CORE = ("numpy", "faiss-cpu", "onnxruntime", "opencv-python-headless", "pillow", "pyarrow", "click")
 PIPELINE = ("torch", "torchvision", "pytorch-lightning", "dvc", "mlflow", "great_expectations", "optuna", "pydantic")
@@ -52,6 +54,7 @@ def examine(root: Path) -> Iterator[CheckResult]:
     """All that is looked at, in the order of the report."""
     yield CheckResult(OK, "python", f"{platform.python_version()} on {platform.system()} {platform.machine()}")
     yield from packages()
+    yield full_text()
     yield accelerator()
     yield program("git", "--version", needed=True)
     yield browser()
@@ -69,6 +72,14 @@ def packages() -> Iterator[CheckResult]:
     yield from (_package(name, "pip install 'croquis[pipeline]'", needed=trains) for name in PIPELINE)
     for extra, names in EXTRAS.items():
         yield from (_package(name, f"pip install 'croquis[{extra}]'") for name in names)
+
+
+def full_text() -> CheckResult:
+    """Whether SQLite can search words, as bundles and FAISS stores do."""
+    found = f"SQLite {sqlite3.sqlite_version}"
+    if has_full_text():
+        return CheckResult(OK, "full text", f"{found} with FTS5")
+    return CheckResult(WRONG, "full text", f"{found} lacks FTS5: use a Python whose SQLite has it, as python.org's has")
 
 
 def _package(name: str, fix: str, needed: bool = False) -> CheckResult:

@@ -1,4 +1,4 @@
-"""Writes a project for a folder of photos or a table of products: what it can see it does not ask.
+"""Writes a project for a folder of photos or a table of products. Settings are guessed from the files.
 
     croquis init photos                              a folder; names of folders and files say what is a product
     croquis init photos --table products.csv         a table of the photos in it
@@ -31,7 +31,9 @@ def described(plan: ProjectPlan) -> str:
     lines = [counts, *(f"  {note}" for note in plan.notes)]
     lines.append(f"  a right answer: {right} (base.protocol: {shape.protocol}); chosen by {shape.select_by}")
     if shape.unanswered > 0:
-        lines.append(f"  {shape.unanswered:.0%} of the photos ask and have no right answer: they will be set aside")
+        lines.append(
+            f"  {shape.unanswered:.0%} of the photos are queries without a right answer: they will be set aside"
+        )
     off = [key.removeprefix("parts.") for key, value in plan.settings.items() if key.startswith("parts.") and not value]
     lines.append(f"  trains {', '.join(plan.settings['retrievers'])}" + (f"; without {', '.join(off)}" if off else ""))
     lines.append("  to correct a guess: ingest.folder in the project's params.yaml (docs/own-photos.md)")
@@ -40,7 +42,7 @@ def described(plan: ProjectPlan) -> str:
 
 @command(__doc__)
 @click.argument("place", type=PATH)
-@option("--table", type=PATH, metavar="CSV|PARQUET", help="of the photos in PLACE (default: the only one in it)")
+@option("--table", type=PATH, metavar="CSV|PARQUET", help="table of the photos in PLACE (default: the only one in it)")
 @option(
     "--to", "target", type=PATH, metavar="PROJECT", help="folder of the project (default: PLACE's name and -search)"
 )

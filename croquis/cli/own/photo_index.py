@@ -6,7 +6,7 @@
     croquis index photos --to shop.bundle --encoder models/bundles/siamese      by the nets of a trained bundle
     croquis index data/catalog --to shop.bundle --encoder models/bundles/dhd    a project's shop photos, val and test too
 
-Broken files are left out and told, near copies are told. A trained bundle gives its encoder, its kind of index (codes
+Broken files are left out; they and near copies are listed. A trained bundle gives its encoder, its kind of index (codes
 included), its generator and its classifier.
 """
 
@@ -62,7 +62,7 @@ def _listed(what: str, names: Sequence[str]) -> list[str]:
 @command(__doc__)
 @click.argument("place", type=PATH)
 @option("--to", "target", type=PATH, required=True, metavar="BUNDLE", help="folder that is written")
-@option("--photos", type=PATH, metavar="FOLDER", help="of a table's photos (default: the table's folder)")
+@option("--photos", type=PATH, metavar="FOLDER", help="folder of a table's photos (default: the table's folder)")
 @option(
     "--encoder", metavar="NAME|BUNDLE", help="pretrained, histogram or a bundle (default: the best that is installed)"
 )
@@ -90,7 +90,7 @@ ADD = """Adds photos to a bundle that `croquis index` made; photos of the same i
 @command(ADD)
 @click.argument("bundle", type=PATH)
 @click.argument("place", type=PATH)
-@option("--photos", type=PATH, metavar="FOLDER", help="of a table's photos (default: the table's folder)")
+@option("--photos", type=PATH, metavar="FOLDER", help="folder of a table's photos (default: the table's folder)")
 @click.pass_obj
 def add_command(invocation: Invocation, bundle: Path, place: Path, photos: Path | None) -> int:
     found = find_photos_at(place, photos)

@@ -75,7 +75,7 @@ def test_a_mistake_is_named(values: dict[str, Any], block: str, key: str, value:
         ),
         ("name", "timm/", "backbone.name = 'timm/': Value error, is no backbone"),
         ("weights", "imagenet", "backbone.weights = 'imagenet': Value error, is called pretrained now: write that"),
-        ("weights", "pretrained", "backbone: Value error, weights is pretrained, but nobody trained small"),
+        ("weights", "pretrained", "backbone: Value error, weights is pretrained, but small has no trained weights"),
     ],
 )
 def test_a_backbone_that_is_not_there_is_refused(values: dict[str, Any], key: str, value: str, told: str):

@@ -175,3 +175,25 @@ def test_a_map_of_a_net_is_its_layer(params: Params, data: RetrievalData):
     with torch.no_grad():
         expected = LinearMap(matrix).apply(module.net.features(images).numpy())
         np.testing.assert_allclose(module(images).numpy(), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize(("chosen", "rate"), [("auto", 1e-5), (0.0, 0.0), (0.5, 0.001)])
+@pytest.mark.parametrize("method", [siamese, triplet_gan])
+def test_the_layer_that_starts_from_a_map_learns_at_a_rate_of_its_own(
+    params: Params, data: RetrievalData, method: ModuleType, chosen: float | str, rate: float
+):
+    """The decoder of triplet_gan keeps the rate of the method."""
+    prepare_torch(0, 1)
+    tuned = params.train_embedder.fine_tuning.model_copy(update={"start_rate": chosen})
+    wanted = whitened(params, method, fine_tuning=tuned)
+    name = method.__name__.split(".")[-1]
+    own = getattr(wanted, name)
+    fast = own.fit.model_copy(update={"learning_rate": 0.002})
+    module, _ = build_of(method, wanted.model_copy(update={name: own.model_copy(update={"fit": fast})}), data)()
+    module.steps_per_epoch = lambda: 3
+    made = module.configure_optimizers()
+    groups = (made[0] if isinstance(made, list) else made)["optimizer"].param_groups
+    layer = {id(parameter) for parameter in module.net.projection.parameters()}
+    rates = {id(parameter): group["initial_lr"] for group in groups for parameter in group["params"]}
+    assert [rates[each] for each in layer] == [pytest.approx(rate)] * len(layer)
+    assert {value for each, value in rates.items() if each not in layer} == {0.002}
