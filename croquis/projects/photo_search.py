@@ -17,7 +17,7 @@ from croquis.catalog.image_errors import ImageError
 from croquis.catalog.images import crop, decode_image
 from croquis.catalog.product_columns import PRODUCT, kinds_in
 from croquis.projects.given_nets import GivenNets, nets_of, with_map
-from croquis.projects.search_rows import Photos, Row
+from croquis.projects.search_rows import FoundPhotos, Row
 from croquis.refusals import RefusedError
 from croquis.search.photo_facts import PhotoFacts, photo_facts, thumbnail_side
 from croquis.validation.fingerprints import as_thumbnails
@@ -49,7 +49,7 @@ class Told:
     mapped: bool = False
 
 
-def index_photos(photos: Photos, nets: GivenNets, target: Path, scratch: Path, watch: Watch) -> Told:
+def index_photos(photos: FoundPhotos, nets: GivenNets, target: Path, scratch: Path, watch: Watch) -> Told:
     """Writes a bundle of all photos; broken ones are left out and told.
 
     Args:
@@ -66,7 +66,7 @@ def index_photos(photos: Photos, nets: GivenNets, target: Path, scratch: Path, w
     return _counted(told, table)
 
 
-def add_photos(bundle: Bundle, photos: Photos, scratch: Path, watch: Watch) -> Told:
+def add_photos(bundle: Bundle, photos: FoundPhotos, scratch: Path, watch: Watch) -> Told:
     """Adds photos to a bundle of floats; those that are there under the same image_id are replaced.
 
     Raises:
@@ -102,7 +102,7 @@ def remove_photos(bundle: Bundle, names: Sequence[str], scratch: Path) -> Told:
     return _changed(_changeable(bundle, scratch), bundle, kept, GALLERY_SCHEMA.empty_table(), nothing, Told())
 
 
-def _looked_at(photos: Photos, nets: GivenNets, side: int, told: Told, watch: Watch) -> tuple[pa.Table, Vectors]:
+def _looked_at(photos: FoundPhotos, nets: GivenNets, side: int, told: Told, watch: Watch) -> tuple[pa.Table, Vectors]:
     """The gallery's columns and vectors, in the order of the rows."""
     good: list[Row] = []
     seen: list[tuple[int, int, bytes]] = []

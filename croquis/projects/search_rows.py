@@ -26,7 +26,7 @@ Row = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
-class Photos:
+class FoundPhotos:
     """Photos and what is known of them.
 
     Attributes:
@@ -40,7 +40,7 @@ class Photos:
     notes: Sequence[str] = ()
 
 
-def find_photos_at(place: Path, images: Path | None) -> Photos:
+def find_photos_at(place: Path, images: Path | None) -> FoundPhotos:
     """All photos at `place`.
 
     Args:
@@ -91,7 +91,7 @@ def find_photos_at(place: Path, images: Path | None) -> Photos:
             rows = planned_rows(block, 0)
         except SourceError as error:
             raise RefusedError("; ".join(line.strip() for line in str(error).splitlines()[:2])) from error
-    return Photos(rows, lambda row: (images / row["path"]).read_bytes(), notes)
+    return FoundPhotos(rows, lambda row: (images / row["path"]).read_bytes(), notes)
 
 
 def is_catalog(folder: Path) -> bool:
@@ -100,7 +100,7 @@ def is_catalog(folder: Path) -> bool:
     return first is not None and {"image", "image_id", "role"} <= set(pq.read_schema(first).names)
 
 
-def catalog_photos(folder: Path) -> Photos:
+def catalog_photos(folder: Path) -> FoundPhotos:
     """The shop's photos of a catalogue, those of val and test included; where it has none, all but drawings."""
     catalog = Catalog.open(folder)
     numbers = catalog.select(domain="shop")
@@ -112,4 +112,4 @@ def catalog_photos(folder: Path) -> Photos:
         if PRODUCT in catalog.table.column_names:
             row[PRODUCT] = catalog.table.column(PRODUCT)[number]
     files = catalog.images(numbers.tolist())
-    return Photos(rows, lambda _: next(files), [f"the shop's photos of all splits of the catalogue {folder}"])
+    return FoundPhotos(rows, lambda _: next(files), [f"the shop's photos of all splits of the catalogue {folder}"])

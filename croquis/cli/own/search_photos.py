@@ -55,8 +55,7 @@ def ranked_table(hits: Sequence[Hit]) -> str:
 def sheet(retriever: LocalRetriever, answer: Answer, photos: Sequence[Path], title: str) -> str:
     """A page that needs no other file: the query and the hits with their thumbnails, titles, prices and links."""
     items = retriever.bundle.items
-    queries: Sequence[Picture] = [answer.picture] if len(photos) == 1 else photos
-    seen = "".join(f'<img alt="the query" src="{_inline(_jpeg(each))}">' for each in queries)
+    seen = "".join(f'<img alt="the query" src="{_inline(_jpeg(each))}">' for each in photos)
     hits = "\n".join(_card(hit, items.thumbnail(items.row(hit.image_id))) for hit in answer.hits)
     return PAGE.format(title=escape(title), queries=seen, hits=hits)
 
