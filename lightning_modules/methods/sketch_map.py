@@ -107,7 +107,7 @@ def fit_encoder(params: Params, data: RetrievalData, folder: Path) -> dict[str, 
 
 def line_net(params: Params, own: SketchMapParams) -> Embedder:
     refuse_random(params, NAME)
-    pooling = Pooling(levels=own.levels, kind="average", cells=own.cells, normalise=True, histogram=0.0)
+    pooling = Pooling(levels=own.levels, kind="average", cells=own.cells, normalise=True, histogram=0.0, flip=False)
     return average_pool_net(params.train_embedder.backbone.model_copy(update={"pooling": pooling}), own.net_size)
 
 

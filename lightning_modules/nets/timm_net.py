@@ -73,7 +73,9 @@ class TimmNet(nn.Module):
         last, found = self._intermediates(images)
         height, width = found[-1].shape[-2:]
         if last.ndim == 3:  # (B, tokens, C), the patches at the end
-            last = last[:, -height * width :].transpose(1, 2).reshape(len(last), -1, height, width)
+            last = (
+                last[:, -height * width :].transpose(1, 2).reshape(last.shape[0], -1, height, width)
+            )  # `len` would fix the batch of an export
         elif getattr(self.net, "output_fmt", "NCHW") == "NHWC":
             last = last.permute(0, 3, 1, 2)
         return [*found[:-1], last] if last.shape[-2:] == found[-1].shape[-2:] else [*found, last]

@@ -58,9 +58,11 @@ def test_the_stage_writes_levels_histogram_and_map(
 
 
 def test_a_map_of_its_own_takes_the_place_of_the_shared_one(params: Params):
-    assert params.train_embedder.map.kind == "none"
-    assert train_embedder.map_block(params, "pretrained").kind == "best"
-    assert train_embedder.map_block(params, "siamese") == params.train_embedder.map
+    shared = params.train_embedder
+    off = shared.model_copy(update={"map": shared.map.model_copy(update={"kind": "none"})})
+    own = params.model_copy(update={"train_embedder": off})
+    assert train_embedder.map_block(own, "pretrained").kind == "best"
+    assert train_embedder.map_block(own, "siamese").kind == "none"
 
 
 def test_it_is_refused_without_weights(params: Params):
