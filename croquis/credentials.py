@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-# `//USER:PASSWORD@`, up to the last @ of the authority; then with a `/`, `?` or `#` in the password, which nobody escaped,
+# `//USER:PASSWORD@`, up to the last @ of the authority; then with a `/`, `?` or `#` in the password, not escaped,
 # told from a port by not being a number.
 USER_INFO = re.compile(
     r"""(?<=://)(?:[^\s/?#]*@|[^\s/?#@:]*:(?!\d{1,5}(?:[/?#,\s"']|$))[^\s]*@)""",

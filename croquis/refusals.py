@@ -1,4 +1,4 @@
-"""Which errors are told in one line: those that are raised on purpose, with a message for the person who can mend it."""
+"""Which errors are told in one line: those that are raised on purpose, with a message that names the fix."""
 
 from __future__ import annotations
 

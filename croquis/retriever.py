@@ -8,7 +8,7 @@
     dtype('float32')
 
 `croquis.search.local_retriever.LocalRetriever` answers in this process, `croquis.serving.remote_retriever.RemoteRetriever`
-asks a server. The former fits `Retriever` by its methods and does not import it, so that the runtime knows nothing of
+asks a server. The former fits `Retriever` by its methods and does not import it, so that the runtime is independent of
 registries and servers.
 """
 
@@ -75,7 +75,7 @@ def _scheme(source: str) -> str | None:
 
 
 def _open_folder(folder: Path, threads: int) -> Retriever:
-    from croquis.bundle.manifest import MANIFEST_FILE  # who asks a server imports neither FAISS nor ONNX Runtime
+    from croquis.bundle.manifest import MANIFEST_FILE  # a client of a server imports neither FAISS nor ONNX Runtime
     from croquis.search.local_retriever import LocalRetriever
 
     if not (folder / MANIFEST_FILE).is_file():

@@ -1,4 +1,4 @@
-"""The DVC stages, one module each, named as in dvc.yaml: `python -m stages.NAME`. Nobody imports them.
+"""The DVC stages, one module each, named as in dvc.yaml: `python -m stages.NAME`. No module imports them.
 
 Here is what their command lines share.
 """
@@ -13,9 +13,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from croquis.files import fresh_folder, write_json
 from croquis.refusals import is_refusal
 
 WRONG_USAGE = 2
+OFF = "off.json"
 
 
 def run_stage(main: Callable[..., Any], doc: str | None, *names: str, arguments: Sequence[str] | None = None) -> int:
@@ -55,6 +57,17 @@ def stage_arguments(
         parser.add_argument(argument)
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     return parser.parse_args(arguments)
+
+
+def leave_off(folder: Path, key: str) -> None:
+    """Makes `folder`, the output of a stage whose part is off, with a note in the place of what the stage would make.
+
+    Args:
+        key: of params.yaml that says so, e.g. `parts.gan`.
+    """
+    with fresh_folder(folder) as target:
+        write_json(target / OFF, {key: False})
+    print(f"{folder.name}: {key} is false, so nothing is made")
 
 
 class _OneLineParser(argparse.ArgumentParser):

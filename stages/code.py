@@ -14,7 +14,7 @@ from croquis.files import fresh_folder, write_json
 from croquis.params import Params, load_params
 from croquis.plugins import METHODS, RERANKERS, SOURCES
 from croquis.tracking.environment import project_root
-from croquis.tracking.stage_code import CODE, NOT_FOLLOWED, code_files, code_hash
+from croquis.tracking.stage_code import CODE, NOT_FOLLOWED, code_files, code_hash, code_root
 from stages import run_stage
 
 PARAMS_CHECKS = frozenset({"croquis.params.__init__", "croquis.params.loader"})
@@ -28,6 +28,7 @@ def modules(params: Params) -> dict[str, list[str]]:
         "validate": [],
         "prepare": [],
         "sketch": [],
+        "learned_from": [],
         "train_gan": [],
         "train_classifier": [],
         **{f"train_embedder-{name}": [METHODS.module_of(name)] for name in params.retrievers},
@@ -45,11 +46,11 @@ def not_followed(name: str) -> frozenset[str]:
 
 def main(root: Path = Path()) -> None:
     root = project_root(root).resolve()
-    params = load_params(root / "params.yaml")
+    params, home = load_params(root / "params.yaml"), code_root(root)
     with fresh_folder(root / CODE) as folder:
         for name, further in modules(params).items():
-            files = code_files([f"stages.{name.partition('-')[0]}", *further], root, not_followed(name))
-            write_json(folder / f"{name}.json", code_hash(files, root))
+            files = code_files([f"stages.{name.partition('-')[0]}", *further], home, not_followed(name))
+            write_json(folder / f"{name}.json", code_hash(files, home))
         write_json(folder / "methods.json", {name: facts(name) for name in params.retrievers})
     print(f"code: hashed what {len(modules(params))} stages run")
 

@@ -65,8 +65,7 @@ def used_params(params: Params) -> dict[str, Any]:
 def measure(retriever: LocalRetriever, params: Params, root: Path) -> dict[str, SplitResult]:
     """Both splits; sketches are asked where the pipeline made any."""
     settings = evaluation_settings(params)
-    catalog, drawn = Catalog.open(root / "data/catalog"), root / "data/sketches"
-    sketches = Catalog.open(drawn) if drawn.exists() else None
+    catalog, sketches = Catalog.open(root / "data/catalog"), Catalog.open_if_any(root / "data/sketches")
     return {split: evaluate_split(retriever, catalog, sketches, split, settings) for split in SPLITS}
 
 

@@ -1,4 +1,7 @@
-"""Stage `index@METHOD`: packs a retriever and the gallery into the bundle `models/bundles/METHOD/`."""
+"""Stage `index@METHOD`: packs a retriever and the gallery into the bundle `models/bundles/METHOD/`.
+
+An encoder of lines is packed without the generator: it takes a drawing for what it is.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,9 @@ from croquis.index.build import build_index
 from croquis.index.coding import read_codebooks
 from croquis.index.kinds import chosen_comparison, chosen_settings
 from croquis.index.vector_index import VectorIndex
-from croquis.nets.encoder import describe_encoder, load_encoder
+from croquis.nets.classifier import AttributeClassifier
+from croquis.nets.encoder import LinesDescription, describe_encoder, load_encoder
+from croquis.nets.generator import Generator
 from croquis.params import Params, load_params
 from croquis.rerank.rerank_settings import check_depth
 from croquis.search.gallery_facts import gallery_labels, gallery_vectors
@@ -35,16 +40,19 @@ def main(method: str, root: Path = Path()) -> None:
         check_depth(params.rerank.depth, len(vectors))
         index = build(vectors, method, params, root)
         models = root / "models"
+        described = describe_encoder(models / method)
+        sees_lines = isinstance(described, LinesDescription)
         bundle = write_bundle(
             models / "bundles" / method,
             method=method,
             encoder_folder=models / method,
-            generator_folder=present(models / "sketch_gan"),
-            classifier_folder=present(models / "attributes"),
+            generator_folder=None if sees_lines else present(models / "sketch_gan", Generator.filename),
+            classifier_folder=present(models / "attributes", AttributeClassifier.filename),
             index=index,
             gallery_table=table,
             rerank=params.rerank.model_dump(),
-            image_size=params.base.image_size,
+            image_size=described.size,
+            words=params.index.words.model_dump(),
         )
         run.metric("images", len(index))
         run.metric("bytes_per_image", index.nbytes)
@@ -53,13 +61,16 @@ def main(method: str, root: Path = Path()) -> None:
 
 
 def used_params(params: Params) -> dict[str, Any]:
-    base = {"image_size": params.base.image_size, "threads": params.base.threads}
-    return {"base": base, "index": params.index.model_dump(), "rerank": params.rerank.model_dump()}
+    return {
+        "base": {"threads": params.base.threads},
+        "index": params.index.model_dump(),
+        "rerank": params.rerank.model_dump(),
+    }
 
 
-def present(folder: Path) -> Path | None:
-    """`folder`, or None where nobody trained that model: DVC always does, a benchmark of photo search need not."""
-    return folder if folder.is_dir() else None
+def present(folder: Path, description: str) -> Path | None:
+    """`folder`, or None where it lacks the file that describes the model: its part is off, or a benchmark has none."""
+    return folder if (folder / description).is_file() else None
 
 
 def describe_gallery(catalog: Catalog, method: str, params: Params, root: Path) -> tuple[Vectors, pa.Table]:
@@ -67,7 +78,9 @@ def describe_gallery(catalog: Catalog, method: str, params: Params, root: Path) 
     how, threads, rows = params.preparation, params.base.threads, gallery_rows(catalog)
     encoder = load_encoder(root / "models" / method, threads)
     vectors = gallery_vectors(encoder, open_photos(catalog, encoder.size, how=how), rows)
-    seen = gallery_labels(present(root / "models/attributes"), catalog, rows, threads, how)
+    seen = gallery_labels(
+        present(root / "models/attributes", AttributeClassifier.filename), catalog, rows, threads, how
+    )
     schema = GALLERY_SCHEMA.append(PROBABILITIES)
     if PRODUCT in catalog.table.column_names:
         schema = schema.append(catalog.table.schema.field(PRODUCT))

@@ -29,12 +29,14 @@ def main(root: Path = Path()) -> None:
     params = load_params(root / "params.yaml")
     with stage_run("prepare", params=used_params(params), root=root) as run:
         catalog = Catalog.open(root / CATALOG)
-        gallery, size = len(gallery_rows(catalog)), params.base.image_size
-        with tqdm(desc="prepare", total=len(catalog) + 2 * gallery, unit=" photos", mininterval=1.0) as bar:
+        gallery, size, drawn = len(gallery_rows(catalog)), params.base.image_size, params.parts.sketch
+        total = len(catalog) + (2 if drawn else 1) * gallery
+        with tqdm(desc="prepare", total=total, unit=" photos", mininterval=1.0) as bar:
             how = replace(params.preparation, progress=bar.update)
             photos = open_photos(catalog, size, how=how)
             open_thumbnails(catalog, params.index.thumbnail, how)
-            make_gallery_edges(catalog, params.sketch.size, params.sketch.edges, how)
+            if drawn:
+                make_gallery_edges(catalog, params.sketch.size, params.sketch.edges, how)
         write_json(root / PREPARED, {"catalog": catalog.fingerprint(), "images": len(photos), "size": size})
         run.metric("images", len(photos))
         run.metric("gallery", gallery)

@@ -2,7 +2,7 @@
 
 Without a champion the first candidate that passes becomes one. Otherwise a candidate that passes becomes `challenger`,
 and `croquis registry promote` is a person's decision. Unlike the other stages this one fails without a tracking
-store: a registration that nobody can find is none.
+store: without a reachable store the registration would be lost.
 
 Writes reports/registration.json: the choice, the verdict, and the bundles compared; nothing that differs from run to run.
 """

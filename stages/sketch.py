@@ -19,16 +19,14 @@ from croquis.catalog.drawings import drawing_id
 from croquis.catalog.edge_maps import EDGE_METHODS, edge_map
 from croquis.catalog.images import decode_image, encode_png, prepare_image
 from croquis.catalog.table import Catalog, CatalogWriter
-from croquis.files import fresh_folder, sha256_file, write_bytes, write_json
+from croquis.files import write_bytes
 from croquis.params import Params, load_params
 from croquis.sketching.linework import BEGINNINGS, linework
 from croquis.sketching.strokes import Hand, draw_by_hand, generator_for
-from croquis.tracking.stage_code import method_facts
 from croquis.tracking.stage_run import stage_run
-from stages import run_stage
+from stages import leave_off, run_stage
 
 CATALOG, SKETCHES = Path("data/catalog"), Path("data/sketches")
-LEARNED_FROM = Path("data/learned_from")
 DETAIL_VIEWS = ("detail", "additional")  # close-ups show no garment outline
 SURROUNDINGS = 0.06  # share of the longer side of a garment's box
 SHEET_ROWS, SHEET_COLUMNS = 8, 3
@@ -175,23 +173,14 @@ def contact_sheet(groups: Sequence[Pictures], columns: int = SHEET_COLUMNS) -> U
     return np.vstack([np.hstack(strips[start : start + columns]) for start in range(0, len(strips), columns)])
 
 
-def write_learned_from(methods: Sequence[str], root: Path) -> None:
-    """`data/learned_from/METHOD.json`: files that a method learns from besides the photos, each with its SHA-256.
-
-    `train_embedder@METHOD` depends on its own list alone, so that new drawings retrain only who learns from drawings.
-    """
-    facts = method_facts(root)
-    shards = {str(path.relative_to(root)): sha256_file(path) for path in (root / SKETCHES).glob("*.parquet")}
-    with fresh_folder(root / LEARNED_FROM) as folder:
-        for method in methods:
-            write_json(folder / f"{method}.json", shards if facts[method]["learns_from_drawings"] else {})
-
-
 def main(root: Path = Path()) -> None:
     params = load_params(root / "params.yaml")
+    if not params.parts.sketch:
+        with stage_run("sketch", params={"parts": params.parts.model_dump()}, root=root):
+            leave_off(root / SKETCHES, "parts.sketch")
+        return
     with stage_run("sketch", params={"seed": params.base.seed, **params.sketch.model_dump()}, root=root) as run:
         counts, sheets = write_sketches(Catalog.open(root / CATALOG), params, root)
-        write_learned_from(params.retrievers, root)
         for name, count in sorted(counts.items()):
             run.metric(f"sketches/{name}", count)
         for name, sheet in sheets.items():

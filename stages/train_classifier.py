@@ -16,7 +16,7 @@ from croquis.params import Params, load_params
 from croquis.params.accelerators import check_accelerator
 from croquis.tracking.stage_run import StageRun, stage_run
 from lightning_modules.training import processes
-from stages import run_stage
+from stages import leave_off, run_stage
 
 if TYPE_CHECKING:
     from lightning_modules.attributes.classifier_module import AttributeClassifierModule, ClassifierData
@@ -27,6 +27,10 @@ FOLDER = Path("models/attributes")
 
 def main(root: Path = Path()) -> None:
     params = load_params(root / "params.yaml")
+    if not params.parts.attributes:
+        with stage_run("train_classifier", params={"parts": params.parts.model_dump()}, root=root):
+            leave_off(root / FOLDER, "parts.attributes")
+        return
     check_accelerator(params.base.accelerator)
     if processes.over(params.base.processes, "stages.train_classifier", [], root):
         return

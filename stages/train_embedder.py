@@ -1,8 +1,8 @@
 """Stage `train_embedder@METHOD`: one retriever, from the catalogue to `models/METHOD/`.
 
-METHOD is an entry of the registry of methods (`croquis list methods`): a module to train, a net that is used as it is, or an
-encoder without a net. Each batch is spread over `base.processes` processes; started by `torchrun`, over those on several
-machines.
+METHOD is an entry of the registry of methods (`croquis list methods`): a module to train, a net that is used as it is, an
+encoder without a net, or one that is fitted in closed form. Each batch is spread over `base.processes` processes; started by
+`torchrun`, over those on several machines.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from croquis.files import fresh_folder, write_array, write_json
-from croquis.nets.encoder import describe_histogram
+from croquis.nets.encoder import describe_fixed
 from croquis.params import Params, load_params
 from croquis.params.accelerators import check_accelerator
 from croquis.plugins import METHODS
@@ -57,13 +57,18 @@ def produce(method: Method, params: Params, name: str, root: Path, target: Path,
     block = map_block(params, name)
     mapped = block.kind != "none"
     if method.fixed_encoder is not None:
-        write_json(target / "encoder.json", describe_histogram(method.fixed_encoder(params)))
+        write_json(target / "encoder.json", describe_fixed(method.fixed_encoder(params)))
         if mapped:
             fit_map(load_data(params, root, method), block, params, target, run)
         return
     from lightning_modules.training.numerics import prepare_torch
 
     prepare_torch(params.base.seed, params.base.threads)
+    if method.fit_encoder is not None:
+        data = load_data(params, root, method, params.method(name).size)
+        for figure, value in method.fit_encoder(params, data, target).items():
+            (run.volatile if figure == "onnx_parity" else run.metric)(figure, value)
+        return
     if method.fixed_net is None:
         train(method, params, name, root, target, run)
         return
@@ -118,24 +123,29 @@ def make_module(method: Method, params: Params, root: Path) -> RetrievalModule:
     return method.build(params, load_data(params, root, method))
 
 
-def load_data(params: Params, root: Path, method: Method) -> RetrievalData:
-    """The images that `train_embedder` and the protocol name, and the drawings for a method that learns from them."""
+def load_data(params: Params, root: Path, method: Method, size: int | None = None) -> RetrievalData:
+    """The images that `train_embedder` and the protocol name, and the drawings for a method that learns from them.
+
+    Args:
+        size: side of the images, pixels; None for `base.image_size`.
+    """
     from croquis.catalog.table import Catalog
     from croquis.evaluation.protocol import PROTOCOLS
     from lightning_modules.data.retrieval_data import RetrievalData
 
     shared, base = params.train_embedder, params.base
+    side = size or base.image_size
     data = RetrievalData.from_catalog(
         Catalog.open(root / "data/catalog"),
         list(shared.domains),
-        base.image_size,
+        side,
         shared.labels,
         base.seed,
         PROTOCOLS[base.protocol],
         params.preparation,
     )
     if method.add_drawings is not None:
-        data = method.add_drawings(data, Catalog.open(root / "data/sketches"), base.image_size)
+        data = method.add_drawings(data, Catalog.open(root / "data/sketches"), side)
     return data
 
 

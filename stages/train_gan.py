@@ -12,7 +12,7 @@ from croquis.params import Params, load_params
 from croquis.params.accelerators import check_accelerator
 from croquis.tracking.stage_run import StageRun, stage_run
 from lightning_modules.training import processes
-from stages import run_stage
+from stages import leave_off, run_stage
 
 if TYPE_CHECKING:
     from lightning_modules.sketch_gan.gan_module import PairData, SketchGan, SketchPairs
@@ -24,6 +24,10 @@ FOLDER, CLASSIFIER = Path("models/sketch_gan"), Path("models/attributes")
 
 def main(root: Path = Path()) -> None:
     params = load_params(root / "params.yaml")
+    if not params.parts.gan:
+        with stage_run("train_gan", params={"parts": params.parts.model_dump()}, root=root):
+            leave_off(root / FOLDER, "parts.gan")
+        return
     check_accelerator(params.base.accelerator)
     if processes.over(params.base.processes, "stages.train_gan", [], root):
         return
@@ -121,10 +125,11 @@ def report(data: PairData, generator_folder: Path, classifier_folder: Path, thre
     Without a classifier, as in a benchmark, nothing is reported.
     """
     from croquis.catalog.images import from_batch
+    from croquis.nets.classifier import AttributeClassifier
     from croquis.nets.generator import Generator
     from lightning_modules.sketch_gan.frechet import ClassifierFeatures, frechet_distance
 
-    if not classifier_folder.is_dir() or len(data.val) < 2:
+    if not (classifier_folder / AttributeClassifier.filename).is_file() or len(data.val) < 2:
         return
     features, generator = ClassifierFeatures(classifier_folder, threads), Generator(generator_folder, threads)
     made = (photo for batch in data.val.sketch_batches() for photo in from_batch(generator.generate(batch)))

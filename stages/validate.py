@@ -93,8 +93,10 @@ def check_answerable(params: Params, root: Path) -> None:
         ValidationError: naming the keys of params.yaml and the values that would do.
     """
     accepted = Catalog.open(root / ACCEPTED)
-    found = unanswerable(accepted, PROTOCOLS[params.base.protocol], params.register_.select_by)
-    if problem := unlearnable(accepted, params.train_classifier.min_positives):
+    protocol, parts = PROTOCOLS[params.base.protocol], params.parts
+    found = unanswerable(accepted, protocol, params.register_.select_by, drawings=parts.sketch)
+    if parts.attributes and (problem := unlearnable(accepted, params.train_classifier.min_positives)):
+        problem += ", or set parts.attributes: false"
         print(f"train_classifier will stop: {problem}", file=sys.stderr)
         if params.rerank.enabled and needs_classifier(params.rerank.steps):
             found.append(

@@ -51,7 +51,7 @@ class Baseline:
     codebooks: Vectors | None = None
 
     def queries(self, features: Vectors) -> Vectors:
-        """What the index is asked with: (Q, D) to (Q, dim) float32, real numbers."""
+        """What the index is searched with: (Q, D) to (Q, dim) float32, real numbers."""
         checked = check_vectors(features, len(self.offset), "features")
         return np.asarray((checked - self.offset) @ self.projection, dtype=np.float32)
 

@@ -3,7 +3,7 @@
 Ours settles ties at the last rank, FAISS cuts them. Two bars compute another score than ours: the Hamming distance of
 as many bytes beside asymmetric bits, and tables rounded to 8 bits beside product codes. Both sides have one thread and
 take turns; a ratio is ours over FAISS's, in CPU time. Each figure is kept as soon as it is there in
-reports/benchmarks/code-ratios.json. `python -m benchmarks --render` writes the table of docs/scale.md.
+reports/benchmarks/code-ratios.json. `python -m benchmarks --render` writes the table of docs/benchmarks/capacity.md.
 """
 
 from __future__ import annotations

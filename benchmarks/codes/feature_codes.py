@@ -101,7 +101,7 @@ def baseline_figures(
 def component_figures(features: Features) -> dict[str, dict[str, float]]:
     """The average precisions of the features themselves, as floats, by how many principal components are left of them.
 
-    They are centred and compared by cosine: as many components as tell classes apart linearly, one fewer than there are
+    They are centred and compared by cosine: as many components as separate classes linearly, one fewer than there are
     classes, and `all`. Where the first do as well as all, longer codes have nothing more to keep.
     """
     offset = features.learnt_from.mean(axis=0, dtype=np.float64)

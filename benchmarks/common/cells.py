@@ -2,7 +2,7 @@
 
 A data folder holds the catalogue of one seed and is shared by all methods; a cell is one row of a study on it. Both are
 named by a hash of the params that decide on them, so that a command which was stopped goes on where it was, and one with
-other params starts anew. Code is not part of the hash: after a change of code that matters, pass --fresh.
+other params starts again. Code is not part of the hash: after a change of code that matters, pass --fresh.
 """
 
 from __future__ import annotations

@@ -69,7 +69,7 @@ class Study(Block):
         about: what it shows, in a line.
         set: `rendered`, a key of `real_sets.REAL_SETS`, or `pipeline`; `part` are arguments of the set.
         method: of all rows that name none.
-        rows: all methods that are asked with photos, where there are none.
+        rows: all methods with photo queries, where there are none.
         params: changes of params.yaml for all rows; `{shared}/FILE` is a file below the folder of the real sets.
         full_length: no training stops early; which epoch is exported is still chosen on val.
         epochs_scale: factor on the epochs.

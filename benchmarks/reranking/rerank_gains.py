@@ -158,7 +158,7 @@ def said(block: RerankBlock) -> Values:
 
 
 def with_true_attributes(lists: Shortlists, catalog: Catalog) -> Shortlists:
-    """The same queries, asked with the attributes that the catalogue gives them: what a perfect classifier would say."""
+    """The same queries with the attributes of the catalogue: what a perfect classifier would predict."""
     sets = [frozenset(names) for names in catalog.column("attributes")[lists.queries.rows]]
     nothing = np.empty((len(sets), 0), dtype=np.float32)
     return replace(lists, asked=QueryEvidence(lists.asked.vectors, lambda: nothing, lambda _: sets), overlaps={})

@@ -1,9 +1,9 @@
 """What k-reciprocal re-ranking loses on a shortlist: `python -m benchmarks.reranking.shortlist_price`.
 
 Zhong et al. 2017 encode the whole gallery; `rerank.depth` looks at a shortlist only. Drawn vectors: items of 8 photos, each
-photo its item's direction plus noise, 800 photos in the gallery and a further photo of every fourth item that asks.
-Settings are those of params.yaml. Figures are means over three draws; the table goes into docs/methods.md by `python -m
-benchmarks --render`.
+photo its item's direction plus noise, 800 photos in the gallery and a query photo of every fourth item.
+Settings are those of params.yaml. Figures are means over three draws; `python -m benchmarks --render` writes the table into
+docs/benchmarks/reranking.md.
 """
 
 from __future__ import annotations

@@ -59,7 +59,7 @@ class Photos:
 
 @dataclass(frozen=True)
 class Asked:
-    """Who asks, who may answer, and how long lists are."""
+    """Queries, gallery, and the length of lists."""
 
     queries: Photos
     gallery: Photos

@@ -4,7 +4,7 @@ Measured is CPU time, one size after the other, of `croquis.validation.near_dupl
 many photos and of their mirror images, at the radius that params.yaml ships with. Hashes are drawn: `unlike` ones,
 `skewed` ones, whose bits are set with chances from 0.15 to 0.85, `clustered` ones, 20 around each centre, and `equal`
 ones, a quarter of which are one hash, as of photos that are all white. Each figure is kept as soon as it is there in
-reports/benchmarks/near-copies.json; `python -m benchmarks --render` writes the table of docs/scale.md.
+reports/benchmarks/near-copies.json; `python -m benchmarks --render` writes the table of docs/benchmarks/capacity.md.
 """
 
 from __future__ import annotations

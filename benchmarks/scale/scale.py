@@ -3,7 +3,7 @@
 Measured: every kind of index over synthetic, clustered vectors; the table of a gallery; decoding and embedding by the bundle
 and by a ResNet-50 at 224 pixels; product events into a store. One thread everywhere. Each figure is kept as soon as it is
 there in reports/benchmarks/scale.json, so that a call that was stopped goes on. `python -m benchmarks --render` writes
-the tables of docs/scale.md.
+the tables of docs/benchmarks/capacity.md.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The tables of docs/scale.md: what was measured of one core, and what follows from it, by arithmetic, for other sizes."""
+"""The tables of docs/benchmarks/capacity.md: constants of one core, measured, and sizes computed from them."""
 
 from __future__ import annotations
 

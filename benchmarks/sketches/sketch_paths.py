@@ -1,9 +1,9 @@
 """The paths of a sketch on the rendered catalogue, side by side, and why the GAN's is weak.
 
 Nothing is trained. Of each bundle the paths are measured on val and test; the gain of each over the straight path of the
-first bundle, which saw no drawing, is paired. On val it is then asked what the GAN path loses where: the same encoder is
-asked with front photos, with the same photos without their colours, with the hand's drawings of those photos, and with what
-the generator paints of them. In all of these the photo that is asked with is no answer.
+first bundle, which saw no drawing, is paired. On val the losses of the GAN path are then located. Queries of one encoder
+are front photos, the same photos without their colours, the hand's drawings of those photos, and what the generator
+paints of them. The query photo itself is never an answer.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ def told(run: RunResult, base: RunResult | None, params: Params) -> Values:
 
 
 def losses(cell: Cell, retrievers: dict[str, LocalRetriever], sketches: Catalog) -> Values:
-    """method -> what it is asked with -> hit@1 on val, with its interval."""
+    """method -> kind of query -> hit@1 on val, with its interval."""
     catalog, params = cell.catalog, cell.params
     gallery = open_gallery(catalog, "val", cell.settings.protocol)
     drawn = sketches.select(split="val", role="gallery")
@@ -151,4 +151,4 @@ def losses_table(report: Mapping[str, Values], _: Study) -> str:
     methods = cell["methods"]
     labels = list(cell["losses"][methods[0]])
     lines = [[label, *(in_words(cell["losses"][name][label]) for name in methods)] for label in labels]
-    return table(["asked with", *(f"val hit@1, {name}" for name in methods)], lines)
+    return table(["query", *(f"val hit@1, {name}" for name in methods)], lines)

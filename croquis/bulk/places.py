@@ -101,7 +101,7 @@ class FsspecFolder:
                 raise EmbedError(f"{name} in {self.uri} is not JSON: {error}") from error
 
     def remove_partials(self) -> None:
-        """What killed writers left behind; every file that somebody still writes must be there already."""
+        """What killed writers left behind; every file that is still being written must be there already."""
         for name in self.names():
             if PurePosixPath(name).name.startswith(".") and name.endswith(PARTIAL):
                 self.files.rm(f"{self.path}/{name}")

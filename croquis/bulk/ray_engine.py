@@ -39,7 +39,7 @@ class RayEngine:
 
     Args:
         jobs: tasks at a time, one CPU each.
-        patience: seconds within which a shard is finished somewhere: longer than the largest takes.
+        patience: seconds within which any process must finish a shard: longer than the largest takes.
         retries: further tries of a shard whose process or node ended.
         address: HOST:PORT of a cluster's head; None for a Ray on this machine that ends with the run. Bundle and
             folders are at the same place on each of its nodes, and this project is installed there.
@@ -149,10 +149,10 @@ def ray_session(jobs: int, address: str | None) -> Iterator[Any]:
 
 
 def check_reach(address: str) -> None:
-    """Ray itself tries an address where nobody answers for minutes on end.
+    """Ray itself retries an address without an answer for minutes.
 
     Raises:
-        EmbedError: when nobody does.
+        EmbedError: when there is no answer.
     """
     host, _, port = address.rpartition(":")
     try:

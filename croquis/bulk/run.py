@@ -64,7 +64,7 @@ def embed(
     last finds all shards embedded, and finishes the folder.
 
     Args:
-        bundle: whose encoder is used; the engine opens its folder anew.
+        bundle: whose encoder is used; the engine opens its folder again.
         source: folder of shards, or one of them, as fsspec names it.
         to: folder of the vectors, likewise.
         only: column -> values that are let through.

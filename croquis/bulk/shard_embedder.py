@@ -45,7 +45,7 @@ class ShardEmbedder:
     """A bundle's encoder, opened once and used for shard after shard.
 
     Pictures are decoded, cropped, scaled and encoded as the stage `index` and the search server do it, on one thread. The
-    batches of a shard are the same whoever embeds it, so that its file is the same to the byte on processors of one kind.
+    batches of a shard are the same in every process, so that its file is the same to the byte on processors of one kind.
 
     Raises:
         BundleError, EmbedError: when the bundle is not whole, or not the one that is meant.
@@ -56,7 +56,7 @@ class ShardEmbedder:
         bundle = Bundle.load(job.bundle)
         if bundle.hash != job.bundle_hash:
             raise EmbedError(
-                f"{job.bundle} is the bundle {bundle.hash[:12]} here, not {job.bundle_hash[:12]}: copy it anew"
+                f"{job.bundle} is the bundle {bundle.hash[:12]} here, not {job.bundle_hash[:12]}: copy it again"
             )
         self._nets = Nets(bundle)
         self._dim = bundle.manifest.encoder.dim

@@ -23,7 +23,7 @@ GROUP_ROWS = 4096  # of a row group
 
 @dataclass(frozen=True)
 class ShardRecord:
-    """What became of a shard's images; it stands in the footer of the file of their vectors.
+    """The outcome for a shard's images; it stands in the footer of the file of their vectors.
 
     Attributes:
         name, footer: of the shard that was read.
@@ -106,7 +106,7 @@ def read_record(to: FsspecFolder, name: str) -> ShardRecord | None:
     """What a file of vectors says about itself; None when it is not whole.
 
     Raises:
-        EmbedError: when it is a Parquet file of somebody else.
+        EmbedError: when the Parquet file was not written by this command.
     """
     with to.open(name) as stream:
         try:

@@ -1,6 +1,7 @@
 """A bundle: one folder with everything that answers queries, read, checked and written. No queries in here.
 
-`manifest.json`, `index.faiss`, `gallery.parquet`, and the graphs of encoder, generator and classifier where there are any.
+`manifest.json`, `index.faiss`, `gallery.parquet`; `words.sqlite`, and the graphs of encoder, generator and classifier, where
+there are any.
 """
 
 from croquis.bundle.manifest import BundleError, Manifest

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 from pathlib import Path
 
@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from croquis.catalog.product_columns import PRODUCT, ProductError, kinds_in
+from croquis.words.text_table import text_of
 
 ROW_GROUP = 512  # rows that are read to show one thumbnail
 # Columns of few words, and of lists of them: each word is kept once, and a number for each row.
@@ -36,7 +37,7 @@ GALLERY_SCHEMA = pa.schema(
 )
 PROBABILITIES = pa.field("attribute_probabilities", pa.binary())
 """May follow the columns of `GALLERY_SCHEMA`: for each image a byte per attribute of the bundle's classifier, in its order,
-in steps of 1 / 255 (`croquis.rerank.overlap.to_bytes`); null where nobody looked."""
+in steps of 1 / 255 (`croquis.rerank.overlap.to_bytes`); null where they were not computed."""
 OPTIONAL = (PROBABILITIES.name, PRODUCT)
 """May follow, the latter being the product's own columns (`croquis.catalog.product_columns`); null where it has none."""
 METADATA = pa.schema([field for field in GALLERY_SCHEMA if field.name != "thumbnail"])
@@ -108,6 +109,14 @@ def check_layout(file: pq.ParquetFile) -> None:
 def write_gallery(path: Path, table: pa.Table) -> None:
     """Writes the gallery so that one thumbnail can be read without the others."""
     pq.write_table(check_gallery(table), path, compression="zstd", row_group_size=ROW_GROUP)
+
+
+def gallery_texts(table: pa.Table) -> Iterator[str]:
+    """What words can find of each row of a gallery."""
+    columns = ["category", "attributes", *(name for name in table.column_names if name == PRODUCT)]
+    for batch in table.select(columns).to_batches(ROW_GROUP):
+        for row in batch.to_pylist():
+            yield text_of(row["category"], row["attributes"], row.get(PRODUCT) or {})
 
 
 def read_metadata(path: str | Path) -> pa.Table:

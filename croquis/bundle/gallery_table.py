@@ -72,7 +72,7 @@ class GalleryTable:
 
     @property
     def image_ids(self) -> list[str]:
-        """Of every row; made anew for each call."""
+        """Of every row; made again for each call."""
         found: list[str] = self.table.column("image_id").to_pylist()
         return found
 

@@ -13,11 +13,12 @@ from typing import Any, Self
 
 from croquis.bundle.old_manifests import completed
 from croquis.nets.classifier import ClassifierDescription
-from croquis.nets.encoder import COMPARISONS, EncoderDescription, OnnxDescription, parse_encoder
+from croquis.nets.encoder import COMPARISONS, EncoderDescription, OnnxDescription, graph_of, parse_encoder
 from croquis.nets.generator import GeneratorDescription
 from croquis.rerank.rerank_settings import RerankBlock
 from croquis.settings import check_choices
 from croquis.strict_json import parse_description
+from croquis.words.word_settings import DEFAULT_WORDS, TOKENIZERS, WordSettings
 
 SCHEMA_VERSION = 2
 MANIFEST_FILE = "manifest.json"
@@ -47,7 +48,7 @@ class Preprocess:
 
 @dataclass(frozen=True)
 class EncoderBlock:
-    """The encoder: a `file` for a net, `params` inline for the histogram; `map` is the file of the matrix behind it."""
+    """The encoder: a `file` for a net, `params` inline for what is none; `map` is the file of the matrix behind it."""
 
     kind: str
     head: str
@@ -81,6 +82,16 @@ class ItemsBlock:
 
 
 @dataclass(frozen=True)
+class WordsBlock:
+    """The words of the gallery's images, row for row with it; see `croquis.words.word_settings.WordSettings`."""
+
+    file: str
+    rows: int
+    tokenizer: str
+    weight: float
+
+
+@dataclass(frozen=True)
 class Manifest:
     """The whole of manifest.json."""
 
@@ -94,6 +105,7 @@ class Manifest:
     items: ItemsBlock
     rerank: RerankBlock
     files: dict[str, FileEntry]
+    words: WordsBlock | None = None
     stated: Mapping[str, Any] | None = field(default=None, init=False, compare=False, repr=False)
 
     @classmethod
@@ -127,6 +139,8 @@ class Manifest:
         values: dict[str, Any] = json.loads(json.dumps(asdict(replace(self, rerank=None))))  # type: ignore[arg-type]
         del values["stated"]
         values["rerank"] = self.rerank.to_json()
+        if self.words is None:
+            del values["words"]
         for part in ("encoder", "index"):
             values[part] = {key: value for key, value in values[part].items() if value is not None}
         return values
@@ -143,16 +157,21 @@ class Manifest:
         return None if self.classifier is None else self.classifier.attributes
 
     @property
+    def word_settings(self) -> WordSettings:
+        """How words are searched; the defaults for a bundle that holds none."""
+        return DEFAULT_WORDS if self.words is None else WordSettings(self.words.tokenizer, self.words.weight)
+
+    @property
     def encoder_description(self) -> EncoderDescription:
         """What `open_encoder` needs."""
         block = self.encoder
         values = {"kind": block.kind, "head": block.head, "dim": block.dim, "metric": block.metric}
-        own = {"file": block.file} if block.params is None else block.params
-        own = own if block.map is None else {**own, "map": block.map}
+        files = {"file": block.file, "map": block.map}
+        own = {**(block.params or {}), **{name: file for name, file in files.items() if file is not None}}
         return parse_encoder({**values, "size": self.preprocess.size, **own}, f"{MANIFEST_FILE}: encoder")
 
     def _check_files(self) -> None:
-        parts = (self.encoder, self.generator, self.classifier, self.index, self.items)
+        parts = (self.encoder, self.generator, self.classifier, self.index, self.items, self.words)
         files = [part.file for part in parts if part is not None]
         named = {file for file in (*files, self.encoder.map) if file is not None}
         if named != set(self.files):
@@ -175,6 +194,12 @@ class Manifest:
             raise BundleError(f"{MANIFEST_FILE}: {found} does not fit an encoder with head {self.encoder.head!r}")
         if self.index.rows != self.items.rows:
             raise BundleError(f"{MANIFEST_FILE}: {self.index.rows} rows in the index, {self.items.rows} in the items")
+        if self.words is not None and self.words.rows != self.items.rows:
+            raise BundleError(f"{MANIFEST_FILE}: {self.words.rows} rows in the words, {self.items.rows} in the items")
+        if self.words is not None and (self.words.tokenizer not in TOKENIZERS or not 0 <= self.words.weight <= 1):
+            known = f"one of {list(TOKENIZERS)} and 0 to 1"
+            found = f"words: tokenizer = {self.words.tokenizer!r}, weight = {self.words.weight}"
+            raise BundleError(f"{MANIFEST_FILE}: {found}, must be {known}")
         for part in (self.preprocess, self.generator, self.classifier):
             if part is not None and not 1 <= part.size <= LARGEST_SIDE:
                 raise BundleError(f"{MANIFEST_FILE}: size = {part.size}, must be 1 to {LARGEST_SIDE} pixels")
@@ -187,5 +212,5 @@ def encoder_block(described: EncoderDescription, file: str) -> EncoderBlock:
     common |= {"map": None if described.map is None else MAP}
     if isinstance(described, OnnxDescription):
         return EncoderBlock(**common, file=file)  # type: ignore[arg-type]
-    own = {key: value for key, value in asdict(described).items() if key not in (*common, "size")}
-    return EncoderBlock(**common, params=own)  # type: ignore[arg-type]
+    own = {key: value for key, value in asdict(described).items() if key not in (*common, "size", "file")}
+    return EncoderBlock(**common, file=file if graph_of(described) else None, params=own)  # type: ignore[arg-type]

@@ -13,6 +13,7 @@ from croquis.lazy import Lazy
 from croquis.nets.classifier import AttributeClassifier
 from croquis.nets.encoder import Encoder, open_encoder
 from croquis.nets.generator import Generator
+from croquis.words.text_file import TextFile, TextFileError
 
 SHOWN = 20
 
@@ -35,6 +36,7 @@ class Bundle:
         self._classifier = Lazy(self._open_classifier)
         self._index = Lazy(self._open_index)
         self._items = Lazy(self._open_items)
+        self._words = Lazy(self._open_words)
 
     @classmethod
     def load(cls, path: str | Path, threads: int = 1) -> Bundle:
@@ -79,9 +81,14 @@ class Bundle:
     def items(self) -> GalleryTable:
         return self._items.get()
 
+    @property
+    def words(self) -> TextFile | None:
+        """The words of the images, row for row with `items`; None in a bundle made without them."""
+        return self._words.get()
+
     def open_all(self) -> None:
         """Opens every part now: what is wrong with one shows here, and the first query is not slow."""
-        for part in (self._encoder, self._generator, self._classifier, self._index, self._items):
+        for part in (self._encoder, self._generator, self._classifier, self._index, self._items, self._words):
             part.get()
 
     def _open_generator(self) -> Generator | None:
@@ -111,6 +118,15 @@ class Bundle:
         if len(items) != block.rows:
             raise BundleError(f"{block.file} has {len(items)} rows, the manifest says {block.rows}")
         return items
+
+    def _open_words(self) -> TextFile | None:
+        block = self.manifest.words
+        if block is None:
+            return None
+        try:
+            return TextFile(self.folder / block.file, block.rows, block.tokenizer)
+        except TextFileError as error:
+            raise BundleError(str(error)) from error
 
     def _verify(self) -> None:
         for name, entry in self.manifest.files.items():

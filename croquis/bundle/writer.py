@@ -10,7 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from croquis.bundle.gallery_file import write_gallery
+from croquis.bundle.gallery_file import gallery_texts, write_gallery
 from croquis.bundle.manifest import (
     MANIFEST_FILE,
     MAP,
@@ -21,18 +21,23 @@ from croquis.bundle.manifest import (
     ItemsBlock,
     Manifest,
     Preprocess,
+    WordsBlock,
     encoder_block,
 )
 from croquis.bundle.reader import Bundle
 from croquis.files import fresh_folder, sha256_file, write_json
 from croquis.index.vector_index import VectorIndex
 from croquis.nets.classifier import AttributeClassifier
-from croquis.nets.encoder import OnnxDescription, describe_encoder
+from croquis.nets.encoder import describe_encoder, graph_of
 from croquis.nets.generator import Generator, GeneratorDescription
 from croquis.rerank.rerank_settings import RerankBlock
+from croquis.settings import check_settings
+from croquis.strict_json import parse_description
+from croquis.words.text_file import write_texts
+from croquis.words.word_settings import WordSettings
 
 ENCODER, GENERATOR, CLASSIFIER = "encoder.onnx", "generator.onnx", "classifier.onnx"
-INDEX, ITEMS = "index.faiss", "gallery.parquet"
+INDEX, ITEMS, WORDS = "index.faiss", "gallery.parquet", "words.sqlite"
 
 
 def write_bundle(
@@ -46,6 +51,7 @@ def write_bundle(
     gallery_table: pa.Table,
     rerank: Mapping[str, Any],
     image_size: int,
+    words: Mapping[str, Any] | None = None,
 ) -> Bundle:
     """Packs a bundle beside `folder`, opens every part of it, and only then gives it the name.
 
@@ -57,6 +63,7 @@ def write_bundle(
         gallery_table: `GALLERY_SCHEMA`, in ascending order of image_id.
         rerank: as in params.yaml, see `RerankBlock`.
         image_size: side of the prepared images, pixels; must be the encoder's.
+        words: as `index.words` in params.yaml, see `WordSettings`; None for a bundle that answers no query of words.
 
     Raises:
         BundleError, ModelError, ItemsError: when the parts do not fit each other; nothing is left behind.
@@ -66,6 +73,7 @@ def write_bundle(
         parts = _copy_models(partial, Path(encoder_folder), generator_folder, classifier_folder, image_size)
         index.save(partial / INDEX)
         write_gallery(partial / ITEMS, gallery_table)
+        searched = None if words is None else _write_words(partial / WORDS, gallery_table, words)
         manifest = Manifest(
             schema_version=SCHEMA_VERSION,
             method=method,
@@ -75,6 +83,7 @@ def write_bundle(
             items=ItemsBlock(ITEMS, gallery_table.num_rows),
             rerank=RerankBlock.from_description(rerank, "rerank", BundleError),
             files={file.name: FileEntry(sha256_file(file), file.stat().st_size) for file in sorted(partial.iterdir())},
+            words=searched,
         )
         write_json(partial / MANIFEST_FILE, manifest.to_json())
         # A graph with its weights in a second file, say, fails here and not in a server.
@@ -89,8 +98,8 @@ def _copy_models(
     described = describe_encoder(encoder)
     if described.size != image_size:
         raise BundleError(f"the encoder of {encoder} takes {described.size} pixels, image_size is {image_size}")
-    if isinstance(described, OnnxDescription):
-        shutil.copyfile(encoder / described.file, partial / ENCODER)
+    if (graph := graph_of(described)) is not None:
+        shutil.copyfile(encoder / graph, partial / ENCODER)
     if described.map is not None:
         shutil.copyfile(encoder / described.map, partial / MAP)
     blocks: dict[str, Any] = {"encoder": encoder_block(described, ENCODER), "generator": None, "classifier": None}
@@ -103,6 +112,13 @@ def _copy_models(
         shutil.copyfile(Path(classifier) / labeller.file, partial / CLASSIFIER)
         blocks["classifier"] = replace(labeller, file=CLASSIFIER)
     return blocks
+
+
+def _write_words(path: Path, table: pa.Table, words: Mapping[str, Any]) -> WordsBlock:
+    settings = parse_description(WordSettings, words, "words", BundleError)
+    check_settings(settings, BundleError)
+    write_texts(path, gallery_texts(table), settings.tokenizer)
+    return WordsBlock(path.name, table.num_rows, settings.tokenizer, settings.weight)
 
 
 def _index_block(index: VectorIndex) -> IndexBlock:

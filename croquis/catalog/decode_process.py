@@ -1,7 +1,7 @@
 """A process that decodes pictures for another one: `main` in a Python of its own, asked over pipes.
 
-It holds nothing but the picture, so that whoever asks may kill it at any time; it ends with its input. Its arguments are
-how many bytes of memory it may take, and how many seconds one picture may take: it keeps to them also when who asked is
+It holds nothing but the picture, so that the caller may kill it at any time; it ends with its input. Its arguments are
+how many bytes of memory it may take, and how many seconds one picture may take: it keeps to them even if the caller is
 gone. Each message is a length of eight bytes and as many bytes; a question is the limits as JSON, then the file; an answer
 is JSON, then the pixels.
 """
@@ -52,7 +52,7 @@ def main(memory: int, seconds: float) -> None:
 
     Args:
         memory: bytes that it may use beside what it has at its start.
-        seconds: that one picture may take; it keeps to them also when who asked is gone.
+        seconds: that one picture may take; it keeps to them even if the caller is gone.
     """
     questions, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what a library prints is no answer

@@ -1,4 +1,4 @@
-"""Why a picture is not accepted: one class per kind of reason, so that rules and answers can tell them apart."""
+"""Why a picture is not accepted: one class per kind of reason, so that rules and answers can distinguish them."""
 
 from __future__ import annotations
 

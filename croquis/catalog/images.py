@@ -141,7 +141,7 @@ def _check_header(image: Image.Image, file: BareFile, limits: DecodeLimits) -> N
     work = SCANS_OF_THE_LARGEST * limits.max_pixels if limits.max_work is None else limits.max_work
     if width * height * file.passes > work:
         raise CostlyImageError(
-            f"the image is {width} x {height} pixels in {file.passes} scans; it would take too long: save it anew"
+            f"the image is {width} x {height} pixels in {file.passes} scans; it would take too long: save it again"
         )
 
 

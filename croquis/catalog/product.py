@@ -1,4 +1,4 @@
-"""A product of the catalogue as somebody hands it in, checked field by field."""
+"""A product submitted by a client, validated field by field."""
 
 from __future__ import annotations
 

@@ -51,7 +51,7 @@ SCHEMA = pa.schema(
 
 - `landmarks`: x, y, visibility, x, y, visibility, ... in pixels of the image, as many triples as the garment has points;
   visibility is 0 visible, 1 occluded, 2 cut off (x and y then mean nothing).
-- `unknown_attributes`: attributes of which nobody said whether the image has them; null for none. All others that
+- `unknown_attributes`: attributes that are not annotated for this image; null for none. All others that
   `attributes` does not name are absent.
 - `product`, behind these where a catalogue has it: a struct of the product's own columns
   (`croquis.catalog.product_columns`), the same in every shard. In rows it is an Arrow scalar, which carries its type.
@@ -190,6 +190,11 @@ class Catalog:
         tables = [_read_metadata(shard) for shard in shards]
         offsets = np.cumsum([0] + [len(table) for table in tables]).astype(np.int64)
         return cls(path, pa.concat_tables(tables), offsets, shards)
+
+    @classmethod
+    def open_if_any(cls, folder: str | Path) -> Catalog | None:
+        """As `open`; None where there are no shards, as in `data/sketches` of a project without drawings."""
+        return cls.open(folder) if any(Path(folder).glob("*.parquet")) else None
 
     def __repr__(self) -> str:
         return f"Catalog({str(self.folder)!r}, {len(self)} images)"

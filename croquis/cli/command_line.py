@@ -196,7 +196,7 @@ def store_options() -> list[click.Parameter]:
     uri = "faiss:FOLDER, milvus:FILE.db or milvus:http://HOST:PORT"
     return [
         click.Option(["--store"], metavar="URI", help=uri, **unseen),
-        click.Option(["--catalogue"], metavar="NAME", help="of the catalogue in the store (catalogue)", **unseen),
+        click.Option(["--catalogue"], metavar="NAME", help="name of the catalogue in the store (catalogue)", **unseen),
     ]
 
 

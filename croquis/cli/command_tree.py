@@ -57,7 +57,12 @@ events = LazyGroup(
 )
 
 COMMANDS = {
-    "repro": _at("commands.repro:repro_command", "run the pipeline, some stages at the same time"),
+    "init": _at("own.init:init_command", "write a project for a folder of photos or a table of products"),
+    "index": _at("own.photo_index:index_command", "make a search of photos, without labels and training"),
+    "search": _at("own.search_photos:search_command", "search a bundle by a photo", ""),
+    "add": _at("own.photo_index:add_command", "add photos to a bundle"),
+    "remove": _at("own.photo_index:remove_command", "take products or photos out of a bundle"),
+    "repro": _at("commands.repro:repro_command", "run the pipeline, independent stages in parallel"),
     "params": _at("inspection.show_params:params_command", "print the params: type, range, value, what each does"),
     "preset": _at("commands.preset:preset_command", "put the settings of a real data set into params.yaml"),
     "list": _at("inspection.list_kinds:list_command", "list methods, sources, indexes, re-rankers, metrics, ..."),

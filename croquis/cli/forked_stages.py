@@ -69,7 +69,7 @@ def forked_stages(variables: Mapping[str, str] | None = None, *, wait: bool = Fa
     """The folder with the `python` that has modules forked.
 
     Args:
-        variables: environment variables that libraries read when they are imported, as all who ask have them.
+        variables: environment variables that libraries read when they are imported, as every caller has them.
         wait: until the libraries are imported; else modules that are asked for until then run in a Python of their own.
     """
     from croquis.tracking.environment import SENSIBLE, SILENT  # here: the forks import the code of their own folder

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from croquis.catalog.table import Catalog
 from croquis.evaluation.protocol import (
@@ -34,11 +34,12 @@ def answered_pairs(catalog: Catalog, split: str, gallery: JudgedGallery) -> dict
     return found
 
 
-def unanswerable(catalog: Catalog, protocol: Protocol, select_by: str) -> list[str]:
-    """One line, with the remedy, for everything that params.yaml asks for and the catalogue cannot give.
+def unanswerable(catalog: Catalog, protocol: Protocol, select_by: str, *, drawings: bool = True) -> list[str]:
+    """One line, with the fix, for everything that params.yaml asks for and the catalogue cannot give.
 
     Args:
         select_by: `register.select_by`, `PAIR/METRIC`, measured on val.
+        drawings: `parts.sketch`, whether there are sketch queries.
     """
     problems: list[str] = []
     for split in SPLITS:
@@ -49,7 +50,9 @@ def unanswerable(catalog: Catalog, protocol: Protocol, select_by: str) -> list[s
             continue
         answered = answered_pairs(catalog, split, gallery)
         problems += _of_split(split, gallery, answered)
-        problems += _of_choice(answered, select_by) if split == CHOSEN_ON else ()
+        possible = [each.name for each in PAIRS if answered.get(each.name) or each.name == DRAWN]
+        possible = [name for name in possible if drawings or name != DRAWN]
+        problems += _of_choice(possible, select_by) if split == CHOSEN_ON else ()
     return problems
 
 
@@ -68,16 +71,15 @@ def _of_split(split: str, gallery: JudgedGallery, answered: Mapping[str, int]) -
         yield f"the gallery of {split} holds one {what}, so that every answer is right; give it two or more"
 
 
-def _of_choice(answered: Mapping[str, int], select_by: str) -> Iterator[str]:
+def _of_choice(possible: Sequence[str], select_by: str) -> Iterator[str]:
     pair, _, metric = select_by.rpartition("/")
-    possible = [each.name for each in PAIRS if answered.get(each.name) or each.name == DRAWN]
     if pair not in possible:
         remedies = " or ".join(f"{name}/{metric}" for name in possible)
         yield f"register.select_by is {select_by}, and val has no such queries with an answer; set it to {remedies}"
 
 
 def unlearnable(catalog: Catalog, min_positives: int) -> str | None:
-    """Why the attribute classifier has nothing to learn, with the remedy; None when it has.
+    """Why the attribute classifier has nothing to learn, with the fix; None when it has.
 
     Args:
         min_positives: `train_classifier.min_positives`, training photos that an attribute needs.

@@ -27,7 +27,6 @@ from croquis.bundle.gallery_table import GalleryTable
 from croquis.catalog.filters import Filters
 from croquis.catalog.prepared_photos import PreparedPhotos, find_photos
 from croquis.catalog.table import Catalog
-from croquis.evaluation.edge_descriptor import EdgeDescriptor
 from croquis.evaluation.gallery_edges import edges_of, find_gallery_edges
 from croquis.evaluation.metrics import REPORTED_K
 from croquis.evaluation.protocol import (
@@ -48,6 +47,7 @@ from croquis.index.code_index import CodeIndex
 from croquis.index.dense import HnswIndex
 from croquis.index.kinds import kinds_of
 from croquis.index.vector_index import VectorIndex
+from croquis.nets.edge_descriptor import EdgeDescriptor
 from croquis.nets.encoder import other_comparison
 from croquis.rerank.overlap import to_bytes
 from croquis.rerank.rerank_settings import RerankBlock

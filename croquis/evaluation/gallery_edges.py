@@ -15,8 +15,8 @@ from croquis.catalog.gallery_photos import gallery_rows
 from croquis.catalog.images import prepare_file, prepare_image
 from croquis.catalog.prepared_photos import FOLDER, Piece, Preparation, new_array, over_pieces
 from croquis.catalog.table import Catalog
-from croquis.evaluation.edge_descriptor import EdgeDescriptor
 from croquis.files import made_once, was_made
+from croquis.nets.edge_descriptor import EdgeDescriptor
 
 FILE = "descriptors.npy"
 

@@ -56,8 +56,8 @@ def _time(retriever: LocalRetriever, image: bytes, domain: str) -> float:
 
 def _queries(split: str, domain: str, root: Path) -> list[bytes]:
     """Evenly spread queries of the split."""
-    drawn = root / "data/sketches"
-    catalog = Catalog.open(drawn if domain == "sketch" and drawn.exists() else root / "data/catalog")
+    drawn = Catalog.open_if_any(root / "data/sketches") if domain == "sketch" else None
+    catalog = drawn or Catalog.open(root / "data/catalog")
     rows = catalog.select(split=split, role="query", domain=domain)
     chosen = rows[np.unique(np.linspace(0, len(rows) - 1, min(QUERIES, len(rows))).astype(int))]
     return list(catalog.images(chosen.tolist()))

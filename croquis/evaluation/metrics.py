@@ -58,7 +58,7 @@ def average_precision_at_r(relevance: Relevance, n_relevant: Counts) -> PerQuery
     [0.3333]
 
     Raises:
-        ValueError: when some R exceeds the depth of the lists, for the metric would then be too low unseen.
+        ValueError: when some R exceeds the depth of the lists, because the metric would silently be too low.
     """
     counts = _checked(relevance, n_relevant)
     depth = relevance.shape[1]

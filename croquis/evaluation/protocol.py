@@ -108,7 +108,7 @@ GALLERY_DOMAIN = "shop"
 
 @dataclass(frozen=True)
 class Pair:
-    """A domain that asks and the domain that answers."""
+    """The domain of the queries and the domain of the gallery."""
 
     name: str
     query_domain: str
@@ -168,7 +168,7 @@ class JudgedGallery(Pictures):
 
 @dataclass(frozen=True)
 class Queries(Pictures):
-    """The images of one domain that ask."""
+    """The query images of one domain."""
 
     def take(self, chosen: npt.NDArray[np.int64]) -> Queries:
         columns = (column[chosen] for column in (self.image_ids, self.item_ids, self.categories, self.bboxes))

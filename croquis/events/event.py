@@ -102,7 +102,7 @@ def event_body(event: ProductEvent) -> bytes:
 
 
 def _members(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
-    """An object; of a name that comes twice nobody knows which one is meant."""
+    """An object; refused where a name comes twice, because either value could be meant."""
     members = dict(pairs)
     if len(members) < len(pairs):
         raise ValueError("a name comes twice in one object")

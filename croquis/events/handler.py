@@ -36,7 +36,7 @@ R = TypeVar("R")
 
 @dataclass
 class BatchOutcome:
-    """What became of a batch.
+    """The outcome of a batch.
 
     Attributes:
         rejected: place in the batch -> why the event can never be applied.
@@ -57,7 +57,7 @@ class BatchOutcome:
         self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
 
     def refuse(self, place: int, error: Exception) -> None:
-        """Notes why an event cannot be applied; what nobody foresaw is logged too."""
+        """Notes why an event cannot be applied; an unexpected error is logged too."""
         foreseen = isinstance(error, EventError | ImageError | UnfitImageError)
         self.rejected[place] = str(error) if foreseen else f"{type(error).__name__}: {error}"
         if not foreseen:

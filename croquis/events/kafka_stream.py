@@ -166,4 +166,4 @@ _PASSING = (
     KafkaError._ALL_BROKERS_DOWN,
     KafkaError._TRANSPORT,
 )
-"""Faults that the client mends by itself, or that mean that nothing has been sent yet."""
+"""Faults that the client recovers from, or that mean that nothing has been sent yet."""

@@ -28,8 +28,8 @@ T = TypeVar("T")
 class NatsStream:
     """A stream, its pull consumer `group`, and the stream of bad events beside it; both streams are made when missing.
 
-    JetStream hands the messages of a consumer to whoever asks, whatever product they are about: let one process consume a
-    stream, or give each its own stream.
+    JetStream gives the messages of a consumer to any process that fetches, whatever product they are about: let one
+    process consume a stream, or give each its own stream.
 
     Raises:
         StreamError: when the server does not answer or has no JetStream.
@@ -84,7 +84,7 @@ class NatsStream:
 
         try:
             return self._run(told())
-        except _MissingError:  # nobody has fetched yet
+        except _MissingError:  # nothing was fetched yet
             return int(self._run(self._stream.stream_info(self._name)).state.messages)
 
     def close(self) -> None:
@@ -120,7 +120,7 @@ class NatsStream:
             except APIError as error:
                 if error.err_code == OVERLAP and await _is_there(stream, name):  # another has just made it
                     continue
-                if error.err_code != NAME_IN_USE:  # it is there, with limits of somebody's own
+                if error.err_code != NAME_IN_USE:  # it is there, with limits set by its owner
                     await connection.close()
                     raise
         return connection

@@ -135,6 +135,6 @@ def embedding_map(
     vectors = np.concatenate([encode(part) for part in batches(images, 64)])
     categories = [*gallery.categories[photos], *asked.categories]
     domain = run.pair.split("->")[0]
-    # Queries of the gallery's own domain are told apart by their marker all the same.
+    # Queries of the gallery's own domain still differ by their marker.
     domains = ["shop"] * len(photos) + ["query" if domain == "shop" else domain] * len(asked)
     return projection_figure(project(vectors, kind, seed), categories, domains, images, title)

@@ -23,7 +23,7 @@ SHEETS = (
 
 
 def gallery_sheets(method: str, retriever: LocalRetriever, result: SplitResult, queries: int) -> dict[str, bytes]:
-    """A contact sheet for each domain that asks, and for each path of a sketch; `reranked` explains the re-ranking."""
+    """A contact sheet for each domain of queries, and for each path of a sketch; `reranked` explains the re-ranking."""
     sheets: dict[str, bytes] = {}
     for name, pair, path in SHEETS:
         run = result.run(pair, path)

@@ -13,7 +13,7 @@ Colour = tuple[int, int, int]
 WHITE: Colour = (255, 255, 255)
 INK: Colour = (34, 34, 34)
 MUTED: Colour = (120, 120, 120)
-# Told apart by people who do not see red and green as different: the green is dark, the red light.
+# Distinguishable without red-green vision: the green is dark, the red light.
 HIT: Colour = (0, 128, 60)
 MISS: Colour = (240, 120, 110)
 

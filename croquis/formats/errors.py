@@ -1,4 +1,4 @@
-"""The error of every source, a way to report many problems at once, and the warning of what was put up with."""
+"""The error of every source, a way to report many problems at once, and the warning for input that was tolerated."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ SHOWN = 10
 
 
 class SourceError(ValueError):
-    """A source's files cannot be used; the message names file, place and remedy."""
+    """A source's files cannot be used; the message names file, place and fix."""
 
 
 class SourceWarning(UserWarning):
-    """A source's files can be used, but something in them was passed over or mended; the message says what."""
+    """A source's files can be used, but something in them was skipped or corrected; the message says what."""
 
 
 def refuse(what: str, problems: Sequence[str]) -> None:

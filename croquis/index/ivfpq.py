@@ -41,7 +41,7 @@ class IvfPqIndex(FaissIndex):
             bits: of each part's code, 4 or 8.
 
         Raises:
-            VectorIndexError: when a number does not fit, naming it and the remedy.
+            VectorIndexError: when a number does not fit, naming it and the fix.
         """
         _check_settings(vectors, lists, probes, subspaces, bits)
         dim = vectors.shape[1]

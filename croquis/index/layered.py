@@ -1,4 +1,4 @@
-"""An index that has changed since it was built: some rows taken out, others added, nothing built anew.
+"""An index that has changed since it was built: some rows taken out, others added, nothing built again.
 
 A graph cannot delete, and should not be built again for one picture. The old index stays as it is: rows that were taken out
 are passed over in its answers, and what was added is compared in full beside it.

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from croquis.arrays import Keys, Rows, Scores
+from croquis.arrays import Floats, Keys, Rows, Scores
 
 NO_ROW = -1
 
@@ -34,8 +34,15 @@ class RankedLists:
         return self if depth >= self.rows.shape[1] else RankedLists(self.rows[:, :depth], self.scores[:, :depth])
 
 
+def one_list(rows: Rows, scores: Floats | Scores) -> RankedLists:
+    """A whole ranking (n,) as one list, (1, n + 1), at whose last place it has ended."""
+    return RankedLists(
+        np.append(rows, NO_ROW).astype(np.int64)[None], np.append(scores, -np.inf).astype(np.float32)[None]
+    )
+
+
 def label_blind_keys(image_ids: Sequence[str]) -> Keys:
-    """64 bits of SHA-256 of each id: an order that knows nothing of items, classes or storage; (rows,) uint64."""
+    """64 bits of SHA-256 of each id: an order that is independent of items, classes and storage; (rows,) uint64."""
     digests = (hashlib.sha256(image_id.encode()).digest()[:8] for image_id in image_ids)
     return np.frombuffer(b"".join(digests), dtype=">u8").astype(np.uint64)
 

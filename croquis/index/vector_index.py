@@ -86,7 +86,7 @@ class VectorIndex(Protocol):
     def refilled(self, vectors: Vectors) -> Self:
         """The same kind of index with the same settings over other vectors of the encoder, (n, dim) float32.
 
-        Lists, quantisers and codebooks stay as they were trained; a graph is built anew.
+        Lists, quantisers and codebooks stay as they were trained; a graph is built again.
         """
         ...
 

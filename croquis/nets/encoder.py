@@ -1,4 +1,4 @@
-"""From prepared images to vectors: the nets of models/{method}/ and the histogram behind one interface.
+"""From prepared images to vectors: the nets of models/{method}/ and the encoders without one behind one interface.
 
 `HEADS` lists what a method may put out, what it is compared by, and how queries meet stored codes.
 """
@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from croquis.arrays import Vectors
+from croquis.catalog.edge_maps import DRAWN, EDGE_METHODS
 from croquis.catalog.images import Batch
 from croquis.files import read_json
 from croquis.nets.histogram_encoder import HistogramEncoder
+from croquis.nets.line_encoder import FRAMES, LineEncoder, LineNet
 from croquis.nets.linear_map import LinearMap, MappedEncoder
 from croquis.nets.session import ModelError, OnnxGraph
 from croquis.strict_json import parse_description
@@ -105,17 +107,53 @@ class HistogramDescription:
     map: str | None = None
 
 
-EncoderDescription = OnnxDescription | HistogramDescription
-DESCRIPTIONS: dict[str, type[OnnxDescription] | type[HistogramDescription]] = {
+@dataclass(frozen=True)
+class LinesDescription:
+    """models/edges/encoder.json; with a net also its `file`, the side of its images, the `map` of both sides behind it,
+    and the values of `croquis.nets.line_encoder.LineNet`."""
+
+    kind: str
+    size: int
+    head: str
+    dim: int
+    metric: str
+    edges: str
+    square: int
+    orientations: int
+    net_size: int = 0
+    frame: str = "ink"
+    mirrored: bool = False
+    descriptor_weight: float = 1.0
+    file: str | None = None
+    map: str | None = None
+
+
+EncoderDescription = OnnxDescription | HistogramDescription | LinesDescription
+DESCRIPTIONS: dict[str, type[OnnxDescription] | type[HistogramDescription] | type[LinesDescription]] = {
     "onnx": OnnxDescription,
     "histogram": HistogramDescription,
+    "lines": LinesDescription,
 }
 
 
-def describe_histogram(encoder: HistogramEncoder) -> dict[str, Any]:
-    """The content of models/histogram/encoder.json."""
+def graph_of(described: EncoderDescription) -> str | None:
+    """The file of the encoder's net; None without one."""
+    return None if isinstance(described, HistogramDescription) else described.file
+
+
+FixedEncoder = HistogramEncoder | LineEncoder
+"""An encoder without a net."""
+
+
+def encode_drawings(encoder: Encoder, images: Batch) -> Vectors:
+    """Vectors of line drawings: an encoder of lines takes them for what they are, any other sees a photo in them."""
+    return encoder.encode_drawings(images) if isinstance(encoder, LineEncoder) else encoder.encode(images)
+
+
+def describe_fixed(encoder: FixedEncoder) -> dict[str, Any]:
+    """The content of encoder.json of an encoder without a net."""
     return {
-        "kind": "histogram",
+        "kind": encoder.kind,
         "size": encoder.size,
         "head": encoder.head,
         "dim": encoder.dim,
@@ -149,7 +187,20 @@ def parse_encoder(values: Any, source: str) -> EncoderDescription:
         raise ModelError(f"{source}: metric = {described.metric!r}, {allowed}")
     if described.map is not None and (described.head, described.metric) != ("dense", "cosine"):
         raise ModelError(f"{source}: a map gives dense vectors for cosine, not {described.head} for {described.metric}")
+    if isinstance(described, LinesDescription):
+        _check_lines(described, source)
     return described
+
+
+def _check_lines(described: LinesDescription, source: str) -> None:
+    if described.edges not in (*EDGE_METHODS, DRAWN):
+        raise ModelError(f"{source}: edges = {described.edges!r}, must be one of {[*EDGE_METHODS, DRAWN]}")
+    if described.frame not in FRAMES:
+        raise ModelError(f"{source}: frame = {described.frame!r}, must be one of {list(FRAMES)}")
+    if (described.file is None) != (described.map is None):
+        raise ModelError(f"{source}: a net that looks at lines needs file and map, or has neither")
+    if described.file is not None and not 0 <= described.descriptor_weight < 1:
+        raise ModelError(f"{source}: descriptor_weight = {described.descriptor_weight}, must be 0 to below 1")
 
 
 def load_encoder(folder: str | Path, threads: int = 1) -> Encoder:
@@ -164,7 +215,7 @@ def load_encoder(folder: str | Path, threads: int = 1) -> Encoder:
 def open_encoder(described: EncoderDescription, folder: str | Path, threads: int = 1) -> Encoder:
     """Opens a described encoder whose files lie in `folder`."""
     encoder = _without_map(described, Path(folder), threads)
-    if described.map is not None:
+    if described.map is not None and not isinstance(described, LinesDescription):
         encoder = MappedEncoder(encoder, LinearMap.open(Path(folder) / described.map))
     if encoder.dim != described.dim:
         raise ModelError(f"the encoder gives {encoder.dim} numbers per image, its description says {described.dim}")
@@ -174,6 +225,14 @@ def open_encoder(described: EncoderDescription, folder: str | Path, threads: int
 def _without_map(described: EncoderDescription, folder: Path, threads: int) -> Encoder:
     if isinstance(described, OnnxDescription):
         return OnnxEncoder(folder / described.file, described.size, threads, metric=described.metric)
+    if isinstance(described, LinesDescription):
+        return LineEncoder(
+            size=described.size,
+            edges=described.edges,
+            square=described.square,
+            orientations=described.orientations,
+            sees=_line_net(described, folder, threads),
+        )
     return HistogramEncoder(
         colour_bins=described.colour_bins,
         orientation_bins=described.orientation_bins,
@@ -181,3 +240,11 @@ def _without_map(described: EncoderDescription, folder: Path, threads: int) -> E
         colour_weight=described.colour_weight,
         size=described.size,
     )
+
+
+def _line_net(described: LinesDescription, folder: Path, threads: int) -> LineNet | None:
+    if described.file is None or described.map is None:
+        return None
+    net = OnnxEncoder(folder / described.file, described.net_size, threads)
+    photos, drawings = LinearMap.open_sides(folder / described.map)
+    return LineNet(net, photos, drawings, described.frame, described.mirrored, described.descriptor_weight)

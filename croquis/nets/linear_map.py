@@ -36,13 +36,17 @@ class LinearMap:
         Raises:
             ModelError: when it is absent, damaged, or no finite float32 matrix.
         """
-        try:
-            matrix = np.load(path, allow_pickle=False)
-        except (OSError, ValueError, EOFError) as error:
-            raise ModelError(f"{path} cannot be read as the matrix of a map: {error}") from error
-        if matrix.ndim != 2 or matrix.dtype != np.float32 or len(matrix) < 2 or not np.isfinite(matrix).all():
-            raise ModelError(f"{path} holds {matrix.dtype} {matrix.shape}, must be a finite float32 matrix (D + 1, d)")
-        return cls(matrix)
+        return cls(_read(path, 1))
+
+    @classmethod
+    def open_sides(cls, path: Path) -> tuple[LinearMap, LinearMap]:
+        """Reads a .npy file of two maps with one W and a b each: (D + 2, d), the b of photos and of drawings as last rows.
+
+        Raises:
+            ModelError: as `open`.
+        """
+        matrix = _read(path, 2)
+        return cls(matrix[:-1]), cls(np.delete(matrix, -2, axis=0))
 
     def apply(self, vectors: Vectors) -> Vectors:
         """float32 (B, D) -> float32 (B, d), L2-normalised."""
@@ -50,6 +54,18 @@ class LinearMap:
         lengths = np.linalg.norm(mapped, axis=1, keepdims=True)
         normalised: Vectors = mapped / np.maximum(lengths, TINY)
         return normalised
+
+
+def _read(path: Path, offsets: int) -> Vectors:
+    try:
+        matrix: Vectors = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise ModelError(f"{path} cannot be read as the matrix of a map: {error}") from error
+    if matrix.ndim != 2 or matrix.dtype != np.float32 or len(matrix) <= offsets or not np.isfinite(matrix).all():
+        raise ModelError(
+            f"{path} holds {matrix.dtype} {matrix.shape}, must be a finite float32 matrix (D + {offsets}, d)"
+        )
+    return matrix
 
 
 class MappedEncoder:

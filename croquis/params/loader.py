@@ -19,6 +19,7 @@ from croquis.params.data_blocks import Ingest, Prepare, Sketch, Validate
 from croquis.params.search_blocks import Evaluate, Index, Register, Rerank
 from croquis.params.training_blocks import TrainClassifier, TrainEmbedder, TrainGan
 from croquis.plugins import METHODS, SOURCES, PluginError
+from croquis.rerank.reranker import needs_classifier, without_classifier
 
 
 class ParamsError(ValueError):
@@ -37,10 +38,20 @@ class Base(Block):
     protocol: Annotated[str, OneOf(PROTOCOLS)]
 
 
+class Parts(Block):
+    """What is made beside photo retrievers; the stages of a part that is off end at once."""
+
+    sketch: bool = Field(description="drawings of photos, and the queries by sketch")
+    attributes: bool = Field(description="the attribute classifier")
+    gan: bool = Field(description="the sketch generator, and methods that train a GAN; needs `sketch`")
+    codes: bool = Field(description="methods that keep hash or product codes")
+
+
 class Params(Block):
     """The whole of params.yaml: one attribute per block, and one per method (`siamese`, ...), which `with_blocks` adds."""
 
     base: Base
+    parts: Parts
     retrievers: list[str] = Field(min_length=1, description="methods that are trained and compared")
     ingest: Ingest
     validate_: Validate = Field(alias="validate", description="pydantic keeps the name `validate` for itself")
@@ -77,7 +88,7 @@ class Params(Block):
         raise ParamsError(f"params.yaml has no block {name}, which the method of that name needs: add it")
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """As values and the methods whose blocks are checked: the class is made anew where they arrive."""
+        """As values and the methods whose blocks are checked: the class is made again where they arrive."""
         kept = {each.alias or name: each.annotation for name, each in type(self).model_fields.items()}
         values = self.model_dump(by_alias=True, serialize_as_any=True)
         checked = [name for name in values if kept[name] is not Any and METHODS.knows(name) and name not in _KEYS]
@@ -109,6 +120,19 @@ class Params(Block):
         if metric.startswith("map@") and metric != reported:
             raise ValueError(
                 f"register.select_by names {metric}, but base.protocol {self.base.protocol} reports {reported}"
+            )
+        if self.parts.gan and not self.parts.sketch:
+            raise ValueError(
+                "parts.gan is true, and the generator learns from drawings: set parts.sketch too, or parts.gan: false"
+            )
+        if not self.parts.sketch and self.register_.select_by.startswith("sketch"):
+            raise ValueError(
+                f"register.select_by is {self.register_.select_by}, and parts.sketch is false: nothing asks by sketch"
+            )
+        if not self.parts.attributes and self.rerank.enabled and needs_classifier(self.rerank.steps):
+            raise ValueError(
+                "rerank.enabled is true, its steps need the attribute classifier, and parts.attributes is false: set it to "
+                f"true, or rerank.steps to some of {', '.join(without_classifier())}"
             )
         if 2**self.train_gan.depth > self.train_gan.size:
             raise ValueError(f"train_gan.depth is {self.train_gan.depth}: 2**depth exceeds train_gan.size")
@@ -199,7 +223,7 @@ def _model(values: Any, named: list[str], methods: bool | Collection[str]) -> tu
     present = entries_in(ingest, SOURCES, [name for name in source if SOURCES.knows(name)])
     if METHODS.built_in:
         blocks = entries_in(values, METHODS, [name for name in named if METHODS.knows(name)])
-    else:  # without lightning_modules nobody can tell a method's block from a misspelt key
+    else:  # without lightning_modules a method's block cannot be told from a misspelt key
         blocks = [name for name in values if name not in _KEYS] if isinstance(values, dict) else []
     wanted = (blocks if methods else ()) if isinstance(methods, bool) else methods
     checked = [name for name in blocks if name in wanted and METHODS.built_in]
@@ -214,10 +238,17 @@ def _with_entries(sources: tuple[str, ...], methods: tuple[str, ...], checked: t
 
 
 def _disagreements(params: Params, methods: Iterable[str]) -> list[str]:
-    """What the methods' own checks refuse."""
+    """What the methods' own checks refuse, and methods whose part is off."""
     found = []
     for name in methods:
-        check = METHODS.entry(name).check
+        entry = METHODS.entry(name)
+        check = entry.check
+        if name in params.retrievers:
+            found += [
+                f"retrievers names {name}, which needs parts.{part}: take it out, or set parts.{part}: true"
+                for part in entry.needs
+                if not getattr(params.parts, part)
+            ]
         try:
             if check is not None:
                 check(params)

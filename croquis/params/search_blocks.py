@@ -15,6 +15,7 @@ from croquis.params.dataclass_block import block_keys, block_of, extended
 from croquis.plugins import RERANKERS
 from croquis.rerank.rerank_settings import RerankBlock
 from croquis.rerank.reranker import reranker
+from croquis.words.word_settings import WordSettings
 
 
 def index_keys() -> type[Block]:
@@ -36,6 +37,9 @@ def index_keys() -> type[Block]:
     return made
 
 
+WordKeys: Any = block_of(WordSettings)
+
+
 # Any, here and below: mypy knows no class that is made of another one.
 IndexKeys: Any = index_keys()
 
@@ -44,6 +48,7 @@ class Index(IndexKeys):  # type: ignore[misc]
     """The FAISS index: floats of dense retrievers, codes of the others; `ivf_lists` and `ivf_probes` serve both."""
 
     thumbnail: int = Field(ge=16, le=512, description="side of the thumbnails in the bundle, pixels")
+    words: WordKeys = Field(description="full text of the images, which queries of words search")
 
 
 def own_settings(names: Iterable[str]) -> dict[str, type[Any]]:

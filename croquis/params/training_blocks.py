@@ -46,6 +46,9 @@ Positives = Literal["crossing", "all"]
 AdversarialLoss = Literal["bce", "hinge"]
 
 
+Cells = Annotated[int, Field(ge=1, le=16)]
+
+
 class Backbone(Block):
     name: BackboneName
     weights: Weights = Field(
@@ -60,7 +63,7 @@ class Backbone(Block):
         family = BACKBONES.entries.get(self.name)
         if self.weights == "pretrained" and family is not None and not family.pretrained:
             raise ValueError(
-                f"weights is pretrained, but nobody trained {self.name}: name none, or another net, e.g. "
+                f"weights is pretrained, but {self.name} has no trained weights: name none, or another net, e.g. "
                 "timm/tf_efficientnet_lite0"
             )
         return self
@@ -74,6 +77,9 @@ class Pooling(Block):
     )
     kind: Literal["method", "average", "max"] = Field(
         description="average or maximum over a map; method: as the method's source has it"
+    )
+    cells: Cells | list[Cells] = Field(
+        description="cells per side that a map is pooled in, of all levels or of each; 1: the whole map at once"
     )
     normalise: bool = Field(description="whether each level has length 1 before they are joined")
     histogram: float = Field(

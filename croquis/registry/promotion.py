@@ -4,7 +4,7 @@ A file lock lets one process at a time change a store on disk. Between workspace
 change is optimistic: it looks at the champion right before it sets it, reads it back, and says who won.
 
 What is about to happen is written down first, as a tag of the registered model; then `previous` is set, then one alias call
-flips `champion`, and the note is removed. Whoever comes next after a kill completes the noted change. Readers see the old
+flips `champion`, and the note is removed. After a kill, the next command completes the noted change. Readers see the old
 champion or the new one, never none.
 """
 
@@ -174,7 +174,7 @@ def _changed(
     registry: Registry, found: RegisteredVersion | None, before: RegisteredVersion | None
 ) -> ChampionChangedError:
     return ChampionChangedError(
-        f"the champion of {registry.model} has become {found or 'nobody'} meanwhile, it was {before or 'nobody'}: "
+        f"the champion of {registry.model} has become {found or 'none'} meanwhile, it was {before or 'none'}: "
         "look again (croquis registry status)"
     )
 

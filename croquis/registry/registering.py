@@ -137,7 +137,7 @@ def enter(store: Store, choice: Choice, params: Params, root: Path, log: LogMode
 
 
 def settle(entry: Entry, verdict: Verdict) -> str:
-    """Writes the verdict on the version, and gives it the alias that follows; returns what became of it."""
+    """Writes the verdict on the version, and gives it the alias that follows; returns the outcome."""
     registry, version = entry.registry, entry.version
     if verdict.against == version.bundle_hash:
         return AGAIN

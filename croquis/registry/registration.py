@@ -1,4 +1,4 @@
-"""reports/registration.json: which retriever was chosen, the gate's verdict on it, and what became of it.
+"""reports/registration.json: which retriever was chosen, the gate's verdict on it, and the outcome.
 
 This file carries the verdict. Tags of the version and of its pipeline run are copies, for `promote` and for people; the
 latency is only there, as it differs from run to run.

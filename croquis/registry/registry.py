@@ -236,7 +236,7 @@ class Registry:
         if MODEL_TAG not in version.tags:
             raise RegistryError(
                 f"{version} of {self.model} has no hash of the files that it runs (tag {MODEL_TAG}): `croquis sync` records "
-                "it for the bundle in models/bundles; of another bundle, register it anew"
+                "it for the bundle in models/bundles; of another bundle, register it again"
             )
         model = self._pulled(version, folder)
         return model, self._bundle(version, model)
@@ -269,7 +269,7 @@ class Registry:
             return model_hash(pull_model(self.store, uri, Path(folder)))
 
     def _with_model_hash(self, version: RegisteredVersion) -> RegisteredVersion:
-        with contextlib.suppress(RegistryError):  # files that are lost are told by whoever needs them
+        with contextlib.suppress(RegistryError):  # missing files are reported where they are needed
             model = self._pulled(version)
             self._bundle(version, model)
             self.tag(version.number, {MODEL_TAG: model_hash(model)})

@@ -17,7 +17,8 @@ class Hit:
     Attributes:
         rank: from 1.
         image_id, item_id, category, attributes: of the gallery image, from the catalogue.
-        score: of the first search, also after re-ranking; higher is better (see `VectorIndex.metric`).
+        score: of the first search, also after re-ranking; higher is better (see `VectorIndex.metric`; for words
+            `croquis.words.word_scores`, for words beside a picture `croquis.search.fusion`).
         shared_attributes: those of `attributes` that the classifier sees in the query; none when it did not look.
         product: the product's own columns, such as title, price and link.
     """
@@ -43,13 +44,14 @@ class Answer:
 
     Attributes:
         hits: best first.
-        picture: what was encoded, uint8 (H, W, 3): the query inside its crop box, or the photo painted from a sketch.
-        attributes: those that the classifier sees in `picture`; None when nobody asked.
+        picture: what was encoded, uint8 (H, W, 3): the query inside its crop box, or the photo painted from a sketch;
+            None for a query of words alone.
+        attributes: those that the classifier sees in `picture`; None when it was not requested.
         seconds: `decode`, `encode` (the generator included), `search`, and `rerank` (the classifier included).
     """
 
     hits: list[Hit]
-    picture: Uint8Image
+    picture: Uint8Image | None
     attributes: frozenset[str] | None
     seconds: dict[str, float]
 

@@ -13,7 +13,9 @@ from croquis.catalog.drawings import crop_to_ink
 from croquis.catalog.filters import QueryError
 from croquis.catalog.images import Batch, from_batch, prepare_image, to_batch
 from croquis.nets.classifier import AttributeClassifier
+from croquis.nets.encoder import encode_drawings
 from croquis.nets.generator import Generator
+from croquis.nets.line_encoder import LineEncoder
 from croquis.rerank.evidence import QueryEvidence
 from croquis.search.query import Mode
 
@@ -38,12 +40,21 @@ class Nets:
         self.has_generator = bundle.manifest.generator is not None
         self.has_classifier = bundle.manifest.classifier is not None
         self._encode = join(lambda batch: bundle.encoder.encode(batch))
+        sees_lines = bundle.manifest.encoder.kind == LineEncoder.kind
+        self._encode_drawn = join(lambda batch: encode_drawings(bundle.encoder, batch)) if sees_lines else self._encode
         self._generate = join(lambda batch: self.generator.generate(batch))
         self._probabilities = join(lambda batch: self.classifier.probabilities(batch))
 
     def encode(self, images: Sequence[Uint8Image]) -> Vectors:
         """Vectors of pictures of any size, uint8 (H, W, 3) each: (B, D) float32; B may be 0."""
-        parts = [self._encode(batch) for batch in _batches(images, self.size)]
+        return self._vectors(self._encode, images)
+
+    def encode_drawings(self, images: Sequence[Uint8Image]) -> Vectors:
+        """`encode` of line drawings, dark on white: as lines where the encoder is one of lines, else as photos."""
+        return self._vectors(self._encode_drawn, images)
+
+    def _vectors(self, run: NetRun, images: Sequence[Uint8Image]) -> Vectors:
+        parts = [run(batch) for batch in _batches(images, self.size)]
         return np.concatenate(parts) if parts else np.empty((0, self.bundle.encoder.dim), dtype=np.float32)
 
     def generate(self, sketches: Sequence[Uint8Image]) -> list[Uint8Image]:
@@ -99,7 +110,7 @@ class Nets:
         return np.concatenate(parts) if parts else np.empty((0, len(classifier.attributes)), dtype=np.float32)
 
     def asked(self, pictures: Sequence[Uint8Image], vectors: Vectors) -> QueryEvidence:
-        """What a re-ranking may know of queries: their vectors, and what the classifier sees when somebody wants it."""
+        """What re-ranking uses of queries: vectors, and the classifier's probabilities, computed on first use."""
         if not self.has_classifier:
             return QueryEvidence(vectors)
         return QueryEvidence(vectors, lambda: self.probabilities(pictures), lambda found: self.classifier.decide(found))

@@ -14,6 +14,7 @@ from croquis.rerank.chain import Chain, Moves
 from croquis.rerank.evidence import QueryEvidence
 from croquis.rerank.rerank_settings import RerankBlock
 from croquis.search.bundle_nets import Nets
+from croquis.search.fusion import WordRanking
 from croquis.search.gallery import Listed, ListedImages, SearchedGallery
 from croquis.search.grouping import AnswerForm, centre
 from croquis.search.query import Mode
@@ -95,7 +96,7 @@ def bare(_pictures: Sequence[Uint8Image], vectors: Vectors) -> QueryEvidence:
 
 
 def unwatched(_step: str) -> None:
-    """Nobody asks how long a step took."""
+    """Durations of steps are not recorded."""
 
 
 @dataclass(frozen=True)
@@ -121,8 +122,9 @@ class Composition:
         """What a bundle's nets do with queries of a mode, among the images of a gallery that pass the filters."""
         among = filters or Filters()
         paint = nets.generate if mode == "sketch" else same_pictures
+        encode = nets.encode_drawings if mode == "sketch-direct" else nets.encode
         metric = nets.bundle.manifest.encoder.metric
-        return cls(paint, nets.encode, lambda vectors, k: gallery.search(vectors, k, among), nets.asked, metric)
+        return cls(paint, encode, lambda vectors, k: gallery.search(vectors, k, among), nets.asked, metric)
 
     def __call__(
         self,
@@ -152,6 +154,7 @@ class Composition:
         lap: Callable[[str], None] = unwatched,
         *,
         labelled: bool = False,
+        words: WordRanking | None = None,
     ) -> Found:
         """Searches for what all of some pictures show, uint8 (H, W, 3) each, for the best `k` images or products: one list.
 
@@ -160,6 +163,7 @@ class Composition:
                 asks what the classifier sees in it.
             reranks, lap: as of a call; a re-ranking comes before images become products. `lap` is also told `decode`.
             labelled: whether it will be asked what the classifier sees.
+            words: whose ranking is fused with that of the pictures, before any re-ranking.
         """
         encoded = self._looked(pictures, labelled, lap)
         every = encoded.asked.vectors
@@ -168,7 +172,11 @@ class Composition:
         vectors = mean if form.combine == "mean" else every
         wanted = reranks or {}
         head = max([0, *(block.longest for block in wanted.values())])
-        listed = form.listed(lambda depth: self.find(vectors, depth), k, head)
+
+        def find(depth: int) -> Listed:
+            return self.find(vectors, depth)
+
+        listed = form.listed(find if words is None else words.beside(find), k, head)
         lap("search")
         whole, images = listed.ranked.rows.shape[1], listed.images
         made = {name: Reranked.of(listed, block, asked, whole) for name, block in wanted.items()}

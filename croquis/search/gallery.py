@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 import numpy as np
 
@@ -14,16 +14,22 @@ from croquis.bundle import Bundle
 from croquis.bundle.gallery_evidence import stored_gallery
 from croquis.bundle.gallery_table import GalleryTable
 from croquis.bundle.product_table import ColumnSummary
-from croquis.catalog.filters import Filters
-from croquis.index.ranking import RankedLists
+from croquis.catalog.filters import Filters, QueryError
+from croquis.index.ranking import RankedLists, one_list
 from croquis.index.vector_index import VectorIndex
 from croquis.lazy import Lazy
 from croquis.rerank.chain import Chain
 from croquis.rerank.evidence import GalleryEvidence
 from croquis.rerank.rerank_settings import RerankBlock
+from croquis.words.text_file import TextFile
+from croquis.words.word_scores import Vocabulary, best_rows
+from croquis.words.word_settings import DEFAULT_WORDS, WordSettings
 
 Record = Mapping[str, Any]
 """At least what `RECORD` names of an image."""
+NO_WORDS = (
+    "cannot be searched: this bundle was made without words; make it anew, `croquis repro`, or search by a picture"
+)
 RECORD = ("image_id", "item_id", "category", "attributes", "product")
 
 
@@ -48,6 +54,10 @@ class ListedImages(Protocol):
 
     def chain(self, rerank: RerankBlock) -> Chain:
         """The re-rankers of `rerank.steps` over these images."""
+        ...
+
+    def with_others(self, others: Self, rows: Rows) -> tuple[Self, Rows]:
+        """These images, whose rows stay, and those in some rows (n,) of others of the same gallery, with their rows then."""
         ...
 
 
@@ -103,6 +113,28 @@ class SearchedGallery(Protocol):
         """
         ...
 
+    @property
+    def words(self) -> WordSettings:
+        """How words are searched."""
+        ...
+
+    def check_words(self, text: str) -> None:
+        """Refuses a query of words, before anything is decoded for it, where none can be answered.
+
+        Raises:
+            QueryError: saying what answers it.
+        """
+        ...
+
+    def search_words(self, text: str, k: int, filters: Filters) -> Listed:
+        """The best `k` images that pass the filters, by a query that `check_query` lets through: one list, that ends where
+        no further image has one of the words; scores as `croquis.words.word_scores` gives them.
+
+        Raises:
+            QueryError: as `check` and `check_words`.
+        """
+        ...
+
     def vector(self, image_id: str) -> Vectors:
         """The stored vector of an image, (1, dim), decoded where codes are kept.
 
@@ -143,14 +175,27 @@ class BundleGallery:
         index: the vectors.
         items: who they are.
         names: attributes of the classifier that looked at them; None without one.
+        texts: their words; None without any.
+        words: how those are searched.
     """
 
     store: str | None = None
 
-    def __init__(self, index: VectorIndex, items: GalleryTable, names: tuple[str, ...] | None) -> None:
+    def __init__(
+        self,
+        index: VectorIndex,
+        items: GalleryTable,
+        names: tuple[str, ...] | None,
+        texts: TextFile | None = None,
+        words: WordSettings = DEFAULT_WORDS,
+    ) -> None:
         self.index = index
         self.items = items
         self.names = names
+        self.words = words
+        self._texts = texts
+        self._seen = Lazy(lambda: (np.arange(len(items)), items.probabilities(names or ())))
+        self._vocabulary = Lazy(lambda: Vocabulary(names or (), words.tokenizer, self._seen.get))
         self._chaining = threading.Lock()
         self._chains: list[tuple[RerankBlock, Chain]] = []
         self._counts = Lazy(
@@ -160,7 +205,8 @@ class BundleGallery:
     @classmethod
     def of(cls, bundle: Bundle) -> BundleGallery:
         """The images that a bundle was built with."""
-        return cls(bundle.index, bundle.items, bundle.manifest.attributes)
+        manifest = bundle.manifest
+        return cls(bundle.index, bundle.items, manifest.attributes, bundle.words, manifest.word_settings)
 
     def among(self, rows: Rows) -> BundleGallery:
         """Some of the images, in the given order, found as they are among all (see `VectorIndex.subset`)."""
@@ -175,6 +221,26 @@ class BundleGallery:
         rows = None if filters.empty else self.items.select(filters)
         scores, found = self.index.search(vectors, k, rows, tiebreak=self.items.keys)
         return Listed(RankedLists(found, scores), self)
+
+    def check_words(self, text: str) -> None:
+        self._texts_for(text)
+
+    def _texts_for(self, text: str) -> TextFile:
+        if self._texts is None:
+            raise QueryError("text", text, NO_WORDS)
+        return self._texts
+
+    def search_words(self, text: str, k: int, filters: Filters) -> Listed:
+        scores = self._texts_for(text).scores(text, self._vocabulary.get())
+        if not filters.empty:
+            passing = np.zeros(len(scores), dtype=np.bool_)
+            passing[self.items.select(filters)] = True
+            scores = np.where(passing, scores, 0.0)
+        rows = best_rows(scores, self.keys, k)
+        return Listed(one_list(rows, scores[rows]).cut(k), self)
+
+    def with_others(self, others: BundleGallery, rows: Rows) -> tuple[BundleGallery, Rows]:  # noqa: ARG002
+        return self, rows  # of a gallery there is one numbering
 
     def records(self, rows: Sequence[int]) -> Sequence[Record]:
         return self.items.records(rows, RECORD)

@@ -19,11 +19,11 @@ class RetrieverError(ValueError):
 
 @runtime_checkable
 class Searches(Protocol):
-    """Ranks gallery images for photos and sketches; may be used by several threads at once."""
+    """Ranks gallery images for photos, sketches and words; may be used by several threads at once."""
 
     def search(
         self,
-        picture: Picture | Sequence[Picture],
+        picture: Picture | Sequence[Picture] | None = None,
         k: int = 10,
         mode: Mode = "photo",
         filters: Filters | Mapping[str, Any] | None = None,
@@ -33,12 +33,13 @@ class Searches(Protocol):
         group_by: GroupBy = "none",
         max_per_item: int = 1,
         combine: Combine = "max",
+        text: str | None = None,
     ) -> list[Hit]:
         """The `k` best gallery images or products, best first; fewer when fewer pass the filters.
 
         Args:
             picture: the path or the bytes of a JPEG, PNG, WEBP, BMP or GIF file, a Pillow image, or uint8 (H, W, 3) RGB; or
-                a list of 1 to 10 of them that show the same product.
+                a list of 1 to 10 of them that show the same product. None where `text` asks alone.
             k: 1 to 1000; of a server, 1 to its own limit, 100 by default.
             mode: `photo`; `sketch` (the generator paints a photo of it first); `sketch-direct` (no generator).
             filters: which gallery images may be found, e.g. `{"category": ["dress"], "colour": ["red"]}`.
@@ -48,6 +49,9 @@ class Searches(Protocol):
             max_per_item: 1 to 10 photos of each product, which then stand together.
             combine: of several pictures, `max`: each image has the score by the picture that it is most like; `mean`: the
                 search is for the centre of their vectors.
+            text: words, at most 20 and 200 characters, that are looked for in category, attributes and texts of the product,
+                and in what the classifier sees (`croquis.words`). Beside a picture both rankings are fused
+                (`croquis.search.fusion`). An image needs some of the words; with more and rarer ones it comes first.
 
         Raises:
             QueryError: naming the field, its value and what is allowed.

@@ -13,14 +13,16 @@ from croquis.bundle import Bundle
 from croquis.catalog.filters import Filters, QueryError, as_filters
 from croquis.index.ranking import RankedLists
 from croquis.rerank.rerank_settings import RerankBlock
-from croquis.rerank.reranker import needs_classifier
+from croquis.rerank.reranker import needed, needs_classifier
 from croquis.search.answer import Answer, Hit, Stopwatch
 from croquis.search.bundle_nets import AT_A_TIME, Nets
 from croquis.search.composition import Composition
+from croquis.search.fusion import WordRanking
 from croquis.search.gallery import BundleGallery, ListedImages, SearchedGallery
 from croquis.search.grouping import AnswerForm, Combine, GroupBy, without
 from croquis.search.pictures import Picture, check_pictures, open_picture, query_pictures
-from croquis.search.query import Mode, check_k, check_mode
+from croquis.search.query import Mode, check_k, check_mode, check_without_picture
+from croquis.words.word_query import check_query
 
 __all__ = ["Answer", "Filters", "Hit", "LocalRetriever", "QueryError"]
 
@@ -67,7 +69,7 @@ class LocalRetriever:
 
     def search(
         self,
-        picture: Picture | Sequence[Picture],
+        picture: Picture | Sequence[Picture] | None = None,
         k: int = 10,
         mode: Mode = "photo",
         filters: Filters | Mapping[str, Any] | None = None,
@@ -77,14 +79,15 @@ class LocalRetriever:
         group_by: GroupBy = "none",
         max_per_item: int = 1,
         combine: Combine = "max",
+        text: str | None = None,
     ) -> list[Hit]:
         """See `Searches.search`; `k` is 1 to 1000, and the search among the images that pass the filters is exact."""
         form = AnswerForm(group_by, max_per_item, combine)
-        return self.answer(picture, k, mode, filters, rerank, bbox, form=form).hits
+        return self.answer(picture, k, mode, filters, rerank, bbox, form=form, text=text).hits
 
     def answer(
         self,
-        picture: Picture | Iterable[Picture],
+        picture: Picture | Iterable[Picture] | None = None,
         k: int = 10,
         mode: Mode = "photo",
         filters: Filters | Mapping[str, Any] | None = None,
@@ -93,29 +96,55 @@ class LocalRetriever:
         *,
         form: AnswerForm = IMAGES,
         describe: bool = False,
+        text: str | None = None,
     ) -> Answer:
         """`search`, with what was looked at on the way and the time of each step; `describe` predicts the query's attributes
         also when it is not re-ranked, where there is a classifier. An iterator of pictures is asked for one at a time."""
         check_k(k)
         check_mode(mode)
-        reranked = self._wants_rerank(rerank)
+        words = self._words(text)
+        if picture is None:
+            check_without_picture(text, mode, rerank, bbox)
+        reranked = picture is not None and self._wants_rerank(rerank)
         watch = Stopwatch()
         among = as_filters(filters)
         if not among.empty:
             self.gallery.check(among)
+        ranking = None
+        if words is not None:
+            ranking = WordRanking(
+                lambda depth: self.gallery.search_words(words, depth, among), self.gallery.words.weight
+            )
         watch.lap("search")
+        if picture is None:
+            return self._by_words(needed(ranking), k, form, watch)
         cropped = query_pictures(picture, bbox)
         watch.lap("decode")
         by_attributes = reranked and needs_classifier(self.rerank.steps)
         described = by_attributes or (describe and self.nets.has_classifier)
         search = Composition.of(self.nets, self.gallery, mode, among)
         reranks = {SERVED: self.rerank} if reranked else None
-        found = search.together(cropped, k, form, reranks, watch.lap, labelled=described)
+        found = search.together(cropped, k, form, reranks, watch.lap, labelled=described, words=ranking)
         attributes = found.asked.attributes[0] if described else None
         ranked = found.reranked[SERVED].ranked if reranked else found.ranked
         hits = self._hits(found.images, ranked, attributes or frozenset())
         watch.lap("rerank")
         return Answer(hits, found.pictures[0], attributes, watch.seconds)
+
+    def _by_words(self, ranking: WordRanking, k: int, form: AnswerForm, watch: Stopwatch) -> Answer:
+        watch.lap("decode")
+        watch.lap("encode")
+        listed = form.listed(ranking.find, k)
+        watch.lap("search")
+        hits = self._hits(listed.images, form.answer(listed.ranked, listed.images, k), frozenset())
+        watch.lap("rerank")
+        return Answer(hits, None, None, watch.seconds)
+
+    def _words(self, text: str | None) -> str | None:
+        if text is not None:
+            check_query(text)
+            self.gallery.check_words(text)
+        return text
 
     def similar(
         self,

@@ -32,3 +32,19 @@ def check_mode(mode: Any) -> Mode:
     if mode not in MODES:
         raise QueryError("mode", mode, f"must be one of {', '.join(MODES)}")
     return mode  # type: ignore[no-any-return]
+
+
+def check_without_picture(text: Any, mode: Mode, rerank: bool | None, bbox: Any) -> None:
+    """Refuses a query without a picture that has no words either, or asks for what only a picture has.
+
+    Raises:
+        QueryError: naming the field.
+    """
+    if text is None:
+        raise QueryError("picture", None, "must be a picture, or text must have words")
+    if mode != "photo":
+        raise QueryError("mode", mode, "is a way to look at a picture, and none came")
+    if rerank:
+        raise QueryError("rerank", rerank, "compares results with a picture, and none came")
+    if bbox is not None:
+        raise QueryError("bbox", list(bbox), "is a part of a picture, and none came")

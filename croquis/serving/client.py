@@ -102,8 +102,8 @@ class ClientCalls:
 
     @ClientMethod
     def search(self, *image: bytes, **options: Unpack[SearchOptions]) -> Call[SearchAnswer]:
-        """Products most like a picture, a JPEG, PNG, WEBP, BMP or GIF file, or like several pictures of one product; see
-        `SearchOptions`."""
+        """Products most like a picture, a JPEG, PNG, WEBP, BMP or GIF file, or like several pictures of one product, or
+        with the words of `text`; see `SearchOptions`."""
         fields = present(options)
         query = {"model": fields.pop("model", None)}
         return Call(json_of(SearchAnswer), "POST", "/search", query, fields, image)

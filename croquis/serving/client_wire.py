@@ -57,6 +57,7 @@ class SearchOptions(TypedDict, total=False):
         timings, generated: ask for them in the answer.
         describe: predict the query's attributes, also where no re-ranking does.
         model: the label of a model.
+        text: words, alone or beside pictures.
     """
 
     k: int | None
@@ -71,6 +72,7 @@ class SearchOptions(TypedDict, total=False):
     generated: bool | None
     describe: bool | None
     model: str | None
+    text: str | None
 
 
 class ChangeOptions(TypedDict, total=False):
@@ -129,6 +131,15 @@ class Call(Generic[T]):
     def arguments(self, admin_token: str | None) -> dict[str, Any]:
         """As httpx's `request` takes them."""
         given = present(self.fields)
+        headers = {"Authorization": f"Bearer {admin_token}"} if self.admin and admin_token is not None else {}
+        if given and not self.images:  # there is no form without a file
+            return {
+                "method": self.method,
+                "url": self.url,
+                "params": present(self.query),
+                "json": given,
+                "headers": headers,
+            }
         if "crop" in given:
             given["crop"] = ",".join(map(str, given["crop"]))
         return {
@@ -137,7 +148,7 @@ class Call(Generic[T]):
             "params": present(self.query),
             "data": {name: value if isinstance(value, str) else json.dumps(value) for name, value in given.items()},
             "files": [("image", (PICTURE, image)) for image in self.images],
-            "headers": {"Authorization": f"Bearer {admin_token}"} if self.admin and admin_token is not None else {},
+            "headers": headers,
         }
 
     def answer(self, response: httpx.Response, body: bytes) -> T:

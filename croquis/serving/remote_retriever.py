@@ -16,10 +16,11 @@ from croquis.search.answer import Hit
 from croquis.search.grouping import AnswerForm, Combine, GroupBy
 from croquis.search.interface import RetrieverError
 from croquis.search.pictures import Picture, listed_pictures, picture_file
-from croquis.search.query import Mode, check_k, check_mode
+from croquis.search.query import Mode, check_k, check_mode, check_without_picture
 from croquis.serving.answers.answer_models import Result
 from croquis.serving.client import Client, ServerError
 from croquis.serving.client_wire import SearchOptions
+from croquis.words.word_query import check_query
 
 API_KEY_VARIABLE = "CROQUIS_API_KEY"
 
@@ -61,7 +62,7 @@ class RemoteRetriever:
 
     def search(
         self,
-        picture: Picture | Sequence[Picture],
+        picture: Picture | Sequence[Picture] | None = None,
         k: int = 10,
         mode: Mode = "photo",
         filters: Filters | Mapping[str, Any] | None = None,
@@ -71,6 +72,7 @@ class RemoteRetriever:
         group_by: GroupBy = "none",
         max_per_item: int = 1,
         combine: Combine = "max",
+        text: str | None = None,
     ) -> list[Hit]:
         """See `croquis.Retriever.search`; arrays and Pillow images are sent as PNG.
 
@@ -81,8 +83,12 @@ class RemoteRetriever:
         wanted, form, given = (
             as_filters(filters),
             AnswerForm(group_by, max_per_item, combine),
-            listed_pictures(picture, bbox),
+            [] if picture is None else listed_pictures(picture, bbox),
         )
+        if text is not None:
+            check_query(text)
+        if picture is None:
+            check_without_picture(text, check_mode(mode), rerank, bbox)
         options = SearchOptions(
             k=check_k(k),
             mode=check_mode(mode),
@@ -93,6 +99,8 @@ class RemoteRetriever:
         )
         if form != AnswerForm():  # which servers know since they answer with products
             options |= SearchOptions(group_by=group_by, max_per_item=max_per_item, combine=combine)
+        if text is not None:
+            options |= SearchOptions(text=text)
         try:
             answer = self._client.search(*map(picture_file, given), **options)
         except ServerError as error:

@@ -79,7 +79,7 @@ class Access:
     """Who may ask, and how often.
 
     Attributes:
-        keys: name of a client -> its key; anybody may search when there are none.
+        keys: name of a client -> its key; without keys every client may search.
         admin_token: of `/admin/...`, which is off without one.
         rate: requests per second of one client, 0 for any number.
         burst: requests that a client may send at once after a pause.
@@ -124,7 +124,7 @@ class Settings:
         threads: queries that are worked on at a time.
         queue: queries that may wait for a thread; one more is answered 429.
         batch: queries that one run of a net may answer; threads beyond the CPUs wait for one another to fill it.
-        watch_seconds: how often the models are looked up anew, 0 for never.
+        watch_seconds: how often the models are looked up again, 0 for never.
         load_seconds: that pulling, verifying and trying one model may take.
         page: folder of the web page.
         start_decoders: start the processes that decode at once, and keep them running; else when one is needed.

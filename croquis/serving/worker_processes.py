@@ -39,7 +39,7 @@ def several() -> bool:
 
 
 def reload_all() -> None:
-    """Tells every process to look its models up anew."""
+    """Tells every process to look its models up again."""
     os.kill(os.getppid(), signal.SIGHUP)
 
 

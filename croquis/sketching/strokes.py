@@ -144,7 +144,7 @@ def _cut(corners: Stroke) -> list[Stroke]:
 
 
 def _placed(strokes: Sequence[Stroke], margin: float, chance: np.random.Generator) -> list[Stroke]:
-    """The strokes shrunk to leave a margin, a little out of proportion and tilted, and put somewhere on the sheet."""
+    """The strokes shrunk to leave a margin, a little out of proportion and tilted, and placed at random on the sheet."""
     stretch, tilt = np.exp(chance.uniform(-STRETCH, STRETCH) / 2), chance.uniform(-TILT, TILT)
     turn = np.array([[np.cos(tilt), -np.sin(tilt)], [np.sin(tilt), np.cos(tilt)]]) @ np.diag([stretch, 1 / stretch])
     shift = chance.uniform(-0.5, 0.5, 2) * margin * REFERENCE

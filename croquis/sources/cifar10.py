@@ -2,12 +2,12 @@
 
 - `a` (GPQ and others; `base.protocol: cifar10_a`): of all 60,000 images 1,000 are queries, 5,000 are labelled train
   images, and the other 54,000 are the gallery, which semi-supervised methods may also train on without labels.
-- `c` (SPQ and others; `base.protocol: cifar10_c`): the 10,000 official test images ask, the 50,000 official train
+- `c` (SPQ and others; `base.protocol: cifar10_c`): the 10,000 official test images are queries, the 50,000 official train
   images are trained on and searched.
 
 Val is `val_share` of the (labelled) train images and is taken from them: with 0.1, split `a` trains on 4,500 and split
-`c` on 45,000 images, which are then also its gallery. In `a` a fifth of val asks and the rest is val's gallery; in `c`
-all of val asks.
+`c` on 45,000 images, which are then also its gallery. In `a` a fifth of val is queries and the rest its gallery; in `c`
+all of val is queries.
 
 GPQ sorts the 60,000 by class, takes every 60th as a query and the first 500 left of each class as labelled. Here the
 numbers per class are the same (100, 500, 5,400), but a seeded hash chooses the images, and rows keep the order of the

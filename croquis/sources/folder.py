@@ -5,7 +5,7 @@ given. A table with other names is read by `ingest.folder.columns`, other words 
 `domains` (see `croquis.formats.tables.table_columns`). An empty cell counts as missing, and what is missing gets a default:
 
 - `image_id`: the path. `domain`: `shop`. `category`: `unknown`. `view`, `bbox`: null. `attributes`: none.
-- `unknown_attributes`: null. Labels of which nobody said whether the image has them; none may stand in `attributes` too.
+- `unknown_attributes`: null. Labels that are not annotated for the image; none may stand in `attributes` too.
 - `split`: the split that another row of the item names, otherwise a seeded hash of the item (`val_share`,
   `test_share`). Where the whole table names no val (or no test) rows, train items are moved there by the same hash.
 - `role`: `train` in the train split. In val and test the first shop photo of an item, by path, is `gallery`; all
@@ -82,7 +82,16 @@ def rows(block: Folder, seed: int) -> Iterator[dict[str, Any]]:
     """Catalogue rows in the table's order; image bytes are read one at a time.
 
     Raises:
-        SourceError: before any image is read, naming table, row (the header is row 1), column and remedy.
+        SourceError: before any image is read, as `planned_rows`.
+    """
+    return _with_images(planned_rows(block, seed), Path(block.images))
+
+
+def planned_rows(block: Folder, seed: int) -> list[dict[str, Any]]:
+    """Catalogue rows without their images, each with its `path` and its `number` in the table; no image is read.
+
+    Raises:
+        SourceError: naming table, row (the header is row 1), column and fix.
     """
     table = Path(block.table)
     read = read_rows(table)
@@ -96,7 +105,7 @@ def rows(block: Folder, seed: int) -> Iterator[dict[str, Any]]:
     fill_splits(planned, {"val": block.val_share, "test": block.test_share}, seed)
     fill_roles(planned, by_item=block.roles == "by_item")
     refuse(str(table), role_problems(planned))
-    return _with_images(planned, Path(block.images))
+    return planned
 
 
 def _add_products(table: str, parsed: Sequence[dict[str, Any]], read: Sequence[TableRow], names: Sequence[str]) -> None:

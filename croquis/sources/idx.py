@@ -97,7 +97,7 @@ def _class_names(root: Path, file: str | None, labels: Sequence[npt.NDArray[np.i
         return [str(number) for number in range(needed)]
     path = root / file
     if not path.is_file():
-        raise SourceError(f"{path} does not exist; mend ingest.idx.classes, or set it to null")
+        raise SourceError(f"{path} does not exist; correct ingest.idx.classes, or set it to null")
     try:
         names = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
     except UnicodeDecodeError as error:

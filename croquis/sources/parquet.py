@@ -2,7 +2,7 @@
 
 `ingest.parquet.path` is a folder (looked through at any depth, hidden and `_` names left out) or a file; anything that
 fsspec opens will do: a local path, `s3://`, `gs://`, `memory://`. Shards are read in the order of their names and a few
-rows at a time. Measured columns (`width`, `height`, `sha256`, `phash`) are left out, for `validate` measures anew, and
+rows at a time. Measured columns (`width`, `height`, `sha256`, `phash`) are left out, for `validate` measures again, and
 columns that are not ours are ignored.
 """
 
@@ -64,7 +64,7 @@ def _find_shards(block: Parquet) -> tuple[Any, list[str]]:
         raise SourceError(f"ingest.parquet.path {block.path!r} cannot be listed: {error}") from error
     shards = sorted(name for name in found if name == path or is_shard(name.removeprefix(path)))
     if not shards:
-        raise SourceError(f"{block.path!r} holds no .parquet files; mend ingest.parquet.path in params.yaml")
+        raise SourceError(f"{block.path!r} holds no .parquet files; correct ingest.parquet.path in params.yaml")
     return files, shards
 
 

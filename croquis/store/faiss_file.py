@@ -15,8 +15,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
+from croquis.arrays import Floats, Rows
 from croquis.catalog.filters import Filters
 from croquis.catalog.product import ProductPicture
+from croquis.index.ranking import label_blind_keys
 from croquis.store.image_rows import (
     image_cells,
     picture_cells,
@@ -28,8 +33,12 @@ from croquis.store.image_rows import (
     read_spec,
     read_text,
     read_whole,
+    seen_rows,
+    text_cell,
 )
 from croquis.store.vector_store import StoreChange, Stored, StoredImage, StoreError, StoreSpec, conditions
+from croquis.words.text_table import TABLE, creation
+from croquis.words.word_scores import Vocabulary, best_rows, word_scores
 
 SCHEMA = """
 create table record (spec text not null);
@@ -58,18 +67,20 @@ create table words (
 create index by_number on words (number);
 create table graves (item_id text primary key, version integer not null);
 """
-# Of the products' own columns; files of version 3, which has none, are given it when they are opened.
+# Of the products' own columns; files of version 3, which has none, are given it when they are opened, as is the full text
+# that files of version 4 lack too.
 CELLS = """
-create table cells (
+create table if not exists cells (
     name text not null,
     value not null,  -- text, a number as real, true and false as integer
     number integer not null,
     primary key (name, value, number)
 ) without rowid;
-create index cells_by_number on cells (number);
+create index if not exists cells_by_number on cells (number);
 """
-APPLICATION, VERSION, OLDER = 0x43524F56, 4, 3  # "CROV", and the version of the schema
+APPLICATION, VERSION, OLDER = 0x43524F56, 5, (3, 4)  # "CROV", and the version of the schema
 LOCK_SECONDS = 0.5
+TEXT = f"insert into {TABLE} (rowid, text) values (?, ?)"
 COLUMNS = "image_id, item_id, version, category, domain, attributes, predicted, probabilities"
 AT_A_TIME = 500  # values in one statement
 ROWS = 4096
@@ -77,9 +88,9 @@ WAL = "-wal"  # what the name of a file's log ends with
 WAL_BEGINS = (b"\x37\x7f\x06\x82\x00\x2d\xe2\x18", b"\x37\x7f\x06\x83\x00\x2d\xe2\x18")  # magic, format 3007000
 REMEDY = (
     "stop every process that uses it and put a copy of the file back, with its -wal where the copy has one; without a copy "
-    "take it away and fill the version anew"
+    "take it away and fill the version again"
 )
-PRIVATE = 0o600  # whoever else uses the machine has no business in a catalogue
+PRIVATE = 0o600  # not readable by other users of the machine
 
 
 class StoreFile:
@@ -90,7 +101,7 @@ class StoreFile:
         spec: of a new one; None to read that of the file.
 
     Attributes:
-        lock: whoever holds it sees no change begin or end.
+        lock: while it is held no change begins or ends.
 
     Raises:
         StoreError: when the file cannot be used, or has no record of what it keeps.
@@ -99,9 +110,11 @@ class StoreFile:
     def __init__(self, path: Path, spec: StoreSpec | None = None) -> None:
         self.path = path
         self.lock = threading.RLock()
+        self._seen: tuple[Any, tuple[Rows, npt.NDArray[np.uint8]]] | None = None
         self._connection = _opened(path, new=spec is not None)
         try:
             self.spec = self._record(spec)
+            self._add_texts()
         except StoreError:
             self.close()
             raise
@@ -113,8 +126,47 @@ class StoreFile:
                 execute("insert into record values (?)", (json.dumps(asdict(spec)),))
             record = execute("select spec from record").fetchone()
             if record is None:
-                raise StoreError(f"{self.path} was never finished: delete it and create the version anew")
+                raise StoreError(f"{self.path} was never finished: delete it and create the version again")
             return read_spec(record[0])
+
+    def _add_texts(self) -> None:
+        """The full text of every image, in a file that has none yet."""
+        with self._reading() as execute:
+            there = execute("select count(*) from sqlite_master where name = ?", (TABLE,)).fetchone()[0]
+        if there:
+            return
+        with self._transaction() as execute:
+            execute(creation(self.spec.tokenizer, kept=True))
+            for images, _ in self.scan():
+                ids = [image.image_id for image in images]
+                numbers = dict(self._among("select image_id, number from images where image_id in", ids))
+                rows = [(numbers[image.image_id], text_cell(image)) for image in images]
+                self._connection.executemany(TEXT, rows)
+
+    def by_words(self, text: str, k: int, filters: Filters, vocabulary: Vocabulary | None) -> tuple[list[str], Floats]:
+        """Ids of the best `k` images by the words of a query, and their scores."""
+        with self._reading() as execute:
+            size = 1 + (execute("select max(number) from images").fetchone()[0] or 0)
+            scores = word_scores(self._connection, text, size, vocabulary)
+            if not filters.empty:
+                passing = np.zeros(size, dtype=np.bool_)
+                passing[[number for (number,) in execute(*_selection(filters)).fetchall()]] = True
+                scores = np.where(passing, scores, 0.0)
+            best = best_rows(scores, lambda rows: label_blind_keys(self._ids(rows)), k)
+            return self._ids(best), scores[best]
+
+    def seen(self, names: Sequence[str]) -> tuple[Rows, npt.NDArray[np.uint8]]:
+        """See `seen_rows`, of every image; kept until something is written."""
+        with self._reading() as execute:
+            state = self._connection.total_changes
+            if self._seen is None or self._seen[0] != (state, tuple(names)):
+                rows = execute("select number, predicted, probabilities from images order by number").fetchall()
+                self._seen = (state, tuple(names)), seen_rows(rows, names)
+            return self._seen[1]
+
+    def _ids(self, numbers: Rows) -> list[str]:
+        found = dict(self._among("select number, image_id from images where number in", numbers.tolist()))
+        return [read_text(found[number]) for number in numbers.tolist()]
 
     def write(self, change: StoreChange, stored: Stored) -> None:
         """All of a change, or none; `stored` are the vectors of its images."""
@@ -135,6 +187,7 @@ class StoreFile:
                 self._connection.executemany("insert into words values (?, ?, ?)", rows)
                 cells = product_cells(image, number.lastrowid)
                 self._connection.executemany("insert into cells values (?, ?, ?)", cells)
+                execute(TEXT, (number.lastrowid, text_cell(image)))
 
     def deletions_of(self, item_ids: Sequence[str] | None = None) -> dict[str, int]:
         with self._reading() as execute:
@@ -205,7 +258,7 @@ class StoreFile:
 
     @contextmanager
     def _reading(self) -> Iterator[Any]:
-        """A block's statements and what it makes of their rows; what cannot be read is told with the file and the remedy."""
+        """A block's statements and what it makes of their rows; an unreadable file is reported with its name and the fix."""
         with self.lock:
             try:
                 yield self._connection.execute
@@ -227,6 +280,7 @@ class StoreFile:
         for row in self._among("select number from images where image_id in", image_ids):
             self._connection.execute("delete from words where number = ?", row)
             self._connection.execute("delete from cells where number = ?", row)
+            self._connection.execute(f"delete from {TABLE} where rowid = ?", row)
             self._connection.execute("delete from images where number = ?", row)
 
     def _cells(self, rows: Sequence[Any]) -> list[list[tuple[Any, Any]]]:
@@ -274,7 +328,7 @@ def _opened(path: Path, *, new: bool) -> sqlite3.Connection:
 
 
 def _check_whole(path: Path) -> None:
-    """Refuses what SQLite would pass over in silence: it makes an empty file anew, and drops a log that begins wrongly."""
+    """Refuses what SQLite would pass over in silence: it makes an empty file new, and drops a log that begins wrongly."""
     if not path.stat().st_size:
         raise StoreError(f"{path} has 0 bytes, what it kept is not in it: {REMEDY}")
     log = path.with_name(path.name + WAL)
@@ -295,7 +349,7 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
             execute(statement)
         execute(f"pragma application_id = {APPLICATION}")
         execute(f"pragma user_version = {VERSION}")
-    elif known == (APPLICATION, OLDER):
+    elif known in [(APPLICATION, older) for older in OLDER]:
         for statement in filter(str.strip, CELLS.split(";")):
             execute(statement)
         execute(f"pragma user_version = {VERSION}")

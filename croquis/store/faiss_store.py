@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import cast
 
@@ -25,6 +26,7 @@ from croquis.store.faiss_view import StoreView
 from croquis.store.store_words import StoreWords
 from croquis.store.vector_store import Match, StoreChange, Stored, StoredImage, StoreError, StoreSpec, VectorStore
 from croquis.store.versions import Stores
+from croquis.words.word_scores import Vocabulary
 
 POINTER = "current.json"
 ENDINGS = ("", "-wal", "-shm")  # of a file of SQLite and what it keeps beside it
@@ -46,6 +48,7 @@ class FaissStore(VectorStore):
         self._writing = threading.Lock()
         self._words = StoreWords()
         self._seen: StoreView | None = None
+        self._vocabularies = lru_cache(maxsize=1)(self._vocabulary)
 
     def count(self, filters: Filters | None = None) -> int:
         return self._file.count(filters or Filters())
@@ -112,7 +115,7 @@ class FaissStore(VectorStore):
                 self._seen, self._words = view, words
 
     def _written_unseen(self, change: StoreChange, stored: Stored) -> bool:
-        """Whether nobody has searched yet, so that the file was all there was to write: a version is filled in this way."""
+        """Whether no search was made yet, so that the file was all there was to write: a version is filled in this way."""
         with self._file.lock:
             if self._seen is None:
                 self._file.write(change, stored)
@@ -128,6 +131,15 @@ class FaissStore(VectorStore):
                     return self._matches(view, *found)
         with self._file.lock:  # changes come faster than searches end: the next one waits
             return self._matches(self._view, *self._view.search(queries, k, self._passing(filters)))
+
+    def search_words(self, text: str, k: int, filters: Filters, names: Sequence[str]) -> list[Match]:
+        with self._file.lock:
+            ids, scores = self._file.by_words(text, k, filters, self._vocabularies(tuple(names)))
+            known, vectors = self.get(ids), self.vectors(ids)
+        return [Match(known[name], score, vectors[name]) for name, score in zip(ids, scores.tolist(), strict=True)]
+
+    def _vocabulary(self, names: tuple[str, ...]) -> Vocabulary:
+        return Vocabulary(names, self.spec.tokenizer, lambda: self._file.seen(names))
 
     def _passing(self, filters: Filters) -> list[str] | None:
         return None if filters.empty else self._file.select(filters)

@@ -19,7 +19,10 @@ def spec_of(bundle: Bundle, kind: str = "flat") -> StoreSpec:
     encoder, index = bundle.manifest.encoder, bundle.index
     coding = index.coding if isinstance(index, CodeIndex) else None
     codebooks = spelt_codebooks(coding.codebooks) if isinstance(coding, ProductCoding) else None
-    return StoreSpec(bundle.hash, encoder.head, encoder.metric, encoder.dim, kind, index.comparison, codebooks)
+    tokenizer = bundle.manifest.word_settings.tokenizer
+    return StoreSpec(
+        bundle.hash, encoder.head, encoder.metric, encoder.dim, kind, index.comparison, codebooks, tokenizer
+    )
 
 
 def fill(stores: Stores, bundle: Bundle, kind: str = "flat") -> VectorStore:

@@ -6,10 +6,16 @@ import json
 from collections.abc import Sequence
 from typing import Any, TypeVar
 
+import numpy as np
+import numpy.typing as npt
+
+from croquis.arrays import Rows
+from croquis.bundle.gallery_table import held_probabilities
 from croquis.catalog.product import Box, ProductPicture
 from croquis.catalog.product_columns import ColumnFilter, Value, check_columns
 from croquis.store.vector_store import StoredImage, StoreError, StoreSpec
 from croquis.strict_json import parse_description
+from croquis.words.text_table import text_of
 
 T = TypeVar("T")
 STORED_AS = {str: "text", float: "real", bool: "integer"}  # types of SQLite
@@ -41,6 +47,22 @@ def product_condition(asked: ColumnFilter) -> tuple[str, list[Any]]:
 
 def _stored(value: Value) -> Any:
     return int(value) if isinstance(value, bool) else value
+
+
+def text_cell(image: StoredImage) -> str:
+    """What words can find of an image."""
+    return text_of(image.category, image.attributes, image.product)
+
+
+def seen_rows(rows: Sequence[tuple[Any, Any, Any]], names: Sequence[str]) -> tuple[Rows, npt.NDArray[np.uint8]]:
+    """Numbers of images, and what a classifier of the attributes `names` gave them, (n, names) in steps of 1 / 255.
+
+    Args:
+        rows: number, decisions and probabilities of each image.
+    """
+    cells = [None if cell is None else read_bytes(cell) for *_, cell in rows]
+    held = held_probabilities([_words(predicted) for _, predicted, _ in rows], cells, names)
+    return np.array([read_whole(number) for number, *_ in rows], dtype=np.int64), held
 
 
 def image_cells(image: StoredImage) -> tuple[Any, ...]:

@@ -19,7 +19,7 @@ RECORD = "record"  # key of the note that holds the spec; all others are hashes
 BYTES = 4  # of one character in UTF-8, at most: Milvus counts bytes
 GRAPH = {"M": 32, "efConstruction": 100}
 IMAGE_FIELDS = ("image_id", "item_id", "version", "category", "domain", "attributes", "seen")
-LAYOUT = 2  # of the collections; a version with another one must be made anew
+LAYOUT = 2  # of the collections; a version with another one must be made again
 LONGEST_TEXT = 65_535  # bytes: Milvus keeps no longer one
 
 
@@ -51,7 +51,7 @@ def make_images(link: MilvusLink, name: str, spec: StoreSpec) -> None:
         return
     schema.add_field("vector", link.types.FLOAT_VECTOR, dim=spec.dim)
     graph = {"index_type": "HNSW", "params": GRAPH} if spec.kind == "hnsw" else {"index_type": "FLAT"}
-    # Of unit vectors the nearest are those of the highest cosine, and every score is worked out anew from the vector.
+    # Of unit vectors the nearest are those of the highest cosine, and every score is worked out again from the vector.
     link.make(name, schema, {**graph, "metric_type": "L2"})
 
 
@@ -75,10 +75,10 @@ def read_spec(link: MilvusLink, name: str) -> StoreSpec:
         link.rows(name + NOTES, f'{KEY} == "{RECORD}"', ["text"]) if link.call("has_collection", name + NOTES) else []
     )
     if not rows:
-        raise StoreError(f"{name} in milvus:{link.address} was never finished: drop it and create the version anew")
+        raise StoreError(f"{name} in milvus:{link.address} was never finished: drop it and create the version again")
     record = json.loads(rows[0]["text"])
     if record.pop("layout", 1) != LAYOUT:
-        raise StoreError(f"{name} in milvus:{link.address} was made by another version of Croquis: create it anew")
+        raise StoreError(f"{name} in milvus:{link.address} was made by another version of Croquis: create it again")
     return StoreSpec(**record)
 
 

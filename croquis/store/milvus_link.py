@@ -49,7 +49,7 @@ class MilvusLink:
         try:
             self.client: Any = MilvusClient(uri=self.address, token=token, timeout=TIMEOUT)
             if new:
-                Path(self.address).chmod(0o700)  # a folder; whoever else uses the machine has no business in it
+                Path(self.address).chmod(0o700)  # a folder; not readable by other users of the machine
         except (MilvusException, OSError) as error:
             held = "; another process may use it: Milvus Lite serves one" if self.lite else ""
             raise StoreError(f"milvus:{address} does not open: {error}{held}") from error

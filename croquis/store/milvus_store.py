@@ -62,7 +62,7 @@ class MilvusStore(VectorStore):
         link: the connection, which the store does not close.
         name: of the collection of images.
         spec: its record.
-        consistency: of searches: `session` sees what this process has written, `strong` what anybody has (0.2 s slower),
+        consistency: of searches: `session` sees what this process has written, `strong` what any process has (0.2 s slower),
             `bounded` and `eventually` may miss the last seconds.
         exact_rows: a filter that at most so many images pass is answered exactly by comparing them all.
     """
@@ -267,7 +267,7 @@ class MilvusStores(Stores):
         self._link.call("alter_alias" if known else "create_alias", version, alias)
 
     def _target(self, alias: str) -> str | None:
-        """The version that an alias names, in one answer: whoever asks each version may miss an alias that moves meanwhile.
+        """The version that an alias names, in one answer: asking version by version may miss an alias that moves meanwhile.
 
         That it is there is asked before: an alias that is not there is an error to Milvus, and logged.
         """

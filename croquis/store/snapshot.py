@@ -47,7 +47,7 @@ def save_snapshot(store: VectorStore, folder: Path) -> int:
         raise StoreError(f"{folder} exists: give a new folder for the snapshot")
     written = 0
     with fresh_folder(folder) as partial:
-        partial.chmod(0o700)  # whoever else uses the machine has no business in a catalogue
+        partial.chmod(0o700)  # not readable by other users of the machine
         (partial / IMAGES).touch(0o600)
         with pq.ParquetWriter(partial / IMAGES, SCHEMA, compression="zstd") as writer:
             for images, stored in store.scan():

@@ -14,15 +14,16 @@ from croquis.bundle import Bundle
 from croquis.bundle.gallery_table import held_probabilities
 from croquis.catalog.filters import Filters, QueryError
 from croquis.index.exact import empty_result
-from croquis.index.ranking import RankedLists, label_blind_keys
+from croquis.index.ranking import RankedLists, label_blind_keys, one_list
 from croquis.rerank.chain import Chain
 from croquis.rerank.evidence import GalleryEvidence, certain_gallery
 from croquis.rerank.overlap import AttributeCounts
 from croquis.rerank.rerank_settings import RerankBlock
 from croquis.search.gallery import Listed, Record, WordCounts
-from croquis.store.vector_store import Match, StoredImage, StoreError, VectorStore
+from croquis.store.vector_store import Match, StoredImage, StoreError, VectorStore, WordedStore
 
 T = TypeVar("T")
+WORDED = "FAISS stores and bundles answer words, Milvus does not"
 NOBODY = "no image has this id: readiness only asks whether the store answers"
 
 
@@ -45,6 +46,7 @@ class StoreGallery:
             )
         self.kept = kept
         self._names = bundle.manifest.attributes
+        self.words = bundle.manifest.word_settings
 
     @property
     def store(self) -> str | None:
@@ -62,6 +64,19 @@ class StoreGallery:
             scores[query, : len(matches)] = [match.score for match in matches]
             rows[query, : len(matches)] = [place[match.image.image_id] for match in matches]
         return Listed(RankedLists(rows, scores), StoreMatches(self.kept, list(distinct.values()), self._names))
+
+    def check_words(self, text: str) -> None:
+        self._worded(text)
+
+    def search_words(self, text: str, k: int, filters: Filters) -> Listed:
+        found = self._worded(text).search_words(text, k, filters, self._names or ())
+        scores = np.array([match.score for match in found], dtype=np.float32)
+        return Listed(one_list(np.arange(len(found)), scores).cut(k), StoreMatches(self.kept, found, self._names))
+
+    def _worded(self, text: str) -> WordedStore:
+        if not isinstance(self.kept, WordedStore):
+            raise QueryError("text", text, f"cannot be searched: the store {self.kept.name} has no full text; {WORDED}")
+        return self.kept
 
     def vector(self, image_id: str) -> Vectors:
         return self._known(image_id, self.kept.vectors)[None]
@@ -112,6 +127,14 @@ class StoreMatches:
         ids = [self._matches[row].image.item_id for row in rows.tolist()]
         numbers = {item_id: number for number, item_id in enumerate(dict.fromkeys(ids))}
         return np.array([numbers[item_id] for item_id in ids], dtype=np.int64)
+
+    def with_others(self, others: StoreMatches, rows: Rows) -> tuple[StoreMatches, Rows]:
+        known = {match.image.image_id: place for place, match in enumerate(self._matches)}
+        asked = [others._matches[row] for row in rows.tolist()]
+        new = [match for match in asked if match.image.image_id not in known]
+        known |= {match.image.image_id: place for place, match in enumerate(new, start=len(known))}
+        both = StoreMatches(self._kept, [*self._matches, *new], self._names)
+        return both, np.array([known[match.image.image_id] for match in asked], dtype=np.int64)
 
     def sizes(self, rows: Rows) -> Rows:
         ids = [self._matches[row].image.item_id for row in rows.tolist()]

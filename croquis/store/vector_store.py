@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -28,6 +28,7 @@ from croquis.index.kinds import INDEX_KINDS, kinds_of
 from croquis.index.ranking import label_blind_keys
 from croquis.index.vector_index import VectorIndexError, check_depth, check_vectors
 from croquis.nets.encoder import COMPARISONS, HEADS
+from croquis.words.word_settings import DEFAULT_WORDS
 
 if TYPE_CHECKING:
     from croquis.store.store_words import StoreWords
@@ -123,6 +124,7 @@ class StoreSpec:
         kind: `flat` (every vector is compared) or `hnsw` (a graph; dense vectors only).
         comparison: of codes, `symmetric` or `asymmetric`; None for dense vectors.
         codebooks: of the head `pq`, see `spelt_codebooks`.
+        tokenizer: of the words, see `croquis.words.word_settings`.
     """
 
     bundle: str
@@ -132,6 +134,7 @@ class StoreSpec:
     kind: str = "flat"
     comparison: str | None = None
     codebooks: str | None = None
+    tokenizer: str = DEFAULT_WORDS.tokenizer
 
     def __post_init__(self) -> None:
         if self.metric not in HEADS.get(self.head, ()):
@@ -284,7 +287,7 @@ class VectorStore(ABC):
 
     @abstractmethod
     def images_of(self, item_ids: Sequence[str]) -> list[StoredImage]:
-        """All images of some products, newest state, whoever wrote it: in the order in which they were written where the
+        """All images of some products, newest state, from any writer: in the order in which they were written where the
         engine knows it, else in that of their ids."""
 
     def mark_deleted(self, versions: Mapping[str, int]) -> None:
@@ -313,6 +316,19 @@ class VectorStore(ABC):
 
     @abstractmethod
     def _nearest(self, queries: Vectors, k: int, filters: Filters) -> list[list[Match]]: ...
+
+
+@runtime_checkable
+class WordedStore(Protocol):
+    """A store that keeps the words of its images too."""
+
+    def search_words(self, text: str, k: int, filters: Filters, names: Sequence[str]) -> list[Match]:
+        """The best `k` images by the words of a query, with scores of `croquis.words.word_scores`.
+
+        Args:
+            names: attributes of the bundle's classifier, in the order of its output.
+        """
+        ...
 
 
 def conditions(filters: Filters) -> list[tuple[str, tuple[str, ...]]]:

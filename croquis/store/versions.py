@@ -34,7 +34,7 @@ class Stores(ABC):
         self._open: dict[str, VectorStore] = {}
 
     def create(self, spec: StoreSpec) -> VectorStore:
-        """A new, empty version, which nobody searches before it is published."""
+        """A new, empty version, which is not searched before it is published."""
         version = self._next_name(spec)
         self._open[version] = self._create(version, spec)
         return self._open[version]

@@ -26,10 +26,10 @@ SENSIBLE = {
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "GIT_PYTHON_REFRESH": "quiet",
-    "HF_HUB_OFFLINE": "yes",  # but for weights that params.yaml asks for, if nobody says `1`: lightning_modules/nets/
+    "HF_HUB_OFFLINE": "yes",  # but for weights that params.yaml names, unless it is set to `1`: lightning_modules/nets/
 }
 
-# Of a server, which goes on with the model that it has: it asks again later, and must not hang on one answer.
+# Of a server, which goes on with the model that it has: it tries again later, and must not wait long for one answer.
 PROMPT = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "5",

@@ -74,7 +74,7 @@ class RunMirror:
             if left is not None:
                 store.client.update_run(left, status=RUNNING)
                 return left
-            # The tags come in the same call: a kill must not leave a run that nobody finds again.
+            # The tags come in the same call: a kill must not leave a run that cannot be found again.
             run = store.client.create_run(experiment_id, run_name=name, tags=own)
             return str(run.info.run_id)
 

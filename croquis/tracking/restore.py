@@ -38,7 +38,7 @@ EXPLAINED = {
 
 
 def restore_stages(store: Store, root: Path, lock: Mapping[str, Any]) -> list[StageOutcome]:
-    """Makes the missing run of every stage in dvc.lock that keeps a record; says what became of each."""
+    """Makes the missing run of every stage in dvc.lock that keeps a record; returns the outcome of each."""
     entries = {name: entry for name, entry in (lock.get("stages") or {}).items() if keeps_record(name, entry)}
     changed = changed_records(root, list(entries))
     return [StageOutcome(name, _restore(store, root, name, entry, name in changed)) for name, entry in entries.items()]

@@ -1,7 +1,7 @@
 """Which code a stage runs, and a hash of it that comments and docstrings do not change.
 
 The stage `code` writes these hashes, and every other stage of dvc.yaml depends on its own: a change of code runs the stages
-that execute it again, and no others. `code` itself depends on the folders whole, so that no change goes unseen.
+that execute it again, and no others. `code` itself depends on the folders whole, so that every change is detected.
 """
 
 from __future__ import annotations
@@ -36,6 +36,11 @@ NOT_FOLLOWED = frozenset(
         "croquis.tracking.tracking_store",
     }
 )
+
+
+def code_root(root: Path) -> Path:
+    """The folder that holds `PACKAGES`: the project itself, or, of a project without code, where they are installed."""
+    return root if (root / PACKAGES[0]).is_dir() else Path(__file__).resolve().parents[2]
 
 
 def method_facts(root: Path) -> dict[str, dict[str, bool]]:

@@ -263,7 +263,7 @@ def _project(root: Path | None) -> Path:
 
 
 def _probe(uri: str) -> None:
-    """Fails within seconds when nobody listens where the URI points; MLflow's own retries would take minutes."""
+    """Fails within seconds when no server listens where the URI points; MLflow's own retries would take minutes."""
     parts = urlsplit(uri)
     if not parts.hostname or parts.scheme == "databricks" or is_sqlite(uri):
         return

@@ -101,10 +101,10 @@ class RerankTask:
         return differing(self._params, self.settings(point))
 
     def _collect(self) -> Shortlists:
-        catalogue, drawn = self._root / "data/catalog", self._root / "data/sketches"
+        catalogue = self._root / "data/catalog"
         if not catalogue.is_dir():
             raise TuneError(f"{catalogue} does not exist: run `make repro` first")
-        sketches = Catalog.open(drawn) if drawn.exists() else None
+        sketches = Catalog.open_if_any(self._root / "data/sketches")
         asked = self._params.evaluate
         return collect(
             self._retriever,

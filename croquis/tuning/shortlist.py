@@ -75,7 +75,7 @@ class Shortlists:
         ranked: (Q, k) gallery rows and scores.
         relevance: (Q, k) whether the result is right.
         n_relevant: (Q,) right answers in the whole gallery.
-        queries: who asks.
+        queries: photos to search with.
         asked: what is known of the queries.
         known: what is known of the gallery, by the source of its attributes.
         normaliser: of the protocol's average precision.
@@ -93,7 +93,7 @@ class Shortlists:
 
     @property
     def items(self) -> npt.NDArray[np.str_]:
-        """(Q,) whose photo asks, for intervals."""
+        """(Q,) item of each query, for intervals."""
         return self.queries.item_ids.astype(str)
 
     def score(self, metric: str, block: RerankBlock) -> float:

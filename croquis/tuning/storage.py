@@ -59,7 +59,7 @@ def open_storage(url: str | None, root: Path, heartbeat: int = HEARTBEAT) -> Bas
 
 
 class JournalLock:
-    """Optuna's lock for appending to a journal; whoever holds it finds the last record whole.
+    """Optuna's lock for appending to a journal; its holder finds the last record whole.
 
     What a power cut or a full disk left of a record would spoil the next one too.
     """
@@ -105,7 +105,7 @@ def _open_journal(path: Path) -> JournalStorage:
         reason = (str(error).strip() or repr(error)).splitlines()[0]
         raise TuneError(
             f"{path} holds a line that Optuna did not write: {reason}. Put a copy of the file back, or move it away: "
-            "its studies then begin anew"
+            "its studies then begin again"
         ) from error
 
 

@@ -25,7 +25,7 @@ Callback = Callable[[optuna.Study, FrozenTrial], None]
 
 
 def search(study: optuna.Study, task: Task, total: int, callbacks: Sequence[Callback] = ()) -> None:
-    """Measures trials until the study has `total` that have an answer, together with whoever else works on it.
+    """Measures trials until the study has `total` that have an answer, together with other processes that work on it.
 
     Args:
         total: those of earlier runs included. Each of several workers ends the trial that it is at.

@@ -140,7 +140,7 @@ def neighbours(codes: Codes, radius: int) -> Neighbours:
 
 
 def choose_blocks(codes: Codes, radius: int) -> Blocks:
-    """The blocks whose sorts and comparisons take least time; bits are dealt out so that blocks tell equally many apart.
+    """The blocks whose sorts and comparisons take least time; bits are dealt out so that blocks separate equally many.
 
     Args:
         codes: (n,) distinct.

@@ -112,7 +112,7 @@ def check_share(rejected: Mapping[int, Sequence[str]], ingested: int, limit: flo
         counts = ", ".join(f"{name} {count}" for name, count in count_reasons(rejected).items())
         raise ValidationError(
             f"{len(rejected)} of {ingested} images ({share:.1%}) are in quarantine, validate.max_quarantine_share allows "
-            f"{limit:.1%}: {counts}. See data/quarantine and {DATA_DOCS}; mend the source or raise the limit"
+            f"{limit:.1%}: {counts}. See data/quarantine and {DATA_DOCS}; fix the source or raise the limit"
         )
 
 

@@ -21,7 +21,7 @@ IMAGE_RULES = (
     unique(
         "image_id_unique",
         "image_id",
-        "no other row claims its `image_id`; they cannot be told apart, so all of them go",
+        "no other row claims its `image_id`; which one is right is unknown, so all of them go",
     ),
     present("item_id_present", "item_id", "has an `item_id`: the item is what retrieval must match"),
     present("category_present", "category", "has a `category`: results are reported by it"),

@@ -20,7 +20,7 @@ READS = (
     "GetLoadingProgress",
     "GetStatistics",
     "IndexDetail",
-    "Load",  # a version is loaded by whoever opens it
+    "Load",  # a version is loaded by the process that opens it
     "Query",
     "Search",
     "DescribeAlias",

@@ -53,7 +53,7 @@ def read_labels(attributes: Sets, unknown: Sequence[Sequence[str] | None], names
 
     Args:
         attributes: those that each image has.
-        unknown: those of which nobody said whether the image has them; None for none.
+        unknown: those that are not annotated for the image; None for none.
     """
     place = {name: column for column, name in enumerate(names)}
     has = np.zeros((len(attributes), len(names)), dtype=np.bool_)

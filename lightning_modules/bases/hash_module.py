@@ -23,10 +23,10 @@ from croquis.params.code_blocks import ClassLabels
 from croquis.params.training_blocks import Fit, PooledBackbone, TrainEmbedder
 from lightning_modules.bases.retrieval_module import RetrievalModule
 from lightning_modules.data.retrieval_data import Batch, RetrievalData
+from lightning_modules.maps.closed_form import LabelledVectors
 from lightning_modules.nets.backbones import Backbone, build_backbone
 from lightning_modules.nets.pooling import Pool
 from lightning_modules.nets.retrieval_net import RetrievalNet
-from lightning_modules.training.closed_form import LabelledVectors
 
 
 class HashLayer(nn.Module):

@@ -24,10 +24,10 @@ from torch.nn import functional as F
 from croquis.arrays import Vectors
 from croquis.nets.linear_map import LinearMap
 from lightning_modules.bases.retrieval_module import RetrievalModule
+from lightning_modules.maps.closed_form import LabelledVectors
 from lightning_modules.nets.backbones import Backbone
 from lightning_modules.nets.pooling import Pool
 from lightning_modules.nets.retrieval_net import RetrievalNet
-from lightning_modules.training.closed_form import LabelledVectors
 
 
 def sub_vectors(vectors: Tensor, subspaces: int) -> Tensor:

@@ -19,7 +19,7 @@ Group = npt.NDArray[np.int64]
 
 
 class EpochSampler(Sampler[list[int]]):
-    """Base: batches of row numbers, drawn anew for every epoch.
+    """Base: batches of row numbers, drawn again for every epoch.
 
     Lightning calls `set_epoch` on a loader's `sampler` and on the `sampler` inside a batch sampler; `OwnShare`, which the
     loader gets as its batch sampler, holds one of these as `sampler`.
@@ -44,7 +44,7 @@ class OwnShare(Sampler[list[int]]):
     """This process's equal part of every batch of `whole`, which is drawn alike by all processes that train together.
 
     Rank r of W takes the r-th piece, so that gathering in rank order gives back the batch. A batch that does not divide
-    by W is filled up with its own first rows: every rank needs as many rows as the others, and none may go unseen.
+    by W is filled up with its own first rows: every rank needs as many rows as the others, and none may be skipped.
     """
 
     def __init__(self, whole: EpochSampler) -> None:
@@ -71,7 +71,7 @@ def _piece(batch: list[int], rank: int, world: int) -> list[int]:
 class ShuffledBatches(EpochSampler):
     """Every row once per epoch in random order; a last batch smaller than half a batch joins the one before.
 
-    A lone image in a batch would break batch normalisation, and dropping it would leave images unseen.
+    A lone image in a batch would break batch normalisation, and dropping it would skip images.
     """
 
     def __init__(self, rows: int, batch_size: int, seed: int) -> None:

@@ -17,7 +17,7 @@ schedule steps once per epoch over a period counted in batches and so goes up an
 adam; views are drawn at the net's size, where the source crops to 256 and then cuts 224 out of the middle, in training and
 in tests; the backbone learns as fast as the head unless it is pretrained (`fit.backbone_rate`, 0.05 in the paper); the last
 short batch is spread over the others instead of dropped. By default further: weaker changes by our own recipe
-(`views.recipe: kornia` is the source's), since a garment's colour tells items apart; a lower tau (0.2 in the paper) for
+(`views.recipe: kornia` is the source's), since colour distinguishes garments; a lower tau (0.2 in the paper) for
 more classes; and `centre`, a batch normalisation before the LayerNorm, which the paper's nets do not have.
 """
 
@@ -116,4 +116,4 @@ def bce_quantisation_loss(codes: Tensor, sigma: float) -> Tensor:
     return (0.5 * (near / sigma).square() - torch.log1p(-missed)).mean()
 
 
-METHOD = Method(params=DhdParams, build=build)
+METHOD = Method(params=DhdParams, build=build, needs=("codes",))

@@ -51,10 +51,10 @@ from lightning_modules.bases.pq_module import (
 )
 from lightning_modules.data.retrieval_data import Batch, RetrievalData
 from lightning_modules.data.samplers import EpochSampler, ItemBatches, ShuffledBatches, rows_in_turn
+from lightning_modules.maps.closed_form import LabelledVectors
 from lightning_modules.methods import Method
 from lightning_modules.nets.backbones import build_backbone
 from lightning_modules.nets.pooling import Pool
-from lightning_modules.training.closed_form import LabelledVectors
 from lightning_modules.training.distributed import own_part, world_size
 
 
@@ -205,4 +205,4 @@ def reverse_gradient(values: Tensor) -> Tensor:
     return 2 * values.detach() - values
 
 
-METHOD = Method(params=GpqParams, build=build)
+METHOD = Method(params=GpqParams, build=build, needs=("codes",))

@@ -6,7 +6,7 @@ photo, whose colours it must guess, here a drawing and a photo are asked only fo
 
 Train drawings are those of the simulated hand; an item's photos and drawings come in one group of the P x K batch. Positives
 cross between shop photos and everything else. Negatives come from the whole batch, or with `negatives_from: positive_domain`
-from the positive's domain only, since what a drawing must tell apart are photos, not other drawings, to which it is near for
+from the positive's domain only, since a drawing must distinguish photos, not other drawings, to which it is near for
 being one; val decides. The best epoch is that of the best mean of two mAP@R on val, of photos and of drawings, which there
 are the catalogue's own.
 """
@@ -56,7 +56,7 @@ def build(params: Params, data: RetrievalData) -> Joint:
 
 
 def add_drawings(data: RetrievalData, sketches: Catalog, size: int) -> RetrievalData:
-    """`data` with the drawings of train photos in train, and the drawings that ask in val among its queries.
+    """`data` with the drawings of train photos in train, and the query drawings of val among its queries.
 
     Raises:
         DataError: when there are no such drawings of the items in `data`.
@@ -126,4 +126,4 @@ class Joint(TripletTraining):
         return (super().decisive(scores) + drawings) / 2
 
 
-METHOD = Method(params=JointParams, build=build, add_drawings=add_drawings)
+METHOD = Method(params=JointParams, build=build, add_drawings=add_drawings, needs=("sketch",))

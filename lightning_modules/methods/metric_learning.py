@@ -184,7 +184,7 @@ def check(params: Params) -> None:
     if find_spec(LIBRARY) is None:
         if NAME in params.retrievers:
             raise ValueError(ABSENT)
-        return  # nobody uses the block
+        return  # the block is not used
     own: MetricLearningParams = params.method(NAME)
     with torch.random.fork_rng(devices=[]):
         loss, miner = make_loss(own, classes=2), make_miner(own)

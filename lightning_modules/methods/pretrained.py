@@ -1,11 +1,11 @@
 """Pretrained weights as they are: pooled levels of the backbone, and behind them a map in closed form. No gradient is taken.
 
-The floor of every learned method on real photos, fitted in seconds. Vector: what
+The baseline of every learned method on real photos, fitted in seconds. Vector: what
 `train_embedder.backbone.pooling` says, at best the last map of each size of the backbone, each averaged over the picture and
 put to length 1, and a colour histogram beside them.
 Map: within-class covariance normalisation (Hatch, Kajarekar & Stolcke, Interspeech 2006) where train items have two photos
 or more, else principal components over their variance to the power of 1/4; val decides on it
-(`lightning_modules/training/closed_form.py`).
+(`lightning_modules/maps/closed_form.py`).
 """
 
 from __future__ import annotations
@@ -40,11 +40,11 @@ def check(params: Params) -> None:
         refuse_random(params)
 
 
-def refuse_random(params: Params) -> None:
+def refuse_random(params: Params, name: str = NAME) -> None:
     if params.train_embedder.backbone.weights == "none":
         raise ValueError(
-            f"{NAME} needs pretrained weights, but train_embedder.backbone.weights is none: name weights there, or take "
-            f"{NAME} out of retrievers"
+            f"{name} needs pretrained weights, but train_embedder.backbone.weights is none: name weights there, or take "
+            f"{name} out of retrievers"
         )
 
 

@@ -112,4 +112,4 @@ def pairwise_loss(codes: Tensor, others: Tensor, labels: Tensor, temperature: fl
     return losses.sum() / (counts > 0).sum().clamp_min(1)
 
 
-METHOD = Method(params=SghParams, build=build)
+METHOD = Method(params=SghParams, build=build, needs=("codes",))

@@ -17,7 +17,7 @@ L = cross-quantised contrastive loss, s the cosine of whole vectors, tau = 0.5:
       L = mean over x_a against Z_b and over x_b against Z_a of -log(exp(s(x_i, z_i) / tau) / sum_j exp(s(x_i, z_j) / tau))
 
 Ours by default: `centre`, a batch normalisation of x to sub-vectors of mean squared length 1, with a linear layer without
-bias and codewords drawn at that scale; tau = 0.2; weaker views of our own recipe, as colour tells garments apart. What
+bias and codewords drawn at that scale; tau = 0.2; weaker views of our own recipe, as colour distinguishes garments. What
 comes nearest to the official code is the preset cifar10_c: `centre: false`, `start: current`, `positives: views`,
 `temperature: 0.5`, `fit.optimiser: adam`, and views by the recipe `kornia`.
 
@@ -67,10 +67,10 @@ from lightning_modules.data.photo_rows import joined
 from lightning_modules.data.retrieval_data import Batch, ImageSet, RetrievalData, to_float
 from lightning_modules.data.samplers import EpochSampler, ItemBatches, ShuffledBatches, rows_by_label
 from lightning_modules.data.strong_views import strong_view
+from lightning_modules.maps.closed_form import LabelledVectors
 from lightning_modules.methods import Method
 from lightning_modules.nets.backbones import build_backbone
 from lightning_modules.nets.pooling import Pool
-from lightning_modules.training.closed_form import LabelledVectors
 
 
 class SpqParams(ProductCodes):
@@ -242,4 +242,4 @@ def _partners_of(row: int, same: npt.NDArray[np.int64], images: ImageSet) -> npt
     return next((rows for rows in (across, others) if len(rows)), same)
 
 
-METHOD = Method(params=SpqParams, build=build)
+METHOD = Method(params=SpqParams, build=build, needs=("codes",))

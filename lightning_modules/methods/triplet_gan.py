@@ -288,4 +288,4 @@ def check(params: Params) -> None:
         )
 
 
-METHOD = Method(params=TripletGanParams, build=build, check=check)
+METHOD = Method(params=TripletGanParams, build=build, check=check, needs=("gan",))

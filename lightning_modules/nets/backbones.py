@@ -110,7 +110,7 @@ def build_backbone(params: BackboneParams, image_size: int | None = None) -> Bac
         image_size: side of the images, pixels; nets of tokens take this size only. None: that of the net's own training.
 
     Raises:
-        BackboneError: when there is no such net for this size, or its weights cannot be had; naming key and remedy.
+        BackboneError: when there is no such net for this size, or its weights cannot be had; naming key and fix.
     """
     library, _, name = params.name.rpartition("/")
     features: LayeredNet | TimmNet

@@ -11,7 +11,7 @@ class Family:
 
     Attributes:
         summary: one line.
-        pretrained: whether somebody has trained it, so that `weights: pretrained` can be asked for.
+        pretrained: whether trained weights exist, so that `weights: pretrained` is valid.
     """
 
     summary: str

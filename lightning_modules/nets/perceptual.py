@@ -68,7 +68,7 @@ def random_features() -> LayeredNet:
     """Four 3x3 convolutions with ReLU and average pooling between, weights drawn at random (He et al. 2015).
 
     The stand-in where no trained weights are at hand. Random filters respond to edges, colours and textures at four scales,
-    enough to compare images by local structure (He, Wang & Hopcroft 2016; Ustyuzhaninov et al. 2017); they know nothing of
+    enough to compare images by local structure (He, Wang & Hopcroft 2016; Ustyuzhaninov et al. 2017); they have not learned
     what the images show, and are weaker than a net trained on ImageNet.
     """
     layers: list[nn.Module] = []

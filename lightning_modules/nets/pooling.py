@@ -21,7 +21,7 @@ COLOUR_NUMBERS = CHANNEL_BINS**3 * GRID**2
 
 
 class PoolingError(ValueError):
-    """`backbone.pooling` names a level that the backbone does not have."""
+    """`backbone.pooling` does not fit the backbone's levels."""
 
 
 class Pool(nn.Module):
@@ -35,15 +35,17 @@ class Pool(nn.Module):
         colours: how many of them, the last ones, are the colour histogram.
 
     Raises:
-        PoolingError: for a level that is not there.
+        PoolingError: for a level that is not there, or another number of cells than of levels.
     """
 
     def __init__(self, params: Pooling, level_channels: tuple[int, ...], own: Literal["average", "max"]) -> None:
         super().__init__()
         self.levels = None if params.levels == "last" else _places(params.levels, len(level_channels))
         self.colours = COLOUR_NUMBERS if params.histogram > 0 else 0
-        channels = [level_channels[place] for place in (self.levels or [-1])]
-        self.dim = sum(channels) + self.colours
+        places = self.levels or [-1]
+        self._cells = _cells(params.cells, len(places))
+        self.dim = sum(level_channels[place] * cells**2 for place, cells in zip(places, self._cells, strict=True))
+        self.dim += self.colours
         self._largest = (own if params.kind == "method" else params.kind) == "max"
         self._normalise = params.normalise
         self._histogram = params.histogram
@@ -65,13 +67,17 @@ class Pool(nn.Module):
         else:
             found = backbone.forward_levels(images)
             maps = [found[place] for place in self.levels]
-        parts = [self._pooled(each) for each in maps]
+        parts = [self._pooled(each, cells) for each, cells in zip(maps, self._cells, strict=True)]
         if self.colours:
             parts.append(colour_histogram(images) * self._histogram)
         return torch.cat(parts, dim=1) if len(parts) > 1 else parts[0]
 
-    def _pooled(self, features: Tensor) -> Tensor:
-        pooled = features.amax(dim=(2, 3)) if self._largest else features.mean(dim=(2, 3))
+    def _pooled(self, features: Tensor, cells: int) -> Tensor:
+        if cells == 1:
+            pooled = features.amax(dim=(2, 3)) if self._largest else features.mean(dim=(2, 3))
+        else:
+            pool = F.adaptive_max_pool2d if self._largest else F.adaptive_avg_pool2d
+            pooled = pool(features, cells).flatten(1)
         return F.normalize(pooled, dim=1) if self._normalise else pooled
 
 
@@ -87,6 +93,16 @@ def colour_histogram(images: Tensor) -> Tensor:
     numbers = (cells + colours).flatten(1)
     counts = counts.scatter_add(1, numbers, torch.ones_like(numbers, dtype=counts.dtype))
     return F.normalize(counts.sqrt(), dim=1)
+
+
+def _cells(cells: int | list[int], levels: int) -> list[int]:
+    """Cells per side of each level."""
+    each = [cells] * levels if isinstance(cells, int) else cells
+    if len(each) != levels:
+        raise PoolingError(
+            f"backbone.pooling.cells is {cells}, but {levels} levels are pooled: name one number for each"
+        )
+    return each
 
 
 def _places(levels: Literal["all"] | list[int], count: int) -> list[int]:

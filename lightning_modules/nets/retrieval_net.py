@@ -14,7 +14,7 @@ from lightning_modules.nets.backbones import Backbone, build_backbone
 from lightning_modules.nets.pooling import Pool
 
 if TYPE_CHECKING:
-    from lightning_modules.training.closed_form import LabelledVectors
+    from lightning_modules.maps.closed_form import LabelledVectors
 
 
 class Projection(nn.Module):

@@ -18,7 +18,7 @@ SPLITS = 3  # levels of a net whose maps all have one size
 
 
 class TimmError(ValueError):
-    """timm has no such net, or it cannot take images of the size; the message names the remedy."""
+    """timm has no such net, or it cannot take images of the size; the message names the fix."""
 
 
 class TimmNet(nn.Module):

@@ -18,7 +18,7 @@ PREFIXES = ("module.", "_orig_mod.", "model.", "net.", "backbone.", "encoder.", 
 
 
 class WeightsError(ValueError):
-    """A file of weights cannot be used; the message names file, reason and remedy."""
+    """A file of weights cannot be used; the message names file, reason and fix."""
 
 
 State = dict[str, Tensor]

@@ -152,7 +152,7 @@ SIGNS = (
 
 
 class CollapseWarning(Callback):
-    """Warns once when the embeddings of a whole epoch no longer tell images apart.
+    """Warns once when the embeddings of a whole epoch no longer separate images.
 
     Reads what triplet methods log: the figures of `SIGNS`, and for the message `embedding_std` and `active_triplets`.
     """

@@ -11,12 +11,12 @@ import numpy as np
 from croquis.arrays import Vectors
 from croquis.evaluation import metrics
 from croquis.files import read_json, write_array, write_json
-from croquis.nets.encoder import Encoder, describe_encoder, load_encoder
+from croquis.nets.encoder import Encoder, LinesDescription, describe_encoder, load_encoder
 from croquis.nets.linear_map import LinearMap
 from croquis.params.training_blocks import Map
 from lightning_modules.data.photo_rows import Images
 from lightning_modules.data.retrieval_data import RetrievalData, eval_batch, to_float
-from lightning_modules.training.closed_form import (
+from lightning_modules.maps.closed_form import (
     LabelledVectors,
     MapSettings,
     PrincipalComponents,
@@ -60,7 +60,7 @@ class Trial:
 def add_map(folder: Path, data: RetrievalData, block: Map, threads: int, colours: int = 0) -> dict[str, float]:
     """Fits the maps that `block` allows, and writes the one that is best on val beside the encoder of `folder`.
 
-    An encoder whose vectors become codes keeps none.
+    An encoder whose vectors become codes keeps none, nor does one of lines, which the photos of val would choose.
 
     Args:
         colours: how many of the last numbers of the encoder's vectors are a colour histogram.
@@ -70,7 +70,8 @@ def add_map(folder: Path, data: RetrievalData, block: Map, threads: int, colours
         where val is so small that items of train were left out instead; and `kept`, 1 or 0. Nothing where no map was
         fitted.
     """
-    if block.kind == "none" or describe_encoder(folder).head != "dense":
+    described = describe_encoder(folder)
+    if block.kind == "none" or described.head != "dense" or isinstance(described, LinesDescription):
         return {}
     encoder = load_encoder(folder, threads)
     train, val = (encoded(encoder, images) for images in (data.train.images, data.val.images))
@@ -79,8 +80,8 @@ def add_map(folder: Path, data: RetrievalData, block: Map, threads: int, colours
     if kept:
         linear = found.linear if block.fit_on == "train" else with_val(train, val, data, found)
         write_array(folder / FILE, linear.matrix)
-        described = read_json(folder / "encoder.json")
-        write_json(folder / "encoder.json", described | {"map": FILE, "dim": linear.dim, "metric": "cosine"})
+        stated = read_json(folder / "encoder.json")
+        write_json(folder / "encoder.json", stated | {"map": FILE, "dim": linear.dim, "metric": "cosine"})
     return {f"{found.by}_without": found.without, f"{found.by}_with": found.score, "kept": float(kept)}
 
 
@@ -169,7 +170,7 @@ def _left_out(train: LabelledVectors, asking: np.ndarray) -> Trial:
     part = LabelledVectors(train.vectors[others], train.items[others], train.shop[others])
 
     def average_precision(linear: LinearMap | None) -> float:
-        """mAP@R of the photos that ask."""
+        """mAP@R of the query photos."""
         mapped = train.vectors if linear is None else linear.apply(train.vectors)
         order = gallery[rank_gallery(mapped[asking], mapped[gallery], len(gallery))]
         order = order[order != asking[:, None]].reshape(len(asking), -1) if train.shop.all() else order

@@ -14,8 +14,8 @@ from croquis.params.training_blocks import Map
 from lightning_modules.bases.retrieval_module import RetrievalModule
 from lightning_modules.data.photo_rows import Images
 from lightning_modules.data.retrieval_data import eval_batch, to_float
+from lightning_modules.maps.closed_form import LabelledVectors
 from lightning_modules.nets.retrieval_net import RetrievalNet
-from lightning_modules.training.closed_form import LabelledVectors
 from lightning_modules.training.map_choice import best_map
 
 

@@ -11,7 +11,7 @@ from tests.support.imports import PACKAGES, ROOT, arrows, imports, python_files,
 
 # Single files of croquis that every room may use.
 GROUND = {"arrays", "credentials", "endings", "files", "lazy", "plugins", "refusals", "settings", "strict_json"}
-RUNTIME = ("catalog", "nets", "index", "rerank", "bundle", "search", "evaluation", "store")
+RUNTIME = ("catalog", "nets", "index", "rerank", "words", "bundle", "search", "evaluation", "store")
 NOT_IN_RUNTIME = {
     "torch", "torchvision", "lightning", "pytorch_lightning", "mlflow", "dvc", "pandas", "pydantic", "sklearn", "optuna",
 }  # fmt: skip
@@ -27,17 +27,22 @@ ALLOWED: dict[str, set[str]] = {
     "nets": {"catalog"},
     "index": {"nets"},
     "rerank": {"index"},
-    "bundle": {"catalog", "index", "nets", "rerank"},
-    "search": {"bundle", "catalog", "index", "nets", "rerank"},
+    "words": {"catalog"},
+    "bundle": {"catalog", "index", "nets", "rerank", "words"},
+    "search": {"bundle", "catalog", "index", "nets", "rerank", "words"},
     "evaluation": {"bundle", "catalog", "index", "nets", "rerank", "search"},
-    "store": {"bundle", "catalog", "index", "nets", "rerank", "search"},
+    "store": {"bundle", "catalog", "index", "nets", "rerank", "search", "words"},
     # pipeline: what makes catalogues, params and pictures
-    "params": {"catalog", "evaluation", "index", "nets", "rerank"},  # the schema takes tables and settings from the runtime
+    # The schema takes tables and settings from the runtime.
+    "params": {"catalog", "evaluation", "index", "nets", "rerank", "words"},
     "sketching": {"catalog"},
     "formats": {"catalog", "params"},
     "sources": {"catalog", "formats", "params"},
     "validation": {"catalog", "evaluation", "params"},
     "figures": {"evaluation", "index", "search"},
+    "projects": {
+        "bundle", "catalog", "evaluation", "formats", "index", "nets", "params", "search", "sources", "validation",
+    },
     # MLOps: runs, versions, searches of params, bulk work
     "tracking": set(),
     "registry": {"bundle", "catalog", "evaluation", "params", "search", "tracking"},
@@ -45,11 +50,11 @@ ALLOWED: dict[str, set[str]] = {
     "bulk": {"bundle", "catalog", "index", "search", "store"},
     # servers
     "events": {"catalog", "params", "registry", "search", "sources", "store", "validation"},
-    "serving": {"bundle", "catalog", "events", "params", "registry", "search", "store"},
+    "serving": {"bundle", "catalog", "events", "params", "registry", "search", "store", "words"},
     # commands: they put rooms together
     "cli": {
-        "bulk", "bundle", "evaluation", "events", "index", "params", "registry", "serving", "sources", "store", "tracking",
-        "tuning", "validation",
+        "bulk", "bundle", "catalog", "evaluation", "events", "index", "params", "projects", "registry", "search", "serving",
+        "sources", "store", "tracking", "tuning", "validation", "words",
     },
     "__main__": {"cli"},
     # what learns, and the stages over it
@@ -61,7 +66,7 @@ ALLOWED: dict[str, set[str]] = {
     "benchmarks": {
         "bulk", "bundle", "catalog", "cli", "evaluation", "events", "figures", "index", "lightning_modules", "nets",
         "params", "registry", "rerank", "search", "serving", "sources", "stages", "store", "tracking", "tuning",
-        "validation",
+        "validation", "words",
     },
 }  # fmt: skip
 

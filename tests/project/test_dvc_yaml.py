@@ -104,7 +104,7 @@ def test_every_stage_has_a_module_and_a_block():
     blocks = set(read_yaml("params.yaml"))
     for stage in STAGES:
         assert Path(f"stages/{stage}.py").is_file()
-        assert stage in blocks or stage in ("code", "compare"), f"params.yaml has no block {stage}"
+        assert stage in blocks or stage in ("code", "compare", "learned_from"), f"params.yaml has no block {stage}"
 
 
 def test_every_retriever_has_a_module_and_a_block():

@@ -104,13 +104,13 @@ def test_metrics_and_plots_can_be_shown(whole: tuple[Path, str]):
 @pytest.mark.parametrize(
     ("change", "to_do"),
     [
-        ({"retrievers": ["histogram", "siamese", "dhd"]}, {"code", "compare", "register", "sketch"}),
+        ({"retrievers": ["histogram", "siamese", "dhd"]}, {"code", "compare", "learned_from", "register"}),
         ({"dhd": {"temperature": 0.15}}, {"train_embedder@dhd"}),
         ({"register": {"floor": 0.1}}, {"register"}),
     ],
 )
 def test_a_change_leaves_the_other_methods_cached(whole: tuple[Path, str], change: dict[str, object], to_do: set[str]):
-    """`code` and `sketch` look at the list of methods; what they write for the methods that stay is the same."""
+    """`code` and `learned_from` look at the list of methods; what they write for the methods that stay is the same."""
     folder, _ = whole
     shipped = (folder / "params.yaml").read_bytes()
     (folder / "params.yaml").write_text(json.dumps(merged(read_yaml(folder / "params.yaml"), change)))  # JSON is YAML

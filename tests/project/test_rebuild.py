@@ -112,7 +112,8 @@ def test_a_version_knows_where_it_comes_from_and_what_came_from_there(
     assert lineage.commit == made_at
     said = say("lineage", folder, CHAMPION)
     keys, runs = lineage.stage_keys, lineage.stage_runs
-    assert set(keys) - {"code", "compare"} == set(runs) > {"ingest", f"train_embedder@{METHOD}", f"evaluate@{METHOD}"}
+    recorded = {"ingest", f"train_embedder@{METHOD}", f"evaluate@{METHOD}"}
+    assert set(keys) - {"code", "compare", "learned_from"} == set(runs) > recorded
     for fact in (made_at, lineage.data_hash, lineage.environment, *runs.values()):
         assert fact in said
     for name in (made_at[:7], version.bundle_hash, runs["ingest"], keys[f"index@{METHOD}"], lineage.data_hash):

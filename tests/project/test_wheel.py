@@ -14,7 +14,7 @@ import pytest
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).resolve().parents[2]
-PACKAGES = {"croquis", "lightning_modules"}
+PACKAGES = {"croquis", "lightning_modules", "stages"}
 
 
 def handed_over(*paths: str) -> list[str]:
@@ -46,7 +46,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def files(wheel: Path) -> set[str]:
     with ZipFile(wheel) as archive:
-        return {name for name in archive.namelist() if ".dist-info/" not in name}
+        return {name for name in archive.namelist() if ".dist-info/" not in name and ".data/" not in name}
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +65,7 @@ def installed(site_packages: Path) -> Distribution:
     return found
 
 
-def test_an_empty_environment_gets_two_names_to_import(site_packages: Path) -> None:
+def test_an_empty_environment_gets_three_names_to_import(site_packages: Path) -> None:
     names = {entry.name for entry in site_packages.iterdir()}
     assert {name for name in names if not name.endswith(".dist-info")} == PACKAGES
 
@@ -82,3 +82,10 @@ def test_name_version_and_command_are_those_of_pyproject(site_packages: Path) ->
 def test_every_module_and_every_file_beside_them_is_in_it(files: set[str]) -> None:
     assert files == set(handed_over(*sorted(PACKAGES)))
     assert {"croquis/py.typed", "croquis/serving/page/index.html", "croquis/validation/data_docs.css"} <= files
+
+
+def test_an_installed_croquis_has_what_a_project_is_made_of(site_packages: Path) -> None:
+    shared = site_packages.parents[2] / "share/croquis"
+    found = {path.relative_to(shared).as_posix() for path in shared.rglob("*") if path.is_file()}
+    assert found == set(handed_over("params.yaml", "dvc.yaml", ".dvcignore", ".dvc/plots"))
+    assert (shared / "params.yaml").read_bytes() == (ROOT / "params.yaml").read_bytes()

@@ -6,14 +6,19 @@ import numpy as np
 import pytest
 
 from croquis.bundle import Bundle
+from croquis.catalog.filters import QueryError
 from croquis.catalog.images import decode_image, prepare_image, to_batch
 from croquis.catalog.table import Catalog
+from croquis.evaluation.evaluate_bundle import EvaluationSettings, evaluate_split
 from croquis.files import read_json, write_array, write_json
-from croquis.nets.encoder import describe_histogram
+from croquis.nets.encoder import describe_fixed
+from croquis.nets.line_encoder import LineEncoder
 from croquis.nets.linear_map import LinearMap
 from croquis.params.loader import read_yaml
+from croquis.search.local_retriever import LocalRetriever
 from stages import index
 from tests.support.catalogues import blob_catalogue as world
+from tests.support.tiny_retriever import save_generator
 
 
 @pytest.fixture
@@ -25,7 +30,7 @@ def project(tmp_path, monkeypatch):
     values["base"]["image_size"] = world.SIZE
     write_json(tmp_path / "params.yaml", values)
     world.write_catalogue(tmp_path)
-    write_json(tmp_path / "models/histogram/encoder.json", describe_histogram(world.encoder()))
+    write_json(tmp_path / "models/histogram/encoder.json", describe_fixed(world.encoder()))
     return tmp_path
 
 
@@ -42,6 +47,41 @@ def test_every_image_that_a_protocol_may_search_is_in_it(project):
     shop = [row for row in world.rows() if row["domain"] == "shop"]
     assert kept == {row["image_id"] for row in shop if row["role"] in ("train", "gallery")}
     assert {row["split"] for row in shop if row["image_id"] in kept} == {"train", "val", "test"}
+
+
+def lines_retriever(project, size):
+    """The retriever `edges` beside a generator, which it does not need."""
+    write_json(
+        project / "models/edges/encoder.json",
+        describe_fixed(LineEncoder(size=size, edges="canny", square=64, orientations=9)),
+    )
+    save_generator(project / "models/sketch_gan")
+    index.main("edges", project)
+    return LocalRetriever.load(project / "models/bundles/edges")
+
+
+def test_an_encoder_of_lines_keeps_its_own_size_and_no_generator(project):
+    retriever = lines_retriever(project, 2 * world.SIZE)
+    assert (retriever.bundle.manifest.preprocess.size, retriever.bundle.manifest.generator) == (2 * world.SIZE, None)
+    assert retriever.nets.mode_of("sketch") == "sketch-direct"
+    photo = next(row["image"] for row in world.rows() if row["image_id"] == "test-0/front")
+    assert retriever.search(photo, k=1)[0].score == pytest.approx(1, abs=1e-5)
+    with pytest.raises(QueryError, match="use sketch-direct"):
+        retriever.search(photo, mode="sketch")
+
+
+@pytest.mark.parametrize("reencoded", [False, True])
+def test_what_is_served_is_what_evaluation_finds_with_edge_maps(project, reencoded):
+    """The baseline of every evaluation compares a drawing with edge maps outside any bundle."""
+    retriever = lines_retriever(project, world.SIZE)
+    settings = EvaluationSettings(depth=50, resamples=20, chunk=7, seed=3, edges="canny", edge_size=world.SIZE)
+    photos, drawings = Catalog.open(project / "data/catalog"), Catalog.open(project / "data/sketches")
+    found = evaluate_split(retriever, photos, drawings, "test", settings, reencode_gallery=reencoded)
+    served, baseline = (found.run("sketch->shop", path) for path in ("direct", "edges"))
+    np.testing.assert_array_equal(served.top, baseline.top)
+    hits = retriever.search(next(drawings.images(served.queries.rows[:1].tolist())), k=50, mode="sketch-direct")
+    ranked = [hit.image_id for hit in hits if hit.image_id in found.gallery.image_ids]
+    assert ranked[:10] == [found.gallery.image_ids[row] for row in served.top[0]]
 
 
 @pytest.mark.parametrize("kind", ["flat", "hnsw", "ivfpq"])

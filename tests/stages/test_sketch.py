@@ -13,8 +13,6 @@ from PIL import Image
 
 from croquis.catalog.images import decode_image
 from croquis.catalog.table import Catalog, CatalogWriter
-from croquis.params import load_params
-from croquis.plugins import METHODS
 from stages import sketch
 
 Rows = list[dict[str, Any]]
@@ -110,18 +108,17 @@ def test_drawings_that_the_catalogue_brings_of_train_items_join_the_training(
     assert train == {f"sketch-of/{item:02d}/0" for item in range(6)} | {f"{item:02d}/0/flat" for item in range(6)}
 
 
-def test_who_learns_from_drawings_depends_on_them_and_nobody_else(
-    project: Any, fake_run: Any, catalogue_rows: Rows
+def test_a_project_without_drawings_keeps_a_note_and_no_rows(
+    project: Any, fake_run: Any, catalogue_rows: Rows, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def lists(seed: int) -> dict[str, bytes]:
-        root = project(base__seed=seed)
-        run(root, catalogue_rows, fake_run)
-        return {path.stem: path.read_bytes() for path in (root / "data/learned_from").iterdir()}
-
-    first, second = lists(7), lists(8)
-    assert set(first) == set(load_params().retrievers)
-    assert {method for method in first if first[method] != second[method]} == {"joint"}
-    assert {method for method in first if METHODS.entry(method).add_drawings is not None} == {"joint"}
+    root = project(parts__sketch=False, parts__gan=False)
+    with CatalogWriter(root / "data/catalog") as writer:
+        writer.write_all(catalogue_rows)
+    fake_run(sketch)
+    sketch.main(root)
+    assert [path.name for path in (root / "data/sketches").iterdir()] == ["off.json"]
+    assert Catalog.open_if_any(root / "data/sketches") is None
+    assert "parts.sketch is false" in capsys.readouterr().out
 
 
 def test_contact_sheets_and_counts_are_reported(

@@ -33,7 +33,7 @@ class BareFile:
 
 
 def costly(kind: str, count: int, what: str, most: int) -> CostlyImageError:
-    return CostlyImageError(f"the {kind} has {count} {what} or more, at most {most} are read; save it anew")
+    return CostlyImageError(f"the {kind} has {count} {what} or more, at most {most} are read; save it again")
 
 
 def animated(kind: str) -> AnimatedImageError:

@@ -112,8 +112,8 @@ def into_store(whole: Embedding, spec: StoreSpec, uri: str, catalogue: str, item
 
 
 @command(__doc__)
-@option("--bundle", type=PATH, required=True, metavar="FOLDER", help="whose encoder embeds")
-@option("--from", "source", default="data/catalog", metavar="URI", help="folder of shards, or one")
+@option("--bundle", type=PATH, required=True, metavar="FOLDER", help="bundle whose encoder is used")
+@option("--from", "source", default="data/catalog", metavar="URI", help="folder of shards, or one shard")
 @option("--to", required=True, metavar="URI", help="folder of the vectors")
 @option("--only", multiple=True, metavar="COLUMN=VALUES", help="which images, e.g. role=gallery,train")
 @option(
@@ -136,20 +136,20 @@ def into_store(whole: Embedding, spec: StoreSpec, uri: str, catalogue: str, item
     type=click.FloatRange(min=0, min_open=True),
     default=900.0,
     metavar="SECONDS",
-    help="ray: that a shard may take",
+    help="ray: time limit for a shard",
 )
 @option(
     "--retries",
     type=click.IntRange(min=0),
     default=3,
     metavar="N",
-    help="ray: of a shard whose process or node ended",
+    help="ray: retries of a shard whose process or node ended",
 )
-@option("--allow-unreadable", is_flag=True, help="end well although pictures could not be read")
+@option("--allow-unreadable", is_flag=True, help="exit 0 even if some pictures could not be decoded")
 @option("--store", metavar="URI", help="load the vectors: faiss:FOLDER, milvus:FILE.db or milvus:http://HOST:PORT")
 @option("--catalogue", default="catalogue", metavar="NAME", help="in the store")
-@option("--kind", type=click.Choice(list(KINDS)), default="flat", help="of the store's version")
-@option("--item-version", default=1, metavar="N", help="of every product in the store")
+@option("--kind", type=click.Choice(list(KINDS)), default="flat", help="index kind of the store's version")
+@option("--item-version", default=1, metavar="N", help="version of every product in the store")
 @click.pass_obj
 def embed_command(
     invocation: Invocation,

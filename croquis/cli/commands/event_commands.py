@@ -30,9 +30,14 @@ Events: docs/scale.md. SIGTERM and Ctrl-C end it when the batch under way is com
 @option("--catalogue", default=USUAL.catalogue, help="name of the catalogue in the store")
 @option("--store-version", metavar="NAME", help="a version of it; the current one by default")
 @option("--create", is_flag=True, help="make and publish a version where none is current")
-@option("--kind", default=USUAL.kind, type=click.Choice(["flat", "hnsw"]), help="of such a version")
+@option(
+    "--kind",
+    default=USUAL.kind,
+    type=click.Choice(["flat", "hnsw"]),
+    help="index kind of the version that --create makes",
+)
 @option("--images", type=PATH, metavar="FOLDER", help="what paths of pictures in events are relative to")
-@option("--params", type=PATH, default=USUAL.params, help="whose `validate` block has thresholds")
+@option("--params", type=PATH, default=USUAL.params, help="params file whose `validate` block has the thresholds")
 @option("--group", help="consumers that share the work (default: the version's name, each version gets every event)")
 @option("--batch", default=USUAL.batch, help="events that are embedded and written together")
 @option(
@@ -41,25 +46,30 @@ Events: docs/scale.md. SIGTERM and Ctrl-C end it when the batch under way is com
     metavar="N",
     help="bytes of picture files that are held at once; a batch with more is done in parts",
 )
-@option("--wait", default=USUAL.wait, metavar="SECONDS", help="for the first event of a batch")
+@option("--wait", default=USUAL.wait, metavar="SECONDS", help="time to wait for the first event of a batch")
 @option(
     "--redeliver",
     default=USUAL.redeliver,
     metavar="SECONDS",
-    help="NATS: when an event that was not done comes again",
+    help="NATS: time after which an unfinished event is delivered again",
 )
-@option("--grace", default=USUAL.grace, metavar="SECONDS", help="for the batch under way when this is ended")
-@option("--until-idle", type=float, metavar="SECONDS", help="end when nothing has come for so long")
+@option(
+    "--grace",
+    default=USUAL.grace,
+    metavar="SECONDS",
+    help="time that the current batch gets when the command is stopped",
+)
+@option("--until-idle", type=float, metavar="SECONDS", help="end after this time without an event")
 @option(
     "--metrics-port",
     default=USUAL.metrics_port,
-    help="of http://HOST:PORT/metrics; 0 for any free one",
+    help="port of http://HOST:PORT/metrics; 0 for any free one",
 )
 @option(
     "--metrics-host",
     default=USUAL.metrics_host,
     metavar="HOST",
-    help="where metrics may be asked for",
+    help="address at which the metrics are served",
 )
 @click.pass_obj
 def consume_command(invocation: Invocation, /, **given: Any) -> int:
@@ -77,8 +87,8 @@ def consume_command(invocation: Invocation, /, **given: Any) -> int:
 
 The catalogue is the source that `ingest.source` names. Photos of the domain `shop` are sent.""")
 @option("--to", required=True, metavar="URI", help=STREAM)
-@option("--params", type=PATH, default=USUAL.params, help="whose source is read")
-@option("--version", type=int, metavar="N", help="of the events (default: the time, in seconds)")
+@option("--params", type=PATH, default=USUAL.params, help="params file whose source is read")
+@option("--version", type=int, metavar="N", help="version of the events (default: the time, in seconds)")
 @click.pass_obj
 def feed_command(invocation: Invocation, to: str, params: Path, version: int | None) -> int:
     invocation.set_up_logging()

@@ -51,7 +51,7 @@ def gate_obstacle(change: AliasChange) -> str | None:
     if tags.get(AGAINST, "") != against:
         return (
             f"{candidate} was judged against bundle {tags.get(AGAINST, '')[:12] or 'none'}, "
-            f"but the champion is now {change.previous or 'nobody'}; run `dvc repro -f register` with its bundle in place"
+            f"but the champion is now {change.previous or 'none'}; run `dvc repro -f register` with its bundle in place"
         )
     return None
 
@@ -87,7 +87,7 @@ def changed_text(change: AliasChange, registry: Registry) -> str:
 
 
 def _check(registry: Registry, version: RegisteredVersion) -> None:
-    """Whoever becomes champion is what was registered, to the last file, loads and answers; a copy of it is asked.
+    """The new champion has the registered files, loads and answers; a copy of it is queried.
 
     Raises:
         RegistryError, BundleError: when files are lost or are others than those that were registered.
@@ -121,7 +121,7 @@ def status_command(invocation: Invocation, number: int | None) -> int:
 
 The gate's verdict must allow it, and the model must load and answer a query.""")
 @VERSION
-@option("--force", is_flag=True, help="although the gate says no")
+@option("--force", is_flag=True, help="promote even though the gate refused it")
 @option("--dry-run", is_flag=True, help="only show what would change, as `registry status` does")
 @click.pass_obj
 def promote_command(invocation: Invocation, number: int | None, force: bool, dry_run: bool) -> int:

@@ -1,4 +1,4 @@
-"""Runs the pipeline, as `dvc repro` does, but stages that do not need each other at the same time.
+"""Runs the pipeline as `dvc repro` does, with independent stages in parallel.
 
     croquis repro
     croquis repro --only siamese                           one retriever: its stages and what they need
@@ -6,8 +6,8 @@
 
 `dvc repro` runs one stage after the other. DVC's documentation on "parallel stage execution" has several `dvc repro` work on
 the branches of one pipeline at once; that is what is done here: `dvc repro --single-item STAGE` for each stage that `dvc
-status` names and those that hang on them, as soon as what it depends on is there; then a `dvc repro` does what is left.
-The outcome is the same to the byte, whatever --jobs says. Stages that run at once are forks of one process that has
+status` names and those that depend on them, as soon as what it depends on is there; then a `dvc repro` does what is left.
+The outputs are byte-identical for every --jobs. Stages that run at once are forks of one process that has
 imported torch, MLflow and DVC.
 """
 
@@ -96,10 +96,19 @@ def read_plan(root: Path, target: str | None = None) -> Graph:
             needs = {
                 stage.addressing: frozenset(needed.addressing for needed in graph.successors(stage)) for stage in graph
             }
-            changed = set(repo.status())
+            changed = set(repo.status()) - {stage.addressing for stage in graph if stage.always_changed}
     except DvcException as error:
         raise RefusedError(str(error)) from error
     return to_run(needs if target is None else needed_by(target, needs), changed)
+
+
+def run_always(root: Path) -> int:
+    """Runs the stages that DVC runs each time, as `code` of a project without code; the first status that is not 0."""
+    from dvc.repo import Repo
+
+    with Repo(str(root)) as repo:
+        names = [stage.addressing for stage in repo.index.graph if stage.always_changed]
+    return next(filter(None, (run_stage(name, None, root) for name in names)), 0)
 
 
 def to_run(needs: Graph, changed: Collection[str]) -> Graph:
@@ -215,6 +224,8 @@ def repro_command(invocation: Invocation, jobs: int | None, only: str | None, se
     params = load_params(root / "params.yaml")
     target = last_stage(params, only) if only else None
     jobs = jobs or max(1, min(MOST_JOBS, (os.cpu_count() or 1) // (params.base.threads * params.base.processes)))
+    if status := run_always(root):
+        return status
     plan = read_plan(root, target)
     if jobs > 1 and plan:
         failed = run_all(plan, jobs, root)

@@ -2,7 +2,7 @@
 
     croquis serve                                                       the champion
     croquis serve --model models:/fashion-retriever/3 --port 8000
-    croquis serve --bundle models/bundles/siamese                       no registry
+    croquis serve models/bundles/siamese                                a bundle, no registry; as --bundle
     croquis serve --bundle models/bundles/siamese --store faiss:models/store --ingest nats://127.0.0.1:4222/products
 
 API keys and the admin token come from the environment: CROQUIS_API_KEYS ("name=key,name=key"), CROQUIS_ADMIN_TOKEN.
@@ -46,12 +46,13 @@ def _option(name: str, says: str, **settings: Any) -> Callable[[Callable[..., An
 
 
 @command(__doc__)
+@click.argument("folder", required=False, type=PATH, metavar="[BUNDLE]")
 @_option("--model", "models:/NAME@ALIAS or models:/NAME/NUMBER of the registry", metavar="URI")
 @_option("--bundle", "a bundle folder; MLflow is not used at all", metavar="FOLDER", type=PATH)
 @_option("--also", "one more model; its label is the alias or number", metavar="URI")
 @_option("--also-bundle", "one more bundle; its label is the folder's name", metavar="FOLDER", type=PATH)
 @_option("--host", "address that it listens at")
-@_option("--port", "0 for any free one")
+@_option("--port", "port; 0 for any free one")
 @_option(
     "--workers", "processes that answer (default: CPUs; 1 with --changes, --ingest, --rate or a FAISS store)", type=int
 )
@@ -60,11 +61,11 @@ def _option(name: str, says: str, **settings: Any) -> Callable[[Callable[..., An
 @_option("--queue", "queries that may wait; more are answered 429")
 @_option(
     "--watch",
-    f"look models and store up anew this often; 0: never (default: {WATCH_STORE:g} with --store, else 0)",
+    f"look models and store up again this often; 0: never (default: {WATCH_STORE:g} with --store, else 0)",
     metavar="SECONDS",
     type=float,
 )
-@_option("--load-seconds", "for pulling, verifying and trying one model; what takes longer is given up")
+@_option("--load-seconds", "time limit to pull, verify and try one model")
 @_option("--changes", "search a FAISS store here, whose products requests may change", metavar="FOLDER", type=PATH)
 @_option(
     "--store", "search the current version of faiss:FOLDER, milvus:FILE.db or milvus:http://HOST:PORT", metavar="URI"
@@ -75,19 +76,24 @@ def _option(name: str, says: str, **settings: Any) -> Callable[[Callable[..., An
 )
 @_option("--ingest-images", "what paths of pictures in events are relative to", metavar="FOLDER", type=PATH)
 @_option("--ingest-batch", "events embedded together", metavar="N")
-@_option("--params", "of --ingest: whose `validate` block has thresholds", type=PATH)
+@_option("--params", "params file whose `validate` block has the thresholds of --ingest", type=PATH)
 @_option("--rate", "requests per second of one client; 0: any number")
 @_option("--burst", "requests that a client may send at once after a pause")
 @_option("--cors", "a web origin that browsers may call from", metavar="ORIGIN")
 @_option("--proxies", "whose X-Forwarded-For is believed, commas between them", metavar="ADDRESS|NETWORK,...")
-@_option("--connections", "open at a time; idle ones are closed where room is needed")
+@_option("--connections", "connections open at a time; idle ones are closed where room is needed")
 @_option("--connections-per-address", "open at a time (default: half of all)", type=int)
 @_option("--max-image-bytes", "largest file of a picture")
 @_option("--max-pixels", "largest width x height of a picture")
-@_option("--page", "files of the web page", metavar="FOLDER", type=PATH)
-@_option("--grace", "for requests that run when the server is ended", metavar="SECONDS")
+@_option(
+    "--page", "files of the web page (default: the package's own)", metavar="FOLDER", type=PATH, show_default=False
+)
+@_option("--grace", "time that running requests get when the server stops", metavar="SECONDS")
 @click.pass_obj
-def serve_command(invocation: Invocation, /, **given: Any) -> int:
+def serve_command(invocation: Invocation, /, folder: Path | None, **given: Any) -> int:
+    if folder is not None and given["bundle"] is not None:
+        raise click.UsageError("give only one of BUNDLE and --bundle")
+    given["bundle"] = folder or given["bundle"]
     if given["model"] is not None and given["bundle"] is not None:
         raise click.UsageError("give only one of --model and --bundle")
     if given["model"] is None and given["bundle"] is None:

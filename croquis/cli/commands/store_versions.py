@@ -56,7 +56,7 @@ def _store_command(doc: str) -> Callable[[Callable[..., str]], click.Command]:
     return make
 
 
-_KIND = option("--kind", default="flat", type=click.Choice(list(KINDS)), help="of its index")
+_KIND = option("--kind", default="flat", type=click.Choice(list(KINDS)), help="index kind")
 
 
 @_store_command("Name, bundle and images of every version, and which one is current.")
@@ -69,12 +69,12 @@ def list_command(stores: Stores) -> str:
     return "\n".join(lines) or f"{without_credentials(stores.uri)} has no version of {stores.name!r}"
 
 
-@_store_command("""Makes a new, empty version, which nobody searches yet; prints its name.
+@_store_command("""Makes a new, empty version, which is not searched yet; prints its name.
 
     croquis store --store URI create --model models:/fashion-retriever@challenger
 
 It is filled by `croquis events consume --store-version NAME`.""")
-@bundle_options("whose vectors it is for")
+@bundle_options("bundle whose vectors the version will hold")
 @_KIND
 def create_command(stores: Stores, bundle: Path | None, model: str | None, kind: str) -> str:
     one_of(bundle=bundle, model=model)
@@ -86,7 +86,7 @@ def create_command(stores: Stores, bundle: Path | None, model: str | None, kind:
     croquis store --store faiss:models/store fill --bundle models/bundles/siamese --publish
 
 Events bring it up to date: each is newer than what the bundle says of its product.""")
-@bundle_options("whose gallery it gets")
+@bundle_options("bundle whose gallery fills the version")
 @_KIND
 @option("--publish", is_flag=True, help="make it the current one")
 def fill_command(stores: Stores, bundle: Path | None, model: str | None, kind: str, publish: bool) -> str:
@@ -97,7 +97,7 @@ def fill_command(stores: Stores, bundle: Path | None, model: str | None, kind: s
     return f"{store.name}: {store.count()} images{', published' * publish}"
 
 
-@_store_command("Makes VERSION the current one: searches meet it from now on. `store rollback` takes it back.")
+@_store_command("Makes VERSION the current one: searches use it from now on. `store rollback` undoes that.")
 @click.argument("version")
 def publish_command(stores: Stores, version: str) -> str:
     stores.publish(version)
@@ -130,7 +130,7 @@ def load_command(stores: Stores, folder: Path) -> str:
     return load_snapshot(folder, stores).name
 
 
-@_store_command("""Takes the product ITEM out of every version of the catalogue and lets its own versions count anew.
+@_store_command("""Takes the product ITEM out of every version of the catalogue and lets its own versions count again.
 
     croquis store --store URI count-anew coat-7
 

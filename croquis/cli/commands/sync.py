@@ -2,7 +2,7 @@
 
 A stage that DVC restored from its cache, a fresh clone after `dvc pull`, a deleted mlruns/: in each case the files are
 there and their runs are not. This makes the missing runs from dvc.lock and reports/runs/, then the pipeline run and the
-registry entry from reports/ and models/bundles/. What is there already is left alone, so a second call does nothing.
+registry entry from reports/ and models/bundles/. What is there already is kept, so a second call does nothing.
 
 The registry comes back as far as this workspace knows it: the version that reports/registration.json names, as champion
 if there is none and it was one, else as challenger. Earlier versions belong to earlier commits. Files of that version
@@ -36,7 +36,7 @@ from croquis.tracking.tracking_store import Store, open_store
 def restore_registration(store: Store, root: Path) -> list[str]:
     """Makes the pipeline run, the model version and its alias again where they are missing; says what it did."""
     if not (root / REPORT).is_file():
-        return [f"no {REPORT} here, so the registry is left alone: dvc pull, or croquis repro"]
+        return [f"no {REPORT} here, so the registry is not changed: dvc pull, or croquis repro"]
     params, registration = load_params(root / "params.yaml"), Registration.from_json(read_json(root / REPORT))
     choice = choose(params, root)
     if choice.bundle.hash != registration.bundle:

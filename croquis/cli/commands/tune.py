@@ -27,6 +27,7 @@ from croquis.tuning.task import TuneError
 
 TRIALS = {"margin": 12, "rerank": 1000}
 SPACE_TRIALS = 20
+DEFAULTS = ", ".join(f"{name} {trials}" for name, trials in TRIALS.items())
 TRADEOFF, TRADEOFF_TRIALS = "tradeoff", 60
 INTERRUPTED = 130
 
@@ -91,15 +92,20 @@ def closing_words(written: bool) -> str:
 
 @command(__doc__)
 @click.argument("study", required=False, type=click.Choice([*TRIALS, TRADEOFF]))
-@option("--trials", type=int, metavar="N", help=f"of the study in all; by default {TRIALS}, of a space {SPACE_TRIALS}")
-@option("--workers", type=int, default=1, metavar="K", help="processes on the study")
+@option(
+    "--trials",
+    type=int,
+    metavar="N",
+    help=f"trials of the study in all (default: {DEFAULTS}, a space {SPACE_TRIALS})",
+)
+@option("--workers", type=int, default=1, metavar="K", help="processes that work on the study")
 @option("--storage", metavar="URL", help="an Optuna RDB URL; by default mlruns/optuna.log")
 @option(
     "--heartbeat",
     type=int,
     default=HEARTBEAT,
     metavar="SECONDS",
-    help=f"of a worker on a database: silent for {SILENCE} times as long, it is dead",
+    help=f"interval of a worker's heartbeat in the database; without one for {SILENCE} intervals its trial is failed",
 )
 @option("--write", is_flag=True, help="put the best into params.yaml")
 @option(

@@ -61,7 +61,7 @@ own files from this working tree's data/source, as they are now. Nothing of this
 DVC's cache gains only what is pulled. Exit code 0: byte-identical, 2: something differs, 1: refused.""")
 @click.argument("name", metavar="MODEL@ALIAS")
 @option("--compute", type=click.Choice([MODELS, ALL]), help="compute what DVC could restore: nets, or everything")
-@option("--keep", type=PATH, metavar="FOLDER", help="leave the worktree there")
+@option("--keep", type=PATH, metavar="FOLDER", help="keep the worktree in FOLDER")
 @click.pass_obj
 def rebuild_command(invocation: Invocation, name: str, compute: str | None, keep: Path | None) -> int:
     registry = project_registry(invocation.project)

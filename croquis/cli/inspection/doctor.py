@@ -7,9 +7,11 @@ Each line is `ok`, `-` for something that is absent and not needed, or `WRONG` w
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
 import shutil
+import sqlite3
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -21,6 +23,7 @@ import click
 
 from croquis.cli.child_processes import listens
 from croquis.cli.command_line import Invocation, command
+from croquis.words.text_table import has_full_text
 
 CORE = ("numpy", "faiss-cpu", "onnxruntime", "opencv-python-headless", "pillow", "pyarrow", "click")
 PIPELINE = ("torch", "torchvision", "pytorch-lightning", "dvc", "mlflow", "great_expectations", "optuna", "pydantic")
@@ -51,10 +54,12 @@ def examine(root: Path) -> Iterator[CheckResult]:
     """All that is looked at, in the order of the report."""
     yield CheckResult(OK, "python", f"{platform.python_version()} on {platform.system()} {platform.machine()}")
     yield from packages()
+    yield full_text()
     yield accelerator()
     yield program("git", "--version", needed=True)
     yield browser()
     yield params(root)
+    yield photos(root)
     yield pipeline(root)
     yield tracking(root)
     yield from engines()
@@ -67,6 +72,14 @@ def packages() -> Iterator[CheckResult]:
     yield from (_package(name, "pip install 'croquis[pipeline]'", needed=trains) for name in PIPELINE)
     for extra, names in EXTRAS.items():
         yield from (_package(name, f"pip install 'croquis[{extra}]'") for name in names)
+
+
+def full_text() -> CheckResult:
+    """Whether SQLite can search words, as bundles and FAISS stores do."""
+    found = f"SQLite {sqlite3.sqlite_version}"
+    if has_full_text():
+        return CheckResult(OK, "full text", f"{found} with FTS5")
+    return CheckResult(WRONG, "full text", f"{found} lacks FTS5: use a Python whose SQLite has it, as python.org's has")
 
 
 def _package(name: str, fix: str, needed: bool = False) -> CheckResult:
@@ -137,6 +150,24 @@ def params(root: Path) -> CheckResult:
     except (AcceleratorError, ModuleNotFoundError) as error:
         return CheckResult(WRONG, "params.yaml", str(error))
     return CheckResult(OK, "params.yaml", f"source {found.ingest.source}, {len(found.retrievers)} retrievers")
+
+
+def photos(root: Path) -> CheckResult:
+    """What would stop the pipeline at a person's own table, by its rows; no picture is opened."""
+    if not (root / "params.yaml").is_file():
+        return CheckResult(ABSENT, "catalogue", "no params.yaml")
+    try:
+        from croquis.params import ParamsError, load_params
+        from croquis.projects.planning import problems
+
+        with contextlib.chdir(root):  # paths of the source are relative to it
+            found = load_params("params.yaml")
+            wrong = problems(found)
+    except (ModuleNotFoundError, ParamsError):
+        return CheckResult(ABSENT, "catalogue", "not looked at: params.yaml cannot be used")
+    if wrong:
+        return CheckResult(WRONG, "catalogue", "\n".join(wrong))
+    return CheckResult(OK, "catalogue", f"source {found.ingest.source}: nothing in its rows would stop the pipeline")
 
 
 def pipeline(root: Path) -> CheckResult:

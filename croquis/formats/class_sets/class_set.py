@@ -8,7 +8,7 @@ from croquis.params.block import Block
 
 
 class ClassSet(Block):
-    """What these sources share: val is taken out of train, test asks, train is trained on and searched."""
+    """What these sources share: val is taken out of train, test images are queries, train is trained on and searched."""
 
     root: str = Field(description="folder that the set's files are below")
     share: float = Field(gt=0.0, le=1.0, description="part of every class that is read, chosen by a hash; 1 for all")

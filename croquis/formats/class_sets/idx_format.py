@@ -60,7 +60,7 @@ def open_idx(path: Path, dimensions: tuple[int, ...]) -> IdxFile:
         SourceError: when it is absent, no IDX file, of another type or dimension, cut off, or too long.
     """
     if not path.is_file():
-        raise SourceError(f"{path} does not exist; mend the names under ingest.idx in params.yaml")
+        raise SourceError(f"{path} does not exist; correct the names under ingest.idx in params.yaml")
     with _stream(path) as stream:
         shape = _shape(path, stream, dimensions)
         stated, found = math.prod(shape), 0

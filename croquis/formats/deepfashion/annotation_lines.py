@@ -76,4 +76,4 @@ def iter_lines(path: Path, header: bool = True) -> Iterator[AnnotationLine]:
         raise SourceError(f"{path} is not UTF-8 text: {error}") from error
     if int(stated) != rows:
         problem = f"line 1 states {int(stated)} rows, the file holds {rows}"
-        raise SourceError(f"{path}: {problem}; it is cut off or was edited: fetch it again or mend the count")
+        raise SourceError(f"{path}: {problem}; it is cut off or was edited: fetch it again or correct the count")

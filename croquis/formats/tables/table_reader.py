@@ -1,4 +1,4 @@
-"""Tables of a person's own: CSV or Parquet, read into rows with their numbers for error messages."""
+"""Tables of users: CSV or Parquet, read into rows with their numbers for error messages."""
 
 from __future__ import annotations
 

@@ -173,7 +173,7 @@ def _gain(candidate: Scores, champion: Scores, policy: Policy) -> Reason:
         f"it is above {bound:+.3f}, and it must be above {policy.min_gain:+.3f}"
     )
     if not passed and np.isfinite(bound):
-        text += f"; with so many queries a true gain passes nine times in ten from about {detectable:+.3f} on"
+        text += f"; with this many queries a true gain of about {detectable:+.3f} or more passes with 90% probability"
     return Reason("gain", passed, text, {"gain": float(difference.mean()), "bound": bound, "min_gain": policy.min_gain})
 
 

@@ -38,8 +38,8 @@ def score_bundle(bundle: Bundle, split: str, measure: Measure, params: Params, r
         split: whose queries and gallery are used.
         measure: the pair and metric that count.
     """
-    catalog, drawn = Catalog.open(root / "data/catalog"), root / "data/sketches"
-    sketches = Catalog.open(drawn) if drawn.exists() and measure.pair.startswith("sketch") else None
+    catalog = Catalog.open(root / "data/catalog")
+    sketches = Catalog.open_if_any(root / "data/sketches") if measure.pair.startswith("sketch") else None
     settings = evaluation_settings(params)
     table = evaluate_split(LocalRetriever.of(bundle), catalog, sketches, split, settings, reencode_gallery=True).table()
     reranked = bundle.manifest.rerank.enabled

@@ -50,7 +50,7 @@ def absence(registry: Registry, candidate: RegisteredVersion, root: Path) -> Rea
     """Why the registry has no champion: it is new, it lost one, or it is not the store where one is.
 
     The report that was committed last knows whether there was a champion. A store that MLFLOW_TRACKING_URI names and that
-    knows nothing of it is the wrong one, or a new one that `sync` has not filled; the local store of a fresh clone is just
+    has no record of it is the wrong one, or a new one that `sync` has not filled; the local store of a fresh clone is just
     new.
     """
     others = [version for version in registry.versions() if version.number != candidate.number]

@@ -56,7 +56,7 @@ def k_reciprocal_scores(
     distance (squared Euclidean of unit vectors, divided by the largest of its row).
 
     Deviation: the original encodes the whole gallery; here a photo's neighbours are looked for in the query's shortlist
-    alone, which costs gains where that is much shorter than the gallery (docs/methods.md tells how much).
+    alone, which costs gains where that is much shorter than the gallery (docs/benchmarks/reranking.md has the figures).
 
     Args:
         query: (D,).

@@ -148,7 +148,7 @@ class Swap(_Body):
 
 
 class Stale(_Body):
-    """Models that could not be looked up anew: since when (UTC), and why."""
+    """Models that could not be looked up again: since when (UTC), and why."""
 
     since: str
     reason: str

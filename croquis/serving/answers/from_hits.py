@@ -53,15 +53,15 @@ def to_results(hits: Sequence[Hit], label: str) -> list[dict[str, Any]]:
 
 def search_body(model: LoadedModel, label: str, asked: SearchRequest, answer: Answer) -> bytes:
     """A `SearchAnswer` as JSON: written at once, as what it is made of needs no check."""
-    painted = asked.generated and asked.mode == "sketch"
+    painted = answer.picture if asked.generated and asked.mode == "sketch" else None
     milliseconds = {f"{step}_ms": round(answer.seconds[step] * 1000, 3) for step in STEPS} if asked.timings else None
     fields = {
         "model": model.identity,
         "mode": asked.mode,
         "results": to_results(answer.hits, label),
         "query_attributes": sorted(answer.attributes or ()),
-        "generated": f"data:image/png;base64,{base64.b64encode(encode_png(answer.picture)).decode()}"
-        if painted
+        "generated": f"data:image/png;base64,{base64.b64encode(encode_png(painted)).decode()}"
+        if painted is not None
         else None,
         "timings": milliseconds,
     }

@@ -154,7 +154,7 @@ def install_handlers(app: FastAPI) -> None:
 
     @app.exception_handler(ClientDisconnect)
     async def gone(_: Request, __: ClientDisconnect) -> Response:
-        return Response(status_code=CLIENT_CLOSED)  # nobody reads it; the log does
+        return Response(status_code=CLIENT_CLOSED)  # it is not sent; the log has it
 
     @app.exception_handler(Exception)
     async def fault(request: Request, error: Exception) -> Response:

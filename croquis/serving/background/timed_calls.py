@@ -22,7 +22,7 @@ class CallLimitError(RuntimeError):
 class TimedCalls:
     """Threads for calls of one kind. They are daemons, so that a call that hangs does not hold up the end of the process.
 
-    A thread cannot be ended from outside: a call that nobody waits for any more counts until it ends by itself.
+    A thread cannot be ended from outside: a call without a waiting client counts until it ends by itself.
 
     Args:
         kind: named in errors, and the threads' name.
@@ -46,7 +46,7 @@ class TimedCalls:
                 raise CallLimitError(f"{self._running} calls ({self.kind}) have not ended yet")
             self._running += 1
         future: Future[T] = Future()
-        future.set_running_or_notify_cancel()  # whoever stops waiting does not cancel it
+        future.set_running_or_notify_cancel()  # a caller that stops waiting does not cancel it
         threading.Thread(target=self._run, args=(call, future), name=self.kind, daemon=True).start()
         return future
 

@@ -1,4 +1,4 @@
-"""Background tasks that do not die unseen: an end is logged, shown and followed by another start."""
+"""Background tasks that do not die silently: an end is logged, shown and followed by another start."""
 
 from __future__ import annotations
 

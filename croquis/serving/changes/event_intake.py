@@ -23,7 +23,7 @@ WAIT = 0.2  # seconds that a fetch waits for the first event
 class OwnIngest:
     """Consumes a stream into the version that the champion searches, and follows it to the next version.
 
-    Each version has a consumer group of its name: what a version has not seen comes to it, whoever filled it before.
+    Each version has a consumer group of its name: what a version has not seen comes to it, however it was filled before.
 
     Args:
         fleet: its champion's encoder embeds.
@@ -88,7 +88,7 @@ class _Moved(threading.Event):
         self._task, self._here = task, here
 
     def told(self, failure: Exception | None) -> None:
-        """What became of a step of the consumer, which goes on by itself after a failure."""
+        """The outcome of a step of the consumer, which continues by itself after a failure."""
         self._task.connected = not isinstance(failure, StreamError)
         if failure is None:
             self._task.well()

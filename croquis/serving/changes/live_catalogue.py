@@ -61,7 +61,7 @@ class LiveCatalogue:
         """Takes a product out and returns the version of its deletion.
 
         With a `version`, also a product that is not there is marked as deleted, so that an older change that comes late does
-        not bring it back. Without one, a product of the largest version is taken out too, and its versions count anew.
+        not bring it back. Without one, a product of the largest version is taken out too, and its versions count again.
 
         Raises:
             Problem: 404 when there is no such product, 409 when the version is not newer, 507 when it could not be kept.
@@ -124,7 +124,7 @@ def _next_version(item_id: str, asked: int | None, stores: dict[VectorStore, Net
     if newest >= LARGEST_VERSION:
         detail = (
             f"{item_id!r} has the largest version, {LARGEST_VERSION}, which no change can follow: DELETE it without a "
-            "version, which takes it out and lets its versions count anew, and send it again"
+            "version, which takes it out and lets its versions count again, and send it again"
         )
         raise Problem(409, "largest-version", detail, field="version", limit=f"at most {LARGEST_VERSION}")
     if asked is not None and asked <= newest:

@@ -43,7 +43,7 @@ class LiveStores:
     """Versions of a catalogue that requests change; one process at a time may use the folder.
 
     Attributes:
-        changing: whoever changes products holds it, so that no version joins or is written meanwhile.
+        changing: held while products are changed, so that no version joins or is written meanwhile.
         newest: label -> the retriever that was placed last, which may not be served yet.
 
     Raises:
@@ -158,7 +158,7 @@ def encoded(product: Product, version: int, nets: Nets, open_picture: Opener = o
 
 
 def _state_in(store: FaissStore, item_id: str, version: int, nets: Nets) -> ItemState:
-    """What a version knows of a product, encoded anew."""
+    """What a version knows of a product, encoded again."""
     images = store.images_of([item_id])
     if not images:
         return ItemState(item_id, version)

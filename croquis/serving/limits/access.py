@@ -22,7 +22,7 @@ KEY_HEADER = "X-API-Key"
 SentKey = Annotated[str | None, Security(APIKeyHeader(name=KEY_HEADER, auto_error=False))]
 SentToken = Annotated[HTTPAuthorizationCredentials | None, Security(HTTPBearer(auto_error=False))]
 ADMIN = "(admin)"  # in the log
-PERSONAL = "personal"  # in the state of a request whose answer depends on who asks
+PERSONAL = "personal"  # in the state of a request whose answer depends on the client
 MOST_CLIENTS = 10_000  # whose use is remembered
 
 
@@ -31,7 +31,7 @@ class AccessControl:
 
     Args:
         access: the rules.
-        meter: is told of refusals.
+        meter: counts refusals.
         clock: seconds that never run backwards.
     """
 
@@ -44,7 +44,7 @@ class AccessControl:
         self._left: OrderedDict[str, tuple[float, float]] = OrderedDict()
 
     async def client(self, request: Request, key: SentKey = None) -> str:
-        """The name of who asks: of its key, or its address where no keys are needed.
+        """The name of the client: of its key, or its address where no keys are needed.
 
         Raises:
             Problem: 401 without a valid key, 429 when it asks too often.

@@ -67,7 +67,7 @@ class ConnectionGuard:
         limits: of connections.
         most: of them at a time, see `room_for`.
         proxies: addresses and networks that many clients come from, which the limit per address does not count.
-        meter: is told of open, closed and refused ones.
+        meter: counts open, closed and refused ones.
     """
 
     def __init__(self, limits: ConnectionLimits, most: int, proxies: tuple[str, ...], meter: Meter) -> None:
@@ -209,7 +209,7 @@ class GuardedProtocol(H11Protocol):
         else:  # the answer has begun, or is given: only what follows makes no sense
             self.transport.close()
         if self.cycle is not None:
-            self.cycle.disconnected = True  # what works on a request that goes wrong here answers nobody
+            self.cycle.disconnected = True  # what works on a request that fails here has no client to answer
 
     def _should_upgrade(self) -> bool:
         return False  # there is nothing to change to, and uvicorn would log two lines to say so

@@ -57,9 +57,7 @@ class Meter:
             multiprocess_mode="livemin",
             registry=own,
         )
-        self.task_ends = Counter(
-            "croquis_task_ends", "Ends of a background task that nobody asked for.", ["task"], registry=own
-        )
+        self.task_ends = Counter("croquis_task_ends", "Unexpected ends of a background task.", ["task"], registry=own)
         self.checked = Gauge(
             "croquis_models_checked_seconds",
             "When the models were last looked up, in seconds since 1970.",

@@ -29,7 +29,7 @@ HEADERS = [
     (b"cross-origin-opener-policy", b"same-origin"),
     (b"permissions-policy", b"camera=(), geolocation=(), microphone=()"),
 ]
-# Of answers that depend on who asks: no cache on the way may give them to others.
+# Of answers that depend on the client: no cache on the way may give them to others.
 PRIVATE = [(b"cache-control", b"private, no-store")]
 LONGEST_METHOD, LONGEST_PATH = 20, 300  # characters in the log
 

@@ -28,7 +28,7 @@ class WorkQueue:
         workers: jobs that run at a time.
         waiting: jobs that may wait.
         waiting_bytes: bodies that may be held for jobs, together.
-        meter: is told of waiting, running and refused jobs.
+        meter: counts waiting, running and refused jobs.
         seconds: that a job may wait for a worker, and then take.
     """
 
@@ -116,7 +116,7 @@ class WorkQueue:
 
     def _ended(self, work: asyncio.Future[Any]) -> None:
         if not work.cancelled():
-            work.exception()  # asked for, as nobody may be waiting for it any more
+            work.exception()  # asked for, as its client may be gone
         if work in self._given_up:
             self._given_up.remove(work)
         else:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import tomllib
-from importlib.metadata import version
+from importlib.metadata import requires, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,7 @@ from croquis.bundle import Bundle
 
 HERE = Path(__file__).resolve().parent
 PROJECT = HERE.parents[2]
-MODEL_NAME = "retriever"
+MODEL_NAME, PACKAGE = "retriever", "croquis"
 BUNDLE = "bundle"
 
 
@@ -27,7 +27,7 @@ def log_retriever(bundle: Bundle, run_id: str, project: Path = PROJECT) -> str:
     Args:
         bundle: what to serve.
         run_id: the run that the model belongs to.
-        project: where `pyproject.toml` lies, whose core dependencies the model asks for.
+        project: where `pyproject.toml` lies, if anywhere, whose core dependencies the model asks for.
     """
     import mlflow
 
@@ -75,9 +75,17 @@ def input_example(bundle: Bundle) -> tuple[Any, dict[str, Any]]:
 
 
 def requirements(pyproject: Path) -> list[str]:
-    """The project's core dependencies, each at the version that is installed here."""
+    """The core dependencies of croquis, each at the version that is installed here.
+
+    Args:
+        pyproject: names them in a checkout; where it is not, as in a project without code, the installed package does.
+    """
     from packaging.requirements import Requirement
 
-    declared = tomllib.loads(pyproject.read_text(encoding="utf-8"))["project"]["dependencies"]
-    names = sorted(Requirement(line).name for line in declared)
+    if pyproject.is_file():
+        declared = tomllib.loads(pyproject.read_text(encoding="utf-8"))["project"]["dependencies"]
+    else:
+        declared = requires(PACKAGE) or []
+    core = (Requirement(line) for line in declared)
+    names = sorted(each.name for each in core if "extra" not in str(each.marker))
     return [f"{name}=={version(name)}" for name in names]

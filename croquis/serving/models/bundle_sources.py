@@ -72,7 +72,7 @@ class StoredSource:
         return identity if model is None else _joined(identity, self._store_of(model))
 
     def load(self) -> tuple[str, LoadedModel]:
-        """Another version of the store needs no net to be opened anew."""
+        """Another version of the store needs no net to be opened again."""
         identity = self._source.current()
         model = self._models.get(identity)
         if model is None:

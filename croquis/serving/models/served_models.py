@@ -40,7 +40,7 @@ class ServedModels:
 
     Args:
         sources: where the models come from.
-        meter: is told of models and reloads.
+        meter: records models and reloads.
         batch: queries that one run of a net may answer.
         load_seconds: that pulling and loading one model may take.
 

@@ -43,18 +43,20 @@ const withQuery = (path, values) => {
   return given.length ? `${path}?${new URLSearchParams(given)}` : path;
 };
 
-/** @param {{images: {file: Blob, name: string}[], crop: number[]|null}} query  @param {object} side model, mode, rerank (null: the bundle's) */
+/** @param {{images: {file: Blob, name: string}[], crop: number[]|null, text: string}} query  @param {object} side model, mode, rerank (null: the bundle's) */
 export function search(query, side, { k, groupBy }, filters, signal) {
   const form = new FormData();
+  const mode = query.images.length ? side.mode : "photo";
+  if (query.text) form.append("text", query.text);
   query.images.forEach(({ file, name }) => form.append("image", file, name));
   form.append("k", k);
   form.append("group_by", groupBy);
-  form.append("mode", side.mode);
+  form.append("mode", mode);
   form.append("timings", "true");
   form.append("describe", "true");
-  if (side.mode === "sketch") form.append("generated", "true");
+  if (mode === "sketch") form.append("generated", "true");
   if (Object.keys(filters).length) form.append("filters", JSON.stringify(filters));
-  if (side.rerank !== null) form.append("rerank", side.rerank);
+  if (side.rerank !== null && query.images.length) form.append("rerank", side.rerank);
   if (query.crop) form.append("crop", query.crop.join(","));
   return call(withQuery("/search", { model: side.model }), { method: "POST", body: form, signal });
 }

@@ -71,7 +71,7 @@ export class Column {
       this.#head(meta(by, time || ""), this.#painted(answer), this.#seen(answer)),
       results.length
         ? el("ol", { class: "grid", "aria-label": "Products, best first" }, ...results.map((result) => card(result, decimals, this.actions)))
-        : el("div", { class: "empty" }, el("h2", {}, "Nothing passes the filters"), el("p", {}, "Take one away, and the search goes on.")));
+        : el("div", { class: "empty" }, el("h2", {}, "Nothing passes the filters"), el("p", {}, "Take one away, or use other words, and the search goes on.")));
   }
 
   #painted({ generated }) {

@@ -1,4 +1,4 @@
-// Puts the parts together: a query (photo, sketch or "more like this"), filters and sides in; results out.
+// Puts the parts together: a query (photo, sketch, words or "more like this"), filters and sides in; results out.
 
 import * as api from "./api.js";
 import { readAddress, writeAddress } from "./address.js";
@@ -29,9 +29,11 @@ const tabs = startTabs((kind) => {
 /** The product whose likes are shown, or null: kept in the address, so that Back works and a link can be sent. */
 const likeOf = () => readAddress().like;
 
+const words = () => byId("text").value.trim();
+
 /** Writes what is asked into the address; a `step` is undone by Back. */
 function remember(liked, step = false) {
-  writeAddress({ like: liked, filters: filters.chosen, ...sides.unusual }, step);
+  writeAddress({ like: liked, text: words(), filters: filters.chosen, ...sides.unusual }, step);
 }
 
 /** Sets filters and settings as the address has them. */
@@ -39,6 +41,7 @@ function recall() {
   const given = readAddress();
   sides.unusual = given;
   filters.chosen = given.filters;
+  byId("text").value = given.text;
 }
 
 function like({ item_id, image_id }) {
@@ -55,7 +58,13 @@ function leaveLike() {
 }
 
 async function currentQuery() {
-  if (tabs.chosen === "photo") return photo.query();
+  const text = words();
+  const pictured = tabs.chosen === "photo" ? await photo.query() : await drawn();
+  if (pictured) return { ...pictured, text };
+  return text ? { images: [], crop: null, text } : null;
+}
+
+async function drawn() {
   return pad.empty ? null : { images: [{ file: await pad.toBlob(), name: "sketch.png" }], crop: null };
 }
 
@@ -133,6 +142,7 @@ function loadFilters() {
 async function start() {
   startTheme();
   byId("options").open = matchMedia("(min-width: 56rem)").matches;
+  byId("text").addEventListener("input", leaveLike);
   addEventListener("popstate", () => {
     recall();
     refresh();

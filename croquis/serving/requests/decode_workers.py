@@ -86,7 +86,7 @@ class _Worker:
                 return decode_process.ask(_pipes(process), data, limits)
         except (EOFError, OSError):
             if late.is_set():
-                raise CostlyImageError(f"the image takes more than {seconds:g} s to decode; save it anew") from None
+                raise CostlyImageError(f"the image takes more than {seconds:g} s to decode; save it again") from None
             self.end()
             raise DamagedImageError("the image is damaged: the process that decoded it ended") from None
         finally:

@@ -134,7 +134,7 @@ async def body_chunks(
     """The chunks of the body, while they come fast enough.
 
     Args:
-        take: is told of each chunk's bytes, and may refuse them.
+        take: called with the size of each chunk in bytes; may refuse it.
 
     Raises:
         Problem: 408 when a window of `BODY_WINDOW` seconds has brought less than `limits.body_rate` asks for, or all of them

@@ -37,9 +37,10 @@ from croquis.catalog.product import (
 )
 from croquis.catalog.product_columns import LONGEST_NAME, LONGEST_TEXT, MOST_COLUMNS, Value
 from croquis.search.grouping import MOST_PER_ITEM, AnswerForm, Combine, GroupBy
-from croquis.search.query import Mode
+from croquis.search.query import Mode, check_without_picture
 from croquis.serving.answers.problems import of_image
 from croquis.serving.server_settings import Limits
+from croquis.words.word_query import LONGEST_QUERY, MOST_TERMS, check_query
 
 DEFAULT_K = 20
 MOST_RESULTS = 100
@@ -132,6 +133,15 @@ Crop = Annotated[
 ]
 
 
+Images = Annotated[
+    list[Picture],
+    Field(max_length=MOST_PICTURES, description="of one product; together within the size of one body"),
+    BeforeValidator(
+        lambda value: value if isinstance(value, list) else [value], json_schema_input_type=Picture | list[Picture]
+    ),
+]
+
+
 class RequestFields(BaseModel):
     """Fields of a form are text or files, fields of JSON are values; what is empty or null counts as not sent."""
 
@@ -156,15 +166,7 @@ class RequestFields(BaseModel):
 class PicturesRequest(RequestFields):
     """A request with one picture or several, and a crop box for a single one."""
 
-    image: Annotated[
-        list[Picture],
-        Field(
-            min_length=1, max_length=MOST_PICTURES, description="of one product; together within the size of one body"
-        ),
-        BeforeValidator(
-            lambda value: value if isinstance(value, list) else [value], json_schema_input_type=Picture | list[Picture]
-        ),
-    ]
+    image: Annotated[Images, Field(min_length=1)]
 
     @model_validator(mode="after")
     def _one_picture_where_cropped(self) -> Self:
@@ -174,8 +176,19 @@ class PicturesRequest(RequestFields):
 
 
 class SearchRequest(PicturesRequest):
-    """`k`, `mode`, `filters`, `rerank`, `bbox` and how the answer is grouped are those of `Retriever.search`."""
+    """One picture or several, words, or both.
 
+    `k`, `mode`, `filters`, `rerank`, `bbox` and how the answer is grouped are those of `Retriever.search`.
+    """
+
+    model_config = ConfigDict(json_schema_extra=lambda schema: schema["required"].remove("image"))
+
+    image: Annotated[Images, Field(min_length=0)]
+    text: Annotated[
+        str | SkipJsonSchema[None],
+        Field(max_length=LONGEST_QUERY, description=f"words, at most {MOST_TERMS}; needed where no image is sent"),
+        AfterValidator(lambda value: value if value is None else check_query(value)),
+    ] = None
     k: K = DEFAULT_K
     mode: Mode = "photo"
     filters: Annotated[Filters, PlainValidator(filters_of, json_schema_input_type=FilterWords)] = NO_FILTERS
@@ -188,6 +201,19 @@ class SearchRequest(PicturesRequest):
     timings: Annotated[bool, Field(description="whether the answer holds them")] = False
     generated: Annotated[bool, Field(description="whether the answer holds what the generator painted")] = False
     describe: Annotated[bool, Field(description="predict attributes of the query that nothing else asks for")] = False
+
+    @model_validator(mode="before")
+    @classmethod
+    def _words_alone(cls, fields: dict[str, Any]) -> dict[str, Any]:
+        return {**fields, "image": fields.get("image") or []} if fields.get("text") else fields
+
+    @model_validator(mode="after")
+    def _picture_or_words(self) -> Self:
+        if not self.image:
+            if self.text is None:
+                raise QueryError("image", None, "must be a picture file, or text must have words")
+            check_without_picture(self.text, self.mode, self.rerank, self.crop)
+        return self
 
     @property
     def form(self) -> AnswerForm:

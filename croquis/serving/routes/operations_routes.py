@@ -39,7 +39,7 @@ def operations_router(
     @router.get("/readyz", response_model_exclude_none=True)
     async def readyz(request: Request) -> Status:
         """Whether the models are loaded, a store that they search answers, and the server is not about to end;
-        within a second. Models that could not be looked up anew are `stale` and go on answering."""
+        within a second. Models that could not be looked up again are `stale` and go on answering."""
         if not request.app.state.ready:
             raise Problem(503, "not-ready", "the server is starting or ending")
         return await readiness.status()
@@ -63,7 +63,7 @@ def operations_router(
         "/admin/reload", dependencies=[Depends(gatekeeper.admin)], responses=described({409: "A reload is under way."})
     )
     async def reload() -> list[Swap]:
-        """Looks every model up anew and loads what has changed; requests go on meanwhile.
+        """Looks every model up again and loads what has changed; requests go on meanwhile.
         All processes of the server do."""
         try:
             swaps = await reloads.run(fleet.reload, None)

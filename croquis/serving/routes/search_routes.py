@@ -1,4 +1,4 @@
-"""`POST /search`: a photo or a drawing in, ranked products out."""
+"""`POST /search`: photos, a drawing or words in, ranked products out."""
 
 from __future__ import annotations
 
@@ -28,15 +28,17 @@ from croquis.serving.server_settings import Limits
 def found_for(retriever: LocalRetriever, decoder: PictureDecoder, asked: SearchRequest) -> Answer:
     """The retriever's answer; of several pictures one is decoded at a time."""
 
-    def answer(picture: Uint8Image | Iterator[Uint8Image]) -> Answer:
+    def answer(picture: Uint8Image | Iterator[Uint8Image] | None) -> Answer:
         how = asked.k, asked.mode, asked.filters, asked.rerank
-        return retriever.answer(picture, *how, form=asked.form, describe=asked.describe)
+        return retriever.answer(picture, *how, form=asked.form, describe=asked.describe, text=asked.text)
 
     def each() -> Iterator[Uint8Image]:
         for image in asked.image:
             with decoder.picture(image, None) as picture:
                 yield picture
 
+    if not asked.image:
+        return answer(None)
     if len(asked.image) > 1:
         return answer(each())
     watch = Stopwatch()
@@ -68,7 +70,7 @@ def search_router(
 
     @router.post(
         "/search",
-        summary="Products most like a photo or a drawing",
+        summary="Products most like a photo or a drawing, or with some words",
         response_model=SearchAnswer,
         openapi_extra=in_openapi(SearchRequest),
         responses=BODY_ERRORS

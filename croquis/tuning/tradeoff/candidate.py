@@ -69,9 +69,10 @@ class Candidate:
     metric: str
 
     def __post_init__(self) -> None:
-        catalog, drawn = Catalog.open(self.root / "data/catalog"), self.root / "data/sketches"
+        catalog = Catalog.open(self.root / "data/catalog")
         asked = next(each for each in PAIRS if each.name == self.pair)
-        source = Catalog.open(drawn) if asked.query_domain == "sketch" and drawn.exists() else catalog
+        drawn = Catalog.open_if_any(self.root / "data/sketches") if asked.query_domain == "sketch" else None
+        source = drawn or catalog
         self.gallery = open_gallery(catalog, SPLIT, PROTOCOLS[self.params.base.protocol])
         self.queries = open_queries(source, SPLIT, asked)
         if len(self.queries) == 0:

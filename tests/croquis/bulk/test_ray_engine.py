@@ -169,7 +169,7 @@ def test_what_a_task_finds_wrong_is_said_as_it_is(world: World, tmp_path: Path) 
     folder, bundle = world
     other = ShardJob(bundle.folder, "f" * 64, f"file://{folder}", f"file://{tmp_path}", {})
     shards = find_shards(open_place(str(folder)), {})
-    with pytest.raises(EmbedError, match=rf"is the bundle {bundle.hash[:12]} here, not ffffffffffff: copy it anew"):
+    with pytest.raises(EmbedError, match=rf"is the bundle {bundle.hash[:12]} here, not ffffffffffff: copy it again"):
         list(RayEngine(1)(other, shards))
 
 

@@ -18,7 +18,7 @@ from croquis.bundle.gallery_table import GalleryTable
 from croquis.catalog.filters import QueryError
 from croquis.files import read_json, write_array, write_json
 from croquis.index.build import build_index
-from croquis.nets.encoder import describe_histogram, load_encoder
+from croquis.nets.encoder import describe_fixed, load_encoder
 from croquis.nets.histogram_encoder import HistogramEncoder
 from croquis.nets.session import ModelError
 from tests.support import tiny_retriever as tiny
@@ -102,7 +102,7 @@ def test_optional_parts_may_be_missing(make_bundle: Make) -> None:
 
 def test_a_histogram_needs_no_graph(make_bundle: Make, tmp_path: Path) -> None:
     encoder = HistogramEncoder(colour_bins=2, orientation_bins=4, grid=2, colour_weight=0.5, size=16)
-    write_json(tmp_path / "histogram" / "encoder.json", describe_histogram(encoder))
+    write_json(tmp_path / "histogram" / "encoder.json", describe_fixed(encoder))
     images = np.random.default_rng(0).random((36, 3, 16, 16), dtype=np.float32)
     index = build_index(encoder.encode(images), metric="cosine")
     bundle = Bundle.load(make_bundle(method="histogram", encoder_folder=tmp_path / "histogram", index=index))

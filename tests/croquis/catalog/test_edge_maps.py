@@ -8,7 +8,7 @@ import numpy.typing as npt
 import pytest
 
 from croquis.catalog.edge_maps import EDGE_METHODS, edge_map, without_specks
-from croquis.evaluation.edge_descriptor import EdgeDescriptor
+from croquis.nets.edge_descriptor import EdgeDescriptor
 
 Picture = npt.NDArray[np.uint8]
 

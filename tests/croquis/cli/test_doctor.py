@@ -11,6 +11,7 @@ import pytest
 from croquis.cli import main
 from croquis.cli.child_processes import listens
 from croquis.cli.inspection import doctor
+from croquis.params.write_back import changed_text
 
 ROOT = Path.cwd()
 
@@ -78,3 +79,13 @@ def test_an_accelerator_that_is_not_here_is_wrong(monkeypatch: pytest.MonkeyPatc
     found = doctor.params(tmp_path)
     assert found.state == doctor.WRONG
     assert found.says.startswith("base.accelerator is gpu")
+
+
+def test_a_table_whose_photos_are_gone_is_wrong(tmp_path: Path) -> None:
+    (tmp_path / "products.csv").write_text("path,item_id\nbag.png,1\n")
+    settings = {"ingest.source": "folder", "ingest.folder.table": "products.csv", "ingest.folder.images": "."}
+    text = (ROOT / "params.yaml").read_text()
+    (tmp_path / "params.yaml").write_text(changed_text(text, settings))
+    found = doctor.photos(tmp_path)
+    assert (found.state, found.name) == (doctor.WRONG, "catalogue")
+    assert "the file bag.png does not exist" in found.says

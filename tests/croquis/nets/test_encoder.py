@@ -12,7 +12,7 @@ import pytest
 
 from croquis.files import read_json, write_json
 from croquis.nets.classifier import AttributeClassifier
-from croquis.nets.encoder import OnnxEncoder, describe_encoder, describe_histogram, load_encoder
+from croquis.nets.encoder import OnnxEncoder, describe_encoder, describe_fixed, load_encoder
 from croquis.nets.generator import Generator
 from croquis.nets.histogram_encoder import HistogramEncoder
 from croquis.nets.session import ModelError
@@ -146,7 +146,7 @@ def test_histogram_colour_weight_chooses_what_counts() -> None:
 
 def test_histogram_round_trip_through_its_folder(tmp_path: Path) -> None:
     encoder = histogram()
-    write_json(tmp_path / "encoder.json", describe_histogram(encoder))
+    write_json(tmp_path / "encoder.json", describe_fixed(encoder))
     loaded = load_encoder(tmp_path)
     assert np.array_equal(loaded.encode(batch(2)), encoder.encode(batch(2)))
     assert (loaded.dim, loaded.size, loaded.metric) == (encoder.dim, SIZE, "cosine")

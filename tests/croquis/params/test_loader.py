@@ -75,7 +75,7 @@ def test_a_mistake_is_named(values: dict[str, Any], block: str, key: str, value:
         ),
         ("name", "timm/", "backbone.name = 'timm/': Value error, is no backbone"),
         ("weights", "imagenet", "backbone.weights = 'imagenet': Value error, is called pretrained now: write that"),
-        ("weights", "pretrained", "backbone: Value error, weights is pretrained, but nobody trained small"),
+        ("weights", "pretrained", "backbone: Value error, weights is pretrained, but small has no trained weights"),
     ],
 )
 def test_a_backbone_that_is_not_there_is_refused(values: dict[str, Any], key: str, value: str, told: str):
@@ -233,3 +233,35 @@ def test_a_source_of_classes_needs_a_protocol_of_classes(
     told = f"base.protocol is {protocol}, which does not fit ingest.source {source}.*: use (category|cifar10_)"
     with pytest.raises(ParamsError, match=told):
         parse_params(values, methods=True)
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"parts.sketch": False}, "parts.gan is true, and the generator learns from drawings"),
+        (
+            {"parts.codes": False},
+            "retrievers names sgh, which needs parts.codes: take it out, or set parts.codes: true",
+        ),
+        ({"parts.gan": False}, "retrievers names triplet_gan, which needs parts.gan"),
+        ({"parts.sketch": False, "parts.gan": False}, "retrievers names joint, which needs parts.sketch"),
+        ({"parts.attributes": False, "rerank.enabled": True}, "rerank.enabled is true, its steps need the attribute"),
+        (
+            {"parts.sketch": False, "parts.gan": False, "register.select_by": "sketch->shop/hit@1"},
+            "register.select_by is sketch->shop/hit@1, and parts.sketch is false",
+        ),
+    ],
+)
+def test_what_needs_a_part_that_is_off_is_refused(values: dict[str, Any], changes: dict[str, Any], told: str):
+    for key, value in changes.items():
+        block, _, name = key.partition(".")
+        values[block][name] = value
+    with pytest.raises(ParamsError) as error:
+        parse_params(values, methods=True)
+    assert told in str(error.value)
+
+
+def test_a_photo_search_without_any_further_part_is_valid(values: dict[str, Any]):
+    values["parts"] = dict.fromkeys(values["parts"], False)
+    values["retrievers"] = ["histogram", "siamese"]
+    assert not parse_params(values, methods=True).parts.gan

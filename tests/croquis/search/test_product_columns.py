@@ -17,6 +17,7 @@ from croquis.catalog.product_columns import ColumnFilter, ProductError, check_co
 from croquis.search.bundle_nets import Nets
 from croquis.search.local_retriever import LocalRetriever
 from croquis.store.faiss_file import OLDER
+from croquis.store.faiss_store import FaissStore
 from croquis.store.fill import fill
 from croquis.store.snapshot import load_snapshot, save_snapshot
 from croquis.store.stored_gallery import StoreGallery
@@ -120,18 +121,25 @@ def test_a_store_keeps_them(folder: Path, stores: Stores, tmp_path: Path) -> Non
     assert first.count(as_filters({"product": {"title": "Red garment 0"}})) == 1
 
 
-def test_a_store_of_the_schema_before_is_opened(folder: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("version", OLDER)
+def test_a_store_of_a_schema_before_is_opened(folder: Path, tmp_path: Path, version: int) -> None:
     stores = open_stores(f"faiss:{tmp_path}", "shop")
     name = fill(stores, Bundle.load(folder)).name
     stores.close()
     file = next(tmp_path.glob("**/*.sqlite"))
     with sqlite3.connect(file) as connection:
-        connection.execute("drop table cells")
-        connection.execute(f"pragma user_version = {OLDER}")
+        connection.execute("drop table texts")
+        if version == OLDER[0]:
+            connection.execute("drop table cells")
+        connection.execute(f"pragma user_version = {version}")
     connection.close()
     opened = open_stores(f"faiss:{tmp_path}", "shop")
-    image = opened.look_at(name).get(["red-00"])["red-00"]
-    assert (image.item_id, image.product) == ("item-red-0", {})
+    store = opened.look_at(name)
+    assert isinstance(store, FaissStore)
+    image = store.get(["red-00"])["red-00"]
+    assert (image.item_id, image.product == {}) == ("item-red-0", version == OLDER[0])
+    assert len(store.search_words("red", 36, Filters(), ())) == 12
+    assert len(store.search_words("acme", 36, Filters(), ())) == (0 if version == OLDER[0] else 8)
     opened.close()
 
 

@@ -161,7 +161,7 @@ def test_optional_columns_may_be_absent(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("path", "message"),
     [
-        ("/nowhere/at/all", r"'/nowhere/at/all' holds no \.parquet files; mend ingest\.parquet\.path"),
+        ("/nowhere/at/all", r"'/nowhere/at/all' holds no \.parquet files; correct ingest\.parquet\.path"),
         ("memory://empty", r"holds no \.parquet files"),
         ("nosuch://bucket/x", r"'nosuch://bucket/x' cannot be listed: .*nosuch"),
     ],

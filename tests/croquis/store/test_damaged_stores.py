@@ -65,6 +65,7 @@ def read_all(folder: Path, name: str) -> int:
         store.deletions(), store.changed_products(), store.thumbnails(ids), store.pictures(ids), store.get(ids)
         store.count(Filters(category=("coat",))), store.count(Filters(product=(ColumnFilter("price", (1.0,)),)))
         store.search(vectors(1), 3, Filters(colour=("red",))), store.words()
+        store.search_words("coat", 3, Filters(), ()), store.search_words("red", 3, Filters(), ("colour:red",))
         return len(found)
     finally:
         stores.close()
@@ -106,7 +107,7 @@ def test_every_page_may_be_lost(damaged: Callable[[Damage], str], whole: tuple[P
     pages = file_of(*whole).stat().st_size // PAGE
     said = [damaged(zeroed(page)) for page in range(pages)]
     assert pages > 30
-    assert sum(not words for words in said) <= 3  # of an index that only changes use
+    assert sum(not words for words in said) <= 4  # of an index that only changes use, and of texts that no search reads
     assert read_all(*whole) == 60
 
 

@@ -54,6 +54,28 @@ def test_a_list_names_levels_from_both_ends(params: Params):
     torch.testing.assert_close(net.features(images), expected)
 
 
+@pytest.mark.parametrize("kind", ["average", "max"])
+def test_each_level_may_be_pooled_in_cells(params: Params, kind: str):
+    images = torch.rand(2, 3, 64, 64)
+    net = average_pool_net(backbone_with(params, levels=[-2, -1], cells=[4, 1], kind=kind, normalise=True)).eval()
+    grid, last = net.backbone.forward_levels(images)[-2:]
+    assert grid.shape[2:] == (8, 8)
+    cells = grid.unflatten(3, (4, 2)).unflatten(2, (4, 2))  # (B, C, 4, 2, 4, 2)
+    cells, whole = (
+        (cells.mean(dim=(3, 5)), last.mean(dim=(2, 3)))
+        if kind == "average"
+        else (cells.amax(dim=(3, 5)), last.amax(dim=(2, 3)))
+    )
+    expected = torch.cat([F.normalize(cells.flatten(1), dim=1), F.normalize(whole, dim=1)], dim=1)
+    torch.testing.assert_close(net.features(images), expected)
+    assert net.pool.dim == expected.shape[1]
+
+
+def test_cells_name_a_number_for_each_level(params: Params):
+    with pytest.raises(PoolingError, match=r"cells is \[4\], but 2 levels are pooled"):
+        Pool(backbone_with(params, levels=[-2, -1], cells=[4]).pooling, (8, 16), "average")
+
+
 @pytest.mark.parametrize(("levels", "said"), [([9], "names 9"), ([0, -4], "twice")])
 def test_levels_that_are_not_there_are_refused(params: Params, levels: list[int], said: str):
     with pytest.raises(PoolingError, match=said):

@@ -13,7 +13,7 @@ from croquis.files import read_json
 from croquis.nets.encoder import load_encoder
 from croquis.params.training_blocks import Map
 from lightning_modules.data.retrieval_data import ImageSet, RetrievalData
-from lightning_modules.training.closed_form import LabelledVectors
+from lightning_modules.maps.closed_form import LabelledVectors
 from lightning_modules.training.map_choice import add_map, best_map, encoded, fitted, left_out_trials, score, with_val
 from tests.support import tiny_retriever as tiny
 

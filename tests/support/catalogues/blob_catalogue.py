@@ -16,7 +16,7 @@ from croquis.catalog.images import decode_image, encode_jpeg, encode_png, prepar
 from croquis.catalog.table import Catalog, CatalogWriter
 from croquis.files import write_json
 from croquis.index.build import build_index
-from croquis.nets.encoder import describe_histogram
+from croquis.nets.encoder import describe_fixed
 from croquis.nets.histogram_encoder import HistogramEncoder
 
 SIZE = 32
@@ -105,7 +105,7 @@ def vectors_of(listed: list[dict[str, Any]]) -> np.ndarray:
 
 def write_histogram_bundle(root: Path, catalog: Catalog, **changes: Any) -> Path:
     """models/bundles/histogram under `root`, over the catalogue's shop photos with role gallery or train."""
-    write_json(root / "models/histogram/encoder.json", describe_histogram(encoder()))
+    write_json(root / "models/histogram/encoder.json", describe_fixed(encoder()))
     chosen = catalog.select(domain="shop", role=["gallery", "train"])
     listed = sorted(catalog.rows(chosen), key=lambda row: str(row["image_id"]))
     columns = [name for name in GALLERY_SCHEMA.names if name not in ("predicted_attributes", "thumbnail")]

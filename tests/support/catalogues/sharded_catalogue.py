@@ -16,7 +16,7 @@ from croquis.catalog.images import crop, decode_image, prepare_image, to_batch
 from croquis.catalog.table import Catalog, CatalogWriter
 from croquis.files import write_json
 from croquis.index.coding import read_codebooks
-from croquis.nets.encoder import describe_encoder, describe_histogram, load_encoder
+from croquis.nets.encoder import describe_encoder, describe_fixed, load_encoder
 from tests.support.catalogues.blob_catalogue import RERANK, SIZE, encoder, rows
 from tests.support.coded_encoders import save_coded_encoder
 from tests.support.indexes import index_of
@@ -37,7 +37,7 @@ def write_tiny_bundle(folder: Path, catalog: Catalog, head: str) -> Bundle:
     """A bundle with the shop photos of a catalogue in the order of their ids, encoded in one batch."""
     models = folder.with_name(f"{folder.name}-models")
     if head == "dense":
-        write_json(models / "encoder.json", describe_histogram(encoder()))
+        write_json(models / "encoder.json", describe_fixed(encoder()))
     else:
         save_coded_encoder(models, head, SIZE)
     shop = catalog.select(domain="shop")

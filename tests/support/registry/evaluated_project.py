@@ -17,7 +17,7 @@ from croquis.catalog.images import decode_image, encode_jpeg, prepare_image, to_
 from croquis.catalog.table import Catalog
 from croquis.files import read_json, write_json
 from croquis.index.build import build_index
-from croquis.nets.encoder import describe_histogram
+from croquis.nets.encoder import describe_fixed
 from croquis.nets.histogram_encoder import HistogramEncoder
 from croquis.params import load_params
 from croquis.registry.pipeline_run import PIPELINE
@@ -65,7 +65,7 @@ def write_params(root: Path, methods: list[str], **register: Any) -> None:
 
 def write_method(root: Path, catalog: Catalog, method: str, encoder: HistogramEncoder) -> Bundle:
     """models/METHOD, its bundle, and its evaluation."""
-    write_json(root / f"models/{method}/encoder.json", describe_histogram(encoder))
+    write_json(root / f"models/{method}/encoder.json", describe_fixed(encoder))
     rows = sorted(
         catalog.rows(catalog.select(domain="shop", role=["gallery", "train"])), key=lambda row: row["image_id"]
     )

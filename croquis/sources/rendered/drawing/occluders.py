@@ -27,7 +27,7 @@ def occluder(rng: np.random.Generator, box: Box, skin: Colour | None) -> Drawing
 
     Args:
         box: x0, y0, x1, y1 of the garment, garment units.
-        skin: of the wearer, whose bag or hand it is; None when nobody wears the garment.
+        skin: of the wearer, whose bag or hand it is; None when the garment is not worn.
     """
     drawing = Drawing()
     if skin is None:

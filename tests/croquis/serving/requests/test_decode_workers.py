@@ -220,4 +220,4 @@ def test_a_worker_knows_no_secret(made: Made, monkeypatch: pytest.MonkeyPatch) -
 def test_the_server_answers_a_costly_picture_with_422_and_the_reason(client: TestClient, name: str) -> None:
     answer = client.post("/search", files={"image": ("a", REFUSED[name])})
     assert (answer.status_code, answer.json()["field"]) == (422, "image")
-    assert "are read; save it anew" in answer.json()["detail"]
+    assert "are read; save it again" in answer.json()["detail"]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from croquis.nets.linear_map import LinearMap
-from lightning_modules.training.closed_form import (
+from lightning_modules.maps.closed_form import (
     LabelledVectors,
     MapSettings,
     PrincipalComponents,

@@ -68,8 +68,15 @@ class EdgeDescriptor:
         return _unit(np.concatenate(corners, axis=3), floor=0.5)
 
 
-def fit_ink(drawing: EdgeMap, size: int) -> npt.NDArray[np.float32]:
-    """The drawing's ink, 0 white to 1 black, cropped to its lines and centred in (size, size), slightly blurred."""
+def fit_ink(drawing: EdgeMap, size: int, blur: float = 1.0) -> npt.NDArray[np.float32]:
+    """The drawing's ink, 0 white to 1 black, cropped to its lines and centred in (size, size).
+
+    Args:
+        blur: standard deviation of the blur, pixels of the result; 0 for none.
+
+    Raises:
+        ValueError: when it is not uint8 (H, W).
+    """
     if drawing.dtype != np.uint8 or drawing.ndim != 2:
         raise ValueError(f"a drawing must be uint8 (H, W), not {drawing.dtype} {drawing.shape}")
     rows, columns = np.nonzero(drawing < INK)
@@ -84,7 +91,7 @@ def fit_ink(drawing: EdgeMap, size: int) -> npt.NDArray[np.float32]:
     scaled = cv2.resize(ink, (width, height), interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
     top, left = (size - height) // 2, (size - width) // 2
     square[top : top + height, left : left + width] = scaled
-    return np.asarray(cv2.GaussianBlur(square, (0, 0), 1.0), dtype=np.float32)
+    return np.asarray(cv2.GaussianBlur(square, (0, 0), blur), dtype=np.float32) if blur else square
 
 
 def _unit(vectors: npt.NDArray[np.float32], floor: float = 0.0) -> npt.NDArray[np.float32]:

@@ -82,7 +82,7 @@ class PrincipalComponents:
             matrix = basis / self.variance[:dim] ** PCA_POWER
         else:
             differences = _differences(train, settings.centre)
-            matrix = basis @ _inverse_root(_scatter(differences, basis), settings.shrinkage)
+            matrix = basis @ inverse_root(scatter_in(differences, basis), settings.shrinkage)
         return LinearMap(np.vstack([matrix, -self.mean @ matrix]).astype(np.float32))
 
 
@@ -121,13 +121,13 @@ def _differences(train: LabelledVectors, centre: Centre, refuse: bool = True) ->
     return differences
 
 
-def _scatter(differences: Matrix, basis: Matrix) -> Matrix:
+def scatter_in(differences: Matrix, basis: Matrix) -> Matrix:
     projected = differences @ basis
     scatter: Matrix = projected.T @ projected
     return scatter
 
 
-def _inverse_root(scatter: Matrix, shrinkage: float) -> Matrix:
+def inverse_root(scatter: Matrix, shrinkage: float) -> Matrix:
     """S'^(-1/2) of a scatter (d, d), whose scale does not count: the mapped vectors are normalised."""
     dim = len(scatter)
     mean = np.trace(scatter) / dim

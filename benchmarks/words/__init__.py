@@ -1,0 +1,1 @@
+"""Searches by words on real products: against pictures, and beside them."""

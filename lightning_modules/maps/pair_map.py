@@ -1,0 +1,180 @@
+"""A map for two sides of one thing, drawings and photos, in closed form from pairs of them.
+
+With x the vectors of both, each side's own mean taken off, V their principal components, and S the scatter of the
+differences within pairs, both mapped by V (Hatch, Kajarekar & Stolcke, Interspeech 2006, with a pair in the place of a
+class):
+
+    y = S'^(-1/2) V^T (x - mean of its side),    S' = S + shrinkage * 5 * tr(S) / d * I.
+
+What tells a drawing from the photo that it shows loses its weight; the sides differ in their offset alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from croquis.arrays import Vectors
+from croquis.nets.linear_map import LinearMap
+from lightning_modules.maps.closed_form import Matrix, PrincipalComponents, inverse_root, scatter_in
+
+FOLDS = 3
+Rows = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Vectors of drawings and of the photos that they show, row for row.
+
+    Attributes:
+        drawings, photos: (N, D).
+        mirrored_drawings, mirrored_photos: (N, D), of the flipped pictures.
+        descriptors: of drawings and of photos, (N, E) each: what else they are compared by.
+        items: (N,) number of the item that a pair shows.
+    """
+
+    drawings: Vectors
+    photos: Vectors
+    mirrored_drawings: Vectors
+    mirrored_photos: Vectors
+    descriptors: tuple[Vectors, Vectors]
+    items: Rows
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def take(self, rows: Rows) -> Pairs:
+        drawn, seen = self.descriptors
+        return Pairs(
+            self.drawings[rows],
+            self.photos[rows],
+            self.mirrored_drawings[rows],
+            self.mirrored_photos[rows],
+            (drawn[rows], seen[rows]),
+            self.items[rows],
+        )
+
+    @property
+    def sides(self) -> tuple[Vectors, Vectors]:
+        """Drawings and photos, (2N, D) each, the mirrored ones below the others."""
+        drawn = np.vstack([self.drawings, self.mirrored_drawings])
+        return drawn, np.vstack([self.photos, self.mirrored_photos])
+
+
+@dataclass(frozen=True)
+class PairSettings:
+    """`dim` numbers per vector, `shrinkage` of the scatter, and the share of the descriptors in the similarity."""
+
+    dim: int
+    shrinkage: float
+    descriptor_weight: float
+
+
+@dataclass(frozen=True)
+class ChosenMaps:
+    """The maps of both sides with the settings that were best on pairs left out, and the score there."""
+
+    photos: LinearMap
+    drawings: LinearMap
+    settings: PairSettings
+    score: float
+
+    @property
+    def matrix(self) -> Vectors:
+        """As `LinearMap.open_sides` reads it."""
+        return np.vstack([self.photos.matrix, self.drawings.matrix[-1:]])
+
+
+def choose_pair_map(
+    pairs: Pairs, dims: Sequence[int], shrinkages: Sequence[float], weights: Sequence[float], seed: int, mirrored: bool
+) -> ChosenMaps:
+    """Fits on all pairs what was best on `FOLDS` parts of the items, each asked by a map of the others.
+
+    The score is the mean reciprocal rank of the photo of a drawing's item among the photos of the part.
+
+    Args:
+        pairs: that were seen.
+        dims, shrinkages, weights: that are tried, each with each; see `PairSettings`.
+        seed: of the parts.
+        mirrored: whether the cosines of the mirrored pictures count, too.
+
+    Raises:
+        ValueError: when fewer than `2 * FOLDS` items have a pair.
+    """
+    items = np.unique(pairs.items)
+    if len(items) < 2 * FOLDS:
+        raise ValueError(f"a map of drawings and photos needs pairs of {2 * FOLDS} train items, there are {len(items)}")
+    small, basis = rotated(pairs)
+    wanted = [(dim, shrinkage) for dim in sorted(set(dims)) for shrinkage in shrinkages]
+    scores: dict[PairSettings, list[float]] = {}
+    for known, asked in _folds(small, items, seed):
+        components = PairComponents(known)
+        for dim, shrinkage in wanted:
+            photos, drawings = components.fit(dim, shrinkage)
+            mapped = drawings.apply(asked.drawings) @ photos.apply(asked.photos).T
+            if mirrored:
+                mapped += drawings.apply(asked.mirrored_drawings) @ photos.apply(asked.mirrored_photos).T
+                mapped /= 2
+            others = asked.descriptors[0] @ asked.descriptors[1].T
+            for weight in weights:
+                settings = PairSettings(dim, shrinkage, weight)
+                figure = reciprocal_rank((1 - weight) * mapped + weight * others, asked.items)
+                scores.setdefault(settings, []).append(figure)
+    best = max(scores, key=lambda settings: float(np.mean(scores[settings])))
+    photos, drawings = (_unrotated(each, basis) for each in PairComponents(small).fit(best.dim, best.shrinkage))
+    return ChosenMaps(photos, drawings, best, float(np.mean(scores[best])))
+
+
+class PairComponents:
+    """The principal components of both sides, fitted once for maps of several settings."""
+
+    def __init__(self, pairs: Pairs) -> None:
+        drawn, seen = pairs.sides
+        self.means = seen.mean(axis=0, dtype=np.float64), drawn.mean(axis=0, dtype=np.float64)
+        centred = np.vstack([drawn - self.means[1], seen - self.means[0]])
+        self.basis: Matrix = PrincipalComponents(centred).basis
+        self.differences: Matrix = (drawn - self.means[1]) - (seen - self.means[0])
+
+    def fit(self, dim: int, shrinkage: float) -> tuple[LinearMap, LinearMap]:
+        """Of photos and of drawings; `dim` is lowered to what the pairs span."""
+        basis = self.basis[:, :dim]
+        matrix = basis @ inverse_root(scatter_in(self.differences, basis), shrinkage)
+        photos, drawings = (np.vstack([matrix, -mean @ matrix]).astype(np.float32) for mean in self.means)
+        return LinearMap(photos), LinearMap(drawings)
+
+
+def rotated(pairs: Pairs) -> tuple[Pairs, Matrix]:
+    """The pairs in the coordinates of the few dimensions that they span, and the basis (D, r) of those."""
+    stacked = np.vstack([*pairs.sides]).astype(np.float64)
+    if stacked.shape[1] <= len(stacked):
+        return pairs, np.eye(stacked.shape[1])
+    values, vectors = np.linalg.eigh(stacked @ stacked.T)
+    kept = values > values[-1] * 1e-9
+    roots = np.sqrt(values[kept])
+    basis = stacked.T @ (vectors[:, kept] / roots)
+    small = (vectors[:, kept] * roots).astype(np.float32)
+    drawings, mirrored_drawings, photos, mirrored_photos = np.split(small, 4)
+    return Pairs(drawings, photos, mirrored_drawings, mirrored_photos, pairs.descriptors, pairs.items), basis
+
+
+def reciprocal_rank(scores: Vectors, items: Rows) -> float:
+    """Mean over drawings (rows) of 1 / rank of the first photo (columns) of the same item."""
+    right = items[:, None] == items[None, :]
+    best = np.where(right, scores, -np.inf).max(axis=1, keepdims=True)
+    return float(np.mean(1 / (1 + ((scores > best) & ~right).sum(axis=1))))
+
+
+def _folds(pairs: Pairs, items: Rows, seed: int) -> Iterator[tuple[Pairs, Pairs]]:
+    """Pairs to fit on and pairs that ask, parted by items."""
+    mixed = np.random.default_rng(seed).permutation(items)
+    for part in range(FOLDS):
+        asked = np.isin(pairs.items, mixed[part::FOLDS])
+        yield pairs.take(np.flatnonzero(~asked)), pairs.take(np.flatnonzero(asked))
+
+
+def _unrotated(linear: LinearMap, basis: Matrix) -> LinearMap:
+    matrix = linear.matrix.astype(np.float64)
+    return LinearMap(np.vstack([basis @ matrix[:-1], matrix[-1:]]).astype(np.float32))

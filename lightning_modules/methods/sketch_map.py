@@ -1,0 +1,179 @@
+"""Drawings and photos by what a pretrained net sees in their lines, behind a map in closed form. No gradient is taken.
+
+A photo is looked at by its edge map, a drawing as it is, both fitted into one square by their lines. Vector: maps of some
+levels of the backbone, averaged in cells, since in a drawing the place of a line counts, each level at length 1. The map
+takes each side's own mean off and whitens the differences within pairs of drawing and photo
+(`lightning_modules/maps/pair_map.py`); pairs are drawings that the catalogue brings of train items, or those of the
+simulated hand where nobody drew. Beside the net stand the line orientations of the method `edges`, with a weight that, like
+the map's settings, was the best on pairs that the map was not fitted on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, Literal
+
+import numpy as np
+import torch
+from pydantic import Field
+
+from croquis.arrays import Vectors
+from croquis.catalog.drawings import photo_of
+from croquis.catalog.edge_maps import DRAWN, EDGE_METHODS, EdgeMap
+from croquis.files import write_array, write_json
+from croquis.nets.edge_descriptor import EdgeDescriptor
+from croquis.nets.encoder import Encoder, OnnxEncoder
+from croquis.nets.line_encoder import FRAMES, LineEncoder, LineNet, line_pictures, lines_in, mirror
+from croquis.params import Params
+from croquis.params.block import Block, OneOf
+from croquis.params.training_blocks import Cells, Pooling
+from lightning_modules.data.retrieval_data import EVAL_BATCH, ImageSet, RetrievalData
+from lightning_modules.maps.pair_map import Pairs, Rows, choose_pair_map
+from lightning_modules.methods import Method
+from lightning_modules.methods.joint import add_drawings
+from lightning_modules.methods.pretrained import refuse_random
+from lightning_modules.nets.onnx_export import export_onnx
+from lightning_modules.nets.retrieval_net import Embedder, average_pool_net
+
+NAME = "sketch_map"
+NET, MAP = "encoder.onnx", "map.npy"
+
+
+class SketchMapParams(Block):
+    """A pretrained net on lines, and a map of drawings and photos in closed form."""
+
+    size: int = Field(ge=32, le=1024, description="side of the square pictures that lines are found in, pixels")
+    net_size: int = Field(ge=32, le=1024, description="side of the square that the net sees lines in, pixels")
+    edges: Annotated[str, OneOf((*EDGE_METHODS, DRAWN))]
+    frame: Annotated[str, OneOf(FRAMES)] = Field(
+        description="ink: lines are fitted into the net's square; sheet: they stay where they lie, for drawings in place"
+    )
+    mirrored: bool = Field(description="whether the mirrored lines are looked at, too: twice the time")
+    square: int = Field(ge=16, le=512, multiple_of=8)
+    orientations: int = Field(ge=2, le=36)
+    levels: list[Annotated[int, Field(ge=-16, le=15)]] = Field(
+        min_length=1, description="of the backbone, as train_embedder.backbone.pooling.levels has it"
+    )
+    cells: list[Cells] = Field(min_length=1, description="per side of the map of each level")
+    drawings: Literal["brought", "simulated", "all"] = Field(
+        description="that pairs are made of: the catalogue's own, or, where it has none of train items, the hand's; the "
+        "hand's; both"
+    )
+    pairs: int = Field(ge=6, le=20_000, description="of drawing and photo, at most")
+    dims: list[Annotated[int, Field(ge=2, le=4096)]] = Field(min_length=1)
+    shrinkages: list[Annotated[float, Field(gt=0.0, le=10.0)]] = Field(min_length=1)
+    descriptor_weights: list[Annotated[float, Field(ge=0.0, lt=1.0)]] = Field(
+        min_length=1, description="shares of the line orientations in the similarity"
+    )
+
+
+def fit_encoder(params: Params, data: RetrievalData, folder: Path) -> dict[str, float]:
+    """Writes net, map and encoder.json into `folder`; returns the settings that were chosen and their score.
+
+    Raises:
+        ValueError: when too few train items have a drawing and a photo.
+    """
+    own: SketchMapParams = params.method(NAME)
+    size = own.net_size
+    parity = export_onnx(line_net(params, own), torch.rand(2, 3, size, size), folder / NET, "images", "embeddings")
+    net = OnnxEncoder(folder / NET, size, params.base.threads)
+    rows = pairs_of(data.train, own.drawings)
+    if len(rows) > own.pairs:
+        rows = np.random.default_rng(params.base.seed).permutation(rows)[: own.pairs]
+    found = choose_pair_map(
+        seen_pairs(data.train, rows, net, own),
+        own.dims,
+        own.shrinkages,
+        own.descriptor_weights,
+        params.base.seed,
+        own.mirrored,
+    )
+    write_array(folder / MAP, found.matrix)
+    weight = found.settings.descriptor_weight
+    lines = LineEncoder(
+        size=own.size,
+        edges=own.edges,
+        square=own.square,
+        orientations=own.orientations,
+        sees=LineNet(net, found.photos, found.drawings, own.frame, own.mirrored, weight),
+    )
+    described = {"kind": lines.kind, "size": own.size, "head": lines.head, "dim": lines.dim, "metric": lines.metric}
+    of_net = {"file": NET, "net_size": size, "map": MAP, "frame": own.frame, "mirrored": own.mirrored}
+    write_json(folder / "encoder.json", {**described, **lines.parameters, **of_net, "descriptor_weight": weight})
+    chosen = {"dim": float(found.photos.dim), "shrinkage": found.settings.shrinkage, "descriptor_weight": weight}
+    return {"pairs": float(len(rows)), "left_out_mrr": found.score, **chosen, "onnx_parity": parity}
+
+
+def line_net(params: Params, own: SketchMapParams) -> Embedder:
+    refuse_random(params, NAME)
+    pooling = Pooling(levels=own.levels, kind="average", cells=own.cells, normalise=True, histogram=0.0)
+    return average_pool_net(params.train_embedder.backbone.model_copy(update={"pooling": pooling}), own.net_size)
+
+
+def pairs_of(train: ImageSet, wanted: Literal["brought", "simulated", "all"]) -> Rows:
+    """(N, 2): rows of a drawing and of a photo that it shows.
+
+    A traced drawing shows the photo that it was traced from. One that the catalogue brings shows those photos of its item
+    that others were traced from, which show the outline, or else all shop photos of the item.
+    """
+    row_of = {name: row for row, name in enumerate(train.image_ids)}
+    drawn = np.flatnonzero(train.domains == "sketch").tolist()
+    traced = {row: row_of[photo] for row in drawn if (photo := photo_of(train.image_ids[row])) in row_of}
+    brought = [row for row in drawn if photo_of(train.image_ids[row]) is None]
+    outlines = _by_item(train, sorted(set(traced.values())))
+    shop = _by_item(train, np.flatnonzero(train.domains == "shop").tolist())
+    own = [
+        (row, photo)
+        for row in brought
+        for photo in outlines.get(str(train.item_ids[row])) or shop.get(str(train.item_ids[row]), [])
+    ]
+    simulated = list(traced.items())
+    chosen = {"brought": own or simulated, "simulated": simulated, "all": own + simulated}[wanted]
+    return np.array(sorted(chosen), dtype=np.int64).reshape(-1, 2)
+
+
+def _by_item(train: ImageSet, rows: Iterable[int]) -> dict[str, list[int]]:
+    found: dict[str, list[int]] = {}
+    for row in rows:
+        found.setdefault(str(train.item_ids[row]), []).append(row)
+    return found
+
+
+def seen_pairs(train: ImageSet, rows: Rows, net: Encoder, own: SketchMapParams) -> Pairs:
+    """What the net and the descriptor make of the lines of pairs (N, 2) of rows, and of the same lines mirrored."""
+    sides: list[tuple[Vectors, Vectors, Vectors]] = []
+    descriptor = EdgeDescriptor(own.square, own.orientations)
+    for column, edges in ((0, DRAWN), (1, own.edges)):
+        distinct, place = np.unique(rows[:, column], return_inverse=True)
+        plain, mirrored, orientations = [], [], []
+        for start in range(0, len(distinct), EVAL_BATCH):
+            lines = lines_of(train, distinct[start : start + EVAL_BATCH], edges)
+            plain.append(net.encode(line_pictures(lines, net.size, own.frame)))
+            mirrored.append(net.encode(line_pictures(mirror(lines), net.size, own.frame)))
+            orientations.append(descriptor.describe(lines))
+        sides.append(
+            (np.concatenate(plain)[place], np.concatenate(mirrored)[place], np.concatenate(orientations)[place])
+        )
+    (drawings, mirrored_drawings, drawn), (photos, mirrored_photos, seen) = sides
+    items = np.unique(train.item_ids[rows[:, 1]].astype(str), return_inverse=True)[1].astype(np.int64)
+    return Pairs(drawings, photos, mirrored_drawings, mirrored_photos, (drawn, seen), items)
+
+
+def lines_of(train: ImageSet, rows: Rows, edges: str) -> list[EdgeMap]:
+    """Edge maps of photos, or drawings as they are (`drawn`)."""
+    pictures = np.asarray(train.images[rows]).transpose(0, 2, 3, 1)
+    return [lines_in(np.ascontiguousarray(picture), edges) for picture in pictures]
+
+
+def check(params: Params) -> None:
+    own: SketchMapParams = params.method(NAME)
+    if len(own.levels) != len(own.cells):
+        raise ValueError(
+            f"{NAME}.cells names {len(own.cells)} levels, {NAME}.levels {len(own.levels)}: name a number for each"
+        )
+    if NAME in params.retrievers:
+        refuse_random(params, NAME)
+
+
+METHOD = Method(params=SketchMapParams, fit_encoder=fit_encoder, add_drawings=add_drawings, check=check)

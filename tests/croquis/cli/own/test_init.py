@@ -1,0 +1,88 @@
+"""The command `init`: what it says and writes, that it replaces nothing unasked, that its project ends with a champion."""
+
+from __future__ import annotations
+
+import io
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from croquis.cli import main
+from croquis.params import load_params
+from croquis.projects.profiles import has_weights
+from croquis.projects.project_files import CODE_DEPS
+from tests.support.pipeline.small_project import environment
+
+ROOT = Path.cwd()
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """30 products with three photos each, of colour fields that only the product decides on."""
+    for item in range(30):
+        fields = np.random.default_rng(item).integers(0, 256, (4, 4, 3))
+        for view in range(3):
+            noise = np.random.default_rng([item, view]).normal(0, 12, (4, 4, 3))
+            pixels = np.clip(fields + noise, 0, 255).astype(np.uint8)
+            folder = tmp_path / "bags" / f"bag {item:02d}"
+            folder.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(pixels).resize((64, 64), Image.Resampling.BICUBIC).save(folder / f"{view}.png")
+    return tmp_path / "bags"
+
+
+def test_it_says_what_it_guessed_and_writes_a_project(photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    target = tmp_path / "search"
+    assert main(["init", str(photos), "--to", str(target)]) == 0
+    said = capsys.readouterr().out
+    for words in (
+        "90 photos, 30 products, 1 categories, shop",
+        "item_id: the photos of a folder are one product",
+        "chosen by shop->shop/hit@1",
+        "without sketch, gan, codes, attributes",
+        "(an estimate)",
+        f"cd {target} && croquis repro",
+    ):
+        assert words in said
+    assert load_params(target / "params.yaml").ingest.folder.images == str(photos)  # type: ignore[attr-defined]
+    pipeline = (target / "dvc.yaml").read_text()
+    assert CODE_DEPS not in pipeline
+    assert "always_changed: true" in pipeline
+    assert (target / "data/source/catalogue.csv").read_text().splitlines()[1] == "bag 00/0.png,bag 00"
+
+
+def test_a_project_is_replaced_on_yes_and_a_folder_of_something_else_never(
+    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    target = tmp_path / "search"
+    assert main(["init", str(photos), "--to", str(target)]) == 0
+    (target / "params.yaml").write_text("mine")
+    monkeypatch.setattr("sys.stdin", io.StringIO("n\n"))
+    assert main(["init", str(photos), "--to", str(target)]) == 130
+    assert (target / "params.yaml").read_text() == "mine"
+    assert main(["init", str(photos), "--to", str(target), "--yes"]) == 0
+    assert load_params(target / "params.yaml").base.protocol == "instance"
+    assert main(["init", str(photos), "--to", str(photos), "--yes"]) == 1
+    assert "holds files and is no project" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_the_quick_profile_ends_with_a_champion(photos: Path, tmp_path: Path):
+    target = tmp_path / "search"
+    assert main(["init", str(photos), "--to", str(target)]) == 0
+    command = [sys.executable, "-W", "ignore", "-m", "croquis", "repro"]
+    surroundings = environment() | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, cwd=target, env=surroundings, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f"{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
+    report = json.loads((target / "reports/registration.json").read_text())
+    assert report["outcome"] == "first champion"
+    assert set(report["values"]) == set(load_params(target / "params.yaml").retrievers)
+    assert ("pretrained" in report["values"]) == has_weights()
+    assert report["values"]["histogram"] > 0.5
+    bundle = json.loads((target / f"models/bundles/{report['method']}/manifest.json").read_text())
+    assert bundle["generator"] is None
+    assert bundle["classifier"] is None

@@ -1,0 +1,82 @@
+"""The map of two sides: against its formula, and that it finds what pairs have in common."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from lightning_modules.maps.pair_map import Pairs, choose_pair_map, reciprocal_rank, rotated
+
+WEIGHTS = (0.0,)
+
+
+def made_up(items: int = 60, dim: int = 40, shared: int = 8, seed: int = 0) -> Pairs:
+    """Photos and drawings of items: `shared` numbers tell the item, the others are loud and each side's own."""
+    rng = np.random.default_rng(seed)
+    of_item = rng.normal(size=(items, shared))
+
+    def side(offset: float) -> np.ndarray:
+        loud = rng.normal(size=(items, dim - shared)) * 4
+        seen = of_item + rng.normal(size=(items, shared)) * 0.05
+        return np.asarray(np.hstack([seen, loud]) + offset, dtype=np.float32)
+
+    none = np.zeros((items, 1), dtype=np.float32)
+    return Pairs(side(3.0), side(-5.0), side(3.0), side(-5.0), (none, none), np.arange(items))
+
+
+def test_it_finds_the_pair_that_plain_vectors_do_not() -> None:
+    pairs, asked = made_up(), made_up(seed=1)
+    plain = reciprocal_rank(asked.drawings @ asked.photos.T, asked.items)
+    found = choose_pair_map(pairs, [40], [0.0001, 0.1], WEIGHTS, 3, False)
+    mapped = found.drawings.apply(asked.drawings) @ found.photos.apply(asked.photos).T
+    assert reciprocal_rank(mapped, asked.items) > 0.9 > 0.3 > plain
+    assert found.score > 0.9
+    np.testing.assert_array_equal(found.matrix[:-1], found.photos.matrix)
+    np.testing.assert_array_equal(found.matrix[-1], found.drawings.matrix[-1])
+
+
+@pytest.mark.parametrize("dim", [40, 400])
+def test_the_map_is_its_formula(dim: int) -> None:
+    """Also where there are more numbers than pairs, and the fit is made in what those span."""
+    pairs, shrinkage, kept = made_up(items=30, dim=dim), 0.1, 12
+    found = choose_pair_map(pairs, [kept], [shrinkage], WEIGHTS, 0, True)
+    drawn, seen = (side.astype(np.float64) for side in pairs.sides)
+    drawn, seen = drawn - drawn.mean(axis=0), seen - seen.mean(axis=0)
+    _, _, components = np.linalg.svd(np.vstack([drawn, seen]), full_matrices=False)
+    within = (drawn - seen) @ components[:kept].T
+    scatter = within.T @ within
+    values, vectors = np.linalg.eigh(scatter / (np.trace(scatter) / kept) + shrinkage * 5 * np.eye(kept))
+    root = vectors / np.sqrt(values) @ vectors.T
+    expected = drawn[: len(pairs)] @ components[:kept].T @ root
+    expected /= np.linalg.norm(expected, axis=1, keepdims=True)
+    mapped = found.drawings.apply(pairs.drawings)
+    np.testing.assert_allclose(mapped @ mapped.T, expected @ expected.T, atol=2e-3)  # the basis is free to turn
+
+
+def test_the_weight_of_the_descriptors_is_chosen_too() -> None:
+    pairs = made_up(shared=1)
+    telling = np.eye(len(pairs), dtype=np.float32)
+    pairs = Pairs(
+        pairs.drawings, pairs.photos, pairs.mirrored_drawings, pairs.mirrored_photos, (telling, telling), pairs.items
+    )
+    found = choose_pair_map(pairs, [20], [0.1], [0.0, 0.6], 0, False)
+    assert found.settings.descriptor_weight == 0.6
+    assert found.score == 1.0
+
+
+def test_coordinates_of_the_span_keep_every_product() -> None:
+    pairs = made_up(items=10, dim=300)
+    small, basis = rotated(pairs)
+    assert small.drawings.shape[1] == basis.shape[1] <= 40
+    np.testing.assert_allclose(small.drawings @ small.photos.T, pairs.drawings @ pairs.photos.T, rtol=1e-3, atol=1e-2)
+    np.testing.assert_allclose(small.drawings @ basis.T, pairs.drawings, atol=1e-3)
+
+
+def test_too_few_items_are_refused() -> None:
+    with pytest.raises(ValueError, match="pairs of 6 train items, there are 4"):
+        choose_pair_map(made_up(items=4), [8], [0.1], WEIGHTS, 0, False)
+
+
+def test_photos_of_one_item_do_not_compete() -> None:
+    scores = np.array([[0.1, 0.9, 0.5], [0.1, 0.9, 0.5], [0.9, 0.2, 0.3]], dtype=np.float32)
+    assert reciprocal_rank(scores, np.array([0, 0, 1])) == pytest.approx((1 + 1 + 1 / 2) / 3)

@@ -1,0 +1,112 @@
+"""The retriever of lines that is fitted in closed form: which pairs, what is written, and that it is what is served."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from croquis.catalog.drawings import photo_of
+from croquis.catalog.images import to_batch
+from croquis.catalog.table import Catalog
+from croquis.files import read_json, write_json
+from croquis.nets.encoder import describe_encoder, encode_drawings, load_encoder
+from croquis.nets.linear_map import LinearMap
+from croquis.nets.session import ModelError
+from croquis.params import Params
+from croquis.params.loader import ParamsError, parse_params
+from lightning_modules.data.retrieval_data import RetrievalData
+from lightning_modules.methods.joint import add_drawings
+from lightning_modules.methods.sketch_map import check, fit_encoder, pairs_of
+from lightning_modules.nets.backbones import build_backbone
+
+SIZE = 32
+SMALL = {
+    "size": SIZE,
+    "net_size": 64,
+    "square": 32,
+    "levels": [-2, -1],
+    "cells": [2, 1],
+    "dims": [3],
+    "shrinkages": [0.1],
+    "descriptor_weights": [0.25],
+}
+
+
+def small(params: Params, weights: str, **changes: Any) -> Params:
+    values = params.model_dump(by_alias=True, serialize_as_any=True)
+    values["sketch_map"] |= {**SMALL, **changes}
+    values["train_embedder"]["backbone"]["weights"] = weights
+    return parse_params(values, methods=["sketch_map"])
+
+
+@pytest.fixture(scope="module")
+def weights(params: Params, tmp_path_factory: pytest.TempPathFactory) -> str:
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp("weights") / "small.pth"
+    torch.save(build_backbone(params.train_embedder.backbone).state_dict(), path)
+    return str(path)
+
+
+@pytest.fixture
+def drawn(data: RetrievalData, sketches: Catalog) -> RetrievalData:
+    return add_drawings(data, sketches, SIZE)
+
+
+def test_traced_drawings_go_with_their_photo(drawn: RetrievalData) -> None:
+    train = drawn.train
+    rows = pairs_of(train, "simulated")
+    assert len(rows) == (train.domains == "sketch").sum()
+    assert [photo_of(train.image_ids[drawing]) for drawing, _ in rows] == [train.image_ids[photo] for _, photo in rows]
+    np.testing.assert_array_equal(pairs_of(train, "brought"), rows)  # nobody drew: the hand's
+
+
+def test_brought_drawings_go_with_the_photos_that_show_the_outline(drawn: RetrievalData) -> None:
+    train = drawn.train
+    ids = train.image_ids.copy()
+    traced = pairs_of(train, "simulated")
+    first, its_photo = traced[0]
+    ids[first] = "brought/1"
+    of_item = {int(photo) for _, photo in traced if train.item_ids[photo] == train.item_ids[first]}
+    brought = type(train)(**{**vars(train), "image_ids": ids})
+    assert {tuple(row) for row in pairs_of(brought, "brought").tolist()} == {(int(first), photo) for photo in of_item}
+    assert its_photo in of_item
+    assert len(pairs_of(brought, "all")) == len(traced) - 1 + len(of_item)
+
+
+def test_what_is_written_is_the_map_behind_the_net(
+    params: Params, drawn: RetrievalData, weights: str, tmp_path: Path
+) -> None:
+    told = fit_encoder(small(params, weights), drawn, tmp_path)
+    assert told["pairs"] == len(pairs_of(drawn.train, "brought"))
+    described, encoder = describe_encoder(tmp_path), load_encoder(tmp_path)
+    assert (described.kind, encoder.size, encoder.dim) == ("lines", SIZE, 2 * 3 + 3 * 3 * 4 * 9)
+    rows = np.flatnonzero(drawn.train.domains == "sketch")[:3]
+    batch = to_batch(list(np.ascontiguousarray(np.asarray(drawn.train.images[rows]).transpose(0, 2, 3, 1))))
+    vectors = encode_drawings(encoder, batch)
+    np.testing.assert_allclose(np.linalg.norm(vectors[:, :6], axis=1), 0.75**0.5, atol=1e-5)
+    np.testing.assert_allclose(np.linalg.norm(vectors[:, 6:], axis=1), 0.25**0.5, atol=1e-5)
+    assert not np.allclose(vectors[:, :6], encoder.encode(batch)[:, :6])  # the sides have their own means
+    photos, drawings = LinearMap.open_sides(tmp_path / "map.npy")
+    np.testing.assert_array_equal(photos.matrix[:-1], drawings.matrix[:-1])
+    assert not np.array_equal(photos.matrix[-1], drawings.matrix[-1])
+    written = read_json(tmp_path / "encoder.json")
+    for change, words in (
+        ({"map": None}, "needs file and map"),
+        ({"frame": "box"}, "frame = 'box', must be one of"),
+        ({"descriptor_weight": 1.0}, "descriptor_weight = 1.0, must be 0 to below 1"),
+    ):
+        write_json(tmp_path / "encoder.json", {**written, **change})
+        with pytest.raises(ModelError, match=words):
+            load_encoder(tmp_path)
+
+
+def test_random_weights_and_a_missing_number_are_refused(params: Params, weights: str) -> None:
+    with pytest.raises(ValueError, match=r"cells names 1 levels, sketch_map\.levels 2"):
+        check(small(params, weights, cells=[4]))
+    values = params.model_dump(by_alias=True, serialize_as_any=True) | {"retrievers": ["sketch_map"]}
+    with pytest.raises(ParamsError, match="sketch_map needs pretrained weights"):
+        parse_params(values, methods=["sketch_map"])
