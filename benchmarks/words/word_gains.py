@@ -30,7 +30,7 @@ from croquis.catalog.images import decode_image, encode_jpeg, prepare_image, to_
 from croquis.catalog.product_columns import PRODUCT, product_type
 from croquis.files import write_json
 from croquis.index.build import build_index
-from croquis.nets.encoder import describe_histogram, load_encoder
+from croquis.nets.encoder import describe_fixed, load_encoder
 from croquis.nets.histogram_encoder import HistogramEncoder
 from croquis.params import load_params
 from croquis.search.answer import Hit
@@ -63,7 +63,7 @@ def pack(root: Path, rows: Sequence[Row], folder: Path) -> Bundle:
     params = load_params(methods=True)
     encoder = HistogramEncoder(**params.method("histogram").model_dump(), size=params.base.image_size)
     models = folder.with_name(f"{folder.name}-models")
-    write_json(models / "encoder.json", describe_histogram(encoder))
+    write_json(models / "encoder.json", describe_fixed(encoder))
     gallery = sorted((row for row in rows if row["split"] == "train"), key=lambda row: row["image"])
     squares = [prepare_image(decode_image((root / row["image"]).read_bytes()), encoder.size) for row in gallery]
     vectors = np.concatenate([load_encoder(models).encode(to_batch([square])) for square in squares])

@@ -1,7 +1,6 @@
 """A bundle: one folder with everything that answers queries, read, checked and written. No queries in here.
 
-`manifest.json`, `index.faiss`, `gallery.parquet`; `words.sqlite`, and the graphs of encoder, generator and classifier, where
-there are any.
+`manifest.json`, `index.faiss`, `gallery.parquet`, and `words.sqlite` and the graphs of the nets where there are any.
 """
 
 from croquis.bundle.manifest import BundleError, Manifest

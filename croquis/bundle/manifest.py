@@ -23,6 +23,7 @@ from croquis.words.word_settings import DEFAULT_WORDS, TOKENIZERS, WordSettings
 SCHEMA_VERSION = 2
 MANIFEST_FILE = "manifest.json"
 MAP = "map.npy"
+SHOP = "shop"
 FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")  # the same on every file system
 LARGEST_SIDE = 4096  # of the images of a net, pixels
 
@@ -93,7 +94,12 @@ class WordsBlock:
 
 @dataclass(frozen=True)
 class Manifest:
-    """The whole of manifest.json."""
+    """The whole of manifest.json.
+
+    Attributes:
+        purpose: `shop` where the gallery is all photos that there were when the bundle was made, whatever split they are of;
+            left out where it is the gallery of an evaluation.
+    """
 
     schema_version: int
     method: str
@@ -105,6 +111,7 @@ class Manifest:
     items: ItemsBlock
     rerank: RerankBlock
     files: dict[str, FileEntry]
+    purpose: str | None = None
     words: WordsBlock | None = None
     stated: Mapping[str, Any] | None = field(default=None, init=False, compare=False, repr=False)
 
@@ -143,6 +150,8 @@ class Manifest:
             del values["words"]
         for part in ("encoder", "index"):
             values[part] = {key: value for key, value in values[part].items() if value is not None}
+        if self.purpose is None:
+            del values["purpose"]
         return values
 
     @cached_property
@@ -192,6 +201,8 @@ class Manifest:
         if self.index.comparison not in ((None,) if self.encoder.head == "dense" else COMPARISONS):
             found = f"index: comparison = {self.index.comparison!r}"
             raise BundleError(f"{MANIFEST_FILE}: {found} does not fit an encoder with head {self.encoder.head!r}")
+        if self.purpose not in (None, SHOP):
+            raise BundleError(f"{MANIFEST_FILE}: purpose = {self.purpose!r}, must be {SHOP!r} or left out")
         if self.index.rows != self.items.rows:
             raise BundleError(f"{MANIFEST_FILE}: {self.index.rows} rows in the index, {self.items.rows} in the items")
         if self.words is not None and self.words.rows != self.items.rows:

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 
 from croquis.arrays import Rows
 from croquis.catalog.filters import QueryError
-from croquis.catalog.product_columns import KINDS, PRODUCT, ColumnFilter, Value, kinds_in, known
+from croquis.catalog.product_columns import PRODUCT, ColumnFilter, Value, kinds_in, known
 
 MOST_LISTED = 50  # different values of a column that are offered for a choice
 
@@ -90,7 +90,7 @@ class ProductTable:
             if asked.most is not None:
                 keep = pc.and_(keep, pc.less_equal(column, asked.most))
         else:
-            keep = pc.is_in(column, value_set=pa.array(asked.values, KINDS[self.kinds[asked.name]]))
+            keep = pc.is_in(column, value_set=pa.array(asked.values, column.type))
         found: npt.NDArray[np.bool_] = np.asarray(
             pc.fill_null(keep, False).to_numpy(zero_copy_only=False), dtype=np.bool_
         )

@@ -51,6 +51,7 @@ def write_bundle(
     gallery_table: pa.Table,
     rerank: Mapping[str, Any],
     image_size: int,
+    purpose: str | None = None,
     words: Mapping[str, Any] | None = None,
 ) -> Bundle:
     """Packs a bundle beside `folder`, opens every part of it, and only then gives it the name.
@@ -63,6 +64,7 @@ def write_bundle(
         gallery_table: `GALLERY_SCHEMA`, in ascending order of image_id.
         rerank: as in params.yaml, see `RerankBlock`.
         image_size: side of the prepared images, pixels; must be the encoder's.
+        purpose: see `Manifest`.
         words: as `index.words` in params.yaml, see `WordSettings`; None for a bundle that answers no query of words.
 
     Raises:
@@ -83,6 +85,7 @@ def write_bundle(
             items=ItemsBlock(ITEMS, gallery_table.num_rows),
             rerank=RerankBlock.from_description(rerank, "rerank", BundleError),
             files={file.name: FileEntry(sha256_file(file), file.stat().st_size) for file in sorted(partial.iterdir())},
+            purpose=purpose,
             words=searched,
         )
         write_json(partial / MANIFEST_FILE, manifest.to_json())

@@ -9,6 +9,7 @@ from typing import Any, Self
 from croquis.catalog.product_columns import LONGEST_NAME, MOST_COLUMNS, PRODUCT, ColumnFilter, ProductError
 
 MOST_VALUES = 100
+LONGEST_SHOWN = 200  # characters of a wrong value in an error
 
 
 class QueryError(ValueError):
@@ -21,7 +22,10 @@ class QueryError(ValueError):
     """
 
     def __init__(self, field: str, value: object, limit: str) -> None:
-        super().__init__(f"{field} = {value!r} {limit}")
+        shown = repr(value)
+        if len(shown) > LONGEST_SHOWN:  # the reason behind it must be seen
+            shown = f"{shown[: LONGEST_SHOWN - 20]}...{shown[-17:]}"
+        super().__init__(f"{field} = {shown} {limit}")
         self.field = field
         self.value = value
         self.limit = limit

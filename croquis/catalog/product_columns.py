@@ -9,9 +9,10 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-import pyarrow as pa
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 Value: TypeAlias = str | float | bool
 Columns: TypeAlias = Mapping[str, Value]
@@ -21,8 +22,10 @@ MOST_COLUMNS = 20
 LONGEST_NAME = 50
 LONGEST_TEXT = 1000
 MOST_FILTERED = 100  # values of one filter
-KINDS = {"text": pa.string(), "number": pa.float64(), "boolean": pa.bool_()}
+KINDS = {"text": "string", "number": "double", "boolean": "bool"}  # pyarrow's names of types
 RANGE = ("min", "max")
+# As croquis/serving/page/product.js has them.
+SHOWN_NAMES = {"title": ("title", "name"), "price": ("price",), "brand": ("brand",), "link": ("link", "url")}
 
 
 class ProductError(ValueError):
@@ -69,7 +72,9 @@ def check_columns(values: Any) -> dict[str, Value]:
 
 def product_type(kinds: Mapping[str, str]) -> pa.DataType:
     """The type of the column `product`, from the kind of each of its columns."""
-    return pa.struct([pa.field(name, KINDS[kind]) for name, kind in kinds.items()])
+    import pyarrow as pa  # a client of the server imports this module and has no pyarrow
+
+    return pa.struct([pa.field(name, pa.type_for_alias(KINDS[kind])) for name, kind in kinds.items()])
 
 
 def kinds_in(found: pa.DataType) -> dict[str, str]:
@@ -78,7 +83,9 @@ def kinds_in(found: pa.DataType) -> dict[str, str]:
     Raises:
         ProductError: when it is another type, or a name is over a limit.
     """
-    kinds = {kind: name for name, kind in KINDS.items()}
+    import pyarrow as pa
+
+    kinds = {pa.type_for_alias(kind): name for name, kind in KINDS.items()}
     if not pa.types.is_struct(found) or any(field.type not in kinds for field in found):
         raise ProductError(f"the column {PRODUCT} is {found}, must hold texts, numbers and booleans")
     check_names([field.name for field in found])
@@ -88,6 +95,13 @@ def kinds_in(found: pa.DataType) -> dict[str, str]:
 def known(values: Mapping[str, Any] | None) -> dict[str, Value]:
     """A cell of the column `product` without its nulls."""
     return {name: value for name, value in (values or {}).items() if value is not None}
+
+
+def shown_columns(product: Columns) -> dict[str, Value]:
+    """The title, price, brand and link of a product, those that it has, by these words."""
+    named = {name.lower(): value for name, value in product.items()}
+    found = {part: next((named[name] for name in names if name in named), None) for part, names in SHOWN_NAMES.items()}
+    return {part: value for part, value in found.items() if value is not None}
 
 
 @dataclass(frozen=True)

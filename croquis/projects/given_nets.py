@@ -3,24 +3,43 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from croquis.bundle import Bundle
-from croquis.files import write_bytes, write_json
-from croquis.nets.encoder import describe_fixed
+import numpy as np
+import pyarrow as pa
+
+from croquis.arrays import Vectors
+from croquis.bundle import Bundle, write_bundle
+from croquis.bundle.manifest import MAP, SHOP
+from croquis.files import read_json, write_array, write_bytes, write_json
+from croquis.index.build import build_index
+from croquis.index.vector_index import VectorIndex
+from croquis.nets.classifier import AttributeClassifier
+from croquis.nets.encoder import Encoder, describe_fixed, load_encoder
+from croquis.nets.generator import Generator
 from croquis.nets.histogram_encoder import HistogramEncoder
-from croquis.projects.photo_search import encoder_of
+from croquis.nets.linear_map import LinearMap
 from croquis.projects.profiles import LITE, has_weights
 from croquis.projects.project_files import project_params
 from croquis.refusals import RefusedError
+from croquis.rerank.rerank_settings import check_depth
+from croquis.words.word_settings import DEFAULT_WORDS
 
 HISTOGRAM, PRETRAINED = "histogram", "pretrained"
 SIZE = 128
+FEWEST = 200  # photos that a map is fitted on
+RERANK: dict[str, Any] = {
+    "enabled": False, "steps": ["alpha_qe"], "compare": [], "depth": 100, "alpha": 1.0, "beta": 0.05, "standing": "score",
+    "overlap": "count", "gallery_attributes": "predicted", "alpha_qe": {"neighbours": 1, "power": 0.0},
+}  # fmt: skip
 NO_TRACKING = "http://127.0.0.1:9"  # nothing listens there: the stage goes on without a tracker
 SETTINGS: Mapping[str, Any] = {
     **LITE,
@@ -36,11 +55,76 @@ def usual_encoder() -> str:
     return PRETRAINED if has_weights() and find_spec("torch") is not None else HISTOGRAM
 
 
-def given_encoder(name: str, scratch: Path) -> tuple[Path, str]:
-    """The folder of an encoder, and the name of its method.
+@dataclass(frozen=True)
+class GivenNets:
+    """What looks at photos of which a bundle will be made.
+
+    Attributes:
+        method: the name in its manifest.
+        folder: with encoder.json and what belongs to it.
+        bundle: whose nets they are; None for an encoder that was trained on no catalogue.
+    """
+
+    method: str
+    folder: Path
+    bundle: Bundle | None = None
+
+    @cached_property
+    def encoder(self) -> Encoder:
+        return load_encoder(self.folder, len(os.sched_getaffinity(0)))
+
+    @property
+    def classifier(self) -> AttributeClassifier | None:
+        return None if self.bundle is None else self.bundle.classifier
+
+    def index(self, vectors: Vectors) -> VectorIndex:
+        """Of vectors (n, dim): as the bundle's, with its settings, codebooks and lists; else an exhaustive search."""
+        if self.bundle is None:
+            return build_index(vectors, metric=self.encoder.metric)
+        return self.bundle.index.refilled(vectors)
+
+    def write(self, target: Path, table: pa.Table, vectors: Vectors) -> None:
+        """A bundle of a gallery and its vectors, rows in any order."""
+        order = np.argsort(np.array(table["image_id"].to_pylist(), dtype=str), kind="stable")
+        rerank = RERANK if self.bundle is None else self.bundle.manifest.rerank.to_json()
+        check_depth(rerank["depth"], len(table))
+        has = {} if self.bundle is None else self.bundle.manifest.to_json()
+        write_bundle(
+            target,
+            method=self.method,
+            encoder_folder=self.folder,
+            generator_folder=self.folder if has.get("generator") else None,
+            classifier_folder=self.folder if has.get("classifier") else None,
+            index=self.index(vectors[order]),
+            gallery_table=table.take(pa.array(order)),
+            rerank=rerank,
+            image_size=self.encoder.size,
+            purpose=SHOP,
+            words=asdict(DEFAULT_WORDS if self.bundle is None else self.bundle.manifest.word_settings),
+        )
+
+
+def nets_of(bundle: Bundle, folder: Path) -> GivenNets:
+    """The bundle's nets in a folder of their own, as training leaves them."""
+    manifest = bundle.manifest
+    described: dict[str, Any] = {"encoder.json": manifest.encoder_description}
+    described |= {Generator.filename: manifest.generator, AttributeClassifier.filename: manifest.classifier}
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, block in described.items():
+        if block is None:
+            continue
+        values = {key: value for key, value in asdict(block).items() if value is not None}
+        for file in {values.get("file"), values.get("map")} - {None}:
+            shutil.copyfile(bundle.folder / str(file), folder / str(file))
+        write_json(folder / name, values)
+    return GivenNets(manifest.method, folder, bundle)
+
+
+def given_nets(name: str, scratch: Path) -> GivenNets:
+    """Nets by a name.
 
     Args:
-        name: `histogram`, `pretrained`, or a bundle's folder, whose encoder is used.
+        name: `histogram`, `pretrained`, or a bundle's folder, whose nets are used.
 
     Raises:
         RefusedError: when it is none of them, or weights are missing.
@@ -49,15 +133,39 @@ def given_encoder(name: str, scratch: Path) -> tuple[Path, str]:
         folder = scratch / HISTOGRAM
         encoder = HistogramEncoder(colour_bins=8, orientation_bins=9, grid=3, colour_weight=0.5, size=SIZE)
         write_json(folder / "encoder.json", describe_fixed(encoder))
-        return folder, HISTOGRAM
+        return GivenNets(HISTOGRAM, folder)
     if name == PRETRAINED:
-        return _pretrained(scratch), PRETRAINED
+        return GivenNets(PRETRAINED, _pretrained(scratch))
     if (Path(name) / "manifest.json").is_file():
-        bundle = Bundle.load(name)
-        if bundle.manifest.encoder.head != "dense":
-            raise RefusedError(f"{name} keeps codes; name a bundle of floats, {HISTOGRAM} or {PRETRAINED}")
-        return encoder_of(bundle, scratch / "encoder"), bundle.manifest.method
+        return nets_of(Bundle.load(name, len(os.sched_getaffinity(0))), scratch / "nets")
     raise RefusedError(f"--encoder {name!r} is no bundle: name a bundle's folder, {HISTOGRAM} or {PRETRAINED}")
+
+
+def with_map(nets: GivenNets, vectors: Vectors, items: Sequence[str], scratch: Path) -> tuple[GivenNets, Vectors]:
+    """The net `pretrained` with a linear map behind it that is fitted on the photos' own vectors, and the vectors behind it.
+
+    Principal components, or the within-item map where that is better on products that it was not fitted on
+    (`lightning_modules.training.map_choice.map_without_split`). Other nets, and fewer than `FEWEST` photos, get none.
+
+    Args:
+        vectors: (n, dim).
+        items: of each photo, its product.
+    """
+    if nets.method != PRETRAINED or nets.bundle is not None or len(vectors) < FEWEST:
+        return nets, vectors
+    root = scratch / "project"
+    write_array(root / "vectors.npy", vectors)
+    write_array(root / "items.npy", np.unique(np.array(items, dtype=str), return_inverse=True)[1].astype(np.int64))
+    _run("lightning_modules.training.map_choice", str(root.resolve()), root, "the map could not be fitted")
+    if not (root / MAP).is_file():
+        return nets, vectors
+    linear = LinearMap.open(root / MAP)
+    folder = scratch / "mapped"
+    shutil.copytree(nets.folder, folder)
+    shutil.copyfile(root / MAP, folder / MAP)
+    described = read_json(folder / "encoder.json")
+    write_json(folder / "encoder.json", described | {"map": MAP, "dim": linear.dim, "metric": "cosine"})
+    return GivenNets(nets.method, folder), linear.apply(vectors)
 
 
 def _pretrained(scratch: Path) -> Path:
@@ -69,9 +177,14 @@ def _pretrained(scratch: Path) -> Path:
     root = scratch / "project"
     root.mkdir()
     write_bytes(root / "params.yaml", project_params(SETTINGS).encode())
-    command = [sys.executable, "-W", "ignore", "-m", "stages.train_embedder", PRETRAINED]
+    _run("stages.train_embedder", PRETRAINED, root, "the pretrained net could not be exported")
+    return root / "models" / PRETRAINED
+
+
+def _run(module: str, argument: str, root: Path, failed: str) -> None:
+    """A module in a process of its own, as training is no part of what answers queries."""
+    command = [sys.executable, "-W", "ignore", "-m", module, argument]
     environment = {**os.environ, "MLFLOW_TRACKING_URI": NO_TRACKING}
     done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
-        raise RefusedError(f"the pretrained net could not be exported: {done.stderr.strip().splitlines()[-1]}")
-    return root / "models" / PRETRAINED
+        raise RefusedError(f"{failed}: {(done.stderr.strip().splitlines() or ['no word of why'])[-1]}")

@@ -1,28 +1,25 @@
-"""A bundle of a person's photos by nets that need no training on them, and its photos changed afterwards."""
+"""A bundle of a person's photos by nets that are there already, and its photos changed afterwards."""
 
 from __future__ import annotations
 
-import os
-import shutil
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from croquis.arrays import Uint8Image, Vectors
-from croquis.bundle import Bundle, write_bundle
-from croquis.bundle.gallery_file import GALLERY_SCHEMA
+from croquis.bundle import Bundle
+from croquis.bundle.gallery_file import GALLERY_SCHEMA, PROBABILITIES
 from croquis.catalog.image_errors import ImageError
 from croquis.catalog.images import crop, decode_image
-from croquis.files import write_json
-from croquis.index.build import build_index
-from croquis.nets.encoder import Encoder, load_encoder
+from croquis.catalog.product_columns import PRODUCT, kinds_in
+from croquis.projects.given_nets import GivenNets, nets_of, with_map
+from croquis.projects.search_rows import FoundPhotos, Row
 from croquis.refusals import RefusedError
-from croquis.search.photo_facts import photo_facts, thumbnail_side
+from croquis.search.photo_facts import PhotoFacts, photo_facts, thumbnail_side
 from croquis.validation.fingerprints import as_thumbnails
 from croquis.validation.measure import measure
 from croquis.validation.near_duplicates import near_pairs
@@ -30,11 +27,6 @@ from croquis.validation.near_duplicates import near_pairs
 MEGAPIXELS = 50.0
 NEAR_BITS, NEAR_DIFFERENCE = 4, 0.08  # as validate.near_duplicate_bits and _difference are shipped
 THUMBNAIL = 96
-RERANK: dict[str, Any] = {
-    "enabled": False, "steps": ["alpha_qe"], "compare": [], "depth": 100, "alpha": 1.0, "beta": 0.05, "standing": "score",
-    "overlap": "count", "gallery_attributes": "predicted", "alpha_qe": {"neighbours": 1, "power": 0.0},
-}  # fmt: skip
-Row = Mapping[str, Any]
 Watch = Callable[[Sequence[Row]], Iterable[Row]]
 """Gives the rows back one by one, and shows how far it is."""
 
@@ -47,56 +39,46 @@ class Told:
         photos, products: in the bundle now.
         broken: file -> why it cannot be read; these are left out.
         copies: pairs of files that show the same photo; both are in.
+        mapped: whether a map was fitted on the photos.
     """
 
     photos: int = 0
     products: int = 0
     broken: dict[str, str] = field(default_factory=dict)
     copies: list[tuple[str, str]] = field(default_factory=list)
+    mapped: bool = False
 
 
-@dataclass(frozen=True)
-class _Nets:
-    """What `photo_facts` looks with."""
-
-    encoder: Encoder
-    classifier: None = None
-
-
-def index_photos(
-    rows: Sequence[Row], images: Path, encoder_folder: Path, method: str, target: Path, watch: Watch
-) -> Told:
-    """Writes a bundle of all rows' photos; broken ones are left out and told.
+def index_photos(photos: FoundPhotos, nets: GivenNets, target: Path, scratch: Path, watch: Watch) -> Told:
+    """Writes a bundle of all photos; broken ones are left out and told.
 
     Args:
-        rows: with `path` (relative to `images`), `item_id`, and what `croquis.sources.folder.planned_rows` knows besides.
-        encoder_folder: holds encoder.json and its graph.
-        method: the name in the manifest.
+        scratch: the folder that `nets` were made in.
 
     Raises:
         RefusedError: when no photo can be read.
     """
-    told, encoder = Told(), load_encoder(encoder_folder, len(os.sched_getaffinity(0)))
-    table, vectors = _looked_at(rows, images, encoder, THUMBNAIL, told, watch)
-    if not len(vectors):
-        raise RefusedError(f"none of {len(rows)} photos can be read: {_first(told.broken)}")
-    _write(target, method, encoder_folder, encoder, table, vectors)
+    told = Told()
+    table, vectors = _looked_at(photos, nets, THUMBNAIL, told, watch)
+    mapped, vectors = with_map(nets, vectors, table["item_id"].to_pylist(), scratch)
+    mapped.write(target, table, vectors)
+    told.mapped = mapped is not nets
     return _counted(told, table)
 
 
-def add_photos(bundle: Bundle, rows: Sequence[Row], images: Path, scratch: Path, watch: Watch) -> Told:
+def add_photos(bundle: Bundle, photos: FoundPhotos, scratch: Path, watch: Watch) -> Told:
     """Adds photos to a bundle of floats; those that are there under the same image_id are replaced.
 
     Raises:
-        RefusedError: when the bundle's vectors cannot be taken out again, or no photo can be read.
+        RefusedError: when the bundle's vectors cannot be taken out again, no photo can be read, or a column of the products
+            is of another type than in the bundle.
     """
     told = Told()
-    table, vectors = _looked_at(rows, images, bundle.encoder, thumbnail_side(bundle.items), told, watch)
-    if not len(vectors):
-        raise RefusedError(f"none of {len(rows)} photos can be read: {_first(told.broken)}")
+    nets = _changeable(bundle, scratch)
+    table, vectors = _looked_at(photos, nets, thumbnail_side(bundle.items), told, watch)
     added = set(table["image_id"].to_pylist())
-    kept = [row for row, name in enumerate(_ids(bundle)) if name not in added]
-    return _changed(bundle, kept, table, vectors, scratch, told)
+    kept = [row for row, name in enumerate(bundle.items.image_ids) if name not in added]
+    return _changed(nets, bundle, kept, table, vectors, told)
 
 
 def remove_photos(bundle: Bundle, names: Sequence[str], scratch: Path) -> Told:
@@ -108,7 +90,7 @@ def remove_photos(bundle: Bundle, names: Sequence[str], scratch: Path) -> Told:
     Raises:
         RefusedError: for a name that the bundle does not have, or when nothing would be left.
     """
-    ids = _ids(bundle)
+    ids = bundle.items.image_ids
     items = bundle.items.table["item_id"].to_pylist()
     unknown = sorted(set(names) - set(ids) - set(items))
     if unknown:
@@ -116,33 +98,19 @@ def remove_photos(bundle: Bundle, names: Sequence[str], scratch: Path) -> Told:
     kept = [row for row, (name, item) in enumerate(zip(ids, items, strict=True)) if not {name, item} & set(names)]
     if not kept:
         raise RefusedError(f"{bundle.folder} would be empty: delete the folder instead")
-    empty = pa.Table.from_pylist([], schema=GALLERY_SCHEMA)
-    return _changed(bundle, kept, empty, np.empty((0, bundle.index.dim), np.float32), scratch, Told())
+    nothing = np.empty((0, bundle.index.dim), np.float32)
+    return _changed(_changeable(bundle, scratch), bundle, kept, GALLERY_SCHEMA.empty_table(), nothing, Told())
 
 
-def encoder_of(bundle: Bundle, folder: Path) -> Path:
-    """The bundle's encoder as a folder of its own, as training leaves it."""
-    described = asdict(bundle.manifest.encoder_description)
-    folder.mkdir(parents=True, exist_ok=True)
-    for key in ("file", "map"):
-        if described.get(key) is not None:
-            shutil.copyfile(bundle.folder / described[key], folder / described[key])
-    write_json(folder / "encoder.json", {key: value for key, value in described.items() if value is not None})
-    return folder
-
-
-def _looked_at(
-    rows: Sequence[Row], images: Path, encoder: Encoder, side: int, told: Told, watch: Watch
-) -> tuple[pa.Table, Vectors]:
-    """The gallery's columns and vectors, in the order of image_id."""
-    ordered = sorted(rows, key=lambda row: str(row["image_id"]))
+def _looked_at(photos: FoundPhotos, nets: GivenNets, side: int, told: Told, watch: Watch) -> tuple[pa.Table, Vectors]:
+    """The gallery's columns and vectors, in the order of the rows."""
     good: list[Row] = []
     seen: list[tuple[int, int, bytes]] = []
 
-    def photos() -> Iterator[Uint8Image]:
-        for row in watch(ordered):
+    def opened() -> Iterator[Uint8Image]:
+        for row in watch(photos.rows):
             try:
-                data = (images / row["path"]).read_bytes()
+                data = photos.read(row)
                 found = measure(data, MEGAPIXELS)
                 photo = crop(decode_image(data), row.get("bbox"))
             except (ImageError, OSError) as error:
@@ -155,16 +123,34 @@ def _looked_at(
                 seen.append((0, 0, b""))
             yield photo
 
-    facts = photo_facts(_Nets(encoder), photos(), side)
+    facts = photo_facts(nets, opened(), side)
+    if not good:
+        why = next((f"{name}: {why}" for name, why in told.broken.items()), "there is none")
+        raise RefusedError(f"none of {len(photos.rows)} photos can be read: {why}")
     told.copies = _copies([str(row["path"]) for row in good], seen)
-    own = [_gallery_row(row, thumbnail) for row, thumbnail in zip(good, facts.thumbnails, strict=True)]
-    return pa.Table.from_pylist(own, schema=GALLERY_SCHEMA), facts.vectors
+    return _gallery(good, facts, nets.classifier is not None), facts.vectors
 
 
-def _gallery_row(row: Row, thumbnail: bytes) -> dict[str, Any]:
-    known = {name: row.get(name) for name in ("image_id", "item_id", "category", "view", "attributes")}
-    fixed: dict[str, Any] = {"domain": row.get("domain") or "shop", "split": "test", "role": "gallery", "predicted_attributes": []}
-    return {**known, **fixed, "attributes": row.get("attributes") or [], "thumbnail": thumbnail}
+def _gallery(rows: Sequence[Row], facts: PhotoFacts, labelled: bool) -> pa.Table:
+    schema = GALLERY_SCHEMA.append(PROBABILITIES) if labelled else GALLERY_SCHEMA
+    product = next((row[PRODUCT] for row in rows if PRODUCT in row), None)
+    if product is not None:
+        schema = schema.append(pa.field(PRODUCT, product.type))
+    fixed = {"split": "test", "role": "gallery"}
+    seen = zip(facts.predicted, facts.probabilities, facts.thumbnails, strict=True)
+    own = [
+        {
+            **{name: row.get(name) for name in ("image_id", "item_id", "category", "view", PRODUCT)},
+            **fixed,
+            "domain": row.get("domain") or "shop",
+            "attributes": row.get("attributes") or [],
+            "predicted_attributes": names,
+            PROBABILITIES.name: cell,
+            "thumbnail": thumbnail,
+        }
+        for row, (names, cell, thumbnail) in zip(rows, seen, strict=True)
+    ]
+    return pa.Table.from_pylist(own, schema=schema)
 
 
 def _copies(paths: Sequence[str], seen: Sequence[tuple[int, int, bytes]]) -> list[tuple[str, str]]:
@@ -178,55 +164,36 @@ def _copies(paths: Sequence[str], seen: Sequence[tuple[int, int, bytes]]) -> lis
     return [(paths[with_hash[a]], paths[with_hash[b]]) for a, b in both if a < b]
 
 
-def _changed(bundle: Bundle, kept: Sequence[int], table: pa.Table, vectors: Vectors, scratch: Path, told: Told) -> Told:
-    """Writes the bundle again from its kept rows and of new ones."""
+def _changeable(bundle: Bundle, scratch: Path) -> GivenNets:
     if bundle.manifest.encoder.head != "dense" or bundle.index.kind == "ivfpq":
         raise RefusedError(f"{bundle.folder} keeps codes, which give no vectors back: index its photos again")
-    if bundle.classifier is not None:
-        raise RefusedError(
-            f"{bundle.folder} has a classifier, which has not seen the new photos: serve it with --changes"
-        )
-    encoder_folder = encoder_of(bundle, scratch / "encoder")
+    return nets_of(bundle, scratch / "nets")
+
+
+def _changed(
+    nets: GivenNets, bundle: Bundle, kept: Sequence[int], table: pa.Table, vectors: Vectors, told: Told
+) -> Told:
+    """Writes the bundle again from its kept rows and of new ones."""
     rows = np.array(kept, dtype=np.int64)
-    records = bundle.items.records(list(kept)) if kept else []
-    own = [
-        {**{name: record.get(name) for name in GALLERY_SCHEMA.names}, "thumbnail": bundle.items.thumbnail(row)}
-        for row, record in zip(kept, records, strict=True)
-    ]
-    whole = pa.concat_tables([pa.Table.from_pylist(own, schema=GALLERY_SCHEMA), table])
-    held = bundle.index.vectors(rows) if kept else np.empty((0, bundle.index.dim), np.float32)
-    both = np.concatenate([held, vectors])
-    order = np.argsort(np.array(whole["image_id"].to_pylist(), dtype=str), kind="stable")
-    encoder = bundle.encoder
-    _write(bundle.folder, bundle.manifest.method, encoder_folder, encoder, whole.take(pa.array(order)), both[order])
+    held = pq.read_table(bundle.folder / bundle.manifest.items.file).take(pa.array(rows))
+    _check_types(bundle, held, table)
+    whole = pa.concat_tables([held, table], promote_options="permissive")
+    nets.write(bundle.folder, whole, np.concatenate([bundle.index.vectors(rows), vectors]))
     return _counted(told, whole)
 
 
-def _write(
-    target: Path, method: str, encoder_folder: Path, encoder: Encoder, table: pa.Table, vectors: Vectors
-) -> None:
-    write_bundle(
-        target,
-        method=method,
-        encoder_folder=encoder_folder,
-        generator_folder=None,
-        classifier_folder=None,
-        index=build_index(vectors, metric=encoder.metric),
-        gallery_table=table,
-        rerank=RERANK,
-        image_size=encoder.size,
-    )
+def _check_types(bundle: Bundle, held: pa.Table, table: pa.Table) -> None:
+    kinds = [kinds_in(each.schema.field(PRODUCT).type) for each in (held, table) if PRODUCT in each.column_names]
+    known = kinds[0] if kinds else {}
+    wrong = [name for each in kinds[1:] for name, kind in each.items() if known.get(name, kind) != kind]
+    if wrong:
+        name = wrong[0]
+        raise RefusedError(
+            f"the column {name!r} holds a {known[name]} in {bundle.folder} and a {kinds[1][name]} in the new table: "
+            "correct the table, or index all photos again"
+        )
 
 
 def _counted(told: Told, table: pa.Table) -> Told:
-    told.photos, told.products = len(table), len(Counter(table["item_id"].to_pylist()))
+    told.photos, told.products = len(table), len(set(table["item_id"].to_pylist()))
     return told
-
-
-def _ids(bundle: Bundle) -> list[str]:
-    found: list[str] = bundle.items.table["image_id"].to_pylist()
-    return found
-
-
-def _first(broken: Mapping[str, str]) -> str:
-    return next((f"{name}: {why}" for name, why in broken.items()), "there is none")

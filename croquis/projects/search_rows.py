@@ -1,12 +1,19 @@
-"""Rows of a person's photos for a search: of a folder, or of a table with whatever columns it has."""
+"""Photos for a search: of a folder, of a table with whatever columns it has, or of a project's catalogue."""
 
 from __future__ import annotations
 
 import sys
 import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from croquis.catalog.product_columns import PRODUCT
+from croquis.catalog.table import Catalog
 from croquis.formats.errors import SourceError
 from croquis.projects.folder_guess import guess_folder, only_table
 from croquis.projects.table_guess import guess_table
@@ -15,18 +22,37 @@ from croquis.refusals import RefusedError
 from croquis.sources.folder import Folder, planned_rows
 
 STANDARD_INPUT = Path("-")
+Row = Mapping[str, Any]
 
 
-def photo_rows(place: Path, images: Path | None) -> tuple[list[dict[str, Any]], Path, list[str]]:
-    """Rows as `croquis.sources.folder.planned_rows` gives them, the folder of the photos, and what was guessed.
+@dataclass(frozen=True)
+class FoundPhotos:
+    """Photos and what is known of them.
+
+    Attributes:
+        rows: columns of the catalogue's, and `path`, which names the photo in messages.
+        read: the bytes of a row's file; asked once for each row, in their order.
+        notes: what was guessed, a line each.
+    """
+
+    rows: Sequence[Row]
+    read: Callable[[Row], bytes]
+    notes: Sequence[str] = ()
+
+
+def find_photos_at(place: Path, images: Path | None) -> FoundPhotos:
+    """All photos at `place`.
 
     Args:
-        place: a folder, a table, or `-` for a CSV table on standard input.
+        place: a folder, a table, `-` for a CSV table on standard input, or a catalogue such as `data/catalog`, of which the
+            shop's photos of all splits are taken.
         images: folder of a table's photos; by default the table's own, and the current one for standard input.
 
     Raises:
         RefusedError: in one line with the fix.
     """
+    if place.is_dir() and is_catalog(place):
+        return catalog_photos(place)
     if place.is_dir() and (only := only_table(place)) is not None:
         place, images = only, images or place
     with tempfile.TemporaryDirectory() as scratch:
@@ -62,6 +88,28 @@ def photo_rows(place: Path, images: Path | None) -> tuple[list[dict[str, Any]], 
             }
         )
         try:
-            return planned_rows(block, 0), images, notes
+            rows = planned_rows(block, 0)
         except SourceError as error:
             raise RefusedError("; ".join(line.strip() for line in str(error).splitlines()[:2])) from error
+    return FoundPhotos(rows, lambda row: (images / row["path"]).read_bytes(), notes)
+
+
+def is_catalog(folder: Path) -> bool:
+    """Whether a folder holds shards as the stage `ingest` writes them."""
+    first = next(iter(sorted(folder.glob("part-*.parquet"))), None)
+    return first is not None and {"image", "image_id", "role"} <= set(pq.read_schema(first).names)
+
+
+def catalog_photos(folder: Path) -> FoundPhotos:
+    """The shop's photos of a catalogue, those of val and test included; where it has none, all but drawings."""
+    catalog = Catalog.open(folder)
+    numbers = catalog.select(domain="shop")
+    numbers = numbers if len(numbers) else catalog.select(domain=["consumer"])
+    names = ["image_id", "item_id", "category", "view", "attributes", "bbox", "domain"]
+    rows = catalog.table.select(names).take(pa.array(numbers)).to_pylist()
+    for row, number in zip(rows, numbers.tolist(), strict=True):
+        row["path"] = row["image_id"]
+        if PRODUCT in catalog.table.column_names:
+            row[PRODUCT] = catalog.table.column(PRODUCT)[number]
+    files = catalog.images(numbers.tolist())
+    return FoundPhotos(rows, lambda _: next(files), [f"the shop's photos of all splits of the catalogue {folder}"])

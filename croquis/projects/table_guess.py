@@ -11,6 +11,7 @@ from typing import Any
 from croquis.formats.errors import SourceError
 from croquis.formats.tables.table_cells import CellError, as_box
 from croquis.formats.tables.table_reader import TableRow, read_rows
+from croquis.projects.product_guess import own_columns
 from croquis.projects.words import (
     BOX_NAMES,
     CATEGORY_NAMES,
@@ -80,7 +81,7 @@ def guess_table(table: Path, images: Path) -> Guess:
     for ours, names in (("view", VIEW_NAMES), ("image_id", ID_NAMES), ("bbox", BOX_NAMES)):
         _guess_by_name(guess, left, ours, names)
     _guess_attributes(guess, left)
-    _leave_out(guess, cells)
+    _leave_out(guess, cells, rows)
     return guess
 
 
@@ -242,18 +243,25 @@ def _is_attribute(cells: Column) -> bool:
     return 2 <= len(words) <= min(MOST_WORDS, max(2, len(cells) // 4)) and max(map(len, words)) <= LONGEST_WORD
 
 
-def _leave_out(guess: Guess, cells: Mapping[str, Column]) -> None:
-    """Names our columns that the table has but that hold something else, so that `folder` does not read them."""
+def _leave_out(guess: Guess, cells: Mapping[str, Column], rows: Sequence[TableRow]) -> None:
+    """Names our columns that the table has but that hold something else, so that `folder` does not read them; what is
+    left over are columns of the product."""
     ours = ("image_id", "domain", "split", "role", "category", "view", "attributes", "unknown_attributes", "bbox")
     for name in ours:
         if name in cells and name not in guess.columns and name not in ("role", "unknown_attributes"):
             guess.columns[name] = None
     used = {name for source in guess.columns.values() for name in (source if isinstance(source, list) else [source])}
     unused = [name for name in cells if name not in used and f"{{{name}}}" not in str(guess.columns.get("path"))]
-    for name in unused:  # `folder` takes a name that is like one of ours for a misspelling
+    kinds, notes = own_columns(rows, [name for name in unused if name not in ("role", "unknown_attributes")])
+    guess.notes += notes
+    if kinds:
+        guess.columns["product"] = list(kinds)
+        guess.notes.append(f"product: {', '.join(f'{name} ({kind})' for name, kind in kinds.items())}")
+    left_out = [name for name in unused if name not in kinds]
+    for name in left_out:  # `folder` takes a name that is like one of ours for a misspelling
         _note_like(guess, name)
-    if unused:
-        guess.notes.append(f"not used: {', '.join(unused)}")
+    if left_out:
+        guess.notes.append(f"not used: {', '.join(left_out)}")
 
 
 def _note_like(guess: Guess, name: str) -> None:

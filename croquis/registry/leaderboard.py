@@ -73,8 +73,8 @@ def champion_line(registry: Registry) -> str:
 def next_commands(outcome: str) -> str:
     """Three commands; where a challenger waits, how to promote it comes first."""
     commands = [
-        ("make ui", "see every run, picture and model version"),
-        ("make serve", "search with the champion"),
+        ("croquis ui", "see every run, picture and model version"),
+        ("croquis serve", "search with the champion"),
         ("croquis registry status", "see what a promotion would change"),
     ]
     if outcome == CHALLENGER:

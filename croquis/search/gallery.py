@@ -28,7 +28,7 @@ from croquis.words.word_settings import DEFAULT_WORDS, WordSettings
 Record = Mapping[str, Any]
 """At least what `RECORD` names of an image."""
 NO_WORDS = (
-    "cannot be searched: this bundle was made without words; make it anew, `croquis repro`, or search by a picture"
+    "cannot be searched: this bundle was made without words; make it again, `croquis repro`, or search by a picture"
 )
 RECORD = ("image_id", "item_id", "category", "attributes", "product")
 

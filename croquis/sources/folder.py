@@ -26,7 +26,7 @@ from pydantic import Field, field_validator
 
 from croquis.catalog.filters import QueryError
 from croquis.catalog.product import check_item_id
-from croquis.catalog.product_columns import PRODUCT
+from croquis.catalog.product_columns import PRODUCT, kinds_in
 from croquis.catalog.table import DOMAINS, ROLES, SPLITS
 from croquis.formats.errors import SourceError, refuse
 from croquis.formats.tables.product_cells import product_kinds, product_scalars
@@ -84,7 +84,11 @@ def rows(block: Folder, seed: int) -> Iterator[dict[str, Any]]:
     Raises:
         SourceError: before any image is read, as `planned_rows`.
     """
-    return _with_images(planned_rows(block, seed), Path(block.images))
+    planned = planned_rows(block, seed)
+    if planned and PRODUCT in planned[0]:
+        kinds = kinds_in(planned[0][PRODUCT].type)
+        print(f"{block.table}: product columns {', '.join(f'{name} ({kind})' for name, kind in kinds.items())}")
+    return _with_images(planned, Path(block.images))
 
 
 def planned_rows(block: Folder, seed: int) -> list[dict[str, Any]]:
@@ -109,12 +113,10 @@ def planned_rows(block: Folder, seed: int) -> list[dict[str, Any]]:
 
 
 def _add_products(table: str, parsed: Sequence[dict[str, Any]], read: Sequence[TableRow], names: Sequence[str]) -> None:
-    """Gives each row its column `product`, and says of what type each of its columns is."""
-    kinds = product_kinds(table, read, names)
-    found = product_scalars(table, read, kinds)
+    """Gives each row its column `product`."""
+    found = product_scalars(table, read, product_kinds(table, read, names))
     for row in parsed:
         row[PRODUCT] = found[row["number"]]
-    print(f"{table}: product columns {', '.join(f'{name} ({kind})' for name, kind in kinds.items())}")
 
 
 def _with_images(planned: Sequence[dict[str, Any]], images: Path) -> Iterator[dict[str, Any]]:

@@ -26,7 +26,7 @@ def write_texts(path: Path, texts: Iterable[str], tokenizer: str) -> None:
         execute = connection.execute
         execute(f"pragma page_size = {PAGE}")
         execute("pragma journal_mode = off")
-        execute("pragma synchronous = off")  # whoever asks for the file makes it whole or absent
+        execute("pragma synchronous = off")  # the caller makes the file whole or absent
         execute(f"pragma application_id = {APPLICATION}")
         execute(f"pragma user_version = {VERSION}")
         execute("begin")

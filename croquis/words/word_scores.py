@@ -1,4 +1,4 @@
-"""How well images fit the words of a query: BM25 over their texts, or what a classifier sees where nobody wrote it.
+"""How well images fit the words of a query: BM25 over their texts, or what a classifier predicts where there is no text.
 
 The score of an image is a sum over the terms. Of a term that is a word of the classifier's attributes, the larger of two
 numbers counts: the BM25 of the image's own text, and the probability of the attribute times the inverse document frequency
@@ -59,7 +59,7 @@ def word_scores(connection: sqlite3.Connection, text: str, size: int, vocabulary
     """The score of each image by its number, (size,); 0 where nothing of the query is in it.
 
     Args:
-        connection: of the file with the table, which nobody else uses meanwhile.
+        connection: of the file with the table, which has no other user meanwhile.
         text: a query that `check_query` lets through.
         size: more than the largest number.
     """

@@ -168,7 +168,7 @@ def reciprocal_rank(scores: Vectors, items: Rows) -> float:
 
 
 def _folds(pairs: Pairs, items: Rows, seed: int) -> Iterator[tuple[Pairs, Pairs]]:
-    """Pairs to fit on and pairs that ask, parted by items."""
+    """Pairs to fit on and query pairs, split by items."""
     mixed = np.random.default_rng(seed).permutation(items)
     for part in range(FOLDS):
         asked = np.isin(pairs.items, mixed[part::FOLDS])

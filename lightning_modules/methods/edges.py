@@ -1,7 +1,7 @@
 """Drawings by their lines alone: orientations of their strokes against those of the photos' edge maps. It learns nothing.
 
 The descriptor is that of `croquis.nets.edge_descriptor`, after Dalal & Triggs, "Histograms of oriented gradients for human
-detection" (CVPR 2005). A photo that asks is compared by its edge map, too: shape counts, colour does not.
+detection" (CVPR 2005). A query photo is compared by its edge map, too: shape counts, colour does not.
 """
 
 from __future__ import annotations

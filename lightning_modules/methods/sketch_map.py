@@ -4,7 +4,7 @@ A photo is looked at by its edge map, a drawing as it is, both fitted into one s
 levels of the backbone, averaged in cells, since in a drawing the place of a line counts, each level at length 1. The map
 takes each side's own mean off and whitens the differences within pairs of drawing and photo
 (`lightning_modules/maps/pair_map.py`); pairs are drawings that the catalogue brings of train items, or those of the
-simulated hand where nobody drew. Beside the net stand the line orientations of the method `edges`, with a weight that, like
+simulated hand elsewhere. Beside the net stand the line orientations of the method `edges`, with a weight that, like
 the map's settings, was the best on pairs that the map was not fitted on.
 """
 

@@ -1,18 +1,25 @@
-"""The map behind a trained or fixed encoder: fitted on train, kept where val scores higher with it."""
+"""The map behind a trained or fixed encoder: fitted on train, kept where val scores higher with it.
+
+    python -m lightning_modules.training.map_choice PROJECT
+
+fits one on PROJECT/vectors.npy and PROJECT/items.npy, photos without a split, and writes PROJECT/map.npy (`croquis index`).
+"""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from croquis.arrays import Vectors
+from croquis.arrays import Rows, Vectors
 from croquis.evaluation import metrics
 from croquis.files import read_json, write_array, write_json
 from croquis.nets.encoder import Encoder, LinesDescription, describe_encoder, load_encoder
 from croquis.nets.linear_map import LinearMap
+from croquis.params import load_params
 from croquis.params.training_blocks import Map
 from lightning_modules.data.photo_rows import Images
 from lightning_modules.data.retrieval_data import RetrievalData, eval_batch, to_float
@@ -28,6 +35,7 @@ from lightning_modules.training.val_scores import decisive_score, rank_gallery, 
 FILE = "map.npy"
 SMALL_VAL = 30  # queries; below, one more right answer decides on little
 FOLDS = 5
+MOST_TRIED = 3000  # photos that a map is chosen on where there is no val
 
 
 @dataclass(frozen=True)
@@ -181,6 +189,43 @@ def _left_out(train: LabelledVectors, asking: np.ndarray) -> Trial:
     return Trial(part, average_precision)
 
 
+def map_without_split(vectors: Vectors, items: Rows, block: Map) -> LinearMap | None:
+    """Of photos that are all in the gallery: the best of the maps on items that it was not fitted on, or None where the
+    vectors as they are do better; `pca` of the longest of `block.dims` where too few items have several photos to ask by.
+
+    Args:
+        vectors: (N, D).
+        items: (N,) number of each photo's item.
+    """
+    own = LabelledVectors(vectors, items, np.ones(len(items), dtype=np.bool_))
+    scale = np.ones(vectors.shape[1], dtype=np.float32)
+    trials = left_out_trials(_first_of_several(own))
+    if not trials:
+        return fitted(own, [MapSettings("pca", max(block.dims))], scale)[0]
+    wanted = list(candidates(own, block.dims, block.shrinkages))
+    scores = mean_scores(trials, wanted, scale)
+    best = int(np.argmax(scores))
+    without = float(np.mean([trial.score(None) for trial in trials]))
+    return fitted(own, [wanted[best]], scale)[0] if scores[best] > without else None
+
+
+def _first_of_several(own: LabelledVectors) -> LabelledVectors:
+    """At most `MOST_TRIED` photos, whole items of several ones first: all of a large gallery would take hours to rank."""
+    if len(own.items) <= MOST_TRIED:
+        return own
+    counts = np.bincount(own.items)[own.items]
+    order = np.lexsort((own.items, counts == 1))[:MOST_TRIED]
+    return LabelledVectors(own.vectors[order], own.items[order], own.shop[order])
+
+
+def main(root: Path) -> None:
+    """What the command does; the block of the maps is that of PROJECT/params.yaml."""
+    vectors, items = (np.load(root / name, allow_pickle=False) for name in ("vectors.npy", "items.npy"))
+    found = map_without_split(vectors, items, load_params(root / "params.yaml").train_embedder.map)
+    if found is not None:
+        write_array(root / FILE, found.matrix)
+
+
 def encoded(encoder: Encoder, images: Images) -> Vectors:
     """float32 (N, dim), a batch at a time."""
     vectors = np.empty((len(images), encoder.dim), dtype=np.float32)
@@ -194,3 +239,7 @@ def encoded(encoder: Encoder, images: Images) -> Vectors:
 def score(vectors: Vectors, data: RetrievalData) -> float:
     """Of val, by which epochs are picked too."""
     return retrieval_scores(vectors, vectors, data)[decisive_score(data)]
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

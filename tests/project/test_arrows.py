@@ -41,7 +41,8 @@ ALLOWED: dict[str, set[str]] = {
     "validation": {"catalog", "evaluation", "params"},
     "figures": {"evaluation", "index", "search"},
     "projects": {
-        "bundle", "catalog", "evaluation", "formats", "index", "nets", "params", "search", "sources", "validation",
+        "bundle", "catalog", "evaluation", "formats", "index", "nets", "params", "rerank", "search", "sources", "validation",
+        "words",
     },
     # MLOps: runs, versions, searches of params, bulk work
     "tracking": set(),

@@ -75,7 +75,7 @@ def test_it_ends_with_a_leaderboard_and_a_champion(whole: tuple[Path, str]):
     assert registration["outcome"] == "first champion"
     assert set(registration["values"]) == set(METHODS)
     assert f"champion of fashion-retriever: version 1 ({registration['method']}" in said
-    for words in (*METHODS, "make ui", "make serve", "croquis registry status"):
+    for words in (*METHODS, "croquis ui", "croquis serve", "croquis registry status"):
         assert words in said
 
 

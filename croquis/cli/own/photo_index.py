@@ -1,11 +1,13 @@
-"""Makes a search of photos without labels and without training: a bundle that `croquis search` and `croquis serve` open.
+"""Makes a search of all photos, without training: a bundle that `croquis search` and `croquis serve` open.
 
     croquis index photos --to shop.bundle                     a folder
     croquis index products.csv --photos photos --to shop.bundle
     cat products.csv | croquis index - --photos photos --to shop.bundle
     croquis index photos --to shop.bundle --encoder models/bundles/siamese      by the nets of a trained bundle
+    croquis index data/catalog --to shop.bundle --encoder models/bundles/dhd    a project's shop photos, val and test too
 
-Broken files are left out; they and near copies are listed.
+Broken files are left out; they and near copies are listed. A trained bundle gives its encoder, its kind of index (codes
+included), its generator and its classifier.
 """
 
 from __future__ import annotations
@@ -20,9 +22,9 @@ import click
 
 from croquis.bundle import Bundle
 from croquis.cli.command_line import PATH, Invocation, command, option
-from croquis.projects.given_nets import given_encoder, usual_encoder
-from croquis.projects.photo_search import Row, Told, add_photos, index_photos, remove_photos
-from croquis.projects.search_rows import photo_rows
+from croquis.projects.given_nets import given_nets, usual_encoder
+from croquis.projects.photo_search import Told, add_photos, index_photos, remove_photos
+from croquis.projects.search_rows import Row, find_photos_at
 from croquis.refusals import RefusedError
 
 SHOWN = 5  # files of each kind in a report
@@ -44,6 +46,7 @@ def progress(label: str, invocation: Invocation) -> Any:
 def report(told: Told, folder: Path) -> str:
     """Counts, broken files and near copies."""
     lines = [f"{folder}: {told.photos} photos of {told.products} products"]
+    lines += ["  a map fitted on these photos stands behind the net"] if told.mapped else []
     lines += _listed("cannot be read and left out", [f"{name}: {why}" for name, why in told.broken.items()])
     lines += _listed("show the same photo", [f"{a} and {b}" for a, b in told.copies])
     return "\n".join(lines)
@@ -67,11 +70,11 @@ def _listed(what: str, names: Sequence[str]) -> list[str]:
 def index_command(invocation: Invocation, place: Path, target: Path, photos: Path | None, encoder: str | None) -> int:
     if target.exists() and not (target / "manifest.json").is_file():
         raise RefusedError(f"{target} is there and is no bundle: name another folder by --to")
-    rows, images, notes = photo_rows(place, photos)
-    print("\n".join(f"  {note}" for note in notes))
+    found = find_photos_at(place, photos)
+    print("\n".join(f"  {note}" for note in found.notes))
     with tempfile.TemporaryDirectory() as scratch:
-        folder, method = given_encoder(encoder or usual_encoder(), Path(scratch))
-        told = index_photos(rows, images, folder, method, target, progress(f"index by {method}", invocation))
+        nets = given_nets(encoder or usual_encoder(), Path(scratch))
+        told = index_photos(found, nets, target, Path(scratch), progress(f"index by {nets.method}", invocation))
     print(report(told, target))
     print(f"next:\n  croquis search {target} PHOTO\n  croquis serve {target}")
     return 0
@@ -90,9 +93,9 @@ ADD = """Adds photos to a bundle that `croquis index` made; photos of the same i
 @option("--photos", type=PATH, metavar="FOLDER", help="folder of a table's photos (default: the table's folder)")
 @click.pass_obj
 def add_command(invocation: Invocation, bundle: Path, place: Path, photos: Path | None) -> int:
-    rows, images, _ = photo_rows(place, photos)
+    found = find_photos_at(place, photos)
     with tempfile.TemporaryDirectory() as scratch:
-        told = add_photos(Bundle.load(bundle), rows, images, Path(scratch), progress("add", invocation))
+        told = add_photos(Bundle.load(bundle), found, Path(scratch), progress("add", invocation))
     print(report(told, bundle))
     return 0
 

@@ -5,14 +5,30 @@ from __future__ import annotations
 import io
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from PIL import Image
 
 from croquis.bundle import Bundle
+from croquis.catalog.images import prepare_image, to_batch
+from croquis.catalog.product_columns import product_type
+from croquis.catalog.table import CatalogWriter
 from croquis.cli import main
+from croquis.index.build import build_index
+from croquis.index.coding import read_codebooks
+from croquis.nets.encoder import describe_encoder, load_encoder
+from croquis.projects import given_nets
 from croquis.projects.folder_guess import guess_folder
+from croquis.projects.given_nets import GivenNets
+from croquis.projects.photo_search import index_photos
+from croquis.projects.project_files import project_params
+from croquis.projects.search_rows import find_photos_at
+from croquis.search.local_retriever import LocalRetriever
+from tests.support.coded_encoders import save_coded_encoder
+from tests.support.tiny_retriever import SIZE, gallery_rows, picture_of, save_encoder, write_tiny_bundle
 
 COLOURS = {"red": (200, 30, 30), "green": (30, 170, 60), "blue": (40, 60, 200)}
 
@@ -48,12 +64,87 @@ def test_a_photo_finds_itself_and_then_its_own_colour(
 ):
     capsys.readouterr()
     page = tmp_path / "page.html"
-    assert main(["search", str(shop), str(photos / "red-1.png"), "--k", "3", "--html", str(page)]) == 0
+    asked = ["search", str(shop), str(photos / "red-1.png"), "--k", "3", "--html", str(page)]
+    assert main([*asked, "--group-by", "none"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].split() == ["rank", "score", "item", "category", "image"]
     assert [line.split()[-1] for line in lines[1:3]] == ["red-1.png", "red-2.png"]
     assert len(lines) == 5
     assert page.read_text().count("data:image/jpeg") == 4
+    assert main([*asked, "--max-per-item", "2"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[2] for line in lines[1:7]] == [name for colour in ranked(lines) for name in [colour] * 2]
+    assert ranked(lines)[0] == "red"
+
+
+def ranked(lines: list[str]) -> list[str]:
+    """The products of a printed table, each once."""
+    return list(dict.fromkeys(line.split()[2] for line in lines[1:] if line[:1].isdigit()))
+
+
+def test_several_photos_are_one_query(shop: Path, photos: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path):
+    capsys.readouterr()
+    both = [str(photos / name) for name in ("red-1.png", "blue-1.png")]
+    assert main(["search", str(shop), *both, "--k", "2", "--html", str(tmp_path / "page.html")]) == 0
+    assert set(ranked(capsys.readouterr().out.splitlines())) == {"red", "blue"}
+    assert (tmp_path / "page.html").read_text().count("data:image/jpeg") == 4
+    assert main(["search", str(shop), *both * 6]) == 1
+    assert "12 photos are too many, a query has at most 10" in capsys.readouterr().err
+
+
+@pytest.fixture
+def table(photos: Path, tmp_path: Path) -> Path:
+    """Columns of the products' own beside ours, one of which is too long to be kept, and one is empty."""
+    rows = ["photo,sku,Title,price,link,story,note\n"]
+    for number, path in enumerate(sorted(photos.iterdir())):
+        colour = path.stem[:-2]
+        price = {"blue": 10, "green": 20.5, "red": 30}[colour]
+        rows.append(f"{path.name},{colour},<b>{colour} bag,{price},https://shop.example/{number},{'x' * 1001},\n")
+    (tmp_path / "products.csv").write_text("".join(rows))
+    return tmp_path / "products.csv"
+
+
+def test_columns_that_are_left_over_come_back_and_filter(
+    table: Path, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    shop, page = tmp_path / "shop", tmp_path / "page.html"
+    asked = ["index", str(table), "--photos", str(photos), "--to", str(shop), "--encoder", "histogram"]
+    assert main(asked) == 0
+    said = capsys.readouterr().out
+    assert "product: Title (text), price (number), link (text)" in said
+    assert "column 'story' cannot be kept: row 2, column story: 1001 characters are too many" in said
+    assert "not used: story, note" in said
+    cheap = json.dumps({"product": {"price": {"max": 25}}})
+    assert main(["search", str(shop), str(photos / "red-1.png"), "--filters", cheap, "--html", str(page)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split() == ["rank", "score", "item", "category", "title", "price", "image"]
+    assert {line.split()[2]: line.split("bag")[1].split()[0] for line in lines[1:3]} == {"green": "20.50", "blue": "10"}
+    text = page.read_text()
+    assert "&lt;b&gt;green bag" in text
+    assert 'href="https://shop.example/' in text
+    assert (
+        main(["search", str(shop), str(photos / "red-1.png"), "--filters", '{"product": {"price": {"max": 1}}}']) == 0
+    )
+    assert capsys.readouterr().out == "nothing passes the filters\n"
+    assert main(["search", str(shop), str(photos / "red-1.png"), "--filters", "price < 3"]) == 1
+    assert "--filters is not JSON" in capsys.readouterr().err
+
+
+def test_a_column_of_another_type_is_not_added(
+    table: Path, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    shop = tmp_path / "shop"
+    assert main(["index", str(table), "--photos", str(photos), "--to", str(shop), "--encoder", "histogram"]) == 0
+    more = tmp_path / "more.csv"
+    more.write_text("photo,sku,price,brand\nred-1.png,red,cheap,Acme\nred-2.png,red,cheap,Acme\n")
+    assert main(["add", str(shop), str(more), "--photos", str(photos)]) == 1
+    assert "the column 'price' holds a number in" in capsys.readouterr().err
+    more.write_text("photo,sku,price,brand\nred-1.png,red,31,Acme\n")
+    assert main(["add", str(shop), str(more), "--photos", str(photos)]) == 0
+    items = Bundle.load(shop).items
+    found = items.records([items.row("red-1.png"), items.row("red-2.png")], ["product"])
+    assert found[0]["product"] == {"price": 31.0, "brand": "Acme"}
+    assert found[1]["product"]["Title"] == "<b>red bag"
 
 
 def test_broken_files_and_near_copies_are_told(photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
@@ -105,6 +196,85 @@ def test_the_nets_of_another_bundle_index_too(shop: Path, photos: Path, tmp_path
     assert main(["index", str(photos), "--to", str(tmp_path / "second"), "--encoder", str(shop)]) == 0
     first, second = (json.loads((each / "manifest.json").read_text()) for each in (shop, tmp_path / "second"))
     assert first == second
+    assert first["purpose"] == "shop"
+
+
+def coded_parts(folder: Path, head: str) -> dict[str, Any]:
+    """What a bundle of codes of the tiny gallery has in place of floats."""
+    save_coded_encoder(folder / "coded", head, SIZE)
+    described = describe_encoder(folder / "coded")
+    pictures = [prepare_image(picture_of(row["image_id"]), SIZE) for row in gallery_rows()]
+    vectors = load_encoder(folder / "coded").encode(to_batch(pictures))
+    codebooks = read_codebooks(folder / "coded", described.dim) if head == "pq" else None
+    index = build_index(vectors, metric=described.metric, head=head, comparison="asymmetric", codebooks=codebooks)
+    return {"encoder_folder": folder / "coded", "index": index}
+
+
+@pytest.mark.parametrize("head", ["dense", "binary", "pq"])
+def test_a_trained_bundle_gives_all_its_nets_and_its_index(head: str, photos: Path, tmp_path: Path):
+    changes = {} if head == "dense" else coded_parts(tmp_path, head)
+    trained = write_tiny_bundle(tmp_path / "trained", **changes)
+    assert main(["index", str(photos), "--to", str(tmp_path / "shop"), "--encoder", str(trained)]) == 0
+    before, after = Bundle.load(trained), Bundle.load(tmp_path / "shop")
+    for part in ("encoder", "generator", "classifier", "rerank", "preprocess", "method"):
+        assert getattr(after.manifest, part) == getattr(before.manifest, part)
+    assert (after.index.kind, after.index.parameters) == (before.index.kind, before.index.parameters)
+    assert after.manifest.index.comparison == before.manifest.index.comparison
+    assert "purpose" not in before.manifest.to_json()
+    assert after.manifest.purpose == "shop"
+    assert any(after.items.table["predicted_attributes"].to_pylist())
+    hit = LocalRetriever.of(after).search(photos / "red-1.png", k=1)[0]
+    assert hit.item_id == "red"
+
+
+def test_a_map_is_fitted_on_many_photos_and_photos_added_later_go_through_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("PYTHONPATH", str(Path.cwd()))
+    monkeypatch.setattr(given_nets, "FEWEST", 60)
+    for seed in range(20):
+        for number, colour in enumerate(COLOURS):
+            photo(tmp_path / "photos" / f"{colour}{seed}.png", colour, seed + 100 * number)
+    (tmp_path / "project").mkdir()
+    (tmp_path / "project/params.yaml").write_text(project_params({}))
+    nets = GivenNets("pretrained", save_encoder(tmp_path / "net"))
+    found = find_photos_at(tmp_path / "photos", None)
+    told = index_photos(found, nets, tmp_path / "shop", tmp_path, lambda rows: rows)
+    assert (told.photos, told.mapped) == (60, True)
+    before = Bundle.load(tmp_path / "shop")
+    assert before.manifest.encoder.map == "map.npy"
+    photo(tmp_path / "more/new.png", "red", 999)
+    assert main(["add", str(tmp_path / "shop"), str(tmp_path / "more")]) == 0
+    after = LocalRetriever.load(tmp_path / "shop")
+    assert after.bundle.manifest.files["map.npy"] == before.manifest.files["map.npy"]
+    hit = after.search(tmp_path / "more/new.png", k=1)[0]
+    assert hit.image_id == "new.png"
+    assert hit.score == pytest.approx(1.0, abs=1e-5)
+
+
+def test_fewer_photos_get_no_map(photos: Path, tmp_path: Path):
+    nets = GivenNets("pretrained", save_encoder(tmp_path / "net"))
+    told = index_photos(find_photos_at(photos, None), nets, tmp_path / "shop", tmp_path, lambda rows: rows)
+    assert (told.photos, told.mapped) == (6, False)
+    assert Bundle.load(tmp_path / "shop").manifest.encoder.map is None
+
+
+def test_a_project_s_catalogue_gives_the_shop_s_photos_of_all_splits(photos: Path, tmp_path: Path):
+    kinds = product_type({"title": "text"})
+    with CatalogWriter(tmp_path / "catalog", shard_rows=4) as writer:
+        for number, path in enumerate(sorted(photos.iterdir())):
+            row = {"image_id": path.stem, "item_id": path.stem[:-2], "category": "bag", "image": path.read_bytes()}
+            split = ("train", "val", "test")[number % 3]
+            domain = "consumer" if path.stem == "red-2" else "shop"
+            known = {"split": split, "role": "train", "domain": domain, "attributes": [f"colour:{path.stem[:-2]}"]}
+            writer.write({**row, **known, "product": pa.scalar({"title": path.stem}, kinds)})
+    asked = ["index", str(tmp_path / "catalog"), "--to", str(tmp_path / "shop"), "--encoder", "histogram"]
+    assert main(asked) == 0
+    table = Bundle.load(tmp_path / "shop").items
+    assert table.image_ids == ["blue-1", "blue-2", "green-1", "green-2", "red-1"]
+    assert [each["product"] for each in table.records([0, 4])] == [{"title": "blue-1"}, {"title": "red-1"}]
+    hit = LocalRetriever.load(tmp_path / "shop").search(photos / "green-2.png", k=1)[0]
+    assert (hit.image_id, hit.attributes) == ("green-2", ("colour:green",))
 
 
 @pytest.mark.parametrize(

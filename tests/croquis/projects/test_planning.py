@@ -139,7 +139,11 @@ PROJECTS: dict[Callable[[Path], None], tuple[str, str, dict[str, Any]]] = {
     unicode_names: ("instance", "shop->shop/hit@1", {}),
     nested_folders: ("instance", "shop->shop/hit@1", {"attributes": ["category"]}),
     one_category: ("instance", "shop->shop/hit@1", {"item_id": "sku"}),
-    extra_columns: ("instance", "shop->shop/hit@1", {"attributes": ["in stock", "colour"], "category": None}),
+    extra_columns: (
+        "instance",
+        "shop->shop/hit@1",
+        {"attributes": ["in stock", "colour"], "product": ["price", "added", "title", "catgory", "tags"]},
+    ),
     fifty_columns: ("instance", "shop->shop/hit@1", {"path": "file"}),
 }
 REFUSED: dict[Callable[[Path], None], str] = {

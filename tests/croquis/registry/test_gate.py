@@ -342,4 +342,4 @@ def test_at_the_rendered_catalogues_query_counts_three_points_are_mostly_not_fou
     first, second = simulate(106, 3, 0.03, np.random.default_rng(8))
     refused = reason(decide(second, first, POLICY), "gain")
     assert not refused.passed
-    assert 0.08 <= float(refused.text.rpartition("from about +")[2].split()[0]) <= 0.13
+    assert 0.08 <= float(refused.text.rpartition("true gain of about +")[2].split()[0]) <= 0.13

@@ -14,7 +14,16 @@ from croquis.nets.encoder import load_encoder
 from croquis.params.training_blocks import Map
 from lightning_modules.data.retrieval_data import ImageSet, RetrievalData
 from lightning_modules.maps.closed_form import LabelledVectors
-from lightning_modules.training.map_choice import add_map, best_map, encoded, fitted, left_out_trials, score, with_val
+from lightning_modules.training.map_choice import (
+    add_map,
+    best_map,
+    encoded,
+    fitted,
+    left_out_trials,
+    map_without_split,
+    score,
+    with_val,
+)
 from tests.support import tiny_retriever as tiny
 
 SIZE = 16
@@ -126,3 +135,21 @@ def test_the_chosen_map_is_fitted_on_the_items_of_val_too(tmp_path: Path) -> Non
     assert np.abs(np.load(alone / "map.npy") - expected).max() > 1e-3
     repeated = data(val)  # photos that train has, too, count once
     np.testing.assert_allclose(with_val(train, asked, repeated, found).matrix, found.linear.matrix, atol=1e-5)
+
+
+def test_photos_without_a_split_get_the_map_that_is_best_on_items_left_out(tmp_path: Path) -> None:
+    encoder = load_encoder(tiny.save_encoder(tmp_path))
+    photos = images(60, 0)
+    found = map_without_split(encoded(encoder, photos.images), photos.items, block("best"))
+    assert found is not None
+    others = data()
+    held_out = encoded(encoder, others.val.images)
+    assert score(found.apply(held_out), others) > score(held_out, others) + 0.2
+
+
+def test_photos_of_one_item_each_get_principal_components_at_a_quarter_of_whitening() -> None:
+    spread = np.random.default_rng(0).normal(size=(400, 8)) * np.array([8, 4, 2, 1, 1, 1, 1, 1])
+    found = map_without_split(spread.astype(np.float32), np.arange(400), block("best"))
+    assert found is not None
+    mapped = spread @ found.matrix[:-1] + found.matrix[-1]
+    np.testing.assert_allclose(mapped.std(axis=0)[:2], np.sqrt([8, 4]), rtol=0.1)

@@ -52,7 +52,7 @@ def check_problem(response: Any, status: int, field: str | None, words: str) -> 
         ({"crop": "30,30,10,10"}, "crop", "holds no pixel of the 32 x 32 image"),
         ({"crop": "500,500,600,600"}, "crop", "holds no pixel of the 32 x 32 image"),
         ({"colour": "red"}, "body", "'colour' is not a field of this request"),
-        ({"image": "!"}, "image", "should be a valid bytes"),
+        ({"image": "!"}, "image", "is not base64 of a picture file"),
     ],
 )
 def test_a_wrong_field_is_named(client: TestClient, fields: dict[str, Any], field: str, words: str) -> None:

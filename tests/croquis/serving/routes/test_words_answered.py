@@ -72,7 +72,7 @@ def test_wrong_words_are_refused_by_field(folder: Path, serve: Serve, fields: di
 def test_a_bundle_without_words_says_the_remedy(client: TestClient) -> None:
     refused = client.post("/search", json={"text": "red"})
     assert refused.status_code == 422
-    assert "this bundle was made without words; make it anew" in refused.json()["detail"]
+    assert "this bundle was made without words; make it again" in refused.json()["detail"]
 
 
 def test_the_remote_retriever_answers_as_the_bundle(folder: Path, serve: Serve) -> None:
