@@ -13,7 +13,7 @@ from pathlib import Path
 from benchmarks.common.studies import PROJECT, BenchmarkError, Study
 from croquis.files import read_json, write_bytes
 
-PAGES = (*sorted((PROJECT / "docs/benchmarks").glob("*.md")), PROJECT / "docs/photos.md", PROJECT / "docs/sketch.md")
+PAGES = (*sorted((PROJECT / "docs/benchmarks").glob("*.md")), PROJECT / "docs/sketch.md")
 MARKER = re.compile(r"(<!-- table: (?P<name>[\w-]+) -->\n)(?P<old>.*?)(<!-- /table -->)", re.DOTALL)
 
 
