@@ -164,12 +164,10 @@ class Fit(Schedule):
     weight_decay: float = Field(ge=0.0, le=1.0)
     warmup_epochs: int = Field(ge=0, le=1000)
     optimiser: Literal["adamw", "adam"] = Field(
-        default="adamw",
-        description="adam adds the weight decay to the gradient, as the official codes do; adamw where left out",
+        description="adam adds the weight decay to the gradient, as the official codes do",
     )
     schedule: Literal["cosine", "constant"] = Field(
-        default="cosine",
-        description="of the learning rate after the warm-up: down to 0, or none; cosine where left out",
+        description="of the learning rate after the warm-up: down to 0, or none",
     )
 
 

@@ -29,6 +29,7 @@ towards_mean = fashion_extras.reranker
 """
 FIT = {
     "epochs": 2, "learning_rate": 0.003, "backbone_rate": 1.0, "weight_decay": 0.0001, "warmup_epochs": 0, "patience": 5,
+    "optimiser": "adamw", "schedule": "cosine",
     "validate_every": 1,
 }  # fmt: skip
 # By entry point: a method, a re-ranker. By dotted name: another method, the source, the re-ranker.

@@ -180,6 +180,7 @@ from tests.support.training import two_processes
 
 BLOCK = {"embedding_dim": 8, "centre": False, "items_per_batch": 4, "images_per_item": 2, "miner_args": {}}
 FIT = {"epochs": 2, "learning_rate": 0.001, "warmup_epochs": 0, "backbone_rate": 1.0, "weight_decay": 0.0001,
+       "optimiser": "adamw", "schedule": "cosine",
        "patience": 5, "validate_every": 1}
 read = two_processes.read_yaml
 
