@@ -110,7 +110,7 @@ def make_bundle(folder: Path, method: str, compute: str | None) -> str:
         run_dvc(folder, *REPRO, "--force", last)
         return "computed again from the source"
     if compute == MODELS:
-        run_dvc(folder, *REPRO, "--pull", "prepare", "sketch")  # the last of the stages that make data
+        run_dvc(folder, *REPRO, "--pull", "prepare", "learned_from")  # the last of the stages that make data
         run_dvc(folder, *REPRO, "--force", "--single-item", *LEARNING, f"train_embedder@{method}", last)
         return "trained and packed again on the restored data"
     try:
