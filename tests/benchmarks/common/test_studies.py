@@ -136,7 +136,7 @@ def test_benchmarks_have_no_circle_of_imports() -> None:
 
 
 def test_the_commands_of_the_docs_are_there() -> None:
-    text = "".join(path.read_text(encoding="utf-8") for path in Path("docs").glob("*.md"))
+    text = "".join(path.read_text(encoding="utf-8") for path in Path("docs").rglob("*.md"))
     told = re.findall(r"python -m (benchmarks[\w.]*)([^`#\\\n]*)", text)
     assert {name for name, _ in told} >= {"benchmarks", "benchmarks.scale.scale"}
     for name, arguments in told:

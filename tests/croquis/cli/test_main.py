@@ -79,7 +79,7 @@ def test_help_imports_nothing_heavy_and_is_quick(tmp_path: Path) -> None:
         (["registry", "promot"], "No such command 'promot'. Did you mean 'promote'? (croquis registry --help)"),
         (["preset", "--dif"], "No such option '--dif'. Did you mean '--diff'?"),
         (["repro", "--jobs", "many"], "Invalid value for '--jobs': 'many' is not a valid integer range."),
-        (["serve", "extra"], "Got unexpected extra argument (extra)"),
+        (["serve", "one", "two"], "Got unexpected extra argument (two)"),
     ],
 )
 def test_a_misspelt_word_is_told_in_one_line_with_what_was_meant(
