@@ -10,50 +10,22 @@ from __future__ import annotations
 import heapq
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, Literal
 
 import numpy as np
 
 from croquis.arrays import Rows, Vectors
-from croquis.catalog.filters import QueryError
 from croquis.index.exact import normalise
 from croquis.index.ranking import NO_ROW, RankedLists
 from croquis.search.gallery import Listed, ListedImages
+from croquis.search.query import AnswerChoice
 
-GroupBy = Literal["none", "item"]
-Combine = Literal["max", "mean"]
-
-GROUPS: tuple[GroupBy, ...] = ("none", "item")
-COMBINATIONS: tuple[Combine, ...] = ("max", "mean")
-MOST_PER_ITEM = 10
 SPARE = 32  # images beyond those that would do if every one was of another product
 DEEPER = 4  # times as many images in the next list
 
 
 @dataclass(frozen=True)
-class AnswerForm:
-    """What an answer consists of.
-
-    Attributes:
-        group_by: `none` for images, `item` for products.
-        max_per_item: photos of each product that stand in the answer, together and best first; of no effect on images.
-        combine: several photos of one query: `max` takes for each image the score by the photo that it is most like, `mean`
-            searches for the centre of the photos' vectors.
-
-    Raises:
-        QueryError: on another value.
-    """
-
-    group_by: GroupBy = "none"
-    max_per_item: int = 1
-    combine: Combine = "max"
-
-    def __post_init__(self) -> None:
-        _check_choice("group_by", self.group_by, GROUPS)
-        _check_choice("combine", self.combine, COMBINATIONS)
-        most = self.max_per_item
-        if isinstance(most, bool) or not isinstance(most, int) or not 1 <= most <= MOST_PER_ITEM:
-            raise QueryError("max_per_item", most, f"must be a whole number from 1 to {MOST_PER_ITEM}")
+class AnswerForm(AnswerChoice):
+    """`AnswerChoice`, and how an answer of that form is made of rankings."""
 
     def listed(self, find: Callable[[int], Listed], k: int, head: int = 0) -> Listed:
         """A ranking of images, one list, that holds the answer.
@@ -155,8 +127,3 @@ def centre(vectors: Vectors, metric: str) -> Vectors:
 
 def _products(rows: Rows, images: ListedImages) -> Rows:
     return images.products(rows[rows >= 0])
-
-
-def _check_choice(field: str, value: Any, allowed: tuple[str, ...]) -> None:
-    if value not in allowed:
-        raise QueryError(field, value, f"must be one of {', '.join(allowed)}")

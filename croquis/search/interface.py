@@ -8,9 +8,8 @@ from typing import Any, Protocol, runtime_checkable
 from croquis.arrays import Vectors
 from croquis.catalog.filters import Filters
 from croquis.search.answer import Hit
-from croquis.search.grouping import Combine, GroupBy
 from croquis.search.pictures import Picture
-from croquis.search.query import Mode
+from croquis.search.query import Combine, GroupBy, Mode
 
 
 class RetrieverError(ValueError):

@@ -19,9 +19,9 @@ from croquis.search.bundle_nets import AT_A_TIME, Nets
 from croquis.search.composition import Composition
 from croquis.search.fusion import WordRanking
 from croquis.search.gallery import BundleGallery, ListedImages, SearchedGallery
-from croquis.search.grouping import AnswerForm, Combine, GroupBy, without
+from croquis.search.grouping import AnswerForm, without
 from croquis.search.pictures import Picture, check_pictures, open_picture, query_pictures
-from croquis.search.query import Mode, check_k, check_mode, check_without_picture
+from croquis.search.query import Combine, GroupBy, Mode, check_k, check_mode, check_without_picture
 from croquis.words.word_query import check_query
 
 __all__ = ["Answer", "Filters", "Hit", "LocalRetriever", "QueryError"]

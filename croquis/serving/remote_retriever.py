@@ -13,10 +13,9 @@ from croquis.arrays import Vectors
 from croquis.catalog.filters import Filters, QueryError, as_filters
 from croquis.catalog.images import ImageError
 from croquis.search.answer import Hit
-from croquis.search.grouping import AnswerForm, Combine, GroupBy
 from croquis.search.interface import RetrieverError
 from croquis.search.pictures import Picture, listed_pictures, picture_file
-from croquis.search.query import Mode, check_k, check_mode, check_without_picture
+from croquis.search.query import AnswerChoice, Combine, GroupBy, Mode, check_k, check_mode, check_without_picture
 from croquis.serving.answers.answer_models import Result
 from croquis.serving.client import Client, ServerError
 from croquis.serving.client_wire import SearchOptions
@@ -82,7 +81,7 @@ class RemoteRetriever:
         """
         wanted, form, given = (
             as_filters(filters),
-            AnswerForm(group_by, max_per_item, combine),
+            AnswerChoice(group_by, max_per_item, combine),
             [] if picture is None else listed_pictures(picture, bbox),
         )
         if text is not None:
@@ -97,7 +96,7 @@ class RemoteRetriever:
             crop=bbox,
             describe=False,  # only what re-ranking looked at, as a bundle answers
         )
-        if form != AnswerForm():  # which servers know since they answer with products
+        if form != AnswerChoice():  # which servers know since they answer with products
             options |= SearchOptions(group_by=group_by, max_per_item=max_per_item, combine=combine)
         if text is not None:
             options |= SearchOptions(text=text)

@@ -24,9 +24,10 @@ from croquis.cli.command_line import PATH, command, option
 from croquis.files import write_bytes
 from croquis.refusals import RefusedError
 from croquis.search.answer import Answer, Hit
-from croquis.search.grouping import COMBINATIONS, GROUPS, MOST_PER_ITEM, AnswerForm, Combine, GroupBy
+from croquis.search.grouping import AnswerForm
 from croquis.search.local_retriever import LocalRetriever
 from croquis.search.pictures import Picture, open_picture
+from croquis.search.query import COMBINATIONS, GROUPS, MOST_PER_ITEM, Combine, GroupBy
 
 WIDEST = 40  # characters of a title in the table
 WEB = ("http://", "https://")

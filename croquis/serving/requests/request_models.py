@@ -36,8 +36,8 @@ from croquis.catalog.product import (
     check_product,
 )
 from croquis.catalog.product_columns import LONGEST_NAME, LONGEST_TEXT, MOST_COLUMNS, Value
-from croquis.search.grouping import MOST_PER_ITEM, AnswerForm, Combine, GroupBy
-from croquis.search.query import Mode, check_without_picture
+from croquis.search.grouping import AnswerForm
+from croquis.search.query import MOST_PER_ITEM, Combine, GroupBy, Mode, check_without_picture
 from croquis.serving.answers.problems import of_image
 from croquis.serving.server_settings import Limits
 from croquis.words.word_query import LONGEST_QUERY, MOST_TERMS, check_query

@@ -10,7 +10,8 @@ from fastapi import APIRouter, Depends, Query
 from starlette.responses import Response
 
 from croquis.catalog.filters import QueryError
-from croquis.search.grouping import MOST_PER_ITEM, AnswerForm, GroupBy
+from croquis.search.grouping import AnswerForm
+from croquis.search.query import MOST_PER_ITEM, GroupBy
 from croquis.serving.answers.answer_models import FilterValues, Item, SearchAnswer
 from croquis.serving.answers.from_hits import item_answer, similar_answer
 from croquis.serving.answers.problems import Problem

@@ -25,7 +25,7 @@ from croquis.registry.evaluation_reports import Measure
 from croquis.registry.gating.gate import decide
 from croquis.registry.gating.gate_inputs import evaluation_settings, score_bundle
 from croquis.registry.gating.judging import make_policy
-from croquis.search import composition
+from croquis.search import composition, grouping
 from croquis.search.gallery import BundleGallery
 from croquis.search.local_retriever import LocalRetriever
 from croquis.serving.app import create_app
@@ -232,6 +232,7 @@ def test_a_search_that_finds_nothing_has_nothing_to_re_rank(root: Path, monkeypa
 
     retriever = LocalRetriever.of(bundle_of(root, "flat", ("val",)))
     monkeypatch.setattr(composition, "nearest", nothing)
+    monkeypatch.setattr(grouping, "merged", nothing)
     blank = np.zeros((8, 8, 3), dtype=np.uint8)
     assert retriever.search(blank, k=10, rerank=True) == []
     search = composition.Composition.of(retriever.nets, retriever.gallery, "photo")

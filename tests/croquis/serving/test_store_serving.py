@@ -177,7 +177,7 @@ def test_an_empty_version_is_served(serve: Serve, uri: str, bundle: Path) -> Non
     client = serve(Settings(store=uri))
     for rerank in ("true", "false"):
         assert asked(client, "/search", rerank=rerank)["results"] == []
-    assert client.get("/catalogue/filters").json() == {"category": [], "attributes": [], "colour": []}
+    assert client.get("/catalogue/filters").json() == {"category": [], "attributes": [], "colour": [], "product": []}
     assert client.get("/similar/item-red-0").status_code == 404
 
 

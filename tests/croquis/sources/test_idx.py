@@ -128,5 +128,5 @@ def test_faults_name_the_file(root: Path, file: str, data: bytes, message: str) 
 @pytest.mark.parametrize("file", ["train-images.gz", "test-labels.gz", "classes.txt"])
 def test_missing_files_are_named(root: Path, file: str) -> None:
     (root / file).unlink()
-    with pytest.raises(SourceError, match=rf"{file} does not exist; mend .*ingest\.idx"):
+    with pytest.raises(SourceError, match=rf"{file} does not exist; correct .*ingest\.idx"):
         read(root)
