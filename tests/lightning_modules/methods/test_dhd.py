@@ -15,7 +15,7 @@ from lightning_modules.data.retrieval_data import RetrievalData
 from lightning_modules.methods import dhd
 from lightning_modules.methods.dhd import bce_quantisation_loss, hash_proxy_loss
 from lightning_modules.training.fit import FitPlan, fit
-from tests.support.training.trainings import Given, build_of, codes_part_eight_items, cosine, resumed_equals_whole
+from tests.support.training.trainings import UNMEASURED, Given, build_of, codes_part_eight_items, cosine, resumed_equals_whole
 
 TEACHER = torch.tensor([[0.9, -0.8], [0.1, 0.3], [-0.5, -0.95]], dtype=torch.float64)
 STUDENT = torch.tensor([[0.4, -0.9], [0.6, -0.2], [-0.1, -0.3]], dtype=torch.float64)
@@ -106,7 +106,7 @@ def test_proxies_stay_float32_in_half_precision(params: Params, data: RetrievalD
     module, _ = build_of(dhd, params, data)()
     start = module.proxies.detach().clone()
     half = params.base.model_copy(update={"precision": "bf16-mixed"})
-    history = fit(module, data, FitPlan("dhd", 1, 1, MONITOR, "max"), half, tmp_path)
+    history = fit(module, data, FitPlan("dhd", 1, 1, MONITOR, "max", trainer=UNMEASURED), half, tmp_path)
     assert module.proxies.dtype == torch.float32
     moved = (module.proxies - start).abs().max()
     assert 0 < moved < 1
