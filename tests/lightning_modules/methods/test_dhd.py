@@ -15,7 +15,14 @@ from lightning_modules.data.retrieval_data import RetrievalData
 from lightning_modules.methods import dhd
 from lightning_modules.methods.dhd import bce_quantisation_loss, hash_proxy_loss
 from lightning_modules.training.fit import FitPlan, fit
-from tests.support.training.trainings import UNMEASURED, Given, build_of, codes_part_eight_items, cosine, resumed_equals_whole
+from tests.support.training.trainings import (
+    UNMEASURED,
+    Given,
+    build_of,
+    codes_part_eight_items,
+    cosine,
+    resumed_equals_whole,
+)
 
 TEACHER = torch.tensor([[0.9, -0.8], [0.1, 0.3], [-0.5, -0.95]], dtype=torch.float64)
 STUDENT = torch.tensor([[0.4, -0.9], [0.6, -0.2], [-0.1, -0.3]], dtype=torch.float64)
