@@ -34,7 +34,8 @@ def test_the_build_is_given_the_package_the_locks_and_nothing_large() -> None:
     rules = [line for line in lines if line and not line.startswith("#")]
     assert rules[0] == "*"
     given = {rule[1:] for rule in rules if rule.startswith("!")}
-    assert given == {"croquis", "locks", "pyproject.toml", "README.md", "LICENSE"}  # setuptools needs the last three
+    metadata = {"pyproject.toml", "README.md", "LICENSE"}  # setuptools needs them, and the files of `share/croquis`
+    assert given == {"croquis", "locks", *metadata, "params.yaml", "dvc.yaml", ".dvcignore", ".dvc/plots"}
 
 
 def test_all_that_is_installed_is_locked(instructions: list[tuple[str, str]]) -> None:
@@ -53,7 +54,9 @@ def test_it_runs_as_nobody_special_and_tells_its_health(instructions: list[tuple
 
 def test_the_start_command_is_one_that_the_server_takes(instructions: list[tuple[str, str]]) -> None:
     entry, command = (json.loads(last(instructions, name)) for name in ("ENTRYPOINT", "CMD"))
-    options = ServeOptions(**options_of([*entry, *command], "croquis", "serve"))
+    given = options_of([*entry, *command], "croquis", "serve")
+    assert given.pop("folder") is None  # the bundle is an option here
+    options = ServeOptions(**given)
     volumes = json.loads(last(instructions, "VOLUME"))
     assert [str(options.bundle), str(options.changes)] == volumes
     assert str(options.port) == last(instructions, "EXPOSE")
