@@ -35,6 +35,9 @@ from croquis.words.word_settings import DEFAULT_WORDS
 
 HISTOGRAM, PRETRAINED = "histogram", "pretrained"
 SIZE = 128
+FIT_MAP = """import pathlib, sys
+from lightning_modules.training.map_choice import fit_map_in
+fit_map_in(pathlib.Path(sys.argv[1]))"""
 FEWEST = 200  # photos that a map is fitted on
 RERANK: dict[str, Any] = {
     "enabled": False, "steps": ["alpha_qe"], "compare": [], "depth": 100, "alpha": 1.0, "beta": 0.05, "standing": "score",
@@ -156,7 +159,7 @@ def with_map(nets: GivenNets, vectors: Vectors, items: Sequence[str], scratch: P
     root = scratch / "project"
     write_array(root / "vectors.npy", vectors)
     write_array(root / "items.npy", np.unique(np.array(items, dtype=str), return_inverse=True)[1].astype(np.int64))
-    _run("lightning_modules.training.map_choice", str(root.resolve()), root, "the map could not be fitted")
+    _run(["-c", FIT_MAP, str(root.resolve())], root, "the map could not be fitted")
     if not (root / MAP).is_file():
         return nets, vectors
     linear = LinearMap.open(root / MAP)
@@ -177,13 +180,13 @@ def _pretrained(scratch: Path) -> Path:
     root = scratch / "project"
     root.mkdir()
     write_bytes(root / "params.yaml", project_params(SETTINGS).encode())
-    _run("stages.train_embedder", PRETRAINED, root, "the pretrained net could not be exported")
+    _run(["-m", "stages.train_embedder", PRETRAINED], root, "the pretrained net could not be exported")
     return root / "models" / PRETRAINED
 
 
-def _run(module: str, argument: str, root: Path, failed: str) -> None:
-    """A module in a process of its own, as training is no part of what answers queries."""
-    command = [sys.executable, "-W", "ignore", "-m", module, argument]
+def _run(arguments: Sequence[str], root: Path, failed: str) -> None:
+    """Python in a process of its own, as training is no part of what answers queries."""
+    command = [sys.executable, "-W", "ignore", *arguments]
     environment = {**os.environ, "MLFLOW_TRACKING_URI": NO_TRACKING}
     done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:

@@ -1,13 +1,7 @@
-"""The map behind a trained or fixed encoder: fitted on train, kept where val scores higher with it.
-
-    python -m lightning_modules.training.map_choice PROJECT
-
-fits one on PROJECT/vectors.npy and PROJECT/items.npy, photos without a split, and writes PROJECT/map.npy (`croquis index`).
-"""
+"""The map behind a trained or fixed encoder: fitted on train, kept where val scores higher with it."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -218,8 +212,8 @@ def _first_of_several(own: LabelledVectors) -> LabelledVectors:
     return LabelledVectors(own.vectors[order], own.items[order], own.shop[order])
 
 
-def main(root: Path) -> None:
-    """What the command does; the block of the maps is that of PROJECT/params.yaml."""
+def fit_map_in(root: Path) -> None:
+    """Writes map.npy, if a map helps, from vectors.npy and items.npy of `root` and the block `map` of its params.yaml."""
     vectors, items = (np.load(root / name, allow_pickle=False) for name in ("vectors.npy", "items.npy"))
     found = map_without_split(vectors, items, load_params(root / "params.yaml").train_embedder.map)
     if found is not None:
@@ -239,7 +233,3 @@ def encoded(encoder: Encoder, images: Images) -> Vectors:
 def score(vectors: Vectors, data: RetrievalData) -> float:
     """Of val, by which epochs are picked too."""
     return retrieval_scores(vectors, vectors, data)[decisive_score(data)]
-
-
-if __name__ == "__main__":
-    main(Path(sys.argv[1]))
