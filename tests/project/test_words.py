@@ -1,6 +1,7 @@
 """The project writes plain technical English: words of a short list are replaced by the field's terms.
 
-Read are README, docs, deploy, and the comments, docstrings and strings of the packages; not the tests and not CHANGELOG.
+Read are README, docs, deploy, the comments, docstrings and strings of the packages, and the comments of the page's scripts; not
+the tests and not CHANGELOG.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from tests.support.imports import ROOT
 PACKAGES = ("croquis", "lightning_modules", "stages", "benchmarks")
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *ROOT.glob("docs/**/*.md"), *ROOT.glob("deploy/*.md")]
 MODULES = [path for package in PACKAGES for path in ROOT.glob(f"{package}/**/*.py")]
+SCRIPTS = [*ROOT.glob("croquis/serving/page/*.js")]
 # A pattern in any case -> what to write.
 WORDS = {
     r"nobody|no one": "name what is absent: `not searched yet`, `no client`",
@@ -42,7 +44,9 @@ WORDS = {
     r"knobs?": "setting",
 }
 BAD = re.compile(r"(?<![-\w])(" + "|".join(WORDS) + r")(?![-\w])", re.IGNORECASE)
-QUOTED = re.compile(r"`[^`\n]*`|\{[^{}]*\}|https?://\S+|^\s+\w+:(?= )")  # names in code, fields of f-strings, addresses
+QUOTED = re.compile(r"\{[^{}]*\}|https?://\S+|^\s+\w+:(?= )")  # fields of f-strings, addresses
+CODE = re.compile(r"`[^`]*`")  # names in code, which may go on in the next line
+COMMENT = re.compile(r"/\*.*?\*/|(?<!:)//[^\n]*", re.DOTALL)
 BLOCK = re.compile(r"^```.*?^```", re.DOTALL | re.MULTILINE)
 
 
@@ -57,6 +61,9 @@ def prose(path: Path) -> Iterator[tuple[int, str]]:
     if path.suffix == ".md":
         yield 1, BLOCK.sub(blank, text)
         return
+    if path.suffix == ".js":
+        yield from ((text.count("\n", 0, found.start()) + 1, found[0]) for found in COMMENT.finditer(text))
+        return
     for token in tokenize.generate_tokens(io.StringIO(text).readline):
         is_name = token.type == tokenize.STRING and " " not in token.string  # a key, an option
         if token.type in (tokenize.COMMENT, tokenize.STRING) and not is_name:
@@ -67,7 +74,7 @@ def bad_words(path: Path) -> list[str]:
     """One line for each word of the list: place, word, what to write."""
     found = []
     for start, text in prose(path):
-        for number, line in enumerate(text.split("\n"), start):
+        for number, line in enumerate(CODE.sub(blank, text).split("\n"), start):
             for hit in BAD.finditer(QUOTED.sub(" ", line)):
                 better = next(each for word, each in WORDS.items() if re.fullmatch(word, hit[1], re.IGNORECASE))
                 found.append(f"{path.name}:{number}: {hit[1]!r} -> {better}")
@@ -75,7 +82,7 @@ def bad_words(path: Path) -> list[str]:
 
 
 def test_pages_and_modules_use_plain_words() -> None:
-    assert not [line for path in [*PAGES, *MODULES] for line in bad_words(path)]
+    assert not [line for path in [*PAGES, *MODULES, *SCRIPTS] for line in bad_words(path)]
 
 
 @pytest.mark.parametrize(
@@ -83,7 +90,10 @@ def test_pages_and_modules_use_plain_words() -> None:
 )
 def test_each_kind_of_word_is_found_in_prose_and_not_in_code(tmp_path: Path, word: str) -> None:
     page, module = tmp_path / "page.md", tmp_path / "module.py"
-    page.write_text(f"# Page\n\nHere is {word}.\n\n`{word}`\n\n```\n{word}\n```\n")
+    page.write_text(f"# Page\n\n`a\nb` Here is {word}. `c`\n\n`{word}`\n\n```\n{word}\n```\n")
+    script = tmp_path / "script.js"
+    script.write_text(f"/**\n * Here is {word}. */\nconst address = 'http://remedy'; // {word}\n")
     module.write_text(f'"""Here is {word}."""\n\nremedy = anew = 1\nfix = f"{{remedy}} is in `{word}`"\n')
-    assert [line.split(":")[1] for line in bad_words(page)] == ["3"]
+    assert [line.split(":")[1] for line in bad_words(page)] == ["4"]
+    assert [line.split(":")[1] for line in bad_words(script)] == ["2", "3"]
     assert [line.split(":")[1] for line in bad_words(module)] == ["1"]

@@ -64,7 +64,7 @@ export class FilterPanel {
     return chosen;
   }
 
-  /** Sets what the address names; tells nobody. */
+  /** Sets what the address names, without an event. */
   set chosen(wanted) {
     this.#pending = wanted;
     if (!this.#shown) return;

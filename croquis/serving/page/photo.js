@@ -6,7 +6,7 @@ import { Views, drawn } from "./views.js";
 
 // What the server decodes; anything else that the browser can show (HEIC in some) is sent as a JPEG.
 const SENT_AS_IS = ["image/jpeg", "image/png", "image/webp", "image/bmp", "image/gif"];
-const LONGEST_SIDE = 8192; // of a picture that is encoded anew, pixels
+const LONGEST_SIDE = 8192; // of a picture that is encoded again, pixels
 
 export class Photo {
   #url = null;
