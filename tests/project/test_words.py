@@ -1,7 +1,7 @@
 """The project writes plain technical English: words of a short list are replaced by the field's terms.
 
-Read are README, docs, deploy, the comments, docstrings and strings of the packages, and the comments of the page's scripts; not
-the tests and not CHANGELOG.
+Read are README, docs, deploy, the comments, docstrings and strings of the packages, and the comments of the page's scripts;
+not the tests and not CHANGELOG.
 """
 
 from __future__ import annotations
