@@ -170,11 +170,12 @@ def too_large(most: int) -> Problem:
 
 
 class FormSchema(GenerateJsonSchema):
-    """Without defaults of null, as a form has none."""
+    """Without defaults of null, as a form has none: text that is not sent is empty, else Swagger UI sends an example."""
 
     def default_schema(self, schema: WithDefaultSchema) -> JsonSchemaValue:
         if schema.get("default", ...) is None:
-            return self.generate_inner(schema["schema"])
+            inner = self.generate_inner(schema["schema"])
+            return inner | {"default": ""} if inner.get("type") == "string" else inner
         return super().default_schema(schema)
 
 

@@ -54,7 +54,7 @@ def post(address: str, request: dict[str, Any]) -> tuple[int, Any]:
 
 
 def _wait_until_up(process: subprocess.Popen[bytes], address: str) -> None:
-    for _ in range(240):
+    for _ in range(720):  # seconds of work, shared with other tests
         try:
             urllib.request.urlopen(f"{address}/ping", timeout=5).close()
             return

@@ -105,9 +105,9 @@ def codes_part_eight_items(method: ModuleType, params: Params, data: RetrievalDa
     prepare_torch(0, 1)
     data = RetrievalData(data.train, data.train, data.train.domains == "consumer", data.categories)
     name = method.__name__.split(".")[-1]
-    module, _ = build_of(method, for_overfitting(params, name, 30), data)()
+    module, _ = build_of(method, for_overfitting(params, name, 45), data)()
     assert not codes_are_parted(module, data)
-    history = fit(module, data, FitPlan("overfit", 30, 30, MONITOR, "max"), params.base, folder)
+    history = fit(module, data, FitPlan("overfit", 45, 45, MONITOR, "max"), params.base, folder)
     assert max(value for _, value in history["val/consumer_to_shop/hit_at_1"]) == 1.0
     assert codes_are_parted(module, data)
 
