@@ -10,8 +10,11 @@ PIP := .venv/bin/python -m pip install --quiet --no-compile --disable-pip-versio
 COMPILE := .venv/bin/python -m compileall -q -j 0 .venv/lib > /dev/null || true
 LOCK := uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-annotate \
 	--custom-compile-command "make lock" --quiet
-# A file at a time, the long ones first (tests/support/file_order.py). Four workers keep two cores busy: tests wait for servers and disks.
-PYTEST := python -m pytest -n 4 --dist loadfile --no-loadscope-reorder
+# A file at a time, the long ones first (tests/support/file_order.py). Four workers keep two cores busy: tests wait for servers
+# and disks. None needs threads of its own, which wait by spinning. What tests write stays in memory where that has room.
+MEMORY := $(shell df -Pk /dev/shm 2> /dev/null | awk 'NR == 2 && $$4 > 8000000 { print "/dev/shm" }')
+PYTEST := $(if $(MEMORY),PYTEST_DEBUG_TEMPROOT=$(MEMORY)) OMP_NUM_THREADS=1 \
+	python -m pytest -n 4 --dist loadfile --no-loadscope-reorder
 
 .PHONY: help repro test test-fast engines ui plots tune serve lint docs wheel lock clean
 

@@ -14,9 +14,10 @@ that params.yaml can be checked where torch is not installed.
 from __future__ import annotations
 
 import pkgutil
-from functools import cached_property
+import sys
+from functools import cache, cached_property
 from importlib import import_module
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from importlib.util import find_spec
 from typing import Any, Generic, TypeVar
 
@@ -55,7 +56,7 @@ class PluginRegistry(Generic[Entry]):
     @property
     def installed(self) -> dict[str, str]:
         """Name -> module of each entry point of the group."""
-        return {point.name: point.module for point in sorted(entry_points(group=self.group))}
+        return {point.name: point.module for point in sorted(declared_points(self.group, tuple(sys.path)))}
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -105,6 +106,12 @@ class PluginRegistry(Generic[Entry]):
     def summary(self, name: str) -> str:
         """The first line of the module's docstring."""
         return (import_module(self.module_of(name)).__doc__ or "").strip().partition("\n")[0]
+
+
+@cache
+def declared_points(group: str, path: tuple[str, ...]) -> tuple[EntryPoint, ...]:  # noqa: ARG001 (what `entry_points` reads)
+    """The entry points of a group. The metadata of every installed package are read for them: once per `sys.path`."""
+    return tuple(entry_points(group=group))
 
 
 def _is_there(module: str) -> bool:

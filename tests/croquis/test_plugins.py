@@ -36,7 +36,7 @@ def things(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> PluginRegistry[st
         metadata.EntryPoint("third", "more_things.third", GROUP),
         metadata.EntryPoint("first", "more_things", GROUP),
     ]
-    monkeypatch.setattr("croquis.plugins.entry_points", lambda group: points if group == GROUP else [])
+    monkeypatch.setattr("croquis.plugins.declared_points", lambda group, _: points if group == GROUP else [])
     for name in [name for name in sys.modules if name.startswith(("home_of_things", "more_things"))]:
         monkeypatch.delitem(sys.modules, name)
     return PluginRegistry("thing", "home_of_things", "THING", GROUP)
@@ -123,6 +123,6 @@ def test_the_registries_list_their_names_without_torch():
 def test_a_method_s_block_is_found_by_the_name_of_its_module(monkeypatch: pytest.MonkeyPatch):
     """So that a module need not know by which of its names params.yaml calls it."""
     point = metadata.EntryPoint("outside", "more_methods.outside", METHODS.group)
-    monkeypatch.setattr("croquis.plugins.entry_points", lambda group: [point] if group == METHODS.group else [])
+    monkeypatch.setattr("croquis.plugins.declared_points", lambda group, _: [point] if group == METHODS.group else [])
     params = parse_params({**read_yaml("params.yaml"), "outside": {"scale": 3}})
     assert params.method("outside") == params.method("more_methods.outside") == {"scale": 3}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -66,8 +67,13 @@ def picture(item: int, seed: int, noise: float) -> np.ndarray:
     return np.clip(np.kron(cells, np.ones((4, 4, 1))), 0, 255).astype(np.uint8)
 
 
-def rows() -> Iterator[dict[str, Any]]:
-    """Per item a photo of the shop and one of a consumer."""
+@cache
+def rows() -> list[dict[str, Any]]:
+    """Per item a photo of the shop and one of a consumer; drawn once."""
+    return list(drawn_rows())
+
+
+def drawn_rows() -> Iterator[dict[str, Any]]:
     item = 0
     for split, count in ITEMS.items():
         for _ in range(count):

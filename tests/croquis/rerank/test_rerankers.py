@@ -71,7 +71,7 @@ def outside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     (package / "turn.py").write_text(MODULE)
     monkeypatch.syspath_prepend(str(tmp_path / "site"))
     point = metadata.EntryPoint(NAMED, DOTTED, RERANKERS.group)
-    monkeypatch.setattr("croquis.plugins.entry_points", lambda group: [point] if group == RERANKERS.group else [])
+    monkeypatch.setattr("croquis.plugins.declared_points", lambda group, _: [point] if group == RERANKERS.group else [])
     yield
     reranker.cache_clear()
     for name in [name for name in sys.modules if name.startswith("outside_rerank")]:
@@ -196,7 +196,7 @@ def test_a_bundle_whose_reranker_is_not_installed_names_it_in_one_line(
     folder = write_histogram_bundle(
         tmp_path, write_catalogue(tmp_path), rerank=parse_params(values_with(NAMED, 1.0)).rerank.model_dump()
     )
-    monkeypatch.setattr("croquis.plugins.entry_points", lambda group: [])  # noqa: ARG005
+    monkeypatch.setattr("croquis.plugins.declared_points", lambda group, path: [])  # noqa: ARG005
     reranker.cache_clear()
     with pytest.raises(BundleError, match=f"not installed: there is no re-ranker '{NAMED}'") as error:
         Bundle.load(folder)
