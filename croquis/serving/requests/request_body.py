@@ -112,6 +112,11 @@ async def read_fields(request: Request, most: int, chunks: AsyncGenerator[bytes,
 
 
 def json_fields(body: bytes) -> dict[str, Any]:
+    """The fields of a JSON object.
+
+    Raises:
+        Problem: 422 when the body is no JSON object, or has more than `MOST_FIELDS` fields.
+    """
     try:
         fields = read_json(body)
     except ValueError as error:
