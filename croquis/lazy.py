@@ -21,6 +21,7 @@ class Lazy(Generic[T]):
         self._value: list[T] = []
 
     def get(self) -> T:
+        """The value, made by the first caller; others wait meanwhile. After an error the next caller tries again."""
         if not self._value:
             with self._lock:
                 if not self._value:

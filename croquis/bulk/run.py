@@ -37,10 +37,12 @@ class Embedding:
 
     @property
     def embedded(self) -> int:
+        """Images of all shards that have a vector."""
         return sum(record.embedded for record in self.records)
 
     @property
     def left_out(self) -> int:
+        """Images of all shards that `only` did not ask for."""
         return sum(record.left_out for record in self.records)
 
     @property

@@ -41,6 +41,7 @@ class ShardRecord:
     unreadable: tuple[tuple[str, str], ...]
 
     def belongs_to(self, shard: Shard, bundle: str) -> bool:
+        """Whether the file was made of this shard, unchanged since, by the bundle of that hash."""
         return (self.name, self.footer, self.bundle) == (shard.name, shard.footer, bundle)
 
 
@@ -75,17 +76,20 @@ class ShardWriter:
         self.rows = 0
 
     def add(self, table: pa.Table) -> None:
+        """Adds rows of the file's schema; a row group is written as soon as there are `GROUP_ROWS` rows for it."""
         self._pending.append(table)
         self.rows += len(table)
         if sum(map(len, self._pending)) >= GROUP_ROWS:
             self.flush()
 
     def flush(self) -> None:
+        """Writes what has no row group yet as a last, smaller one."""
         if self._pending:
             self._writer.write_table(pa.concat_tables(self._pending).combine_chunks())
             self._pending.clear()
 
     def describe(self, record: ShardRecord) -> None:
+        """Keeps the record in the Parquet footer, where `read_record` finds it."""
         self._writer.add_key_value_metadata({RECORD: json.dumps(asdict(record)).encode()})
 
 

@@ -63,22 +63,31 @@ class Bundle:
 
     @property
     def encoder(self) -> Encoder:
+        """Opened when first asked for, as every part is.
+
+        Raises:
+            ModelError: when the net cannot be opened.
+        """
         return self._encoder.get()
 
     @property
     def generator(self) -> Generator | None:
+        """The net that paints photos of sketches; None in a bundle without one."""
         return self._generator.get()
 
     @property
     def classifier(self) -> AttributeClassifier | None:
+        """The attribute classifier; None in a bundle without one."""
         return self._classifier.get()
 
     @property
     def index(self) -> VectorIndex:
+        """The gallery's vectors or codes, row for row with `items`."""
         return self._index.get()
 
     @property
     def items(self) -> GalleryTable:
+        """Ids, categories, attributes and thumbnails of the gallery."""
         return self._items.get()
 
     @property

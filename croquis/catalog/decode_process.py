@@ -76,6 +76,7 @@ def main(memory: int, seconds: float) -> None:
 
 
 def write(stream: IO[bytes], content: bytes | memoryview) -> None:
+    """Sends one message: its length, then its bytes."""
     stream.write(LENGTH.pack(len(content)))
     stream.write(content)
     stream.flush()

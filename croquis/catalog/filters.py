@@ -68,6 +68,7 @@ class Filters:
 
     @property
     def empty(self) -> bool:
+        """Whether every image passes."""
         return self == type(self)()
 
     def to_mapping(self) -> dict[str, Any]:

@@ -57,6 +57,7 @@ class Preparation:
 
     @property
     def cores(self) -> int:
+        """Processes that decode: `processes`, else one for each core that this process may use."""
         return self.processes or len(os.sched_getaffinity(0))
 
     @property

@@ -40,6 +40,7 @@ class ProductPicture:
 
     @classmethod
     def of(cls, item_id: str, data: bytes, bbox: Box | None = None) -> ProductPicture:
+        """A picture with the id that follows from product, file and box."""
         return cls(picture_id(item_id, data, bbox), data, bbox)
 
 

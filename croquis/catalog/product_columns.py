@@ -132,6 +132,7 @@ class ColumnFilter:
 
     @property
     def ranged(self) -> bool:
+        """Whether a range is asked for, and not values."""
         return self.least is not None or self.most is not None
 
     @property

@@ -114,6 +114,7 @@ class CatalogWriter:
             self._flush()
 
     def write_all(self, rows: Iterable[Row]) -> None:
+        """Adds images in their order, see `write`."""
         for row in rows:
             self.write(row)
 

@@ -54,9 +54,11 @@ class Children:
 
     @property
     def ending(self) -> bool:
+        """Whether everything is to end."""
         return self._stop.is_set()
 
     def log_of(self, name: str) -> Path:
+        """The log file of the program of that name."""
         return self._logs / f"{name}.log"
 
     def start(self, program: Program) -> None:

@@ -116,6 +116,11 @@ class Subcommand:
     extra: str = "pipeline"
 
     def load(self) -> click.Command:
+        """Imports the command.
+
+        Raises:
+            ImportError: when a package of `extra` is missing.
+        """
         module, _, attribute = self.place.partition(":")
         if self.extra == "pipeline":
             from croquis.tracking.environment import quiet

@@ -95,6 +95,11 @@ def forked_stages(variables: Mapping[str, str] | None = None, *, wait: bool = Fa
 
 
 def main(address: str, *libraries: str) -> None:
+    """Listens on the Unix socket `address` and forks a process for each caller, until standard input ends.
+
+    Args:
+        libraries: modules that are imported before, so that forks have them.
+    """
     for library in libraries:
         with suppress(ImportError):  # then a stage imports it, or does without
             importlib.import_module(library)

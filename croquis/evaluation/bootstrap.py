@@ -29,6 +29,7 @@ class Interval:
     high: float
 
     def contains(self, value: float) -> bool:
+        """Whether a value lies in it, ends included."""
         return self.low <= value <= self.high
 
 

@@ -160,6 +160,7 @@ class Metric:
 
 
 def hit_metric(k: int) -> Metric:
+    """`hit@k` with its level of chance; among the printed figures up to k = 10, a headline up to 5."""
     return Metric(
         f"hit@{k}",
         lambda relevance, _: hit_at_k(relevance, k),
@@ -170,6 +171,7 @@ def hit_metric(k: int) -> Metric:
 
 
 def precision_metric(k: int) -> Metric:
+    """`precision@k` with its level of chance; not among the printed figures."""
     return Metric(
         f"precision@{k}",
         lambda relevance, _: precision_at_k(relevance, k),

@@ -29,7 +29,12 @@ CELLS = 1 << 22  # results held at a time, whatever the length of the lists: som
 
 
 class Search(Protocol):
-    """A `Composition`, or what stands for it; rows are counted in the gallery's order, equal scores ordered by its keys."""
+    """A `Composition`, or what stands for it; rows are counted in the gallery's order, equal scores ordered by its keys.
+
+    `look` gives what Q pictures, uint8 (H, W, 3), are to the search: vectors, and what the classifier sees when it is
+    asked. `rank` gives the best `k` rows for each of them, (Q, k), in each order of `reranks`; `own`, (Q, n) with -1 where
+    a query has fewer, are rows that are the query itself and are left out.
+    """
 
     def look(self, pictures: Sequence[Uint8Image]) -> EncodedQueries: ...
 
@@ -64,6 +69,7 @@ class RelevanceJudge:
 
     @classmethod
     def of(cls, queries: Queries, gallery: JudgedGallery) -> RelevanceJudge:
+        """The judge of some queries on a gallery, under the gallery's protocol."""
         query_codes, gallery_codes = label_codes(queries, gallery)
         own = own_rows(queries, gallery)
         n_relevant = count_relevant(query_codes, gallery_codes, own)
@@ -91,6 +97,13 @@ class MetricAccumulator:
     reasons: list[list[tuple[str, ...]]] = field(default_factory=list)
 
     def add(self, ranked: RankedLists, judge: RelevanceJudge, chunk: slice) -> None:
+        """Adds the results of a chunk.
+
+        Args:
+            ranked: its lists, (queries of the chunk, depth).
+            judge: of all queries.
+            chunk: which of them these are.
+        """
         relevance = relevance_of(ranked, judge.query_codes[chunk], judge.gallery_codes)
         found = metric_table(relevance, judge.n_relevant[chunk], judge.protocol.metrics)
         for name, values in found.items():

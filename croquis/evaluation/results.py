@@ -162,10 +162,12 @@ class SplitResult:
         return gains
 
     def table(self) -> pa.Table:
+        """`RunResult.table` of every run, one below the other."""
         return pa.concat_tables([run.table(self.split) for run in self.runs])
 
 
 def rounded(interval: Interval) -> dict[str, float]:
+    """An interval for JSON: `value`, `low` and `high`, rounded to `DIGITS` digits."""
     return {name: round(getattr(interval, name), DIGITS) for name in ("value", "low", "high")}
 
 

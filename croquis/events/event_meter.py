@@ -41,6 +41,7 @@ class IngestMeter:
             self.events.labels(outcome)
 
     def add(self, done: BatchOutcome) -> None:
+        """Counts a batch: events by outcome, images, and the seconds of each step."""
         for outcome, count in done.counts.items():
             self.events.labels(outcome).inc(count)
         self.images.inc(done.images)

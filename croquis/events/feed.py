@@ -59,6 +59,7 @@ def catalogue_events(params: Params, version: int) -> Iterator[ProductEvent]:
 
 
 def shop_rows(params: Params) -> Iterator[dict[str, Any]]:
+    """Shop photos of the source that params.yaml names, as catalogue rows."""
     return (row for row in source_rows(params.ingest, params.base.seed) if row["domain"] == "shop")
 
 
@@ -76,6 +77,7 @@ def event_of(rows: Sequence[dict[str, Any]], version: int) -> ProductEvent:
 
 
 def batches(events: Iterable[ProductEvent]) -> Iterator[list[ProductEvent]]:
+    """Cuts events into lists of `AT_A_TIME`, the last one shorter."""
     some: list[ProductEvent] = []
     for event in events:
         some.append(event)

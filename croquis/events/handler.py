@@ -52,6 +52,7 @@ class BatchOutcome:
 
     @contextmanager
     def step(self, name: str) -> Iterator[None]:
+        """Adds the time that the block takes, in seconds, to the step `name`."""
         start = time.perf_counter()
         yield
         self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start

@@ -106,6 +106,7 @@ class KafkaStream:
             raise StreamError(f"{self._where}: {error}") from error
 
     def close(self) -> None:
+        """Leaves the group and drops what was not sent yet, whose sender has had an error."""
         self._consumer.close()
         self._producer.purge()  # what was not taken was told
 

@@ -66,6 +66,7 @@ def find_broker(kind: str | None = None) -> LocalBroker:
 
 
 def nats_server() -> Path | None:
+    """Path of the program, also where only root has it on the path; None where it is not installed."""
     found = shutil.which("nats-server") or shutil.which("nats-server", path=SYSTEM_PROGRAMS)
     return Path(found) if found else None
 

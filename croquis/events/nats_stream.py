@@ -88,6 +88,7 @@ class NatsStream:
             return int(self._run(self._stream.stream_info(self._name)).state.messages)
 
     def close(self) -> None:
+        """Ends the connection, within `CLOSING` seconds, and its thread."""
         try:
             with contextlib.suppress(StreamError):  # of a server that is gone there is nothing to close
                 self._run(asyncio.wait_for(self._connection.close(), CLOSING))

@@ -43,7 +43,10 @@ class Message:
 
 
 class Stream(Protocol):
-    """A durable stream of events with a place that a group of consumers has reached, and a topic for bad ones."""
+    """A durable stream of events with a place that a group of consumers has reached, and a topic for bad ones.
+
+    `close` ends the connection; what was not committed comes again to the next consumer.
+    """
 
     def fetch(self, most: int, wait: float) -> list[Message]:
         """Up to `most` messages, none when none came within `wait` seconds; nothing more is fetched in advance."""

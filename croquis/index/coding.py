@@ -159,6 +159,7 @@ class SignCoding(Coding):
 
     @property
     def parts(self) -> int:  # type: ignore[override]
+        """One for each number of a vector."""
         return self.dim
 
     def encode(self, vectors: Vectors) -> Codes:
@@ -201,14 +202,17 @@ class ProductCoding(Coding):
 
     @property
     def dim(self) -> int:  # type: ignore[override]
+        """M * d, the numbers of a vector."""
         return int(self.codebooks.shape[0] * self.codebooks.shape[2])
 
     @property
     def parts(self) -> int:  # type: ignore[override]
+        """M, the parts of a vector."""
         return int(self.codebooks.shape[0])
 
     @property
     def bits(self) -> int:  # type: ignore[override]
+        """Bits of the number of a codeword: log2 of K."""
         return int(self.codebooks.shape[1]).bit_length() - 1
 
     def encode(self, vectors: Vectors) -> Codes:

@@ -83,9 +83,19 @@ class Given:
 
     @property
     def compared(self) -> str:
+        """How codes are compared.
+
+        Raises:
+            VectorIndexError: when `comparison` is none of those known.
+        """
         return check_comparison(self.comparison)
 
     def learned(self, vectors: Vectors) -> Vectors:
+        """The codebooks (M, K, d) float32 for vectors (n, M * d).
+
+        Raises:
+            VectorIndexError: when there are none, or they are of another width.
+        """
         if self.codebooks is None:
             raise VectorIndexError("an index of the head pq needs the codebooks of its method")
         return check_codebooks(self.codebooks, vectors.shape[1], "codebooks", VectorIndexError)

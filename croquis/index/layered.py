@@ -39,6 +39,7 @@ class LayeredIndex:
     def search(
         self, queries: Vectors, k: int, rows: Rows | None = None, *, tiebreak: Keys | None = None
     ) -> tuple[Scores, Rows]:
+        """See `VectorIndex.search`; rows of the base that are kept come first, then those added."""
         check_depth(k)
         prepared = check_vectors(queries, self.dim, "queries")
         keys = tie_keys(tiebreak, len(self))
@@ -53,6 +54,7 @@ class LayeredIndex:
         return scores, best_rows
 
     def vectors(self, rows: Rows | None = None) -> Vectors:
+        """See `VectorIndex.vectors`."""
         wanted = np.arange(len(self)) if rows is None else np.asarray(rows, dtype=np.int64)
         found = np.empty((len(wanted), self.dim), dtype=np.float32)
         old = wanted < len(self._kept)

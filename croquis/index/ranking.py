@@ -31,6 +31,7 @@ class RankedLists:
     scores: Scores
 
     def cut(self, depth: int) -> RankedLists:
+        """The first `depth` places of each list, at most those that there are."""
         return self if depth >= self.rows.shape[1] else RankedLists(self.rows[:, :depth], self.scores[:, :depth])
 
 

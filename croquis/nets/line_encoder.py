@@ -51,6 +51,7 @@ class LineNet:
 
     @property
     def dim(self) -> int:
+        """Numbers per image: those of the map, twice where mirror images are described too."""
         own: int = self.photos.dim
         return own * (2 if self.mirrored else 1)
 

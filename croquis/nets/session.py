@@ -89,7 +89,7 @@ class OnnxGraph:
 
 
 class Description(Protocol):
-    """What every description of a net says: the file of its graph, and the side of its images, pixels."""
+    """What every description of a net says: `file`, that of its graph, and `size`, the side of its images in pixels."""
 
     @property
     def file(self) -> str: ...

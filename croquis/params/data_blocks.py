@@ -30,6 +30,8 @@ class Ingest(Block):
 
 
 class Validate(Block):
+    """`validate`: limits of the checks on the catalogue, and how many photos may be set aside."""
+
     max_quarantine_share: float = Field(ge=0.0, le=1.0)
     min_side: int = Field(ge=1, le=4096)
     max_side: int = Field(ge=32, le=65_536)

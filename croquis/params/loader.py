@@ -167,6 +167,11 @@ def load_params(path: str | Path = "params.yaml", methods: bool | Collection[str
 
 
 def read_yaml(path: str | Path) -> Any:
+    """The values of a YAML file.
+
+    Raises:
+        ParamsError: when it is not there or is not valid YAML.
+    """
     try:
         return parse_yaml(Path(path).read_text(encoding="utf-8"), str(path))
     except FileNotFoundError:

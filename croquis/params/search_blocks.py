@@ -98,6 +98,8 @@ def _named(values: Mapping[str, Any]) -> list[str]:
 
 
 class Evaluate(Block):
+    """`evaluate`: how deep the split is searched, and how intervals are made."""
+
     depth: int = Field(
         ge=1,
         le=100_000,

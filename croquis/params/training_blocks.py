@@ -50,6 +50,8 @@ Cells = Annotated[int, Field(ge=1, le=16)]
 
 
 class Backbone(Block):
+    """The net below a method's head, and the weights that it starts from."""
+
     name: BackboneName
     weights: Weights = Field(
         description="`none`, `pretrained` (docs/training.md says whose), `hub:OWNER/NAME`, or a path to a state dict"
@@ -234,6 +236,8 @@ class TrainEmbedder(Block):
 
 
 class TrainClassifier(Block):
+    """`train_classifier`: net, training and head of the attribute classifier."""
+
     backbone: Backbone
     augment: Augment
     head: Literal["linear", "three_layer"]

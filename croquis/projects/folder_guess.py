@@ -35,6 +35,7 @@ class FolderTable:
 
     @property
     def columns(self) -> list[str]:
+        """Columns that at least one photo has a value in."""
         return [name for name in COLUMNS if any(row[name] for row in self.rows)]
 
     def csv(self) -> str:

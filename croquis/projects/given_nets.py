@@ -74,10 +74,12 @@ class GivenNets:
 
     @cached_property
     def encoder(self) -> Encoder:
+        """Opened when first asked for, with a thread for each core."""
         return load_encoder(self.folder, len(os.sched_getaffinity(0)))
 
     @property
     def classifier(self) -> AttributeClassifier | None:
+        """The bundle's; None without a bundle, or where it has none."""
         return None if self.bundle is None else self.bundle.classifier
 
     def index(self, vectors: Vectors) -> VectorIndex:

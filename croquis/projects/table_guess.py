@@ -51,6 +51,7 @@ class Guess:
     notes: list[str] = field(default_factory=list)
 
     def take(self, ours: str, theirs: str, why: str = "") -> None:
+        """Takes a column of the table for one of ours, and notes it; `why` is told in brackets."""
         self.columns[ours] = theirs
         self.notes.append(f"{ours}: column {theirs!r}{f' ({why})' if why else ''}")
 

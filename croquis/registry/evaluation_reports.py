@@ -34,6 +34,11 @@ class Measure:
 
     @classmethod
     def parse(cls, text: str) -> Measure:
+        """Reads `PAIR/METRIC`, e.g. `consumer->shop/hit@1`.
+
+        Raises:
+            EvaluationError: when the text is not of that form.
+        """
         pair, separator, metric = text.rpartition("/")
         if not separator or not pair or not metric:
             raise EvaluationError(f"{text!r} is not of the form PAIR/METRIC, e.g. consumer->shop/hit@1")
@@ -54,6 +59,11 @@ class EvaluationReport:
 
     @classmethod
     def read(cls, path: Path) -> EvaluationReport:
+        """Reads a report.
+
+        Raises:
+            EvaluationError: when the file is not there.
+        """
         if not path.is_file():
             raise EvaluationError(f"{path} does not exist; run `dvc repro evaluate@{path.stem}`")
         report = read_json(path)
@@ -70,6 +80,11 @@ class EvaluationReport:
         return runs[_served(keys, pair, reranked, str(self.path))]
 
     def value(self, split: str, measure: Measure, reranked: bool = False) -> float:
+        """The mean of a metric over the queries of a split, in [0, 1].
+
+        Raises:
+            EvaluationError: when the split has no query of that pair.
+        """
         return float(self.run(split, measure.pair, reranked)["metrics"][measure.metric]["value"])
 
     def chance(self, split: str, measure: Measure, reranked: bool = False) -> float:

@@ -64,6 +64,7 @@ def leaderboard(ranking: Sequence[EvaluationReport], above: Mapping[str, Interva
 
 
 def champion_line(registry: Registry) -> str:
+    """One line that names the champion, or says that there is none."""
     champion = registry.holder(CHAMPION)
     if champion is None:
         return f"{registry.model} has no champion: no candidate has passed yet. See register: in params.yaml"

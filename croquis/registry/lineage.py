@@ -54,6 +54,7 @@ class Lineage:
 
     @classmethod
     def of(cls, tags: Mapping[str, str]) -> Lineage:
+        """Reads the tags of a version; what an older release did not record is empty."""
         method = tags.get("method", "")
         tags = {**tags, **json.loads(tags.get(HASHES, "{}"))}  # a version of an earlier release has a tag for each
 

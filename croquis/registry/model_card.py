@@ -54,6 +54,7 @@ class CardFacts:
 
     @property
     def runs(self) -> list[Run]:
+        """Runs of the reported split, see `RunResult.summary`."""
         found: list[Run] = self.evaluation.splits[REPORTED]["runs"]
         return found
 

@@ -67,6 +67,7 @@ class PipelineRun:
 
     @property
     def run_id(self) -> str:
+        """Of the parent run in MLflow."""
         return str(self._projection.run_id)
 
     def nest(self, stage_runs: Iterable[str]) -> None:

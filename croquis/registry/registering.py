@@ -51,6 +51,7 @@ class Choice:
 
     @property
     def best(self) -> EvaluationReport:
+        """The report of the method that is best on val."""
         return self.ranking[0]
 
     def scores(self) -> Scores:

@@ -50,6 +50,7 @@ class Registration:
 
     @classmethod
     def from_json(cls, report: Mapping[str, Any]) -> Self:
+        """Reads what the stage `register` wrote into reports/registration.json."""
         choice = dict(report)
         bundle, against, outcome = (choice.pop(name) for name in ("bundle", "champion", "outcome"))
         reasons = tuple(Reason(**reason) for reason in choice.pop("reasons"))

@@ -60,6 +60,7 @@ class Registry:
         return self.store.lock(LOCK)
 
     def exists(self) -> bool:
+        """Whether the model has been registered."""
         return bool(self.store.client.search_registered_models(f"name = '{self.model}'"))
 
     def versions(self) -> list[RegisteredVersion]:
@@ -68,6 +69,11 @@ class Registry:
         return sorted((_version(version) for version in found), key=lambda version: version.number)
 
     def version(self, number: int) -> RegisteredVersion:
+        """One version.
+
+        Raises:
+            RegistryError: when there is none of that number; the message names those there are.
+        """
         found = [version for version in self.versions() if version.number == number]
         if not found:
             known = ", ".join(str(version.number) for version in self.versions()) or "none"
@@ -139,6 +145,7 @@ class Registry:
             return first
 
     def tag(self, number: int, tags: Mapping[str, str]) -> None:
+        """Sets tags of a version; values that MLflow would refuse as too long are cut."""
         for name, value in _short(tags).items():
             self.store.client.set_model_version_tag(self.model, str(number), name, value)
 
@@ -165,9 +172,12 @@ class Registry:
         return str(self.store.client.get_model_version(self.model, str(number)).source).rpartition("/")[2]
 
     def set_alias(self, alias: str, number: int) -> None:
+        """Moves an alias to a version."""
         again(lambda: self.store.client.set_registered_model_alias(self.model, alias, str(number)))
 
     def drop_alias(self, alias: str) -> None:
+        """Takes an alias off its version; nothing happens where no version has it."""
+
         def drop() -> None:
             if alias in self.aliases():
                 self.store.client.delete_registered_model_alias(self.model, alias)

@@ -32,10 +32,12 @@ class QueryEvidence:
 
     @cached_property
     def probabilities(self) -> Probabilities:
+        """(Q, A) float32 of the attributes, in [0, 1]."""
         return needed(self.label)()
 
     @cached_property
     def attributes(self) -> list[frozenset[str]]:
+        """The attributes that hold, a set for each query."""
         return needed(self.decide)(self.probabilities)
 
     def kept(self, labelled: bool) -> QueryEvidence:

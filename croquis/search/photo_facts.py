@@ -20,7 +20,10 @@ from croquis.search.bundle_nets import AT_A_TIME
 
 
 class Models(Protocol):
-    """What looks at a photo: a `Bundle`, or models of which a bundle will be made."""
+    """What looks at a photo: a `Bundle`, or models of which a bundle will be made.
+
+    `encoder` makes the vectors; `classifier` predicts attributes, None where nothing does.
+    """
 
     @property
     def encoder(self) -> Encoder: ...

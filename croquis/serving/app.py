@@ -45,6 +45,13 @@ SILENT_DECODERS = 120.0  # seconds; as long as two processes take to start on a 
 RULES_NEED = ("pydantic", "ruamel")  # of --ingest
 DESCRIPTION = "Photos, drawings and filters in; ranked products out. Errors are problem details (RFC 9457)."
 
+TAGS = {
+    "search": "Search by photos, drawings and words.",
+    "catalogue": "Products, their thumbnails, products like them, and values that can be filtered by.",
+    "changes": "Add, replace and delete products; needs the admin token and a server with `--changes FOLDER`.",
+    "operations": "Health, version, metrics, and the reload of models, for those who run the server.",
+}
+
 
 def create_app(sources: Mapping[str, ModelSource], settings: Settings) -> FastAPI:
     """Loads every model, so that the app is ready when this returns.
@@ -109,13 +116,14 @@ def create_app(sources: Mapping[str, ModelSource], settings: Settings) -> FastAP
     app = FastAPI(
         title="Croquis",
         description=DESCRIPTION,
+        openapi_tags=[{"name": name, "description": words} for name, words in TAGS.items()],
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,  # a redirect's address would be made of the Host that the client sent
         lifespan=lifespan,
         responses={
-            "4XX": {"description": "A problem.", **IN_OPENAPI},
-            "5XX": {"description": "A fault.", **IN_OPENAPI},
+            "4XX": {"description": "The request cannot be answered; `detail` says why.", **IN_OPENAPI},
+            "5XX": {"description": "The server could not answer; its log says why.", **IN_OPENAPI},
         },
     )
     app.state.ready = False

@@ -156,6 +156,12 @@ class Client(ClientCalls):
     _kind = httpx.Client
 
     def send(self, call: Call[T]) -> T:
+        """Sends a call and reads its answer, within the client's time for both.
+
+        Raises:
+            RetrieverError: when the server cannot be reached, is too slow, or its answer is none of ours.
+            QueryError, ImageError: when it refuses the request.
+        """
         with self._deadline.call(), self._http.stream(**call.arguments(self._token)) as response, told(response):
             body = AnswerBody.of(response)
             if not response.is_stream_consumed:
@@ -167,6 +173,7 @@ class Client(ClientCalls):
         return DeadlineTransport(self._deadline)
 
     def close(self) -> None:
+        """Closes the connections."""
         self._http.close()
 
     def __enter__(self) -> Self:
@@ -182,6 +189,7 @@ class AsyncClient(ClientCalls):
     _kind = httpx.AsyncClient
 
     async def send(self, call: Call[T]) -> T:
+        """As `Client.send`."""
         try:
             async with asyncio.timeout(self._seconds), self._http.stream(**call.arguments(self._token)) as response:
                 with told(response):
@@ -194,6 +202,7 @@ class AsyncClient(ClientCalls):
             raise self._deadline.passed() from None
 
     async def close(self) -> None:
+        """Closes the connections."""
         await self._http.aclose()
 
     async def __aenter__(self) -> Self:
@@ -204,6 +213,11 @@ class AsyncClient(ClientCalls):
 
 
 def item_url(item_id: str) -> str:
+    """Path of a product; an id may hold slashes.
+
+    Raises:
+        QueryError: for an id that no path can hold.
+    """
     return f"/items/{segment(item_id)}"
 
 

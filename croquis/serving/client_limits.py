@@ -85,6 +85,7 @@ class Deadline:
 
     @contextlib.contextmanager
     def call(self) -> Iterator[None]:
+        """The block is one call, which ends `seconds` from now at the latest."""
         self._calls.end = time.monotonic() + self._seconds
         try:
             yield
@@ -106,4 +107,5 @@ class Deadline:
         return left if seconds is None else min(seconds, left)
 
     def passed(self) -> httpx.ReadTimeout:
+        """The error of a call that took too long."""
         return httpx.ReadTimeout(f"the call took longer than {self._seconds:g} s")

@@ -131,6 +131,7 @@ def worker_count(options: ServeOptions) -> int:
 
 
 def settings_of(options: ServeOptions) -> Settings:
+    """What the options of `croquis serve` say, and what stands in for those that were left out."""
     return Settings(
         threads=max(FEWEST_THREADS, (os.cpu_count() or 1) // worker_count(options), options.batch)
         if options.threads is None

@@ -47,6 +47,7 @@ class Limits:
 
     @property
     def decode(self) -> DecodeLimits:
+        """Limits of a picture file."""
         return DecodeLimits(self.image_bytes, self.pixels)
 
     @property

@@ -114,4 +114,5 @@ def _parted(strokes: Sequence[Stroke], mask: npt.NDArray[np.bool_], scale: float
 
 
 def length(stroke: Stroke) -> float:
+    """Of a stroke (n, 2), in its own unit."""
     return float(np.linalg.norm(np.diff(stroke, axis=0), axis=1).sum())

@@ -68,6 +68,7 @@ class Person:
 
     @classmethod
     def meet(cls, hand: Hand, chance: np.random.Generator) -> Person:
+        """A person by chance, within what a hand allows."""
         return cls(
             jitter=hand.jitter * float(chance.uniform(0.4, 1.6)),
             drop=hand.drop,

@@ -57,6 +57,7 @@ class C2sPhoto:
 
     @property
     def role(self) -> str:
+        """In its split: `train`; in val and test shop photos are the gallery, consumer photos the queries."""
         if self.split == "train":
             return "train"
         return "gallery" if self.domain == "shop" else "query"

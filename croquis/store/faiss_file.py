@@ -190,6 +190,7 @@ class StoreFile:
                 execute(TEXT, (number.lastrowid, text_cell(image)))
 
     def deletions_of(self, item_ids: Sequence[str] | None = None) -> dict[str, int]:
+        """Version of the deletion of each product that is deleted; of all products when `item_ids` is None."""
         with self._reading() as execute:
             if item_ids is None:
                 rows = execute("select item_id, version from graves").fetchall()
@@ -205,6 +206,7 @@ class StoreFile:
             return [read_image_row(row, cells) for row, cells in zip(ordered, self._cells(ordered), strict=True)]
 
     def thumbnails(self, image_ids: Sequence[str]) -> dict[str, bytes]:
+        """JPEG of each of those images that are there."""
         with self._reading():
             rows = self._among("select image_id, thumbnail from images where image_id in", image_ids)
             return {image_id: read_bytes(jpeg) for image_id, jpeg in rows}
@@ -227,6 +229,7 @@ class StoreFile:
         return [item_id for (item_id,) in rows]
 
     def count(self, filters: Filters) -> int:
+        """Images that pass."""
         query, values = _selection(filters)
         with self._reading() as execute:
             return int(execute(f"select count(*) from ({query})", values).fetchone()[0])
@@ -253,6 +256,7 @@ class StoreFile:
             yield part
 
     def close(self) -> None:
+        """Closes the database, after a change under way."""
         with self.lock:
             self._connection.close()
 

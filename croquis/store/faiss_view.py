@@ -40,6 +40,7 @@ class IndexedRows:
 
     @classmethod
     def build(cls, ids: Sequence[str], vectors: Vectors, spec: StoreSpec) -> IndexedRows:
+        """Indexes vectors (n, dim) as the store's record says."""
         if isinstance(spec.coding, ProductCoding):
             index: VectorIndex = PqIndex.build(vectors, str(spec.comparison), codebooks=spec.coding.codebooks)
         elif spec.coding is not None:
@@ -125,6 +126,7 @@ class StoreView:
         return np.empty((0, self.spec.dim), dtype=np.float32) if self.index is None else self.index.vectors(rows)
 
     def ids(self, rows: Rows) -> list[str]:
+        """The image of each row, the reverse of `rows`."""
         late = list(self.added)
         here, old = len(self.kept), rows[rows < len(self.kept)]
         names = iter([] if self.base is None else self.base.ids.take(pa.array(self.kept[old])).to_pylist())

@@ -66,6 +66,7 @@ def seen_rows(rows: Sequence[tuple[Any, Any, Any]], names: Sequence[str]) -> tup
 
 
 def image_cells(image: StoredImage) -> tuple[Any, ...]:
+    """The cells of an image but for its number, file and vector."""
     labels, seen = (json.dumps(words, ensure_ascii=False) for words in (image.attributes, image.predicted))
     known = image.image_id, image.item_id, image.version, image.category, image.domain
     return *known, labels, seen, image.probabilities
@@ -99,18 +100,38 @@ def read_image_row(row: Sequence[Any], product: Sequence[tuple[Any, Any]] = ()) 
 
 
 def read_text(cell: Any) -> str:
+    """The text of a cell.
+
+    Raises:
+        ValueError: when it holds something else.
+    """
     return _checked(cell, str)
 
 
 def read_whole(cell: Any) -> int:
+    """The whole number of a cell.
+
+    Raises:
+        ValueError: when it holds something else.
+    """
     return _checked(cell, int)
 
 
 def read_bytes(cell: Any) -> bytes:
+    """The bytes of a cell.
+
+    Raises:
+        ValueError: when it holds something else.
+    """
     return _checked(cell, bytes)
 
 
 def read_box(cell: Any) -> Box | None:
+    """The crop box of a cell, JSON of x1, y1, x2, y2 in pixels; None for the whole picture.
+
+    Raises:
+        ValueError: when it holds something else.
+    """
     if cell is None:
         return None
     x1, y1, x2, y2 = map(read_whole, _checked(json.loads(cell), list))
@@ -118,6 +139,11 @@ def read_box(cell: Any) -> Box | None:
 
 
 def read_spec(cell: Any) -> StoreSpec:
+    """The record of a store.
+
+    Raises:
+        ValueError: when it is not complete or its parts do not fit each other.
+    """
     try:
         spec = parse_description(StoreSpec, json.loads(cell), "its record", ValueError)
         if spec.dim < 1:

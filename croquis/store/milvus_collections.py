@@ -83,6 +83,7 @@ def read_spec(link: MilvusLink, name: str) -> StoreSpec:
 
 
 def note(key: str, version: int, text: str) -> dict[str, Any]:
+    """A row of the collection of notes; its vector means nothing, but Milvus wants one."""
     return {KEY: key, "version": version, "text": text, "vector": [0.0, 0.0]}
 
 
@@ -114,6 +115,7 @@ def row_of(image: StoredImage, vector: Stored, thumbnail: bytes) -> dict[str, An
 
 
 def image_of(row: Mapping[str, Any]) -> StoredImage:
+    """The reverse of `row_of`, without vector and thumbnail."""
     values = {name: row[name] for name in IMAGE_FIELDS if name != "seen"}
     predicted, held, *product = json.loads(row["seen"])
     seen: dict[str, Any] = {

@@ -80,6 +80,11 @@ class MilvusLink:
         return list(self.call("query", collection, filter=condition, **options))
 
     def count(self, collection: str, condition: str, level: str = "strong") -> int:
+        """Rows of a collection that fulfil a condition in Milvus's language.
+
+        Args:
+            level: of consistency, e.g. `strong`, which sees every write that has ended.
+        """
         options = {"output_fields": ["count(*)"], "consistency_level": level.capitalize()}
         return int(self.call("query", collection, filter=condition, **options)[0]["count(*)"])
 

@@ -238,6 +238,7 @@ class MilvusStores(Stores):
         return sorted(name for name in names if name.startswith(f"{self.name}_") and not name.endswith(NOTES))
 
     def close(self) -> None:
+        """Closes the opened versions, then the connection."""
         super().close()
         self._link.close()
 

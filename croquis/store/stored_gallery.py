@@ -50,6 +50,7 @@ class StoreGallery:
 
     @property
     def store(self) -> str | None:
+        """Name of the store's version."""
         return self.kept.name
 
     def check(self, filters: Filters) -> None:

@@ -104,6 +104,7 @@ class Stores(ABC):
         self._drop(version)
 
     def close(self) -> None:
+        """Closes every version that was opened."""
         for store in self._open.values():
             store.close()
         self._open.clear()

@@ -20,6 +20,7 @@ class GitState:
     dirty: bool
 
     def tags(self) -> dict[str, str]:
+        """Tags of a run."""
         return {"git.commit": self.commit, "git.dirty": str(self.dirty).lower()}
 
 

@@ -87,6 +87,7 @@ class RunMirror:
                 self._watch_machine()
 
     def tags(self, tags: Mapping[str, str]) -> None:
+        """Sets tags; long values are cut to what MLflow keeps."""
         if self._store is None:
             return
         from mlflow.entities import RunTag
@@ -94,6 +95,7 @@ class RunMirror:
         self._log(tags=[RunTag(name, str(value)[:LONGEST_TAG]) for name, value in tags.items()])
 
     def params(self, params: Mapping[str, Any]) -> None:
+        """Logs parameters; long values are cut to what MLflow keeps."""
         if self._store is None:
             return
         from mlflow.entities import Param
@@ -158,6 +160,7 @@ class RunMirror:
         self.upload(artifacts)
 
     def finish(self, status: str) -> None:
+        """Ends the run with a status of MLflow's, e.g. `FINISHED`."""
         if self._load is not None:
             self._load.finish()
         self._try(lambda store: store.client.set_terminated(self.run_id, status))

@@ -76,6 +76,7 @@ class RunRecord:
 
     @classmethod
     def read(cls, folder: Path) -> RunRecord:
+        """Reads the record in a run's folder."""
         value = read_json(folder / RECORD_FILE)
         metrics = {name: [(int(s), float(v)) for s, v in points] for name, points in value["metrics"].items()}
         return cls(params=value["params"], metrics=metrics, tags=value["tags"])

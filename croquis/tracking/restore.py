@@ -45,6 +45,7 @@ def restore_stages(store: Store, root: Path, lock: Mapping[str, Any]) -> list[St
 
 
 def keeps_record(name: str, entry: Mapping[str, Any]) -> bool:
+    """Whether a stage of dvc.lock has the folder of its record among its outputs."""
     folder = (RUNS / folder_name(name)).as_posix()
     return any(out["path"].rstrip("/") == folder for out in entry.get("outs") or [])
 

@@ -52,6 +52,7 @@ class StageRun:
         self._projection.metrics([(name, 0, value)])
 
     def tag(self, name: str, value: str) -> None:
+        """Keeps a tag in the record, and sets it in the tracker where there is one."""
         self._record.tags[name] = str(value)
         self._projection.tags({name: str(value)})
 

@@ -69,6 +69,7 @@ class Store:
 
     @property
     def is_local(self) -> bool:
+        """Whether the store is a database file on this machine."""
         return is_sqlite(self.uri)
 
     def experiment(self, name: str) -> str:
@@ -189,6 +190,7 @@ def try_store(root: Path | None = None) -> Store | None:
 
 
 def warn_once(message: str) -> None:
+    """Logs a warning unless this process has logged the same before."""
     if message not in _warned:
         _warned.add(message)
         logger.warning("%s; this stage goes on without it, `croquis sync` catches up later", message)
@@ -210,10 +212,12 @@ def sqlite_uri(path: Path) -> str:
 
 
 def is_sqlite(uri: str) -> bool:
+    """Whether a URI names a database file of SQLite."""
     return uri.startswith(("sqlite:", "sqlite+pysqlite:"))
 
 
 def sqlite_path(uri: str) -> Path:
+    """The file that `sqlite_uri` made a URI of."""
     return Path(unquote(uri.partition(":///")[2].partition("?")[0]))
 
 

@@ -38,6 +38,7 @@ class StudyRun(RunMirror):
         super().__init__(store, EXPERIMENT)
 
     def open(self, study: optuna.Study, task: Task, root: Path) -> None:
+        """Finds the run of the study or begins it, with the study's space as params."""
         found = self._try(lambda store: self._runs(store, f"tags.`{STUDY_TAG}` = '{study.study_name}'"))
         parents = [run for run in found or [] if PARENT_TAG not in run.data.tags]
         state = git_state(root)
@@ -93,6 +94,7 @@ class StudyRun(RunMirror):
         self.finish(status)
 
     def finish(self, status: str) -> None:
+        """As `RunMirror.finish`; nothing where no run was begun."""
         if self.run_id is not None:
             super().finish(status)
 

@@ -101,10 +101,12 @@ def point_of(block: Rerank) -> Point:
 
 
 def switched_off(point: Point) -> Point:
+    """The same point without re-ranking."""
     return {**point, **({"enabled": False} if "enabled" in point else {"share": 0.0})}
 
 
 def is_off(point: Mapping[str, Any]) -> bool:
+    """Whether a point re-ranks nothing: `enabled` is false, or the second weight is 0."""
     return not point["enabled"] if "enabled" in point else weights(point["share"])[1] == 0
 
 

@@ -84,6 +84,7 @@ class RerankTask:
         return self.value(trial.params)
 
     def value(self, point: Mapping[str, Any]) -> float:
+        """The metric on val at a point, by the stored lists."""
         return self._lists.score(self.measured.metric, block_of(self._params.rerank, self.settings(point)))
 
     def settings(self, point: Mapping[str, Any]) -> dict[str, Any]:
@@ -155,6 +156,11 @@ def best_method(params: Params, root: Path, measure: Measure) -> str:
 
 
 def open_bundle(folder: Path, threads: int) -> LocalRetriever:
+    """The retriever of a method's bundle.
+
+    Raises:
+        TuneError: when the folder holds none.
+    """
     if not (folder / "manifest.json").is_file():
         raise TuneError(f"{folder} holds no bundle: run `make repro` first")
     return LocalRetriever.load(folder, threads=threads)

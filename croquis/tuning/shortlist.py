@@ -53,6 +53,7 @@ class Recorder:
     probabilities: list[npt.NDArray[np.float32]] = field(default_factory=list)
 
     def look(self, pictures: Sequence[Uint8Image]) -> EncodedQueries:
+        """As the search's own; vectors and, where asked for, probabilities are kept."""
         encoded = self.search.look(pictures)
         self.vectors.append(encoded.asked.vectors)
         if self.classified:
@@ -62,6 +63,7 @@ class Recorder:
     def rank(
         self, encoded: EncodedQueries, k: int, reranks: Mapping[str, RerankBlock] | None, own: Rows | None
     ) -> Found:
+        """As the search's own; the lists before any re-ranking are kept."""
         found = self.search.rank(encoded, k, reranks, own)
         self.lists.append(found.ranked)
         return found

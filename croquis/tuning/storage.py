@@ -69,6 +69,7 @@ class JournalLock:
         self._path = path
 
     def acquire(self) -> bool:
+        """Waits for the lock, then removes a last record that is not whole; whether it was taken."""
         taken = bool(self._lock.acquire())
         try:
             drop_half_record(self._path)
@@ -78,6 +79,7 @@ class JournalLock:
         return taken
 
     def release(self) -> None:
+        """Gives the lock back."""
         self._lock.release()
 
 

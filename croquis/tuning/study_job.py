@@ -86,6 +86,11 @@ class StudyOutcome:
 
 
 def make_task(job: StudyJob) -> Task:
+    """The task of a job: re-ranking where its keys are only of `rerank`, else a training.
+
+    Raises:
+        TuneError: when the job does not fit params.yaml or what the pipeline has made.
+    """
     params = load_params(job.root / "params.yaml", methods=True)
     space = read_space(job.space, params) if job.space else None
     if job.kind == "rerank" or (space and all(key.startswith("rerank.") for key in space)):

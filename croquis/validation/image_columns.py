@@ -47,6 +47,7 @@ def image_columns(catalog: Catalog, measured: Sequence[Measured]) -> dict[str, n
 
 
 def objects(values: Iterable[Any]) -> Objects:
+    """Values as an array (n,) of Python objects, whatever they are."""
     return np.fromiter(values, dtype=object)
 
 

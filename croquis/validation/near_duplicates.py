@@ -47,6 +47,7 @@ class Neighbours:
     distances: Numbers
 
     def of(self, code: int) -> tuple[Numbers, Numbers]:
+        """The codes near one code, and their Hamming distances, (n,) each."""
         span = slice(self.limits[code], self.limits[code + 1])
         return self.codes[span], self.distances[span]
 
@@ -66,6 +67,7 @@ class Blocks:
     compared: float
 
     def mask(self, chosen: tuple[int, ...]) -> np.uint64:
+        """All bits of some blocks."""
         return np.uint64(np.bitwise_or.reduce(self.masks[list(chosen)]))
 
     def first_found(self, differences: Codes, chosen: tuple[int, ...]) -> npt.NDArray[np.bool_]:
@@ -97,6 +99,7 @@ class CopyPairs:
         return len(self.first)
 
     def where(self, keep: npt.NDArray[np.bool_]) -> CopyPairs:
+        """The pairs where `keep`, (pairs,), holds."""
         return self._map(lambda array: array[keep])
 
     def renumbered(self, numbers: Numbers) -> CopyPairs:
@@ -104,6 +107,7 @@ class CopyPairs:
         return CopyPairs(numbers[self.first], numbers[self.second], self.bits, self.difference, self.mirrored).sorted()
 
     def sorted(self) -> CopyPairs:
+        """The same pairs by `first`, then `difference`, then `second`."""
         order = np.lexsort((self.second, self.difference, self.first))
         return self._map(lambda array: array[order])
 

@@ -37,11 +37,13 @@ class Finding:
 
     @classmethod
     def of(cls, outcome: RuleOutcome, frame: pd.DataFrame, subject: str = "image_id") -> Finding:
+        """Looks up in the frame what the outcome names."""
         shown = frame.loc[list(outcome.rows), [subject, outcome.rule.column]]
         flagged = tuple((str(name), describe(value)) for name, value in shown.itertuples(index=False))
         return cls(outcome, subject, flagged)
 
     def report(self) -> dict[str, Any]:
+        """Plain values for reports/validation.json; the first `EXAMPLES` of what is flagged."""
         rule = self.outcome.rule
         return {
             "rule": rule.name,

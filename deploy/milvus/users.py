@@ -49,6 +49,7 @@ def make_users(client: Any, passwords: dict[str, str]) -> None:
 
 
 def main(address: str) -> None:
+    """Makes them at `address` with the passwords of the environment."""
     from pymilvus import MilvusClient
 
     root = f"root:{os.environ['MILVUS_ROOT_PASSWORD']}"

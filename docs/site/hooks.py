@@ -7,6 +7,7 @@ as it does in the repository.
 
 from __future__ import annotations
 
+import json
 import os
 import posixpath
 import re
@@ -83,15 +84,24 @@ def linked_files(page: Path, text: str) -> Iterator[str]:
 
 
 def source_page(path: Path) -> str:
-    """The text of a file, or the list of a folder's files."""
+    """The text of a file, the cells of a notebook, or the list of a folder's files."""
     name = path.relative_to(ROOT).as_posix()
     if path.is_dir():
         listed = "\n".join(
             f"- `{each.name}`" for each in sorted(path.iterdir()) if not each.name.startswith("__pycache__")
         )
         return f"# {name}/\n\n{listed}\n"
+    if path.suffix == ".ipynb":
+        return notebook_page(json.loads(path.read_text()))
     fence = "`````"
     return f"# {name}\n\n{fence}{LANGUAGES.get(path.suffix, 'text')}\n{path.read_text()}\n{fence}\n"
+
+
+def notebook_page(notebook: dict[str, Any]) -> str:
+    """The cells of a notebook, without outputs."""
+    texts = {"markdown": "{}", "code": "```python\n{}\n```"}
+    parts = [texts[cell["cell_type"]].format("".join(cell["source"])) for cell in notebook["cells"]]
+    return "\n\n".join(parts) + "\n"
 
 
 def command_page() -> str:

@@ -29,6 +29,7 @@ class AttributeLabels:
     known: Flags
 
     def take(self, rows: npt.NDArray[np.generic]) -> AttributeLabels:
+        """Those of some images, by numbers or by a mask."""
         return AttributeLabels(self.has[rows], self.known[rows])
 
 
@@ -82,6 +83,7 @@ class Layout:
 
     @classmethod
     def of(cls, names: Sequence[str], exclusive: Sequence[str]) -> Layout:
+        """The layout of names in their order; a group is the names that begin with it and a colon."""
         groups = tuple(group_columns(names, group) for group in exclusive)
         grouped = np.concatenate([*groups, np.empty(0, dtype=np.int64)])
         return cls(tuple(names), tuple(exclusive), groups, np.setdiff1d(np.arange(len(names)), grouped))

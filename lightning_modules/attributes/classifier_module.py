@@ -83,6 +83,7 @@ class AttributeClassifierModule(pl.LightningModule):
         self._collected: list[Tensor] = []
 
     def logits(self, images: Tensor) -> Tensor:
+        """Of images (B, 3, S, S) in [0, 1]: float32 (B, A), a number for each attribute of the layout."""
         logits: Tensor = self.head(self.backbone(images).mean(dim=(2, 3)))
         return logits.float()
 

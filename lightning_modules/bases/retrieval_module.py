@@ -155,6 +155,7 @@ class RetrievalModule(pl.LightningModule):
         return scores[decisive_score(self.data)]
 
     def steps_per_epoch(self) -> int:
+        """Steps of the optimiser in an epoch, at least 1."""
         return max(1, int(self.trainer.estimated_stepping_batches) // self._fit.epochs)
 
     def configure_optimizers(self) -> Any:

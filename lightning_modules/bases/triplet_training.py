@@ -25,6 +25,14 @@ POOL = "negatives_pool"
 
 
 class TripletTraining(RetrievalModule):
+    """One net, trained by L(a, p, n) in P x K batches, as above.
+
+    Args:
+        shared: backbone and training that all methods share.
+        method: the method's own block.
+        data: train and val.
+    """
+
     net: Embedder
 
     def __init__(self, shared: TrainEmbedder, method: TripletBlock, data: RetrievalData) -> None:

@@ -14,7 +14,7 @@ from croquis.catalog.prepared_photos import PreparedPhotos
 
 
 class Images(Protocol):
-    """Pictures by row number: a uint8 tensor (N, 3, S, S), or what stands for one."""
+    """Pictures by row number: a uint8 tensor of the `shape` (N, 3, S, S), or what stands for one."""
 
     @property
     def shape(self) -> Sequence[int]: ...
@@ -38,10 +38,12 @@ class PhotoRows:
 
     @classmethod
     def of(cls, photos: PreparedPhotos, rows: Rows) -> Self:
+        """Rows (N,) of one prepared catalogue."""
         return cls([photos], np.zeros(len(rows), dtype=np.int64), rows)
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
+        """(N, 3, S, S)."""
         size = self._sources[0].size
         return len(self), 3, size, size
 

@@ -223,6 +223,7 @@ class RetrievalData(pl.LightningDataModule):
         return self
 
     def use_sampler(self, sampler: EpochSampler) -> None:
+        """Sets what makes the batches of train; before `train_dataloader` is asked for."""
         self._sampler = sampler
 
     def train_dataloader(self) -> DataLoader[Batch]:

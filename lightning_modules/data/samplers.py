@@ -34,9 +34,11 @@ class EpochSampler(Sampler[list[int]]):
         """Batches per epoch."""
 
     def set_epoch(self, epoch: int) -> None:
+        """Chooses whose batches come next; Lightning calls it at the start of an epoch."""
         self._epoch = epoch
 
     def generator(self) -> np.random.Generator:
+        """Random numbers of the seed and the epoch, so that a resumed training draws the same batches."""
         return np.random.default_rng([self._seed, self._epoch])
 
 

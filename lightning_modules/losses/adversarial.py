@@ -24,6 +24,7 @@ class DiscriminatorLoss(NamedTuple):
 
     @property
     def loss(self) -> Tensor:
+        """The mean of both parts."""
         return (self.real + self.made) / 2
 
 

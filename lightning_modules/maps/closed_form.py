@@ -122,6 +122,7 @@ def _differences(train: LabelledVectors, centre: Centre, refuse: bool = True) ->
 
 
 def scatter_in(differences: Matrix, basis: Matrix) -> Matrix:
+    """Scatter (k, k) of differences (n, D) in a basis (D, k)."""
     projected = differences @ basis
     scatter: Matrix = projected.T @ projected
     return scatter

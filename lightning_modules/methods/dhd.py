@@ -56,6 +56,7 @@ class DhdParams(Block):
 
 
 def build(params: Params, data: RetrievalData) -> Dhd:
+    """The module by the block `dhd`."""
     return Dhd(params.train_embedder, params.method("dhd"), data)
 
 

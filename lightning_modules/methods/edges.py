@@ -27,6 +27,7 @@ class EdgesParams(Block):
 
 
 def fixed_encoder(params: Params) -> LineEncoder:
+    """The encoder by the block `edges`."""
     return LineEncoder(**params.method("edges").model_dump())
 
 

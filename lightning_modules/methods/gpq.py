@@ -74,6 +74,7 @@ class GpqParams(ProductCodes):
 
 
 def build(params: Params, data: RetrievalData) -> Gpq:
+    """The module by the block `gpq`."""
     return Gpq(params.train_embedder, params.method("gpq"), data, params.base.seed)
 
 

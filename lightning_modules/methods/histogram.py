@@ -20,6 +20,7 @@ class HistogramParams(Block):
 
 
 def fixed_encoder(params: Params) -> HistogramEncoder:
+    """The encoder by the block `histogram`, for images of `base.image_size`."""
     return HistogramEncoder(size=params.base.image_size, **params.method("histogram").model_dump())
 
 

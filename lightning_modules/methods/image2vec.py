@@ -24,12 +24,15 @@ from lightning_modules.nets.retrieval_net import Embedder, average_pool_net
 
 
 class Image2vecParams(Block):
+    """Training by categories; the block has no size of the vector, which is that of the backbone's last maps."""
+
     batch_size: int = Field(ge=2, le=4096)
     label_smoothing: float = Field(ge=0.0, lt=1.0)
     fit: Fit
 
 
 def build(params: Params, data: RetrievalData) -> Image2vec:
+    """The module by the block `image2vec`."""
     return Image2vec(params.train_embedder, params.method("image2vec"), data)
 
 

@@ -52,6 +52,7 @@ class JointParams(TripletBlock):
 
 
 def build(params: Params, data: RetrievalData) -> Joint:
+    """The module by the block `joint`."""
     return Joint(params.train_embedder, params.method("joint"), data)
 
 
@@ -98,6 +99,8 @@ def with_drawings(
 
 
 class Joint(TripletTraining):
+    """Photos and drawings in one space: triplets, whose anchor and positive come from different domains, as above."""
+
     def __init__(self, shared: TrainEmbedder, method: JointParams, data: RetrievalData) -> None:
         super().__init__(shared, method, data)
         self._views = method.drawing_views

@@ -63,6 +63,7 @@ class MetricLearningParams(Block):
 
 
 def build(params: Params, data: RetrievalData) -> MetricLearning:
+    """The module by the block `metric_learning`; it needs the extra `metric`."""
     return MetricLearning(params.train_embedder, params.method(NAME), data)
 
 

@@ -31,16 +31,31 @@ class PretrainedParams(Block):
 
 
 def fixed_net(params: Params) -> Embedder:
+    """The backbone with its weights, averaged over places.
+
+    Raises:
+        ValueError: when the weights are random.
+    """
     refuse_random(params)
     return average_pool_net(params.train_embedder.backbone, params.base.image_size)
 
 
 def check(params: Params) -> None:
+    """Refuses random weights where the method is asked for.
+
+    Raises:
+        ValueError: naming the key and the fix.
+    """
     if NAME in params.retrievers:
         refuse_random(params)
 
 
 def refuse_random(params: Params, name: str = NAME) -> None:
+    """Refuses `train_embedder.backbone.weights: none` for the method `name`.
+
+    Raises:
+        ValueError: naming the key and the fix.
+    """
     if params.train_embedder.backbone.weights == "none":
         raise ValueError(
             f"{name} needs pretrained weights, but train_embedder.backbone.weights is none: name weights there, or take "

@@ -57,10 +57,13 @@ class SghParams(Block):
 
 
 def build(params: Params, data: RetrievalData) -> Sgh:
+    """The module by the block `sgh`."""
     return Sgh(params.train_embedder, params.method("sgh"), data)
 
 
 class Sgh(HashModule):
+    """Similarity guided hashing: codes in (-1, 1)^bits of two views, L_id + L_self + L_pair + L_q as above."""
+
     def __init__(self, shared: TrainEmbedder, method: SghParams, data: RetrievalData) -> None:
         net = hash_net(shared.backbone, method.bits, method.centre, data.train.image_size, shared.init == "whitened")
         super().__init__(net, shared, method.fit, data, method.labels)

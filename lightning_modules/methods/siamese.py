@@ -29,6 +29,7 @@ class SiameseParams(TripletBlock):
 
 
 def build(params: Params, data: RetrievalData) -> Siamese:
+    """The module by the block `siamese`."""
     return Siamese(params.train_embedder, params.method("siamese"), data)
 
 

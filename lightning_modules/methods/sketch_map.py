@@ -106,6 +106,11 @@ def fit_encoder(params: Params, data: RetrievalData, folder: Path) -> dict[str, 
 
 
 def line_net(params: Params, own: SketchMapParams) -> Embedder:
+    """The backbone with its weights, pooled as the block says, for images of `net_size`.
+
+    Raises:
+        ValueError: when the weights are random.
+    """
     refuse_random(params, NAME)
     pooling = Pooling(levels=own.levels, kind="average", cells=own.cells, normalise=True, histogram=0.0, flip=False)
     return average_pool_net(params.train_embedder.backbone.model_copy(update={"pooling": pooling}), own.net_size)
@@ -167,6 +172,11 @@ def lines_of(train: ImageSet, rows: Rows, edges: str) -> list[EdgeMap]:
 
 
 def check(params: Params) -> None:
+    """Refuses levels and cells that do not fit each other, and random weights.
+
+    Raises:
+        ValueError: naming the key and the fix.
+    """
     own: SketchMapParams = params.method(NAME)
     if len(own.levels) != len(own.cells):
         raise ValueError(

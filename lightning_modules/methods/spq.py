@@ -109,6 +109,7 @@ CENTRED = STARTS["first_upload"]  # a batch norm follows, which takes bias and g
 
 
 def build(params: Params, data: RetrievalData) -> Spq:
+    """The module by the block `spq`; with `positives: views` labels are taken away first."""
     if params.method("spq").positives == "views":
         data = unlabelled_data(data)
     return Spq(params.train_embedder, params.method("spq"), data)
@@ -160,6 +161,8 @@ class SpqNet(PqNet):
 
 
 class Spq(PqModule):
+    """Product quantisation by the cross-quantised contrastive loss of two views, as above."""
+
     def __init__(self, shared: TrainEmbedder, method: SpqParams, data: RetrievalData) -> None:
         super().__init__(SpqNet(shared, method, data.train.image_size), shared, method.fit, data)
         self._method = method

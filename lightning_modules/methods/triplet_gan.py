@@ -100,6 +100,7 @@ class TripletGanParams(Block):
 
 
 def build(params: Params, data: RetrievalData) -> TripletGan:
+    """The module by the block `triplet_gan`."""
     return TripletGan(params.train_embedder, params.method("triplet_gan"), data)
 
 
@@ -181,6 +182,12 @@ class TripletGan(RetrievalModule):
         return self.generator_loss(self.passed(images), batch)
 
     def generator_loss(self, passed: Pass, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        """The weighted sum of the terms whose weights are not 0, and figures to log by name.
+
+        Args:
+            passed: what the nets made of the batch.
+            batch: B images with their items.
+        """
         method = self._method
         terms: dict[str, Tensor] = {}
         figures: dict[str, Tensor] = {}

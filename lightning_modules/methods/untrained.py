@@ -17,6 +17,7 @@ class UntrainedParams(Block):
 
 
 def fixed_net(params: Params) -> Embedder:
+    """Siamese's net as it starts: backbone, pooled maps, and a fully connected layer with random weights."""
     dim = params.method("untrained").embedding_dim
     return max_pool_net(params.train_embedder.backbone, dim, centre=False, image_size=params.base.image_size)
 

@@ -30,6 +30,7 @@ LEAK = 0.2
 
 
 def instance_norm(channels: int) -> nn.Module:
+    """Normalises each channel of each image, with a learned scale and shift."""
     return nn.InstanceNorm2d(channels, affine=True)
 
 

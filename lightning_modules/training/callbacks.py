@@ -137,9 +137,11 @@ class Sign:
     remedy: str
 
     def shows(self, value: float) -> bool:
+        """Whether the mean of an epoch is beyond the limit."""
         return value > self.limit if self.above else value < self.limit
 
     def told(self, value: float) -> str:
+        """The value and the limit, for a warning."""
         return f"{self.words} is {value:.3f} (warned {'above' if self.above else 'below'} {self.limit:g})"
 
 
@@ -197,4 +199,5 @@ class EpochLines(Callback):
 
 
 def progress(name: str, throughput: Throughput) -> Callback:
+    """A bar where stderr is a terminal, else a line for each epoch."""
     return TQDMProgressBar() if sys.stderr.isatty() else EpochLines(name, throughput)

@@ -180,7 +180,11 @@ def _processes() -> dict[str, Any]:
 
 
 class MetricRecorder(Protocol):
-    """Where the curves and pictures of a training go; a stage's run is one."""
+    """Where the curves and pictures of a training go; a stage's run is one.
+
+    `history` keeps a curve of (step, value), `tag` a word about the run. `logger_arguments` gives the arguments of
+    Lightning's MLFlowLogger, None without a tracker.
+    """
 
     artifacts: Path
 

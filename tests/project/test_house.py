@@ -13,7 +13,19 @@ from ruamel.yaml import YAML
 from tests.support.imports import PACKAGES, ROOT, python_files
 
 AT_THE_ROOT = {
-    *("benchmarks", "croquis", "data", "deploy", "docs", "lightning_modules", "mlruns", "presets", "stages", "tests"),
+    *(
+        "benchmarks",
+        "croquis",
+        "data",
+        "deploy",
+        "docs",
+        "examples",
+        "lightning_modules",
+        "mlruns",
+        "presets",
+        "stages",
+        "tests",
+    ),
     *("models", "reports"),  # what the pipeline puts out
     "locks",  # versions of packages, by use
     *(".ci", ".dvc", ".github"),

@@ -33,12 +33,22 @@ class BareFile:
 
 
 def costly(kind: str, count: int, what: str, most: int) -> CostlyImageError:
+    """The error of a file with too many parts of a kind, e.g. scans.
+
+    Args:
+        kind: of the file, e.g. `JPEG`.
+        count: parts that were counted before reading stopped.
+        what: name of the parts.
+        most: so many are allowed.
+    """
     return CostlyImageError(f"the {kind} has {count} {what} or more, at most {most} are read; save it again")
 
 
 def animated(kind: str) -> AnimatedImageError:
+    """The error of a file with several pictures; `kind` is e.g. `GIF`."""
     return AnimatedImageError(f"the {kind} is animated; send a still picture")
 
 
 def unknown() -> ImageError:
+    """The error of a file that is none of `FORMATS`."""
     return ImageError(f"the file is none of {', '.join(FORMATS)}")

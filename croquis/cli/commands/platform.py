@@ -68,6 +68,7 @@ class Platform:
 
     @property
     def stream(self) -> str:
+        """URI of the topic with product events."""
         return self.broker.uri(HOST, self.broker_port, TOPIC)
 
     def programs(self) -> list[Program]:
@@ -145,6 +146,7 @@ def up_command(
 
 
 def run(platform: Platform, running: Children) -> int:
+    """Starts the programs in their order, prints where each is, and watches them until Ctrl-C; the exit code."""
     for program in platform.programs():
         if not running.ending:
             print(f"starting {program.name} ...", flush=True)

@@ -94,6 +94,7 @@ def headline(path: Path) -> str:
 
 
 def closing_words(name: str, root: Path, written: bool) -> str:
+    """What to do next, by the source that params.yaml names now."""
     if not written:
         return f"nothing is written; to do so: croquis preset {name}"
     params = load_params(root / PARAMS)

@@ -181,6 +181,7 @@ class Lines:
         self._lock = threading.Lock()
 
     def write(self, stage: str, line: str) -> None:
+        """Prints a line of a stage, whole, behind the stage's name."""
         with self._lock:
             print(f"[{stage}] {line}", flush=True)
 

@@ -85,6 +85,7 @@ def summary(outcome: StudyOutcome) -> str:
 
 
 def closing_words(written: bool) -> str:
+    """What to do next."""
     if written:
         return "params.yaml is written; now: croquis repro"
     return "nothing is written; to do so add --write, then: croquis repro"

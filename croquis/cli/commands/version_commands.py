@@ -18,6 +18,7 @@ IDENTICAL, DIFFERENT = 0, 2
 
 
 def lineage_text(version: RegisteredVersion) -> str:
+    """What a version was made of: bundle, commit, dvc.lock, data, and the stages behind it."""
     lineage = Lineage.of(version.tags)
     dirty = "  with files that differed from it" if lineage.dirty else ""
     lines = [
@@ -35,6 +36,14 @@ def lineage_text(version: RegisteredVersion) -> str:
 
 
 def made_from_text(registry: Registry, name: str) -> str:
+    """The versions that came from something, a line each.
+
+    Args:
+        name: a commit, hash, stage key or run, or its first 7 characters or more.
+
+    Raises:
+        RegistryError: when there is none, or the name is shorter.
+    """
     try:
         found = made_from(registry.versions(), name)
     except ValueError as error:

@@ -51,6 +51,7 @@ def indexes() -> Listed:
 
 
 def backbones() -> Listed:
+    """Name and summary of every backbone."""
     return ((name, family.summary) for name, family in BACKBONES.entries.items())
 
 
@@ -66,6 +67,7 @@ def metrics() -> Listed:
 
 
 def rules() -> Listed:
+    """Name of every rule of `validate`, with its severity and what it checks."""
     from croquis.validation.rules import ALL_RULES
 
     return ((rule.name, f"{rule.severity}: {rule.checks}") for rule in ALL_RULES)

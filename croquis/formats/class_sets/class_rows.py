@@ -44,6 +44,7 @@ class LabelledImages:
 
     @property
     def ids(self) -> list[str]:
+        """`NAME/NUMBER` of each image, with at least five digits."""
         return [f"{self.name}/{number:05d}" for number in range(len(self.labels))]
 
 
@@ -81,6 +82,7 @@ def query_quotas(share: float) -> Quotas:
 
 
 def kept_of(count: int, share: float) -> int:
+    """Images kept of `count` when a `share` of them is: at least 1."""
     return max(1, round(share * count))
 
 

@@ -42,6 +42,7 @@ class AnnotationLine:
             raise self.error(f"holds {text!r} where a whole number is due") from None
 
     def error(self, problem: str) -> SourceError:
+        """An error that names file, line and text, and what is wrong with it."""
         return SourceError(f"{self.path}, line {self.number} {problem}: {self.text[:120]!r}")
 
 

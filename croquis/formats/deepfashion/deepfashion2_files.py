@@ -39,6 +39,7 @@ class AnnotatedGarment:
 
     @property
     def image_id(self) -> str:
+        """`FOLDER/IMAGE/NUMBER`: a photo may show several garments."""
         return f"{self.folder}/{self.image}/{self.number}"
 
     @property
@@ -47,6 +48,7 @@ class AnnotatedGarment:
         return f"{self.folder}/pair-{self.pair}/style-{self.style}" if self.style > 0 else self.image_id
 
     def file(self, root: Path) -> Path:
+        """Path of its photo below the dataset's folder."""
         return root / self.folder / "image" / f"{self.image}.jpg"
 
 

@@ -60,10 +60,16 @@ def read_labels(path: Path, names: Sequence[str]) -> LabelTable:
 
 
 def positives(labels: Labels, names: Sequence[str]) -> list[str]:
+    """Names of the columns that hold 1, each once, in order.
+
+    Args:
+        labels: int8 (names,) of 1, -1 and 0.
+    """
     return named(labels == 1, names)
 
 
 def named(chosen: npt.NDArray[np.bool_], names: Sequence[str]) -> list[str]:
+    """Names of the chosen columns, (names,) bool, each once, in order."""
     return list(dict.fromkeys(names[place] for place in np.flatnonzero(chosen).tolist()))
 
 

@@ -18,6 +18,7 @@ from croquis.search.local_retriever import LocalRetriever
 
 
 def evaluation_settings(params: Params) -> EvaluationSettings:
+    """What params.yaml says about evaluations, as the stage `evaluate` uses it."""
     return EvaluationSettings(
         depth=params.evaluate.depth,
         resamples=params.evaluate.bootstrap,

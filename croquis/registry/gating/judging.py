@@ -78,6 +78,7 @@ def _lost(text: str) -> Reason:
 
 
 def make_policy(params: Params) -> Policy:
+    """The rules of the block `register` of params.yaml."""
     gate = params.register_
     return Policy(
         metric=f"{SELECTED_ON} {gate.select_by}",

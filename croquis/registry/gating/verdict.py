@@ -55,6 +55,7 @@ class Scores:
 
     @property
     def mean(self) -> float:
+        """Over the queries."""
         return float(self.values.mean())
 
     def ordered(self) -> Scores:
@@ -99,6 +100,7 @@ class Reason:
     volatile: bool = False
 
     def to_json(self) -> dict[str, Any]:
+        """Plain values for a report; figures have 6 digits."""
         figures = {name: round(value, 6) for name, value in self.figures.items()}
         return {"rule": self.rule, "passed": self.passed, "text": self.text, "figures": figures}
 

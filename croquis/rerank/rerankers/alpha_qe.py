@@ -46,6 +46,7 @@ def alpha_qe_scores(query: Floats, shortlist: Floats, *, neighbours: int, power:
 
 
 def make(settings: AlphaQe, known: GalleryEvidence) -> ByVectors:
+    """The step over a gallery's vectors."""
     return ByVectors(known.vectors, partial(alpha_qe_scores, **asdict(settings)))
 
 

@@ -104,6 +104,7 @@ def _reciprocal(nearest: Order, neighbours: int) -> Flags:
 
 
 def make(settings: KReciprocal, known: GalleryEvidence) -> ByVectors:
+    """The step over a gallery's vectors."""
     return ByVectors(known.vectors, partial(k_reciprocal_scores, **asdict(settings)))
 
 

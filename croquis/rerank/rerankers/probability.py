@@ -10,6 +10,7 @@ from croquis.rerank.steps import ByAttributes
 
 
 def make(block: RerankBlock, known: GalleryEvidence) -> ByAttributes:
+    """The step over the gallery's attributes; a query's count by their probabilities."""
     overlap = Overlap(needed(known.names), needed(known.holdings)(), block.overlap, known.counts)
     return ByAttributes(overlap, lambda asked, some: asked.probabilities[some], block)
 

@@ -30,7 +30,20 @@ TYPE_PREFIX = "urn:croquis:problem:"
 LONGEST_DETAIL = 500
 CLIENT_CLOSED = 499  # in the log, of a client that went away before it was answered
 SHOWN = 60  # characters of the name of a field
-IN_OPENAPI: dict[str, Any] = {"content": {MEDIA_TYPE: {"schema": ProblemBody.model_json_schema()}}}
+EXAMPLE = {
+    "type": f"{TYPE_PREFIX}invalid-field",
+    "title": "Unprocessable Entity",
+    "status": 422,
+    "detail": "k = 0: should be greater than or equal to 1",
+    "field": "k",
+    "limit": "should be greater than or equal to 1",
+}
+IN_OPENAPI: dict[str, Any] = {"content": {MEDIA_TYPE: {"schema": ProblemBody.model_json_schema(), "example": EXAMPLE}}}
+
+
+def described(errors: Mapping[int, str]) -> dict[int | str, dict[str, Any]]:
+    """Errors of a route, for `responses`: status -> what it means there."""
+    return {status: {"description": words, **IN_OPENAPI} for status, words in errors.items()}
 
 
 class Problem(Exception):  # noqa: N818 the RFC's word
@@ -64,6 +77,7 @@ class Problem(Exception):  # noqa: N818 the RFC's word
         self.headers = headers
 
     def response(self) -> Response:
+        """`application/problem+json` with the fields of `ProblemBody`."""
         body = {
             "type": TYPE_PREFIX + self.kind,
             "title": HTTPStatus(self.status).phrase,
@@ -82,6 +96,7 @@ def invalid_field(field: str, value: object, limit: str) -> Problem:
 
 
 def of_query(error: QueryError) -> Problem:
+    """422, with the error's field and limit."""
     return Problem(422, "invalid-field", str(error), field=error.field, limit=error.limit)
 
 

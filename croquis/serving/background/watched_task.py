@@ -56,6 +56,7 @@ class WatchedTask:
         meter.task_running.labels(name).set_function(lambda: self.state().state == RUNNING)
 
     def start(self) -> None:
+        """Starts the thread; once."""
         self._since = self._last_well = time.time()
         self._thread.start()
 
@@ -67,6 +68,7 @@ class WatchedTask:
 
     @property
     def failing(self) -> bool:
+        """Whether the last round ended by an error and none has succeeded since."""
         return self._reason is not None
 
     def well(self) -> None:
@@ -83,6 +85,7 @@ class WatchedTask:
         self._reason = one_line(reason)
 
     def state(self) -> TaskState:
+        """What /readyz tells of it."""
         state, since, reason = RUNNING, self._since, self._reason
         if reason is not None:
             state = FAILING

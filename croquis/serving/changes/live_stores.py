@@ -99,6 +99,7 @@ class LiveStores:
             self._stores.drop(name)
 
     def close(self) -> None:
+        """Closes every store that was opened."""
         self._stores.close()
 
     def _version_of(self, bundle: Bundle) -> FaissStore:

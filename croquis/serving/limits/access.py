@@ -19,8 +19,12 @@ from croquis.serving.limits.http_meter import Meter
 from croquis.serving.server_settings import ADMIN_TOKEN_VARIABLE, Access
 
 KEY_HEADER = "X-API-Key"
-SentKey = Annotated[str | None, Security(APIKeyHeader(name=KEY_HEADER, auto_error=False))]
-SentToken = Annotated[HTTPAuthorizationCredentials | None, Security(HTTPBearer(auto_error=False))]
+KEY_SCHEME = APIKeyHeader(
+    name=KEY_HEADER, auto_error=False, description="API key of a client, where the server has keys."
+)
+TOKEN_SCHEME = HTTPBearer(auto_error=False, description="Admin token of the server, for changes and reloads.")
+SentKey = Annotated[str | None, Security(KEY_SCHEME)]
+SentToken = Annotated[HTTPAuthorizationCredentials | None, Security(TOKEN_SCHEME)]
 ADMIN = "(admin)"  # in the log
 PERSONAL = "personal"  # in the state of a request whose answer depends on the client
 MOST_CLIENTS = 10_000  # whose use is remembered

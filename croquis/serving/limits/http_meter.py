@@ -93,6 +93,7 @@ class Meter:
         self._others.append(other)
 
     def set_models(self, models: Mapping[str, LoadedModel]) -> None:
+        """Shows which models and stores are loaded; what was shown before is 0 or gone."""
         for shown in self._shown:
             shown.set(0)
         if not several():  # the files of several processes keep what was shown once
@@ -109,10 +110,12 @@ class Meter:
             shown.set(1)
 
     def add_steps(self, seconds: Mapping[str, float]) -> None:
+        """Counts the time of each step of a search, in seconds."""
         for step, value in seconds.items():
             self.steps.labels(step).observe(value)
 
     def text(self) -> bytes:
+        """All figures in Prometheus's text format; of several processes the sums."""
         own = self._registry
         if several():
             own = CollectorRegistry()

@@ -104,6 +104,7 @@ def decode_base64(value: Any) -> bytes:
 
 
 def to_lists(hits: list[Hit]) -> dict[str, list[Any]]:
+    """The ids and scores of an answer, best first, as a cell of the model's output."""
     return {
         "image_ids": [hit.image_id for hit in hits],
         "item_ids": [hit.item_id for hit in hits],

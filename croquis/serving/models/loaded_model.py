@@ -35,15 +35,18 @@ class LoadedModel:
 
     @cached_property
     def identity(self) -> ModelName:
+        """What answers say of the model."""
         return ModelName(
             name=self.name, version=self.version, bundle=self.retriever.bundle.hash, store=self.retriever.gallery.store
         )
 
     @property
     def modes(self) -> list[str]:
+        """Modes that it can answer: `sketch` needs a generator."""
         return [mode for mode in MODES if mode != "sketch" or self.retriever.nets.has_generator]
 
     def info(self, label: str) -> ModelInfo:
+        """What /version says of it under a label."""
         method = self.retriever.bundle.manifest.method
         return ModelInfo(label=label, **self.identity.model_dump(), method=method, metrics=self.metrics)
 

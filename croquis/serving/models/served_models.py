@@ -72,6 +72,7 @@ class ServedModels:
         return self._stale
 
     def models(self) -> dict[str, LoadedModel]:
+        """The loaded models by label; a copy, which no reload changes."""
         return {label: model for label, (_, model) in self._loaded.items()}
 
     def get(self, label: str = DEFAULT_LABEL) -> LoadedModel:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from typing import Any, TypeVar
 
 from fastapi.exceptions import RequestValidationError
@@ -16,7 +16,7 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 
 from croquis.catalog.product import MOST_PICTURES
-from croquis.serving.answers.problems import IN_OPENAPI, Problem, invalid_field
+from croquis.serving.answers.problems import Problem, described, invalid_field
 from croquis.serving.limits.work_queue import WorkQueue
 from croquis.serving.requests.request_models import RequestFields, read_json
 from croquis.serving.server_settings import BODY_WINDOW, MULTIPART_OVERHEAD, Limits
@@ -24,11 +24,6 @@ from croquis.serving.server_settings import BODY_WINDOW, MULTIPART_OVERHEAD, Lim
 JSON, FORM = "application/json", "multipart/form-data"
 MOST_FIELDS = 20  # more than any request has
 JSON_TEXT = {"attributes", "crop", "filters", "product"}  # in a form
-
-
-def described(errors: Mapping[int, str]) -> dict[int | str, dict[str, Any]]:
-    """Errors of a route, for `responses`."""
-    return {status: {"description": words, **IN_OPENAPI} for status, words in errors.items()}
 
 
 BODY_ERRORS = described(
@@ -117,6 +112,11 @@ async def read_fields(request: Request, most: int, chunks: AsyncGenerator[bytes,
 
 
 def json_fields(body: bytes) -> dict[str, Any]:
+    """The fields of a JSON object.
+
+    Raises:
+        Problem: 422 when the body is no JSON object, or has more than `MOST_FIELDS` fields.
+    """
     try:
         fields = read_json(body)
     except ValueError as error:
@@ -165,6 +165,7 @@ async def body_chunks(
 
 
 def too_large(most: int) -> Problem:
+    """413: the body has more than `most` bytes."""
     limit = f"at most {most} bytes"
     return Problem(413, "body-too-large", f"the body is larger than {most} bytes", field="body", limit=limit)
 
@@ -183,7 +184,7 @@ class Base64Schema(FormSchema):
     """Of JSON bodies, where the bytes of a file are base64."""
 
     def bytes_schema(self, schema: BytesSchema) -> JsonSchemaValue:
-        return super().bytes_schema(schema) | {"format": "byte", "description": "base64 of the picture file"}
+        return super().bytes_schema(schema) | {"format": "byte", "description": "Base64 of the picture file."}
 
 
 def in_openapi(model: type[RequestFields]) -> dict[str, Any]:
@@ -191,7 +192,8 @@ def in_openapi(model: type[RequestFields]) -> dict[str, Any]:
     form = model.model_json_schema(schema_generator=FormSchema)
     values = model.model_json_schema(schema_generator=Base64Schema)
     for name in JSON_TEXT & form["properties"].keys():
-        says = f"JSON text of what {JSON} has here; empty when it is not wanted"
+        says = f"{form['properties'][name]['description'].rstrip('.')}. JSON text of what {JSON} has here."
         form["properties"][name] = {"type": "string", "default": "", "description": says}
-    content = {FORM: {"schema": form}, JSON: {"schema": values}}
-    return {"requestBody": {"required": True, "content": content}}
+    content = {FORM: {"schema": form}, JSON: {"schema": values, "example": model.example}}
+    says = f"A form, in which pictures are files, or {JSON}, in which they are base64. Empty values count as not sent."
+    return {"requestBody": {"required": True, "description": says, "content": content}}

@@ -1,8 +1,9 @@
-"""What may be asked: a model per request, which checks the fields of a form or of a JSON object and is what OpenAPI says."""
+"""What may be asked: a model per request, which checks the fields of a form or of a JSON object and is what OpenAPI says.
+The text below a field is its description there."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -40,12 +41,13 @@ from croquis.search.grouping import AnswerForm
 from croquis.search.query import MOST_PER_ITEM, Combine, GroupBy, Mode, check_without_picture
 from croquis.serving.answers.problems import of_image
 from croquis.serving.server_settings import Limits
-from croquis.words.word_query import LONGEST_QUERY, MOST_TERMS, check_query
+from croquis.words.word_query import LONGEST_QUERY, check_query
 
 DEFAULT_K = 20
 MOST_RESULTS = 100
 FARTHEST = 999_999  # pixels
 NO_FILTERS = Filters()
+ONE_PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAIAAACQd1PeAAAADElEQVR4nGM4IacBAALAAQ/aQIG5AAAAAElFTkSuQmCC"  # a PNG
 
 
 def read_json(text: str | bytes) -> Any:
@@ -123,19 +125,19 @@ ProductValues = Annotated[
         Annotated[str, Field(min_length=1, max_length=LONGEST_NAME)],
         Annotated[str, Field(max_length=LONGEST_TEXT)] | FiniteFloat | bool,
     ],
-    Field(max_length=MOST_COLUMNS, description="columns of the product such as title, price and link"),
+    Field(max_length=MOST_COLUMNS),
 ]
 ItemWords = Annotated[list[Word], Field(max_length=MOST_ATTRIBUTES)]
 Crop = Annotated[
     list[Annotated[float, Field(ge=-FARTHEST, le=FARTHEST)]],
-    Field(min_length=4, max_length=4, description="x1, y1, x2, y2 in pixels of the upright picture"),
+    Field(min_length=4, max_length=4),
     BeforeValidator(lambda value: value.strip("[]").split(",") if isinstance(value, str) else value),
 ]
 
 
 Images = Annotated[
     list[Picture],
-    Field(max_length=MOST_PICTURES, description="of one product; together within the size of one body"),
+    Field(max_length=MOST_PICTURES),
     BeforeValidator(
         lambda value: value if isinstance(value, list) else [value], json_schema_input_type=Picture | list[Picture]
     ),
@@ -145,9 +147,12 @@ Images = Annotated[
 class RequestFields(BaseModel):
     """Fields of a form are text or files, fields of JSON are values; what is empty or null counts as not sent."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    example: ClassVar[dict[str, Any]]  # a JSON body
 
     crop: Crop | SkipJsonSchema[None] = None
+    """Box of the garment, x1, y1, x2, y2 in pixels of the upright picture, e.g. `[40, 30, 360, 500]`; for a single
+    picture."""
 
     @model_validator(mode="before")
     @classmethod
@@ -167,6 +172,7 @@ class PicturesRequest(RequestFields):
     """A request with one picture or several, and a crop box for a single one."""
 
     image: Annotated[Images, Field(min_length=1)]
+    """Picture files of the product, at most 10: JPEG, PNG, WEBP, BMP or GIF."""
 
     @model_validator(mode="after")
     def _one_picture_where_cropped(self) -> Self:
@@ -176,31 +182,47 @@ class PicturesRequest(RequestFields):
 
 
 class SearchRequest(PicturesRequest):
-    """One picture or several, words, or both.
+    """One picture or several, words, or both; the fields are arguments of `Retriever.search`."""
 
-    `k`, `mode`, `filters`, `rerank`, `bbox` and how the answer is grouped are those of `Retriever.search`.
-    """
-
+    example = {"text": "red dress", "k": 5, "filters": {"category": ["dress"]}}
     model_config = ConfigDict(json_schema_extra=lambda schema: schema["required"].remove("image"))
 
     image: Annotated[Images, Field(min_length=0)]
+    """Picture files of one product, at most 10: JPEG, PNG, WEBP, BMP or GIF. Needed where no `text` is sent."""
     text: Annotated[
         str | SkipJsonSchema[None],
-        Field(max_length=LONGEST_QUERY, description=f"words, at most {MOST_TERMS}; needed where no image is sent"),
+        Field(max_length=LONGEST_QUERY),
         AfterValidator(lambda value: value if value is None else check_query(value)),
     ] = None
+    """Words to look for, at most 20, e.g. `red dress`. Needed where no `image` is sent; beside one, both rankings are
+    fused."""
     k: K = DEFAULT_K
+    """Most results: images, or products with `group_by` = `item`."""
     mode: Mode = "photo"
-    filters: Annotated[Filters, PlainValidator(filters_of, json_schema_input_type=FilterWords)] = NO_FILTERS
-    rerank: Annotated[bool | SkipJsonSchema[None], Field(description="by default what the bundle does")] = None
-    group_by: Annotated[GroupBy, Field(description="what `k` counts: images (`none`) or products (`item`)")] = "none"
-    max_per_item: Annotated[
-        int, Field(ge=1, le=MOST_PER_ITEM, description="images of each product"), BeforeValidator(_no_flag)
-    ] = 1
-    combine: Annotated[Combine, Field(description="several pictures: the best score, or the centre of vectors")] = "max"
-    timings: Annotated[bool, Field(description="whether the answer holds them")] = False
-    generated: Annotated[bool, Field(description="whether the answer holds what the generator painted")] = False
-    describe: Annotated[bool, Field(description="predict attributes of the query that nothing else asks for")] = False
+    """How the picture is looked at: `photo`; `sketch`, where the generator paints a photo of the drawing first;
+    `sketch-direct`, where the drawing itself is encoded."""
+    filters: Annotated[
+        Filters,
+        PlainValidator(filters_of, json_schema_input_type=FilterWords),
+        Field(json_schema_extra={"default": {}}),
+    ] = NO_FILTERS
+    """Which images may be found: any of the categories, colours and domains, all of the attributes, and what columns of the
+    product must hold, e.g. `{"colour": ["red"], "product": {"price": {"max": 50}}}`. GET /catalogue/filters lists values."""
+    rerank: bool | SkipJsonSchema[None] = None
+    """Whether the head of the list is sorted again by the bundle's re-ranking steps; by default what the bundle says."""
+    group_by: GroupBy = "none"
+    """What `k` counts: images (`none`), or products (`item`), each at the rank of its best image."""
+    max_per_item: Annotated[int, Field(ge=1, le=MOST_PER_ITEM), BeforeValidator(_no_flag)] = 1
+    """Most images of each product, which stand together; with `group_by` = `item`."""
+    combine: Combine = "max"
+    """Several pictures: the best score that one of them gives an image (`max`), or the score by the centre of their vectors
+    (`mean`)."""
+    timings: bool = False
+    """Whether the answer holds the time of each step."""
+    generated: bool = False
+    """Whether the answer holds the photo that the generator painted; with `mode` = `sketch`."""
+    describe: bool = False
+    """Whether attributes of the query are predicted also where no re-ranking needs them."""
 
     @model_validator(mode="before")
     @classmethod
@@ -222,12 +244,22 @@ class SearchRequest(PicturesRequest):
 
 
 class ItemRequest(PicturesRequest):
-    """A product; `version` is None when the server shall count."""
+    """A product."""
 
+    example = {
+        "category": "dress",
+        "attributes": ["colour:red", "sleeve:long"],
+        "product": {"title": "Linen dress", "price": 49.9},
+        "image": ONE_PIXEL,
+    }
     category: Annotated[Word, AfterValidator(check_category)]
+    """Of the product, e.g. `dress`."""
     attributes: Annotated[tuple[str, ...], PlainValidator(_attributes, json_schema_input_type=ItemWords)] = ()
+    """Of the product, e.g. `["colour:red", "sleeve:long"]`."""
     product: Annotated[dict[str, Value], PlainValidator(_product, json_schema_input_type=ProductValues)] = {}
+    """Other columns of the product, such as title, price and link, e.g. `{"title": "Linen dress", "price": 49.9}`."""
     version: ProductVersion | SkipJsonSchema[None] = None
+    """Number of this change, more than that of the last change of the product; by default the server counts."""
 
     def named(self, item_id: str) -> Product:
         """The product of that id, with each picture once, in the order given."""
@@ -239,4 +271,6 @@ class ItemRequest(PicturesRequest):
 class NewItemRequest(ItemRequest):
     """A product that is not there yet."""
 
+    example = {"item_id": "SKU-17", **ItemRequest.example}
     item_id: ItemId
+    """Of the product, unique within the catalogue, e.g. `SKU-17`."""

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import APIRouter, Depends, Request, Response
 
-from croquis.catalog.product import LARGEST_VERSION, Product, check_item_id
+from croquis.catalog.product import Product, check_item_id
 from croquis.serving.answers.answer_models import ItemChange, ItemImage
 from croquis.serving.answers.from_hits import image_url
-from croquis.serving.answers.problems import Problem
+from croquis.serving.answers.problems import Problem, described
 from croquis.serving.background.timed_calls import TimedCalls
 from croquis.serving.changes.live_catalogue import LiveCatalogue
 from croquis.serving.limits.access import AccessControl
 from croquis.serving.limits.http_meter import Meter
 from croquis.serving.limits.work_queue import WorkQueue
 from croquis.serving.models.served_models import DEFAULT_LABEL
-from croquis.serving.requests.request_body import BODY_ERRORS, described, in_openapi, request_of
+from croquis.serving.requests.request_body import BODY_ERRORS, in_openapi, request_of
 from croquis.serving.requests.request_models import ItemRequest, NewItemRequest
+from croquis.serving.requests.url_parts import ChangeVersion, ItemPath
 from croquis.serving.server_settings import Limits
 
 CHANGE_SECONDS = 60.0
@@ -28,8 +28,8 @@ ERRORS = described(
     {
         401: "No admin token.",
         403: "The server has no admin token, or keeps no changes.",
-        404: "There is no such product.",
         409: "The product is there already, or a newer version of it.",
+        422: "A field or parameter is wrong; `field` and `limit` say which and why.",
         503: "The change took too long: whether it is kept is not known.",
         507: "The change could not be kept on disk.",
     }
@@ -71,27 +71,39 @@ def change_router(
 
     @router.put(
         "/items/{item_id:path}",
+        summary="Add or replace a product",
+        response_description="The product was there and is replaced.",
         openapi_extra=in_openapi(ItemRequest),
         responses={201: {"description": "The product is new.", "model": ItemChange}, **BODY_ERRORS, **ERRORS},
     )
-    async def put_item(item_id: str, request: Request, response: Response) -> ItemChange:
+    async def put_item(item_id: ItemPath, request: Request, response: Response) -> ItemChange:
         """Adds a product, or replaces all of one: category, attributes and pictures. On disk and searchable when this
         answers."""
         live, named = kept(), check_item_id(item_id)
         async with request_of(ItemRequest, request, limits, queue) as asked:
             return await put(live, asked, named, response)
 
-    @router.post("/items", status_code=201, openapi_extra=in_openapi(NewItemRequest), responses=BODY_ERRORS | ERRORS)
+    @router.post(
+        "/items",
+        summary="Add a new product",
+        status_code=201,
+        response_description="The product is new.",
+        openapi_extra=in_openapi(NewItemRequest),
+        responses=BODY_ERRORS | ERRORS,
+    )
     async def add_item(request: Request, response: Response) -> ItemChange:
         """Adds a product that is not there yet."""
         live = kept()
         async with request_of(NewItemRequest, request, limits, queue) as asked:
             return await put(live, asked, asked.item_id, response)
 
-    @router.delete("/items/{item_id:path}", responses=ERRORS)
-    async def delete_item(
-        item_id: str, version: Annotated[int | None, Query(ge=1, le=LARGEST_VERSION)] = None
-    ) -> ItemChange:
+    @router.delete(
+        "/items/{item_id:path}",
+        summary="Delete a product",
+        response_description="The product is deleted.",
+        responses=ERRORS | described({404: "There is no such product."}),
+    )
+    async def delete_item(item_id: ItemPath, version: ChangeVersion = None) -> ItemChange:
         """Takes a product out of every model's gallery; no search finds it when this answers."""
         live, named = kept(), check_item_id(item_id)
         async with one_at_a_time:
@@ -103,6 +115,7 @@ def change_router(
 
 
 def answer_of(product: Product, version: int) -> ItemChange:
+    """The answer about a product that was written, with the addresses of its images for the default model."""
     ids = [picture.image_id for picture in product.pictures]
     images = [ItemImage(image_id=image_id, url=image_url(product.item_id, image_id, DEFAULT_LABEL)) for image_id in ids]
     return ItemChange(item_id=product.item_id, version=version, images=images)

@@ -36,6 +36,8 @@ CSP = "; ".join(
 
 @dataclass(frozen=True)
 class PageFile:
+    """A file of the page; `etag` changes with its content."""
+
     content: bytes
     media_type: str
     etag: str

@@ -15,13 +15,15 @@ from croquis.search.answer import Answer, Stopwatch
 from croquis.search.local_retriever import LocalRetriever
 from croquis.serving.answers.answer_models import SearchAnswer
 from croquis.serving.answers.from_hits import search_body
+from croquis.serving.answers.problems import described
 from croquis.serving.limits.access import KEY_HEADER, AccessControl
 from croquis.serving.limits.http_meter import Meter
 from croquis.serving.limits.work_queue import WorkQueue
 from croquis.serving.models.served_models import DEFAULT_LABEL, ServedModels
 from croquis.serving.requests.decoding import PictureDecoder
-from croquis.serving.requests.request_body import BODY_ERRORS, JSON, described, in_openapi, request_of
+from croquis.serving.requests.request_body import BODY_ERRORS, JSON, in_openapi, request_of
 from croquis.serving.requests.request_models import SearchRequest
+from croquis.serving.requests.url_parts import ModelLabel
 from croquis.serving.server_settings import Limits
 
 
@@ -56,6 +58,8 @@ def search_router(
     limits: Limits,
     decoder: PictureDecoder,
 ) -> APIRouter:
+    """`POST /search`: checked by `gatekeeper`, decoded and answered by a worker of `queue`, counted by `meter`."""
+
     class DirectRoute(APIRoute):
         """Described by FastAPI, which would take as long to call its function as the search itself takes."""
 
@@ -71,13 +75,15 @@ def search_router(
     @router.post(
         "/search",
         summary="Products most like a photo or a drawing, or with some words",
+        description="Send a picture file, words, or both; several pictures are one query where they show one product.",
+        response_description="Results, best first.",
         response_model=SearchAnswer,
         openapi_extra=in_openapi(SearchRequest),
         responses=BODY_ERRORS
-        | described({401: "No valid key.", 503: "The store does not answer, or the search took too long."}),
+        | described({401: "No valid API key.", 503: "The store does not answer, or the search took too long."}),
         dependencies=[Depends(gatekeeper.client)],
     )
-    async def search(request: Request, model: str = DEFAULT_LABEL) -> Response:
+    async def search(request: Request, model: ModelLabel = DEFAULT_LABEL) -> Response:
         chosen = fleet.get(model)
 
         def answer(asked: SearchRequest) -> bytes:

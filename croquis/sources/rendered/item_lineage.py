@@ -28,6 +28,7 @@ class RenderedItem:
 
     @property
     def item_id(self) -> str:
+        """`item-` and the number, at least six digits."""
         return f"item-{self.number:06d}"
 
 

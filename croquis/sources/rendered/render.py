@@ -34,6 +34,7 @@ class Canvas:
 
     @classmethod
     def empty(cls, frame: Frame) -> Canvas:
+        """A canvas of the frame's size with nothing on it."""
         shape = (frame.height, frame.width)
         return cls(*(np.zeros(s, dtype=np.float32) for s in ((*shape, 3), shape, shape)))
 

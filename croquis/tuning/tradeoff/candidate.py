@@ -88,6 +88,7 @@ class Candidate:
         return search.encode(search.paint(pictures))
 
     def index(self, settings: Mapping[str, Any]) -> VectorIndex:
+        """An index of the bundle's vectors under some settings; the bundle's own where it holds codes."""
         if self.vectors is None:
             return self.retriever.bundle.index
         metric = self.retriever.bundle.manifest.encoder.metric

@@ -92,6 +92,7 @@ def front(study: optuna.Study) -> list[FrozenTrial]:
 
 
 def measured_trials(study: optuna.Study) -> list[FrozenTrial]:
+    """Trials that ended with values, in the order of their numbers."""
     found: list[FrozenTrial] = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
     return found
 

@@ -18,6 +18,7 @@ class CameraView:
     map_y: Image
 
     def take(self, canvas: Image) -> Image:
+        """The photo (side, side, ...) of a painted canvas, black where the view leaves it."""
         return np.asarray(cv2.remap(canvas, self.map_x, self.map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT))
 
 
@@ -106,4 +107,5 @@ def _shake(image: Image, rng: np.random.Generator, strength: float) -> Image:
 
 
 def jpeg_quality(rng: np.random.Generator, strength: float) -> int:
+    """A JPEG quality of 35 to 88 by chance; the larger `strength`, at least 0, the lower."""
     return int(np.clip(88 - abs(rng.normal(0, 18 * strength)), 35, 95))

@@ -49,6 +49,8 @@ class Stroke:
 
 @dataclass(frozen=True)
 class Button:
+    """A round button; garment units."""
+
     centre: tuple[float, float]
     radius: float = 0.009
 
@@ -64,6 +66,8 @@ class Badge:
 
 @dataclass(frozen=True)
 class Zip:
+    """A zip along a path; garment units."""
+
     path: Points
     width: float = 0.012
 
@@ -80,6 +84,7 @@ class Pose:
     legs: tuple[float, float] = (0.05, 0.05)
 
     def mirrored(self) -> Pose:
+        """The pose seen from the other side."""
         return replace(self, arms=self.arms[::-1], elbows=self.elbows[::-1], legs=self.legs[::-1])
 
 
@@ -90,6 +95,7 @@ class Drawing:
     elements: list[Element] = field(default_factory=list)
 
     def add(self, *elements: Element) -> None:
+        """Lays elements over those that are there."""
         self.elements.extend(elements)
 
     def box(self) -> tuple[float, float, float, float]:
@@ -150,6 +156,7 @@ def side(path: Points, sign: int) -> Points:
 
 
 def chain(*paths: Points) -> Points:
+    """Paths one behind the other as one."""
     return np.concatenate(paths)
 
 
@@ -168,10 +175,12 @@ def ribbon(path: Points, start: float, end: float) -> Points:
 
 
 def rectangle(x0: float, y0: float, x1: float, y1: float) -> Points:
+    """The four corners, from (x0, y0) by way of (x1, y0)."""
     return points((x0, y0), (x1, y0), (x1, y1), (x0, y1))
 
 
 def ellipse(x: float, y: float, rx: float, ry: float, turn: float = 0.0, n: int = 28) -> Points:
+    """`n` points of an ellipse about (x, y), turned by `turn` radians; rx and ry in garment units."""
     t = np.linspace(0.0, 2 * np.pi, n, endpoint=False)
     c, s = np.cos(turn), np.sin(turn)
     px, py = rx * np.cos(t), ry * np.sin(t)

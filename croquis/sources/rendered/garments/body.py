@@ -49,6 +49,7 @@ class Wearer:
 
     @classmethod
     def sample(cls, rng: np.random.Generator) -> Wearer:
+        """A person by chance."""
         skin, hair, shoes = (group[int(rng.integers(len(group)))] for group in (SKINS, HAIRS, SHOES))
         return cls(skin, hair, shoes, bool(rng.random() < 0.45), bool(rng.random() < 0.4))
 

@@ -24,6 +24,7 @@ class Frame:
     height: int
 
     def to_pixels(self, path: np.ndarray) -> np.ndarray:
+        """A path (n, 2) in garment units as pixels of the canvas."""
         return (np.asarray(path, dtype=np.float64) - (self.x0, self.y0)) * self.scale
 
 

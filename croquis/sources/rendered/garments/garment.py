@@ -60,22 +60,27 @@ class Garment:
 
     @property
     def pattern(self) -> str:
+        """Kind of its print, e.g. `dots`."""
         return self.print.kind
 
     @property
     def spec(self) -> Category:
+        """What its category allows."""
         return CATEGORIES[self.category]
 
     @property
     def family(self) -> str:
+        """Group of categories that it is drawn as, e.g. `top`."""
         return self.spec.family
 
     @property
     def main_rgb(self) -> Colour:
+        """Its colour, with the item's own deviation."""
         return jittered(self.colour, self.jitter)
 
     @property
     def accent_rgb(self) -> Colour:
+        """Its second colour, with the item's own deviation."""
         return jittered(self.accent, (self.jitter[1], self.jitter[2], self.jitter[0]))
 
     def attributes(self) -> list[str]:

@@ -28,10 +28,12 @@ KNEE_WIDTH = {"slim": 0.066, "regular": 0.083, "loose": 0.106, "flared": 0.074, 
 
 
 def waist_y(garment: Garment) -> float:
+    """Height of the waistband, garment units."""
     return 0.425 + 0.022 * garment.shape.rise
 
 
 def waist_half(garment: Garment) -> float:
+    """Half the width of the waistband, garment units."""
     return 0.168 + 0.010 * garment.shape.width + 0.3 * max(EASE[garment.fit], 0.0)
 
 

@@ -75,6 +75,7 @@ def hem(b: PatternBlock) -> Points:
 
 
 def torso_outline(garment: Garment, b: PatternBlock, back: bool) -> Points:
+    """The closed outline of the torso, (n, 2) in garment units; neckline of the front or the back."""
     right = chain(armhole(b, garment.sleeve == "none"), torso_side(b)[1:])
     return chain(neckline(garment, b, back), right, hem(b)[1:-1], mirror(right))
 
