@@ -21,6 +21,16 @@ PARTS = {"train_classifier": "attribute classifier", "train_gan": "sketch genera
 DIGITS = 6
 
 
+def metric_order(name: str) -> tuple[bool, str, int]:
+    """hit@1, hit@5, hit@10, ..., then the other metrics by name.
+
+    >>> sorted(["mrr", "hit@10", "hit@5"], key=metric_order)
+    ['hit@5', 'hit@10', 'mrr']
+    """
+    kind, _, k = name.partition("@")
+    return not kind.startswith("hit"), kind, int(k) if k.isdigit() else 0
+
+
 def score_rows(results: Sequence[MethodResult]) -> list[Row]:
     """A row for each method, way and metric: value, 95 % interval, chance."""
     return [
@@ -33,7 +43,7 @@ def score_rows(results: Sequence[MethodResult]) -> list[Row]:
         | {name: found[name] for name in ("value", "low", "high", "chance")}
         for result in results
         for run in result.runs()
-        for metric, found in run["metrics"].items()
+        for metric, found in sorted(run["metrics"].items(), key=lambda each: metric_order(each[0]))
     ]
 
 
@@ -111,7 +121,7 @@ def rerank_rows(results: Sequence[MethodResult]) -> list[Row]:
     for result in results:
         for run in result.runs(rerank=None):
             before = result.run(Way(run["pair"], run["path"]))
-            for metric, gain in run.get("gain", {}).items():
+            for metric, gain in sorted(run.get("gain", {}).items(), key=lambda each: metric_order(each[0])):
                 about = {"method": result.name, "queries": Way(run["pair"], run["path"]).title, "metric": metric}
                 values = {"before": before["metrics"][metric]["value"]} if before else {}
                 values |= {"after": run["metrics"][metric]["value"], "gain": gain["value"]}

@@ -17,6 +17,11 @@ PALETTE = (
 OTHERS, OTHER_COLOUR = "other categories", "#909090"
 LEGEND = "method (click: only this one)"
 BAR = 24  # pixels for a bar
+DOT: Spec = {"type": "point", "filled": True, "size": 90, "opacity": 1}
+WIDE = 8  # largest over smallest cost; beyond, the axis is logarithmic
+
+
+_OPACITY: Spec = {"condition": {"param": "chosen", "value": 1}, "value": 0.1}
 
 
 def score_chart(rows: Sequence[Row], methods: Sequence[str]) -> Spec:
@@ -24,18 +29,20 @@ def score_chart(rows: Sequence[Row], methods: Sequence[str]) -> Spec:
     y = {"field": "method", "type": "nominal", "sort": list(methods), "title": None}
     value = {"field": "value", "type": "quantitative", "title": "value, 95 % interval", "scale": {"zero": True}}
     tips = [_tip("method"), _tip("value", 3), _tip("low", 3), _tip("high", 3), _tip("chance", 3), _tip("count")]
+    colour = _colour(methods, legend=False)
     return _chart(
         rows,
         BAR * len(methods),
         params=[_choice("queries", rows), _choice("metric", rows)],
         layer=[
-            {"mark": {"type": "rule", "strokeWidth": 2}, "encoding": {"y": y, "x": value, "x2": {"field": "high"}}
-             | {"x": value | {"field": "low"}, "color": _colour(methods, legend=False)}},
-            {"mark": {"type": "point", "filled": True, "size": 90}, "encoding": {"y": y, "x": value, "tooltip": tips}
-             | {"color": _colour(methods, legend=False)}},
-            {"mark": {"type": "tick", "strokeDash": [2, 2]}, "encoding": {"y": y, "x": value | {"field": "chance"}}},
+            {
+                "mark": {"type": "rule", "strokeWidth": 2},
+                "encoding": {"y": y, "x": value | {"field": "low"}, "x2": {"field": "high"}, "color": colour},
+            },
+            {"mark": DOT, "encoding": {"y": y, "x": value, "color": colour, "tooltip": tips}},
+            {"mark": "tick", "encoding": {"y": y, "x": value | {"field": "chance"}}},
         ],
-    )  # fmt: skip
+    )
 
 
 def curve_chart(rows: Sequence[Row], methods: Sequence[str]) -> Spec:
@@ -99,25 +106,40 @@ def category_chart(rows: Sequence[Row], methods: Sequence[str]) -> Spec:
 
 
 def pareto_chart(rows: Sequence[Row], methods: Sequence[str], cost: str) -> Spec:
-    """hit@1 over a cost on a logarithmic axis; the line joins the methods that no other beats in both."""
+    """hit@1 over a cost; the line joins the methods that no other beats in both."""
+    values = [row[cost] for row in rows]
+    wide = min(values, default=0) > 0 and max(values) > WIDE * min(values)
+    scale = {"type": "log", "nice": False, "padding": 24} if wide else {"zero": True, "padding": 24}
     place = {
-        "x": {"field": cost, "type": "quantitative", "scale": {"type": "log", "nice": False, "padding": 24}},
+        "x": {"field": cost, "type": "quantitative", "scale": scale},
         "y": {"field": "quality", "type": "quantitative", "title": METRIC, "scale": {"zero": True}},
     }
     tips = [_tip("method"), _tip("quality", 3), _tip(cost, 3)]
     on_front = [{"filter": f"datum['front of {cost}']"}]
+    # Labels stand inside the chart: to the left of the points of its right half.
+    beyond = f"scale('x', datum['{cost}']) > width / 2"
+    label = {"align": {"expr": f"{beyond} ? 'right' : 'left'"}, "dx": {"expr": f"{beyond} ? -9 : 9"}, "dy": -8}
     return _chart(
         rows,
         320,
         layer=[
-            {"transform": on_front, "mark": {"type": "line", "interpolate": "step-after", "strokeDash": [4, 3]},
-             "encoding": place | {"order": {"field": cost}}},
-            {"mark": {"type": "point", "filled": True, "size": 140, "opacity": 1}, "encoding": place | {
-                "color": _colour(methods, legend=False), "tooltip": tips}},
-            {"mark": {"type": "text", "align": "left", "dx": 8, "dy": -7}, "encoding": place | {
-                "text": {"field": "method"}}},
+            {
+                "transform": on_front,
+                "mark": {"type": "line", "interpolate": "step-after", "strokeDash": [4, 3]},
+                "encoding": place | {"order": {"field": cost}},
+            },
+            {
+                "params": [_legend("method")],
+                "mark": {"type": "point", "filled": True, "size": 140},
+                "encoding": place | {"color": _colour(methods), "opacity": _OPACITY, "tooltip": tips},
+            },
+            {
+                "transform": on_front,
+                "mark": {"type": "text", **label},
+                "encoding": place | {"text": {"field": "method"}},
+            },
         ],
-    )  # fmt: skip
+    )
 
 
 def rerank_chart(rows: Sequence[Row], methods: Sequence[str]) -> Spec:
@@ -135,7 +157,7 @@ def rerank_chart(rows: Sequence[Row], methods: Sequence[str]) -> Spec:
             {"mark": {"type": "rule", "strokeDash": [3, 3]}, "encoding": {"x": {"datum": 0}}},
             {"mark": {"type": "rule", "strokeWidth": 2}, "encoding": {
                 "y": y, "x": gain | {"field": "gain low"}, "x2": {"field": "gain high"}, "color": colour}},
-            {"mark": {"type": "point", "filled": True, "size": 90}, "encoding": {
+            {"mark": DOT, "encoding": {
                 "y": y, "x": gain | {"field": "gain"}, "color": colour, "tooltip": tips}},
         ],
     )  # fmt: skip
@@ -161,7 +183,7 @@ def map_chart(rows: Sequence[Row], categories: Sequence[str]) -> Spec:
             "color": {"field": "group", "type": "nominal", "title": "category (click: only this one)",
                       "scale": {"domain": shown, "range": colours[: len(shown)]}},
             "shape": {"field": "domain", "type": "nominal", "title": "photo of"},
-            "opacity": {"condition": {"param": "chosen", "value": 0.95}, "value": 0.1},
+            "opacity": _OPACITY,
             "tooltip": [_tip(name) for name in ("picture", "category", "item", "domain")],
         },
     )  # fmt: skip
@@ -176,8 +198,8 @@ def _lines(rows: Sequence[Row], methods: Sequence[str], x: str, y: str, choices:
         encoding={
             "x": _axis(x),
             "y": _axis(y),
-            "color": _colour(methods),
-            "opacity": {"condition": {"param": "chosen", "value": 1}, "value": 0.1},
+            "color": _colour(methods, listed=[name for name in methods if any(row["method"] == name for row in rows)]),
+            "opacity": _OPACITY,
             "tooltip": [_tip("method"), _tip(x), _tip(y, 4)],
         },
     )
@@ -211,10 +233,10 @@ def _legend(field: str) -> Spec:
     return {"name": "chosen", "select": {"type": "point", "fields": [field]}, "bind": "legend"}
 
 
-def _colour(methods: Sequence[str], legend: bool = True) -> Spec:
-    """The same colour for a method in every chart."""
+def _colour(methods: Sequence[str], legend: bool = True, listed: Sequence[str] | None = None) -> Spec:
+    """The same colour for a method in every chart; `listed`: the methods that the legend names, all by default."""
     scale = {"domain": list(methods), "range": list(PALETTE)}
-    shown = {"title": LEGEND} if legend else {"legend": None}
+    shown: Spec = {"title": LEGEND, "legend": {"values": list(listed or methods)}} if legend else {"legend": None}
     return {"field": "method", "type": "nominal", "scale": scale, **shown}
 
 

@@ -8,6 +8,7 @@ from itertools import permutations
 
 import numpy as np
 
+from croquis.arrays import Uint8Image
 from croquis.evaluation.protocol import JudgedGallery
 from croquis.evaluation.results import NO_RERANK
 from croquis.report_page.answer_lists import AnswerSheet, Questions
@@ -27,6 +28,7 @@ from croquis.validation.fingerprints import contrast, difference, thumbnail
 SHOWN = 6  # answers in a row
 COMPARED = 5  # of each of two methods
 FILL_TO = 400  # queries that every method answers, at most, beside those that rows need
+ALTERNATIVES = 20  # right photos that a wrong first answer is compared with
 NOT_FOUND = "not found"
 
 
@@ -51,6 +53,7 @@ class ErrorBrowser:
     def __post_init__(self) -> None:
         self.ranks = {result.name: result.ranks(self.way) for result in self.results}
         self._moved = dict(self._moves())
+        self._looks: dict[int, Uint8Image] = {}
         needed = [worst_queries(found) for found in self.ranks.values()]
         needed += [won_queries(self.ranks[a], self.ranks[b]) for a, b in permutations(self.ranks, 2)]
         needed += [names for _, *moves in self._moved.values() for names in moves]
@@ -114,7 +117,7 @@ class ErrorBrowser:
             (query, first[0], right)
             for query in wrong
             if (first := sheet.rows(query, 1))
-            for right in self.rows.right_photos(query)
+            for right in self.rows.right_photos(query)[:ALTERNATIVES]
         ]
         if not pairs:
             return
@@ -130,12 +133,11 @@ class ErrorBrowser:
     def _cells(self, photos: Sequence[int]) -> Cells:
         """What photos of the gallery are compared by, (n, 16, 16, 3)."""
         gallery: JudgedGallery = self.questions.gallery
-        chosen = np.array(photos, dtype=np.int64)
-        order = np.argsort(gallery.rows[chosen], kind="stable")  # shards are read once when rows ascend
-        cells = np.empty((len(chosen), *_CELLS), dtype=np.uint8)
-        for place, image in zip(order.tolist(), gallery.images(chosen[order]), strict=True):
-            cells[place] = thumbnail(image)
-        return cells
+        new = np.array([row for row in photos if row not in self._looks], dtype=np.int64)
+        new = new[np.argsort(gallery.rows[new], kind="stable")]  # shards are read once when rows ascend
+        for row, image in zip(new.tolist(), gallery.images(new), strict=True):
+            self._looks[row] = thumbnail(image)
+        return np.stack([self._looks[row] for row in photos])
 
     def differing(self, first: str, second: str) -> Iterator[str]:
         """Queries that one of two methods answers right at once and the other does not, in both directions."""
@@ -174,9 +176,6 @@ class ErrorBrowser:
 
     def _right(self, query: str) -> str:
         return self.rows.line(query, self.rows.right_photos(query)[:SHOWN], "right:")
-
-
-_CELLS = (16, 16, 3)
 
 
 def _pairs(names: Sequence[str]) -> list[tuple[str, str]]:

@@ -73,6 +73,7 @@ function colours(narrow) {
     font: "system-ui, sans-serif",
     view: { stroke: line },
     axis: { labelColor: ink, titleColor: quiet, gridColor: line, domainColor: line, tickColor: line, labelLimit: 130 },
+    axisQuantitative: { tickCount: 8 },
     legend: { labelColor: ink, titleColor: quiet, orient: narrow ? "bottom" : "right", columns: narrow ? 2 : 1,
       titleLimit: 320 },
     mark: { color: quiet },

@@ -132,7 +132,7 @@ def _methods(results: Sequence[MethodResult], way: Way, methods: Sequence[str]) 
         _leaderboard(results, way),
         chart(
             "scores",
-            "Metric of each method, with its interval; dashed: chance",
+            "Metric of each method, with its interval; grey: chance",
             chart_specs.score_chart(scores, methods),
         ),
         chart(
@@ -147,7 +147,7 @@ def _leaderboard(results: Sequence[MethodResult], way: Way) -> str:
     """All metrics of the main queries, the best method first."""
     runs = [(result.name, run) for result in results for run in filter(None, [result.run(way)])]
     runs.sort(key=lambda each: (-each[1]["metrics"][chart_rows.METRIC]["value"], each[0]))
-    names = list(runs[0][1]["metrics"])
+    names = sorted(runs[0][1]["metrics"], key=chart_rows.metric_order)
     rows: list[list[object]] = []
     for method, run in runs:
         found = run["metrics"]
