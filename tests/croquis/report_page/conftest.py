@@ -23,7 +23,8 @@ def results_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
         patch.setitem(blob_catalogue.RERANK, "compare", ["alpha_qe"])
         evaluated_project.write_project(root, METHODS)
     curves = {"train/loss": [(0, 2.0), (1, 1.0)], "val/score": [(0, 0.2), (1, 0.4)], "started": [(0, 1.0)]}
-    for stage in ("train_embedder-siamese", "train_gan"):
+    curves["val/a name that is wider than the screen of a phone is"] = [(0, 0.5), (1, 0.6)]
+    for stage in ("train_embedder-siamese", "train_gan", "train_classifier"):
         RunRecord(metrics=curves).write(root / RUNS / stage)
     return root
 
