@@ -121,14 +121,15 @@ class ErrorBrowser:
         ]
         if not pairs:
             return
-        photos = sorted({row for _, *both in pairs for row in both})
+        photos = sorted({row for _, wrong_row, right in pairs for row in (wrong_row, right)})
         cells = self._cells(photos)
         places = {row: place for place, row in enumerate(photos)}
-        one, two = (np.array([places[pair[side]] for pair in pairs]) for side in (1, 2))
+        one = np.array([places[wrong_row] for _, wrong_row, _ in pairs])
+        two = np.array([places[right] for _, _, right in pairs])
         contrasts = contrast(cells)
         gaps = difference(cells[one], cells[two], (contrasts[one], contrasts[two]))
-        for (query, first, right), gap in zip(pairs, gaps.tolist(), strict=True):
-            yield Confusion(query, first, right, gap)
+        for (query, wrong_row, right), gap in zip(pairs, gaps.tolist(), strict=True):
+            yield Confusion(query, wrong_row, right, gap)
 
     def _cells(self, photos: Sequence[int]) -> Cells:
         """What photos of the gallery are compared by, (n, 16, 16, 3)."""

@@ -7,6 +7,7 @@ from collections import defaultdict
 
 import numpy as np
 
+from croquis.arrays import Uint8Image
 from croquis.catalog.images import encode_jpeg, prepare_image
 from croquis.evaluation.protocol import Pictures
 
@@ -34,7 +35,7 @@ class Thumbnails:
         by_source: dict[int, list[int]] = defaultdict(list)
         for number, (source, _) in enumerate(self._places):
             by_source[id(source)].append(number)
-        large = {}
+        large: dict[int, Uint8Image] = {}
         for numbers in by_source.values():
             numbers.sort(key=lambda number: self._places[number][0].rows[self._places[number][1]])
             source = self._places[numbers[0]][0]
