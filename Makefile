@@ -53,7 +53,7 @@ engines: ## install what some tests drive, PostgreSQL, NATS and a Chromium (Debi
 ui: $(PIPELINE) ## open the MLflow UI on mlruns/ (http://127.0.0.1:5000)
 	python -m croquis ui
 
-plots: $(PIPELINE) ## write the page of `dvc plots show` with its charts, for a browser without a network
+plots: $(PIPELINE) ## write reports/results.html: charts, galleries and an error browser in one page
 	python -m croquis plots
 
 tune: $(PIPELINE) ## search the triplet margin and the re-rank weights with Optuna

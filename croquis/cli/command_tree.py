@@ -75,7 +75,7 @@ COMMANDS = {
     "platform": _at("command_tree:platform", "the whole platform on this machine, for trials", ""),
     "sync": _at("commands.sync:sync_command", "bring MLflow up to what DVC knows"),
     "ui": _at("commands.ui:ui_command", "open the MLflow UI on this project's runs"),
-    "plots": _at("commands.plots:plots_command", "draw the page of `dvc plots show` to be read offline"),
+    "plots": _at("commands.plots:plots_command", "write one page of results: charts, galleries, an error browser"),
     "sheet": _at("commands.plots:sheet_command", "draw a contact sheet of the rendered catalogue"),
     "doctor": _at("inspection.doctor:doctor_command", "what is installed, which engines answer, what is wrong", ""),
     "completion": _at("completion:completion_command", "print the script that completes commands", ""),

@@ -49,13 +49,17 @@ ALLOWED: dict[str, set[str]] = {
     "registry": {"bundle", "catalog", "evaluation", "params", "search", "tracking"},
     "tuning": {"catalog", "evaluation", "index", "params", "registry", "rerank", "search", "tracking"},
     "bulk": {"bundle", "catalog", "index", "search", "store"},
+    "report_page": {
+        "bundle", "catalog", "evaluation", "figures", "index", "params", "registry", "rerank", "search", "tracking",
+        "validation",
+    },
     # servers
     "events": {"catalog", "params", "registry", "search", "sources", "store", "validation"},
     "serving": {"bundle", "catalog", "events", "params", "registry", "search", "store", "words"},
     # commands: they put rooms together
     "cli": {
-        "bulk", "bundle", "catalog", "evaluation", "events", "index", "params", "projects", "registry", "search", "serving",
-        "sources", "store", "tracking", "tuning", "validation", "words",
+        "bulk", "bundle", "catalog", "evaluation", "events", "index", "params", "projects", "registry", "report_page",
+        "search", "serving", "sources", "store", "tracking", "tuning", "validation", "words",
     },
     "__main__": {"cli"},
     # what learns, and the stages over it

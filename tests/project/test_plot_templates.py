@@ -16,6 +16,7 @@ from ruamel.yaml import YAML
 from croquis.cli.commands.plots import VEGA_LITE
 from croquis.figures.method_rows import joined_rows
 from croquis.params import load_params
+from croquis.report_page.chart_specs import PALETTE
 from tests.support.environment import REPOSITORY
 
 TEMPLATES = REPOSITORY / ".dvc/plots"
@@ -59,9 +60,9 @@ def test_the_heading_is_the_measured_pair_and_the_legend_names_the_methods(name:
 
 @pytest.mark.parametrize("name", PLOTS)
 def test_every_method_has_a_colour_of_its_own(name: str) -> None:
-    """Axes and texts are drawn in colours with names and short numbers."""
+    """That of the page of results. Axes and texts are drawn in colours with names and short numbers."""
     _, svg = drawing(name, ("workspace",), PAIRS[0])
-    assert len(set(re.findall(r"#[0-9a-f]{6}\b", svg))) == len(METHODS)
+    assert set(re.findall(r"#[0-9a-f]{6}\b", svg)) == set(PALETTE[: len(METHODS)])
 
 
 @pytest.mark.parametrize("name", PLOTS)

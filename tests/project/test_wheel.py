@@ -82,6 +82,7 @@ def test_name_version_and_command_are_those_of_pyproject(site_packages: Path) ->
 def test_every_module_and_every_file_beside_them_is_in_it(files: set[str]) -> None:
     assert files == set(handed_over(*sorted(PACKAGES)))
     assert {"croquis/py.typed", "croquis/serving/page/index.html", "croquis/validation/data_docs.css"} <= files
+    assert {"croquis/report_page/page.css", "croquis/report_page/page.js"} <= files
 
 
 def test_an_installed_croquis_has_what_a_project_is_made_of(site_packages: Path) -> None:

@@ -19,7 +19,7 @@ from tests.support.imports import ROOT
 PACKAGES = ("croquis", "lightning_modules", "stages", "benchmarks")
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *ROOT.glob("docs/**/*.md"), *ROOT.glob("deploy/*.md")]
 MODULES = [path for package in PACKAGES for path in ROOT.glob(f"{package}/**/*.py")]
-SCRIPTS = [*ROOT.glob("croquis/serving/page/*.js")]
+SCRIPTS = [*ROOT.glob("croquis/serving/page/*.js"), *ROOT.glob("croquis/report_page/*.js")]
 # A pattern in any case -> what to write.
 WORDS = {
     r"nobody|no one": "name what is absent: `not searched yet`, `no client`",

@@ -1,7 +1,7 @@
-"""Commands `plots | sheet`: the page of `dvc plots show`, its charts without a network, and the catalogue's contact sheet.
+"""Commands `plots | sheet`: the page of results, DVC's page of charts without a network, and the catalogue's contact sheet.
 
-DVC's own page loads vega from a content delivery network; offline its charts stay blank. Here the same page gets the
-libraries from the `vl-convert` package, as one file beside it.
+DVC's own page loads vega from a content delivery network; offline its charts stay blank. With `--dvc` the same page gets
+the libraries from the `vl-convert` package, as one file beside it.
 """
 
 from __future__ import annotations
@@ -12,15 +12,14 @@ import sys
 from pathlib import Path
 
 import click
-import vl_convert
 
 from croquis.cli.command_line import PATH, Invocation, command, option
 from croquis.files import write_bytes
+from croquis.params import load_params
 from croquis.refusals import RefusedError
 
 SOURCE = "rendered"
 FOLDER, LIBRARIES = Path("dvc_plots"), "vega.js"
-OFFER = "window.vegaEmbed = vegaEmbed;"
 VEGA_LITE = "5.8"  # the schema of DVC's templates is version 5
 FROM_NETWORK = re.compile(r"(?:\s*<script[^>]*src=\"https://cdn\.jsdelivr\.net/npm/vega[^\"]*\"[^>]*></script>)+")
 
@@ -35,13 +34,15 @@ def draw_plots(root: Path) -> Path:
     Raises:
         PlotsError: when DVC draws no page, or one that is not known.
     """
+    from croquis.report_page.results_page import vega_libraries
+
     page = root / FOLDER / "index.html"
     done = subprocess.run(
         [sys.executable, "-m", "dvc", "plots", "show", "--out", str(FOLDER)], cwd=root, capture_output=True, text=True
     )
     if done.returncode or not page.is_file():
         raise PlotsError(f"`dvc plots show` failed; run `dvc repro` first\n{done.stderr.strip()}")
-    write_bytes(page.with_name(LIBRARIES), vl_convert.javascript_bundle(OFFER, vl_version=VEGA_LITE).encode())
+    write_bytes(page.with_name(LIBRARIES), vega_libraries(VEGA_LITE).encode())
     write_bytes(page, with_local_libraries(page.read_text(encoding="utf-8")).encode())
     return page
 
@@ -58,13 +59,21 @@ def with_local_libraries(page: str) -> str:
     return changed
 
 
-@command("""Draws the page of `dvc plots show` so that its charts show in a browser without a network.
+@command("""Writes reports/results.html: one page of what the pipeline found, to be read in a browser without a network.
 
-DVC's own page loads vega from a content delivery network. Here the same page gets the libraries from the `vl-convert`
-package, as one file beside it.""")
+A section for each question: which method is best, on which categories, at what cost, and what does it get wrong (worst
+queries, near-identical confusions, two methods side by side); galleries, re-ranking before and after, a map of the photos,
+training curves. With --dvc it writes DVC's own page instead, the one of `dvc plots show`, with its libraries beside it.""")
+@option("--dvc", is_flag=True, help="write the page of `dvc plots show` to dvc_plots/ instead")
 @click.pass_obj
-def plots_command(invocation: Invocation) -> int:
-    print(f"wrote {draw_plots(invocation.project)}; open it in a browser")
+def plots_command(invocation: Invocation, dvc: bool) -> int:
+    if dvc:
+        print(f"wrote {draw_plots(invocation.project)}; open it in a browser")
+        return 0
+    from croquis.report_page.results_page import write_results_page
+
+    page = write_results_page(invocation.project, load_params(invocation.project / "params.yaml"))
+    print(f"wrote {page} ({page.stat().st_size / 1e6:.1f} MB); open it in a browser")
     return 0
 
 
@@ -74,7 +83,6 @@ def plots_command(invocation: Invocation) -> int:
 @option("--side", default=112, help="side of one picture on the sheet, pixels")
 @click.pass_obj
 def sheet_command(invocation: Invocation, picture: Path, items: int, side: int) -> int:
-    from croquis.params import load_params
     from croquis.sources.rendered.item_sheet import write_sheet
 
     params = load_params(invocation.project / "params.yaml")

@@ -4,11 +4,11 @@ import re
 from pathlib import Path
 
 import pytest
-import vl_convert
 from dvc_render.html import HTML
 from dvc_render.vega import VegaRenderer
 
 from croquis.cli.commands import plots
+from croquis.report_page.results_page import vega_libraries
 
 
 def page_of_dvc() -> str:
@@ -32,7 +32,7 @@ def test_another_page_is_refused_not_left_blank():
 
 def test_the_libraries_offer_what_the_page_calls():
     assert set(re.findall(r"\b(\w+)\(", VegaRenderer.DIV)) == {"vegaEmbed"}
-    libraries = vl_convert.javascript_bundle(plots.OFFER, vl_version=plots.VEGA_LITE)
+    libraries = vega_libraries(plots.VEGA_LITE)
     assert re.search(r"window\.vegaEmbed=(?!null)[\w$]+;$", libraries)
 
 

@@ -9,25 +9,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.support.engines import BROWSERS, chromium
+from tests.support.chromium import open_browser
 from tests.support.serving.fake_answers import COLOURS, encoded
 from tests.support.serving.fake_server import World, start
 from tests.support.serving.page_actions import PATIENCE_MS
-
-sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
     """One per file: as long as Playwright runs, its event loop counts as running, and no other test may start one."""
-    path = chromium()
-    if path is None:
-        pytest.skip(f"none of {', '.join(BROWSERS)} is here: make engines")
-    with sync_api.sync_playwright() as playwright:
-        # Without a sandbox: it cannot be had in most containers, and the page is our own.
-        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+    with open_browser() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture
