@@ -89,6 +89,19 @@ def read_image(data: bytes, limits: DecodeLimits = DEFAULT_LIMITS) -> Decoded:
     return Decoded(np.array(upright, dtype=np.uint8), mode, orientation)
 
 
+def costs_little(data: bytes, limits: DecodeLimits) -> bool:
+    """Whether a file keeps to limits by its parts and header; True of what is no picture, which decoding tells at once."""
+    try:
+        file = bare_file(data)
+        with Image.open(io.BytesIO(file.data), formats=(file.kind,)) as image:
+            _check_header(image, file, limits)
+    except (OversizedImageError, CostlyImageError, Image.DecompressionBombError):
+        return False
+    except Exception:  # as in `_read`: a parser raises anything
+        return True
+    return len(data) <= limits.max_bytes
+
+
 def _open(data: bytes, limits: DecodeLimits) -> tuple[Image.Image, str, object]:
     """Upright RGB, the file's mode and its orientation."""
     if not data:

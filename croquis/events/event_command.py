@@ -98,6 +98,7 @@ def consume(options: ConsumeOptions) -> int:
     try:
         EventConsumer(stream, handler, meter, options.batch, options.wait).run(stop, options.until_idle)
     finally:
+        handler.close()
         stream.close()
         stores.close()
     totals = {

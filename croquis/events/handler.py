@@ -11,7 +11,23 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from croquis.catalog.images import ImageError, crop, decode_image
+from croquis.catalog.decode_workers import (
+    MEMORY_PER_PIXEL,
+    SMALL_BYTES,
+    SMALL_PIXELS,
+    SMALL_WORK,
+    WORKER_MEMORY,
+    DecodeWorkers,
+)
+from croquis.catalog.images import (
+    CostlyImageError,
+    DamagedImageError,
+    DecodeLimits,
+    ImageError,
+    costs_little,
+    crop,
+    decode_image,
+)
 from croquis.events.event import EventError, ProductEvent, parse_event
 from croquis.params.data_blocks import Validate
 from croquis.search.local_retriever import LocalRetriever
@@ -31,6 +47,8 @@ PLACED = {
 
 
 HELD_BYTES = 128_000_000  # of picture files that are held at once; of decoded pictures it is one
+DECODE_SECONDS = 10.0  # that a picture may take
+SMALL = DecodeLimits(SMALL_BYTES, SMALL_PIXELS, SMALL_WORK)  # decoded without a trial
 R = TypeVar("R")
 
 
@@ -88,6 +106,7 @@ class Handler:
         settings: of the rules of the stage `validate`; `max_megapixels` bounds the one picture that is decoded at a time.
         images: folder that paths in events are relative to.
         held_bytes: of picture files that are held at once, beside those of one event.
+        decode_seconds: time that a picture may take to decode; a longer one's event is put aside.
 
     Raises:
         StoreError: when the store was made with another bundle.
@@ -100,6 +119,7 @@ class Handler:
         settings: Validate,
         images: Path | None = None,
         held_bytes: int = HELD_BYTES,
+        decode_seconds: float = DECODE_SECONDS,
     ) -> None:
         ours, theirs = retriever.bundle.hash[:12], store.spec.bundle[:12]
         if store.spec.bundle != retriever.bundle.hash:
@@ -110,6 +130,13 @@ class Handler:
         self._images = images
         self._held_bytes = held_bytes
         self._side = thumbnail_side(retriever.bundle.items)
+        self._limits = DecodeLimits(max_pixels=int(settings.max_megapixels * 1_000_000))
+        memory = WORKER_MEMORY + MEMORY_PER_PIXEL * self._limits.max_pixels
+        self._workers = DecodeWorkers(1, decode_seconds, memory)
+
+    def close(self) -> None:
+        """Ends the process that tries large pictures."""
+        self._workers.close()
 
     def handle(self, bodies: Sequence[bytes]) -> BatchOutcome:
         """Applies what is good and new in a batch; in the store when this returns. The same batch may come again.
@@ -135,7 +162,9 @@ class Handler:
         for place, body in enumerate(bodies):
             with done.step("check"):
                 try:
-                    part.append(Placed(place, parse_event(body, self._images)))
+                    event = parse_event(body, self._images)
+                    self._try(event)
+                    part.append(Placed(place, event))
                     held += part[-1].bytes
                 except Exception as error:  # bytes of strangers
                     done.refuse(place, error)
@@ -143,6 +172,20 @@ class Handler:
                 yield self._checked(part, done)
                 part, held = [], 0
         yield self._checked(part, done)
+
+    def _try(self, event: ProductEvent) -> None:
+        """Refuses pictures that take too long, or end what decodes them: large ones are decoded by a worker before they
+        are decoded here. Of any other fault the rules tell."""
+        for picture in () if event.product is None else event.product.pictures:
+            if costs_little(picture.data, SMALL):
+                continue
+            try:
+                with self._workers.decoded(picture.data, self._limits):
+                    pass
+            except (CostlyImageError, DamagedImageError):
+                raise
+            except ImageError:
+                continue
 
     def _checked(self, events: Sequence[Placed], done: BatchOutcome) -> list[Placed]:
         """The events that the rules let pass; why others may not goes to `done.rejected`."""

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from croquis.arrays import Vectors
 from croquis.index.code_index import CodeIndex
 from croquis.index.coding import ProductCoding
+from croquis.index.file_checks import bounded_by, check_mapped, check_stored
 from croquis.index.kinds import Flat, Given, IndexSettings, check_choice, kinds_of
 from croquis.index.vector_index import FAISS, VectorIndex, VectorIndexError, check_vectors
 from croquis.nets.encoder import HEADS
@@ -80,6 +81,7 @@ def load_index(
     stored = _read(Path(path), binary=head == "binary")
     for kind in kinds.values():
         if isinstance(stored, kind.stored):
+            check_stored(Path(path), stored)
             return kind.open(stored, Given(metric, comparison, dim=dim))
     raise VectorIndexError(f"{path} holds a {type(stored).__name__}, which this version does not search ({head} head)")
 
@@ -89,9 +91,11 @@ def _read(path: Path, *, binary: bool) -> Any:
         raise VectorIndexError(f"{path} does not exist; run the stage `index`")
     read = FAISS.deserialize_index_binary if binary else FAISS.deserialize_index
     try:
-        with path.open("rb") as file:
-            if file.read(len(FLAT)) in (FLAT, GRAPH) and not binary:
+        with bounded_by(path), path.open("rb") as file:
+            kind = file.read(len(FLAT))
+            if kind in (FLAT, GRAPH) and not binary:
+                check_mapped(path, graph=kind == GRAPH)
                 return FAISS.read_index(str(path), FAISS.IO_FLAG_MMAP_IFC)
-        return read(np.fromfile(path, dtype=np.uint8))
+            return read(np.fromfile(path, dtype=np.uint8))
     except (RuntimeError, MemoryError) as error:
         raise VectorIndexError(f"{path} is not a FAISS index: {error}") from error

@@ -79,7 +79,7 @@ def create_app(sources: Mapping[str, ModelSource], settings: Settings) -> FastAP
         if live_stores is not None:
             live_stores.drop_unused()
         own_ingest = _own_ingest(fleet, settings, meter)
-    except Exception:
+    except Exception:  # whichever it is, it goes on to the caller; only the store is given back
         if opened is not None:
             opened.close()
         raise

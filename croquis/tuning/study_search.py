@@ -35,10 +35,12 @@ def search(study: optuna.Study, task: Task, total: int, callbacks: Sequence[Call
     while done(study) < total:
         try:
             study.optimize(objective, callbacks=[MaxTrialsCallback(total, states=DONE), *callbacks])
-        except Exception:
+        except (
+            Exception
+        ) as error:  # Optuna's, at the answer to a trial that is not ours any more; any other one is raised
             if not objective.taken:
                 raise
-            logger.warning("%s: a trial was given to another worker meanwhile", study.study_name)
+            logger.warning("%s: a trial was given to another worker meanwhile (%s)", study.study_name, error)
 
 
 class Objective:

@@ -64,13 +64,14 @@ class OwnIngest:
         """Until the task is to end or another version is searched."""
         from croquis.events.handler import Handler
 
+        handler = Handler(self._fleet.get().retriever, store, self._rules, self._settings.images)
         stream = open_stream(self._settings.stream, group=store.name)
         try:
-            handler = Handler(self._fleet.get().retriever, store, self._rules, self._settings.images)
             moved = _Moved(task, lambda: self._gallery().kept is store)
             consumer = EventConsumer(stream, handler, self._counts, self._settings.batch, WAIT, moved.told)
             consumer.run(moved)
         finally:
+            handler.close()
             stream.close()
 
     def _gallery(self) -> StoreGallery:

@@ -56,7 +56,7 @@ class RetrieverModel(PythonModel):  # type: ignore[misc]
             return self._answer(model_input, {**DEFAULTS, **(params or {})})
         except (QueryError, ImageError) as error:
             raise MlflowException(str(error), INVALID_PARAMETER_VALUE) from None
-        except Exception:
+        except Exception:  # see Raises; the log keeps it whole
             logger.exception("a query failed")
             raise MlflowException("the query failed; the server's log says why", INTERNAL_ERROR) from None
 

@@ -7,20 +7,21 @@ import ctypes
 from collections.abc import Iterator
 
 from croquis.arrays import Uint8Image
+from croquis.catalog.decode_workers import (
+    MEMORY_PER_PIXEL,
+    SMALL_BYTES,
+    SMALL_PIXELS,
+    SMALL_WORK,
+    WORKER_MEMORY,
+    DecodeWorkers,
+)
 from croquis.catalog.images import CostlyImageError, DecodeLimits, ImageError, OversizedImageError, crop, decode_image
 from croquis.serving.answers.problems import Problem
 from croquis.serving.background.watched_task import WatchedTask
-from croquis.serving.requests.decode_workers import DecodeWorkers
 from croquis.serving.server_settings import Limits
 
-# What is decoded at once, in the thread of the request: some 30 ms and 60 MB at most. All else goes to a worker.
-SMALL_BYTES = 2_000_000
-SMALL_PIXELS = 2_000_000
-SMALL_WORK = 12_000_000  # pixels times scans
 WORKERS = 2
 LOOK_SECONDS = 1.0  # how often those that have ended are started again
-WORKER_MEMORY = 1_000_000_000  # bytes, and for each pixel that is allowed:
-MEMORY_PER_PIXEL = 64
 M_MMAP_THRESHOLD = -3  # of glibc's malloc.h
 RETURNED_BYTES = 1 << 20
 

@@ -13,6 +13,7 @@ from PIL import Image
 from croquis.catalog.images import (
     DecodeLimits,
     ImageError,
+    costs_little,
     crop,
     decode_image,
     encode_jpeg,
@@ -21,6 +22,7 @@ from croquis.catalog.images import (
     prepare_image,
     to_batch,
 )
+from tests.support.costly_pictures import scans
 
 
 def quadrants() -> np.ndarray:
@@ -256,3 +258,14 @@ def test_to_batch_refuses_nothing_and_mixed_shapes() -> None:
         to_batch([])
     with pytest.raises(ImageError, match="one shape"):
         to_batch([noise(8, 8), noise(9, 9)])
+
+
+def test_what_costs_little_shows_by_parts_and_header() -> None:
+    limits = DecodeLimits(100_000, 1000, 1000)
+    small = file_of(Image.new("RGB", (20, 20)), "PNG")
+    assert costs_little(small, limits)
+    assert costs_little(b"no picture", limits)
+    assert costs_little(b"", limits)
+    assert not costs_little(file_of(Image.new("RGB", (40, 40)), "PNG"), limits)
+    assert not costs_little(small, DecodeLimits(10, 1000, 1000))
+    assert not costs_little(scans(50, side=20), limits)

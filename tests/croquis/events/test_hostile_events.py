@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import gc
 import hashlib
+import io
 import json
 import os
 import threading
@@ -15,8 +16,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
-from croquis.catalog.images import encode_png
+from croquis.catalog.decode_workers import DecodeWorkers
+from croquis.catalog.images import DecodeLimits, encode_png
 from croquis.events.consumer import EventConsumer
 from croquis.events.dead_letters import one_line
 from croquis.events.event import event_body
@@ -304,3 +307,48 @@ def test_a_picture_over_the_limit_is_refused_by_its_header(retriever: LocalRetri
     done = Handler(retriever, store, small).handle([changed(images=[{"data": wide}]), changed(item_id="good")])
     assert list(done.rejected) == [0]
     assert "no_decompression_bomb: the image is 2000 x 64 pixels, the limit is 100000" in done.rejected[0]
+
+
+def large(side: int = 3000) -> str:
+    stream = io.BytesIO()
+    Image.linear_gradient("L").resize((side, side)).save(stream, "JPEG")
+    return base64.b64encode(stream.getvalue()).decode()
+
+
+def test_a_picture_that_takes_too_long_costs_its_event_alone(retriever: LocalRetriever, store: VectorStore) -> None:
+    """Decoded in a process that is killed, so that the consumer goes on."""
+    handler = Handler(retriever, store, RULES, decode_seconds=0.02)
+    done = handler.handle([changed(images=[{"data": large()}]), changed(item_id="good")])
+    handler.close()
+    assert list(done.rejected) == [0]
+    assert "takes more than 0.02 s to decode" in done.rejected[0]
+    assert [image.item_id for image in store.images_of(["bad", "good"])] == ["good"]
+
+
+def test_a_picture_that_ends_its_process_costs_its_event_alone(
+    retriever: LocalRetriever, store: VectorStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("croquis.events.handler.WORKER_MEMORY", 10_000_000)
+    monkeypatch.setattr("croquis.events.handler.MEMORY_PER_PIXEL", 0)
+    handler = Handler(retriever, store, RULES)
+    done = handler.handle([changed(images=[{"data": large()}]), changed(item_id="good")])
+    handler.close()
+    assert list(done.rejected) == [0]
+    assert [image.item_id for image in store.images_of(["bad", "good"])] == ["good"]
+
+
+def test_only_large_pictures_are_tried_by_a_process(
+    retriever: LocalRetriever, store: VectorStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried: list[int] = []
+    before = DecodeWorkers.decoded
+
+    def noted(self: DecodeWorkers, data: bytes, limits: DecodeLimits) -> Any:
+        tried.append(len(data))
+        return before(self, data, limits)
+
+    monkeypatch.setattr(DecodeWorkers, "decoded", noted)
+    handler = Handler(retriever, store, RULES)
+    done = handler.handle([changed(item_id="small"), changed(item_id="large", images=[{"data": large()}])])
+    handler.close()
+    assert (len(tried), done.counts["applied"]) == (1, 2)

@@ -240,3 +240,21 @@ def test_a_damaged_snapshot_leaves_no_version(name: str, data: bytes, whole: tup
         load_snapshot(tmp_path / "saved", other)
     assert other.versions() == []
     other.close()
+
+
+def test_a_snapshot_that_is_given_up_leaves_no_version(
+    whole: tuple[Path, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stores = open_stores(f"faiss:{whole[0]}", "shop")
+    save_snapshot(stores.look_at(), tmp_path / "saved")
+    stores.close()
+    other = open_stores(f"faiss:{tmp_path / 'other'}", "shop")
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("croquis.store.snapshot._parts", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        load_snapshot(tmp_path / "saved", other)
+    assert other.versions() == []
+    other.close()

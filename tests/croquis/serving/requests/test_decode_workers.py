@@ -16,11 +16,11 @@ from PIL import Image
 from starlette.testclient import TestClient
 
 from croquis.catalog import decode_process
+from croquis.catalog.decode_workers import DecodeWorkers
 from croquis.catalog.images import CostlyImageError, DamagedImageError, DecodeLimits, ImageError, decode_image
 from croquis.endings import FORCED
 from croquis.serving.background import watched_task
 from croquis.serving.requests import decoding
-from croquis.serving.requests.decode_workers import DecodeWorkers
 from croquis.serving.requests.decoding import PictureDecoder
 from croquis.serving.server_settings import Limits, Settings
 from tests.support.costly_pictures import REFUSED, encoded, scans, tiny
@@ -173,7 +173,7 @@ LEAVES = """
 import sys, threading
 from croquis.catalog.images import DecodeLimits
 from croquis.endings import end_within
-from croquis.serving.requests.decode_workers import DecodeWorkers
+from croquis.catalog.decode_workers import DecodeWorkers
 from tests.support.costly_pictures import scans
 
 workers = DecodeWorkers(2, 60, 10**9)

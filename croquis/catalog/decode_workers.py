@@ -17,6 +17,12 @@ from croquis.catalog.image_errors import CostlyImageError, DamagedImageError
 from croquis.catalog.images import DecodeLimits
 
 START_SECONDS = 60.0
+# What is decoded at once, in the thread that asks: some 30 ms and 60 MB at most. All else goes to a worker.
+SMALL_BYTES = 2_000_000
+SMALL_PIXELS = 2_000_000
+SMALL_WORK = 12_000_000  # pixels times scans
+WORKER_MEMORY = 1_000_000_000  # bytes, and for each pixel that is allowed:
+MEMORY_PER_PIXEL = 64
 KEPT_VARIABLES = ("PATH", "LD_LIBRARY_PATH", "LANG")  # no key or token is in the environment of a worker
 
 
