@@ -29,7 +29,7 @@ from croquis.params import Params, load_params
 from croquis.rerank.rerank_settings import check_depth
 from croquis.search.gallery_facts import gallery_labels, gallery_vectors
 from croquis.tracking.stage_run import stage_run
-from stages import run_stage
+from stages import is_off, run_stage
 
 
 def main(method: str, root: Path = Path()) -> None:
@@ -53,6 +53,7 @@ def main(method: str, root: Path = Path()) -> None:
             rerank=params.rerank.model_dump(),
             image_size=described.size,
             words=params.index.words.model_dump(),
+            drawings=not is_off(models / "sketch_gan", "parts.sketch"),
         )
         run.metric("images", len(index))
         run.metric("bytes_per_image", index.nbytes)

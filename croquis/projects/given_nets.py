@@ -104,6 +104,7 @@ class GivenNets:
             image_size=self.encoder.size,
             purpose=SHOP,
             words=asdict(DEFAULT_WORDS if self.bundle is None else self.bundle.manifest.word_settings),
+            drawings=self.bundle is not None and self.bundle.manifest.drawings is None,
         )
 
 

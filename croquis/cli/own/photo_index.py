@@ -71,7 +71,8 @@ def index_command(invocation: Invocation, place: Path, target: Path, photos: Pat
     if target.exists() and not (target / "manifest.json").is_file():
         raise RefusedError(f"{target} is there and is no bundle: name another folder by --to")
     found = find_photos_at(place, photos)
-    print("\n".join(f"  {note}" for note in found.notes))
+    for note in found.notes:
+        print(f"  {note}")
     with tempfile.TemporaryDirectory() as scratch:
         nets = given_nets(encoder or usual_encoder(), Path(scratch))
         told = index_photos(found, nets, target, Path(scratch), progress(f"index by {nets.method}", invocation))

@@ -41,6 +41,9 @@ class LoadedModel:
 
     @property
     def modes(self) -> list[str]:
+        """The ways of asking that the bundle was made for."""
+        if self.retriever.bundle.manifest.drawings is not None:
+            return ["photo"]
         return [mode for mode in MODES if mode != "sketch" or self.retriever.nets.has_generator]
 
     def info(self, label: str) -> ModelInfo:
