@@ -358,10 +358,3 @@ def test_folders_of_few_photos_are_products_and_splits_are_told_by_name(tmp_path
     table = guess_folder(tmp_path)
     assert table.columns == ["path", "item_id", "category", "split"]
     assert {row["item_id"] for row in table.rows if row["split"] == "test"} == {f"dress, dtest{n}" for n in range(3)}
-
-
-def test_a_table_in_our_names_leaves_nothing_to_guess(photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
-    rows = [f"{path.name},{path.stem[:-2]},bag\n" for path in sorted(photos.iterdir())]
-    (photos / "own.csv").write_text("".join(["path,item_id,category\n", *rows]))
-    assert main(["index", str(photos / "own.csv"), "--to", str(tmp_path / "shop"), "--encoder", "histogram"]) == 0
-    assert capsys.readouterr().out.splitlines()[0] == f"{tmp_path / 'shop'}: 6 photos of 3 products"
