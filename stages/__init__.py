@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from croquis.files import fresh_folder, read_json, write_json
+from croquis.files import fresh_folder, write_json
 from croquis.refusals import is_refusal
 
 WRONG_USAGE = 2
@@ -59,22 +59,15 @@ def stage_arguments(
     return parser.parse_args(arguments)
 
 
-def leave_off(folder: Path, key: str, *others: str) -> None:
+def leave_off(folder: Path, key: str) -> None:
     """Makes `folder`, the output of a stage whose part is off, with a note in the place of what the stage would make.
 
     Args:
         key: of params.yaml that says so, e.g. `parts.gan`.
-        others: of parts that are off, too, and that stages which read the note must know of.
     """
     with fresh_folder(folder) as target:
-        write_json(target / OFF, dict.fromkeys([key, *others], False))
+        write_json(target / OFF, {key: False})
     print(f"{folder.name}: {key} is false, so nothing is made")
-
-
-def is_off(folder: Path, key: str) -> bool:
-    """Whether `leave_off` noted in `folder` that `key` is false."""
-    note = folder / OFF
-    return note.is_file() and key in read_json(note)
 
 
 class _OneLineParser(argparse.ArgumentParser):

@@ -29,7 +29,7 @@ from croquis.params import Params, load_params
 from croquis.rerank.rerank_settings import check_depth
 from croquis.search.gallery_facts import gallery_labels, gallery_vectors
 from croquis.tracking.stage_run import stage_run
-from stages import is_off, run_stage
+from stages import run_stage
 
 
 def main(method: str, root: Path = Path()) -> None:
@@ -53,7 +53,7 @@ def main(method: str, root: Path = Path()) -> None:
             rerank=params.rerank.model_dump(),
             image_size=described.size,
             words=params.index.words.model_dump(),
-            drawings=not is_off(models / "sketch_gan", "parts.sketch"),
+            drawings=params.parts.sketch,
         )
         run.metric("images", len(index))
         run.metric("bytes_per_image", index.nbytes)
@@ -64,6 +64,7 @@ def main(method: str, root: Path = Path()) -> None:
 def used_params(params: Params) -> dict[str, Any]:
     return {
         "base": {"threads": params.base.threads},
+        "parts": {"sketch": params.parts.sketch},
         "index": params.index.model_dump(),
         "rerank": params.rerank.model_dump(),
     }

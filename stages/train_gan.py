@@ -26,7 +26,7 @@ def main(root: Path = Path()) -> None:
     params = load_params(root / "params.yaml")
     if not params.parts.gan:
         with stage_run("train_gan", params={"parts": params.parts.model_dump()}, root=root):
-            leave_off(root / FOLDER, "parts.gan", *([] if params.parts.sketch else ["parts.sketch"]))
+            leave_off(root / FOLDER, "parts.gan")
         return
     check_accelerator(params.base.accelerator)
     if processes.over(params.base.processes, "stages.train_gan", [], root):

@@ -42,10 +42,12 @@ def test_a_bundle_needs_neither_generator_nor_classifier(project):
 
 
 def test_a_bundle_says_that_its_project_has_no_drawings(project):
-    write_json(project / "models/sketch_gan/off.json", {"parts.gan": False})
     index.main("histogram", project)
     assert "drawings" not in read_json(project / "models/bundles/histogram/manifest.json")
-    write_json(project / "models/sketch_gan/off.json", {"parts.gan": False, "parts.sketch": False})
+    values = read_yaml(project / "params.yaml")
+    values["parts"] |= {"gan": False, "sketch": False}
+    values["retrievers"] = ["histogram"]
+    write_json(project / "params.yaml", values)
     index.main("histogram", project)
     assert read_json(project / "models/bundles/histogram/manifest.json")["drawings"] is False
     assert Bundle.load(project / "models/bundles/histogram").manifest.drawings is False

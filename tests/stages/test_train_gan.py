@@ -28,10 +28,3 @@ def test_a_part_that_is_off_trains_nothing(
     assert index.present(folder, description) is None
     assert runs[0].params["parts"][part] is False
     assert f"parts.{part} is false" in capsys.readouterr().out
-
-
-def test_a_project_without_drawings_says_so_where_the_bundles_look(project: Any, fake_run: Any) -> None:
-    root: Path = project(parts__gan=False, parts__sketch=False)
-    fake_run(train_gan)
-    train_gan.main(root)
-    assert read_json(root / train_gan.FOLDER / "off.json") == {"parts.gan": False, "parts.sketch": False}
