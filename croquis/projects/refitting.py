@@ -39,9 +39,7 @@ def refitted(nets: GivenNets, catalog: Path, scratch: Path) -> GivenNets:
     if not (catalog.is_dir() and is_catalog(catalog) and (root / "params.yaml").is_file()):
         raise RefusedError(f"--refit takes labels of a project, and {catalog} is no PROJECT/data/catalog: name that")
     if nets.bundle is None:
-        raise RefusedError(
-            "--refit needs a trained bundle: give --encoder models/bundles/METHOD, or leave --refit out"
-        )
+        raise RefusedError("--refit needs a trained bundle: give --encoder models/bundles/METHOD, or leave --refit out")
     method, manifest = METHODS.entry(nets.method), nets.bundle.manifest
     if all(getattr(method, way) is None for way in WAYS):
         raise RefusedError(

@@ -45,7 +45,8 @@ def refit_map_in(root: Path, name: str, folder: Path) -> None:
     params, catalog = load_params(root / "params.yaml", methods=[name]), Catalog.open(root / "data/catalog")
     encoder, held = load_encoder(folder, params.base.threads), LinearMap.open(folder / HELD)
     shared, base, how = params.train_embedder, params.base, params.preparation
-    protocol, domains = PROTOCOLS[base.protocol], list(shared.domains)
+    protocol = PROTOCOLS[base.protocol]
+    domains: list[str] = list(shared.domains)
     data = RetrievalData.from_catalog(catalog, domains, encoder.size, shared.labels, base.seed, protocol, how)
     train, val = (encoded(encoder, each.images) for each in (data.train, data.val))
     found = best_map(
