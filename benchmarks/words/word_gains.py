@@ -50,7 +50,7 @@ Pair = tuple[str, str]
 
 
 @dataclass(frozen=True)
-class Asked:
+class Wished:
     """A query: a photo and words, and the colour and type that are wanted."""
 
     photo: str
@@ -58,7 +58,7 @@ class Asked:
     wanted: Pair
 
 
-Found = Callable[[Asked], list[Hit]]
+Found = Callable[[Wished], list[Hit]]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -117,19 +117,19 @@ def described(row: Row, square: Any) -> dict[str, Any]:
     }
 
 
-def queries(rows: Sequence[Row], split: str) -> dict[str, list[Asked]]:
+def queries(rows: Sequence[Row], split: str) -> dict[str, list[Wished]]:
     """Kind -> its queries with photos of the split, one for each colour and type that the gallery has `LEAST` times."""
     known = Counter(pair(row) for row in rows if row["split"] == "train")
     own = [row for row in rows if row["split"] == split]
-    asked: dict[str, list[Asked]] = {"whole": [], "type": [], "colour": []}
+    asked: dict[str, list[Wished]] = {"whole": [], "type": [], "colour": []}
     for colour, kind in [wanted for wanted, count in known.items() if count >= LEAST]:
         alike = next((row["image"] for row in own if pair(row) == (colour, kind)), None)
         other = next((row["image"] for row in own if row["articleType"] == kind and row["baseColour"] != colour), None)
         if alike is not None:
-            asked["whole"].append(Asked(alike, f"{colour} {kind}", (colour, kind)))
-            asked["type"].append(Asked(alike, kind, (colour, kind)))
+            asked["whole"].append(Wished(alike, f"{colour} {kind}", (colour, kind)))
+            asked["type"].append(Wished(alike, kind, (colour, kind)))
         if other is not None:
-            asked["colour"].append(Asked(other, colour, (colour, kind)))
+            asked["colour"].append(Wished(other, colour, (colour, kind)))
     return asked
 
 
@@ -141,14 +141,14 @@ def report(root: Path, rows: Sequence[Row], bundle: Bundle) -> None:
     """Prints the table, and the weights on val."""
     of = {row["image"]: pair(row) for row in rows}
 
-    def by_picture(asked: Asked) -> list[Hit]:
+    def by_picture(asked: Wished) -> list[Hit]:
         return retriever.search(root / asked.photo, k=FOUND)
 
-    def by_words(asked: Asked) -> list[Hit]:
+    def by_words(asked: Wished) -> list[Hit]:
         return retriever.search(text=asked.text, k=FOUND)
 
     def by_both(weight: float) -> Found:
-        def found(asked: Asked) -> list[Hit]:
+        def found(asked: Wished) -> list[Hit]:
             gallery.words = replace(gallery.words, weight=weight)
             return retriever.search(root / asked.photo, k=FOUND, text=asked.text)
 
@@ -166,7 +166,7 @@ def report(root: Path, rows: Sequence[Row], bundle: Bundle) -> None:
         print(line(name, [precision(find, asked, of) for asked in test.values()]))
 
 
-def best_weight(val: dict[str, list[Asked]], by_both: Callable[[float], Found], of: dict[str, Pair]) -> float:
+def best_weight(val: dict[str, list[Wished]], by_both: Callable[[float], Found], of: dict[str, Pair]) -> float:
     """The best mean of all kinds, printed with the others."""
     means: dict[float, float] = {}
     print(f"| val: weight | {' | '.join(val)} | mean |\n|---|{'---|' * (len(val) + 1)}")
@@ -182,7 +182,7 @@ def line(name: str, told: Sequence[float]) -> str:
     return f"| {name} | {' | '.join(f'{each:.3f}' for each in [*told, sum(told) / len(told)])} |"
 
 
-def precision(find: Found, asked: Sequence[Asked], of: dict[str, Pair]) -> float:
+def precision(find: Found, asked: Sequence[Wished], of: dict[str, Pair]) -> float:
     """Share of the first `FOUND` that have the wanted colour and type; a list that is shorter has the rest wrong."""
     right = sum(of[hit.image_id] == each.wanted for each in asked for hit in find(each))
     return right / (FOUND * max(1, len(asked)))
