@@ -53,6 +53,7 @@ def main(method: str, root: Path = Path()) -> None:
             rerank=params.rerank.model_dump(),
             image_size=described.size,
             words=params.index.words.model_dump(),
+            drawings=params.parts.sketch,
         )
         run.metric("images", len(index))
         run.metric("bytes_per_image", index.nbytes)
@@ -63,6 +64,7 @@ def main(method: str, root: Path = Path()) -> None:
 def used_params(params: Params) -> dict[str, Any]:
     return {
         "base": {"threads": params.base.threads},
+        "parts": {"sketch": params.parts.sketch},
         "index": params.index.model_dump(),
         "rerank": params.rerank.model_dump(),
     }

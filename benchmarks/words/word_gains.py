@@ -1,12 +1,18 @@
-"""Words, pictures, and both, on photos of products with real titles: precision@5 of queries such as `Navy Blue Tshirts`.
+"""Words, pictures, and both, on photos of products with real titles: precision@5 of three kinds of queries.
 
     python -m benchmarks.words.word_gains ../shared/data/attr_products
+    python -m benchmarks.words.word_gains ../shared/data/attr_products --encoder pretrained
 
-The gallery are the photos of the split `train`. Its words are the shop's titles; the columns of type and colour, by
-which results are judged, are not among them. A query is a colour and a type that at least `LEAST` photos of the
-gallery have; its picture is the first photo of the split `val` or `test` that has both. The encoder is the histogram,
-which is not trained: its figures do not tell what trained encoders find. The weight of the words is chosen on `val`
-and told on `test`.
+The gallery are the photos of the split `train`. Its words are the shop's titles; the columns of type and colour, by which
+results are judged, are not among them. A result is right when it has the wanted colour and type, which at least `LEAST`
+photos of the gallery have. Of each colour and type there is at most one query of each kind, with a photo of `val` or `test`:
+
+    whole    a photo of both, and the words of both: `Navy Blue Tshirts`
+    type     a photo of both, and the word of the type alone: `Tshirts`
+    colour   a photo of the type in another colour, and the word of the wanted one: `Navy Blue`
+
+The encoder is the one that `croquis index` takes; no map is fitted. The weight of the words is the best mean of the three on
+`val`; the figures are those of `test`.
 """
 
 from __future__ import annotations
@@ -17,7 +23,7 @@ import sys
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,11 +34,8 @@ from croquis.bundle import Bundle, write_bundle
 from croquis.bundle.gallery_file import GALLERY_SCHEMA
 from croquis.catalog.images import decode_image, encode_jpeg, prepare_image, to_batch
 from croquis.catalog.product_columns import PRODUCT, product_type
-from croquis.files import write_json
 from croquis.index.build import build_index
-from croquis.nets.encoder import describe_fixed, load_encoder
-from croquis.nets.histogram_encoder import HistogramEncoder
-from croquis.params import load_params
+from croquis.projects.given_nets import HISTOGRAM, PRETRAINED, RERANK, GivenNets, given_nets
 from croquis.search.answer import Hit
 from croquis.search.bundle_nets import Nets
 from croquis.search.gallery import BundleGallery
@@ -41,45 +44,57 @@ from croquis.words.word_settings import DEFAULT_WORDS
 
 LEAST = 5
 FOUND = 5
-WEIGHTS = (0.1, 0.25, 0.5, 0.75, 0.9)
+WEIGHTS = (0.1, 0.25, 0.5, 0.75, 0.9, 0.97)
 Row = dict[str, str]
-Found = Callable[[Row], list[Hit]]
+Pair = tuple[str, str]
+
+
+@dataclass(frozen=True)
+class Wished:
+    """A query: a photo and words, and the colour and type that are wanted."""
+
+    photo: str
+    text: str
+    wanted: Pair
+
+
+Found = Callable[[Wished], list[Hit]]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("root", type=Path, help="the folder of attr_products: styles.csv and images/")
-    root: Path = parser.parse_args(arguments).root
+    parser.add_argument("--encoder", choices=(HISTOGRAM, PRETRAINED), default=HISTOGRAM)
+    given = parser.parse_args(arguments)
+    root: Path = given.root
     if not (root / "styles.csv").is_file():
         sys.exit(f"error: {root} has no styles.csv: give the folder of attr_products")
     with (root / "styles.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     with tempfile.TemporaryDirectory() as folder:
-        report(root, rows, pack(root, rows, Path(folder) / "bundle"))
+        nets = given_nets(given.encoder, Path(folder))
+        report(root, rows, pack(root, rows, Path(folder) / "bundle", nets))
 
 
-def pack(root: Path, rows: Sequence[Row], folder: Path) -> Bundle:
-    """A bundle of the gallery with the histogram of params.yaml."""
-    params = load_params(methods=True)
-    encoder = HistogramEncoder(**params.method("histogram").model_dump(), size=params.base.image_size)
-    models = folder.with_name(f"{folder.name}-models")
-    write_json(models / "encoder.json", describe_fixed(encoder))
+def pack(root: Path, rows: Sequence[Row], folder: Path, nets: GivenNets) -> Bundle:
+    """A bundle of the gallery."""
+    encoder = nets.encoder
     gallery = sorted((row for row in rows if row["split"] == "train"), key=lambda row: row["image"])
     squares = [prepare_image(decode_image((root / row["image"]).read_bytes()), encoder.size) for row in gallery]
-    vectors = np.concatenate([load_encoder(models).encode(to_batch([square])) for square in squares])
+    vectors = np.concatenate([encoder.encode(to_batch([square])) for square in squares])
     table = pa.Table.from_pylist(
         [described(row, square) for row, square in zip(gallery, squares, strict=True)],
         schema=GALLERY_SCHEMA.append(pa.field(PRODUCT, product_type({"title": "text"}))),
     )
     return write_bundle(
         folder,
-        method="histogram",
-        encoder_folder=models,
+        method=nets.method,
+        encoder_folder=nets.folder,
         generator_folder=None,
         classifier_folder=None,
         index=build_index(vectors, metric="cosine"),
         gallery_table=table,
-        rerank=params.rerank.model_dump(),
+        rerank=RERANK,
         image_size=encoder.size,
         words={"tokenizer": "unicode", "weight": DEFAULT_WORDS.weight},
     )
@@ -102,59 +117,75 @@ def described(row: Row, square: Any) -> dict[str, Any]:
     }
 
 
-def queries(rows: Sequence[Row], split: str) -> list[Row]:
-    """One photo of the split for each colour and type that the gallery has `LEAST` times."""
+def queries(rows: Sequence[Row], split: str) -> dict[str, list[Wished]]:
+    """Kind -> its queries with photos of the split, one for each colour and type that the gallery has `LEAST` times."""
     known = Counter(pair(row) for row in rows if row["split"] == "train")
-    asked: dict[tuple[str, str], Row] = {}
-    for row in rows:
-        if row["split"] == split and known[pair(row)] >= LEAST:
-            asked.setdefault(pair(row), row)
-    return list(asked.values())
+    own = [row for row in rows if row["split"] == split]
+    asked: dict[str, list[Wished]] = {"whole": [], "type": [], "colour": []}
+    for colour, kind in [wanted for wanted, count in known.items() if count >= LEAST]:
+        alike = next((row["image"] for row in own if pair(row) == (colour, kind)), None)
+        other = next((row["image"] for row in own if row["articleType"] == kind and row["baseColour"] != colour), None)
+        if alike is not None:
+            asked["whole"].append(Wished(alike, f"{colour} {kind}", (colour, kind)))
+            asked["type"].append(Wished(alike, kind, (colour, kind)))
+        if other is not None:
+            asked["colour"].append(Wished(other, colour, (colour, kind)))
+    return asked
 
 
-def pair(row: Row) -> tuple[str, str]:
+def pair(row: Row) -> Pair:
     return row["baseColour"], row["articleType"]
 
 
 def report(root: Path, rows: Sequence[Row], bundle: Bundle) -> None:
     """Prints the table, and the weights on val."""
-    of = {row["image"]: row for row in rows}
+    of = {row["image"]: pair(row) for row in rows}
 
-    def by_picture(row: Row) -> list[Hit]:
-        return retriever.search(root / row["image"], k=FOUND)
+    def by_picture(asked: Wished) -> list[Hit]:
+        return retriever.search(root / asked.photo, k=FOUND)
 
-    def by_words(row: Row) -> list[Hit]:
-        return retriever.search(text=" ".join(pair(row)), k=FOUND)
+    def by_words(asked: Wished) -> list[Hit]:
+        return retriever.search(text=asked.text, k=FOUND)
 
-    def by_both(row: Row) -> list[Hit]:
-        return retriever.search(root / row["image"], k=FOUND, text=" ".join(pair(row)))
+    def by_both(weight: float) -> Found:
+        def found(asked: Wished) -> list[Hit]:
+            gallery.words = replace(gallery.words, weight=weight)
+            return retriever.search(root / asked.photo, k=FOUND, text=asked.text)
+
+        return found
 
     gallery = BundleGallery.of(bundle)
     retriever = LocalRetriever(Nets(bundle), gallery, bundle.manifest.rerank)
-    val = queries(rows, "val")
-    chosen: dict[float, float] = {}
-    for weight in WEIGHTS:
-        gallery.words = replace(gallery.words, weight=weight)
-        chosen[weight] = precision(by_both, val, of)["both"]
-    best = max(chosen, key=lambda weight: chosen[weight])
-    gallery.words = replace(gallery.words, weight=best)
-    print(f"weight on val ({len(val)} queries): " + ", ".join(f"{w}: {p:.3f}" for w, p in chosen.items()))
+    best = best_weight(queries(rows, "val"), by_both, of)
     test = queries(rows, "test")
-    print(f"test: {len(test)} queries, gallery {len(gallery.items)} photos, weight {best}")
-    print("| by | type and colour | type | colour |\n|---|---|---|---|")
-    for name, find in (("words", by_words), ("picture", by_picture), ("both", by_both)):
-        told = precision(find, test, of)
-        print(f"| {name} | {told['both']:.3f} | {told['type']:.3f} | {told['colour']:.3f} |")
+    counts = ", ".join(f"{len(asked)} {kind}" for kind, asked in test.items())
+    print(f"test: queries {counts}; gallery {len(gallery.items)} photos; {bundle.manifest.method}; weight {best}")
+    print(f"| by | {' | '.join(test)} | mean |\n|---|{'---|' * (len(test) + 1)}")
+    ways = {"words": by_words, "picture": by_picture} | {f"both, weight {each}": by_both(each) for each in WEIGHTS}
+    for name, find in ways.items():
+        print(line(name, [precision(find, asked, of) for asked in test.values()]))
 
 
-def precision(find: Found, asked: Sequence[Row], of: dict[str, Row]) -> dict[str, float]:
-    """Shares of the first `FOUND` that have the colour, the type, or both; a list that is shorter has the rest wrong."""
-    right: Counter[str] = Counter()
-    for row in asked:
-        for hit in find(row):
-            colour, kind = (found == wanted for found, wanted in zip(pair(of[hit.image_id]), pair(row), strict=True))
-            right.update({"colour": colour, "type": kind, "both": colour and kind})
-    return {name: right[name] / (FOUND * max(1, len(asked))) for name in ("both", "type", "colour")}
+def best_weight(val: dict[str, list[Wished]], by_both: Callable[[float], Found], of: dict[str, Pair]) -> float:
+    """The best mean of all kinds, printed with the others."""
+    means: dict[float, float] = {}
+    print(f"| val: weight | {' | '.join(val)} | mean |\n|---|{'---|' * (len(val) + 1)}")
+    for weight in WEIGHTS:
+        told = [precision(by_both(weight), asked, of) for asked in val.values()]
+        means[weight] = sum(told) / len(told)
+        print(line(str(weight), told))
+    return max(means, key=lambda weight: means[weight])
+
+
+def line(name: str, told: Sequence[float]) -> str:
+    """Of a table: the figures and their mean."""
+    return f"| {name} | {' | '.join(f'{each:.3f}' for each in [*told, sum(told) / len(told)])} |"
+
+
+def precision(find: Found, asked: Sequence[Wished], of: dict[str, Pair]) -> float:
+    """Share of the first `FOUND` that have the wanted colour and type; a list that is shorter has the rest wrong."""
+    right = sum(of[hit.image_id] == each.wanted for each in asked for hit in find(each))
+    return right / (FOUND * max(1, len(asked)))
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from croquis.arrays import Vectors
 from croquis.bulk.places import EmbedError
 from croquis.bulk.run import Embedding
 from croquis.bulk.shard_file import VECTOR
+from croquis.catalog.product_columns import PRODUCT, known
 from croquis.store.vector_store import StoredImage, StoreSpec, VectorStore
 from croquis.store.versions import Stores
 
@@ -47,14 +48,18 @@ def stored_images(whole: Embedding, dim: int, version: int) -> Iterator[tuple[li
             file = pq.ParquetFile(stream)
             if missing := [column for column in NEEDED if column not in file.schema_arrow.names]:
                 raise EmbedError(f"{record.name} in {whole.to.uri} lacks {missing}, which a store keeps of each image")
-            for batch in file.iter_batches(AT_A_TIME, columns=[*NEEDED, VECTOR]):
+            own = [PRODUCT] if PRODUCT in file.schema_arrow.names else []
+            for batch in file.iter_batches(AT_A_TIME, columns=[*NEEDED, *own, VECTOR]):
                 yield _images(batch, version), _vectors(batch, dim)
 
 
 def _images(batch: pa.RecordBatch, version: int) -> list[StoredImage]:
+    described = batch.drop_columns([VECTOR]).to_pylist()
     return [
-        StoredImage(**row | {"attributes": tuple(row["attributes"] or ())}, version=version)
-        for row in batch.select(list(NEEDED)).to_pylist()
+        StoredImage(
+            **row | {"attributes": tuple(row["attributes"] or ()), PRODUCT: known(row.get(PRODUCT))}, version=version
+        )
+        for row in described
     ]
 
 

@@ -24,8 +24,14 @@ def manifest_of(bundle: Bundle, shards: Sequence[Shard], only: Only) -> dict[str
         "method": bundle.manifest.method,
         "encoder": {"head": encoder.head, "metric": encoder.metric, "dim": encoder.dim},
         "only": {name: sorted(values) for name, values in only.items()},
-        "shards": [asdict(shard) | {"columns": list(shard.columns)} for shard in shards],
+        "shards": [_described(shard) for shard in shards],
     }
+
+
+def _described(shard: Shard) -> dict[str, Any]:
+    """As JSON gives it back; `product` is left out where there is none."""
+    values = asdict(shard) | {"columns": list(shard.columns), "product": dict(shard.product)}
+    return values if shard.product else {name: value for name, value in values.items() if name != "product"}
 
 
 def begin(to: FsspecFolder, manifest: dict[str, Any]) -> None:

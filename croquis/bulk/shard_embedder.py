@@ -70,7 +70,7 @@ class ShardEmbedder:
             EmbedError: when the shard cannot be read or the file not be written.
         """
         unreadable: list[Unreadable] = []
-        schema = schema_of(shard.columns, self._dim, None if self._coding is None else self._coding.code_bytes)
+        schema = schema_of(shard, self._dim, None if self._coding is None else self._coding.code_bytes)
         with writing_shard(self._to, shard.name, schema) as file:
             for table in read_shard(self._source, shard, self._job.only):
                 kept, pictures, refused = decode(table, self._nets.size)

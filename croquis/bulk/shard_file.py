@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from croquis.bulk.places import EmbedError, FsspecFolder
 from croquis.bulk.shards import CARRIED, Shard
-from croquis.catalog.table import SCHEMA
+from croquis.catalog.product_columns import PRODUCT
 
 VECTOR, CODE = "vector", "code"
 RECORD = b"croquis.embedded"
@@ -45,9 +45,9 @@ class ShardRecord:
         return (self.name, self.footer, self.bundle) == (shard.name, shard.footer, bundle)
 
 
-def schema_of(columns: tuple[str, ...], dim: int, code_bytes: int | None) -> pa.Schema:
+def schema_of(shard: Shard, dim: int, code_bytes: int | None) -> pa.Schema:
     """What was carried along, then `vector`: dim x float32, and of a coding head `code`: packed codes, so many bytes."""
-    fields = [pa.field(name, SCHEMA.field(name).type) for name in CARRIED if name in columns]
+    fields = [pa.field(name, shard.column_type(name)) for name in (*CARRIED, PRODUCT) if name in shard.columns]
     fields.append(pa.field(VECTOR, pa.list_(pa.field("element", pa.float32(), nullable=False), dim), nullable=False))
     if code_bytes is not None:
         fields.append(pa.field(CODE, pa.binary(code_bytes), nullable=False))
@@ -96,7 +96,7 @@ class ShardWriter:
 @contextmanager
 def writing_shard(to: FsspecFolder, name: str, schema: pa.Schema) -> Iterator[ShardWriter]:
     """The file of a shard's vectors, there when the block has ended without an error."""
-    text = [field.name for field in schema if field.name not in (VECTOR, CODE)]
+    text = [field.name for field in schema if field.name not in (PRODUCT, VECTOR, CODE)]
     with (
         to.writing(name) as stream,
         pq.ParquetWriter(stream, schema, compression="zstd", use_dictionary=text) as writer,

@@ -16,12 +16,13 @@ import pyarrow.parquet as pq
 
 from croquis.bulk.places import EmbedError, FsspecFolder
 from croquis.catalog.parquet_shards import cast_column, is_shard, open_shard
+from croquis.catalog.product_columns import PRODUCT, ProductError, kinds_in, product_type
 from croquis.catalog.table import SCHEMA
 from croquis.search.bundle_nets import AT_A_TIME
 
 NEEDED = ("image_id", "image")
 CARRIED = ("image_id", "item_id", "domain", "split", "role", "category", "view", "attributes")
-"""Columns that go along with a vector, where a shard has them; `bbox` is used and stays behind."""
+"""Columns that go along with a vector, where a shard has them, as `product` does; `bbox` is used and stays behind."""
 READERS = 16  # footers at a time: near the latency of an object store, not of its bandwidth
 
 Only = Mapping[str, Sequence[str]]
@@ -37,6 +38,7 @@ class Shard:
         footer: SHA-256 of its Parquet footer, which holds the schema and of every column chunk place, sizes and bounds.
         rows: images in it.
         columns: those of its columns that are read.
+        product: names and kinds of the columns of the products' own (`croquis.catalog.product_columns`).
     """
 
     name: str
@@ -44,6 +46,11 @@ class Shard:
     footer: str
     rows: int
     columns: tuple[str, ...]
+    product: tuple[tuple[str, str], ...] = ()
+
+    def column_type(self, name: str) -> pa.DataType:
+        """Of a column that is read: the catalogue's."""
+        return product_type(dict(self.product)) if name == PRODUCT else SCHEMA.field(name).type
 
 
 def find_shards(source: FsspecFolder, only: Only) -> list[Shard]:
@@ -65,6 +72,10 @@ def find_shards(source: FsspecFolder, only: Only) -> list[Shard]:
         if shard.columns != shards[0].columns:
             differ = sorted(set(shard.columns) ^ set(shards[0].columns))
             raise EmbedError(f"{shard.name} and {shards[0].name} in {source.uri} differ in the columns {differ}")
+        if shard.product != shards[0].product:
+            differ = sorted({name for name, _ in set(shard.product) ^ set(shards[0].product)})
+            where = f"{shard.name} and {shards[0].name} in {source.uri}"
+            raise EmbedError(f"{where} differ in the columns {differ} of `{PRODUCT}`, or in their order")
     return shards
 
 
@@ -88,7 +99,7 @@ def read_shard(source: FsspecFolder, shard: Shard, only: Only) -> Iterator[pa.Ta
         if _describe(stream, shard.name) != shard:
             raise EmbedError(f"{shard.name} in {source.uri} was changed while it was embedded: begin again")
         for batch in open_shard(stream).iter_batches(AT_A_TIME, columns=list(shard.columns)):
-            table = _cast(batch)
+            table = _cast(batch, shard)
             if table.column("image_id").null_count:
                 raise EmbedError(f"{shard.name} in {source.uri} has rows without an image_id; every image needs one")
             yield table.filter(_let_through(table, only))
@@ -110,15 +121,25 @@ def _describe(stream: Any, name: str) -> Shard:
     stream.seek(size - 8 - metadata.serialized_size)
     footer = hashlib.sha256(stream.read()).hexdigest()
     stream.seek(0)
-    columns = tuple(column for column in (*CARRIED, "bbox", "image") if column in schema.names)
-    return Shard(name, size, footer, metadata.num_rows, columns)
+    product = _product_kinds(schema)
+    carried = (*CARRIED, *([PRODUCT] if product else []), "bbox", "image")
+    columns = tuple(column for column in carried if column in schema.names)
+    return Shard(name, size, footer, metadata.num_rows, columns, product)
 
 
-def _cast(batch: pa.RecordBatch) -> pa.Table:
+def _product_kinds(schema: pa.Schema) -> tuple[tuple[str, str], ...]:
+    """None where a column of that name is none of ours: it stays behind, as any other does."""
+    try:
+        return tuple(kinds_in(schema.field(PRODUCT).type).items()) if PRODUCT in schema.names else ()
+    except ProductError:
+        return ()
+
+
+def _cast(batch: pa.RecordBatch, shard: Shard) -> pa.Table:
     columns = {}
     for name, column in zip(batch.schema.names, batch.columns, strict=True):
         try:
-            columns[name] = cast_column(column, SCHEMA.field(name).type)
+            columns[name] = cast_column(column, shard.column_type(name))
         except pa.ArrowException as error:
             raise pa.ArrowTypeError(f"column {name}: {error}") from error
     return pa.table(columns)

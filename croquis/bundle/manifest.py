@@ -99,6 +99,8 @@ class Manifest:
     Attributes:
         purpose: `shop` where the gallery is all photos that there were when the bundle was made, whatever split they are of;
             left out where it is the gallery of an evaluation.
+        drawings: false where the bundle was made without the part `sketch`: nothing of it has seen a drawing, and the search
+            page offers none; left out otherwise.
     """
 
     schema_version: int
@@ -113,6 +115,7 @@ class Manifest:
     files: dict[str, FileEntry]
     purpose: str | None = None
     words: WordsBlock | None = None
+    drawings: bool | None = None
     stated: Mapping[str, Any] | None = field(default=None, init=False, compare=False, repr=False)
 
     @classmethod
@@ -150,8 +153,9 @@ class Manifest:
             del values["words"]
         for part in ("encoder", "index"):
             values[part] = {key: value for key, value in values[part].items() if value is not None}
-        if self.purpose is None:
-            del values["purpose"]
+        for key in ("purpose", "drawings"):
+            if values[key] is None:
+                del values[key]
         return values
 
     @cached_property
@@ -203,6 +207,8 @@ class Manifest:
             raise BundleError(f"{MANIFEST_FILE}: {found} does not fit an encoder with head {self.encoder.head!r}")
         if self.purpose not in (None, SHOP):
             raise BundleError(f"{MANIFEST_FILE}: purpose = {self.purpose!r}, must be {SHOP!r} or left out")
+        if self.drawings not in (None, False):
+            raise BundleError(f"{MANIFEST_FILE}: drawings = {self.drawings!r}, must be false or left out")
         if self.index.rows != self.items.rows:
             raise BundleError(f"{MANIFEST_FILE}: {self.index.rows} rows in the index, {self.items.rows} in the items")
         if self.words is not None and self.words.rows != self.items.rows:

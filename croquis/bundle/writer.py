@@ -53,6 +53,7 @@ def write_bundle(
     image_size: int,
     purpose: str | None = None,
     words: Mapping[str, Any] | None = None,
+    drawings: bool = True,
 ) -> Bundle:
     """Packs a bundle beside `folder`, opens every part of it, and only then gives it the name.
 
@@ -66,6 +67,7 @@ def write_bundle(
         image_size: side of the prepared images, pixels; must be the encoder's.
         purpose: see `Manifest`.
         words: as `index.words` in params.yaml, see `WordSettings`; None for a bundle that answers no query of words.
+        drawings: whether queries by sketch are part of what it was made for.
 
     Raises:
         BundleError, ModelError, ItemsError: when the parts do not fit each other; nothing is left behind.
@@ -87,6 +89,7 @@ def write_bundle(
             files={file.name: FileEntry(sha256_file(file), file.stat().st_size) for file in sorted(partial.iterdir())},
             purpose=purpose,
             words=searched,
+            drawings=None if drawings else False,
         )
         write_json(partial / MANIFEST_FILE, manifest.to_json())
         # A graph with its weights in a second file, say, fails here and not in a server.

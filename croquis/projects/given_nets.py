@@ -106,6 +106,7 @@ class GivenNets:
             image_size=self.encoder.size,
             purpose=SHOP,
             words=asdict(DEFAULT_WORDS if self.bundle is None else self.bundle.manifest.word_settings),
+            drawings=self.bundle is not None and self.bundle.manifest.drawings is None,
         )
 
 
@@ -161,7 +162,7 @@ def with_map(nets: GivenNets, vectors: Vectors, items: Sequence[str], scratch: P
     root = scratch / "project"
     write_array(root / "vectors.npy", vectors)
     write_array(root / "items.npy", np.unique(np.array(items, dtype=str), return_inverse=True)[1].astype(np.int64))
-    _run(["-c", FIT_MAP, str(root.resolve())], root, "the map could not be fitted")
+    run_python(["-c", FIT_MAP, str(root.resolve())], root, "the map could not be fitted")
     if not (root / MAP).is_file():
         return nets, vectors
     linear = LinearMap.open(root / MAP)
@@ -182,11 +183,11 @@ def _pretrained(scratch: Path) -> Path:
     root = scratch / "project"
     root.mkdir()
     write_bytes(root / "params.yaml", project_params(SETTINGS).encode())
-    _run(["-m", "stages.train_embedder", PRETRAINED], root, "the pretrained net could not be exported")
+    run_python(["-m", "stages.train_embedder", PRETRAINED], root, "the pretrained net could not be exported")
     return root / "models" / PRETRAINED
 
 
-def _run(arguments: Sequence[str], root: Path, failed: str) -> None:
+def run_python(arguments: Sequence[str], root: Path, failed: str) -> None:
     """Python in a process of its own, as training is no part of what answers queries."""
     command = [sys.executable, "-W", "ignore", *arguments]
     environment = {**os.environ, "MLFLOW_TRACKING_URI": NO_TRACKING}

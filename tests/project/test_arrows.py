@@ -70,7 +70,7 @@ ALLOWED: dict[str, set[str]] = {
     },
     "benchmarks": {
         "bulk", "bundle", "catalog", "cli", "evaluation", "events", "figures", "index", "lightning_modules", "nets",
-        "params", "registry", "rerank", "search", "serving", "sources", "stages", "store", "tracking", "tuning",
+        "params", "projects", "registry", "rerank", "search", "serving", "sources", "stages", "store", "tracking", "tuning",
         "validation", "words",
     },
 }  # fmt: skip

@@ -41,6 +41,18 @@ def test_a_bundle_needs_neither_generator_nor_classifier(project):
     assert bundle.items.table.column("predicted_attributes").to_pylist() == [[]] * len(bundle.items)
 
 
+def test_a_bundle_says_that_its_project_has_no_drawings(project):
+    index.main("histogram", project)
+    assert "drawings" not in read_json(project / "models/bundles/histogram/manifest.json")
+    values = read_yaml(project / "params.yaml")
+    values["parts"] |= {"gan": False, "sketch": False}
+    values["retrievers"] = ["histogram"]
+    write_json(project / "params.yaml", values)
+    index.main("histogram", project)
+    assert read_json(project / "models/bundles/histogram/manifest.json")["drawings"] is False
+    assert Bundle.load(project / "models/bundles/histogram").manifest.drawings is False
+
+
 def test_every_image_that_a_protocol_may_search_is_in_it(project):
     index.main("histogram", project)
     kept = set(Bundle.load(project / "models/bundles/histogram").items.image_ids)

@@ -5,9 +5,10 @@
     cat products.csv | croquis index - --photos photos --to shop.bundle
     croquis index photos --to shop.bundle --encoder models/bundles/siamese      by the nets of a trained bundle
     croquis index data/catalog --to shop.bundle --encoder models/bundles/dhd    a project's shop photos, val and test too
+    croquis index data/catalog --to shop.bundle --encoder models/bundles/pretrained --refit
 
 Broken files are left out; they and near copies are listed. A trained bundle gives its encoder, its kind of index (codes
-included), its generator and its classifier.
+included), its generator and its classifier; with --refit its map is fitted once more, on the labels of all splits.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from croquis.bundle import Bundle
 from croquis.cli.command_line import PATH, Invocation, command, option
 from croquis.projects.given_nets import given_nets, usual_encoder
 from croquis.projects.photo_search import Told, add_photos, index_photos, remove_photos
+from croquis.projects.refitting import refitted
 from croquis.projects.search_rows import Row, find_photos_at
 from croquis.refusals import RefusedError
 
@@ -66,16 +68,23 @@ def _listed(what: str, names: Sequence[str]) -> list[str]:
 @option(
     "--encoder", metavar="NAME|BUNDLE", help="pretrained, histogram or a bundle (default: the best that is installed)"
 )
+@option("--refit", is_flag=True, help="fit the map of a project's bundle on the photos of val and test too")
 @click.pass_obj
-def index_command(invocation: Invocation, place: Path, target: Path, photos: Path | None, encoder: str | None) -> int:
+def index_command(
+    invocation: Invocation, place: Path, target: Path, photos: Path | None, encoder: str | None, refit: bool
+) -> int:
     if target.exists() and not (target / "manifest.json").is_file():
         raise RefusedError(f"{target} is there and is no bundle: name another folder by --to")
     found = find_photos_at(place, photos)
-    print("\n".join(f"  {note}" for note in found.notes))
+    for note in found.notes:
+        print(f"  {note}")
     with tempfile.TemporaryDirectory() as scratch:
         nets = given_nets(encoder or usual_encoder(), Path(scratch))
+        nets = refitted(nets, place, Path(scratch)) if refit else nets
         told = index_photos(found, nets, target, Path(scratch), progress(f"index by {nets.method}", invocation))
     print(report(told, target))
+    if refit:
+        print(f"  the map is fitted on the labelled photos of all splits; figures are those of {encoder}")
     print(f"next:\n  croquis search {target} PHOTO\n  croquis serve {target}")
     return 0
 

@@ -1,7 +1,9 @@
-"""Searches a bundle by photos, and prints a ranked table of products.
+"""Searches a bundle by photos, by words, or by both, and prints a ranked table of products.
 
 croquis search shop.bundle photo.jpg
 croquis search shop.bundle front.jpg back.jpg           several photos of one product
+croquis search shop.bundle --text "red dress"           words of titles, brands, categories, ...
+croquis search shop.bundle photo.jpg --text red         both rankings, fused as in the API (docs/serving.md)
 croquis search shop.bundle photo.jpg --filters '{"product": {"price": {"max": 50}}}'
 croquis search shop.bundle photo.jpg --k 20 --html result.html      a page with the pictures
 """
@@ -53,10 +55,12 @@ def ranked_table(hits: Sequence[Hit]) -> str:
     return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in cells)
 
 
-def sheet(retriever: LocalRetriever, answer: Answer, photos: Sequence[Path], title: str) -> str:
+def sheet(retriever: LocalRetriever, answer: Answer, photos: Sequence[Path], text: str | None) -> str:
     """A page that needs no other file: the query and the hits with their thumbnails, titles, prices and links."""
     items = retriever.bundle.items
     seen = "".join(f'<img alt="the query" src="{_inline(_jpeg(each))}">' for each in photos)
+    asked = ", ".join([*(photo.name for photo in photos[:1]), *([] if text is None else [text])])
+    title = f"{asked} in {retriever.bundle.folder.name}"
     hits = "\n".join(_card(hit, items.thumbnail(items.row(hit.image_id))) for hit in answer.hits)
     return PAGE.format(title=escape(title), queries=seen, hits=hits)
 
@@ -106,7 +110,8 @@ def read_filters(text: str | None) -> dict[str, Any] | None:
 
 @command(__doc__)
 @click.argument("bundle", type=PATH)
-@click.argument("photos", type=PATH, nargs=-1, required=True, metavar="PHOTO...")
+@click.argument("photos", type=PATH, nargs=-1, metavar="[PHOTO]...")
+@option("--text", metavar="WORDS", help="words that are searched too, or alone; a product needs one of them")
 @option("--k", type=click.IntRange(1, 1000), default=10, help="results")
 @option("--group-by", type=click.Choice(GROUPS), default="item", help="products, or single photos")
 @option("--max-per-item", type=click.IntRange(1, MOST_PER_ITEM), default=1, help="photos of each product")
@@ -118,6 +123,7 @@ def read_filters(text: str | None) -> dict[str, Any] | None:
 def search_command(
     bundle: Path,
     photos: tuple[Path, ...],
+    text: str | None,
     k: int,
     group_by: GroupBy,
     max_per_item: int,
@@ -128,10 +134,14 @@ def search_command(
     asked = read_filters(filters)
     if len(photos) > MOST_PICTURES:
         raise RefusedError(f"{len(photos)} photos are too many, a query has at most {MOST_PICTURES} of one product")
+    if not photos and text is None:
+        raise RefusedError('nothing to search for: name a photo, or give words, e.g. --text "red dress"')
+    form = AnswerForm(group_by, max_per_item, combine)
     retriever = LocalRetriever.load(bundle)
-    answer = retriever.answer(list(photos), k, filters=asked, form=AnswerForm(group_by, max_per_item, combine))
-    print(ranked_table(answer.hits) if answer.hits else "nothing passes the filters")
+    answer = retriever.answer(list(photos) or None, k, filters=asked, form=form, text=text)
+    none = "nothing passes the filters" if photos else "no product that passes the filters has one of the words"
+    print(ranked_table(answer.hits) if answer.hits else none)
     if html is not None:
-        write_bytes(html, sheet(retriever, answer, photos, f"{photos[0].name} in {bundle.name}").encode())
+        write_bytes(html, sheet(retriever, answer, photos, text).encode())
         print(f"{html} is written")
     return 0

@@ -42,7 +42,9 @@ class LoadedModel:
 
     @property
     def modes(self) -> list[str]:
-        """Modes that it can answer: `sketch` needs a generator."""
+        """The modes that the bundle was made for; `sketch` needs a generator."""
+        if self.retriever.bundle.manifest.drawings is not None:
+            return ["photo"]
         return [mode for mode in MODES if mode != "sketch" or self.retriever.nets.has_generator]
 
     def info(self, label: str) -> ModelInfo:

@@ -71,9 +71,10 @@ export class Board {
     byId("columns").classList.remove("two");
     const words = kind === "sketch"
       ? ["Draw a garment", "A few lines are enough: the outline, a collar, a hem. The search runs while you draw."]
-      : ["What are you looking for?", "Show a photo of a garment, then draw the box around it. No photo at hand? Draw it."];
-    byId("columns").replaceChildren(el("div", { class: "empty" }, hanger(), el("h2", {}, words[0]), el("p", {}, words[1]),
-      button(kind === "sketch" ? "Start from a dress" : "Draw instead", outline)));
+      : ["What are you looking for?", "Show a photo of a garment, then draw the box around it."];
+    byId("columns").replaceChildren(el("div", { class: "empty" }, hanger(), el("h2", {}, words[0]),
+      el("p", {}, words[1], kind === "sketch" ? "" : el("span", { class: "by-drawing" }, " No photo at hand? Draw it.")),
+      button(kind === "sketch" ? "Start from a dress" : "Draw instead", outline, { class: "by-drawing" })));
   }
 }
 

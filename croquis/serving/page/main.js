@@ -152,6 +152,7 @@ async function start() {
   loadFilters();
   const version = await api.version().catch(() => null);
   if (!version) return;
+  if (version.modes.every((mode) => mode === "photo")) document.body.dataset.drawings = "none";
   sides.show(version);
   photo.limit(version.limits.image_bytes);
 }

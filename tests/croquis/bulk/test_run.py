@@ -27,6 +27,7 @@ from croquis.bulk.shard_file import ShardRecord
 from croquis.bulk.shards import Shard
 from croquis.bundle import Bundle
 from croquis.catalog.images import crop, decode_image
+from croquis.catalog.product_columns import known, product_type
 from croquis.catalog.table import Catalog
 from croquis.cli import main
 from croquis.index.code_index import CodeIndex
@@ -281,6 +282,55 @@ def test_shards_without_pictures_and_folders_without_shards_are_named(
     assert "lacks the columns ['image']" in said
     assert run(bundles["binary"], tmp_path / "nowhere", tmp_path / "none") == 1
     assert "holds no .parquet files" in capsys.readouterr().err
+
+
+def with_titles(source: Path, to: Path, kinds: dict[str, str]) -> None:
+    """The shards of a catalogue, each product with a title, and a price that every other lacks."""
+    for number, path in enumerate(sorted(source.glob("*.parquet"))):
+        table = pq.read_table(path)
+        cells = [
+            {"title": f"Title of {item}", "price": None if (row + number) % 2 else float(row)}
+            for row, item in enumerate(table["item_id"].to_pylist())
+        ]
+        own = pa.array([{name: cell[name] for name in kinds} for cell in cells], product_type(kinds))
+        pq.write_table(table.append_column("product", own), to / path.name)
+
+
+def test_columns_of_the_products_own_go_along_and_into_a_store(
+    bundles: dict[str, Bundle], catalog: Catalog, tmp_path: Path
+):
+    kinds = {"title": "text", "price": "number"}
+    (tmp_path / "shards").mkdir()
+    with_titles(catalog.folder, tmp_path / "shards", kinds)
+    bundle, uri = bundles["dense"], f"faiss:{tmp_path / 'store'}"
+    for _ in range(2):  # the second call finds everything there
+        assert run(bundle, tmp_path / "shards", tmp_path / "out", "--store", uri) == 0
+    written = read_vectors(tmp_path / "out")
+    assert written.schema.field("product").type == product_type(kinds)
+    assert written["product"].to_pylist()[1] == {"title": f"Title of {written['item_id'][1]}", "price": None}
+    stores = open_stores(uri)
+    kept = {image.image_id: image.product for images, _ in stores.open(bundle.hash).scan() for image in images}
+    stores.close()
+    expected = {row["image_id"]: known(row["product"]) for row in written.to_pylist()}
+    assert kept == expected
+    assert {len(columns) for columns in kept.values()} == {1, 2}
+
+
+def test_shards_whose_products_have_other_columns_are_refused_and_other_columns_of_that_name_stay_behind(
+    bundles: dict[str, Bundle], catalog: Catalog, own: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    first = sorted(own.glob("*.parquet"))[0]
+    (tmp_path / "one").mkdir()
+    with_titles(catalog.folder, own, {"title": "text"})
+    with_titles(catalog.folder, tmp_path / "one", {"title": "text", "price": "number"})
+    (tmp_path / "one" / first.name).replace(first)
+    assert run(bundles["dense"], own, tmp_path / "out") == 1
+    assert "differ in the columns ['price'] of `product`" in capsys.readouterr().err
+    table = pq.read_table(first).drop_columns("product")
+    (tmp_path / "alone").mkdir()
+    pq.write_table(table.append_column("product", table["item_id"]), tmp_path / "alone/a.parquet")
+    assert run(bundles["dense"], tmp_path / "alone", tmp_path / "words") == 0
+    assert "product" not in pq.read_table(tmp_path / "words/a.parquet").column_names
 
 
 @pytest.mark.parametrize("head", ["dense", "binary", "pq"])

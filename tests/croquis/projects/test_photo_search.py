@@ -130,6 +130,61 @@ def test_columns_that_are_left_over_come_back_and_filter(
     assert "--filters is not JSON" in capsys.readouterr().err
 
 
+@pytest.fixture
+def worded(table: Path, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Path:
+    asked = ["index", str(table), "--photos", str(photos), "--to", str(tmp_path / "shop"), "--encoder", "histogram"]
+    assert main(asked) == 0
+    capsys.readouterr()
+    return tmp_path / "shop"
+
+
+def test_words_are_searched_alone_and_beside_a_photo(
+    worded: Path, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    page = tmp_path / "page.html"
+    assert main(["search", str(worded), "--text", "Red", "--html", str(page)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split() == ["rank", "score", "item", "category", "title", "price", "image"]
+    assert ranked(lines) == ["red"]
+    assert page.read_text().count("data:image/jpeg") == 1
+    assert "<title>Red in shop</title>" in page.read_text()
+    blue = str(photos / "blue-1.png")
+    assert main(["search", str(worded), blue, "--text", "red", "--k", "2", "--html", str(page)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert set(ranked(lines)) == {"red", "blue"}
+    assert page.read_text().count("data:image/jpeg") == 3
+    assert "<title>blue-1.png, red in shop</title>" in page.read_text()
+    expected = LocalRetriever.load(worded).search(blue, k=2, text="red", group_by="item")
+    assert [line.split()[1] for line in lines[1:3]] == [f"{hit.score:.3f}" for hit in expected]
+    assert main(["search", str(worded), "--text", "bag", "--filters", '{"product": {"price": {"max": 25}}}']) == 0
+    assert ranked(capsys.readouterr().out.splitlines()) == ["blue", "green"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "code", "told"),
+    [
+        ([], 1, 'nothing to search for: name a photo, or give words, e.g. --text "red dress"'),
+        (["--text", ""], 1, "text = '' must be 1 to 200 characters with a word among them"),
+        (["--text", "a " * 21], 1, "has 21 words, at most 20 are searched"),
+        (["--text", "purple"], 0, "no product that passes the filters has one of the words"),
+        (["--text", "red", "--filters", '{"product": {"price": {"max": 1}}}'], 0, "no product that passes the filters"),
+    ],
+)
+def test_a_search_without_an_answer_says_why(
+    asked: list[str], code: int, told: str, worded: Path, capsys: pytest.CaptureFixture[str]
+):
+    assert main(["search", str(worded), *asked]) == code
+    said = capsys.readouterr()
+    assert told in (said.err if code else said.out)
+    assert len((said.err if code else said.out).splitlines()) == 1
+
+
+def test_a_bundle_without_words_refuses_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    wordless = write_tiny_bundle(tmp_path / "wordless", words=None)
+    assert main(["search", str(wordless), "--text", "red"]) == 1
+    assert len(capsys.readouterr().err.splitlines()) == 1
+
+
 def test_a_column_of_another_type_is_not_added(
     table: Path, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
@@ -197,6 +252,7 @@ def test_the_nets_of_another_bundle_index_too(shop: Path, photos: Path, tmp_path
     first, second = (json.loads((each / "manifest.json").read_text()) for each in (shop, tmp_path / "second"))
     assert first == second
     assert first["purpose"] == "shop"
+    assert first["drawings"] is False
 
 
 def coded_parts(folder: Path, head: str) -> dict[str, Any]:
@@ -220,7 +276,9 @@ def test_a_trained_bundle_gives_all_its_nets_and_its_index(head: str, photos: Pa
         assert getattr(after.manifest, part) == getattr(before.manifest, part)
     assert (after.index.kind, after.index.parameters) == (before.index.kind, before.index.parameters)
     assert after.manifest.index.comparison == before.manifest.index.comparison
-    assert "purpose" not in before.manifest.to_json()
+    assert not {"purpose", "drawings"} & (
+        before.manifest.to_json().keys() | after.manifest.to_json().keys() - {"purpose"}
+    )
     assert after.manifest.purpose == "shop"
     assert any(after.items.table["predicted_attributes"].to_pylist())
     hit = LocalRetriever.of(after).search(photos / "red-1.png", k=1)[0]

@@ -149,10 +149,10 @@ def filter_values() -> dict[str, Any]:
     }
 
 
-def version() -> dict[str, Any]:
+def version(modes: list[str]) -> dict[str, Any]:
     models = [
         {"label": label, "name": method, "version": "3", "bundle": "ab" * 32, "method": method, "metrics": {}}
         for label, method in MODELS
     ]
     limits = {"k": 100, "image_bytes": 1_000_000, "pixels": 16_000_000, "formats": ["JPEG", "PNG"]}
-    return {"models": models, "modes": ["photo", "sketch", "sketch-direct"], "limits": limits}
+    return {"models": models, "modes": modes, "limits": limits}

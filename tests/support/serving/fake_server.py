@@ -44,12 +44,14 @@ class World:
         trouble: called per search with its number; a (status, problem, headers) is answered in place of results.
         hold: when cleared, searches wait.
         url: where the page is.
+        modes: that the models were made for.
     """
 
     asked: list[Asked] = field(default_factory=list)
     trouble: Callable[[int], tuple[int, dict[str, Any], dict[str, str]] | None] = lambda _: None
     hold: threading.Event = field(default_factory=threading.Event)
     url: str = ""
+    modes: list[str] = field(default_factory=lambda: ["photo", "sketch", "sketch-direct"])
 
 
 def start(world: World) -> ThreadingHTTPServer:
@@ -71,7 +73,7 @@ class Handler(BaseHTTPRequestHandler):
         if path == "/" or path.startswith("/page/"):
             return self._page("index.html" if path == "/" else path.removeprefix("/page/"))
         if path == "/version":
-            return self._json(version())
+            return self._json(version(self.world.modes))
         if path == "/catalogue/filters":
             return self._json(filter_values())
         head, _, rest = path.lstrip("/").partition("/")

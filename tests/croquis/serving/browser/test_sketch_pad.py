@@ -23,6 +23,17 @@ def pad(page: Any) -> Any:
     return page
 
 
+def test_models_that_have_seen_no_drawing_are_offered_none(page: Any, world: World) -> None:
+    assert page.get_by_role("tab", name="Sketch").is_visible()
+    world.modes = ["photo"]
+    page.reload()
+    page.locator("[data-drawings=none]").wait_for()
+    assert not page.get_by_role("tab", name="Sketch").is_visible()
+    assert page.get_by_role("button", name="Draw instead").count() == 0
+    assert "draw it" not in page.locator("body").inner_text().lower()
+    assert page.get_by_role("tabpanel").is_visible()
+
+
 def dark(picture: np.ndarray, x: float, y: float) -> bool:
     """Whether the drawing has ink at a place, in fractions of its sides."""
     return bool(picture[int(y * picture.shape[0]), int(x * picture.shape[1])].mean() < 128)

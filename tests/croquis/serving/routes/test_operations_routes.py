@@ -74,6 +74,8 @@ def test_the_document_says_what_a_search_takes_in_either_form(client: TestClient
 def test_modes_are_those_that_a_model_has(serve: Serve, tmp_path: Path) -> None:
     without = write_tiny_bundle(tmp_path / "without", generator_folder=None)
     assert serve(champion=without).get("/version").json()["modes"] == ["photo", "sketch-direct"]
+    photos_only = write_tiny_bundle(tmp_path / "photos-only", generator_folder=None, drawings=False)
+    assert serve(champion=photos_only).get("/version").json()["modes"] == ["photo"]
 
 
 def test_metrics_count_requests_steps_scores_and_refusals(serve: Serve, bundle: Path) -> None:
