@@ -11,7 +11,17 @@ import numpy as np
 
 from croquis.arrays import Keys, Rows, Scores, Vectors
 from croquis.files import write_bytes
-from croquis.index.exact import SPARE, best_first, empty_result, normalise, search_exact, search_kept, similarity
+from croquis.index.exact import (
+    SPARE,
+    best_first,
+    empty_result,
+    is_faster,
+    normalise,
+    search_exact,
+    search_kept,
+    search_matrix,
+    similarity,
+)
 from croquis.index.vector_index import (
     FAISS,
     check_depth,
@@ -21,7 +31,6 @@ from croquis.index.vector_index import (
     faiss_threads,
     tie_keys,
 )
-from croquis.index.whole_matrix import is_faster, search_matrix
 
 EF_CONSTRUCTION = 100
 SAME = 1e-5  # vectors of one picture differ by less, whatever pictures are encoded with it

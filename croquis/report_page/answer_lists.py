@@ -41,6 +41,7 @@ class AnswerSheet:
 
     @classmethod
     def of(cls, run: RunResult) -> AnswerSheet:
+        """The best answers of a run, which holds its queries in order."""
         return cls({name: place for place, name in enumerate(run.queries.image_ids.tolist())}, run.top, run.before)
 
     def rows(self, query: str, count: int) -> list[int]:

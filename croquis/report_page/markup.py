@@ -44,11 +44,13 @@ def as_json(value: Any) -> str:
 
 
 def section(name: str, title: str, parts: Iterable[str]) -> str:
+    """A section of the page with a heading; empty parts are left out. `name` is the anchor, the parts are HTML."""
     body = "\n".join(filter(None, parts))
     return f'<section id="{name}"><h2>{esc(title)}</h2>\n{body}\n</section>'
 
 
 def said(text: str) -> str:
+    """A paragraph of plain text."""
     return f"<p>{esc(text)}</p>"
 
 

@@ -76,6 +76,7 @@ class MethodResult:
 
     @property
     def name(self) -> str:
+        """The method, as params.yaml names it."""
         return self.report.method
 
     def runs(self, rerank: str | None = NO_RERANK) -> Iterator[Mapping[str, Any]]:

@@ -9,8 +9,16 @@ import pytest
 
 from croquis.arrays import Keys, Rows, Scores, Vectors
 from croquis.index.dense import FlatIndex
-from croquis.index.exact import best_first, normalise, search_exact, similarity
-from croquis.index.whole_matrix import FEWEST_QUERIES, GALLERY_PER_RESULT, is_faster, search_matrix
+from croquis.index.exact import (
+    FEWEST_QUERIES,
+    GALLERY_PER_RESULT,
+    best_first,
+    is_faster,
+    normalise,
+    search_exact,
+    search_matrix,
+    similarity,
+)
 
 Random = np.random.Generator
 DIM = 24
