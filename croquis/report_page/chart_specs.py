@@ -71,7 +71,13 @@ def bucket_chart(rows: Sequence[Row], methods: Sequence[str]) -> Spec:
         mark="bar",
         encoding={
             "y": {"field": "method", "type": "nominal", "sort": list(methods), "title": None},
-            "x": {"field": "share", "type": "quantitative", "title": "share of the queries", "axis": {"format": "%"}},
+            "x": {
+                "field": "share",
+                "type": "quantitative",
+                "title": "share of the queries",
+                "axis": {"format": "%"},
+                "scale": {"domain": [0, 1]},
+            },
             "color": {
                 "field": "rank",
                 "type": "ordinal",

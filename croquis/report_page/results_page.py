@@ -71,7 +71,8 @@ def write_results_page(root: Path, params: Params) -> Path:
 def results_page(root: Path, params: Params) -> str:
     """The text of the page."""
     results, questions, pictures = read_results(root, params), Questions(root, params), Thumbnails()
-    way, methods = main_way(results), [result.name for result in results]
+    way, methods = main_way(results), [result.name for result in results]  # in this order they take their colours
+    results = _best_first(results, way)
     queries = questions.queries(way)
     browser = ErrorBrowser(results, way, questions, PictureRows(queries, questions.gallery, pictures))
     sections = {
@@ -143,10 +144,19 @@ def _methods(results: Sequence[MethodResult], way: Way, methods: Sequence[str]) 
     ]
 
 
+def _best_first(results: Sequence[MethodResult], way: Way) -> list[MethodResult]:
+    """By the main metric of the main queries; methods that do not answer these come last."""
+
+    def place(result: MethodResult) -> tuple[float, str]:
+        run = result.run(way)
+        return (-run["metrics"][chart_rows.METRIC]["value"] if run else 0.0, result.name)
+
+    return sorted(results, key=place)
+
+
 def _leaderboard(results: Sequence[MethodResult], way: Way) -> str:
-    """All metrics of the main queries, the best method first."""
+    """All metrics of the main queries."""
     runs = [(result.name, run) for result in results for run in filter(None, [result.run(way)])]
-    runs.sort(key=lambda each: (-each[1]["metrics"][chart_rows.METRIC]["value"], each[0]))
     names = sorted(runs[0][1]["metrics"], key=chart_rows.metric_order)
     rows: list[list[object]] = []
     for method, run in runs:

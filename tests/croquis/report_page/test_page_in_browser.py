@@ -61,17 +61,17 @@ def test_every_chart_is_drawn_and_the_page_is_as_wide_as_the_screen(
 def test_panels_change_and_their_pictures_are_filled_in(opened: Callable[..., Any]) -> None:
     page = opened(viewport=DESKTOP)
     errors = page.locator("#errors")
-    assert errors.locator('[data-key="Worst queries"] [data-key="histogram"] .row').first.is_visible()
-    errors.locator("label:visible", has_text="method").locator("select").select_option("siamese")
     assert errors.locator('[data-key="Worst queries"] [data-key="siamese"] .row').first.is_visible()
-    assert not errors.locator('[data-key="Worst queries"] [data-key="histogram"]').is_visible()
+    errors.locator("label:visible", has_text="method").locator("select").select_option("histogram")
+    assert errors.locator('[data-key="Worst queries"] [data-key="histogram"] .row').first.is_visible()
+    assert not errors.locator('[data-key="Worst queries"] [data-key="siamese"]').is_visible()
     errors.get_by_role("tab", name="Two methods side by side").click()
-    both = errors.locator('[data-key="histogram|siamese"]')
+    both = errors.locator('[data-key="siamese|histogram"]')
     assert both.is_visible()
-    errors.locator("label:visible", has_text="first").locator("select").select_option("siamese")
+    errors.locator("label:visible", has_text="first").locator("select").select_option("histogram")
     assert not both.is_visible()  # the same method twice
     assert errors.get_by_text("Choose two different methods").is_visible()
-    errors.locator("label:visible", has_text="second").locator("select").select_option("histogram")
+    errors.locator("label:visible", has_text="second").locator("select").select_option("siamese")
     assert both.is_visible()
     broken = "all => all.filter(one => one.checkVisibility() && !(one.complete && one.naturalWidth)).length"
     page.wait_for_function(f"({broken})([...document.querySelectorAll('img')]) === 0")

@@ -180,11 +180,13 @@ def test_the_worst_queries_come_first_with_the_answers_that_they_got(
 def test_two_methods_side_by_side_show_where_one_is_right_and_the_other_wrong(
     reader: Reader, ranks: dict[str, dict[str, int]]
 ) -> None:
+    best_first = sorted(METHODS, key=lambda name: -sum(rank == 1 for rank in ranks[name].values()))
+    assert best_first != list(METHODS), "the order of params.yaml would do"
     wanted = []
-    for winner, loser in (METHODS, METHODS[::-1]):
+    for winner, loser in (best_first, best_first[::-1]):
         won = [query for query in ranks[winner] if ranks[winner][query] == 1 != ranks[loser][query]]
         wanted += sorted(won, key=lambda query: (-behind(ranks[loser][query]), query))[:5]
-    rows = reader.panel("errors", "Two methods side by side", "|".join(METHODS))
+    rows = reader.panel("errors", "Two methods side by side", "|".join(best_first))
     assert [query for query, _ in rows] == wanted
     assert [lines[0][0] for _, lines in rows] == ["hit"] * len(wanted)
     assert [lines[1][0] for _, lines in rows] == ["miss"] * len(wanted)
