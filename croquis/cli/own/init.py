@@ -31,9 +31,8 @@ def described(plan: ProjectPlan) -> str:
     lines = [counts, *(f"  {note}" for note in plan.notes)]
     lines.append(f"  a right answer: {right} (base.protocol: {shape.protocol}); chosen by {shape.select_by}")
     if shape.unanswered > 0:
-        lines.append(
-            f"  {shape.unanswered:.0%} of the photos are queries without a right answer: they will be set aside"
-        )
+        share = "under 1%" if shape.unanswered < 0.01 else f"{shape.unanswered:.0%}"
+        lines.append(f"  {share} of the query photos have no right answer in the gallery: they will be set aside")
     off = [key.removeprefix("parts.") for key, value in plan.settings.items() if key.startswith("parts.") and not value]
     lines.append(f"  trains {', '.join(plan.settings['retrievers'])}" + (f"; without {', '.join(off)}" if off else ""))
     lines.append("  to correct a guess: ingest.folder in the project's params.yaml (docs/own-photos.md)")

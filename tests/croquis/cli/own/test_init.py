@@ -6,6 +6,7 @@ import io
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,9 @@ import pytest
 from PIL import Image
 
 from croquis.cli import main
+from croquis.cli.own.init import described
 from croquis.params import load_params
+from croquis.projects.planning import plan_project
 from croquis.projects.profiles import has_weights
 from croquis.projects.project_files import CODE_DEPS
 from tests.support.pipeline.small_project import environment
@@ -53,6 +56,14 @@ def test_it_says_what_it_guessed_and_writes_a_project(photos: Path, tmp_path: Pa
     assert CODE_DEPS not in pipeline
     assert "always_changed: true" in pipeline
     assert (target / "data/source/catalogue.csv").read_text().splitlines()[1] == "bag 00/0.png,bag 00"
+
+
+@pytest.mark.parametrize(("share", "told"), [(0.004, "under 1%"), (0.012, "1%"), (0.25, "25%")])
+def test_it_says_how_many_queries_have_no_right_answer(photos: Path, share: float, told: str):
+    plan = plan_project(photos, None, "quick")
+    plan = replace(plan, shape=replace(plan.shape, unanswered=share))
+    assert f"  {told} of the query photos have no right answer" in described(plan)
+    assert "no right answer" not in described(replace(plan, shape=replace(plan.shape, unanswered=0.0)))
 
 
 def test_a_project_is_replaced_on_yes_and_a_folder_of_something_else_never(
