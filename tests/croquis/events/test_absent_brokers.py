@@ -188,6 +188,23 @@ def test_a_lost_server_is_told_and_found_again(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_a_frozen_kafka_broker_is_told_and_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its connections stand, and nothing comes from them."""
+    monkeypatch.setattr("croquis.events.kafka_stream.SILENCE", 1.0)
+    monkeypatch.setattr("croquis.events.kafka_stream.ANSWERING", 30.0)
+    with running(broker_server("tansu", tmp_path)) as server:
+        stream = open_stream(server.uri)
+        stream.send([("a", b"1")])
+        found: list[Message] = []
+        while not found:
+            found = stream.fetch(5, 2.0)
+        with server.frozen():
+            with pytest.raises(StreamError, match=f"^{server.uri}: no broker answered within 1 s"):
+                for_ever(lambda: stream.fetch(5, 0.2))
+            stream.close()
+
+
+@pytest.mark.slow
 def test_a_letter_that_nats_does_not_take_is_a_reference(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As large as the server takes without the reason; and larger than the limit of a stream that somebody made before."""
     monkeypatch.setattr("croquis.events.local_brokers.MESSAGE_BYTES", 50_000)
