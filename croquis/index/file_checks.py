@@ -25,6 +25,10 @@ LARGEST_PART_BITS = 8  # of a product code: its parts are bytes in `croquis.inde
 
 HEAD = 37  # bytes before what is of one kind: dimension, number of vectors, and the like
 COUNT = 8  # bytes before each part that say how many numbers it has
+IVFPQ = b"IwPQ"
+# FAISS computes a table for inverted lists of product codes, and counts it as read: 256 floats for each part of a code and
+# each list. A code has at most a part per dimension, and the centres of the lists stand in the file: so many files are enough.
+TABLES, MOST_OF_TABLES = 255, 8 << 30  # bytes
 # Of each part: bytes before it, and bytes of one of its numbers.
 FLOATS = ((HEAD, 4),)
 LINKED = ((HEAD, 8), (0, 4), (0, 4), (0, 8), (0, 4), (20 + HEAD, 4))  # a graph, its five settings, and a flat index
@@ -53,12 +57,15 @@ def check_mapped(path: Path, *, graph: bool) -> None:
 
 @contextmanager
 def bounded_by(path: Path) -> Iterator[None]:
-    """No part of what FAISS reads within the block is taken to be longer than the file; older releases have no limits."""
+    """No part of what FAISS reads within the block is taken to be longer than the file, and its tables; older releases have
+    no limits."""
     size = path.stat().st_size
+    with path.open("rb") as file:
+        tables = min(TABLES * size, MOST_OF_TABLES) if file.read(len(IVFPQ)) == IVFPQ else 0
     with LIMITS:
-        for name in ("vector_byte", "loop"):
+        for name, limit in (("vector_byte", size + tables), ("loop", size)):
             if hasattr(FAISS, f"set_deserialization_{name}_limit"):
-                getattr(FAISS, f"set_deserialization_{name}_limit")(size)
+                getattr(FAISS, f"set_deserialization_{name}_limit")(limit)
         yield
 
 

@@ -178,3 +178,14 @@ def test_a_later_file_is_not_bounded_by_an_earlier_one(tmp_path: Path) -> None:
         load_index(tmp_path / "small", metric="l2", head="pq", comparison="symmetric")
     file, told = saved("ivfpq-l2", tmp_path)
     assert len(load_index(file, **told)) == ROWS
+
+
+def test_a_file_smaller_than_the_tables_that_are_computed_of_it_is_read(tmp_path: Path) -> None:
+    """256 floats for each of 12 parts of a code and 64 lists: 768 KiB."""
+    settings = {"ivf_lists": 64, "ivf_probes": 64, "pq_subspaces": 12, "pq_bits": 8}
+    index = index_of(clustered(ROWS), kind="ivfpq", metric="l2", **settings)
+    index.save(tmp_path / "index")
+    assert (tmp_path / "index").stat().st_size < 100_000
+    again = load_index(tmp_path / "index", metric="l2")
+    queries = clustered(ROWS)[:5]
+    np.testing.assert_array_equal(again.search(queries, 3)[1], index.search(queries, 3)[1])
