@@ -27,7 +27,7 @@ HEAD = 37  # bytes before what is of one kind: dimension, number of vectors, and
 COUNT = 8  # bytes before each part that say how many numbers it has
 IVFPQ = b"IwPQ"
 # FAISS computes a table for inverted lists of product codes, and counts it as read: 256 floats for each part of a code and
-# each list. A code has at most a part per dimension, and the centres of the lists stand in the file: so many files are enough.
+# each list. A code has at most a part per dimension, and the centres of the lists stand in the file: this is enough.
 TABLES, MOST_OF_TABLES = 255, 8 << 30  # bytes
 # Of each part: bytes before it, and bytes of one of its numbers.
 FLOATS = ((HEAD, 4),)
