@@ -10,7 +10,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, Topi
 from croquis.events.stream import DEAD, MESSAGE_BYTES, Message, StreamError, TooLargeError
 
 PATIENCE = 10.0  # seconds for an answer
-SILENCE = 10.0  # seconds after which a connection without an answer is given up; a group may take 5 s to share out anew
+SILENCE = 10.0  # seconds after which a connection without an answer is given up; a group may take 5 s to rebalance
 ANSWERING = 8.0  # seconds in which a broker must answer at the start
 TOLD_IN = 1.0  # seconds in which brokers that were down must answer to count as back
 CRITICAL = 2  # of syslog: librdkafka logs each of its 20 tries a second at a lower level; ours are told by errors
