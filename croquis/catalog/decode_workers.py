@@ -23,7 +23,13 @@ SMALL_PIXELS = 2_000_000
 SMALL_WORK = 12_000_000  # pixels times scans
 WORKER_MEMORY = 1_000_000_000  # bytes, and for each pixel that is allowed:
 MEMORY_PER_PIXEL = 64
+SMALL = DecodeLimits(SMALL_BYTES, SMALL_PIXELS, SMALL_WORK)
 KEPT_VARIABLES = ("PATH", "LD_LIBRARY_PATH", "LANG")  # no key or token is in the environment of a worker
+
+
+def memory_for(pixels: int) -> int:
+    """Bytes that a worker may take where pictures have at most so many pixels."""
+    return WORKER_MEMORY + MEMORY_PER_PIXEL * pixels
 
 
 class DecodeWorkers:

@@ -11,14 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from croquis.catalog.decode_workers import (
-    MEMORY_PER_PIXEL,
-    SMALL_BYTES,
-    SMALL_PIXELS,
-    SMALL_WORK,
-    WORKER_MEMORY,
-    DecodeWorkers,
-)
+from croquis.catalog.decode_workers import SMALL, DecodeWorkers, memory_for
 from croquis.catalog.images import (
     CostlyImageError,
     DamagedImageError,
@@ -48,7 +41,6 @@ PLACED = {
 
 HELD_BYTES = 128_000_000  # of picture files that are held at once; of decoded pictures it is one
 DECODE_SECONDS = 10.0  # that a picture may take
-SMALL = DecodeLimits(SMALL_BYTES, SMALL_PIXELS, SMALL_WORK)  # decoded without a trial
 R = TypeVar("R")
 
 
@@ -131,8 +123,7 @@ class Handler:
         self._held_bytes = held_bytes
         self._side = thumbnail_side(retriever.bundle.items)
         self._limits = DecodeLimits(max_pixels=int(settings.max_megapixels * 1_000_000))
-        memory = WORKER_MEMORY + MEMORY_PER_PIXEL * self._limits.max_pixels
-        self._workers = DecodeWorkers(1, decode_seconds, memory)
+        self._workers = DecodeWorkers(1, decode_seconds, memory_for(self._limits.max_pixels))
 
     def close(self) -> None:
         """Ends the process that tries large pictures."""

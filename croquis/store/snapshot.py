@@ -72,7 +72,7 @@ def load_snapshot(folder: Path, stores: Stores) -> VectorStore:
             store.mark_deleted(versions)
             for images, stored, thumbnails in _parts(folder / IMAGES, spec):
                 store.change(StoreChange(images, stored, thumbnails, as_stored=True))
-        except BaseException:  # Ctrl-C too: half a version would stay behind for ever
+        except BaseException:  # Ctrl-C too: half a version would stay in the store
             stores.drop(store.name)
             raise
     except (OSError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError, RecursionError) as error:

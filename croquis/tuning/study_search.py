@@ -35,9 +35,7 @@ def search(study: optuna.Study, task: Task, total: int, callbacks: Sequence[Call
     while done(study) < total:
         try:
             study.optimize(objective, callbacks=[MaxTrialsCallback(total, states=DONE), *callbacks])
-        except (
-            Exception
-        ) as error:  # Optuna's, at the answer to a trial that is not ours any more; any other one is raised
+        except Exception as error:  # Optuna's own of a trial that is no longer ours; any other is raised again
             if not objective.taken:
                 raise
             logger.warning("%s: a trial was given to another worker meanwhile (%s)", study.study_name, error)

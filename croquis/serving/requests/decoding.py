@@ -7,14 +7,7 @@ import ctypes
 from collections.abc import Iterator
 
 from croquis.arrays import Uint8Image
-from croquis.catalog.decode_workers import (
-    MEMORY_PER_PIXEL,
-    SMALL_BYTES,
-    SMALL_PIXELS,
-    SMALL_WORK,
-    WORKER_MEMORY,
-    DecodeWorkers,
-)
+from croquis.catalog.decode_workers import SMALL, DecodeWorkers, memory_for
 from croquis.catalog.images import CostlyImageError, DecodeLimits, ImageError, OversizedImageError, crop, decode_image
 from croquis.serving.answers.problems import Problem
 from croquis.serving.background.watched_task import WatchedTask
@@ -36,10 +29,9 @@ class PictureDecoder:
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits.decode
-        bounds = min(limits.image_bytes, SMALL_BYTES), min(limits.pixels, SMALL_PIXELS), SMALL_WORK
+        bounds = min(limits.image_bytes, SMALL.max_bytes), min(limits.pixels, SMALL.max_pixels), SMALL.max_work
         self._small = DecodeLimits(*bounds)
-        memory = WORKER_MEMORY + MEMORY_PER_PIXEL * limits.pixels
-        self._workers = DecodeWorkers(WORKERS, limits.decode_seconds, memory)
+        self._workers = DecodeWorkers(WORKERS, limits.decode_seconds, memory_for(limits.pixels))
 
     @contextlib.contextmanager
     def picture(self, data: bytes, bbox: tuple[int, int, int, int] | None) -> Iterator[Uint8Image]:

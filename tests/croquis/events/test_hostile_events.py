@@ -328,8 +328,8 @@ def test_a_picture_that_takes_too_long_costs_its_event_alone(retriever: LocalRet
 def test_a_picture_that_ends_its_process_costs_its_event_alone(
     retriever: LocalRetriever, store: VectorStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("croquis.events.handler.WORKER_MEMORY", 10_000_000)
-    monkeypatch.setattr("croquis.events.handler.MEMORY_PER_PIXEL", 0)
+    monkeypatch.setattr("croquis.catalog.decode_workers.WORKER_MEMORY", 10_000_000)
+    monkeypatch.setattr("croquis.catalog.decode_workers.MEMORY_PER_PIXEL", 0)
     handler = Handler(retriever, store, RULES)
     done = handler.handle([changed(images=[{"data": large()}]), changed(item_id="good")])
     handler.close()

@@ -22,7 +22,7 @@ ROWS = 300
 
 
 def saved(case: str, folder: Path) -> tuple[Path, dict[str, Any]]:
-    """A file of the kind, and what `load_index` is told of it."""
+    """A file of the kind, and the arguments of `load_index` for it."""
     index = index_of(clustered(ROWS), **CASES[case])
     index.save(folder / "index")
     told = {"metric": index.metric, "head": index.head, "dim": index.dim, "comparison": index.comparison}
