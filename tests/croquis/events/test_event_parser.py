@@ -7,7 +7,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from croquis.catalog.product import LARGEST_VERSION
@@ -15,12 +15,10 @@ from croquis.events.dead_letters import one_line, put_aside, reference
 from croquis.events.event import FIELDS, EventError, event_body, parse_event
 from croquis.events.stream import Message
 from tests.support.events.memory_stream import MemoryStream
+from tests.support.mutations import tried
 from tests.support.tiny_retriever import photo
 
 pytestmark = pytest.mark.scale
-QUICK = settings(
-    max_examples=150, derandomize=True, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
 WILD = st.characters(exclude_categories=())  # halves of surrogate pairs too
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(WILD, max_size=5)
 ANYTHING = st.recursive(
@@ -70,7 +68,7 @@ def check(body: bytes, folder: Any) -> None:
         assert parse_event(event_body(event)) == event  # so that texts are no halves of pairs, numbers no floats
 
 
-@QUICK
+@tried(150)
 @given(st.binary(max_size=200))
 @example(b"[" * 5000)
 @example(b'{"kind": []}')
@@ -82,7 +80,7 @@ def test_any_bytes_are_an_event_or_refused(folder: Any, body: bytes) -> None:
     check(body, folder)
 
 
-@QUICK
+@tried(150)
 @given(NEARLY)
 @example({"kind": "upsert", "item_id": "a", "version": 1, "category": "c", "images": [{"path": "\ud800"}]})
 @example({"kind": "upsert", "item_id": "a", "version": 1, "category": "c", "images": [{"path": "loop"}]})
@@ -96,7 +94,7 @@ def test_what_is_nearly_an_event_is_one_or_refused(folder: Any, values: dict[str
         check(json.dumps(values, ensure_ascii=ascii_only).encode("utf-8", "surrogatepass"), folder)
 
 
-@QUICK
+@tried(150)
 @given(
     st.none() | st.binary(max_size=600),
     st.binary(max_size=600),

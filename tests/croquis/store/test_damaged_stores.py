@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from croquis.catalog.filters import Filters
@@ -24,6 +24,7 @@ from croquis.store.products import known_versions
 from croquis.store.snapshot import load_snapshot, save_snapshot
 from croquis.store.vector_store import StoreChange, StoreError
 from croquis.store.versions import open_stores
+from tests.support.mutations import tried
 from tests.support.store.store_sample import SPEC, image, vectors
 
 PAGE = 4096
@@ -174,7 +175,7 @@ def test_a_damaged_pointer_is_told(text: str, whole: tuple[Path, str], tmp_path:
     stores.close()
 
 
-@settings(max_examples=60, derandomize=True, deadline=None)
+@tried(60)
 @given(st.tuples(*[CELLS] * 5, CELLS | JSON.map(json.dumps), JSON.map(json.dumps), CELLS))
 @example(["a", "b", 1, "c", "shop", "[" * 100_000, "[]", None])
 @example(["a", "b", 1, "c", "shop", '{"a": 1}', "[]", None])
@@ -190,7 +191,7 @@ def test_a_row_of_anything_is_read_or_refused(row: Sequence[Any]) -> None:
     assert type(read.version) is int
 
 
-@settings(max_examples=100, derandomize=True, deadline=None)
+@tried(100)
 @given(JSON.map(json.dumps) | st.text() | st.binary(), st.sampled_from([*SPEC.__dataclass_fields__]), JSON)
 @example("[1, 2, 3, true]", "dim", 2**70)
 @example("[1, 2, 3]", "codebooks", "1x1x1:")
@@ -204,7 +205,7 @@ def test_a_record_or_box_of_anything_is_read_or_refused(cell: Any, field: str, v
             continue
 
 
-@settings(max_examples=25, derandomize=True, deadline=None)
+@tried(25)
 @given(st.sampled_from([*COLUMNS, "vector", "thumbnail", "bbox", "picture"]), CELLS | JSON.map(json.dumps))
 @example("vector", b"")
 @example("vector", b"\0" * 60)
