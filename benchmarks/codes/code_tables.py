@@ -31,7 +31,8 @@ def codes_table(report: Mapping[str, Values], _: Study) -> str:
 
 
 def shared_features_table(report: Mapping[str, Values], _: Study) -> str:
-    """As `codes_table`, of nets that stayed as they were: all codes have the same features below them."""
+    """As `codes_table`, where all codes have the same features below them, or start from them: a row without codes has the
+    baselines on them."""
     return tables_of(report, codes_on_shared_features)
 
 
@@ -92,7 +93,8 @@ def codes_of(grid: Mapping[str, Mapping[int, Cells]], metric: str) -> str:
 
 def codes_on_shared_features(grid: Mapping[str, Mapping[int, Cells]], metric: str) -> str:
     bits = sorted({each for cells in grid.values() for each in cells})
-    learned, features = [name for name in sorted(grid) if name in LEARNED], grid[UNTRAINED]
+    learned = [name for name in sorted(grid) if name in LEARNED]
+    features: Mapping[int, Cells] = next((grid[name] for name in sorted(grid) if name not in LEARNED), {})
     rows = [[f"**{method}**", *row(grid[method], bits, served(metric))] for method in learned]
     rows += [[name, *row(features, bits, ("baselines", name, metric))] for name in baseline_names(features)]
     rows.append(["floats", *row(features, bits, ("components", ALL, metric))])

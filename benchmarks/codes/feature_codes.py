@@ -13,7 +13,7 @@ import torch
 from benchmarks.codes.baselines import fit_baseline
 from croquis.arrays import Rows, Vectors
 from croquis.catalog.table import Catalog
-from croquis.evaluation.metrics import named_average_precision
+from croquis.evaluation.metrics import ap_depth, named_average_precision
 from croquis.evaluation.protocol import PAIRS, JudgedGallery, Protocol, Queries, open_gallery, open_queries
 from croquis.evaluation.ranked_answers import RelevanceJudge, queries_at_a_time
 from croquis.index.build import build_index
@@ -123,7 +123,7 @@ def list_figures(index: VectorIndex, asked: Vectors, features: Features) -> dict
     gallery, judge = features.gallery, RelevanceJudge.of(features.queries, features.gallery)
     matched = np.flatnonzero(judge.n_relevant > 0)
     judge, asked = judge.take(matched), asked[matched]
-    depth = gallery.protocol.list_depth(max_depth(features.names), len(gallery))
+    depth = gallery.protocol.list_depth(max_depth(features.names, len(gallery)), len(gallery))
     step = queries_at_a_time(CHUNK, depth)
     found: dict[str, list[npt.NDArray[np.float64]]] = {name: [] for name in features.names}
     for start in range(0, len(asked), step):
@@ -138,7 +138,6 @@ def list_figures(index: VectorIndex, asked: Vectors, features: Features) -> dict
     return {name: round(float(np.concatenate(parts).mean()), DIGITS) for name, parts in found.items()}
 
 
-def max_depth(names: Sequence[str]) -> int:
+def max_depth(names: Sequence[str], gallery: int) -> int:
     """The longest list that one of these average precisions looks at; `map@all` sees to itself."""
-    depths = [int(name.removeprefix("map@")) for name in names if name != "map@all"]
-    return max(depths, default=1)
+    return max((gallery if name == "map@r" else ap_depth(name) or 1 for name in names), default=1)
