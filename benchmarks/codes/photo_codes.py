@@ -53,5 +53,5 @@ def encoded(retriever: LocalRetriever, cell: Cell, rows: Rows) -> Vectors:
     order = np.argsort(rows, kind="stable")  # shards are read once when rows ascend
     photos = load_images(cell.catalog, rows[order], retriever.nets.size, cell.params.preparation).images
     found = np.empty((len(rows), retriever.bundle.encoder.dim), dtype=np.float32)
-    found[order] = retriever.encode_photos([np.ascontiguousarray(photo.transpose(1, 2, 0)) for photo in photos[:]])
+    found[order] = retriever.encode_photos([photo.permute(1, 2, 0).numpy() for photo in photos[:]])
     return found
