@@ -91,6 +91,25 @@ def scaled(matrix: Vectors, scale: Vectors) -> LinearMap:
     return LinearMap(np.vstack([matrix[:-1] * scale[:, None], matrix[-1:]]).astype(np.float32))
 
 
+def shortened(matrix: Vectors, train: Vectors, dim: int) -> Vectors:
+    """The first principal components of what a map gives.
+
+    Of `within_item` they are those of linear discriminant analysis: the directions in which items differ most, measured by
+    how much photos of one item do. As few principal components of the photos themselves would be mostly what items have in
+    common.
+
+    Args:
+        matrix: (D + 1, d), as `LinearMap` has it, with d >= dim.
+        train: (N, D) vectors that it was fitted on.
+
+    Returns:
+        (D + 1, dim).
+    """
+    mapped = train @ matrix[:-1] + matrix[-1]
+    basis = np.linalg.eigh(mapped.T.astype(np.float64) @ mapped)[1][:, ::-1][:, :dim]
+    return np.asarray(matrix @ _one_sign(basis), dtype=np.float32)
+
+
 def candidates(train: LabelledVectors, dims: Sequence[int], shrinkages: Sequence[float]) -> Iterator[MapSettings]:
     """The settings that the labels allow: `within_item` wants items of several images."""
     for dim in sorted(set(dims)):

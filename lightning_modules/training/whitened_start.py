@@ -14,7 +14,7 @@ from croquis.params.training_blocks import Map
 from lightning_modules.bases.retrieval_module import RetrievalModule
 from lightning_modules.data.photo_rows import Images
 from lightning_modules.data.retrieval_data import eval_batch, to_float
-from lightning_modules.maps.closed_form import LabelledVectors
+from lightning_modules.maps.closed_form import LabelledVectors, shortened
 from lightning_modules.nets.retrieval_net import RetrievalNet
 from lightning_modules.training.map_choice import best_map
 
@@ -31,7 +31,8 @@ def start_whitened(module: RetrievalModule, block: Map, device: torch.device) ->
     """Puts the best map into the net's layer; a net without one stays as it is.
 
     Args:
-        block: which maps are tried; of `dims` only the layer's own counts, and the kind `none` stands for `best`.
+        block: which maps are tried; of `dims` those that are not shorter than the layer, or the layer's own, and the kind
+            `none` stands for `best`. A longer map is shortened to the layer.
         device: computes the features.
 
     Raises:
@@ -41,7 +42,8 @@ def start_whitened(module: RetrievalModule, block: Map, device: torch.device) ->
     if net.projection is None:
         return
     dim = net.projection.out_features
-    wanted = block.model_copy(update={"dims": [dim], "kind": "best" if block.kind == "none" else block.kind})
+    dims = [each for each in block.dims if each >= dim] or [dim]
+    wanted = block.model_copy(update={"dims": dims, "kind": "best" if block.kind == "none" else block.kind})
     train, val = (pooled(net, images, device) for images in (data.train.images, data.val.images))
     matrix = best_map(train, val, data, wanted, net.pool.colours).linear.matrix
     if matrix.shape[1] < dim:
@@ -49,6 +51,8 @@ def start_whitened(module: RetrievalModule, block: Map, device: torch.device) ->
             f"init: whitened gives {matrix.shape[1]} numbers at most on these train photos, but the layer has {dim}: "
             "choose a shorter vector (embedding_dim, bits, or subspaces * subspace_dim), or init: random"
         )
+    if matrix.shape[1] > dim:
+        matrix = shortened(matrix, train, dim)
     net.start_from(matrix, LabelledVectors(train, data.train.items, data.train.domains == "shop"))
 
 

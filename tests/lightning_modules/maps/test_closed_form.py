@@ -12,6 +12,7 @@ from lightning_modules.maps.closed_form import (
     PrincipalComponents,
     candidates,
     scaled,
+    shortened,
 )
 
 ITEMS, PHOTOS, DIM = 40, 6, 12
@@ -43,6 +44,17 @@ def test_within_item_takes_off_what_photos_of_one_item_differ_in(centre: str) ->
     mapped = fit_map(fitted, MapSettings("within_item", DIM, 0.001, centre)).apply(unseen.vectors)
     np.testing.assert_allclose(np.linalg.norm(mapped, axis=1), 1, atol=1e-5)
     assert plain < 0.3 < 0.9 < hit_at_1(mapped, unseen.items)
+
+
+def test_a_shortened_map_keeps_what_tells_items_apart() -> None:
+    """Three components of the photos themselves are what photos of one item differ in."""
+    fitted, unseen = train(0), train(1)
+    plain = fit_map(fitted, MapSettings("within_item", 3, 0.001))
+    longer = fit_map(fitted, MapSettings("within_item", DIM, 0.001))
+    shorter = LinearMap(shortened(longer.matrix, fitted.vectors, 3))
+    assert shorter.matrix.shape == (DIM + 1, 3)
+    found = [hit_at_1(each.apply(unseen.vectors), unseen.items) for each in (plain, shorter)]
+    assert found[0] < 0.3 < 0.7 < found[1]
 
 
 def test_within_item_is_the_formula() -> None:

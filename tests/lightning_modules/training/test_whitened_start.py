@@ -32,7 +32,8 @@ def whitened(params: Params, method: ModuleType, **changes: object) -> Params:
     name = method.__name__.split(".")[-1]
     own = getattr(params, name)
     lengths = {key: value for key, value in SHORT.items() if key in type(own).model_fields}
-    shared = params.train_embedder.model_copy(update={"init": "whitened", **changes})
+    maps = params.train_embedder.map.model_copy(update={"dims": [16]})
+    shared = params.train_embedder.model_copy(update={"init": "whitened", "map": maps, **changes})
     return params.model_copy(update={"train_embedder": shared, name: own.model_copy(update=lengths)})
 
 
@@ -62,6 +63,21 @@ def test_hash_codes_start_from_the_rotated_map(params: Params, data: RetrievalDa
     projected = module.net.projection(torch.from_numpy(val))
     found = torch.nn.functional.normalize(projected, dim=1).detach().numpy()
     np.testing.assert_allclose(found @ found.T, mapped @ mapped.T, atol=1e-3)
+
+
+def test_a_short_layer_starts_from_the_first_components_of_a_longer_map(params: Params, data: RetrievalData):
+    prepare_torch(0, 1)
+    longer = params.train_embedder.map.model_copy(update={"kind": "within_item", "dims": [30]})
+    chosen = whitened(params, siamese, map=longer)
+    module, _ = build_of(siamese, chosen, data)()
+    start_of(module, chosen)()
+    train, val = (pooled(module.net, images.images, CPU) for images in (data.train, data.val))
+    linear = best_map(train, val, data, longer).linear
+    of_train, of_val = (vectors @ linear.matrix[:-1] + linear.matrix[-1] for vectors in (train, val))
+    kept = of_val @ np.linalg.svd(of_train, full_matrices=False)[2][:16].T
+    expected = kept / np.linalg.norm(kept, axis=1, keepdims=True)
+    found = embed_all(module, data.val).numpy()
+    np.testing.assert_allclose(found @ found.T, expected @ expected.T, atol=1e-3)
 
 
 @pytest.mark.parametrize("method", [gpq, spq])
