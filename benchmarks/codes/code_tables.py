@@ -96,10 +96,16 @@ def codes_on_shared_features(grid: Mapping[str, Mapping[int, Cells]], metric: st
     learned = [name for name in sorted(grid) if name in LEARNED]
     features: Mapping[int, Cells] = next((grid[name] for name in sorted(grid) if name not in LEARNED), {})
     rows = [[f"**{method}**", *row(grid[method], bits, served(metric))] for method in learned]
-    rows += [[name, *row(features, bits, ("baselines", name, metric))] for name in baseline_names(features)]
+    blocks = {"baselines": "", "baselines_labelled": " of labelled images"}
+    for block, words in blocks.items():
+        cells = [[f"{name}{words}", *row(features, bits, (block, name, metric))] for name in baseline_names(features)]
+        rows += [line for line in cells if any(line[1:])]
     rows.append(["floats", *row(features, bits, ("components", ALL, metric))])
     for method in learned:
-        rows.append([f"{method} above the best", *gains_over(grid[method], features, bits, "baselines", metric)])
+        for block, words in blocks.items():
+            gains = gains_over(grid[method], features, bits, block, metric)
+            if any(gains):
+                rows.append([f"{method} above the best{words}", *gains])
     return table(["codes", *(f"{each} bits" for each in bits)], rows)
 
 

@@ -29,13 +29,14 @@ def measure(cell: Cell) -> Values:
 
 
 def below_codes(cell: Cell) -> Values:
-    """Figures of the vectors as floats, and of the baselines, fitted without labels on all images but the queries."""
+    """Figures of the vectors as floats, and of the baselines, fitted without labels on all images but the queries, or on
+    those of the train split."""
     features, (_, _, bits) = features_of(cell), cell.name.partition("@")
     seed, floats = cell.params.base.seed, build_index(features.database, metric="cosine")
-    return {
-        "components": {"all": list_figures(floats, features.asked, features)},
-        "baselines": {name: baseline_figures(features, name, int(bits), seed) for name in BASELINES},
-    }
+    found: Values = {"components": {"all": list_figures(floats, features.asked, features)}}
+    for block, labelled_only in {"baselines": False, "baselines_labelled": True}.items():
+        found[block] = {name: baseline_figures(features, name, int(bits), seed, labelled_only) for name in BASELINES}
+    return found
 
 
 def features_of(cell: Cell) -> Features:
