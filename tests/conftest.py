@@ -42,6 +42,14 @@ def run_stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., 
     return lambda rows, **changes: run_validate(tmp_path, rows, monkeypatch, **changes)
 
 
+@pytest.fixture
+def no_data_docs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Validation writes no Data Docs, whose pages take half of its time."""
+    from croquis.validation.suite import Suites  # here: most tests have no use for what it imports
+
+    monkeypatch.setattr(Suites, "build_site", lambda _: None)
+
+
 @pytest.fixture(scope="session")
 def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tracking database as it is made, which takes seconds."""

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -127,9 +128,14 @@ def hashed(folder: Path) -> dict[str, bytes]:
     return {path.stem: path.read_bytes() for path in (folder / code.CODE).iterdir()}
 
 
-def changed_by(folder: Path, name: str, text: str) -> set[str]:
+@pytest.fixture(scope="module")
+def unchanged(copied: Path) -> dict[str, bytes]:
+    return hashed(copied)
+
+
+def changed_by(folder: Path, before: dict[str, bytes], name: str, text: str) -> set[str]:
     """The files of data/code that differ when `text` stands at the end of a file."""
-    before, path = hashed(folder), folder / name
+    path = folder / name
     original = path.read_text()
     path.write_text(original + text)
     try:
@@ -154,8 +160,10 @@ SEARCHING = {"index", "evaluate", "register"}
         ("croquis/sources/idx.py", set()),
     ],
 )
-def test_a_change_of_code_changes_those_that_run_it(copied: Path, name: str, stages: set[str]):
-    assert changed_by(copied, name, "ADDED = 1\n") == stages
+def test_a_change_of_code_changes_those_that_run_it(
+    copied: Path, unchanged: dict[str, bytes], name: str, stages: set[str]
+):
+    assert changed_by(copied, unchanged, name, "ADDED = 1\n") == stages
 
 
 def test_a_change_of_comments_and_docstrings_changes_nothing(copied: Path):
@@ -173,6 +181,7 @@ def code_of(root: Path) -> dict[str, dict[str, str]]:
     return {stage: code_hash(files, root) for stage, files in closures(root).items()}
 
 
+@cache
 def closures(root: Path = ROOT) -> dict[str, list[Path]]:
     """Each file of data/code -> what its stage runs."""
     return {
@@ -181,12 +190,17 @@ def closures(root: Path = ROOT) -> dict[str, list[Path]]:
     }
 
 
+@cache
+def imported_by(path: Path) -> set[str]:
+    return {found.name for found in imports(path)}
+
+
 @pytest.mark.parametrize("name", sorted(code.modules(PARAMS)))
 def test_every_file_of_a_closure_is_there_and_imported_by_another(name: str):
     files = closures()[name]
     assert all((ROOT / path).is_file() for path in files)
     scripts = {path for path in files if path.suffix == ".py"}
-    imported = {found.name for path in scripts for found in imports(ROOT / path)}
+    imported = {name for path in scripts for name in imported_by(ROOT / path)}
     begun = {f"stages.{name.partition('-')[0]}", *code.modules(PARAMS)[name]}
     for path in scripts:
         module = dotted(ROOT / path, ROOT).removesuffix(".__init__")
