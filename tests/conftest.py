@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 
 from tests.support.catalogues.garment_catalogue import build_rows
 from tests.support.file_order import sort_items
+from tests.support.pipeline.shared_forks import shared_programs
 from tests.support.stage_runs import FakeRun, Outcome, install_fake_runs, run_validate, write_project
 from tests.support.tuning import study_projects
 
@@ -48,6 +50,14 @@ def no_data_docs(monkeypatch: pytest.MonkeyPatch) -> None:
     from croquis.validation.suite import Suites  # here: most tests have no use for what it imports
 
     monkeypatch.setattr(Suites, "build_site", lambda _: None)
+
+
+@pytest.fixture(scope="session")
+def programs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The folder with a `python` that forks stages and DVC from one process, which all workers share."""
+    base = tmp_path_factory.getbasetemp()
+    with shared_programs(base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) as folder:
+        yield folder
 
 
 @pytest.fixture(scope="session")

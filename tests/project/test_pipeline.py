@@ -18,7 +18,6 @@ from pathlib import Path
 import pytest
 
 from benchmarks.common.real_sets import merged
-from croquis.cli.forked_stages import forked_stages
 from croquis.params import load_params
 from croquis.params.loader import read_yaml
 from tests.support.pipeline.small_project import clone, dvc, environment, module
@@ -62,10 +61,9 @@ def digests(folder: Path) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, str]]:
+    """The command forks DVC and the stages from a process of its own."""
     folder = clone(tmp_path_factory.mktemp("whole"))
-    with forked_stages(wait=True) as programs:
-        said = module(folder, "croquis", "repro", "--jobs", "2", programs=programs)
-    yield folder, said
+    yield folder, module(folder, "croquis", "repro", "--jobs", "2")
     shutil.rmtree(folder)
 
 
