@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,8 @@ import pytest
 
 from tests.support.catalogues.garment_catalogue import build_rows
 from tests.support.file_order import sort_items
+from tests.support.made_once import made_once, shared_folder
+from tests.support.pipeline.shared_forks import shared_programs
 from tests.support.stage_runs import FakeRun, Outcome, install_fake_runs, run_validate, write_project
 from tests.support.tuning import study_projects
 
@@ -42,16 +44,31 @@ def run_stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., 
     return lambda rows, **changes: run_validate(tmp_path, rows, monkeypatch, **changes)
 
 
+@pytest.fixture
+def no_data_docs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Validation writes no Data Docs, whose pages take half of its time."""
+    from croquis.validation.suite import Suites  # here: most tests have no use for what it imports
+
+    monkeypatch.setattr(Suites, "build_site", lambda _: None)
+
+
+@pytest.fixture(scope="session")
+def programs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The folder with a `python` that forks stages and DVC from one process, which all workers share."""
+    with shared_programs(shared_folder(tmp_path_factory)) as folder:
+        yield folder
+
+
 @pytest.fixture(scope="session")
 def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tracking database as it is made, which takes seconds."""
-    return study_projects.empty_database(tmp_path_factory.mktemp("store"))
+    return made_once(tmp_path_factory, "empty-store", study_projects.empty_database) / "mlruns/mlflow.db"
 
 
 @pytest.fixture(scope="session")
 def shapes_world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A catalogue of coloured shapes with params for tiny nets; treat it as read-only."""
-    return study_projects.write_shapes_project(tmp_path_factory.mktemp("shapes"))
+    return made_once(tmp_path_factory, "shapes-world", study_projects.write_shapes_project)
 
 
 @pytest.fixture

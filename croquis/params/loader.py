@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
+from copy import deepcopy
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -181,9 +182,14 @@ def read_yaml(path: str | Path) -> Any:
 def parse_yaml(text: str, source: str) -> Any:
     """A value in YAML 1.2; `source` names it in errors."""
     try:
-        return YAML(typ="safe", pure=True).load(text)
+        return deepcopy(_parsed(text))
     except YAMLError as error:
         raise ParamsError(f"{source} is not valid YAML: {error}") from error
+
+
+@lru_cache(maxsize=8)  # a process reads the same params.yaml several times
+def _parsed(text: str) -> Any:
+    return YAML(typ="safe", pure=True).load(text)
 
 
 def parse_params(values: Any, source: str = "params.yaml", methods: bool | Collection[str] = False) -> Params:

@@ -139,7 +139,8 @@ def version_tags(root: Path, method: str, runs: Mapping[str, str]) -> dict[str, 
 
 def installed() -> dict[str, str]:
     """What computes here: the version of Python, the kind of machine, and each installed distribution's version."""
-    found = {each.metadata["Name"].lower(): each.version for each in distributions() if each.metadata["Name"]}
+    read = (each.metadata for each in distributions())  # each time that it is asked for, the file is parsed again
+    found = {metadata["Name"].lower(): metadata["Version"] for metadata in read if metadata["Name"]}
     machine = f"{platform.system()} {platform.machine()}"
     return {"(machine)": machine, "(python)": platform.python_version(), **dict(sorted(found.items()))}
 

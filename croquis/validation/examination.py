@@ -22,7 +22,6 @@ from croquis.validation.quarantine import FLAGGED, Finding, count_reasons, reaso
 from croquis.validation.relation_frame import PictureComparison, relation_frame
 from croquis.validation.rule_kinds import RuleOutcome
 from croquis.validation.rules import ALL_RULES, RELATION_RULES, SUITES, active, check_disabled
-from croquis.validation.suite import open_suites
 
 Reasons = Mapping[int, Sequence[str]]
 
@@ -76,6 +75,8 @@ def examine(
     Raises:
         RuleError: when `validate.disabled` names no rule.
     """
+    from croquis.validation.suite import open_suites  # here: Great Expectations takes seconds to import
+
     check_disabled(settings)
     attributes = attribute_table(catalog)
     images = pd.DataFrame(image_columns(catalog, measured))

@@ -15,7 +15,6 @@ import pytest
 
 from croquis.bundle import Bundle
 from croquis.catalog.table import Catalog
-from croquis.cli.forked_stages import forked_stages
 from croquis.registry.bundle_options import bundle_folder
 from croquis.registry.model_files import pull_model
 from croquis.registry.promotion import NOTE_TAG, promote
@@ -149,20 +148,19 @@ def test_processes_of_two_workspaces_that_promote_at_once_leave_a_champion_and_n
 
 
 @pytest.fixture(scope="module")
-def pipelines(server: TeamServer, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+def pipelines(server: TeamServer, tmp_path_factory: pytest.TempPathFactory, programs: Path) -> tuple[Path, Path]:
     """Two workspaces of one repository, each after `dvc repro` against the server; they share DVC's cache."""
     first = clone(tmp_path_factory.mktemp("first"), TINY)
     second = tmp_path_factory.mktemp("second") / "clone"
-    with forked_stages(wait=True) as programs:
-        module(first, "dvc", "repro", "-q", programs=programs, variables=server.variables)
-        commit(first, "results")
-        git(first, "clone", "-q", str(first), str(second))
-        module(second, "dvc", "config", "--local", "cache.dir", str(first / ".dvc/cache"))
-        params, made_with = (second / "params.yaml").read_text(), "  grid: 3\n"
-        assert params.count(made_with) == 1
-        (second / "params.yaml").write_text(params.replace(made_with, "  grid: 2\n"))
-        commit(second, "another grid")
-        module(second, "dvc", "repro", "-q", programs=programs, variables=server.variables)
+    module(first, "dvc", "repro", "-q", programs=programs, variables=server.variables)
+    commit(first, "results")
+    git(first, "clone", "-q", str(first), str(second))
+    module(second, "dvc", "config", "--local", "cache.dir", str(first / ".dvc/cache"), programs=programs)
+    params, made_with = (second / "params.yaml").read_text(), "  grid: 3\n"
+    assert params.count(made_with) == 1
+    (second / "params.yaml").write_text(params.replace(made_with, "  grid: 2\n"))
+    commit(second, "another grid")
+    module(second, "dvc", "repro", "-q", programs=programs, variables=server.variables)
     return first, second
 
 

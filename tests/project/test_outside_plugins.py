@@ -14,7 +14,6 @@ from typing import Any
 
 import pytest
 
-from croquis.cli.forked_stages import forked_stages
 from tests.support.pipeline.small_project import TINY, clone, dvc, environment, git, module
 
 pytestmark = pytest.mark.slow
@@ -62,10 +61,9 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory, site: Path) -> Iterator[Path]:
+def project(tmp_path_factory: pytest.TempPathFactory, site: Path, programs: Path) -> Iterator[Path]:
     folder = clone(tmp_path_factory.mktemp("outside"), {**TINY, **CHANGES})
-    with forked_stages(wait=True) as programs:
-        module(folder, "dvc", "repro", programs=programs, variables={"PYTHONPATH": str(site)})
+    module(folder, "dvc", "repro", programs=programs, variables={"PYTHONPATH": str(site)})
     yield folder
     shutil.rmtree(folder)
 
@@ -93,8 +91,8 @@ def test_both_names_stand_in_the_outputs(project: Path):
     assert {name: facts["learns"] for name, facts in learned.items()} == dict(zip(METHODS, [True, False], strict=True))
 
 
-def test_there_is_nothing_left_to_do(project: Path):
-    assert json.loads(dvc(project, "status", "--json")) == {}
+def test_there_is_nothing_left_to_do(project: Path, programs: Path):
+    assert json.loads(dvc(project, "status", "--json", programs=programs)) == {}
 
 
 SEARCH = """

@@ -18,7 +18,6 @@ from pathlib import Path
 import pytest
 
 from benchmarks.common.real_sets import merged
-from croquis.cli.forked_stages import forked_stages
 from croquis.params import load_params
 from croquis.params.loader import read_yaml
 from tests.support.pipeline.small_project import clone, dvc, environment, module
@@ -62,10 +61,9 @@ def digests(folder: Path) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, str]]:
+    """The command forks DVC and the stages from a process of its own."""
     folder = clone(tmp_path_factory.mktemp("whole"))
-    with forked_stages(wait=True) as programs:
-        said = module(folder, "croquis", "repro", "--jobs", "2", programs=programs)
-    yield folder, said
+    yield folder, module(folder, "croquis", "repro", "--jobs", "2")
     shutil.rmtree(folder)
 
 
@@ -79,25 +77,25 @@ def test_it_ends_with_a_leaderboard_and_a_champion(whole: tuple[Path, str]):
         assert words in said
 
 
-def test_the_second_time_there_is_nothing_to_do(whole: tuple[Path, str]):
+def test_the_second_time_there_is_nothing_to_do(whole: tuple[Path, str], programs: Path):
     folder, _ = whole
-    again = dvc(folder, "repro")
+    again = dvc(folder, "repro", programs=programs)
     assert "Running stage" not in again
-    assert "Data and pipelines are up to date." in dvc(folder, "status")
+    assert "Data and pipelines are up to date." in dvc(folder, "status", programs=programs)
 
 
-def test_metrics_and_plots_can_be_shown(whole: tuple[Path, str]):
+def test_metrics_and_plots_can_be_shown(whole: tuple[Path, str], programs: Path):
     folder, _ = whole
-    shown = json.loads(dvc(folder, "metrics", "show", "--json"))
+    shown = json.loads(dvc(folder, "metrics", "show", "--json", programs=programs))
     assert len(shown[""]["data"]) == len(METHODS)
-    drawn = json.loads(dvc(folder, "plots", "show", "--json"))
+    drawn = json.loads(dvc(folder, "plots", "show", "--json", programs=programs))
     assert not drawn.get("errors")
     for name in ("hit@k", "hit@1 per category"):
         (plot,) = drawn["data"][name]
         rows = plot["content"]["data"]["values"]
         assert list(dict.fromkeys(row["method"] for row in rows)) == METHODS
         assert {row["measured"] for row in rows} == {"consumer to shop, test"}
-    dvc(folder, "plots", "show", "--out", "plots")
+    dvc(folder, "plots", "show", "--out", "plots", programs=programs)
     assert (folder / "plots/index.html").is_file()
 
 
@@ -109,13 +107,15 @@ def test_metrics_and_plots_can_be_shown(whole: tuple[Path, str]):
         ({"register": {"floor": 0.1}}, {"register"}),
     ],
 )
-def test_a_change_leaves_the_other_methods_cached(whole: tuple[Path, str], change: dict[str, object], to_do: set[str]):
+def test_a_change_leaves_the_other_methods_cached(
+    whole: tuple[Path, str], programs: Path, change: dict[str, object], to_do: set[str]
+):
     """`code` and `learned_from` look at the list of methods; what they write for the methods that stay is the same."""
     folder, _ = whole
     shipped = (folder / "params.yaml").read_bytes()
     (folder / "params.yaml").write_text(json.dumps(merged(read_yaml(folder / "params.yaml"), change)))  # JSON is YAML
     try:
-        assert set(json.loads(dvc(folder, "status", "--json"))) == to_do
+        assert set(json.loads(dvc(folder, "status", "--json", programs=programs))) == to_do
     finally:
         (folder / "params.yaml").write_bytes(shipped)
 

@@ -149,7 +149,10 @@ TINY: dict[str, Any] = {
 
 @pytest.fixture(params=PRESETS)
 def prepared(
-    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    no_data_docs: None,  # noqa: ARG001
+    request: pytest.FixtureRequest,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> tuple[str, Path, Params]:
     """A project whose params.yaml is the shipped one with the preset, made small, and its validated catalogue."""
     name = str(request.param)

@@ -15,7 +15,6 @@ import pytest
 from croquis.catalog.images import decode_image, encode_png
 from croquis.catalog.table import Catalog
 from croquis.cli import main
-from croquis.cli.forked_stages import forked_stages
 from croquis.params import load_params
 from croquis.registry.lineage import Lineage
 from croquis.registry.pipeline_run import PIPELINE
@@ -27,7 +26,7 @@ from croquis.tracking.mlflow_view import PARENT_TAG
 from croquis.tracking.stage_key import read_lock
 from croquis.tracking.tracking_store import STAGE_EXPERIMENT, Store, open_store
 from tests.support.environment import clear_environment
-from tests.support.pipeline.small_project import TINY, clone, commit, dvc, git, module
+from tests.support.pipeline.small_project import TINY, clone, commit, dvc, git
 
 pytestmark = pytest.mark.slow
 
@@ -73,12 +72,6 @@ def write_source(folder: Path) -> None:
             table.writerow({"path": path, **{name: row[name] for name in CELLS}, **box})
 
 
-@pytest.fixture(scope="module")
-def programs() -> Iterator[Path]:
-    with forked_stages(wait=True) as folder:
-        yield folder
-
-
 @pytest.fixture
 def quick_stages(programs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A rebuild's stages are forks, too: it puts the folder of its own Python first on their PATH."""
@@ -90,14 +83,14 @@ def champion(tmp_path_factory: pytest.TempPathFactory, programs: Path) -> Iterat
     """A project after `dvc repro` and a later commit, a DVC remote beside it; and the commit that the champion is of."""
     folder = clone(tmp_path_factory.mktemp("rebuilt"), TINY | {"ingest": TINY["ingest"] | {"source": "folder"}})
     write_source(folder)
-    module(folder, "dvc", "repro", "-q", programs=programs)
+    dvc(folder, "repro", "-q", programs=programs)
     made_at = git(folder, "rev-parse", "HEAD")
     params = (folder / "params.yaml").read_text()
     assert params.count(MADE_WITH) == 1
     (folder / "params.yaml").write_text(params.replace(MADE_WITH, LATER))
-    dvc(folder, "remote", "add", "-q", "-d", "team", f"../{folder.name}-remote")
+    dvc(folder, "remote", "add", "-q", "-d", "team", f"../{folder.name}-remote", programs=programs)
     commit(folder, "results, and another grid")
-    dvc(folder, "push", "-q")
+    dvc(folder, "push", "-q", programs=programs)
     yield folder, made_at
     shutil.rmtree(folder)
 
@@ -231,14 +224,15 @@ def test_what_cannot_be_rebuilt_is_refused_with_the_fix(
 
 
 def test_a_fresh_clone_has_the_whole_ui_after_pull_and_sync(
-    champion: tuple[Path, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    champion: tuple[Path, str], programs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder, _ = champion
     fresh = tmp_path / "fresh"
     git(folder, "clone", "-q", str(folder), str(fresh))
-    dvc(fresh, "remote", "modify", "--local", "team", "url", str(folder.with_name(f"{folder.name}-remote")))
+    remote = str(folder.with_name(f"{folder.name}-remote"))
+    dvc(fresh, "remote", "modify", "--local", "team", "url", remote, programs=programs)
     git(fresh, "checkout", "-q", "HEAD", "--", ".")
-    dvc(fresh, "pull", "-q")
+    dvc(fresh, "pull", "-q", programs=programs)
     assert main(["sync"], fresh) == 0
     assert "is champion again" in capsys.readouterr().out
     before, after = open_store(folder), open_store(fresh)

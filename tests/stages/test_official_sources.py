@@ -18,7 +18,10 @@ from tests.support.sources.c2s_files import consumer_name, write_c2s
 from tests.support.sources.deepfashion2_files import write_deepfashion2
 from tests.support.sources.inshop_files import write_inshop
 
-pytestmark = pytest.mark.filterwarnings("ignore::croquis.formats.errors.SourceWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::croquis.formats.errors.SourceWarning"),
+    pytest.mark.usefixtures("no_data_docs"),
+]
 
 SHOP = {"register__select_by": "shop->shop/hit@1"}
 WRITERS: dict[str, tuple[Callable[[Path], Path], dict[str, Any], dict[str, Any]]] = {

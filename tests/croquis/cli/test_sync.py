@@ -29,8 +29,8 @@ stages:
   train:
     matrix:
       method: [small, large]
-    cmd: python report.py ${item.method}
-    deps: [report.py]
+    cmd: python -m stages.report ${item.method}
+    deps: [stages/report.py]
     params: [rate]
     outs: ["reports/runs/train-${item.method}"]
 """
@@ -48,9 +48,12 @@ with stage_run("train", method, params={"rate": 0.1, "fit": {"epochs": 2}}) as r
 """
 
 
-def run_in(folder: Path, *command: str) -> str:
+def run_in(folder: Path, *command: str, programs: Path | None = None) -> str:
+    """What a command wrote; `programs` have DVC and its stages forked."""
+    if programs is not None and command[0] == "dvc":
+        command = (str(programs / "python"), "-m", *command)
     environment = {name: value for name, value in os.environ.items() if name not in OUTSIDE}
-    path = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
+    path = os.pathsep.join(map(str, filter(None, (programs, Path(sys.executable).parent, environment["PATH"]))))
     environment |= {"PYTHONPATH": str(REPOSITORY), "PATH": path, "GIT_CONFIG_GLOBAL": os.devnull}
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
@@ -59,14 +62,15 @@ def run_in(folder: Path, *command: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def trained(tmp_path_factory: pytest.TempPathFactory, programs: Path) -> Path:
     """A git + DVC project after `dvc repro`, dvc.lock committed."""
     root = tmp_path_factory.mktemp("trained") / "project"
-    root.mkdir()
+    (root / "stages").mkdir(parents=True)
     for name, text in (
         ("dvc.yaml", PIPELINE),
         ("params.yaml", "rate: 0.1\n"),
-        ("report.py", SCRIPT),
+        ("stages/__init__.py", ""),
+        ("stages/report.py", SCRIPT),
         (".gitignore", "/mlruns/\n/reports/\n__pycache__/\n"),
     ):
         (root / name).write_text(text)
@@ -81,7 +85,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "git add .",
         "git commit -q -m results",
     ):
-        run_in(root, *command.split())
+        run_in(root, *command.split(), programs=programs)
     return root
 
 

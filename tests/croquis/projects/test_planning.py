@@ -154,6 +154,7 @@ REFUSED: dict[Callable[[Path], None], str] = {
 }
 
 
+@pytest.mark.usefixtures("no_data_docs")
 @pytest.mark.parametrize("make", PROJECTS, ids=lambda make: make.__name__)
 def test_a_catalogue_gives_a_project_that_ingests_and_validates(
     make: Callable[[Path], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -16,15 +17,15 @@ from tests.support.environment import OUTSIDE, REPOSITORY
 PIPELINE = """
 stages:
   prepare:
-    cmd: python report.py prepare
-    deps: [report.py, source.txt]
+    cmd: python -m stages.report prepare
+    deps: [stages/report.py, source.txt]
     params: [base]
     outs: [data/raw, reports/runs/prepare]
   train:
     matrix:
       method: [small, large]
-    cmd: python report.py train ${item.method}
-    deps: [report.py, data/raw]
+    cmd: python -m stages.report train ${item.method}
+    deps: [stages/report.py, data/raw]
     params: [base.seed, train.rate, train.sizes]
     outs: ["reports/runs/train-${item.method}"]
     metrics: ["scores-${item.method}.json": {cache: false}]
@@ -59,12 +60,17 @@ with stage_run(stage, item, params={"rate": 0.0001, "fit": {"epochs": 2}}) as ru
 """
 
 
-def run_in(folder: Path, *command: str) -> str:
-    """Runs a command in a project folder and returns what it wrote; fails the test with its output otherwise."""
+def run_in(programs: Path, folder: Path, *command: str) -> str:
+    """Runs a command in a project folder and returns what it wrote; fails the test with its output otherwise.
+
+    DVC and its stages are forks of `programs`.
+    """
+    if command[0] == "dvc":
+        command = (str(programs / "python"), "-m", *command)
     environment = {name: value for name, value in os.environ.items() if name not in OUTSIDE}
     environment |= {
         "PYTHONPATH": str(REPOSITORY),
-        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "PATH": os.pathsep.join(map(str, (programs, Path(sys.executable).parent, os.environ["PATH"]))),
         "GIT_CONFIG_GLOBAL": os.devnull,
     }
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
@@ -74,21 +80,23 @@ def run_in(folder: Path, *command: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def command() -> Callable[..., str]:
+def command(programs: Path) -> Callable[..., str]:
     """`command(folder, "dvc", "repro")`."""
-    return run_in
+    return partial(run_in, programs)
 
 
 @pytest.fixture(scope="module")
-def dvc_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def dvc_project(tmp_path_factory: pytest.TempPathFactory, command: Callable[..., str]) -> Path:
     """A git + DVC repository whose three stages report through `stage_run`; nothing has run yet."""
     quiet()
     root = tmp_path_factory.mktemp("dvc-project")
     (root / "dvc.yaml").write_text(PIPELINE)
     (root / "params.yaml").write_text(PARAMS)
-    (root / "report.py").write_text(SCRIPT)
+    (root / "stages").mkdir()
+    (root / "stages/__init__.py").touch()
+    (root / "stages/report.py").write_text(SCRIPT)
     (root / "source.txt").write_text("source")
-    (root / ".gitignore").write_text("/mlruns/\n/keys/\n/data/\n/reports/\n")
+    (root / ".gitignore").write_text("__pycache__/\n/mlruns/\n/keys/\n/data/\n/reports/\n")
     for arguments in (
         ["git", "init", "-q"],
         ["dvc", "init", "-q"],
@@ -97,5 +105,5 @@ def dvc_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ["git", "add", "."],
         ["git", "commit", "-q", "-m", "pipeline"],
     ):
-        run_in(root, *arguments)
+        command(root, *arguments)
     return root

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
-import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -127,9 +127,14 @@ def hashed(folder: Path) -> dict[str, bytes]:
     return {path.stem: path.read_bytes() for path in (folder / code.CODE).iterdir()}
 
 
-def changed_by(folder: Path, name: str, text: str) -> set[str]:
+@pytest.fixture(scope="module")
+def unchanged(copied: Path) -> dict[str, bytes]:
+    return hashed(copied)
+
+
+def changed_by(folder: Path, before: dict[str, bytes], name: str, text: str) -> set[str]:
     """The files of data/code that differ when `text` stands at the end of a file."""
-    before, path = hashed(folder), folder / name
+    path = folder / name
     original = path.read_text()
     path.write_text(original + text)
     try:
@@ -154,8 +159,10 @@ SEARCHING = {"index", "evaluate", "register"}
         ("croquis/sources/idx.py", set()),
     ],
 )
-def test_a_change_of_code_changes_those_that_run_it(copied: Path, name: str, stages: set[str]):
-    assert changed_by(copied, name, "ADDED = 1\n") == stages
+def test_a_change_of_code_changes_those_that_run_it(
+    copied: Path, unchanged: dict[str, bytes], name: str, stages: set[str]
+):
+    assert changed_by(copied, unchanged, name, "ADDED = 1\n") == stages
 
 
 def test_a_change_of_comments_and_docstrings_changes_nothing(copied: Path):
@@ -173,6 +180,7 @@ def code_of(root: Path) -> dict[str, dict[str, str]]:
     return {stage: code_hash(files, root) for stage, files in closures(root).items()}
 
 
+@cache
 def closures(root: Path = ROOT) -> dict[str, list[Path]]:
     """Each file of data/code -> what its stage runs."""
     return {
@@ -181,12 +189,17 @@ def closures(root: Path = ROOT) -> dict[str, list[Path]]:
     }
 
 
+@cache
+def imported_by(path: Path) -> set[str]:
+    return {found.name for found in imports(path)}
+
+
 @pytest.mark.parametrize("name", sorted(code.modules(PARAMS)))
 def test_every_file_of_a_closure_is_there_and_imported_by_another(name: str):
     files = closures()[name]
     assert all((ROOT / path).is_file() for path in files)
     scripts = {path for path in files if path.suffix == ".py"}
-    imported = {found.name for path in scripts for found in imports(ROOT / path)}
+    imported = {name for path in scripts for name in imported_by(ROOT / path)}
     begun = {f"stages.{name.partition('-')[0]}", *code.modules(PARAMS)[name]}
     for path in scripts:
         module = dotted(ROOT / path, ROOT).removesuffix(".__init__")
@@ -196,20 +209,24 @@ def test_every_file_of_a_closure_is_there_and_imported_by_another(name: str):
         assert any(other.parent == path.parent for other in scripts), path
 
 
-LOADED = """
+# A module of `stages`, so that it is a fork: which of our modules are loaded once a stage or the checks have run.
+LOADED = f"""
 import json, runpy, sys
-{run}
+
+if sys.argv[1:] == ["checks"]:
+    from croquis.params import load_params
+
+    load_params("params.yaml", methods=True)
+else:
+    sys.argv = sys.argv[1:]
+    try:
+        runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
+    except SystemExit as end:
+        assert not end.code
 ours = {{name: module.__file__ for name, module in sys.modules.items() if getattr(module, "__file__", None)}}
-print(json.dumps([name for name in ours if name.partition(".")[0] in {packages!r}]))
+print(json.dumps([name for name in ours if name.partition(".")[0] in {PACKAGES!r}]))
 """
-STAGE = """
-sys.argv = {argv!r}
-try:
-    runpy.run_module({argv[0]!r}, run_name="__main__", alter_sys=True)
-except SystemExit as end:
-    assert not end.code
-"""
-CHECKS = "from croquis.params import load_params\nload_params('params.yaml', methods=True)"
+CHECKS = "checks"
 RUNS = [
     ["stages.code"],
     ["stages.ingest"],
@@ -220,20 +237,21 @@ RUNS = [
 ]
 
 
-def loaded(folder: Path, run: str) -> set[str]:
-    """Modules of ours that a Python has loaded in the end."""
-    script = LOADED.format(run=run, packages=PACKAGES)
-    done = subprocess.run([sys.executable, "-c", script], cwd=folder, env=environment(), capture_output=True, text=True)
+def loaded(folder: Path, programs: Path, *arguments: str) -> set[str]:
+    """Modules of ours that a process has loaded in the end; those of libraries may be there from its start."""
+    command = [str(programs / "python"), "-m", "stages.loaded", *arguments]
+    done = subprocess.run(command, cwd=folder, env=environment(), capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]
-    return set(json.loads(done.stdout.splitlines()[-1]))
+    return set(json.loads(done.stdout.splitlines()[-1])) - {"stages.loaded"}
 
 
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, set[str]]]:
+def runs(tmp_path_factory: pytest.TempPathFactory, programs: Path) -> Iterator[dict[str, set[str]]]:
     """What real runs of the stages have loaded, and `checks`, what reading params.yaml does."""
     folder = clone(tmp_path_factory.mktemp("runs"), TINY)
-    found = {" ".join(argv): loaded(folder, STAGE.format(argv=argv)) for argv in RUNS}
-    yield {**found, "checks": loaded(folder, CHECKS)}
+    (folder / "stages/loaded.py").write_text(LOADED)
+    found = {" ".join(argv): loaded(folder, programs, *argv) for argv in RUNS}
+    yield {**found, CHECKS: loaded(folder, programs, CHECKS)}
     shutil.rmtree(folder)
 
 
@@ -243,7 +261,7 @@ def test_what_a_real_run_loads_is_in_its_closure(runs: dict[str, set[str]], argv
     own = "-".join(argv).removeprefix("stages.") if "train" in argv[0] else argv[0].removeprefix("stages.")
     inside = {dotted(ROOT / path, ROOT).removesuffix(".__init__") for path in closures()[own]}
     outside = {name.removesuffix(".__init__") for name in NOT_FOLLOWED}
-    used = runs[" ".join(argv)] - runs["checks"]
+    used = runs[" ".join(argv)] - runs[CHECKS]
     assert argv[0] not in used, "it ran as __main__"
     assert used, "a stage loads more than its params"
     assert used <= inside | outside

@@ -56,7 +56,7 @@ def test_data_hash_is_that_of_the_catalogue(finished: Path) -> None:
 
 
 def test_a_changed_param_or_file_changes_the_key(finished: Path) -> None:
-    before, params, script = stage_key("train@small", finished), finished / "params.yaml", finished / "report.py"
+    before, params, script = stage_key("train@small", finished), finished / "params.yaml", finished / "stages/report.py"
     for path, old, new in ((params, "0.0001", "0.0002"), (script, "4.0", "5.0")):
         text = path.read_text()
         path.write_text(text.replace(old, new))

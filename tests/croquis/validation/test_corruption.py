@@ -15,7 +15,6 @@ from croquis.files import read_json
 from croquis.params.loader import read_yaml
 from croquis.validation.quarantine import ValidationError
 from croquis.validation.rules import ALL_RULES
-from croquis.validation.suite import Suites
 from stages import evaluate, index, train_embedder, validate
 from tests.support.catalogues.garment_catalogue import build_rows, draw_garment
 from tests.support.catalogues.planted_faults import COPIED, FAULTS, Fault, Rows, file_of, garment, new_row
@@ -63,6 +62,7 @@ def test_all_faults_at_once(run_stage: Callable[..., Outcome], sound: Rows) -> N
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("no_data_docs")
 @pytest.mark.parametrize("fault", FAULTS, ids=NAMES)
 def test_each_fault_alone(run_stage: Callable[..., Outcome], sound: Rows, fault: Fault) -> None:
     rows, added = planted(sound, (fault,))
@@ -159,11 +159,11 @@ WHOLE: dict[str, tuple[Callable[[Rows], None], int, dict[str, Any], str]] = {
 }
 
 
+@pytest.mark.usefixtures("no_data_docs")
 @pytest.mark.parametrize("kind", WHOLE)
 def test_faults_of_the_whole_catalogue_stop_the_stage(
-    run_stage: Callable[..., Outcome], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+    run_stage: Callable[..., Outcome], tmp_path: Path, kind: str
 ) -> None:
-    monkeypatch.setattr(Suites, "build_site", lambda _: None)  # half of the time, and no matter here
     damage, items, settings, told = WHOLE[kind]
     rows = build_rows(items)
     damage(rows)
@@ -185,6 +185,7 @@ def test_every_rule_has_a_fault() -> None:
     assert len(FAULTS) >= 20
 
 
+@pytest.mark.usefixtures("no_data_docs")
 def test_a_query_is_no_answer_to_itself(run_stage: Callable[..., Outcome], sound: Rows) -> None:
     """The only gallery photo of the item is the query's own file under another id."""
     same = draw_garment(70_000)
@@ -198,6 +199,7 @@ def test_a_query_is_no_answer_to_itself(run_stage: Callable[..., Outcome], sound
     }
 
 
+@pytest.mark.usefixtures("no_data_docs")
 def test_rules_can_be_switched_off(run_stage: Callable[..., Outcome], sound: Rows) -> None:
     rows, _ = planted(sound, tuple(fault for fault in FAULTS if fault.name == "re-encoded test photo in train"))
     off = ["near_copy_in_later_split"]
@@ -220,6 +222,7 @@ SMALL = {
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("no_data_docs")
 @pytest.mark.parametrize("method", ["histogram", "image2vec"])
 def test_the_pipeline_goes_on_as_without_the_faulty_rows(project: Any, sound: Rows, method: str) -> None:
     """Rows of the catalogue itself are damaged; training and evaluation give what they give when those rows are left out

@@ -12,6 +12,7 @@ from croquis.validation.quarantine import ValidationError
 from tests.support.catalogues.planted_faults import new_row
 from tests.support.stage_runs import Outcome
 
+pytestmark = pytest.mark.usefixtures("no_data_docs")
 Rows = list[dict[str, Any]]
 
 

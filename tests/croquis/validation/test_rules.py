@@ -13,7 +13,6 @@ from croquis.params import load_params
 from croquis.params.data_blocks import Validate
 from croquis.validation.rule_kinds import Severity
 from croquis.validation.rules import ALL_RULES, CATALOGUE_RULES, IMAGE_RULES, table
-from croquis.validation.suite import open_suites
 
 DOCUMENTED = Path("docs/data.md")
 ROW = re.compile(r"^\| `(\w+)` \| (quarantine|fail) \| (.+?) \|$", re.MULTILINE)
@@ -43,6 +42,8 @@ def test_events_can_be_held_against_every_rule_for_images() -> None:
 
 
 def test_a_rule_without_its_column_is_an_error(tmp_path: Path) -> None:
+    from croquis.validation.suite import open_suites  # here: Great Expectations takes seconds to import
+
     settings = load_params().validate_
     with (
         pytest.raises(RuntimeError, match="rule splits_present could not be evaluated"),

@@ -15,7 +15,6 @@ from croquis.validation.image_columns import image_columns
 from croquis.validation.measure import measure
 from croquis.validation.quarantine import reasons
 from croquis.validation.rules import IMAGE_RULES
-from croquis.validation.suite import open_suites
 from croquis.validation.without_gx import image_reasons
 from tests.support.catalogues.garment_catalogue import build_rows
 from tests.support.catalogues.planted_faults import FAULTS
@@ -23,6 +22,8 @@ from tests.support.catalogues.planted_faults import FAULTS
 
 @pytest.mark.slow
 def test_every_row_has_the_reasons_that_the_stage_gives(tmp_path: Path) -> None:
+    from croquis.validation.suite import open_suites  # here: Great Expectations takes seconds to import
+
     settings = load_params().validate_.model_copy(update={"max_side": 2000})
     sound = build_rows(4)
     rows = [*sound, *(row for number, fault in enumerate(FAULTS) for row in fault.plant(sound, number))]

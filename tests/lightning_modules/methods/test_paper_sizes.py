@@ -71,6 +71,8 @@ def test_dhd_resnet50_at_224_with_the_papers_settings(bits: int):
     data = RetrievalData(images, images, np.array([True, False] * 2), categories=100)
     module = dhd.build(params.model_copy(update={"dhd": paper}), data)
     assert module.proxies.shape == (100, bits)
+    if bits < 128:
+        return  # a step is the same for all lengths
     batch = next(iter(with_sampler(data, module).train_dataloader()))
     one_step(module, module.loss(module.view(batch["images"]), batch)[0])
 
@@ -117,6 +119,8 @@ def test_spq_resnet18_at_32_with_the_papers_settings(subspaces: int, bits: int):
     data = RetrievalData(images, images, np.array([True, False] * 128), 1)
     module = spq.build(params.model_copy(update={"spq": paper}), data)
     assert (paper.bits, module.net.codebooks.shape) == (bits, (subspaces, 16, 16))
+    if bits < 64:
+        return  # a step is the same for all lengths
     (batch,) = with_sampler(module.data, module).train_dataloader()
     one_step(module, module.loss(module.view(batch["images"]), batch)[0])
 

@@ -18,7 +18,7 @@ from croquis.params import Params
 from lightning_modules.training import processes
 from lightning_modules.training.processes import SpreadError
 from stages.sketch import write_sketches
-from tests.support.training.two_processes import CASES
+from tests.support.training.two_processes import CASES, train
 
 pytestmark = pytest.mark.slow
 
@@ -26,9 +26,9 @@ WORKER = "tests/support/training/two_processes.py"
 Found = dict[str, dict[str, Any]]
 
 
-def run_worker(arguments: list[str], ranks: int) -> str:
-    start = processes.launcher(ranks) if ranks > 1 else [sys.executable]
-    command = [*start, WORKER, *arguments]
+def run_workers(arguments: list[str]) -> str:
+    """Two, by torchrun; what they wrote to stderr."""
+    command = [*processes.launcher(2), WORKER, *arguments]
     result = subprocess.run(
         command, env=processes.environment(), capture_output=True, text=True, timeout=600, check=False
     )
@@ -36,20 +36,19 @@ def run_worker(arguments: list[str], ranks: int) -> str:
     return result.stderr
 
 
-def trained(folder: Path, ranks: int) -> list[Found]:
-    """What every rank reports of all cases."""
-    run_worker([str(folder)], ranks)
-    return [torch.load(folder / f"{rank}.pt", weights_only=True) for rank in range(ranks)]
-
-
 @pytest.fixture(scope="module")
 def alone(tmp_path_factory: pytest.TempPathFactory) -> Found:
-    return trained(tmp_path_factory.mktemp("one"), 1)[0]
+    """This process is the one."""
+    folder = tmp_path_factory.mktemp("one")
+    return {case: train(case, folder) for case in CASES if case != "triplet_gan"}
 
 
 @pytest.fixture(scope="module")
 def ranks(tmp_path_factory: pytest.TempPathFactory) -> list[Found]:
-    return trained(tmp_path_factory.mktemp("two"), 2)
+    """What every rank reports of all cases."""
+    folder = tmp_path_factory.mktemp("two")
+    run_workers([str(folder)])
+    return [torch.load(folder / f"{rank}.pt", weights_only=True) for rank in range(2)]
 
 
 @pytest.mark.parametrize("case", [case for case in CASES if case != "triplet_gan"])
@@ -80,7 +79,7 @@ def test_a_killed_process_costs_no_more_than_its_epoch(
     """kill -9 of one of two processes: both start again from the last checkpoint and end with the same weights."""
     monkeypatch.setenv("DIES_IN_EPOCH", "1")
     case = "siamese-nearest"
-    told = run_worker([str(tmp_path), case], 2)
+    told = run_workers([str(tmp_path), case])
     assert "exitcode: -9" in told
     for number, whole in enumerate(ranks):
         again = torch.load(tmp_path / f"{number}.pt", weights_only=True)[case]

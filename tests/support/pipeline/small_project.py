@@ -87,8 +87,8 @@ def environment(*programs: Path) -> dict[str, str]:
     return kept | {"PATH": os.pathsep.join(map(str, (*programs, Path(sys.executable).parent, os.environ["PATH"])))}
 
 
-def dvc(folder: Path, *arguments: str) -> str:
-    return module(folder, "dvc", *arguments)
+def dvc(folder: Path, *arguments: str, programs: Path | None = None) -> str:
+    return module(folder, "dvc", *arguments, programs=programs)
 
 
 def module(
@@ -99,8 +99,12 @@ def module(
     programs: Path | None = None,
     variables: Mapping[str, str] | None = None,
 ) -> str:
-    """What `python -m NAME` wrote with these environment variables more; the test fails when it ends with another code."""
-    command = [sys.executable, "-m", name, *arguments]
+    """What `python -m NAME` wrote with these environment variables more; the test fails when it ends with another code.
+
+    Args:
+        programs: a folder with a `python` that runs this and what it starts, see `croquis.cli.forked_stages`.
+    """
+    command = [str(programs / "python") if programs else sys.executable, "-m", name, *arguments]
     surroundings = environment(*([programs] if programs else ())) | dict(variables or {})
     done = subprocess.run(command, cwd=folder, env=surroundings, capture_output=True, text=True)
     assert done.returncode == code, f"{done.stdout[-3000:]}\n{done.stderr[-3000:]}"

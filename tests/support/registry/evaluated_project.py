@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +30,7 @@ from stages import register
 from stages.evaluate import measure, write_reports
 from tests.support.catalogues import blob_catalogue as world
 from tests.support.environment import REPOSITORY, clear_environment
+from tests.support.made_once import made_once
 
 MODEL = "test-retriever"
 # Both are histograms: what matters here is that one is better than the other.
@@ -130,35 +130,28 @@ class Project:
 
 def empty_project(factory: pytest.TempPathFactory) -> Path:
     """A project before its first registration, with an empty store; made once, so copy it."""
-    return _empty_project(factory.getbasetemp())
+
+    def make(root: Path) -> None:
+        with pytest.MonkeyPatch.context() as patch:
+            clear_environment(patch)
+            write_project(root, {"histogram": SEES_LITTLE, "siamese": SEES_COLOURS})
+            open_store(root)
+
+    return made_once(factory, "registry-world-empty", make)
 
 
 def begun_project(factory: pytest.TempPathFactory) -> Path:
     """The same with a first champion, the retriever that sees little; made once, so copy it."""
-    return _begun_project(factory.getbasetemp())
 
+    def make(root: Path) -> None:
+        shutil.copytree(empty_project(factory), root, dirs_exist_ok=True)
+        Project(root).offer(SEES_LITTLE)
+        with pytest.MonkeyPatch.context() as patch:
+            clear_environment(patch)
+            patch.chdir(root)
+            register.main(root)
 
-@cache
-def _empty_project(base: Path) -> Path:
-    root = base / "registry-world-empty"
-    root.mkdir()
-    with pytest.MonkeyPatch.context() as patch:
-        clear_environment(patch)
-        write_project(root, {"histogram": SEES_LITTLE, "siamese": SEES_COLOURS})
-        open_store(root)
-    return root
-
-
-@cache
-def _begun_project(base: Path) -> Path:
-    root = base / "registry-world-begun"
-    shutil.copytree(_empty_project(base), root)
-    Project(root).offer(SEES_LITTLE)
-    with pytest.MonkeyPatch.context() as patch:
-        clear_environment(patch)
-        patch.chdir(root)
-        register.main(root)
-    return root
+    return made_once(factory, "registry-world-begun", make)
 
 
 def copied(source: Path, target: Path, patch: pytest.MonkeyPatch) -> Project:

@@ -1,4 +1,4 @@
-"""A short training that test_distributed.py starts alone, and with a second process by torchrun.
+"""A short training that test_distributed.py does alone, and in two processes by torchrun.
 
 usage: python tests/support/training/two_processes.py FOLDER [CASE]
 
