@@ -18,6 +18,7 @@ from croquis.arrays import Uint8Image
 from croquis.catalog.drawings import drawing_id
 from croquis.catalog.edge_maps import EDGE_METHODS, edge_map
 from croquis.catalog.images import decode_image, encode_png, prepare_image
+from croquis.catalog.product_columns import PRODUCT
 from croquis.catalog.table import Catalog, CatalogWriter
 from croquis.files import write_bytes
 from croquis.params import Params, load_params
@@ -148,7 +149,8 @@ def write_sketches(catalog: Catalog, params: Params, root: Path) -> tuple[Counte
                 beside.append((pictures[0], drawings[0], brought[photo["item_id"]](params.sketch.size)))
         for own in catalog.rows(catalog.select(domain="sketch").tolist()):
             role = "train" if own["split"] == "train" else "query"
-            writer.write({**own, "role": role})
+            # A drawing asks and is no answer, and those made above have no columns of the product's own either.
+            writer.write({name: value for name, value in own.items() if name != PRODUCT} | {"role": role})
             counts[f"{own['split']}/{role}"] += 1
     sheets = {"photo_edges_sketch": contact_sheet(lines, 1), "sketch_beside_query": contact_sheet(beside)}
     return counts, {name: sheet for name, sheet in sheets.items() if sheet is not None}

@@ -7,10 +7,12 @@ training has all data. The length is counted in epochs, so that each photo is se
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from croquis.arrays import Vectors
 from croquis.files import write_json
 from croquis.nets.encoder import describe_encoder, load_encoder
 from croquis.nets.linear_map import LinearMap
@@ -25,6 +27,7 @@ from lightning_modules.methods import Method
 
 if TYPE_CHECKING:
     from lightning_modules.bases.retrieval_module import RetrievalModule
+    from lightning_modules.embedder.map_refit import KnownMap
     from lightning_modules.training.fit import FitPlan
 
 SPLITS = ("train", "val", "test")
@@ -59,7 +62,8 @@ def refit_in(root: Path, name: str, folder: Path, key: str) -> None:
     if method.learns:
         module, plan = _first_training(method, params, name, root)
         epochs = best_epoch(root, name, params, plan)
-    known, seen = None, {}
+    known: KnownMap | None = None
+    seen: Mapping[str, Vectors] = {}
     if held.is_file():
         net = method.fixed_net(params) if method.fixed_net else None if module is None else module.net
         encoder = load_encoder(folder, base.threads)

@@ -20,7 +20,12 @@ BLOCK = re.compile(r"^```console\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 SAVED = re.compile(r"Save this as `([\w.]+)`[^`]*?\n\n?```\w+\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 HERE = "/home/me/tutorial"
 # What differs from run to run, or from machine to machine.
-CHANGING = ((re.compile(r"about \d+ (s|min|h) of"), "about N of"), (re.compile(r"\b[0-9a-f]{12}\b"), "HASH"))
+CHANGING = (
+    (re.compile(r"about \d+ (s|min|h) of"), "about N of"),
+    (re.compile(r"in \d+ s \(\d+ a minute\)"), "in N s"),
+    (re.compile(r"\b[0-9a-f]{10}([0-9a-f]{2})?\b"), "HASH"),
+    (re.compile(r"[\d.]+ -> [\d.]+ ms a query, [\d.]+ times"), "N ms a query"),
+)
 
 
 def steps(text: str) -> Iterator[tuple[str, str]]:
