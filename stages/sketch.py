@@ -124,7 +124,12 @@ def sketch_row(photo: Mapping[str, Any], role: str, drawing: Uint8Image, number:
     own: dict[str, Any] = {"image_id": drawing_id(photo["image_id"], number), "domain": "sketch", "role": role}
     own |= {"image": image, "bbox": None, "landmarks": None, "also_gallery_of": None}
     size = {"width": width, "height": height, "sha256": hashlib.sha256(image).hexdigest(), "phash": None}
-    return {**photo, **own, **size}
+    return {**without_product(photo), **own, **size}
+
+
+def without_product(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A row without the columns of the product's own: a drawing asks, and is no answer that shows them."""
+    return {name: value for name, value in row.items() if name != PRODUCT}
 
 
 def write_sketches(catalog: Catalog, params: Params, root: Path) -> tuple[Counter[str], dict[str, Uint8Image]]:
@@ -149,8 +154,7 @@ def write_sketches(catalog: Catalog, params: Params, root: Path) -> tuple[Counte
                 beside.append((pictures[0], drawings[0], brought[photo["item_id"]](params.sketch.size)))
         for own in catalog.rows(catalog.select(domain="sketch").tolist()):
             role = "train" if own["split"] == "train" else "query"
-            # A drawing asks and is no answer, and those made above have no columns of the product's own either.
-            writer.write({name: value for name, value in own.items() if name != PRODUCT} | {"role": role})
+            writer.write({**without_product(own), "role": role})
             counts[f"{own['split']}/{role}"] += 1
     sheets = {"photo_edges_sketch": contact_sheet(lines, 1), "sketch_beside_query": contact_sheet(beside)}
     return counts, {name: sheet for name, sheet in sheets.items() if sheet is not None}
