@@ -128,7 +128,7 @@ def sketch_row(photo: Mapping[str, Any], role: str, drawing: Uint8Image, number:
 
 
 def without_product(row: Mapping[str, Any]) -> dict[str, Any]:
-    """A row without the columns of the product's own: a drawing asks, and is no answer that shows them."""
+    """A row without the columns of the product's own, which only answers show: a drawing is a query."""
     return {name: value for name, value in row.items() if name != PRODUCT}
 
 
