@@ -18,6 +18,7 @@ from croquis.arrays import Uint8Image
 from croquis.catalog.drawings import drawing_id
 from croquis.catalog.edge_maps import EDGE_METHODS, edge_map
 from croquis.catalog.images import decode_image, encode_png, prepare_image
+from croquis.catalog.product_columns import PRODUCT
 from croquis.catalog.table import Catalog, CatalogWriter
 from croquis.files import write_bytes
 from croquis.params import Params, load_params
@@ -123,7 +124,12 @@ def sketch_row(photo: Mapping[str, Any], role: str, drawing: Uint8Image, number:
     own: dict[str, Any] = {"image_id": drawing_id(photo["image_id"], number), "domain": "sketch", "role": role}
     own |= {"image": image, "bbox": None, "landmarks": None, "also_gallery_of": None}
     size = {"width": width, "height": height, "sha256": hashlib.sha256(image).hexdigest(), "phash": None}
-    return {**photo, **own, **size}
+    return {**without_product(photo), **own, **size}
+
+
+def without_product(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A row without the columns of the product's own, which only answers show: a drawing is a query."""
+    return {name: value for name, value in row.items() if name != PRODUCT}
 
 
 def write_sketches(catalog: Catalog, params: Params, root: Path) -> tuple[Counter[str], dict[str, Uint8Image]]:
@@ -148,7 +154,7 @@ def write_sketches(catalog: Catalog, params: Params, root: Path) -> tuple[Counte
                 beside.append((pictures[0], drawings[0], brought[photo["item_id"]](params.sketch.size)))
         for own in catalog.rows(catalog.select(domain="sketch").tolist()):
             role = "train" if own["split"] == "train" else "query"
-            writer.write({**own, "role": role})
+            writer.write({**without_product(own), "role": role})
             counts[f"{own['split']}/{role}"] += 1
     sheets = {"photo_edges_sketch": contact_sheet(lines, 1), "sketch_beside_query": contact_sheet(beside)}
     return counts, {name: sheet for name, sheet in sheets.items() if sheet is not None}

@@ -9,15 +9,16 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from croquis.files import fresh_folder, write_array, write_json
+from croquis.files import fresh_folder, write_json
 from croquis.nets.encoder import describe_fixed
 from croquis.params import Params, load_params
 from croquis.params.accelerators import check_accelerator
 from croquis.plugins import METHODS
 from croquis.tracking.record import dvc_name
 from croquis.tracking.stage_run import StageRun, stage_run
+from lightning_modules.embedder.assembly import export, load_data, make_module, map_block, prepare, settings
 from lightning_modules.methods import Method
 from lightning_modules.training import processes
 from stages import run_stage
@@ -26,8 +27,7 @@ if TYPE_CHECKING:
     from croquis.params.training_blocks import Map
     from lightning_modules.bases.retrieval_module import RetrievalModule
     from lightning_modules.data.retrieval_data import RetrievalData
-    from lightning_modules.nets.retrieval_net import RetrievalNet
-    from lightning_modules.training.fit import FitPlan, MetricRecorder
+    from lightning_modules.training.fit import MetricRecorder
 
 
 def main(name: str, root: Path = Path()) -> None:
@@ -44,12 +44,6 @@ def main(name: str, root: Path = Path()) -> None:
     with stage_run("train_embedder", name, params=own, root=root) as run, fresh_folder(folder) as target:
         produce(method, params, name, root, target, run)
     print(f"{name}: wrote {folder.relative_to(root)}")
-
-
-def settings(params: Params, name: str) -> dict[str, Any]:
-    """The params that decide on this retriever."""
-    shared = {"base": params.base, "train_embedder": params.train_embedder, name: params.method(name)}
-    return {key: block.model_dump() for key, block in shared.items()} | {"trainer": params.trainer}
 
 
 def produce(method: Method, params: Params, name: str, root: Path, target: Path, run: StageRun) -> None:
@@ -76,12 +70,6 @@ def produce(method: Method, params: Params, name: str, root: Path, target: Path,
     run.volatile("onnx_parity", export(net, params.base.image_size, target))
     if mapped:
         fit_map(load_data(params, root, method), block, params, target, run, net.colours)
-
-
-def map_block(params: Params, name: str) -> Map:
-    """`train_embedder.map`, with the kind that the method's own block names, where it names one."""
-    shared, kind = params.train_embedder.map, getattr(params.method(name), "map", None)
-    return shared if kind is None else shared.model_copy(update={"kind": kind})
 
 
 def fit_map(data: RetrievalData, block: Map, params: Params, target: Path, run: StageRun, colours: int = 0) -> None:
@@ -116,97 +104,11 @@ def follow(method: Method, params: Params, name: str, root: Path) -> None:
         processes.train_along(stage, settings(params, name), params.base, root, module, module.data, plan)
 
 
-def make_module(method: Method, params: Params, root: Path) -> RetrievalModule:
-    """The module of a method that learns, with its images."""
-    if method.build is None:
-        raise ValueError("this method learns nothing: it has no module to train")
-    return method.build(params, load_data(params, root, method))
-
-
-def load_data(params: Params, root: Path, method: Method, size: int | None = None) -> RetrievalData:
-    """The images that `train_embedder` and the protocol name, and the drawings for a method that learns from them.
-
-    Args:
-        size: side of the images, pixels; None for `base.image_size`.
-    """
-    from croquis.catalog.table import Catalog
-    from croquis.evaluation.protocol import PROTOCOLS
-    from lightning_modules.data.retrieval_data import RetrievalData
-
-    shared, base = params.train_embedder, params.base
-    side = size or base.image_size
-    data = RetrievalData.from_catalog(
-        Catalog.open(root / "data/catalog"),
-        list(shared.domains),
-        side,
-        shared.labels,
-        base.seed,
-        PROTOCOLS[base.protocol],
-        params.preparation,
-    )
-    if method.add_drawings is not None:
-        data = method.add_drawings(data, Catalog.open(root / "data/sketches"), side)
-    return data
-
-
 def fit_module(module: RetrievalModule, params: Params, name: str, scratch: Path, run: MetricRecorder) -> None:
     """Trains a module whose params block is that of `name`; its best weights are left in it."""
     from lightning_modules.training.fit import fit_and_record
 
     fit_and_record(module, module.data, prepare(module, params, name), params.base, scratch, run)
-
-
-def prepare(module: RetrievalModule, params: Params, name: str) -> FitPlan:
-    """Puts the method's images in its order, and says how it is to be fitted."""
-    from lightning_modules.bases.retrieval_module import MONITOR
-    from lightning_modules.training.fit import FitPlan
-    from lightning_modules.training.result_sheet import draw_results
-    from lightning_modules.training.schedule import told_rates
-    from lightning_modules.training.whitened_start import start_of
-
-    own, shared = params.method(name), params.train_embedder
-    module.data.use_sampler(module.sampler(params.base.seed))
-    return FitPlan(
-        name=name,
-        epochs=own.fit.epochs,
-        patience=own.fit.patience,
-        monitor=MONITOR,
-        mode="max",
-        validate_every=own.fit.validate_every,
-        rates=told_rates(
-            name, own.fit, module.net.backbone.pretrained, shared.fine_tuning if module.started() else None
-        ),
-        accumulate=getattr(own, "accumulate", 1),
-        sheets_every=shared.contact_sheet_every,
-        draw=lambda: draw_results(module, f"{name}: val queries and what it finds"),
-        trainer=params.trainer,
-        begin=start_of(module, params),
-    )
-
-
-def export(net: RetrievalNet, size: int, target: Path) -> float:
-    """Writes encoder.onnx, encoder.json and, for `pq`, codebooks.npy.
-
-    Returns:
-        The largest difference between PyTorch and ONNX Runtime.
-    """
-    import torch
-
-    from lightning_modules.nets.onnx_export import export_onnx
-
-    difference = export_onnx(net, torch.rand(2, 3, size, size), target / "encoder.onnx", "images", "embeddings")
-    description = {
-        "kind": "onnx",
-        "file": "encoder.onnx",
-        "size": size,
-        "head": net.kind,
-        "dim": net.dim,
-        "metric": net.metric,
-    }
-    if net.kind == "pq":
-        write_array(target / "codebooks.npy", net.codebooks.detach().cpu().numpy())
-    write_json(target / "encoder.json", description)
-    return difference
 
 
 if __name__ == "__main__":

@@ -27,6 +27,7 @@ from croquis.nets.encoder import other_comparison
 from croquis.plugins import METHODS
 from croquis.search.local_retriever import LocalRetriever
 from lightning_modules.bases.retrieval_module import MONITOR
+from lightning_modules.embedder import assembly
 from lightning_modules.nets.retrieval_net import RetrievalNet
 from lightning_modules.training.numerics import prepare_torch
 from lightning_modules.training.scratch import open_scratch
@@ -139,7 +140,7 @@ def train_and_keep(cell: Cell) -> None:
         open_scratch(cell.folder, f"train_embedder-{name}", cell.folder.name) as scratch,
     ):
         if method.learns:
-            module = method.build(params, train_embedder.load_data(params, cell.folder, method))
+            module = method.build(params, assembly.load_data(params, cell.folder, method))
             train_embedder.fit_module(module, params, name, scratch, run)
             keep(module.net, cell, target)
         else:
@@ -148,7 +149,7 @@ def train_and_keep(cell: Cell) -> None:
 
 
 def keep(net: RetrievalNet, cell: Cell, target: Path) -> None:
-    train_embedder.export(net, cell.params.base.image_size, target)
+    assembly.export(net, cell.params.base.image_size, target)
     torch.save(net.backbone.state_dict(), target / BACKBONE)
 
 

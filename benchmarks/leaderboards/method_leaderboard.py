@@ -15,6 +15,7 @@ from croquis.evaluation.latency import query_latencies
 from croquis.evaluation.metrics import headline_metrics
 from croquis.files import fresh_folder, read_json
 from croquis.plugins import METHODS
+from lightning_modules.embedder import assembly
 from stages import train_embedder
 
 BEFORE = "before_training"
@@ -51,12 +52,12 @@ def before_training(cell: Cell) -> Values:
 
     method, params, fresh = METHODS.entry(cell.method), cell.params, cell.beside(BEFORE)
     prepare_torch(params.base.seed, params.base.threads)
-    module = method.build(params, train_embedder.load_data(params, fresh.folder, method))
+    module = method.build(params, assembly.load_data(params, fresh.folder, method))
     begin = start_of(module, params)
     if begin is not None:
         begin()
     with fresh_folder(fresh.folder / "models" / cell.method) as target:
-        train_embedder.export(module.net, params.base.image_size, target)
+        assembly.export(module.net, params.base.image_size, target)
     found = {split: short_summary(result, cell.pair) for split, result in evaluate(fresh, pack(fresh)).items()}
     shutil.rmtree(fresh.folder)
     return found

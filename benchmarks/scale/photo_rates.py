@@ -36,9 +36,9 @@ from croquis.plugins import METHODS
 from croquis.search.bundle_nets import AT_A_TIME
 from croquis.search.gallery_facts import gallery_labels, gallery_vectors
 from croquis.tracking.environment import quiet
+from lightning_modules.embedder import assembly
 from lightning_modules.training.fit import FitPlan, fit
 from lightning_modules.training.numerics import prepare_torch
-from stages import train_embedder
 
 REPORT = Path("reports/benchmarks/photos.json")
 ALONE = Preparation(processes=1)
@@ -121,7 +121,7 @@ def epoch(params: Params, method: str, folder: Path) -> dict[str, float]:
     """CPU seconds of all batches of an epoch but the first, bare and in the stage's way."""
     entry, meter = METHODS.entry(method), BatchSeconds()
     prepare_torch(params.base.seed, params.base.threads)
-    module = entry.build(params, train_embedder.load_data(params, Path(), entry))
+    module = entry.build(params, assembly.load_data(params, Path(), entry))
     module.data.use_sampler(module.sampler(params.base.seed))
     plan = FitPlan(method, 1, 1, "val/score", "max", callbacks=[meter], trainer={"limit_val_batches": 0})
     fit(module, module.data, plan, params.base.model_copy(update={"precision": "32-true"}), folder / "scratch")

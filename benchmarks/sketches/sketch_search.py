@@ -11,6 +11,7 @@ from benchmarks.common.studies import Study, Values
 from benchmarks.common.tables import caption, gain_in_words, in_words, metric_values, table
 from croquis.catalog.table import Catalog
 from croquis.files import fresh_folder
+from lightning_modules.embedder import assembly
 from stages import train_embedder
 
 PATHS = ("direct", "edges")
@@ -37,7 +38,7 @@ def pretrained_net(cell: Cell) -> None:
     prepare_torch(cell.params.base.seed, cell.params.base.threads)
     with fresh_folder(cell.folder / "models" / cell.method) as target:
         net = average_pool_net(cell.params.train_embedder.backbone, cell.params.base.image_size)
-        train_embedder.export(net, cell.params.base.image_size, target)
+        assembly.export(net, cell.params.base.image_size, target)
 
 
 def sketch_table(report: Mapping[str, Values], study: Study) -> str:

@@ -93,6 +93,19 @@ class WordsBlock:
 
 
 @dataclass(frozen=True)
+class RefitBlock:
+    """What the encoder was made of once more, after it had been chosen.
+
+    Attributes:
+        photos: labelled ones of train, val and test.
+        epochs: of a net; left out where a map alone was fitted.
+    """
+
+    photos: int
+    epochs: int | None = None
+
+
+@dataclass(frozen=True)
 class Manifest:
     """The whole of manifest.json.
 
@@ -101,6 +114,8 @@ class Manifest:
             left out where it is the gallery of an evaluation.
         drawings: false where the bundle was made without the part `sketch`: nothing of it has seen a drawing, and the search
             page offers none; left out otherwise.
+        refit: where the encoder has learned from val and test too, so that no figure of the split is its own; left out
+            otherwise.
     """
 
     schema_version: int
@@ -116,6 +131,7 @@ class Manifest:
     purpose: str | None = None
     words: WordsBlock | None = None
     drawings: bool | None = None
+    refit: RefitBlock | None = None
     stated: Mapping[str, Any] | None = field(default=None, init=False, compare=False, repr=False)
 
     @classmethod
@@ -153,9 +169,11 @@ class Manifest:
             del values["words"]
         for part in ("encoder", "index"):
             values[part] = {key: value for key, value in values[part].items() if value is not None}
-        for key in ("purpose", "drawings"):
+        for key in ("purpose", "drawings", "refit"):
             if values[key] is None:
                 del values[key]
+        if self.refit is not None and self.refit.epochs is None:
+            del values["refit"]["epochs"]
         return values
 
     @cached_property
@@ -209,6 +227,8 @@ class Manifest:
             raise BundleError(f"{MANIFEST_FILE}: purpose = {self.purpose!r}, must be {SHOP!r} or left out")
         if self.drawings not in (None, False):
             raise BundleError(f"{MANIFEST_FILE}: drawings = {self.drawings!r}, must be false or left out")
+        if self.refit is not None and (self.refit.photos < 1 or (self.refit.epochs or 1) < 1):
+            raise BundleError(f"{MANIFEST_FILE}: refit = {asdict(self.refit)}, must hold numbers of at least 1")
         if self.index.rows != self.items.rows:
             raise BundleError(f"{MANIFEST_FILE}: {self.index.rows} rows in the index, {self.items.rows} in the items")
         if self.words is not None and self.words.rows != self.items.rows:

@@ -21,6 +21,7 @@ from croquis.bundle.manifest import (
     ItemsBlock,
     Manifest,
     Preprocess,
+    RefitBlock,
     WordsBlock,
     encoder_block,
 )
@@ -54,6 +55,7 @@ def write_bundle(
     purpose: str | None = None,
     words: Mapping[str, Any] | None = None,
     drawings: bool = True,
+    refit: RefitBlock | None = None,
 ) -> Bundle:
     """Packs a bundle beside `folder`, opens every part of it, and only then gives it the name.
 
@@ -68,6 +70,7 @@ def write_bundle(
         purpose: see `Manifest`.
         words: as `index.words` in params.yaml, see `WordSettings`; None for a bundle that answers no query of words.
         drawings: whether queries by sketch are part of what it was made for.
+        refit: see `Manifest`.
 
     Raises:
         BundleError, ModelError, ItemsError: when the parts do not fit each other; nothing is left behind.
@@ -90,6 +93,7 @@ def write_bundle(
             purpose=purpose,
             words=searched,
             drawings=None if drawings else False,
+            refit=refit,
         )
         write_json(partial / MANIFEST_FILE, manifest.to_json())
         # A graph with its weights in a second file, say, fails here and not in a server.

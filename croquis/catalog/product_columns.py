@@ -24,8 +24,6 @@ LONGEST_TEXT = 1000
 MOST_FILTERED = 100  # values of one filter
 KINDS = {"text": "string", "number": "double", "boolean": "bool"}  # pyarrow's names of types
 RANGE = ("min", "max")
-# As croquis/serving/page/product.js has them.
-SHOWN_NAMES = {"title": ("title", "name"), "price": ("price",), "brand": ("brand",), "link": ("link", "url")}
 
 
 class ProductError(ValueError):
@@ -95,13 +93,6 @@ def kinds_in(found: pa.DataType) -> dict[str, str]:
 def known(values: Mapping[str, Any] | None) -> dict[str, Value]:
     """A cell of the column `product` without its nulls."""
     return {name: value for name, value in (values or {}).items() if value is not None}
-
-
-def shown_columns(product: Columns) -> dict[str, Value]:
-    """The title, price, brand and link of a product, those that it has, by these words."""
-    named = {name.lower(): value for name, value in product.items()}
-    found = {part: next((named[name] for name in names if name in named), None) for part, names in SHOWN_NAMES.items()}
-    return {part: value for part, value in found.items() if value is not None}
 
 
 @dataclass(frozen=True)

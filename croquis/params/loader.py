@@ -48,6 +48,14 @@ class Parts(Block):
     codes: bool = Field(description="methods that keep hash or product codes")
 
 
+class Shop(Block):
+    """The search of all products that `croquis index data/catalog` makes; no stage reads it."""
+
+    refit: bool = Field(
+        description="train the nets of a trained bundle again before, on the labels of val and test too"
+    )
+
+
 class Params(Block):
     """The whole of params.yaml: one attribute per block, and one per method (`siamese`, ...), which `with_blocks` adds."""
 
@@ -68,6 +76,7 @@ class Params(Block):
     rerank: Rerank
     evaluate: Evaluate
     register_: Register = Field(alias="register", description="`register` is a method of pydantic's models")
+    shop: Shop
 
     @property
     def preparation(self) -> Preparation:

@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
@@ -18,9 +18,11 @@ import pyarrow as pa
 
 from croquis.arrays import Vectors
 from croquis.bundle import Bundle, write_bundle
-from croquis.bundle.manifest import MAP, SHOP
+from croquis.bundle.manifest import MAP, SHOP, RefitBlock
 from croquis.files import read_json, write_array, write_bytes, write_json
 from croquis.index.build import build_index
+from croquis.index.coding import read_codebooks
+from croquis.index.kinds import kinds_of
 from croquis.index.vector_index import VectorIndex
 from croquis.nets.classifier import AttributeClassifier
 from croquis.nets.encoder import Encoder, describe_fixed, load_encoder
@@ -66,11 +68,13 @@ class GivenNets:
         method: the name in its manifest.
         folder: with encoder.json and what belongs to it.
         bundle: whose nets they are; None for an encoder that was trained on no catalogue.
+        refit: where the encoder is the bundle's, made once more: of what.
     """
 
     method: str
     folder: Path
     bundle: Bundle | None = None
+    refit: RefitBlock | None = None
 
     @cached_property
     def encoder(self) -> Encoder:
@@ -83,10 +87,31 @@ class GivenNets:
         return None if self.bundle is None else self.bundle.classifier
 
     def index(self, vectors: Vectors) -> VectorIndex:
-        """Of vectors (n, dim): as the bundle's, with its settings, codebooks and lists; else an exhaustive search."""
+        """Of vectors (n, dim): as the bundle's, with its settings, codebooks and lists; else an exhaustive search.
+
+        Codebooks and lists of an encoder that was made once more are its own.
+        """
         if self.bundle is None:
             return build_index(vectors, metric=self.encoder.metric)
-        return self.bundle.index.refilled(vectors)
+        if self.refit is None:
+            return self.bundle.index.refilled(vectors)
+        return self._built_as(self.bundle.index, vectors)
+
+    def _built_as(self, held: VectorIndex, vectors: Vectors) -> VectorIndex:
+        """Of the kind and settings of `held`, but of nothing that was fitted on its vectors."""
+        head = held.head
+        kind = kinds_of(head)[held.kind.removeprefix(f"{head}_")]
+        settings = kind.settings(
+            **{each.name: held.parameters[each.name.partition("_")[2]] for each in fields(kind.settings)}
+        )
+        return build_index(
+            vectors,
+            settings,
+            metric=held.metric,
+            head=head,
+            comparison=held.comparison,
+            codebooks=read_codebooks(self.folder, self.encoder.dim) if head == "pq" else None,
+        )
 
     def write(self, target: Path, table: pa.Table, vectors: Vectors) -> None:
         """A bundle of a gallery and its vectors, rows in any order."""
@@ -107,6 +132,7 @@ class GivenNets:
             purpose=SHOP,
             words=asdict(DEFAULT_WORDS if self.bundle is None else self.bundle.manifest.word_settings),
             drawings=self.bundle is not None and self.bundle.manifest.drawings is None,
+            refit=self.refit or (None if self.bundle is None else self.bundle.manifest.refit),
         )
 
 
@@ -187,10 +213,21 @@ def _pretrained(scratch: Path) -> Path:
     return root / "models" / PRETRAINED
 
 
-def run_python(arguments: Sequence[str], root: Path, failed: str) -> None:
-    """Python in a process of its own, as training is no part of what answers queries."""
+def run_python(arguments: Sequence[str], root: Path, failed: str, shown: bool = False) -> None:
+    """Python in a process of its own, as training is no part of what answers queries.
+
+    Args:
+        shown: whether what it writes to stderr, its progress, is seen; a refusal then comes on stdout.
+
+    Raises:
+        RefusedError: with the last line that it wrote, when it fails.
+    """
     command = [sys.executable, "-W", "ignore", *arguments]
     environment = {**os.environ, "MLFLOW_TRACKING_URI": NO_TRACKING}
-    done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, check=False)
+    errors = None if shown else subprocess.PIPE
+    done = subprocess.run(
+        command, cwd=root, env=environment, stdout=subprocess.PIPE, stderr=errors, text=True, check=False
+    )
     if done.returncode:
-        raise RefusedError(f"{failed}: {(done.stderr.strip().splitlines() or ['no word of why'])[-1]}")
+        lines = (done.stdout if shown else done.stderr).strip().splitlines()
+        raise RefusedError(f"{failed}: {(lines or ['no word of why'])[-1]}")

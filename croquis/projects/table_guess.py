@@ -28,7 +28,7 @@ from croquis.refusals import RefusedError
 
 LOOKED_AT = 200  # rows, for the column of paths
 MOST_ATTRIBUTES, MOST_WORDS, LONGEST_WORD = 12, 50, 40
-NO_ATTRIBUTES = ("split", "domain", "role")
+PART_NAMES = ("split", "partition", "fold", "domain", "role")  # of columns that say nothing of a product
 OFTEN = 0.9  # share of cells that must fit for a guess
 Column = list[Any]
 
@@ -226,7 +226,7 @@ def _guess_by_name(guess: Guess, left: dict[str, Column], ours: str, names: Sequ
 
 def _guess_attributes(guess: Guess, left: Mapping[str, Column]) -> None:
     """Columns of few short words; the category is one of them, as a class is an attribute."""
-    chosen = [name for name, cells in left.items() if plain(name) not in NO_ATTRIBUTES and _is_attribute(cells)]
+    chosen = [name for name, cells in left.items() if not _is_part(name, cells) and _is_attribute(cells)]
     labels = [guess.columns["category"]] if guess.columns.get("category") in chosen else []
     chosen = list(dict.fromkeys([*labels, *chosen]))
     if chosen:
@@ -234,6 +234,13 @@ def _guess_attributes(guess: Guess, left: Mapping[str, Column]) -> None:
         guess.notes.append(f"attributes: {', '.join(chosen[:MOST_ATTRIBUTES])}")
     if len(chosen) > MOST_ATTRIBUTES:
         guess.notes.append(f"attributes left out, as there are more than {MOST_ATTRIBUTES}: {', '.join(chosen[12:])}")
+
+
+def _is_part(name: str, cells: Column) -> bool:
+    """Whether a column tells which part of the photos a row is in, by its name or by its words, used or not."""
+    words = {str(cell) for cell in cells if cell is not None}
+    told = any(all(meaning(word, known) for word in words) for known in (SPLIT_WORDS, DOMAIN_WORDS))
+    return plain(name) in PART_NAMES or (len(words) > 1 and told)
 
 
 def _is_attribute(cells: Column) -> bool:
@@ -253,7 +260,8 @@ def _leave_out(guess: Guess, cells: Mapping[str, Column], rows: Sequence[TableRo
             guess.columns[name] = None
     used = {name for source in guess.columns.values() for name in (source if isinstance(source, list) else [source])}
     unused = [name for name in cells if name not in used and f"{{{name}}}" not in str(guess.columns.get("path"))]
-    kinds, notes = own_columns(rows, [name for name in unused if name not in ("role", "unknown_attributes")])
+    kept = [name for name in unused if name != "unknown_attributes" and not _is_part(name, cells[name])]
+    kinds, notes = own_columns(rows, kept)
     guess.notes += notes
     if kinds:
         guess.columns["product"] = list(kinds)

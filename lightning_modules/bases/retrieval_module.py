@@ -155,8 +155,8 @@ class RetrievalModule(pl.LightningModule):
         return scores[decisive_score(self.data)]
 
     def steps_per_epoch(self) -> int:
-        """Steps of the optimiser in an epoch, at least 1."""
-        return max(1, int(self.trainer.estimated_stepping_batches) // self._fit.epochs)
+        """Steps of the optimiser in an epoch, at least 1; a training may have fewer epochs than its schedule."""
+        return max(1, int(self.trainer.estimated_stepping_batches) // (self.trainer.max_epochs or self._fit.epochs))
 
     def configure_optimizers(self) -> Any:
         tuning, fit = self._shared.fine_tuning, self._fit

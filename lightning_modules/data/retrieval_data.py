@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -153,7 +153,7 @@ class RetrievalData(pl.LightningDataModule):
     """Training images in the sampler's order; val queries and gallery in one unshuffled set.
 
     Attributes:
-        train: images of the train split.
+        train: images of the train split, and of what else `splits` names.
         protocol: what is right, and who is searched.
         how: how the photos are prepared.
         val: query images of the val split, and the gallery that they search: the val split's own, or `GALLERY_SAMPLE`
@@ -162,6 +162,7 @@ class RetrievalData(pl.LightningDataModule):
         categories: number of categories in the catalogue.
         unlabelled: uint8 (U, 3, S, S), images that semi-supervised methods may see without labels; where the catalogue
             has none, the training images.
+        splits: whose labels are learned from: `train`, and once methods are chosen `val` and `test` too.
     """
 
     def __init__(
@@ -173,8 +174,10 @@ class RetrievalData(pl.LightningDataModule):
         unlabelled: Images | None = None,
         protocol: Protocol = INSTANCE,
         how: Preparation = WHOLE,
+        splits: Sequence[str] = ("train",),
     ) -> None:
         super().__init__()
+        self.splits = tuple(splits)
         self.protocol = protocol
         self.how = how
         self.train = train
@@ -194,6 +197,7 @@ class RetrievalData(pl.LightningDataModule):
         seed: int = 0,
         protocol: Protocol = INSTANCE,
         how: Preparation = WHOLE,
+        splits: Sequence[str] = ("train",),
     ) -> RetrievalData:
         """Raises DataError when what training needs is not there, ProtocolError when val has no gallery of its own."""
         train = catalog.select(split="train", domain=domains)
@@ -212,11 +216,13 @@ class RetrievalData(pl.LightningDataModule):
         rest = np.setdiff1d(train, labelled)
         if labels.unlabelled == "gallery":
             rest = np.union1d(rest, catalog.select(split="test", domain=domains, role="gallery"))
+        further = catalog.select(split=[split for split in splits if split != "train"], domain=domains)
+        labelled, rest = np.union1d(labelled, further), np.setdiff1d(rest, further)
         unlabelled = load_images(catalog, rest, size, how).images if len(rest) else None
         train_set, val_set = (
             labels_that_count(load_images(catalog, rows, size, how), protocol) for rows in (labelled, val)
         )
-        return cls(train_set, val_set, is_query, categories, unlabelled, protocol, how)
+        return cls(train_set, val_set, is_query, categories, unlabelled, protocol, how, splits)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> RetrievalData:
         """Itself: a copy of a module that trains on the images does not copy them."""

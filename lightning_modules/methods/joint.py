@@ -57,15 +57,20 @@ def build(params: Params, data: RetrievalData) -> Joint:
 
 
 def add_drawings(data: RetrievalData, sketches: Catalog, size: int) -> RetrievalData:
-    """`data` with the drawings of train photos in train, and the query drawings of val among its queries.
+    """`data` with the drawings of train photos in train, and the query drawings of val among its queries. Where train holds
+    products of further splits, their query drawings are in it, too.
 
     Raises:
         DataError: when there are no such drawings of the items in `data`.
     """
     train = with_drawings(data.train, sketches, size, ("train", "train"), data.how)
+    for split in data.splits:
+        if split != "train":
+            train = with_drawings(train, sketches, size, (split, "query"), data.how)
     val = with_drawings(data.val, sketches, size, ("val", "query"), data.how)
     asking = np.concatenate([data.val_is_query, np.ones(len(val) - len(data.val), dtype=np.bool_)])
-    return RetrievalData(train, val, asking, data.categories, data.unlabelled, data.protocol, data.how)
+    kept = (data.categories, data.unlabelled, data.protocol, data.how, data.splits)
+    return RetrievalData(train, val, asking, *kept)
 
 
 def with_drawings(

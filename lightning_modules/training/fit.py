@@ -42,6 +42,7 @@ RESUME = "resume"
 START = "start.ckpt"
 SHEETS = "contact_sheets"
 QUIET = {"enable_model_summary": False, "log_every_n_steps": 1}
+WITHOUT_VAL = {"limit_val_batches": 0, "num_sanity_val_steps": 0}
 LOGGER = logging.getLogger(__name__)
 
 
@@ -63,6 +64,8 @@ class FitPlan:
         trainer: the block `trainer` of params.yaml, see `lightning_modules.training.trainer_options`.
         callbacks: further ones.
         begin: called before a training that is not resumed, to give the module the weights that it starts from.
+        by_val: whether val picks the best epoch and ends the training; else val plays no part, all `epochs` are trained, and
+            the last weights stay. `patience`, `monitor`, `mode` and `draw` then mean nothing.
     """
 
     name: str
@@ -78,6 +81,7 @@ class FitPlan:
     trainer: Mapping[str, Any] = field(default_factory=dict)
     callbacks: Sequence[pl.Callback] = ()
     begin: Callable[[], None] | None = None
+    by_val: bool = True
 
 
 def fit(
@@ -91,7 +95,7 @@ def fit(
     """Trains `module`, resuming from `scratch` where an earlier try was killed, and leaves its best weights in it.
 
     Val is measured before training, too, by Lightning's sanity check over the whole of it. Where every epoch is below, the
-    weights before training are the best, and a warning says so.
+    weights before training are the best, and a warning says so. A plan that is not `by_val` does neither.
 
     Args:
         scratch: folder of this training's checkpoints; contact sheets are left in `scratch/contact_sheets`.
@@ -122,8 +126,7 @@ def fit(
             *_monitoring(plan, scratch),
             *callbacks,
             *plan.callbacks,
-            KeepStart(scratch / START),
-            best,
+            *([KeepStart(scratch / START), best] if plan.by_val else []),
             _resume_checkpoint(scratch),
         ],
         logger=loggers or False,
@@ -133,10 +136,13 @@ def fit(
             "num_sanity_val_steps": 0 if last.is_file() else -1,
             "enable_progress_bar": sys.stderr.isatty(),
             **options,
+            **({} if plan.by_val else WITHOUT_VAL),
         },
         **_processes(),
     )
     trainer.fit(module, datamodule=data, ckpt_path=str(last) if last.is_file() else None, weights_only=True)
+    if not plan.by_val:
+        return history.history
     warning = below_start(history.history, plan)
     kept = scratch / START if warning else best.best_model_path
     if kept:
@@ -217,6 +223,8 @@ def fit_and_record(
 def _monitoring(plan: FitPlan, scratch: Path) -> list[pl.Callback]:
     throughput = Throughput()
     callbacks: list[pl.Callback] = [throughput, progress(plan.name, throughput), CollapseWarning(plan.name)]
+    if not plan.by_val:
+        return callbacks
     callbacks.append(
         ResumableEarlyStopping(plan.monitor, patience=plan.patience, mode=plan.mode, check_on_train_epoch_end=False)
     )

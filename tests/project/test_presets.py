@@ -23,9 +23,10 @@ from croquis.params.loader import parse_params, read_yaml
 from croquis.params.write_back import write_back
 from croquis.plugins import METHODS, SOURCES
 from lightning_modules.attributes.classifier_module import AttributeClassifierModule
+from lightning_modules.embedder import assembly
 from lightning_modules.sketch_gan.gan_module import PairData, SketchGan, load_pairs
 from lightning_modules.training.numerics import prepare_torch
-from stages import ingest, sketch, train_classifier, train_embedder, validate
+from stages import ingest, sketch, train_classifier, validate
 from tests.support.sources.attributes_files import write_attributes
 from tests.support.sources.c2s_files import write_c2s
 from tests.support.sources.cifar_files import write_cifar10
@@ -177,12 +178,12 @@ def prepared(
 def test_a_preset_trains_a_step_of_its_reference_system_and_exports_it(prepared: tuple[str, Path, Params]):
     name, root, params = prepared
     prepare_torch(params.base.seed, 1)
-    module = train_embedder.make_module(METHODS.entry(METHOD[name]), params, root)
+    module = assembly.make_module(METHODS.entry(METHOD[name]), params, root)
     data = module.data
     data.use_sampler(module.sampler(params.base.seed))
     one_step(module, data, module.net.backbone)
     (root / "exported").mkdir()
-    train_embedder.export(module.net, params.base.image_size, root / "exported")
+    assembly.export(module.net, params.base.image_size, root / "exported")
     encoder = load_encoder(root / "exported", 1)
     vectors = encoder.encode(np.random.default_rng(0).random((2, 3, encoder.size, encoder.size), dtype=np.float32))
     assert vectors.shape == (2, encoder.dim)

@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from PIL import Image
 
 from croquis.catalog.images import decode_image
+from croquis.catalog.product_columns import PRODUCT, product_type
 from croquis.catalog.table import Catalog, CatalogWriter
 from stages import sketch
 
@@ -51,6 +53,16 @@ def test_train_and_val_photos_are_drawn_and_flats_ask(project: Any, fake_run: An
     assert pixels.shape == (128, 128) == (first["height"], first["width"])
     assert 0.01 < (pixels < 128).mean() < 0.4
     assert first["bbox"] is None
+
+
+def test_drawings_of_a_table_with_columns_of_the_products_ask_too(
+    project: Any, fake_run: Any, catalogue_rows: Rows
+) -> None:
+    own = flats(catalogue_rows, ("val", "test"))
+    known = pa.scalar({"title": "A coat", "price": 20.0}, product_type({"title": "text", "price": "number"}))
+    drawn = run(project(), [{**row, PRODUCT: known} for row in catalogue_rows + own], fake_run)
+    assert {row["image_id"] for row in drawn.rows() if row["role"] == "query"} == {row["image_id"] for row in own}
+    assert PRODUCT not in drawn.table.column_names
 
 
 def test_without_flats_a_photo_asks_only_where_another_can_answer(

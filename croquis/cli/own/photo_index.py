@@ -8,7 +8,8 @@
     croquis index data/catalog --to shop.bundle --encoder models/bundles/pretrained --refit
 
 Broken files are left out; they and near copies are listed. A trained bundle gives its encoder, its kind of index (codes
-included), its generator and its classifier; with --refit its map is fitted once more, on the labels of all splits.
+included), its generator and its classifier; with --refit its net is trained and its map fitted once more, on the labels of
+all splits. `shop.refit` of a project's params.yaml makes that the default there.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from croquis.bundle import Bundle
 from croquis.cli.command_line import PATH, Invocation, command, option
 from croquis.projects.given_nets import given_nets, usual_encoder
 from croquis.projects.photo_search import Told, add_photos, index_photos, remove_photos
-from croquis.projects.refitting import refitted
+from croquis.projects.refitting import refitted, wants_refit
 from croquis.projects.search_rows import Row, find_photos_at
 from croquis.refusals import RefusedError
 
@@ -68,23 +69,29 @@ def _listed(what: str, names: Sequence[str]) -> list[str]:
 @option(
     "--encoder", metavar="NAME|BUNDLE", help="pretrained, histogram or a bundle (default: the best that is installed)"
 )
-@option("--refit", is_flag=True, help="fit the map of a project's bundle on the photos of val and test too")
+@option(
+    "--refit/--no-refit", default=None, help="train a project's bundle again, with val and test (default: shop.refit)"
+)
 @click.pass_obj
 def index_command(
-    invocation: Invocation, place: Path, target: Path, photos: Path | None, encoder: str | None, refit: bool
+    invocation: Invocation, place: Path, target: Path, photos: Path | None, encoder: str | None, refit: bool | None
 ) -> int:
     if target.exists() and not (target / "manifest.json").is_file():
         raise RefusedError(f"{target} is there and is no bundle: name another folder by --to")
     found = find_photos_at(place, photos)
     for note in found.notes:
         print(f"  {note}")
+    again = wants_refit(refit, place, encoder)
     with tempfile.TemporaryDirectory() as scratch:
         nets = given_nets(encoder or usual_encoder(), Path(scratch))
-        nets = refitted(nets, place, Path(scratch)) if refit else nets
+        nets = refitted(nets, place, Path(scratch)) if again else nets
         told = index_photos(found, nets, target, Path(scratch), progress(f"index by {nets.method}", invocation))
     print(report(told, target))
-    if refit:
-        print(f"  the map is fitted on the labelled photos of all splits; figures are those of {encoder}")
+    if nets.refit is not None:
+        done = (
+            f"trained for {nets.refit.epochs} epoch{'s' * (nets.refit.epochs > 1)}" if nets.refit.epochs else "fitted"
+        )
+        print(f"  {done} on the {nets.refit.photos} labelled photos of all splits; figures are those of {encoder}")
     print(f"next:\n  croquis search {target} PHOTO\n  croquis serve {target}")
     return 0
 

@@ -21,7 +21,7 @@ import click
 
 from croquis.catalog.images import encode_jpeg
 from croquis.catalog.product import MOST_PICTURES
-from croquis.catalog.product_columns import Value, shown_columns
+from croquis.catalog.product_columns import Value
 from croquis.cli.command_line import PATH, command, option
 from croquis.files import write_bytes
 from croquis.refusals import RefusedError
@@ -30,6 +30,7 @@ from croquis.search.grouping import AnswerForm
 from croquis.search.local_retriever import LocalRetriever
 from croquis.search.pictures import Picture, open_picture
 from croquis.search.query import COMBINATIONS, GROUPS, MOST_PER_ITEM, Combine, GroupBy
+from croquis.search.shown_columns import shown_columns
 
 WIDEST = 40  # characters of a title in the table
 WEB = ("http://", "https://")

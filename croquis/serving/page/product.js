@@ -2,12 +2,26 @@
 
 import { el } from "./dom.js";
 
-const NAMES = { title: ["title", "name"], price: ["price"], brand: ["brand"], link: ["link", "url"] };
+// As croquis/search/shown_columns.py has them: without case, spaces and signs; the first name that a product has counts.
+const NAMES = {
+  title: [
+    "title", "name", "producttitle", "productname", "productdisplayname", "displayname", "prodname", "itemtitle", "itemname",
+  ],
+  price: [
+    "price", "variantprice", "productprice", "sellingprice", "currentprice", "saleprice", "regularprice", "listprice",
+    "priceusd", "priceeur", "pricegbp", "priceinr",
+  ],
+  brand: ["brand", "brandname", "productbrand", "vendor", "manufacturer", "designer"],
+  link: ["link", "url", "productlink", "producturl", "itemurl", "pageurl", "permalink"],
+};
 const COLOURS = ["colour", "color"];
 
+const plain = (name) => name.replace(/[^\p{L}\p{N}]/gu, "").toLowerCase();
+
 const find = (product, names) => {
-  const column = Object.keys(product ?? {}).find((each) => names.includes(each.toLowerCase()));
-  return column === undefined ? null : product[column];
+  const columns = Object.keys(product ?? {});
+  const wanted = names.find((name) => columns.some((each) => plain(each) === name));
+  return wanted === undefined ? null : product[columns.find((each) => plain(each) === wanted)];
 };
 
 /** {title, price, brand, link}, null for what there is not; a link is http or https. */

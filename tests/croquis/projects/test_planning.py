@@ -117,6 +117,19 @@ def extra_columns(folder: Path) -> None:
     table(folder, shots(folder, **more))
 
 
+def parts_of_photos(folder: Path) -> None:
+    """A split whose words are not known, and further columns that tell parts of the photos; the title is the product's."""
+    more: dict[str, Callable[[int, int], Any]] = {
+        "split": lambda item, view: ("gallery", "train", "val", "test")[item % 4],
+        "fold": lambda item, view: f"f{item % 3}",
+        "origin": lambda item, view: "studio" if view == 0 else "street",
+        "taken by": lambda item, view: "store" if view == 0 else "customer",
+        "title": lambda item, view: f"A fine garment, number {item}",
+        "colour": lambda item, view: COLOURS[item % 3],
+    }
+    table(folder, shots(folder, **more))
+
+
 def fifty_columns(folder: Path) -> None:
     more = {f"c{number:02d}": lambda item, view, n=number: f"v{item * n % 7}" for number in range(48)}
     table(folder, shots(folder, **more))
@@ -145,6 +158,11 @@ PROJECTS: dict[Callable[[Path], None], tuple[str, str, dict[str, Any]]] = {
         {"attributes": ["in stock", "colour"], "product": ["price", "added", "title", "catgory", "tags"]},
     ),
     fifty_columns: ("instance", "shop->shop/hit@1", {"path": "file"}),
+    parts_of_photos: (
+        "instance",
+        "consumer->shop/hit@1",
+        {"attributes": ["colour"], "domain": "origin", "product": ["title"], "split": None},
+    ),
 }
 REFUSED: dict[Callable[[Path], None], str] = {
     one_photo_per_item: "no product has two photos and there are no categories",

@@ -1,28 +1,37 @@
-"""`croquis index --refit`: the map of a project's bundle learns from all labels, and nothing else changes."""
+"""`croquis index --refit`: net and map of a project's bundle learn from all labels, and nothing else changes."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
 from croquis.bundle import Bundle
+from croquis.bundle.manifest import RefitBlock
 from croquis.catalog.images import encode_png
 from croquis.catalog.table import Catalog, CatalogWriter
 from croquis.cli import main
 from croquis.files import read_json, write_array, write_json
+from croquis.index.build import build_index
+from croquis.index.kinds import INDEX_KINDS, Flat, Hnsw, Ivf, IvfPq
 from croquis.nets.encoder import describe_fixed, load_encoder
 from croquis.params import load_params
 from croquis.params.loader import read_yaml
 from croquis.plugins import METHODS
+from croquis.projects import refitting
 from croquis.projects.given_nets import GivenNets, given_nets
 from croquis.projects.photo_search import index_photos
 from croquis.projects.refitting import refitted
 from croquis.projects.search_rows import find_photos_at
 from croquis.refusals import RefusedError
+from croquis.tracking.record import RunRecord, flatten
 from lightning_modules.data.retrieval_data import RetrievalData, load_images
+from lightning_modules.embedder.assembly import export, make_module, settings
+from lightning_modules.embedder.refit import refit_in
 from lightning_modules.maps.closed_form import LabelledVectors
 from lightning_modules.training.map_choice import ChosenMap, best_map, encoded, fitted
 from tests.support.environment import REPOSITORY
@@ -91,11 +100,11 @@ def test_the_map_learns_from_all_labels_and_a_changed_project_is_refused(
     index_photos(photos, GivenNets("histogram", folder), project / "trained", project, lambda rows: rows)
     asked = ["index", "data/catalog", "--encoder", "trained", "--refit"]
     assert main([*asked, "--to", "shop"]) == 0
-    assert (
-        "the map is fitted on the labelled photos of all splits; figures are those of trained"
-        in capsys.readouterr().out
-    )
+    assert "fitted on the 88 labelled photos of all splits; figures are those of trained" in capsys.readouterr().out
     before, after = Bundle.load("trained").manifest, Bundle.load("shop").manifest
+    assert after.to_json()["refit"] == {"photos": 88}
+    assert before.refit is None
+    assert "refit" not in before.to_json()
     changed = {name for name in before.files if before.files[name] != after.files[name]}
     assert changed == {"map.npy", "index.faiss"}
     expected = fitted(every, [found.settings], found.scale)[0].matrix
@@ -115,7 +124,8 @@ def test_the_map_learns_from_all_labels_and_a_changed_project_is_refused(
     [
         ("trained", "elsewhere", "is no PROJECT/data/catalog"),
         ("histogram", "data/catalog", "needs a trained bundle"),
-        ("trained", "data/catalog", "siamese is trained, by epochs that val chose: leave --refit out"),
+        ("trained", "data/catalog", "has another net than .*siamese: name the project's own bundle"),
+        ("lines", "data/catalog", "sketch_map learns from pairs of drawings and photos, and is not fitted again"),
         ("mapless", "data/catalog", "has no map, so nothing of it is fitted on labels"),
     ],
 )
@@ -124,9 +134,89 @@ def test_what_cannot_be_fitted_again_is_refused_before_anything_is_looked_at(
 ) -> None:
     write_catalogue(tmp_path / "data/catalog")
     (tmp_path / "params.yaml").write_text("{}")
-    bundles = {"trained": "siamese", "mapless": "untrained"}
+    bundles = {"trained": "siamese", "mapless": "untrained", "lines": "sketch_map"}
     if encoder in bundles:
         encoder = str(write_tiny_bundle(tmp_path / encoder, method=bundles[encoder]))
     nets = given_nets(encoder, tmp_path / "scratch")
     with pytest.raises(RefusedError, match=told):
         refitted(nets, tmp_path / place, tmp_path / "scratch")
+
+
+def in_this_process(arguments: Sequence[str], *_: object, **__: object) -> None:
+    """In the place of `run_python`: without the seconds that a process of its own takes."""
+    root, name, folder, key = arguments[2:]
+    refit_in(Path(root), name, Path(folder), key)
+
+
+@pytest.mark.parametrize("mapped", [False, True])
+def test_a_net_is_trained_again_and_the_bundle_says_so_through_later_changes(
+    mapped: bool,
+    shapes_world: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(refitting, "run_python", in_this_process)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "data").symlink_to(shapes_world / "data")
+    values = read_yaml(shapes_world / "params.yaml")
+    values["shop"]["refit"] = True
+    values["train_embedder"]["map"] |= {"dims": [4], "shrinkages": [0.1]}
+    write_json(tmp_path / "params.yaml", values)
+    params, folder = load_params("params.yaml", methods=["siamese"]), tmp_path / "models/siamese"
+    folder.mkdir(parents=True)
+    module = make_module(METHODS.entry("siamese"), params, tmp_path)
+    export(module.net, params.base.image_size, folder)
+    if mapped:
+        train, val = (encoded(load_encoder(folder), each.images) for each in (module.data.train, module.data.val))
+        linear = best_map(train, val, module.data, params.train_embedder.map).linear
+        write_array(folder / "map.npy", linear.matrix)
+        stated = read_json(folder / "encoder.json")
+        write_json(folder / "encoder.json", stated | {"map": "map.npy", "dim": linear.dim, "metric": "cosine"})
+    curve = {"val/score": [(0, 0.5)]}
+    RunRecord(flatten(settings(params, "siamese")), curve, {}).write(tmp_path / "reports/runs/train_embedder-siamese")
+    photos = find_photos_at(tmp_path / "data/catalog", None)
+    index_photos(photos, GivenNets("siamese", folder), tmp_path / "trained", tmp_path, lambda rows: rows)
+    asked = ["index", "data/catalog", "--encoder", "trained", "--to"]
+    assert main([*asked, "plain", "--no-refit"]) == 0
+    assert main([*asked, "shop"]) == 0
+    assert "trained for 1 epoch on the 64 labelled photos of all splits" in capsys.readouterr().out
+    trained, plain, shop = (Bundle.load(name) for name in ("trained", "plain", "shop"))
+    assert trained.manifest.files == plain.manifest.files
+    assert plain.manifest.refit is None
+    assert shop.manifest.refit == RefitBlock(64, 1)
+    changed = {name for name, entry in plain.manifest.files.items() if shop.manifest.files[name] != entry}
+    assert changed == {"encoder.onnx", "index.faiss", *(["map.npy"] if mapped else [])}
+    assert (shop.index.kind, shop.index.dim, shop.index.metric) == (plain.index.kind, plain.index.dim, "cosine")
+    assert main(["remove", "shop", "item-3"]) == 0
+    assert Bundle.load("shop").manifest.refit == RefitBlock(64, 1)
+
+
+SETTINGS = {
+    "flat": Flat(),
+    "hnsw": Hnsw(hnsw_links=4, hnsw_ef_search=9),
+    "ivfpq": IvfPq(ivf_lists=2, ivf_probes=1, pq_subspaces=2, pq_bits=4),
+    "ivf": Ivf(ivf_lists=2, ivf_probes=1),
+}
+
+
+@pytest.mark.parametrize(("head", "kind"), [(kind.head, kind.name) for kind in INDEX_KINDS])
+def test_the_index_of_a_refitted_encoder_is_built_anew_with_the_old_settings(
+    head: str, kind: str, tmp_path: Path
+) -> None:
+    """Lists and codebooks that were learned on vectors of the old encoder say nothing of the new one's."""
+    old, new = np.random.default_rng(0).normal(size=(2, 40, 8)).astype(np.float32)
+    books = np.random.default_rng(1).normal(size=(2, 2, 16, 4)).astype(np.float32)
+    write_array(tmp_path / "codebooks.npy", books[1])
+    given = {"metric": {"dense": "cosine", "binary": "hamming", "pq": "l2"}[head], "head": head}
+    given |= {} if head == "dense" else {"comparison": "symmetric"}
+    first, second = (
+        build_index(vectors, SETTINGS[kind], **given, codebooks=book if head == "pq" else None)
+        for vectors, book in zip((old, new), books, strict=True)
+    )
+    nets = GivenNets("any", tmp_path, SimpleNamespace(index=first), RefitBlock(40))
+    vars(nets)["encoder"] = SimpleNamespace(dim=8)
+    for name, index in (("built", nets.index(new)), ("expected", second)):
+        index.save(tmp_path / name)
+    assert (tmp_path / "built").read_bytes() == (tmp_path / "expected").read_bytes()
+    assert nets.index(new).comparison == second.comparison

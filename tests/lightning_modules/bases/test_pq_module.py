@@ -17,10 +17,10 @@ from croquis.params import Params
 from lightning_modules.bases import pq_module
 from lightning_modules.bases.pq_module import PqModule
 from lightning_modules.data.retrieval_data import RetrievalData
+from lightning_modules.embedder.assembly import export
 from lightning_modules.methods import gpq, spq
 from lightning_modules.nets.retrieval_net import average_pool_net
 from lightning_modules.training.val_scores import rank_gallery
-from stages.train_embedder import export
 
 # Two sub-vectors of two numbers; three codewords in each codebook.
 PARTS = torch.tensor(

@@ -57,6 +57,15 @@ def test_no_test_item_is_learned_from_nor_validated_on(
     assert not held_out & (set(both.train.item_ids) | set(both.val.item_ids))
 
 
+def test_of_all_splits_the_drawings_that_ask_are_learned_from_too(catalog: Catalog, sketches: Catalog) -> None:
+    data = RetrievalData.from_catalog(catalog, ["shop", "consumer"], SIZE, splits=("train", "val", "test"))
+    both = joint.add_drawings(data, sketches, SIZE)
+    drawn = both.train.image_ids[both.train.domains == "sketch"].tolist()
+    assert drawn[-8:] == [f"item-{number}/flat" for number in range(8, 16)]
+    assert len(drawn) == 8 * 2 * 2 + 8
+    assert both.splits == data.splits
+
+
 def test_drawings_that_are_among_the_photos_do_not_join_twice(both: RetrievalData, sketches: Catalog) -> None:
     again = joint.add_drawings(both, sketches, SIZE)
     assert again.train.image_ids.tolist() == both.train.image_ids.tolist()

@@ -14,6 +14,7 @@ from croquis.nets.encoder import load_encoder
 from croquis.params import Params
 from croquis.params.loader import ParamsError, parse_params, read_yaml
 from lightning_modules.data.retrieval_data import RetrievalData
+from lightning_modules.embedder import assembly
 from lightning_modules.methods import pretrained
 from lightning_modules.nets.backbones import build_backbone
 from lightning_modules.nets.pooling import COLOUR_NUMBERS
@@ -61,8 +62,8 @@ def test_a_map_of_its_own_takes_the_place_of_the_shared_one(params: Params):
     shared = params.train_embedder
     off = shared.model_copy(update={"map": shared.map.model_copy(update={"kind": "none"})})
     own = params.model_copy(update={"train_embedder": off})
-    assert train_embedder.map_block(own, "pretrained").kind == "best"
-    assert train_embedder.map_block(own, "siamese").kind == "none"
+    assert assembly.map_block(own, "pretrained").kind == "best"
+    assert assembly.map_block(own, "siamese").kind == "none"
 
 
 def test_it_is_refused_without_weights(params: Params):

@@ -32,6 +32,11 @@ def test_a_killed_siamese_training_ends_with_the_same_bytes(
     resumed_equals_whole(build_of(siamese, chosen, data), plan, params, tmp_path)
 
 
+def test_a_killed_training_without_val_ends_with_the_same_bytes(params: Params, data: RetrievalData, tmp_path: Path):
+    plan = FitPlan("siamese", 3, 10, MONITOR, "max", by_val=False)
+    resumed_equals_whole(build_of(siamese, params, data), plan, params, tmp_path)
+
+
 @pytest.mark.slow
 def test_a_killed_gan_training_ends_with_the_same_bytes(params: Params, tmp_path: Path):
     def build() -> tuple[pl.LightningModule, pl.LightningDataModule]:

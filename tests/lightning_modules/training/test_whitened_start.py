@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from croquis.catalog.table import Catalog
 from croquis.nets.linear_map import LinearMap
 from croquis.params import Params
 from lightning_modules.bases.hash_module import iterative_quantisation
@@ -16,13 +17,15 @@ from lightning_modules.bases.pq_module import k_means_codebooks, rotation_for_co
 from lightning_modules.bases.retrieval_module import MONITOR
 from lightning_modules.data.negative_pools import embed_all
 from lightning_modules.data.retrieval_data import RetrievalData, eval_batch
+from lightning_modules.maps.closed_form import LabelledVectors
 from lightning_modules.methods import dhd, gpq, image2vec, metric_learning, sgh, siamese, spq, triplet_gan
 from lightning_modules.training.fit import FitPlan, fit
-from lightning_modules.training.map_choice import best_map, score
+from lightning_modules.training.map_choice import best_map, fitted, score
 from lightning_modules.training.numerics import prepare_torch
 from lightning_modules.training.whitened_start import pooled, start_of
 from tests.support.training.trainings import build_of, resumed_equals_whole
 
+SPLITS = ("train", "val", "test")
 CPU = torch.device("cpu")
 SHORT = {"embedding_dim": 16, "bits": 16, "subspaces": 4, "subspace_dim": 5}  # 32 train photos span 31 numbers
 
@@ -48,6 +51,21 @@ def test_vectors_are_those_of_the_map_before_training(params: Params, data: Retr
     expected = best_map(train, val, data, block).linear.apply(val)
     np.testing.assert_allclose(embed_all(module, data.val).numpy(), expected, atol=1e-4)
     assert module.training
+
+
+def test_a_map_that_was_chosen_on_other_photos_is_fitted_on_the_modules_own(params: Params, catalog: Catalog):
+    domains, chosen = ["shop", "consumer"], whitened(params, siamese)
+    data, whole = (RetrievalData.from_catalog(catalog, domains, 32, splits=each) for each in (SPLITS[:1], SPLITS))
+    prepare_torch(0, 1)
+    module, _ = build_of(siamese, chosen, whole)()
+    start_of(module, chosen, data)()
+    block = chosen.train_embedder.map.model_copy(update={"kind": "best", "dims": [16]})
+    train, val, every = (pooled(module.net, each.images, CPU) for each in (data.train, data.val, whole.train))
+    found = best_map(train, val, data, block)
+    own = LabelledVectors(every, whole.train.items, whole.train.domains == "shop")
+    expected = fitted(own, [found.settings], found.scale)[0].apply(val)
+    assert np.abs(expected - found.linear.apply(val)).max() > 1e-2
+    np.testing.assert_allclose(embed_all(module, data.val).numpy(), expected, atol=1e-4)
 
 
 @pytest.mark.parametrize("method", [dhd, sgh])
