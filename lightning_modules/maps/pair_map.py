@@ -22,6 +22,8 @@ from croquis.nets.linear_map import LinearMap
 from lightning_modules.maps.closed_form import Matrix, PrincipalComponents, inverse_root, scatter_in
 
 FOLDS = 3
+SPANNING = 2400  # vectors that principal components are sought among; more would take minutes
+SPANNED = 1000
 Rows = npt.NDArray[np.int64]
 
 
@@ -107,7 +109,7 @@ def choose_pair_map(
     items = np.unique(pairs.items)
     if len(items) < 2 * FOLDS:
         raise ValueError(f"a map of drawings and photos needs pairs of {2 * FOLDS} train items, there are {len(items)}")
-    small, basis = rotated(pairs)
+    small, basis = rotated(pairs, max(SPANNED, 2 * max(dims)))
     wanted = [(dim, shrinkage) for dim in sorted(set(dims)) for shrinkage in shrinkages]
     scores: dict[PairSettings, list[float]] = {}
     for known, asked in _folds(small, items, seed):
@@ -146,17 +148,23 @@ class PairComponents:
         return LinearMap(photos), LinearMap(drawings)
 
 
-def rotated(pairs: Pairs) -> tuple[Pairs, Matrix]:
-    """The pairs in the coordinates of the few dimensions that they span, and the basis (D, r) of those."""
-    stacked = np.vstack([*pairs.sides]).astype(np.float64)
-    if stacked.shape[1] <= len(stacked):
-        return pairs, np.eye(stacked.shape[1])
-    values, vectors = np.linalg.eigh(stacked @ stacked.T)
-    kept = values > values[-1] * 1e-9
-    roots = np.sqrt(values[kept])
-    basis = stacked.T @ (vectors[:, kept] / roots)
-    small = (vectors[:, kept] * roots).astype(np.float32)
-    drawings, mirrored_drawings, photos, mirrored_photos = np.split(small, 4)
+def rotated(pairs: Pairs, kept: int) -> tuple[Pairs, Matrix]:
+    """The pairs in the coordinates of the few dimensions that they span, and the basis (D, r) of those.
+
+    Of many pairs the basis is that of `SPANNING` vectors, evenly chosen, and no more than `kept` of its dimensions, those
+    of the largest values: a map takes fewer principal components than that.
+    """
+    views = (pairs.drawings, pairs.mirrored_drawings, pairs.photos, pairs.mirrored_photos)
+    count, numbers = 4 * len(pairs), pairs.drawings.shape[1]
+    if numbers <= min(count, kept):
+        return pairs, np.eye(numbers)
+    step = -(-count // SPANNING)
+    chosen = np.vstack([view[::step] for view in views]).astype(np.float64)
+    values, vectors = np.linalg.eigh(chosen @ chosen.T)
+    values, vectors = values[::-1][:kept], vectors[:, ::-1][:, :kept]
+    held = values > values[0] * 1e-9
+    basis = chosen.T @ (vectors[:, held] / np.sqrt(values[held]))
+    drawings, mirrored_drawings, photos, mirrored_photos = (view @ basis.astype(np.float32) for view in views)
     return Pairs(drawings, photos, mirrored_drawings, mirrored_photos, pairs.descriptors, pairs.items), basis
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from lightning_modules.maps import pair_map
 from lightning_modules.maps.pair_map import Pairs, choose_pair_map, reciprocal_rank, rotated
 
 WEIGHTS = (0.0,)
@@ -66,10 +67,28 @@ def test_the_weight_of_the_descriptors_is_chosen_too() -> None:
 
 def test_coordinates_of_the_span_keep_every_product() -> None:
     pairs = made_up(items=10, dim=300)
-    small, basis = rotated(pairs)
+    small, basis = rotated(pairs, 1000)
     assert small.drawings.shape[1] == basis.shape[1] <= 40
     np.testing.assert_allclose(small.drawings @ small.photos.T, pairs.drawings @ pairs.photos.T, rtol=1e-3, atol=1e-2)
     np.testing.assert_allclose(small.drawings @ basis.T, pairs.drawings, atol=1e-3)
+
+
+def test_of_many_pairs_a_part_spans_the_space(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wide vectors of few strong directions: a fifth of them, and not all of their span, give nearly the same map."""
+    turn = np.linalg.qr(np.random.default_rng(5).normal(size=(120, 40)))[0].T.astype(np.float32)
+    pairs = made_up(items=60)
+    faint = [view @ turn + np.random.default_rng(side).normal(size=(60, 120)).astype(np.float32) * 0.01
+             for side, view in enumerate((pairs.drawings, pairs.photos, pairs.mirrored_drawings, pairs.mirrored_photos))]  # fmt: skip
+    wide = Pairs(*faint, pairs.descriptors, pairs.items)
+    whole = choose_pair_map(wide, [40], [0.001], WEIGHTS, 0, False)
+    monkeypatch.setattr(pair_map, "SPANNING", 60)
+    monkeypatch.setattr(pair_map, "SPANNED", 45)
+    part = choose_pair_map(wide, [20, 40], [0.001], WEIGHTS, 0, False)
+    small, basis = rotated(wide, 45)
+    assert (small.photos.shape, basis.shape) == ((60, 45), (120, 45))
+    assert part.photos.inputs == 120
+    assert part.score > whole.score - 0.05
+    assert whole.score > 0.9
 
 
 def test_too_few_items_are_refused() -> None:
