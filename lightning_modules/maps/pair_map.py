@@ -36,6 +36,7 @@ class Pairs:
         mirrored_drawings, mirrored_photos: (N, D), of the flipped pictures.
         descriptors: of drawings and of photos, (N, E) each: what else they are compared by.
         items: (N,) number of the item that a pair shows.
+        labels: (N,) what a right answer shares with a drawing: `items`, or its category.
     """
 
     drawings: Vectors
@@ -44,6 +45,7 @@ class Pairs:
     mirrored_photos: Vectors
     descriptors: tuple[Vectors, Vectors]
     items: Rows
+    labels: Rows
 
     def __len__(self) -> int:
         return len(self.items)
@@ -57,6 +59,7 @@ class Pairs:
             self.mirrored_photos[rows],
             (drawn[rows], seen[rows]),
             self.items[rows],
+            self.labels[rows],
         )
 
     @property
@@ -95,7 +98,8 @@ def choose_pair_map(
 ) -> ChosenMaps:
     """Fits on all pairs what was best on `FOLDS` parts of the items, each asked by a map of the others.
 
-    The score is the mean reciprocal rank of the photo of a drawing's item among the photos of the part.
+    The score is the mean reciprocal rank of the first right photo of a drawing among the photos of the part; where categories
+    count, the photo that the drawing shows is no answer, as in an evaluation.
 
     Args:
         pairs: that were seen.
@@ -123,7 +127,7 @@ def choose_pair_map(
             others = asked.descriptors[0] @ asked.descriptors[1].T
             for weight in weights:
                 settings = PairSettings(dim, shrinkage, weight)
-                figure = reciprocal_rank((1 - weight) * mapped + weight * others, asked.items)
+                figure = reciprocal_rank((1 - weight) * mapped + weight * others, asked)
                 scores.setdefault(settings, []).append(figure)
     best = max(scores, key=lambda settings: float(np.mean(scores[settings])))
     photos, drawings = (_unrotated(each, basis) for each in PairComponents(small).fit(best.dim, best.shrinkage))
@@ -165,14 +169,21 @@ def rotated(pairs: Pairs, kept: int) -> tuple[Pairs, Matrix]:
     held = values > values[0] * 1e-9
     basis = chosen.T @ (vectors[:, held] / np.sqrt(values[held]))
     drawings, mirrored_drawings, photos, mirrored_photos = (view @ basis.astype(np.float32) for view in views)
-    return Pairs(drawings, photos, mirrored_drawings, mirrored_photos, pairs.descriptors, pairs.items), basis
+    others = (pairs.descriptors, pairs.items, pairs.labels)
+    return Pairs(drawings, photos, mirrored_drawings, mirrored_photos, *others), basis
 
 
-def reciprocal_rank(scores: Vectors, items: Rows) -> float:
-    """Mean over drawings (rows) of 1 / rank of the first photo (columns) of the same item."""
-    right = items[:, None] == items[None, :]
+def reciprocal_rank(scores: Vectors, pairs: Pairs) -> float:
+    """Mean over drawings (rows) of 1 / rank of the first photo (columns) of the same label, of those drawings that have one;
+    photos of the drawing's own item are left out where labels are more than items."""
+    right = pairs.labels[:, None] == pairs.labels[None, :]
+    own = pairs.items[:, None] == pairs.items[None, :]
+    if not np.array_equal(right, own):
+        right, scores = right & ~own, np.where(own, -np.inf, scores)
+    asked = right.any(axis=1)
     best = np.where(right, scores, -np.inf).max(axis=1, keepdims=True)
-    return float(np.mean(1 / (1 + ((scores > best) & ~right).sum(axis=1))))
+    ranks = 1 + ((scores > best) & ~right).sum(axis=1)
+    return float(np.mean(1 / ranks[asked])) if asked.any() else 0.0
 
 
 def _folds(pairs: Pairs, items: Rows, seed: int) -> Iterator[tuple[Pairs, Pairs]]:

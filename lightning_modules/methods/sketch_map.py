@@ -174,7 +174,8 @@ def seen_pairs(train: ImageSet, rows: Rows, net: Encoder | None, own: SketchMapP
         )
     (drawings, mirrored_drawings, drawn), (photos, mirrored_photos, described) = sides
     items = np.unique(train.item_ids[rows[:, 1]].astype(str), return_inverse=True)[1].astype(np.int64)
-    return Pairs(drawings, photos, mirrored_drawings, mirrored_photos, (drawn, described), items)
+    labels = train.items[rows[:, 1]]
+    return Pairs(drawings, photos, mirrored_drawings, mirrored_photos, (drawn, described), items, labels)
 
 
 def lines_of(train: ImageSet, rows: Rows, edges: str) -> list[EdgeMap]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -22,15 +24,15 @@ def made_up(items: int = 60, dim: int = 40, shared: int = 8, seed: int = 0) -> P
         return np.asarray(np.hstack([seen, loud]) + offset, dtype=np.float32)
 
     none = np.zeros((items, 1), dtype=np.float32)
-    return Pairs(side(3.0), side(-5.0), side(3.0), side(-5.0), (none, none), np.arange(items))
+    return Pairs(side(3.0), side(-5.0), side(3.0), side(-5.0), (none, none), np.arange(items), np.arange(items))
 
 
 def test_it_finds_the_pair_that_plain_vectors_do_not() -> None:
     pairs, asked = made_up(), made_up(seed=1)
-    plain = reciprocal_rank(asked.drawings @ asked.photos.T, asked.items)
+    plain = reciprocal_rank(asked.drawings @ asked.photos.T, asked)
     found = choose_pair_map(pairs, [40], [0.0001, 0.1], WEIGHTS, 3, False)
     mapped = found.drawings.apply(asked.drawings) @ found.photos.apply(asked.photos).T
-    assert reciprocal_rank(mapped, asked.items) > 0.9 > 0.3 > plain
+    assert reciprocal_rank(mapped, asked) > 0.9 > 0.3 > plain
     assert found.score > 0.9
     np.testing.assert_array_equal(found.matrix[:-1], found.photos.matrix)
     np.testing.assert_array_equal(found.matrix[-1], found.drawings.matrix[-1])
@@ -57,9 +59,7 @@ def test_the_map_is_its_formula(dim: int) -> None:
 def test_the_weight_of_the_descriptors_is_chosen_too() -> None:
     pairs = made_up(shared=1)
     telling = np.eye(len(pairs), dtype=np.float32)
-    pairs = Pairs(
-        pairs.drawings, pairs.photos, pairs.mirrored_drawings, pairs.mirrored_photos, (telling, telling), pairs.items
-    )
+    pairs = replace(pairs, descriptors=(telling, telling))
     found = choose_pair_map(pairs, [20], [0.1], [0.0, 0.6], 0, False)
     assert found.settings.descriptor_weight == 0.6
     assert found.score == 1.0
@@ -79,7 +79,7 @@ def test_of_many_pairs_a_part_spans_the_space(monkeypatch: pytest.MonkeyPatch) -
     pairs = made_up(items=60)
     faint = [view @ turn + np.random.default_rng(side).normal(size=(60, 120)).astype(np.float32) * 0.01
              for side, view in enumerate((pairs.drawings, pairs.photos, pairs.mirrored_drawings, pairs.mirrored_photos))]  # fmt: skip
-    wide = Pairs(*faint, pairs.descriptors, pairs.items)
+    wide = Pairs(*faint, pairs.descriptors, pairs.items, pairs.labels)
     whole = choose_pair_map(wide, [40], [0.001], WEIGHTS, 0, False)
     monkeypatch.setattr(pair_map, "SPANNING", 60)
     monkeypatch.setattr(pair_map, "SPANNED", 45)
@@ -98,4 +98,16 @@ def test_too_few_items_are_refused() -> None:
 
 def test_photos_of_one_item_do_not_compete() -> None:
     scores = np.array([[0.1, 0.9, 0.5], [0.1, 0.9, 0.5], [0.9, 0.2, 0.3]], dtype=np.float32)
-    assert reciprocal_rank(scores, np.array([0, 0, 1])) == pytest.approx((1 + 1 + 1 / 2) / 3)
+    pairs = labelled([0, 0, 1], [0, 0, 1])
+    assert reciprocal_rank(scores, pairs) == pytest.approx((1 + 1 + 1 / 2) / 3)
+
+
+def test_where_categories_count_the_photo_that_was_drawn_is_no_answer() -> None:
+    scores = np.array([[0.9, 0.3, 0.4], [0.2, 0.9, 0.1], [0.5, 0.6, 0.9]], dtype=np.float32)
+    pairs = labelled([0, 1, 2], [7, 7, 8])
+    assert reciprocal_rank(scores, pairs) == pytest.approx((1 / 2 + 1) / 2)  # nothing can answer the third
+
+
+def labelled(items: list[int], labels: list[int]) -> Pairs:
+    none = np.zeros((len(items), 1), dtype=np.float32)
+    return Pairs(none, none, none, none, (none, none), np.array(items), np.array(labels))
