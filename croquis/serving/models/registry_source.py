@@ -41,7 +41,7 @@ class RegistrySource(NamedVersion):
 def own_metrics(metrics: Mapping[str, float], method: str, split: str = "test") -> dict[str, float]:
     """Of a pipeline run's metrics those of the version on a split, by what follows `SPLIT/`.
 
-    A run of an earlier release has those of all methods, as `METHOD/SPLIT/PAIR/PATH/METRIC`.
+    A run of an earlier release has those of all methods, by names that begin with `METHOD/SPLIT/`.
     """
     earlier = f"{method}/{split}/"
     prefix = earlier if any(name.startswith(earlier) for name in metrics) else f"{split}/"
@@ -50,5 +50,5 @@ def own_metrics(metrics: Mapping[str, float], method: str, split: str = "test") 
 
 def painting_finds_more(metrics: Mapping[str, float]) -> bool:
     """Whether a drawing's hit@1 by way of the generator is above that of the drawing itself; not where one is missing."""
-    painted, straight = (metrics.get(f"sketch->shop/{path}/hit@1") for path in ("gan", "direct"))
+    painted, straight = (metrics.get(f"sketch_to_shop.{path}/hit_at_1") for path in ("gan", "direct"))
     return painted is not None and straight is not None and painted > straight
