@@ -112,7 +112,9 @@ class LineEncoder:
             raise ModelError(
                 f"the map takes {maps.photos.inputs} numbers per image; the {own} line orientations alone may have one"
             )
-        self.dim = ((own if maps is None else maps.photos.dim) if self._weight else 0) + (0 if sees is None else sees.dim)
+        self.dim = ((own if maps is None else maps.photos.dim) if self._weight else 0) + (
+            0 if sees is None else sees.dim
+        )
 
     @property
     def parameters(self) -> dict[str, Any]:

@@ -98,8 +98,8 @@ def choose_pair_map(
 ) -> ChosenMaps:
     """Fits on all pairs what was best on `FOLDS` parts of the items, each asked by a map of the others.
 
-    The score is the mean reciprocal rank of the first right photo of a drawing among the photos of the part; where categories
-    count, the photo that the drawing shows is no answer, as in an evaluation.
+    The score is the mean reciprocal rank of the first right photo of a drawing among the photos of the part; where
+    categories count, the photo that the drawing shows is no answer, as in an evaluation.
 
     Args:
         pairs: that were seen.

@@ -61,8 +61,8 @@ def refuse_random(params: Params, name: str = NAME, otherwise: str = "") -> None
     """
     if params.train_embedder.backbone.weights == "none":
         raise ValueError(
-            f"{name} needs pretrained weights, but train_embedder.backbone.weights is none: name weights there, {otherwise}or "
-            f"take {name} out of retrievers"
+            f"{name} needs pretrained weights, but train_embedder.backbone.weights is none: name weights there, "
+            f"{otherwise}or take {name} out of retrievers"
         )
 
 

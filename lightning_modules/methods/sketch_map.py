@@ -46,7 +46,9 @@ class SketchMapParams(Block):
     """Lines of drawings and photos, seen by a pretrained net or not, and a map of both sides in closed form."""
 
     size: int = Field(ge=32, le=1024, description="side of the square pictures that lines are found in, pixels")
-    net: bool = Field(description="whether a pretrained net looks at the lines; else their orientations alone are mapped")
+    net: bool = Field(
+        description="whether a pretrained net looks at the lines; else their orientations alone are mapped"
+    )
     net_size: int = Field(ge=32, le=1024, description="side of the square that the net sees lines in, pixels")
     edges: Annotated[str, OneOf((*EDGE_METHODS, DRAWN))]
     frame: Annotated[str, OneOf(FRAMES)] = Field(

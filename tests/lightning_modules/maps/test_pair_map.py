@@ -77,8 +77,9 @@ def test_of_many_pairs_a_part_spans_the_space(monkeypatch: pytest.MonkeyPatch) -
     """Wide vectors of few strong directions: a fifth of them, and not all of their span, give nearly the same map."""
     turn = np.linalg.qr(np.random.default_rng(5).normal(size=(120, 40)))[0].T.astype(np.float32)
     pairs = made_up(items=60)
-    faint = [view @ turn + np.random.default_rng(side).normal(size=(60, 120)).astype(np.float32) * 0.01
-             for side, view in enumerate((pairs.drawings, pairs.photos, pairs.mirrored_drawings, pairs.mirrored_photos))]  # fmt: skip
+    views = (pairs.drawings, pairs.photos, pairs.mirrored_drawings, pairs.mirrored_photos)
+    noise = np.random.default_rng(3).normal(size=(4, 60, 120)).astype(np.float32) * 0.01
+    faint = [view @ turn + own for view, own in zip(views, noise, strict=True)]
     wide = Pairs(*faint, pairs.descriptors, pairs.items, pairs.labels)
     whole = choose_pair_map(wide, [40], [0.001], WEIGHTS, 0, False)
     monkeypatch.setattr(pair_map, "SPANNING", 60)

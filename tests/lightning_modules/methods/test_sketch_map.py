@@ -105,9 +105,7 @@ def test_what_is_written_is_the_map_behind_the_net(
             load_encoder(tmp_path)
 
 
-def test_without_a_net_the_map_is_behind_the_orientations(
-    params: Params, drawn: RetrievalData, tmp_path: Path
-) -> None:
+def test_without_a_net_the_map_is_behind_the_orientations(params: Params, drawn: RetrievalData, tmp_path: Path) -> None:
     told = fit_encoder(small(params, "none", net=False, square=64, dims=[5]), drawn, tmp_path)
     assert set(told) == {"pairs", "left_out_mrr", "dim", "shrinkage"}
     assert sorted(path.name for path in tmp_path.iterdir()) == ["encoder.json", "map.npy"]
