@@ -1,6 +1,6 @@
 """Drawings made with the mouse on the search page, in a headless Chromium: do they find their garment?
 
-    python -m benchmarks.sketches.mouse_drawings --bundle models/bundles/sketch_map
+    python -m benchmarks.sketches.flats_by_mouse --bundle models/bundles/sketch_map
 
 The mouse retraces the lines of flats of test items that the catalogue brings, simplified to straight pieces of some
 pixels. The real server answers with the whole index, among the products of all splits; a drawing is found when its product
@@ -56,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(
-        prog="python -m benchmarks.sketches.mouse_drawings",
+        prog="python -m benchmarks.sketches.flats_by_mouse",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from benchmarks.sketches.mouse_drawings import flats, strokes_of
+from benchmarks.sketches.flats_by_mouse import flats, strokes_of
 from croquis.refusals import RefusedError
 from tests.support.catalogues import blob_catalogue as world
 
