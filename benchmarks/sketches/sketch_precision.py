@@ -48,15 +48,15 @@ def train(cell: Cell) -> None:
         train_gan.main(cell.folder)
 
 
-def precision_table(report: Mapping[str, Values], _: Study) -> str:
+def precision_table(report: Mapping[str, Values], study: Study) -> str:
     """Val and test by path and retriever: of one seed the bootstrap's interval over items, else that over seeds."""
     lines = []
     for row, cells in by_name(report["cells"]).items():
         for path, words in TOLD.items():
             found = [cell["paths"][path] for cell in cells.values() if path in cell["paths"]]
             if found:
-                method = "" if row == GAN else f", {row}"
-                lines.append([f"{words}{method}", *(_figures(found, split) for split in SPLITS), str(len(found))])
+                name = study.method_of(row) if row == GAN else row
+                lines.append([f"{words}, {name}", *(_figures(found, split) for split in SPLITS), str(len(found))])
     any_cell = next(iter(report["cells"].values()))
     chance = [f"{any_cell['splits'][split]['metrics'][METRIC]['chance']:.3f}" for split in SPLITS]
     lines.append(["chance", *chance, ""])

@@ -14,7 +14,7 @@ from croquis.catalog.edge_maps import DRAWN, EDGE_METHODS
 from croquis.catalog.images import Batch
 from croquis.files import read_json
 from croquis.nets.histogram_encoder import HistogramEncoder
-from croquis.nets.line_encoder import FRAMES, LineEncoder, LineNet
+from croquis.nets.line_encoder import FRAMES, LineEncoder, LineNet, SideMaps
 from croquis.nets.linear_map import LinearMap, MappedEncoder
 from croquis.nets.session import ModelError, OnnxGraph
 from croquis.strict_json import parse_description
@@ -110,7 +110,7 @@ class HistogramDescription:
 @dataclass(frozen=True)
 class LinesDescription:
     """models/edges/encoder.json; with a net also its `file`, the side of its images, the `map` of both sides behind it,
-    and the values of `croquis.nets.line_encoder.LineNet`."""
+    and the values of `croquis.nets.line_encoder.LineNet`. Without a net a `map` stands behind the line orientations."""
 
     kind: str
     size: int
@@ -197,8 +197,8 @@ def _check_lines(described: LinesDescription, source: str) -> None:
         raise ModelError(f"{source}: edges = {described.edges!r}, must be one of {[*EDGE_METHODS, DRAWN]}")
     if described.frame not in FRAMES:
         raise ModelError(f"{source}: frame = {described.frame!r}, must be one of {list(FRAMES)}")
-    if (described.file is None) != (described.map is None):
-        raise ModelError(f"{source}: a net that looks at lines needs file and map, or has neither")
+    if described.file is not None and described.map is None:
+        raise ModelError(f"{source}: a net that looks at lines needs a map beside its file")
     if described.file is not None and not 0 <= described.descriptor_weight < 1:
         raise ModelError(f"{source}: descriptor_weight = {described.descriptor_weight}, must be 0 to below 1")
 
@@ -232,6 +232,7 @@ def _without_map(described: EncoderDescription, folder: Path, threads: int) -> E
             square=described.square,
             orientations=described.orientations,
             sees=_line_net(described, folder, threads),
+            maps=_line_maps(described, folder),
         )
     return HistogramEncoder(
         colour_bins=described.colour_bins,
@@ -240,6 +241,12 @@ def _without_map(described: EncoderDescription, folder: Path, threads: int) -> E
         colour_weight=described.colour_weight,
         size=described.size,
     )
+
+
+def _line_maps(described: LinesDescription, folder: Path) -> SideMaps | None:
+    if described.file is not None or described.map is None:
+        return None
+    return SideMaps(*LinearMap.open_sides(folder / described.map))
 
 
 def _line_net(described: LinesDescription, folder: Path, threads: int) -> LineNet | None:

@@ -62,6 +62,18 @@ class LineNet:
         return np.concatenate(seen, axis=1) / np.float32(len(views) ** 0.5)
 
 
+@dataclass(frozen=True)
+class SideMaps:
+    """Maps of line orientations, into one space.
+
+    Attributes:
+        photos, drawings: of the two sides.
+    """
+
+    photos: LinearMap
+    drawings: LinearMap
+
+
 class LineEncoder:
     """What the lines of a drawing, or of the edge map of a photo, have in common: their orientations on a grid
     (`croquis.nets.edge_descriptor`), or what a net sees in them, or both, whose cosines are then averaged.
@@ -72,17 +84,37 @@ class LineEncoder:
         square: side that lines are scaled to for their orientations, pixels; a multiple of 8.
         orientations: bins over 180 degrees.
         sees: the net; None for orientations alone.
+        maps: behind the orientations, where they stand alone; None to compare them as they are.
+
+    Raises:
+        ModelError: when maps take other numbers than the orientations have, or stand beside a net.
     """
 
     kind = "lines"
     head = "dense"
     metric = "cosine"
 
-    def __init__(self, *, size: int, edges: str, square: int, orientations: int, sees: LineNet | None = None) -> None:
-        self.size, self.edges, self.sees = size, edges, sees
+    def __init__(
+        self,
+        *,
+        size: int,
+        edges: str,
+        square: int,
+        orientations: int,
+        sees: LineNet | None = None,
+        maps: SideMaps | None = None,
+    ) -> None:
+        self.size, self.edges, self.sees, self.maps = size, edges, sees, maps
         self._descriptor = EdgeDescriptor(square, orientations)
         self._weight = 1.0 if sees is None else sees.descriptor_weight
-        self.dim = (self._descriptor.dim if self._weight else 0) + (0 if sees is None else sees.dim)
+        own = self._descriptor.dim
+        if maps is not None and (sees is not None or maps.photos.inputs != own):
+            raise ModelError(
+                f"the map takes {maps.photos.inputs} numbers per image; the {own} line orientations alone may have one"
+            )
+        self.dim = ((own if maps is None else maps.photos.dim) if self._weight else 0) + (
+            0 if sees is None else sees.dim
+        )
 
     @property
     def parameters(self) -> dict[str, Any]:
@@ -95,11 +127,16 @@ class LineEncoder:
 
     def encode(self, images: Batch) -> Vectors:
         """Maps photos, float32 (B, 3, S, S) in [0, 1], to L2-normalised float32 (B, dim) of their edge maps."""
-        return self._describe(images, self.edges, None if self.sees is None else self.sees.photos)
+        return self._describe(images, self.edges, self._linear(0))
 
     def encode_drawings(self, images: Batch) -> Vectors:
         """Maps line drawings, dark on white, as `encode` maps photos: they are edge maps already."""
-        return self._describe(images, DRAWN, None if self.sees is None else self.sees.drawings)
+        return self._describe(images, DRAWN, self._linear(1))
+
+    def _linear(self, side: int) -> LinearMap | None:
+        """The map of photos (0) or of drawings (1)."""
+        mapped = self.sees or self.maps
+        return None if mapped is None else (mapped.photos, mapped.drawings)[side]
 
     def _describe(self, images: Batch, edges: str, linear: LinearMap | None) -> Vectors:
         lines = [lines_in(picture, edges) for picture in from_batch(images)]
@@ -107,7 +144,10 @@ class LineEncoder:
         if self.sees is not None and linear is not None:
             parts.append(self.sees.describe(lines, linear) * np.float32((1 - self._weight) ** 0.5))
         if self._weight:
-            parts.append(self._descriptor.describe(lines) * np.float32(self._weight**0.5))
+            found = self._descriptor.describe(lines)
+            if self.maps is not None and linear is not None:
+                found = linear.apply(found)
+            parts.append(found * np.float32(self._weight**0.5))
         return np.concatenate(parts, axis=1)
 
 

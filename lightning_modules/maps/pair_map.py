@@ -22,6 +22,8 @@ from croquis.nets.linear_map import LinearMap
 from lightning_modules.maps.closed_form import Matrix, PrincipalComponents, inverse_root, scatter_in
 
 FOLDS = 3
+SPANNING = 2400  # vectors that principal components are sought among; more would take minutes
+SPANNED = 1000
 Rows = npt.NDArray[np.int64]
 
 
@@ -34,6 +36,7 @@ class Pairs:
         mirrored_drawings, mirrored_photos: (N, D), of the flipped pictures.
         descriptors: of drawings and of photos, (N, E) each: what else they are compared by.
         items: (N,) number of the item that a pair shows.
+        labels: (N,) what a right answer shares with a drawing: `items`, or its category.
     """
 
     drawings: Vectors
@@ -42,6 +45,7 @@ class Pairs:
     mirrored_photos: Vectors
     descriptors: tuple[Vectors, Vectors]
     items: Rows
+    labels: Rows
 
     def __len__(self) -> int:
         return len(self.items)
@@ -55,6 +59,7 @@ class Pairs:
             self.mirrored_photos[rows],
             (drawn[rows], seen[rows]),
             self.items[rows],
+            self.labels[rows],
         )
 
     @property
@@ -93,7 +98,8 @@ def choose_pair_map(
 ) -> ChosenMaps:
     """Fits on all pairs what was best on `FOLDS` parts of the items, each asked by a map of the others.
 
-    The score is the mean reciprocal rank of the photo of a drawing's item among the photos of the part.
+    The score is the mean reciprocal rank of the first right photo of a drawing among the photos of the part; where
+    categories count, the photo that the drawing shows is no answer, as in an evaluation.
 
     Args:
         pairs: that were seen.
@@ -107,7 +113,7 @@ def choose_pair_map(
     items = np.unique(pairs.items)
     if len(items) < 2 * FOLDS:
         raise ValueError(f"a map of drawings and photos needs pairs of {2 * FOLDS} train items, there are {len(items)}")
-    small, basis = rotated(pairs)
+    small, basis = rotated(pairs, max(SPANNED, 2 * max(dims)))
     wanted = [(dim, shrinkage) for dim in sorted(set(dims)) for shrinkage in shrinkages]
     scores: dict[PairSettings, list[float]] = {}
     for known, asked in _folds(small, items, seed):
@@ -121,7 +127,7 @@ def choose_pair_map(
             others = asked.descriptors[0] @ asked.descriptors[1].T
             for weight in weights:
                 settings = PairSettings(dim, shrinkage, weight)
-                figure = reciprocal_rank((1 - weight) * mapped + weight * others, asked.items)
+                figure = reciprocal_rank((1 - weight) * mapped + weight * others, asked)
                 scores.setdefault(settings, []).append(figure)
     best = max(scores, key=lambda settings: float(np.mean(scores[settings])))
     photos, drawings = (_unrotated(each, basis) for each in PairComponents(small).fit(best.dim, best.shrinkage))
@@ -146,25 +152,38 @@ class PairComponents:
         return LinearMap(photos), LinearMap(drawings)
 
 
-def rotated(pairs: Pairs) -> tuple[Pairs, Matrix]:
-    """The pairs in the coordinates of the few dimensions that they span, and the basis (D, r) of those."""
-    stacked = np.vstack([*pairs.sides]).astype(np.float64)
-    if stacked.shape[1] <= len(stacked):
-        return pairs, np.eye(stacked.shape[1])
-    values, vectors = np.linalg.eigh(stacked @ stacked.T)
-    kept = values > values[-1] * 1e-9
-    roots = np.sqrt(values[kept])
-    basis = stacked.T @ (vectors[:, kept] / roots)
-    small = (vectors[:, kept] * roots).astype(np.float32)
-    drawings, mirrored_drawings, photos, mirrored_photos = np.split(small, 4)
-    return Pairs(drawings, photos, mirrored_drawings, mirrored_photos, pairs.descriptors, pairs.items), basis
+def rotated(pairs: Pairs, kept: int) -> tuple[Pairs, Matrix]:
+    """The pairs in the coordinates of the few dimensions that they span, and the basis (D, r) of those.
+
+    Of many pairs the basis is that of `SPANNING` vectors, evenly chosen, and no more than `kept` of its dimensions, those
+    of the largest values: a map takes fewer principal components than that.
+    """
+    views = (pairs.drawings, pairs.mirrored_drawings, pairs.photos, pairs.mirrored_photos)
+    count, numbers = 4 * len(pairs), pairs.drawings.shape[1]
+    if numbers <= min(count, kept):
+        return pairs, np.eye(numbers)
+    step = -(-count // SPANNING)
+    chosen = np.vstack([view[::step] for view in views]).astype(np.float64)
+    values, vectors = np.linalg.eigh(chosen @ chosen.T)
+    values, vectors = values[::-1][:kept], vectors[:, ::-1][:, :kept]
+    held = values > values[0] * 1e-9
+    basis = chosen.T @ (vectors[:, held] / np.sqrt(values[held]))
+    drawings, mirrored_drawings, photos, mirrored_photos = (view @ basis.astype(np.float32) for view in views)
+    others = (pairs.descriptors, pairs.items, pairs.labels)
+    return Pairs(drawings, photos, mirrored_drawings, mirrored_photos, *others), basis
 
 
-def reciprocal_rank(scores: Vectors, items: Rows) -> float:
-    """Mean over drawings (rows) of 1 / rank of the first photo (columns) of the same item."""
-    right = items[:, None] == items[None, :]
+def reciprocal_rank(scores: Vectors, pairs: Pairs) -> float:
+    """Mean over drawings (rows) of 1 / rank of the first photo (columns) of the same label, of those drawings that have one;
+    photos of the drawing's own item are left out where labels are more than items."""
+    right = pairs.labels[:, None] == pairs.labels[None, :]
+    own = pairs.items[:, None] == pairs.items[None, :]
+    if not np.array_equal(right, own):
+        right, scores = right & ~own, np.where(own, -np.inf, scores)
+    asked = right.any(axis=1)
     best = np.where(right, scores, -np.inf).max(axis=1, keepdims=True)
-    return float(np.mean(1 / (1 + ((scores > best) & ~right).sum(axis=1))))
+    ranks = 1 + ((scores > best) & ~right).sum(axis=1)
+    return float(np.mean(1 / ranks[asked])) if asked.any() else 0.0
 
 
 def _folds(pairs: Pairs, items: Rows, seed: int) -> Iterator[tuple[Pairs, Pairs]]:

@@ -50,16 +50,19 @@ def check(params: Params) -> None:
         refuse_random(params)
 
 
-def refuse_random(params: Params, name: str = NAME) -> None:
+def refuse_random(params: Params, name: str = NAME, otherwise: str = "") -> None:
     """Refuses `train_embedder.backbone.weights: none` for the method `name`.
+
+    Args:
+        otherwise: what else may be done about it, e.g. `set sketch_map.net: false, `.
 
     Raises:
         ValueError: naming the key and the fix.
     """
     if params.train_embedder.backbone.weights == "none":
         raise ValueError(
-            f"{name} needs pretrained weights, but train_embedder.backbone.weights is none: name weights there, or take "
-            f"{name} out of retrievers"
+            f"{name} needs pretrained weights, but train_embedder.backbone.weights is none: name weights there, "
+            f"{otherwise}or take {name} out of retrievers"
         )
 
 

@@ -1,11 +1,13 @@
-"""Drawings and photos by what a pretrained net sees in their lines, behind a map in closed form. No gradient is taken.
+"""Drawings and photos by their lines, behind a map in closed form. No gradient is taken.
 
 A photo is looked at by its edge map, a drawing as it is, both fitted into one square by their lines. Vector: maps of some
-levels of the backbone, averaged in cells, since in a drawing the place of a line counts, each level at length 1. The map
-takes each side's own mean off and whitens the differences within pairs of drawing and photo
+levels of a pretrained backbone, averaged in cells, since in a drawing the place of a line counts, each level at length 1.
+The map takes each side's own mean off and whitens the differences within pairs of drawing and photo
 (`lightning_modules/maps/pair_map.py`); pairs are drawings that the catalogue brings of train items, or those of the
 simulated hand elsewhere. Beside the net stand the line orientations of the method `edges`, with a weight that, like
 the map's settings, was the best on pairs that the map was not fitted on.
+
+Without a net (`net: false`) the map stands behind the line orientations themselves, and no weights are needed.
 """
 
 from __future__ import annotations
@@ -23,8 +25,8 @@ from croquis.catalog.drawings import photo_of
 from croquis.catalog.edge_maps import DRAWN, EDGE_METHODS, EdgeMap
 from croquis.files import write_array, write_json
 from croquis.nets.edge_descriptor import EdgeDescriptor
-from croquis.nets.encoder import Encoder, OnnxEncoder
-from croquis.nets.line_encoder import FRAMES, LineEncoder, LineNet, line_pictures, lines_in, mirror
+from croquis.nets.encoder import Encoder, OnnxEncoder, describe_fixed
+from croquis.nets.line_encoder import FRAMES, LineEncoder, LineNet, SideMaps, line_pictures, lines_in, mirror
 from croquis.params import Params
 from croquis.params.block import Block, OneOf
 from croquis.params.training_blocks import Cells, Pooling
@@ -41,9 +43,12 @@ NET, MAP = "encoder.onnx", "map.npy"
 
 
 class SketchMapParams(Block):
-    """A pretrained net on lines, and a map of drawings and photos in closed form."""
+    """Lines of drawings and photos, seen by a pretrained net or not, and a map of both sides in closed form."""
 
     size: int = Field(ge=32, le=1024, description="side of the square pictures that lines are found in, pixels")
+    net: bool = Field(
+        description="whether a pretrained net looks at the lines; else their orientations alone are mapped"
+    )
     net_size: int = Field(ge=32, le=1024, description="side of the square that the net sees lines in, pixels")
     edges: Annotated[str, OneOf((*EDGE_METHODS, DRAWN))]
     frame: Annotated[str, OneOf(FRAMES)] = Field(
@@ -75,20 +80,13 @@ def fit_encoder(params: Params, data: RetrievalData, folder: Path) -> dict[str, 
         ValueError: when too few train items have a drawing and a photo.
     """
     own: SketchMapParams = params.method(NAME)
-    size = own.net_size
-    parity = export_onnx(line_net(params, own), torch.rand(2, 3, size, size), folder / NET, "images", "embeddings")
-    net = OnnxEncoder(folder / NET, size, params.base.threads)
+    told, net = exported_net(params, own, folder) if own.net else ({}, None)
     rows = pairs_of(data.train, own.drawings)
     if len(rows) > own.pairs:
         rows = np.random.default_rng(params.base.seed).permutation(rows)[: own.pairs]
-    found = choose_pair_map(
-        seen_pairs(data.train, rows, net, own),
-        own.dims,
-        own.shrinkages,
-        own.descriptor_weights,
-        params.base.seed,
-        own.mirrored,
-    )
+    pairs = seen_pairs(data.train, rows, net, own)
+    weights, mirrored = (own.descriptor_weights, own.mirrored) if own.net else ([0.0], False)
+    found = choose_pair_map(pairs, own.dims, own.shrinkages, weights, params.base.seed, mirrored)
     write_array(folder / MAP, found.matrix)
     weight = found.settings.descriptor_weight
     lines = LineEncoder(
@@ -96,13 +94,22 @@ def fit_encoder(params: Params, data: RetrievalData, folder: Path) -> dict[str, 
         edges=own.edges,
         square=own.square,
         orientations=own.orientations,
-        sees=LineNet(net, found.photos, found.drawings, own.frame, own.mirrored, weight),
+        sees=None if net is None else LineNet(net, found.photos, found.drawings, own.frame, own.mirrored, weight),
+        maps=SideMaps(found.photos, found.drawings) if net is None else None,
     )
-    described = {"kind": lines.kind, "size": own.size, "head": lines.head, "dim": lines.dim, "metric": lines.metric}
-    of_net = {"file": NET, "net_size": size, "map": MAP, "frame": own.frame, "mirrored": own.mirrored}
-    write_json(folder / "encoder.json", {**described, **lines.parameters, **of_net, "descriptor_weight": weight})
-    chosen = {"dim": float(found.photos.dim), "shrinkage": found.settings.shrinkage, "descriptor_weight": weight}
-    return {"pairs": float(len(rows)), "left_out_mrr": found.score, **chosen, "onnx_parity": parity}
+    of_net = {"file": NET, "net_size": own.net_size, "frame": own.frame, "mirrored": own.mirrored}
+    of_net = of_net | {"descriptor_weight": weight} if own.net else {}
+    write_json(folder / "encoder.json", {**describe_fixed(lines), **of_net, "map": MAP})
+    chosen = {"dim": float(found.photos.dim), "shrinkage": found.settings.shrinkage}
+    chosen |= {"descriptor_weight": weight} if own.net else {}
+    return {"pairs": float(len(rows)), "left_out_mrr": found.score, **chosen, **told}
+
+
+def exported_net(params: Params, own: SketchMapParams, folder: Path) -> tuple[dict[str, float], OnnxEncoder]:
+    """Writes the net into `folder`; returns how far it is from the one in PyTorch, and the net, opened."""
+    size = own.net_size
+    parity = export_onnx(line_net(params, own), torch.rand(2, 3, size, size), folder / NET, "images", "embeddings")
+    return {"onnx_parity": parity}, OnnxEncoder(folder / NET, size, params.base.threads)
 
 
 def line_net(params: Params, own: SketchMapParams) -> Embedder:
@@ -145,24 +152,32 @@ def _by_item(train: ImageSet, rows: Iterable[int]) -> dict[str, list[int]]:
     return found
 
 
-def seen_pairs(train: ImageSet, rows: Rows, net: Encoder, own: SketchMapParams) -> Pairs:
-    """What the net and the descriptor make of the lines of pairs (N, 2) of rows, and of the same lines mirrored."""
+def seen_pairs(train: ImageSet, rows: Rows, net: Encoder | None, own: SketchMapParams) -> Pairs:
+    """What stands before the map, of the lines of pairs (N, 2) of rows and of the same lines mirrored: what the net sees,
+    with the line orientations beside it, or, without a net, the orientations themselves, with nothing beside them."""
     sides: list[tuple[Vectors, Vectors, Vectors]] = []
     descriptor = EdgeDescriptor(own.square, own.orientations)
+
+    def seen(lines: list[EdgeMap]) -> Vectors:
+        if net is None:
+            return descriptor.describe(lines)
+        return net.encode(line_pictures(lines, net.size, own.frame))
+
     for column, edges in ((0, DRAWN), (1, own.edges)):
         distinct, place = np.unique(rows[:, column], return_inverse=True)
         plain, mirrored, orientations = [], [], []
         for start in range(0, len(distinct), EVAL_BATCH):
             lines = lines_of(train, distinct[start : start + EVAL_BATCH], edges)
-            plain.append(net.encode(line_pictures(lines, net.size, own.frame)))
-            mirrored.append(net.encode(line_pictures(mirror(lines), net.size, own.frame)))
-            orientations.append(descriptor.describe(lines))
+            plain.append(seen(lines))
+            mirrored.append(seen(mirror(lines)))
+            orientations.append(np.zeros((len(lines), 0), np.float32) if net is None else descriptor.describe(lines))
         sides.append(
             (np.concatenate(plain)[place], np.concatenate(mirrored)[place], np.concatenate(orientations)[place])
         )
-    (drawings, mirrored_drawings, drawn), (photos, mirrored_photos, seen) = sides
+    (drawings, mirrored_drawings, drawn), (photos, mirrored_photos, described) = sides
     items = np.unique(train.item_ids[rows[:, 1]].astype(str), return_inverse=True)[1].astype(np.int64)
-    return Pairs(drawings, photos, mirrored_drawings, mirrored_photos, (drawn, seen), items)
+    labels = train.items[rows[:, 1]]
+    return Pairs(drawings, photos, mirrored_drawings, mirrored_photos, (drawn, described), items, labels)
 
 
 def lines_of(train: ImageSet, rows: Rows, edges: str) -> list[EdgeMap]:
@@ -172,7 +187,7 @@ def lines_of(train: ImageSet, rows: Rows, edges: str) -> list[EdgeMap]:
 
 
 def check(params: Params) -> None:
-    """Refuses levels and cells that do not fit each other, and random weights.
+    """Refuses levels and cells that do not fit each other, and, where a net looks, random weights.
 
     Raises:
         ValueError: naming the key and the fix.
@@ -182,8 +197,8 @@ def check(params: Params) -> None:
         raise ValueError(
             f"{NAME}.cells names {len(own.cells)} levels, {NAME}.levels {len(own.levels)}: name a number for each"
         )
-    if NAME in params.retrievers:
-        refuse_random(params, NAME)
+    if own.net and NAME in params.retrievers:
+        refuse_random(params, NAME, f"set {NAME}.net: false, ")
 
 
 METHOD = Method(params=SketchMapParams, fit_encoder=fit_encoder, add_drawings=add_drawings, check=check)

@@ -70,8 +70,8 @@ ALLOWED: dict[str, set[str]] = {
     },
     "benchmarks": {
         "bulk", "bundle", "catalog", "cli", "evaluation", "events", "figures", "index", "lightning_modules", "nets",
-        "params", "projects", "registry", "rerank", "search", "serving", "sources", "stages", "store", "tracking", "tuning",
-        "validation", "words",
+        "params", "projects", "registry", "rerank", "search", "serving", "sketching", "sources", "stages", "store",
+        "tracking", "tuning", "validation", "words",
     },
 }  # fmt: skip
 

@@ -196,7 +196,7 @@ class Version(_Body):
     models: list[ModelInfo]
     """Loaded models."""
     modes: list[str]
-    """Modes of search that at least one model has."""
+    """Modes of search that at least one model has; of those of a drawing the better one of the champion first."""
     limits: LimitValues
     """What a request may hold at most."""
 

@@ -26,12 +26,14 @@ class LoadedModel:
         retriever: safe to use from several threads.
         name, version: in the registry; the method and `local` for a bundle from none.
         metrics: as they were evaluated; empty for a bundle from no registry.
+        paints: whether drawings of val found more by way of the generator than straight.
     """
 
     retriever: LocalRetriever
     name: str
     version: str
     metrics: dict[str, float] = field(default_factory=dict)
+    paints: bool = False
 
     @cached_property
     def identity(self) -> ModelName:
@@ -42,10 +44,14 @@ class LoadedModel:
 
     @property
     def modes(self) -> list[str]:
-        """The modes that the bundle was made for; `sketch` needs a generator."""
+        """The modes that the bundle was made for, of those of a drawing the better one first; `sketch` needs a generator.
+
+        Where nothing was measured, a drawing goes straight: so it found more in every table of docs/sketch.md.
+        """
         if self.retriever.bundle.manifest.drawings is not None:
             return ["photo"]
-        return [mode for mode in MODES if mode != "sketch" or self.retriever.nets.has_generator]
+        drawn = [mode for mode in MODES if mode != "photo" and (mode != "sketch" or self.retriever.nets.has_generator)]
+        return ["photo", *sorted(drawn, key=lambda mode: (mode == "sketch") != self.paints)]
 
     def info(self, label: str) -> ModelInfo:
         """What /version says of it under a label."""
@@ -93,6 +99,7 @@ def load_model(
     name: str | None = None,
     version: str = LOCAL,
     metrics: dict[str, float] | None = None,
+    paints: bool = False,
 ) -> LoadedModel:
     """Verifies, opens and warms up the bundle in `folder`.
 
@@ -100,7 +107,7 @@ def load_model(
         BundleError: when a file is missing, changed or unexpected.
     """
     bundle = Bundle.load(folder.resolve())
-    model = LoadedModel(LocalRetriever.of(bundle), name or bundle.manifest.method, version, metrics or {})
+    model = LoadedModel(LocalRetriever.of(bundle), name or bundle.manifest.method, version, metrics or {}, paints)
     model.prepare()
     return model
 

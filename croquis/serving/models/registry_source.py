@@ -23,11 +23,13 @@ class RegistrySource(NamedVersion):
         version = self.version()
         try:
             folder = self.registry.bundle_folder(version.number)
+            metrics = self.registry.metrics(version.number)
             model = load_model(
                 folder,
                 name=self.registry.model,
                 version=str(version.number),
-                metrics=own_metrics(self.registry.metrics(version.number), version.method),
+                metrics=own_metrics(metrics, version.method),
+                paints=painting_finds_more(own_metrics(metrics, version.method, "val")),
             )
         except Exception as error:  # MLflow, SQLAlchemy and requests share no base class
             raise ModelSourceError(
@@ -36,11 +38,17 @@ class RegistrySource(NamedVersion):
         return str(version.number), model
 
 
-def own_metrics(metrics: Mapping[str, float], method: str) -> dict[str, float]:
-    """Of a pipeline run's metrics those of the version on the test split, by what follows `test/`.
+def own_metrics(metrics: Mapping[str, float], method: str, split: str = "test") -> dict[str, float]:
+    """Of a pipeline run's metrics those of the version on a split, by what follows `SPLIT/`.
 
-    A run of an earlier release has those of all methods, as `METHOD/test/PAIR/PATH/METRIC`.
+    A run of an earlier release has those of all methods, by names that begin with `METHOD/SPLIT/`.
     """
-    earlier = f"{method}/test/"
-    prefix = earlier if any(name.startswith(earlier) for name in metrics) else "test/"
+    earlier = f"{method}/{split}/"
+    prefix = earlier if any(name.startswith(earlier) for name in metrics) else f"{split}/"
     return {name.removeprefix(prefix): value for name, value in sorted(metrics.items()) if name.startswith(prefix)}
+
+
+def painting_finds_more(metrics: Mapping[str, float]) -> bool:
+    """Whether a drawing's hit@1 by way of the generator is above that of the drawing itself; not where one is missing."""
+    painted, straight = (metrics.get(f"sketch_to_shop.{path}/hit_at_1") for path in ("gan", "direct"))
+    return painted is not None and straight is not None and painted > straight

@@ -72,7 +72,7 @@ export class Sides {
 
   #read(side) {
     const value = (name) => byId(`${name}-${side}`)?.value ?? "";
-    const mode = this.kind === "sketch" ? value("mode") || "sketch" : "photo";
+    const mode = this.kind === "sketch" ? value("mode") : "photo";
     return { model: value("model") || null, mode, rerank: value("rerank") || null };
   }
 

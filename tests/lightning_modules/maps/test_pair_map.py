@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from lightning_modules.maps import pair_map
 from lightning_modules.maps.pair_map import Pairs, choose_pair_map, reciprocal_rank, rotated
 
 WEIGHTS = (0.0,)
@@ -21,15 +24,15 @@ def made_up(items: int = 60, dim: int = 40, shared: int = 8, seed: int = 0) -> P
         return np.asarray(np.hstack([seen, loud]) + offset, dtype=np.float32)
 
     none = np.zeros((items, 1), dtype=np.float32)
-    return Pairs(side(3.0), side(-5.0), side(3.0), side(-5.0), (none, none), np.arange(items))
+    return Pairs(side(3.0), side(-5.0), side(3.0), side(-5.0), (none, none), np.arange(items), np.arange(items))
 
 
 def test_it_finds_the_pair_that_plain_vectors_do_not() -> None:
     pairs, asked = made_up(), made_up(seed=1)
-    plain = reciprocal_rank(asked.drawings @ asked.photos.T, asked.items)
+    plain = reciprocal_rank(asked.drawings @ asked.photos.T, asked)
     found = choose_pair_map(pairs, [40], [0.0001, 0.1], WEIGHTS, 3, False)
     mapped = found.drawings.apply(asked.drawings) @ found.photos.apply(asked.photos).T
-    assert reciprocal_rank(mapped, asked.items) > 0.9 > 0.3 > plain
+    assert reciprocal_rank(mapped, asked) > 0.9 > 0.3 > plain
     assert found.score > 0.9
     np.testing.assert_array_equal(found.matrix[:-1], found.photos.matrix)
     np.testing.assert_array_equal(found.matrix[-1], found.drawings.matrix[-1])
@@ -56,9 +59,7 @@ def test_the_map_is_its_formula(dim: int) -> None:
 def test_the_weight_of_the_descriptors_is_chosen_too() -> None:
     pairs = made_up(shared=1)
     telling = np.eye(len(pairs), dtype=np.float32)
-    pairs = Pairs(
-        pairs.drawings, pairs.photos, pairs.mirrored_drawings, pairs.mirrored_photos, (telling, telling), pairs.items
-    )
+    pairs = replace(pairs, descriptors=(telling, telling))
     found = choose_pair_map(pairs, [20], [0.1], [0.0, 0.6], 0, False)
     assert found.settings.descriptor_weight == 0.6
     assert found.score == 1.0
@@ -66,10 +67,29 @@ def test_the_weight_of_the_descriptors_is_chosen_too() -> None:
 
 def test_coordinates_of_the_span_keep_every_product() -> None:
     pairs = made_up(items=10, dim=300)
-    small, basis = rotated(pairs)
+    small, basis = rotated(pairs, 1000)
     assert small.drawings.shape[1] == basis.shape[1] <= 40
     np.testing.assert_allclose(small.drawings @ small.photos.T, pairs.drawings @ pairs.photos.T, rtol=1e-3, atol=1e-2)
     np.testing.assert_allclose(small.drawings @ basis.T, pairs.drawings, atol=1e-3)
+
+
+def test_of_many_pairs_a_part_spans_the_space(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wide vectors of few strong directions: a fifth of them, and not all of their span, give nearly the same map."""
+    turn = np.linalg.qr(np.random.default_rng(5).normal(size=(120, 40)))[0].T.astype(np.float32)
+    pairs = made_up(items=60)
+    views = (pairs.drawings, pairs.photos, pairs.mirrored_drawings, pairs.mirrored_photos)
+    noise = np.random.default_rng(3).normal(size=(4, 60, 120)).astype(np.float32) * 0.01
+    faint = [view @ turn + own for view, own in zip(views, noise, strict=True)]
+    wide = Pairs(*faint, pairs.descriptors, pairs.items, pairs.labels)
+    whole = choose_pair_map(wide, [40], [0.001], WEIGHTS, 0, False)
+    monkeypatch.setattr(pair_map, "SPANNING", 60)
+    monkeypatch.setattr(pair_map, "SPANNED", 45)
+    part = choose_pair_map(wide, [20, 40], [0.001], WEIGHTS, 0, False)
+    small, basis = rotated(wide, 45)
+    assert (small.photos.shape, basis.shape) == ((60, 45), (120, 45))
+    assert part.photos.inputs == 120
+    assert part.score > whole.score - 0.05
+    assert whole.score > 0.9
 
 
 def test_too_few_items_are_refused() -> None:
@@ -79,4 +99,16 @@ def test_too_few_items_are_refused() -> None:
 
 def test_photos_of_one_item_do_not_compete() -> None:
     scores = np.array([[0.1, 0.9, 0.5], [0.1, 0.9, 0.5], [0.9, 0.2, 0.3]], dtype=np.float32)
-    assert reciprocal_rank(scores, np.array([0, 0, 1])) == pytest.approx((1 + 1 + 1 / 2) / 3)
+    pairs = labelled([0, 0, 1], [0, 0, 1])
+    assert reciprocal_rank(scores, pairs) == pytest.approx((1 + 1 + 1 / 2) / 3)
+
+
+def test_where_categories_count_the_photo_that_was_drawn_is_no_answer() -> None:
+    scores = np.array([[0.9, 0.3, 0.4], [0.2, 0.9, 0.1], [0.5, 0.6, 0.9]], dtype=np.float32)
+    pairs = labelled([0, 1, 2], [7, 7, 8])
+    assert reciprocal_rank(scores, pairs) == pytest.approx((1 / 2 + 1) / 2)  # nothing can answer the third
+
+
+def labelled(items: list[int], labels: list[int]) -> Pairs:
+    none = np.zeros((len(items), 1), dtype=np.float32)
+    return Pairs(none, none, none, none, (none, none), np.array(items), np.array(labels))

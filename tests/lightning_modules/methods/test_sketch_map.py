@@ -13,6 +13,7 @@ from croquis.catalog.drawings import photo_of
 from croquis.catalog.images import to_batch
 from croquis.catalog.table import Catalog
 from croquis.files import read_json, write_json
+from croquis.nets.edge_descriptor import EdgeDescriptor
 from croquis.nets.encoder import describe_encoder, encode_drawings, load_encoder
 from croquis.nets.linear_map import LinearMap
 from croquis.nets.session import ModelError
@@ -20,7 +21,7 @@ from croquis.params import Params
 from croquis.params.loader import ParamsError, parse_params
 from lightning_modules.data.retrieval_data import RetrievalData
 from lightning_modules.methods.joint import add_drawings
-from lightning_modules.methods.sketch_map import check, fit_encoder, pairs_of
+from lightning_modules.methods.sketch_map import check, fit_encoder, lines_of, pairs_of
 from lightning_modules.nets.backbones import build_backbone
 
 SIZE = 32
@@ -95,7 +96,7 @@ def test_what_is_written_is_the_map_behind_the_net(
     assert not np.array_equal(photos.matrix[-1], drawings.matrix[-1])
     written = read_json(tmp_path / "encoder.json")
     for change, words in (
-        ({"map": None}, "needs file and map"),
+        ({"map": None}, "needs a map beside its file"),
         ({"frame": "box"}, "frame = 'box', must be one of"),
         ({"descriptor_weight": 1.0}, "descriptor_weight = 1.0, must be 0 to below 1"),
     ):
@@ -104,9 +105,33 @@ def test_what_is_written_is_the_map_behind_the_net(
             load_encoder(tmp_path)
 
 
+def test_without_a_net_the_map_is_behind_the_orientations(params: Params, drawn: RetrievalData, tmp_path: Path) -> None:
+    told = fit_encoder(small(params, "none", net=False, square=64, dims=[5]), drawn, tmp_path)
+    assert set(told) == {"pairs", "left_out_mrr", "dim", "shrinkage"}
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["encoder.json", "map.npy"]
+    encoder = load_encoder(tmp_path)
+    assert (encoder.size, encoder.dim) == (SIZE, 5)
+    rows = pairs_of(drawn.train, "brought")
+    drawings, photos = (lines_of(drawn.train, rows[:, side], edges) for side, edges in ((0, "drawn"), (1, "canny")))
+    batches = (to_batch(list(np.ascontiguousarray(np.asarray(drawn.train.images[rows[:, side]]).transpose(0, 2, 3, 1))))
+               for side in (0, 1))  # fmt: skip
+    descriptor = EdgeDescriptor(64, 9)
+    of_photos, of_drawings = LinearMap.open_sides(tmp_path / "map.npy")
+    asked, seen = next(batches), next(batches)
+    np.testing.assert_allclose(
+        encode_drawings(encoder, asked), of_drawings.apply(descriptor.describe(drawings)), atol=1e-6
+    )
+    np.testing.assert_allclose(encoder.encode(seen), of_photos.apply(descriptor.describe(photos)), atol=1e-6)
+    write_json(tmp_path / "encoder.json", {**read_json(tmp_path / "encoder.json"), "square": 72})
+    with pytest.raises(ModelError, match=r"the map takes 1764 numbers per image; the 2304 line orientations"):
+        load_encoder(tmp_path)
+
+
 def test_random_weights_and_a_missing_number_are_refused(params: Params, weights: str) -> None:
     with pytest.raises(ValueError, match=r"cells names 1 levels, sketch_map\.levels 2"):
         check(small(params, weights, cells=[4]))
     values = params.model_dump(by_alias=True, serialize_as_any=True) | {"retrievers": ["sketch_map"]}
-    with pytest.raises(ParamsError, match="sketch_map needs pretrained weights"):
+    with pytest.raises(ParamsError, match=r"sketch_map needs pretrained weights.*set sketch_map\.net: false"):
         parse_params(values, methods=["sketch_map"])
+    values["sketch_map"]["net"] = False
+    assert "sketch_map" in parse_params(values, methods=["sketch_map"]).retrievers

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import email.message
 import email.parser
 import email.policy
 import io
@@ -125,9 +126,16 @@ def read_form(content_type: str, body: bytes) -> tuple[dict[str, str], list[np.n
     head = f"Content-Type: {content_type}\r\n\r\n".encode()
     message = email.parser.BytesParser(policy=email.policy.HTTP).parsebytes(head + body)
     parts = [(str(part.get_param("name", header="content-disposition")), part) for part in message.iter_parts()]
-    fields = {name: part.get_payload(decode=True).decode() for name, part in parts if name != "image"}
-    files = [part.get_payload(decode=True) for name, part in parts if name == "image"]
+    fields = {name: _payload(part).decode() for name, part in parts if name != "image"}
+    files = [_payload(part) for name, part in parts if name == "image"]
     images = [ImageOps.exif_transpose(Image.open(io.BytesIO(data))).convert("RGB") for data in files]
     if "crop" in fields:
-        images = [image.crop(tuple(int(side) for side in fields["crop"].split(","))) for image in images]
+        left, top, right, bottom = (int(side) for side in fields["crop"].split(","))
+        images = [image.crop((left, top, right, bottom)) for image in images]
     return fields, [np.asarray(image) for image in images]
+
+
+def _payload(part: email.message.Message) -> bytes:
+    found = part.get_payload(decode=True)
+    assert isinstance(found, bytes)
+    return found

@@ -67,6 +67,9 @@ def test_a_drawing_finds_what_the_generator_made_of_it(page: Any, retriever: Loc
     page.get_by_role("tab", name="Sketch").click()
     with page.expect_response("**/search*") as answered:
         drag(page, "#pad", (0.2, 0.2), (0.8, 0.8))
+    assert answered.value.json()["mode"] == "sketch-direct"  # what is best where nothing was measured
+    with page.expect_response("**/search*") as answered:
+        page.locator("#mode-a").select_option("sketch")
     answer = answered.value.json()
     assert answer["mode"] == "sketch"
     assert shown(page) == [result["item_id"] for result in answer["results"]]

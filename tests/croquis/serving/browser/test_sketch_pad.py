@@ -55,6 +55,16 @@ def test_a_drawing_is_searched_for_through_the_generator_and_shown(pad: Any, wor
     assert pad.locator(".card").count() == 20
 
 
+def test_a_drawing_goes_the_way_that_the_server_names_first(page: Any, world: World) -> None:
+    world.modes = ["photo", "sketch-direct", "sketch"]
+    page.reload()
+    page.get_by_role("tab", name="Sketch").click()
+    drag(page, "#pad", *ACROSS)
+    settled(page, world, 1)
+    assert world.asked[0].fields["mode"] == "sketch-direct"
+    assert page.locator("#painted").is_hidden()
+
+
 def test_the_eraser_takes_ink_away_and_undo_and_redo_bring_it_back(pad: Any, world: World) -> None:
     drag(pad, "#pad", *ACROSS)
     settled(pad, world, 1)

@@ -14,17 +14,20 @@ import pytest
 from croquis.bundle import Bundle
 from croquis.cli import main
 from croquis.registry.bundle_options import ModelSourceError
+from croquis.registry.evaluation_reports import EvaluationReport
 from croquis.registry.promotion import rollback
 from croquis.serving.answers.answer_models import ModelName
 from croquis.serving.app import create_app
 from croquis.serving.client import Client
-from croquis.serving.models.registry_source import RegistrySource
+from croquis.serving.models.loaded_model import load_model
+from croquis.serving.models.registry_source import RegistrySource, own_metrics, painting_finds_more
 from croquis.serving.server_settings import Access, Settings
 from croquis.store.fill import fill
 from croquis.store.versions import open_stores
+from croquis.tracking.record import mlflow_name
 from tests.support.registry.evaluated_project import MODEL, Project, begun_project, copied
 from tests.support.serving.live_server import ADMIN, TOKEN, listening, wait_for
-from tests.support.tiny_retriever import photo
+from tests.support.tiny_retriever import photo, write_tiny_bundle
 
 URI = f"models:/{MODEL}@champion"
 CLIENTS = 4
@@ -74,6 +77,25 @@ def project(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatc
     made = copied(begun_project(tmp_path_factory), tmp_path, monkeypatch)
     made.offer_a_challenger()
     return made
+
+
+def test_the_generator_comes_first_where_drawings_of_val_found_more_by_it(tmp_path: Path) -> None:
+    def logged(split: str, gan: float, direct: float) -> dict[str, float]:
+        runs = [
+            {"pair": "sketch->shop", "path": path, "rerank": "none", "metrics": {"hit@1": {"value": value}}}
+            for path, value in (("gan", gan), ("direct", direct))
+        ]
+        report = EvaluationReport("siamese", "", {split: {"runs": runs}}, tmp_path)
+        return {mlflow_name(name): value for name, value in report.headline_figures()}
+
+    found, turned = logged("val", 0.3, 0.2), logged("test", 0.3, 0.2) | logged("val", 0.2, 0.3)
+    earlier = {f"siamese/{name}": value for name, value in found.items()}
+    assert len(found) == 2
+    for metrics, paints in ((found, True), (earlier, True), (turned, False), ({}, False)):
+        assert painting_finds_more(own_metrics(metrics, "siamese", "val")) == paints
+    bundle = write_tiny_bundle(tmp_path / "bundle")
+    for paints, modes in ((True, ["photo", "sketch", "sketch-direct"]), (False, ["photo", "sketch-direct", "sketch"])):
+        assert load_model(bundle, paints=paints).modes == modes
 
 
 @pytest.mark.slow
