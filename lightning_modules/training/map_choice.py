@@ -27,7 +27,7 @@ from lightning_modules.maps.closed_form import (
 from lightning_modules.training.val_scores import decisive_score, rank_gallery, retrieval_scores
 
 FILE = "map.npy"
-SMALL_VAL = 30  # queries; below, one more right answer decides on little
+SMALL_VAL = 30  # queries, or items that they ask for; below, one more right answer or item decides on little
 FOLDS = 5
 MOST_TRIED = 3000  # photos that a map is chosen on where there is no val
 
@@ -40,7 +40,7 @@ class ChosenMap:
         linear: fitted on all train photos.
         settings: of it.
         scale: (D,), on the numbers of a vector, likewise.
-        by: what it was chosen on: `val`, or `train` where val has fewer than `SMALL_VAL` queries.
+        by: what it was chosen on: `val`, or `train` where items of train were left out; see `trials_of`.
     """
 
     linear: LinearMap
@@ -69,8 +69,7 @@ def add_map(folder: Path, data: RetrievalData, block: Map, threads: int, colours
 
     Returns:
         `val_without`, `val_with`: the score by which epochs are picked too, without a map and with the best; `train_...`
-        where val is so small that items of train were left out instead; and `kept`, 1 or 0. Nothing where no map was
-        fitted.
+        where val is so small that items of train were left out; and `kept`, 1 or 0. Nothing where no map was fitted.
     """
     described = describe_encoder(folder)
     if block.kind == "none" or described.head != "dense" or isinstance(described, LinesDescription):
@@ -90,7 +89,7 @@ def add_map(folder: Path, data: RetrievalData, block: Map, threads: int, colours
 def best_map(train: Vectors, val: Vectors, data: RetrievalData, block: Map, colours: int = 0) -> ChosenMap:
     """Of the maps that `block` and the labels allow, the first of the best; `pca` where no item has two images.
 
-    Chosen on val; where that has fewer than `SMALL_VAL` queries, on items of train that the map was not fitted on.
+    Chosen as `trials_of` says.
 
     Args:
         train: (N, D), vectors of `data.train`.
@@ -100,15 +99,33 @@ def best_map(train: Vectors, val: Vectors, data: RetrievalData, block: Map, colo
     own = LabelledVectors(train, data.train.items, data.train.domains == "shop")
     allowed = list(candidates(own, block.dims, block.shrinkages))
     wanted = [settings for settings in allowed if block.kind in ("best", settings.kind)] or allowed
-    left_out = left_out_trials(own) if int(data.val_is_query.sum()) < SMALL_VAL else []
-    trials = left_out or [Trial(own, lambda linear: score(val if linear is None else linear.apply(val), data))]
+    by, trials = trials_of(own, val, data)
     scales = [np.r_[np.ones(train.shape[1] - colours), np.full(colours, factor)] for factor in factors(block, colours)]
     scores = [figure for scale in scales for figure in mean_scores(trials, wanted, scale)]
     best = int(np.argmax(scores))
     scale, settings = scales[best // len(wanted)], wanted[best % len(wanted)]
     linear = fitted(own, [settings], scale)[0]
     without = float(np.mean([trial.score(None) for trial in trials]))
-    return ChosenMap(linear, settings, scale, "train" if left_out else "val", without, scores[best])
+    return ChosenMap(linear, settings, scale, by, without, scores[best])
+
+
+def trials_of(own: LabelledVectors, val: Vectors, data: RetrievalData) -> tuple[str, list[Trial]]:
+    """What maps are compared on, and `val` or `train` for it.
+
+    Val, where it has `SMALL_VAL` queries, and these, where items count, ask for `SMALL_VAL` items. With fewer items, those
+    of train, a part at a time left out of the fit, count beside val; with fewer queries they count alone.
+
+    Args:
+        own: vectors of `data.train`.
+        val: (V, D), those of `data.val`.
+    """
+    whole = Trial(own, lambda linear: score(val if linear is None else linear.apply(val), data))
+    asked = data.val.items[data.val_is_query]
+    few = data.protocol.relevance == "item" and len(np.unique(asked)) < SMALL_VAL
+    left_out = left_out_trials(own) if few or len(asked) < SMALL_VAL else []
+    if not left_out:
+        return "val", [whole]
+    return "train", left_out + [whole] * (len(asked) >= SMALL_VAL)
 
 
 def with_val(train: Vectors, val: Vectors, data: RetrievalData, found: ChosenMap) -> LinearMap:

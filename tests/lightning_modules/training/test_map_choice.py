@@ -9,12 +9,14 @@ import numpy as np
 import pytest
 import torch
 
+from croquis.evaluation.protocol import PROTOCOLS
 from croquis.files import read_json
 from croquis.nets.encoder import load_encoder
 from croquis.params.training_blocks import Map
 from lightning_modules.data.retrieval_data import ImageSet, RetrievalData
 from lightning_modules.maps.closed_form import LabelledVectors
 from lightning_modules.training.map_choice import (
+    FOLDS,
     add_map,
     best_map,
     encoded,
@@ -22,6 +24,7 @@ from lightning_modules.training.map_choice import (
     left_out_trials,
     map_without_split,
     score,
+    trials_of,
     with_val,
 )
 from tests.support import tiny_retriever as tiny
@@ -66,8 +69,8 @@ def test_a_map_that_val_does_not_gain_by_is_not_kept(tmp_path: Path) -> None:
     folder = tiny.save_encoder(tmp_path)
     before = (folder / "encoder.json").read_bytes()
     many = images(40, 1)
-    one_item = replace(many, items=np.zeros_like(many.items))  # every answer is right already
-    figures = add_map(folder, data(one_item), block("best"), 1)
+    alike = many.images[torch.arange(len(many)) // 4 * 4]  # of an item all photos are the same: every answer is right
+    figures = add_map(folder, data(replace(many, images=alike)), block("best"), 1)
     assert figures == {"val_without": 1.0, "val_with": 1.0, "kept": 0.0}
     assert (folder / "encoder.json").read_bytes() == before
     assert not (folder / "map.npy").exists()
@@ -94,6 +97,20 @@ def test_a_val_of_few_queries_leaves_the_choice_to_items_that_train_leaves_out(t
     assert set(figures) == {"train_without", "train_with", "kept"}
     assert figures["kept"] == 1
     assert figures["train_with"] > figures["train_without"] + 0.1
+
+
+def test_a_val_of_many_queries_for_few_items_counts_beside_items_that_train_leaves_out() -> None:
+    given, many = data(), images(40, 1)
+    train, val = (
+        LabelledVectors(vectors(count, seed), images(count, seed).items, np.ones(4 * count, dtype=bool))
+        for count, seed in ((60, 0), (40, 1))
+    )
+    ten = data(replace(many, items=many.items // 4))
+    by, trials = trials_of(train, val.vectors, ten)
+    assert (by, len(trials)) == ("train", FOLDS + 1)
+    assert trials[-1].score(None) == score(val.vectors, ten)
+    ten.protocol = PROTOCOLS["category"]  # the items of train are those of val: none is to be left out
+    assert [trials_of(train, val.vectors, each)[0] for each in (ten, given)] == ["val", "val"]
 
 
 @pytest.mark.parametrize("shop_asks", [True, False])
