@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +19,7 @@ from lightning_modules.data.photo_rows import Images
 from lightning_modules.data.retrieval_data import RetrievalData, eval_batch, to_float
 from lightning_modules.maps.closed_form import (
     LabelledVectors,
+    Labels,
     MapSettings,
     PrincipalComponents,
     candidates,
@@ -86,7 +87,9 @@ def add_map(folder: Path, data: RetrievalData, block: Map, threads: int, colours
     return {f"{found.by}_without": found.without, f"{found.by}_with": found.score, "kept": float(kept)}
 
 
-def best_map(train: Vectors, val: Vectors, data: RetrievalData, block: Map, colours: int = 0) -> ChosenMap:
+def best_map(
+    train: Vectors, val: Vectors, data: RetrievalData, block: Map, colours: int = 0, labels: bool = True
+) -> ChosenMap:
     """Of the maps that `block` and the labels allow, the first of the best; `pca` where no item has two images.
 
     Chosen as `trials_of` says.
@@ -95,11 +98,15 @@ def best_map(train: Vectors, val: Vectors, data: RetrievalData, block: Map, colo
         train: (N, D), vectors of `data.train`.
         val: (V, D), those of `data.val`.
         colours: how many of the last numbers are a colour histogram, whose weight is chosen too.
+        labels: whether the kind `labels` is among the maps, where the protocol asks for categories.
     """
     own = LabelledVectors(train, data.train.items, data.train.domains == "shop")
+    by, trials = trials_of(own, val, data)
+    if by == "val" and labels and data.protocol.relevance == "category":
+        own = replace(own, labels=labels_of(data.train.categories, data.train.attributes))
+        trials = [replace(trial, train=own) for trial in trials]
     allowed = list(candidates(own, block.dims, block.shrinkages))
     wanted = [settings for settings in allowed if block.kind in ("best", settings.kind)] or allowed
-    by, trials = trials_of(own, val, data)
     scales = [np.r_[np.ones(train.shape[1] - colours), np.full(colours, factor)] for factor in factors(block, colours)]
     scores = [figure for scale in scales for figure in mean_scores(trials, wanted, scale)]
     best = int(np.argmax(scores))
@@ -139,12 +146,34 @@ def with_val(train: Vectors, val: Vectors, data: RetrievalData, found: ChosenMap
     items = data.val.items[new]
     if data.protocol.relevance == "item":  # counted over each split
         items = items + 1 + data.train.items.max(initial=-1)
+    labels = {}
+    if found.settings.kind == "labels":
+        categories = np.concatenate([data.train.categories, data.val.categories[new]])
+        labels = labels_of(categories, np.concatenate([data.train.attributes, data.val.attributes[new]]))
     both = LabelledVectors(
         np.concatenate([train, val[new]]),
         np.concatenate([data.train.items, items]),
         np.concatenate([data.train.domains, data.val.domains[new]]) == "shop",
+        labels,
     )
     return fitted(both, [found.settings], found.scale)[0]
+
+
+def labels_of(categories: Rows, attributes: Sequence[Sequence[str]]) -> dict[str, Labels]:
+    """Labels of images for `LabelledVectors`: `category`, and `attributes` where there are any.
+
+    Args:
+        categories: (N,) number of each image's category.
+        attributes: of each image; one that is not named counts as absent.
+    """
+    found = {"category": categories[:, None] == np.unique(categories)}
+    names = sorted({name for each in attributes for name in each})
+    if names:
+        place = {name: number for number, name in enumerate(names)}
+        found["attributes"] = np.zeros((len(categories), len(names)), dtype=np.bool_)
+        for row, each in enumerate(attributes):
+            found["attributes"][row, [place[name] for name in each]] = True
+    return found
 
 
 def factors(block: Map, colours: int) -> list[float]:
@@ -154,9 +183,9 @@ def factors(block: Map, colours: int) -> list[float]:
 
 def fitted(train: LabelledVectors, wanted: Sequence[MapSettings], scale: Vectors) -> list[LinearMap]:
     """Of vectors whose numbers are weighted by `scale`, (D,); each map takes them as they are."""
-    weighted = LabelledVectors(train.vectors * scale.astype(np.float32), train.items, train.shop)
-    components = PrincipalComponents(weighted.vectors)
-    return [scaled(components.fit(weighted, settings).matrix, scale) for settings in wanted]
+    weighted = replace(train, vectors=train.vectors * scale.astype(np.float32))
+    found = PrincipalComponents(weighted.vectors).fit(weighted, wanted)
+    return [scaled(linear.matrix, scale) for linear in found]
 
 
 def mean_scores(trials: Sequence[Trial], wanted: Sequence[MapSettings], scale: Vectors) -> list[float]:

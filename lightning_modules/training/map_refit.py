@@ -22,7 +22,7 @@ from lightning_modules.data.retrieval_data import (
     load_images,
 )
 from lightning_modules.maps.closed_form import LabelledVectors
-from lightning_modules.training.map_choice import FILE, best_map, encoded, fitted, with_val
+from lightning_modules.training.map_choice import FILE, best_map, encoded, fitted, labels_of, with_val
 
 HELD = "held.npy"
 CLOSE = 1e-3  # of the largest number of a map; other settings or photos differ by more
@@ -68,7 +68,8 @@ def refit_map_in(root: Path, name: str, folder: Path) -> None:
         rest = load_images(catalog, new, encoder.size, how)
         there |= dict(zip(rest.image_ids, encoded(encoder, rest.images), strict=True))
     vectors = np.stack([there[name] for name in whole.image_ids])
-    every = LabelledVectors(vectors, whole.items, whole.domains == "shop")
+    labels = labels_of(whole.categories, whole.attributes) if found.settings.kind == "labels" else {}
+    every = LabelledVectors(vectors, whole.items, whole.domains == "shop", labels)
     write_array(folder / FILE, fitted(every, [found.settings], found.scale)[0].matrix)
 
 

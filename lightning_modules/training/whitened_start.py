@@ -31,7 +31,8 @@ def start_whitened(module: RetrievalModule, block: Map, device: torch.device) ->
     """Puts the best map into the net's layer; a net without one stays as it is.
 
     Args:
-        block: which maps are tried; of `dims` only the layer's own counts, and the kind `none` stands for `best`.
+        block: which maps are tried, none of labels; of `dims` only the layer's own counts, and any kind that is no such
+            map stands for `best`.
         device: computes the features.
 
     Raises:
@@ -41,9 +42,9 @@ def start_whitened(module: RetrievalModule, block: Map, device: torch.device) ->
     if net.projection is None:
         return
     dim = net.projection.out_features
-    wanted = block.model_copy(update={"dims": [dim], "kind": "best" if block.kind == "none" else block.kind})
+    wanted = block.model_copy(update={"dims": [dim], "kind": "best" if block.kind in ("none", "labels") else block.kind})
     train, val = (pooled(net, images, device) for images in (data.train.images, data.val.images))
-    matrix = best_map(train, val, data, wanted, net.pool.colours).linear.matrix
+    matrix = best_map(train, val, data, wanted, net.pool.colours, labels=False).linear.matrix
     if matrix.shape[1] < dim:
         raise ValueError(
             f"init: whitened gives {matrix.shape[1]} numbers at most on these train photos, but the layer has {dim}: "

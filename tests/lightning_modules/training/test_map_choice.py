@@ -135,6 +135,45 @@ def test_the_weight_of_the_histogram_is_chosen_too() -> None:
     assert score(free.linear.apply(val), given) == free.score
 
 
+def by_category() -> tuple[RetrievalData, np.ndarray, np.ndarray]:
+    """Ten categories of nine photos in train and five in val; four numbers tell them, twelve larger ones are noise."""
+    rng = np.random.default_rng(0)
+    centres = rng.normal(size=(10, 4))
+    found = []
+    for name, count in (("train", 90), ("val", 50)):
+        owner = np.arange(count) % 10
+        numbers = rng.normal(size=(count, 16)) * np.r_[np.full(4, 0.3), np.full(12, 2.0)]
+        numbers[:, :4] += centres[owner]
+        ids = np.array([f"{name} {place}" for place in range(count)], dtype=object)
+        own = ImageSet(
+            torch.zeros(count, 3, 2, 2, dtype=torch.uint8),
+            owner,
+            owner,
+            np.full(count, "shop", dtype=object),
+            ids,
+            ids,
+            np.array([[f"worn:{number % 2}"] for number in owner] + [None], dtype=object)[:-1],
+        )
+        found.append((own, numbers.astype(np.float32)))
+    (train, train_numbers), (val, val_numbers) = found
+    asks = np.arange(50) < 35
+    given = RetrievalData(train, val, asks, categories=10, protocol=PROTOCOLS["category"])
+    return given, train_numbers, val_numbers
+
+
+def test_where_categories_count_the_labels_make_a_map() -> None:
+    given, train, val = by_category()
+    found, without = (best_map(train, val, given, block("best"), labels=labels) for labels in (True, False))
+    assert (found.settings.kind, found.by) == ("labels", "val")
+    assert found.score > without.score + 0.02
+    assert score(found.linear.apply(val), given) == found.score
+    both = with_val(train, val, given, found).matrix
+    assert both.shape == found.linear.matrix.shape
+    assert np.abs(both - found.linear.matrix).max() > 1e-3
+    given.protocol = PROTOCOLS["instance"]
+    assert best_map(train, val, given, block("best")).settings.kind != "labels"
+
+
 def test_the_chosen_map_is_fitted_on_the_items_of_val_too(tmp_path: Path) -> None:
     """It is the map of those settings on all photos; what is recorded was measured before."""
     val = images(30, 1)
