@@ -9,9 +9,9 @@ of their vectors around the item's centre,
 
 The centre is the mean of the item's vectors, or that of its shop photos where the photos come from two domains.
 
-`labels`: ridge regression of the labels, for a search whose right answers share labels that train has. With L the variances
-of the principal components, and t_l = (1 - f_l) / sqrt(f_l) for an image with label l and -sqrt(f_l) for one without, f_l the
-label's share of the images,
+`labels`: ridge regression of the labels, for a search whose right answers share labels that train has. With L the
+variances of the principal components, and t_l = (1 - f_l) / sqrt(f_l) for an image with label l and -sqrt(f_l) for one
+without, f_l the label's share of the images,
 
     y = W^T V^T (x - mean),    W = (L + shrinkage * tr(L) / d * I)^-1 V^T mean((x - mean) t^T).
 

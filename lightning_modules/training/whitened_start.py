@@ -42,7 +42,9 @@ def start_whitened(module: RetrievalModule, block: Map, device: torch.device) ->
     if net.projection is None:
         return
     dim = net.projection.out_features
-    wanted = block.model_copy(update={"dims": [dim], "kind": "best" if block.kind in ("none", "labels") else block.kind})
+    wanted = block.model_copy(
+        update={"dims": [dim], "kind": "best" if block.kind in ("none", "labels") else block.kind}
+    )
     train, val = (pooled(net, images, device) for images in (data.train.images, data.val.images))
     matrix = best_map(train, val, data, wanted, net.pool.colours, labels=False).linear.matrix
     if matrix.shape[1] < dim:
