@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from croquis.arrays import Rows, Vectors
 from croquis.evaluation import metrics
@@ -146,7 +147,7 @@ def with_val(train: Vectors, val: Vectors, data: RetrievalData, found: ChosenMap
     items = data.val.items[new]
     if data.protocol.relevance == "item":  # counted over each split
         items = items + 1 + data.train.items.max(initial=-1)
-    labels = {}
+    labels: dict[str, Labels] = {}
     if found.settings.kind == "labels":
         categories = np.concatenate([data.train.categories, data.val.categories[new]])
         labels = labels_of(categories, np.concatenate([data.train.attributes, data.val.attributes[new]]))
@@ -159,12 +160,12 @@ def with_val(train: Vectors, val: Vectors, data: RetrievalData, found: ChosenMap
     return fitted(both, [found.settings], found.scale)[0]
 
 
-def labels_of(categories: Rows, attributes: Sequence[Sequence[str]]) -> dict[str, Labels]:
+def labels_of(categories: Rows, attributes: npt.NDArray[np.object_]) -> dict[str, Labels]:
     """Labels of images for `LabelledVectors`: `category`, and `attributes` where there are any.
 
     Args:
         categories: (N,) number of each image's category.
-        attributes: of each image; one that is not named counts as absent.
+        attributes: (N,) the names that each image has; one that is not among them counts as absent.
     """
     found = {"category": categories[:, None] == np.unique(categories)}
     names = sorted({name for each in attributes for name in each})
