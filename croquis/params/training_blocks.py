@@ -185,12 +185,12 @@ class Labels(Block):
 class Map(Block):
     """A linear map behind encoders whose vectors stay floats: fitted on train in closed form, kept where val gains."""
 
-    kind: Literal["none", "pca", "within_item", "best"] = Field(
-        description="none, principal components, within-item whitening, or the best of all by val"
+    kind: Literal["none", "pca", "within_item", "labels", "best"] = Field(
+        description="none, principal components, within-item whitening, regression of labels, or the best of all by val"
     )
     dims: list[Annotated[int, Field(ge=2, le=4096)]] = Field(min_length=1, description="lengths of the vectors to try")
     shrinkages: list[Annotated[float, Field(gt=0.0, le=100.0)]] = Field(
-        min_length=1, description="of `within_item`: shares of the identity that are added, to try"
+        min_length=1, description="of `within_item` and `labels`: shares of the identity that are added, to try"
     )
     fit_on: Literal["train", "train_and_val"] = Field(
         description="what the map that was chosen is fitted on in the end; with val, figures of val say nothing any more"

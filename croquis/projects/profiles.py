@@ -35,6 +35,7 @@ LITE: Settings = {
     "train_embedder.backbone.pooling.kind": "average",
     "train_embedder.backbone.pooling.normalise": True,
     "train_embedder.backbone.pooling.histogram": 0.5,
+    "train_embedder.map.shrinkages": [0.01, 0.03, 0.1, 0.3],  # 0.01 was best on real photos: docs/photos.md
 }
 
 

@@ -17,7 +17,7 @@ from croquis.refusals import RefusedError
 from lightning_modules.data.retrieval_data import ImageSet, RetrievalData, eval_batch, to_float
 from lightning_modules.embedder.assembly import map_block
 from lightning_modules.maps.closed_form import LabelledVectors, MapSettings
-from lightning_modules.training.map_choice import FILE, best_map, encoded, fitted, with_val
+from lightning_modules.training.map_choice import FILE, best_map, encoded, fitted, labels_of, with_val
 
 CLOSE = 1e-3  # of the largest number of a map; other settings or photos differ by more
 
@@ -81,7 +81,8 @@ def write_map(folder: Path, encoder: Encoder, photos: ImageSet, known: KnownMap,
         vectors = encoder.encode(to_float(photos.images[rows]).numpy())
         there |= dict(zip(photos.image_ids[rows], vectors, strict=True))
     whole = np.stack([there[name] for name in photos.image_ids])
-    every = LabelledVectors(whole, photos.items, photos.domains == "shop")
+    labels = labels_of(photos.categories, photos.attributes) if known.settings.kind == "labels" else {}
+    every = LabelledVectors(whole, photos.items, photos.domains == "shop", labels)
     write_array(folder / FILE, fitted(every, [known.settings], known.scale)[0].matrix)
 
 

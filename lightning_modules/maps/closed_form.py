@@ -8,12 +8,20 @@ of their vectors around the item's centre,
     y = S'^(-1/2) V^T (x - mean),    S' = S + shrinkage * 5 * tr(S) / d * I.
 
 The centre is the mean of the item's vectors, or that of its shop photos where the photos come from two domains.
+
+`labels`: ridge regression of the labels, for a search whose right answers share labels that train has. With L the
+variances of the principal components, and t_l = (1 - f_l) / sqrt(f_l) for an image with label l and -sqrt(f_l) for one
+without, f_l the label's share of the images,
+
+    y = W^T V^T (x - mean),    W = (L + shrinkage * tr(L) / d * I)^-1 V^T mean((x - mean) t^T).
+
+Its vector has a number per label; where these are more than `dim`, their own principal components take their place.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -25,16 +33,20 @@ from croquis.nets.linear_map import LinearMap
 Matrix = npt.NDArray[np.float64]
 PCA_POWER = 0.25
 Centre = Literal["item", "shop"]
+Labels = npt.NDArray[np.bool_]
+ALL_LABELS = "all"
 
 
 @dataclass(frozen=True)
 class MapSettings:
-    """One map: `dim` numbers per vector; `shrinkage` and `centre` of `within_item` only."""
+    """One map: `dim` numbers per vector, of `labels` at most; `shrinkage` of all but `pca`; `centre` of `within_item`, and
+    `labels`, a key of `LabelledVectors.labels` or `all` of them, of the kind `labels` only."""
 
-    kind: Literal["pca", "within_item"]
+    kind: Literal["pca", "within_item", "labels"]
     dim: int
     shrinkage: float = 0.0
     centre: Centre = "item"
+    labels: str = ALL_LABELS
 
 
 @dataclass(frozen=True)
@@ -45,11 +57,13 @@ class LabelledVectors:
         vectors: float32 (N, D).
         items: (N,) number of each image's item.
         shop: (N,) whether it is a shop photo.
+        labels: kind of label -> (N, L), which image has which; nothing where no map of labels is asked for.
     """
 
     vectors: Vectors
     items: npt.NDArray[np.int64]
     shop: npt.NDArray[np.bool_]
+    labels: Mapping[str, Labels] = field(default_factory=dict)
 
 
 class PrincipalComponents:
@@ -70,20 +84,44 @@ class PrincipalComponents:
             basis = centred.T @ basis / np.sqrt(self.variance * count)
         self.basis: Matrix = _one_sign(basis)
 
-    def fit(self, train: LabelledVectors, settings: MapSettings) -> LinearMap:
-        """The map of `settings`; `dim` is lowered to what N images and D numbers can span.
+    def fit(self, train: LabelledVectors, wanted: Sequence[MapSettings]) -> list[LinearMap]:
+        """The maps of all `wanted`; each `dim` is lowered to what N images and D numbers can span.
 
         Raises:
             ValueError: for `within_item` when no item has two images (of `centre: shop`: one beside a shop photo).
         """
-        dim = min(settings.dim, len(self.variance))
-        basis = self.basis[:, :dim]
-        if settings.kind == "pca":
-            matrix = basis / self.variance[:dim] ** PCA_POWER
-        else:
-            differences = _differences(train, settings.centre)
-            matrix = basis @ inverse_root(scatter_in(differences, basis), settings.shrinkage)
-        return LinearMap(np.vstack([matrix, -self.mean @ matrix]).astype(np.float32))
+        spectra: dict[tuple[Centre, int], tuple[Matrix, Matrix]] = {}
+        found = []
+        for settings in wanted:
+            dim = min(settings.dim, len(self.variance))
+            basis = self.basis[:, :dim]
+            if settings.kind == "pca":
+                matrix = basis / self.variance[:dim] ** PCA_POWER
+            elif settings.kind == "labels":
+                matrix = self._regression(train, settings)
+            else:
+                key = settings.centre, dim
+                if key not in spectra:
+                    spectra[key] = spectrum(scatter_in(_differences(train, settings.centre), basis))
+                matrix = basis @ root_of(*spectra[key], settings.shrinkage)
+            found.append(LinearMap(np.vstack([matrix, -self.mean @ matrix]).astype(np.float32)))
+        return found
+
+    def _regression(self, train: LabelledVectors, settings: MapSettings) -> Matrix:
+        """(D, labels or `dim`)."""
+        kinds = list(train.labels) if settings.labels == ALL_LABELS else [settings.labels]
+        labels = np.hstack([train.labels[kind] for kind in kinds])
+        share = labels.mean(axis=0)
+        told = (share > 0) & (share < 1)  # what all images have, or none, tells nothing
+        targets = labels[:, told] / np.sqrt(share[told])
+        together = (train.vectors - self.mean).T @ targets / len(labels)
+        damped = self.variance + settings.shrinkage * self.variance.mean()
+        weights: Matrix = (self.basis.T @ together) / damped[:, None]
+        if weights.shape[1] > settings.dim:
+            spread = (weights * self.variance[:, None]).T @ weights
+            weights = weights @ _one_sign(np.linalg.eigh(spread)[1][:, ::-1][:, : settings.dim])
+        matrix: Matrix = self.basis @ weights
+        return matrix
 
 
 def scaled(matrix: Vectors, scale: Vectors) -> LinearMap:
@@ -111,7 +149,9 @@ def shortened(matrix: Vectors, train: Vectors, dim: int) -> Vectors:
 
 
 def candidates(train: LabelledVectors, dims: Sequence[int], shrinkages: Sequence[float]) -> Iterator[MapSettings]:
-    """The settings that the labels allow: `within_item` wants items of several images."""
+    """The settings that the labels allow: `within_item` wants items of several images, `labels` any of these."""
+    for each in [*train.labels, *([ALL_LABELS] if len(train.labels) > 1 else [])]:
+        yield from (MapSettings("labels", max(dims), shrinkage, labels=each) for shrinkage in shrinkages)
     for dim in sorted(set(dims)):
         yield MapSettings("pca", dim)
         for centre in ("item", "shop"):
@@ -149,10 +189,19 @@ def scatter_in(differences: Matrix, basis: Matrix) -> Matrix:
 
 def inverse_root(scatter: Matrix, shrinkage: float) -> Matrix:
     """S'^(-1/2) of a scatter (d, d), whose scale does not count: the mapped vectors are normalised."""
-    dim = len(scatter)
-    mean = np.trace(scatter) / dim
-    values, vectors = np.linalg.eigh(scatter / max(mean, 1e-12) + shrinkage * 5 * np.eye(dim))
-    root: Matrix = vectors / np.sqrt(np.maximum(values, 1e-9)) @ vectors.T
+    return root_of(*spectrum(scatter), shrinkage)
+
+
+def spectrum(scatter: Matrix) -> tuple[Matrix, Matrix]:
+    """Eigenvalues (d,) with a mean of 1, and eigenvectors (d, d), of a scatter."""
+    mean = np.trace(scatter) / len(scatter)
+    values, vectors = np.linalg.eigh(scatter / max(mean, 1e-12))
+    return values, vectors
+
+
+def root_of(values: Matrix, vectors: Matrix, shrinkage: float) -> Matrix:
+    """`inverse_root` of a scatter with that spectrum."""
+    root: Matrix = vectors / np.sqrt(np.maximum(values + shrinkage * 5, 1e-9)) @ vectors.T
     return root
 
 

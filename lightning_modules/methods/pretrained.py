@@ -4,7 +4,8 @@ The baseline of every learned method on real photos, fitted in seconds. Vector: 
 `train_embedder.backbone.pooling` says, at best the last map of each size of the backbone, each averaged over the picture and
 put to length 1, and a colour histogram beside them.
 Map: within-class covariance normalisation (Hatch, Kajarekar & Stolcke, Interspeech 2006) where train items have two photos
-or more, else principal components over their variance to the power of 1/4; val decides on it
+or more, else principal components over their variance to the power of 1/4, and ridge regression of the labels where
+right answers share a category; val decides on it
 (`lightning_modules/maps/closed_form.py`).
 """
 
@@ -25,7 +26,7 @@ NAME = "pretrained"
 class PretrainedParams(Block):
     """Pretrained weights with pooled levels and a map in closed form; it needs `train_embedder.backbone.weights`."""
 
-    map: Literal["none", "pca", "within_item", "best"] = Field(
+    map: Literal["none", "pca", "within_item", "labels", "best"] = Field(
         description="kind of the map behind it, in place of `train_embedder.map.kind`"
     )
 

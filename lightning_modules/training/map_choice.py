@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from croquis.arrays import Rows, Vectors
 from croquis.evaluation import metrics
@@ -19,6 +20,7 @@ from lightning_modules.data.photo_rows import Images
 from lightning_modules.data.retrieval_data import RetrievalData, eval_batch, to_float
 from lightning_modules.maps.closed_form import (
     LabelledVectors,
+    Labels,
     MapSettings,
     PrincipalComponents,
     candidates,
@@ -27,7 +29,7 @@ from lightning_modules.maps.closed_form import (
 from lightning_modules.training.val_scores import decisive_score, rank_gallery, retrieval_scores
 
 FILE = "map.npy"
-SMALL_VAL = 30  # queries; below, one more right answer decides on little
+SMALL_VAL = 30  # queries, or items that they ask for; below, one more right answer or item decides on little
 FOLDS = 5
 MOST_TRIED = 3000  # photos that a map is chosen on where there is no val
 
@@ -40,7 +42,7 @@ class ChosenMap:
         linear: fitted on all train photos.
         settings: of it.
         scale: (D,), on the numbers of a vector, likewise.
-        by: what it was chosen on: `val`, or `train` where val has fewer than `SMALL_VAL` queries.
+        by: what it was chosen on: `val`, or `train` where items of train were left out; see `trials_of`.
     """
 
     linear: LinearMap
@@ -69,8 +71,7 @@ def add_map(folder: Path, data: RetrievalData, block: Map, threads: int, colours
 
     Returns:
         `val_without`, `val_with`: the score by which epochs are picked too, without a map and with the best; `train_...`
-        where val is so small that items of train were left out instead; and `kept`, 1 or 0. Nothing where no map was
-        fitted.
+        where val is so small that items of train were left out; and `kept`, 1 or 0. Nothing where no map was fitted.
     """
     described = describe_encoder(folder)
     if block.kind == "none" or described.head != "dense" or isinstance(described, LinesDescription):
@@ -87,28 +88,52 @@ def add_map(folder: Path, data: RetrievalData, block: Map, threads: int, colours
     return {f"{found.by}_without": found.without, f"{found.by}_with": found.score, "kept": float(kept)}
 
 
-def best_map(train: Vectors, val: Vectors, data: RetrievalData, block: Map, colours: int = 0) -> ChosenMap:
+def best_map(
+    train: Vectors, val: Vectors, data: RetrievalData, block: Map, colours: int = 0, labels: bool = True
+) -> ChosenMap:
     """Of the maps that `block` and the labels allow, the first of the best; `pca` where no item has two images.
 
-    Chosen on val; where that has fewer than `SMALL_VAL` queries, on items of train that the map was not fitted on.
+    Chosen as `trials_of` says.
 
     Args:
         train: (N, D), vectors of `data.train`.
         val: (V, D), those of `data.val`.
         colours: how many of the last numbers are a colour histogram, whose weight is chosen too.
+        labels: whether the kind `labels` is among the maps, where the protocol asks for categories.
     """
     own = LabelledVectors(train, data.train.items, data.train.domains == "shop")
+    by, trials = trials_of(own, val, data)
+    if by == "val" and labels and data.protocol.relevance == "category":
+        own = replace(own, labels=labels_of(data.train.categories, data.train.attributes))
+        trials = [replace(trial, train=own) for trial in trials]
     allowed = list(candidates(own, block.dims, block.shrinkages))
     wanted = [settings for settings in allowed if block.kind in ("best", settings.kind)] or allowed
-    left_out = left_out_trials(own) if int(data.val_is_query.sum()) < SMALL_VAL else []
-    trials = left_out or [Trial(own, lambda linear: score(val if linear is None else linear.apply(val), data))]
     scales = [np.r_[np.ones(train.shape[1] - colours), np.full(colours, factor)] for factor in factors(block, colours)]
     scores = [figure for scale in scales for figure in mean_scores(trials, wanted, scale)]
     best = int(np.argmax(scores))
     scale, settings = scales[best // len(wanted)], wanted[best % len(wanted)]
     linear = fitted(own, [settings], scale)[0]
     without = float(np.mean([trial.score(None) for trial in trials]))
-    return ChosenMap(linear, settings, scale, "train" if left_out else "val", without, scores[best])
+    return ChosenMap(linear, settings, scale, by, without, scores[best])
+
+
+def trials_of(own: LabelledVectors, val: Vectors, data: RetrievalData) -> tuple[str, list[Trial]]:
+    """What maps are compared on, and `val` or `train` for it.
+
+    Val, where it has `SMALL_VAL` queries, and these, where items count, ask for `SMALL_VAL` items. With fewer items, those
+    of train, a part at a time left out of the fit, count beside val; with fewer queries they count alone.
+
+    Args:
+        own: vectors of `data.train`.
+        val: (V, D), those of `data.val`.
+    """
+    whole = Trial(own, lambda linear: score(val if linear is None else linear.apply(val), data))
+    asked = data.val.items[data.val_is_query]
+    few = data.protocol.relevance == "item" and len(np.unique(asked)) < SMALL_VAL
+    left_out = left_out_trials(own) if few or len(asked) < SMALL_VAL else []
+    if not left_out:
+        return "val", [whole]
+    return "train", left_out + [whole] * (len(asked) >= SMALL_VAL)
 
 
 def with_val(train: Vectors, val: Vectors, data: RetrievalData, found: ChosenMap) -> LinearMap:
@@ -122,12 +147,34 @@ def with_val(train: Vectors, val: Vectors, data: RetrievalData, found: ChosenMap
     items = data.val.items[new]
     if data.protocol.relevance == "item":  # counted over each split
         items = items + 1 + data.train.items.max(initial=-1)
+    labels: dict[str, Labels] = {}
+    if found.settings.kind == "labels":
+        categories = np.concatenate([data.train.categories, data.val.categories[new]])
+        labels = labels_of(categories, np.concatenate([data.train.attributes, data.val.attributes[new]]))
     both = LabelledVectors(
         np.concatenate([train, val[new]]),
         np.concatenate([data.train.items, items]),
         np.concatenate([data.train.domains, data.val.domains[new]]) == "shop",
+        labels,
     )
     return fitted(both, [found.settings], found.scale)[0]
+
+
+def labels_of(categories: Rows, attributes: npt.NDArray[np.object_]) -> dict[str, Labels]:
+    """Labels of images for `LabelledVectors`: `category`, and `attributes` where there are any.
+
+    Args:
+        categories: (N,) number of each image's category.
+        attributes: (N,) the names that each image has; one that is not among them counts as absent.
+    """
+    found = {"category": categories[:, None] == np.unique(categories)}
+    names = sorted({name for each in attributes for name in each})
+    if names:
+        place = {name: number for number, name in enumerate(names)}
+        found["attributes"] = np.zeros((len(categories), len(names)), dtype=np.bool_)
+        for row, each in enumerate(attributes):
+            found["attributes"][row, [place[name] for name in each]] = True
+    return found
 
 
 def factors(block: Map, colours: int) -> list[float]:
@@ -137,9 +184,9 @@ def factors(block: Map, colours: int) -> list[float]:
 
 def fitted(train: LabelledVectors, wanted: Sequence[MapSettings], scale: Vectors) -> list[LinearMap]:
     """Of vectors whose numbers are weighted by `scale`, (D,); each map takes them as they are."""
-    weighted = LabelledVectors(train.vectors * scale.astype(np.float32), train.items, train.shop)
-    components = PrincipalComponents(weighted.vectors)
-    return [scaled(components.fit(weighted, settings).matrix, scale) for settings in wanted]
+    weighted = replace(train, vectors=train.vectors * scale.astype(np.float32))
+    found = PrincipalComponents(weighted.vectors).fit(weighted, wanted)
+    return [scaled(linear.matrix, scale) for linear in found]
 
 
 def mean_scores(trials: Sequence[Trial], wanted: Sequence[MapSettings], scale: Vectors) -> list[float]:

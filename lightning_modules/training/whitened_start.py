@@ -40,8 +40,8 @@ def start_whitened(
     """Puts the best map into the net's layer; a net without one stays as it is.
 
     Args:
-        block: which maps are tried; of `dims` those that are not shorter than the layer, or the layer's own, and the kind
-            `none` stands for `best`. A longer map is shortened to the layer.
+        block: which maps are tried, none of labels; of `dims` those that are not shorter than the layer, or the layer's own.
+            Any kind that is no such map stands for `best`. A longer map is shortened to the layer.
         device: computes the features.
         chosen_on: by whose train and val the map is chosen, to be fitted on the module's train photos; None where these are
             the module's own.
@@ -54,9 +54,11 @@ def start_whitened(
         return
     dim = net.projection.out_features
     dims = [each for each in block.dims if each >= dim] or [dim]
-    wanted = block.model_copy(update={"dims": dims, "kind": "best" if block.kind == "none" else block.kind})
+    wanted = block.model_copy(
+        update={"dims": dims, "kind": "best" if block.kind in ("none", "labels") else block.kind}
+    )
     train, val = (pooled(net, images, device) for images in (data.train.images, data.val.images))
-    found = best_map(train, val, data, wanted, net.pool.colours)
+    found = best_map(train, val, data, wanted, net.pool.colours, labels=False)
     own, matrix = LabelledVectors(train, data.train.items, data.train.domains == "shop"), found.linear.matrix
     if chosen_on is not None:
         mine = module.data.train

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from croquis.nets.linear_map import LinearMap
 from lightning_modules.maps.closed_form import (
+    ALL_LABELS,
     LabelledVectors,
     MapSettings,
     PrincipalComponents,
@@ -28,7 +31,7 @@ def train(seed: int = 0) -> LabelledVectors:
 
 
 def fit_map(data: LabelledVectors, settings: MapSettings) -> LinearMap:
-    return PrincipalComponents(data.vectors).fit(data, settings)
+    return PrincipalComponents(data.vectors).fit(data, [settings])[0]
 
 
 def hit_at_1(vectors: np.ndarray, items: np.ndarray) -> float:
@@ -76,6 +79,38 @@ def test_within_item_is_the_formula() -> None:
     np.testing.assert_allclose(mapped @ mapped.T, expected @ expected.T, atol=1e-4)
 
 
+def labelled() -> LabelledVectors:
+    """Each item is a category; a third of the items bears an attribute, all of them another, none a third one."""
+    data = train()
+    worn = np.stack([data.items % 3 == 0, data.items >= 0, data.items < 0], axis=1)
+    return replace(data, labels={"category": data.items[:, None] == np.arange(ITEMS), "attributes": worn})
+
+
+@pytest.mark.parametrize(("kind", "columns"), [("category", ITEMS), ("attributes", 1), (ALL_LABELS, ITEMS + 1)])
+def test_labels_is_the_ridge_regression(kind: str, columns: int) -> None:
+    """(C + shrinkage * tr(C) / D * I)^-1 times the covariance with the targets, without principal components."""
+    data = labelled()
+    labels = {"category": data.labels["category"], "attributes": data.labels["attributes"][:, :1]}
+    told = np.hstack(list(labels.values())) if kind == ALL_LABELS else labels[kind]
+    share = told.mean(axis=0)
+    targets = np.where(told, (1 - share) / np.sqrt(share), -np.sqrt(share))
+    centred = data.vectors - data.vectors.mean(axis=0, dtype=np.float64)
+    covariance = centred.T @ centred / len(centred)
+    damped = covariance + 0.1 * np.trace(covariance) / DIM * np.eye(DIM)
+    expected = centred @ np.linalg.solve(damped, centred.T @ targets / len(centred))
+    linear = fit_map(data, MapSettings("labels", 100, 0.1, labels=kind))
+    assert linear.dim == columns
+    np.testing.assert_allclose(data.vectors @ linear.matrix[:-1] + linear.matrix[-1], expected, atol=1e-4)
+
+
+def test_more_labels_than_numbers_are_told_by_their_principal_components() -> None:
+    """Forty labels depend on the twelve numbers of the vectors: twelve numbers compare them as forty do."""
+    data = labelled()
+    long, short = (fit_map(data, MapSettings("labels", dim, 0.1)).apply(data.vectors) for dim in (100, DIM))
+    assert short.shape[1] == DIM
+    np.testing.assert_allclose(short @ short.T, long @ long.T, atol=1e-4)
+
+
 def test_pca_divides_by_the_variance_to_a_quarter() -> None:
     data = train()
     linear = fit_map(data, MapSettings("pca", DIM))
@@ -104,6 +139,8 @@ def test_labels_decide_on_the_candidates() -> None:
     assert kinds[1] == {("pca", "item"), ("within_item", "item")}
     assert kinds[2] == {("pca", "item")}
     assert len(list(candidates(data, [4, 8, 8], [0.1, 0.3]))) == 10
+    of_labels = [each for each in candidates(labelled(), [4, 8], [0.1, 0.3]) if each.kind == "labels"]
+    assert {(each.labels, each.dim) for each in of_labels} == {("category", 8), ("attributes", 8), (ALL_LABELS, 8)}
     with pytest.raises(ValueError, match="choose the map pca"):
         fit_map(alone, MapSettings("within_item", 4, 0.1))
 

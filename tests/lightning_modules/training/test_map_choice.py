@@ -9,12 +9,14 @@ import numpy as np
 import pytest
 import torch
 
+from croquis.evaluation.protocol import PROTOCOLS
 from croquis.files import read_json
 from croquis.nets.encoder import load_encoder
 from croquis.params.training_blocks import Map
 from lightning_modules.data.retrieval_data import ImageSet, RetrievalData
 from lightning_modules.maps.closed_form import LabelledVectors
 from lightning_modules.training.map_choice import (
+    FOLDS,
     add_map,
     best_map,
     encoded,
@@ -22,6 +24,7 @@ from lightning_modules.training.map_choice import (
     left_out_trials,
     map_without_split,
     score,
+    trials_of,
     with_val,
 )
 from tests.support import tiny_retriever as tiny
@@ -66,8 +69,8 @@ def test_a_map_that_val_does_not_gain_by_is_not_kept(tmp_path: Path) -> None:
     folder = tiny.save_encoder(tmp_path)
     before = (folder / "encoder.json").read_bytes()
     many = images(40, 1)
-    one_item = replace(many, items=np.zeros_like(many.items))  # every answer is right already
-    figures = add_map(folder, data(one_item), block("best"), 1)
+    alike = many.images[torch.arange(len(many)) // 4 * 4]  # of an item all photos are the same: every answer is right
+    figures = add_map(folder, data(replace(many, images=alike)), block("best"), 1)
     assert figures == {"val_without": 1.0, "val_with": 1.0, "kept": 0.0}
     assert (folder / "encoder.json").read_bytes() == before
     assert not (folder / "map.npy").exists()
@@ -96,6 +99,20 @@ def test_a_val_of_few_queries_leaves_the_choice_to_items_that_train_leaves_out(t
     assert figures["train_with"] > figures["train_without"] + 0.1
 
 
+def test_a_val_of_many_queries_for_few_items_counts_beside_items_that_train_leaves_out() -> None:
+    given, many = data(), images(40, 1)
+    train, val = (
+        LabelledVectors(vectors(count, seed), images(count, seed).items, np.ones(4 * count, dtype=bool))
+        for count, seed in ((60, 0), (40, 1))
+    )
+    ten = data(replace(many, items=many.items // 4))
+    by, trials = trials_of(train, val.vectors, ten)
+    assert (by, len(trials)) == ("train", FOLDS + 1)
+    assert trials[-1].score(None) == score(val.vectors, ten)
+    ten.protocol = PROTOCOLS["category"]  # the items of train are those of val: none is to be left out
+    assert [trials_of(train, val.vectors, each)[0] for each in (ten, given)] == ["val", "val"]
+
+
 @pytest.mark.parametrize("shop_asks", [True, False])
 def test_left_out_items_are_asked_once_and_not_fitted_on(shop_asks: bool) -> None:
     own = images(20, 0)
@@ -116,6 +133,45 @@ def test_the_weight_of_the_histogram_is_chosen_too() -> None:
     assert fixed[0.1].score < fixed[10.0].score == free.score
     np.testing.assert_array_equal(free.linear.matrix, fixed[10.0].linear.matrix)
     assert score(free.linear.apply(val), given) == free.score
+
+
+def by_category() -> tuple[RetrievalData, np.ndarray, np.ndarray]:
+    """Ten categories of nine photos in train and five in val; four numbers tell them, twelve larger ones are noise."""
+    rng = np.random.default_rng(0)
+    centres = rng.normal(size=(10, 4))
+    found = []
+    for name, count in (("train", 90), ("val", 50)):
+        owner = np.arange(count) % 10
+        numbers = rng.normal(size=(count, 16)) * np.r_[np.full(4, 0.3), np.full(12, 2.0)]
+        numbers[:, :4] += centres[owner]
+        ids = np.array([f"{name} {place}" for place in range(count)], dtype=object)
+        own = ImageSet(
+            torch.zeros(count, 3, 2, 2, dtype=torch.uint8),
+            owner,
+            owner,
+            np.full(count, "shop", dtype=object),
+            ids,
+            ids,
+            np.array([[f"worn:{number % 2}"] for number in owner] + [None], dtype=object)[:-1],
+        )
+        found.append((own, numbers.astype(np.float32)))
+    (train, train_numbers), (val, val_numbers) = found
+    asks = np.arange(50) < 35
+    given = RetrievalData(train, val, asks, categories=10, protocol=PROTOCOLS["category"])
+    return given, train_numbers, val_numbers
+
+
+def test_where_categories_count_the_labels_make_a_map() -> None:
+    given, train, val = by_category()
+    found, without = (best_map(train, val, given, block("best"), labels=labels) for labels in (True, False))
+    assert (found.settings.kind, found.by) == ("labels", "val")
+    assert found.score > without.score + 0.02
+    assert score(found.linear.apply(val), given) == found.score
+    both = with_val(train, val, given, found).matrix
+    assert both.shape == found.linear.matrix.shape
+    assert np.abs(both - found.linear.matrix).max() > 1e-3
+    given.protocol = PROTOCOLS["instance"]
+    assert best_map(train, val, given, block("best")).settings.kind != "labels"
 
 
 def test_the_chosen_map_is_fitted_on_the_items_of_val_too(tmp_path: Path) -> None:
