@@ -54,9 +54,7 @@ def start_whitened(
         return
     dim = net.projection.out_features
     dims = [each for each in block.dims if each >= dim] or [dim]
-    wanted = block.model_copy(
-        update={"dims": dims, "kind": "best" if block.kind in ("none", "labels") else block.kind}
-    )
+    wanted = block.model_copy(update={"dims": dims, "kind": "best" if block.kind in ("none", "labels") else block.kind})
     train, val = (pooled(net, images, device) for images in (data.train.images, data.val.images))
     found = best_map(train, val, data, wanted, net.pool.colours, labels=False)
     own, matrix = LabelledVectors(train, data.train.items, data.train.domains == "shop"), found.linear.matrix
