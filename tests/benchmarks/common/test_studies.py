@@ -25,7 +25,7 @@ WEIGHTS = ("mobilenet_v2_imagenet.pth", "squeezenet1_1_imagenet_features.pth")
 @pytest.fixture
 def options(tmp_path: Path):
     """Options with stand-ins for the real sets, which are not read; changes by keyword."""
-    for name in ("inshop_luma", "c2s_grocery", "attr_products", "sketch_qmul"):
+    for name in ("inshop_luma", "c2s_grocery", "attr_products", "clothing_small", "sketch_qmul"):
         (tmp_path / "shared" / name).mkdir(parents=True)
     (tmp_path / "shared/weights").mkdir()
     for name in WEIGHTS:
