@@ -42,10 +42,13 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def python() -> Iterator[Path]:
+    # A shell that starts the tests in the background has them ignore SIGINT, and what they start inherits that.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(forked_stages, "LIBRARIES", ())
         with forked_stages.forked_stages(wait=True) as programs:
             yield programs / "python"
+    signal.signal(signal.SIGINT, before)
 
 
 def run(python: Path | str, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
