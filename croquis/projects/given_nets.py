@@ -35,7 +35,7 @@ from croquis.refusals import RefusedError
 from croquis.rerank.rerank_settings import check_depth
 from croquis.words.word_settings import DEFAULT_WORDS
 
-HISTOGRAM, PRETRAINED = "histogram", "pretrained"
+HISTOGRAM, PRETRAINED, LAST_LEVEL = "histogram", "pretrained", "last-level"
 SIZE = 128
 FIT_MAP = """import pathlib, sys
 from lightning_modules.training.map_choice import fit_map_in
@@ -53,6 +53,10 @@ SETTINGS: Mapping[str, Any] = {
     "train_embedder.map.kind": "none",
     "pretrained.map": "none",
 }
+LAST_ALONE: Mapping[str, Any] = {
+    "train_embedder.backbone.pooling.levels": "last",
+    "train_embedder.backbone.pooling.histogram": 0.0,
+}
 
 
 def usual_encoder() -> str:
@@ -69,12 +73,14 @@ class GivenNets:
         folder: with encoder.json and what belongs to it.
         bundle: whose nets they are; None for an encoder that was trained on no catalogue.
         refit: where the encoder is the bundle's, made once more: of what.
+        fits_map: whether a map of the photos may stand behind the encoder.
     """
 
     method: str
     folder: Path
     bundle: Bundle | None = None
     refit: RefitBlock | None = None
+    fits_map: bool = False
 
     @cached_property
     def encoder(self) -> Encoder:
@@ -156,7 +162,8 @@ def given_nets(name: str, scratch: Path) -> GivenNets:
     """Nets by a name.
 
     Args:
-        name: `histogram`, `pretrained`, or a bundle's folder, whose nets are used.
+        name: `histogram`, `pretrained`, `last-level` (of the same net the last level alone), or a bundle's folder, whose
+            nets are used.
 
     Raises:
         RefusedError: when it is none of them, or weights are missing.
@@ -167,10 +174,14 @@ def given_nets(name: str, scratch: Path) -> GivenNets:
         write_json(folder / "encoder.json", describe_fixed(encoder))
         return GivenNets(HISTOGRAM, folder)
     if name == PRETRAINED:
-        return GivenNets(PRETRAINED, _pretrained(scratch))
+        return GivenNets(PRETRAINED, _pretrained(scratch, SETTINGS), fits_map=True)
+    if name == LAST_LEVEL:
+        return GivenNets(PRETRAINED, _pretrained(scratch, {**SETTINGS, **LAST_ALONE}))
     if (Path(name) / "manifest.json").is_file():
         return nets_of(Bundle.load(name, len(os.sched_getaffinity(0))), scratch / "nets")
-    raise RefusedError(f"--encoder {name!r} is no bundle: name a bundle's folder, {HISTOGRAM} or {PRETRAINED}")
+    raise RefusedError(
+        f"--encoder {name!r} is no bundle: name a bundle's folder, {PRETRAINED}, {LAST_LEVEL} or {HISTOGRAM}"
+    )
 
 
 def with_map(nets: GivenNets, vectors: Vectors, items: Sequence[str], scratch: Path) -> tuple[GivenNets, Vectors]:
@@ -183,7 +194,7 @@ def with_map(nets: GivenNets, vectors: Vectors, items: Sequence[str], scratch: P
         vectors: (n, dim).
         items: of each photo, its product.
     """
-    if nets.method != PRETRAINED or nets.bundle is not None or len(vectors) < FEWEST:
+    if not nets.fits_map or len(vectors) < FEWEST:
         return nets, vectors
     root = scratch / "project"
     write_array(root / "vectors.npy", vectors)
@@ -200,7 +211,7 @@ def with_map(nets: GivenNets, vectors: Vectors, items: Sequence[str], scratch: P
     return GivenNets(nets.method, folder), linear.apply(vectors)
 
 
-def _pretrained(scratch: Path) -> Path:
+def _pretrained(scratch: Path, settings: Mapping[str, Any]) -> Path:
     """What the stage `train_embedder@pretrained` exports without a catalogue, in a folder of its own."""
     if usual_encoder() != PRETRAINED:
         raise RefusedError(
@@ -208,7 +219,7 @@ def _pretrained(scratch: Path) -> Path:
         )
     root = scratch / "project"
     root.mkdir()
-    write_bytes(root / "params.yaml", project_params(SETTINGS).encode())
+    write_bytes(root / "params.yaml", project_params(settings).encode())
     run_python(["-m", "stages.train_embedder", PRETRAINED], root, "the pretrained net could not be exported")
     return root / "models" / PRETRAINED
 

