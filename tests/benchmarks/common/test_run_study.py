@@ -66,8 +66,9 @@ def test_cells_are_measured_once_until_params_change_or_fresh_is_asked(toy, tmp_
 
 @pytest.mark.slow
 def test_seeds_go_side_by_side_and_a_killed_cell_alone_is_run_again(toy, tmp_path, capfd):
-    """Every cell in a process of its own; the two of `together` wait for each other."""
-    command = toy("together: {}, dies: {}", "--jobs", "2")
+    """Every cell in a process of its own; the two of `together` wait for each other. Rows of equal params share a workspace,
+    and its lock: the one that waits would keep the other from making room for the second seed."""
+    command = toy("together: {params: {histogram: {grid: 1}}}, dies: {}", "--jobs", "2")
     with pytest.raises(SystemExit, match=r"^error: 1 of 4 cells failed \(dies/2\); the others are kept$"):
         study_command.main(command)
     assert sorted(log(tmp_path)) == ["dies/1", "dies/2", "together/1", "together/2"]
