@@ -2,40 +2,30 @@
 
 import { el } from "./dom.js";
 
-// As croquis/search/shown_columns.py has them: without case, spaces and signs; the first name that a product has counts.
+// As croquis/search/shown_columns.py has them: plain; the first counts.
 const NAMES = {
-  title: [
-    "title", "name", "producttitle", "productname", "productdisplayname", "displayname", "prodname", "itemtitle", "itemname",
-  ],
-  price: [
-    "price", "variantprice", "productprice", "sellingprice", "currentprice", "saleprice", "regularprice", "listprice",
-    "priceusd", "priceeur", "pricegbp", "priceinr",
-  ],
-  brand: ["brand", "brandname", "productbrand", "vendor", "manufacturer", "designer"],
-  link: ["link", "url", "productlink", "producturl", "itemurl", "pageurl", "permalink"],
+  title: "title name producttitle productname productdisplayname displayname prodname itemtitle itemname",
+  price: "price variantprice productprice sellingprice currentprice saleprice regularprice listprice priceusd priceeur pricegbp priceinr",
+  brand: "brand brandname productbrand vendor manufacturer designer",
+  link: "link url productlink producturl itemurl pageurl permalink",
 };
-const COLOURS = ["colour", "color"];
 
 const plain = (name) => name.replace(/[^\p{L}\p{N}]/gu, "").toLowerCase();
 
-const find = (product, names) => {
-  const columns = Object.keys(product ?? {});
-  const wanted = names.find((name) => columns.some((each) => plain(each) === name));
-  return wanted === undefined ? null : product[columns.find((each) => plain(each) === wanted)];
-};
-
 /** {title, price, brand, link}, null for what there is not; a link is http or https. */
 export function told(product) {
-  const found = Object.fromEntries(Object.entries(NAMES).map(([part, names]) => [part, find(product, names)]));
-  return { ...found, link: webAddress(found.link) };
+  const named = new Map(Object.entries(product ?? {}).reverse().map(([name, value]) => [plain(name), value]));
+  const first = (names) => named.get(names.split(" ").find((name) => named.has(name))) ?? null;
+  const [title, price, brand, link] = Object.values(NAMES).map(first);
+  return { title, price, brand, link: webAddress(link) };
 }
 
 /** The column that names colours among those that can be filtered by, or undefined. */
 export const colourColumn = (columns) =>
-  columns.find(({ name, kind, values }) => kind === "text" && values.length > 0 && COLOURS.includes(name.toLowerCase()));
+  columns.find(({ name, kind, values }) => kind === "text" && values.length > 0 && /^colou?r$/i.test(name));
 
 /** "49.50" for a number with a fraction, text as it is. */
-export const priceWords = (price) => (typeof price === "number" && !Number.isInteger(price) ? price.toFixed(2) : String(price));
+export const priceWords = (price) => (Number.isFinite(price) && price % 1 ? price.toFixed(2) : String(price));
 
 export const openLink = (link, words, label) =>
   el("a", { class: "open", href: link, target: "_blank", rel: "noopener noreferrer", "aria-label": label ?? null }, words);

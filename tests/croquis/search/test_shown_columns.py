@@ -34,4 +34,4 @@ def test_the_page_has_the_same_names_in_the_same_order() -> None:
     block = re.search(r"^const NAMES = (\{.*?^\});$", page, re.DOTALL | re.MULTILINE)
     assert block is not None
     written = re.sub(r",(\s*[\]}])", r"\1", re.sub(r"(\w+):", r'"\1":', block[1]))
-    assert json.loads(written) == {part: list(names) for part, names in SHOWN_NAMES.items()}
+    assert json.loads(written) == {part: " ".join(names) for part, names in SHOWN_NAMES.items()}

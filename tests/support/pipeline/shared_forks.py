@@ -12,7 +12,7 @@ from pathlib import Path
 from tests.support.environment import REPOSITORY
 from tests.support.pipeline.small_project import environment
 
-# Ends when nobody shares the lock any more, a worker that was killed included; until it has ended nobody can share it again.
+# Ends when no worker holds the shared lock any more; a killed one has lost it. Until it has ended, none can take it again.
 HOLDER = """
 import fcntl, sys
 from croquis.cli.forked_stages import forked_stages

@@ -211,4 +211,4 @@ def test_the_page_holds_to_its_policy_and_is_small() -> None:
     markup = sources["index.html"]
     assert not re.search(r"<script(?![^>]*src=)|<style|\sstyle=|\son\w+=", markup)
     assert not [name for name, text in sources.items() if re.search(r"https?://(?!www\.w3\.org/2000/svg)", text)]
-    assert sum(map(len, sources.values())) < 92_000
+    assert sum(map(len, sources.values())) < 90_000
