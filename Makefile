@@ -6,14 +6,15 @@ PACKAGES := .venv/.packages
 PIPELINE := .venv/.pipeline
 DEV := .venv/.dev
 PIP := .venv/bin/python -m pip install --quiet --no-compile --disable-pip-version-check
-# All files at once by two cores; one that does not compile is no error, as for pip.
-COMPILE := .venv/bin/python -m compileall -q -j 0 .venv/lib > /dev/null || true
+# All files at once by two cores, but for tests of packages; one that does not compile is no error, as for pip.
+COMPILE := .venv/bin/python -m compileall -q -j 0 -x /tests/ .venv/lib > /dev/null || true
 LOCK := uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-annotate \
 	--custom-compile-command "make lock" --quiet
 # A file at a time, the long ones first (tests/support/file_order.py). Four workers keep two cores busy: tests wait for servers
 # and disks. None needs threads of its own, which wait by spinning. What tests write stays in memory where that has room.
+# Compiled tests are kept, whatever the shell says: without them each worker rewrites all.
 MEMORY := $(shell df -Pk /dev/shm 2> /dev/null | awk 'NR == 2 && $$4 > 8000000 { print "/dev/shm" }')
-PYTEST := $(if $(MEMORY),PYTEST_DEBUG_TEMPROOT=$(MEMORY)) OMP_NUM_THREADS=1 \
+PYTEST := $(if $(MEMORY),PYTEST_DEBUG_TEMPROOT=$(MEMORY)) OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= \
 	python -m pytest -n 4 --dist loadfile --no-loadscope-reorder
 
 .PHONY: help repro test test-fast engines ui plots tune serve lint docs wheel lock clean

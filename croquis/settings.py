@@ -60,24 +60,21 @@ def setting(
     )
 
 
-def check_settings(settings: Any, error: type[ValueError]) -> None:
-    """Refuses values that the fields of a dataclass do not allow; for its `__post_init__`.
+def check_settings(settings: Any, error: type[ValueError], prefix: str = "") -> None:
+    """Refuses values that the fields of a dataclass do not allow; for its `__post_init__`, and for a file that holds it.
+
+    Args:
+        prefix: goes before the name in the error.
 
     Raises:
         ValueError: of class `error`, with name, value and what is allowed.
     """
-    check_choices(settings, "", error)
-    for each in fields(settings):
-        value, (low, high) = getattr(settings, each.name), (each.metadata.get(name) for name in ("low", "high"))
-        if isinstance(value, str):
-            continue
-        if (low is not None and not value >= low) or (high is not None and not value <= high):
-            raise error(f"{each.name} = {value!r}, must be {low} to {high}")
-
-
-def check_choices(settings: Any, prefix: str, error: type[ValueError]) -> None:
-    """Refuses values that are not among the choices of their fields; `prefix` goes before the name in the error."""
     for each in fields(settings):
         value, choices = getattr(settings, each.name), each.metadata.get("choices")
         if choices is not None and value not in choices:
             raise error(f"{prefix}{each.name} = {value!r}, must be one of {list(choices)}")
+        low, high = (each.metadata.get(name) for name in ("low", "high"))
+        if isinstance(value, str):
+            continue
+        if (low is not None and not value >= low) or (high is not None and not value <= high):
+            raise error(f"{prefix}{each.name} = {value!r}, must be {low} to {high}")

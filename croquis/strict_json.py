@@ -1,4 +1,4 @@
-"""Strict reading of small JSON descriptions into frozen dataclasses."""
+"""Strict reading of small JSON descriptions into frozen dataclasses, and how much JSON is read at all."""
 
 from __future__ import annotations
 
@@ -10,6 +10,21 @@ from dataclasses import MISSING, fields
 from typing import Any, TypeVar
 
 T = TypeVar("T")
+
+MOST_VALUES = 50_000  # of a request and of an event; the texts of a product's own columns may hold 20,000 commas
+SIGNS = ",[{"  # as many stand in a text as it has values, or more
+
+
+def check_values(text: str | bytes, most: int = MOST_VALUES) -> None:
+    """Refuses JSON of more values than are read: a parser takes seconds for some megabytes of empty lists, and hundreds of
+    megabytes of memory. A text counts its commas and brackets, too.
+
+    Raises:
+        ValueError: when there are more than `most`.
+    """
+    found = text.count if isinstance(text, str) else (lambda sign: text.count(sign.encode()))
+    if sum(map(found, SIGNS)) > most:
+        raise ValueError(f"more than {most} values, lists and objects")
 
 
 def parse_description(kind: type[T], values: Any, source: str, error: type[ValueError], *, follow: bool = True) -> T:

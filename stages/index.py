@@ -1,12 +1,15 @@
 """Stage `index@METHOD`: packs a retriever and the gallery into the bundle `models/bundles/METHOD/`.
 
-An encoder of lines is packed without the generator: it takes a drawing for what it is.
+An encoder of lines is packed without the generator: it takes a drawing for what it is. `index.drawing_maps` gives drawings
+maps of their own (`lightning_modules/maps/query_map.py`); the encoder in `models/METHOD/` stays what it is.
 """
 
 from __future__ import annotations
 
+import shutil
 import sys
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pyarrow as pa
@@ -18,6 +21,7 @@ from croquis.catalog.gallery_photos import gallery_rows, open_thumbnails
 from croquis.catalog.prepared_photos import open_photos
 from croquis.catalog.product_columns import PRODUCT
 from croquis.catalog.table import Catalog
+from croquis.evaluation.protocol import PROTOCOLS
 from croquis.index.build import build_index
 from croquis.index.coding import read_codebooks
 from croquis.index.kinds import chosen_comparison, chosen_settings
@@ -26,9 +30,10 @@ from croquis.nets.classifier import AttributeClassifier
 from croquis.nets.encoder import LinesDescription, describe_encoder, load_encoder
 from croquis.nets.generator import Generator
 from croquis.params import Params, load_params
+from croquis.refusals import RefusedError
 from croquis.rerank.rerank_settings import check_depth
 from croquis.search.gallery_facts import gallery_labels, gallery_vectors
-from croquis.tracking.stage_run import stage_run
+from croquis.tracking.stage_run import StageRun, stage_run
 from stages import run_stage
 
 
@@ -42,19 +47,26 @@ def main(method: str, root: Path = Path()) -> None:
         models = root / "models"
         described = describe_encoder(models / method)
         sees_lines = isinstance(described, LinesDescription)
-        bundle = write_bundle(
-            models / "bundles" / method,
-            method=method,
-            encoder_folder=models / method,
-            generator_folder=None if sees_lines else present(models / "sketch_gan", Generator.filename),
-            classifier_folder=present(models / "attributes", AttributeClassifier.filename),
-            index=index,
-            gallery_table=table,
-            rerank=params.rerank.model_dump(),
-            image_size=described.size,
-            words=params.index.words.model_dump(),
-            drawings=params.parts.sketch,
-        )
+        painter = None if sees_lines else present(models / "sketch_gan", Generator.filename)
+        with TemporaryDirectory() as scratch:
+            encoder_folder = models / method
+            if params.index.drawing_maps:
+                encoder_folder = Path(shutil.copytree(encoder_folder, Path(scratch) / method))
+                learn_drawings(encoder_folder, painter, catalog, params, root, run)
+            bundle = write_bundle(
+                models / "bundles" / method,
+                method=method,
+                encoder_folder=encoder_folder,
+                generator_folder=painter,
+                classifier_folder=present(models / "attributes", AttributeClassifier.filename),
+                index=index,
+                gallery_table=table,
+                rerank=params.rerank.model_dump(),
+                image_size=described.size,
+                draft=params.preparation.draft,
+                words=params.index.words.model_dump(),
+                drawings=params.parts.sketch,
+            )
         run.metric("images", len(index))
         run.metric("bytes_per_image", index.nbytes)
         run.tag("bundle", bundle.hash)
@@ -63,11 +75,31 @@ def main(method: str, root: Path = Path()) -> None:
 
 def used_params(params: Params) -> dict[str, Any]:
     return {
-        "base": {"threads": params.base.threads},
+        "base": {"protocol": params.base.protocol, "threads": params.base.threads},
         "parts": {"sketch": params.parts.sketch},
         "index": params.index.model_dump(),
         "rerank": params.rerank.model_dump(),
     }
+
+
+def learn_drawings(
+    encoder_folder: Path, painter: Path | None, catalog: Catalog, params: Params, root: Path, run: StageRun
+) -> None:
+    """Puts the maps that `index.drawing_maps` names into the encoder's folder, where val gains by them.
+
+    Raises:
+        RefusedError: when there are no drawings.
+    """
+    from lightning_modules.sketch_gan.drawing_maps import Looks, add_drawing_maps
+
+    sketches, threads = Catalog.open_if_any(root / "data/sketches"), params.base.threads
+    if sketches is None:
+        raise RefusedError("index.drawing_maps learns from drawings, and there are none: set parts.sketch: true, or []")
+    generator = None if painter is None else Generator(painter, threads)
+    encoder, protocol = load_encoder(encoder_folder, threads), PROTOCOLS[params.base.protocol]
+    seen = Looks(encoder, generator, sketches, catalog, protocol, params.preparation)
+    for name, value in add_drawing_maps(encoder_folder, params.index.drawing_maps, seen).items():
+        run.metric(f"drawing_maps/{name}", value)
 
 
 def present(folder: Path, description: str) -> Path | None:

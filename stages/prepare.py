@@ -14,7 +14,7 @@ from typing import Any
 from tqdm import tqdm
 
 from croquis.catalog.gallery_photos import gallery_rows, open_thumbnails
-from croquis.catalog.prepared_photos import open_photos
+from croquis.catalog.prepared_photos import open_photos, place_beside
 from croquis.catalog.table import Catalog
 from croquis.evaluation.gallery_edges import make_gallery_edges
 from croquis.files import write_json
@@ -37,7 +37,8 @@ def main(root: Path = Path()) -> None:
             open_thumbnails(catalog, params.index.thumbnail, how)
             if drawn:
                 make_gallery_edges(catalog, params.sketch.size, params.sketch.edges, how)
-        write_json(root / PREPARED, {"catalog": catalog.fingerprint(), "images": len(photos), "size": size})
+        _, made = place_beside(catalog, str(size), how.draft, images=len(photos), size=size)
+        write_json(root / PREPARED, made)
         run.metric("images", len(photos))
         run.metric("gallery", gallery)
     print(f"prepare: {len(photos)} photos at {size} pixels, {gallery} of them of the gallery")

@@ -1,5 +1,8 @@
 """Stage `register`: the best retriever on val becomes a version in the registry, and is judged against the champion.
 
+A method that is not shown to be above the baseline `histogram` is passed over; where none is, the baseline itself is
+proposed.
+
 Without a champion the first candidate that passes becomes one. Otherwise a candidate that passes becomes `challenger`,
 and `croquis registry promote` is a person's decision. Unlike the other stages this one fails without a tracking
 store: without a reachable store the registration would be lost.
@@ -37,12 +40,12 @@ def main(root: Path = Path()) -> None:
         registration = Registration(choice.bundle.hash, verdict, settle(entry, verdict), choice.facts())
         write_json(root / REPORT, registration.to_json())
         publish(entry, registration, params, root, own_run=run.run_id)
-        run.metric(str(choice.measure), choice.best.value(SELECTED_ON, choice.measure, choice.reranked))
-        run.tag("method", choice.best.method)
+        run.metric(str(choice.measure), choice.chosen.value(SELECTED_ON, choice.measure, choice.reranked))
+        run.tag("method", choice.chosen.method)
         run.tag("outcome", registration.outcome)
-    ranking, above, measure = choice.ranking, choice.above_floor, choice.measure
+    ranking, chosen, above, measure = choice.ranking, choice.chosen, choice.above_floor, choice.measure
     outcome, warnings = registration.outcome, training_warnings(root)
-    print(closing_words(ranking, above, measure, entry.registry, entry.version, verdict, outcome, warnings))
+    print(closing_words(ranking, chosen, above, measure, entry.registry, entry.version, verdict, outcome, warnings))
 
 
 if __name__ == "__main__":

@@ -8,24 +8,29 @@ import sys
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import fields
+from functools import cache
 from pathlib import Path
-from typing import Any
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from tqdm import tqdm
 
 from croquis.arrays import Uint8Image
 from croquis.catalog.drawings import drawing_id
-from croquis.catalog.edge_maps import EDGE_METHODS, edge_map
+from croquis.catalog.edge_maps import EDGE_METHODS, HED, edge_map
 from croquis.catalog.images import decode_image, encode_png, prepare_image
 from croquis.catalog.product_columns import PRODUCT
 from croquis.catalog.table import Catalog, CatalogWriter
 from croquis.files import write_bytes
 from croquis.params import Params, load_params
-from croquis.sketching.linework import BEGINNINGS, linework
+from croquis.sketching.linework import BEGINNINGS, Detect, linework
 from croquis.sketching.strokes import Hand, draw_by_hand, generator_for
 from croquis.tracking.stage_run import stage_run
 from stages import leave_off, run_stage
+
+if TYPE_CHECKING:
+    from croquis.nets.edge_detector import EdgeDetector
 
 CATALOG, SKETCHES = Path("data/catalog"), Path("data/sketches")
 DETAIL_VIEWS = ("detail", "additional")  # close-ups show no garment outline
@@ -85,7 +90,23 @@ def _query_photo(rows: Sequence[int], roles: Any, views: Any, searches_train: bo
     return next(iter(_outlines(candidates, views)), candidates[0] if candidates else None)
 
 
-def draw(catalog: Catalog, roles: Mapping[int, str], params: Params) -> Iterator[tuple[int, Pictures]]:
+def edge_detector(params: Params, folder: Path) -> EdgeDetector | None:
+    """The net of the edges `hed`, written into `folder`; None where no drawing begins with them."""
+    settings = params.sketch
+    if not settings.begin_with.hed:
+        return None
+    from croquis.nets.edge_detector import EdgeDetector
+    from lightning_modules.nets.hed_graph import add_detector
+    from lightning_modules.nets.hed_weights import check_hed
+
+    check_hed("sketch", HED, settings.hed_weights, settings.size)
+    files = add_detector(HED, settings.hed_weights, settings.size, folder)
+    return EdgeDetector(folder / files["detector"], settings.size)
+
+
+def draw(
+    catalog: Catalog, roles: Mapping[int, str], params: Params, detector: EdgeDetector | None = None
+) -> Iterator[tuple[int, Pictures]]:
     """Photo, its edge maps and its drawings (several of a train photo, else one), a row at a time; uint8 (size, size, 3)."""
     settings = params.sketch
     hand = Hand(**settings.model_dump(include={field.name for field in fields(Hand)}))
@@ -94,13 +115,18 @@ def draw(catalog: Catalog, roles: Mapping[int, str], params: Params) -> Iterator
     for row, data in zip(rows, catalog.images(rows), strict=True):
         image = decode_image(data)
         photo = prepare_image(image, settings.size, with_surroundings(boxes[row], image))
-        drawings = []
+        drawings, detect = [], _detected(detector, photo)
         for number in range(settings.drawings_per_photo if roles[row] == "train" else 1):
             chance = generator_for(drawing_id(ids[row], number), params.base.seed)
-            lines = linework(photo, chance.choice(BEGINNINGS, p=weights / weights.sum()))
+            lines = linework(photo, chance.choice(BEGINNINGS, p=weights / weights.sum()), detect)
             drawings.append(_grey_to_rgb(draw_by_hand(lines, settings.size, hand, chance)))
         edges = (_grey_to_rgb(edge_map(photo, method)) for method in EDGE_METHODS)
         yield row, (photo, *edges, *drawings)
+
+
+def _detected(detector: EdgeDetector | None, photo: Uint8Image) -> Detect | None:
+    """Gives the edges that the net finds in a photo, sought when first asked for."""
+    return None if detector is None else cache(lambda: detector.lines([photo])[0])
 
 
 def with_surroundings(box: Sequence[int] | None, image: Uint8Image) -> list[int] | None:
@@ -141,8 +167,9 @@ def write_sketches(catalog: Catalog, params: Params, root: Path) -> tuple[Counte
     beside: list[Pictures] = []
     counts: Counter[str] = Counter()
     brought = brought_drawings(catalog)
-    with CatalogWriter(root / SKETCHES, params.ingest.shard_rows) as writer:
-        for row, pictures in tqdm(draw(catalog, roles, params), "sketch", len(roles), unit=" photos", mininterval=1.0):
+    with TemporaryDirectory() as scratch, CatalogWriter(root / SKETCHES, params.ingest.shard_rows) as writer:
+        drawn = draw(catalog, roles, params, edge_detector(params, Path(scratch)))
+        for row, pictures in tqdm(drawn, "sketch", len(roles), unit=" photos", mininterval=1.0):
             photo = catalog.table.slice(row, 1).to_pylist()[0]
             drawings = pictures[1 + len(EDGE_METHODS) :]
             for number, drawing in enumerate(drawings):

@@ -51,10 +51,12 @@ def produce(method: Method, params: Params, name: str, root: Path, target: Path,
     block = map_block(params, name)
     mapped = block.kind != "none"
     if method.fixed_encoder is not None:
-        write_json(target / "encoder.json", describe_fixed(method.fixed_encoder(params)))
+        files = {} if method.add_files is None else method.add_files(params, target)
+        write_json(target / "encoder.json", describe_fixed(method.fixed_encoder(params)) | files)
         if mapped:
             fit_map(load_data(params, root, method), block, params, target, run)
         return
+    from lightning_modules.nets.joint.text_tower import export_tower
     from lightning_modules.training.numerics import prepare_torch
 
     prepare_torch(params.base.seed, params.base.threads)
@@ -68,6 +70,8 @@ def produce(method: Method, params: Params, name: str, root: Path, target: Path,
         return
     net = method.fixed_net(params)
     run.volatile("onnx_parity", export(net, params.base.image_size, target))
+    if (parity := export_tower(net, target)) is not None:
+        run.volatile("text_onnx_parity", parity)
     if mapped:
         fit_map(load_data(params, root, method), block, params, target, run, net.colours)
 

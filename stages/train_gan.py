@@ -76,7 +76,7 @@ def judge(val: SketchPairs, folder: Path, params: Params) -> ValRetrieval | None
         PairError: when the epoch is to be chosen by it and there is no classifier.
     """
     from lightning_modules.sketch_gan.frechet import ClassifierFeatures
-    from lightning_modules.sketch_gan.gan_module import PairError
+    from lightning_modules.sketch_gan.pair_rows import PairError
     from lightning_modules.sketch_gan.val_retrieval import ValRetrieval
 
     if folder.is_dir():

@@ -83,7 +83,7 @@ class Cell:
     def beside(self, name: str) -> Cell:
         """An empty workspace on the same data."""
         found = replace(self, folder=self.folder.with_name(f"{self.folder.name}-{name}"))
-        _furnish(found.folder, read_json(self.folder / "params.yaml"), self.folder)
+        furnish(found.folder, read_json(self.folder / "params.yaml"), self.folder)
         return found
 
 
@@ -127,7 +127,7 @@ def open_cell(study: Study, row: str, seed: int, options: Options) -> Cell:
     """The workspace of a row, made unless it is there; its models stay from an earlier call with the same params."""
     plan = plan_cell(study, row, seed, options)
     open_data(study, plan, options)
-    _furnish(plan.folder, plan.values, plan.data)
+    furnish(plan.folder, plan.values, plan.data)
     return Cell(row, study.method_of(row), plan.folder, parse_params(plan.values, methods=True), plan.key)
 
 
@@ -141,7 +141,8 @@ def open_data(study: Study, plan: Plan, options: Options) -> None:
             (plan.data / "made").touch()
 
 
-def _furnish(folder: Path, values: Values, data: Path) -> None:
+def furnish(folder: Path, values: Values, data: Path) -> None:
+    """Gives a workspace its params.yaml, and a link to the catalogue of a data folder."""
     folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / "params.yaml", values)
     if not (folder / "data").is_symlink():

@@ -200,5 +200,7 @@ def measure_cell(study: Study, row: str, seed: int, options: Options, results: R
         print(f"{cell.label}: begins", flush=True)
         start = time.perf_counter()
         results.add(cell.label, figures_of(study, cell))
-        shutil.rmtree(cell.folder / "models/bundles")  # the gallery's thumbnails fill a disk; nets are small
+        bundles = cell.folder / "models/bundles"
+        if bundles.is_dir():  # a generator is measured without one
+            shutil.rmtree(bundles)  # the gallery's thumbnails fill a disk; nets are small
         print(f"{cell.label}: done in {time.perf_counter() - start:.0f} s", flush=True)

@@ -91,13 +91,13 @@ def losses(cell: Cell, retrievers: dict[str, LocalRetriever], sketches: Catalog)
     flats = open_queries(sketches, "val", PAIR)
     found: Values = {}
     for name, retriever in retrievers.items():
-        asked: dict[str, tuple[Queries, Change]] = {
+        asked: dict[str, tuple[Queries, Change | None]] = {
             "front photos": (photos, same_pictures),
             "front photos without their colours": (photos, without_colours),
             "the hand's drawings of them": (drawings, same_pictures),
-            "what the generator paints of the hand's drawings": (drawings, retriever.nets.generate),
+            "what the generator paints of the hand's drawings": (drawings, None),
             "the catalogue's own drawings": (flats, same_pictures),
-            "what the generator paints of the catalogue's own": (flats, retriever.nets.generate),
+            "what the generator paints of the catalogue's own": (flats, None),
         }
         found[name] = {
             label: hit_at_1(retriever, gallery, queries, change, params) for label, (queries, change) in asked.items()
@@ -115,10 +115,12 @@ def without_colours(photos: Sequence[Uint8Image]) -> list[Uint8Image]:
 
 
 def hit_at_1(
-    retriever: LocalRetriever, gallery: JudgedGallery, queries: Queries, change: Change, params: Params
+    retriever: LocalRetriever, gallery: JudgedGallery, queries: Queries, change: Change | None, params: Params
 ) -> Values:
-    search = Composition.of(retriever.nets, served_gallery(BundleGallery.of(retriever.bundle), gallery), "photo")
-    path, asked = QueryPath("asked", replace(search, paint=change)), params.evaluate
+    """Of queries that are changed before the encoder looks at them; None: painted by the generator, as served."""
+    served = served_gallery(BundleGallery.of(retriever.bundle), gallery)
+    search = Composition.of(retriever.nets, served, "sketch" if change is None else "photo")
+    path, asked = QueryPath("asked", search if change is None else replace(search, paint=change)), params.evaluate
     (run,) = answer(PAIR.name, path, queries, gallery, depth=asked.depth, chunk=asked.chunk, reranks={})
     items = run.queries.item_ids.astype(str)
     return rounded(bootstrap_interval(run.metrics["hit@1"], items, params.evaluate.bootstrap, params.base.seed))

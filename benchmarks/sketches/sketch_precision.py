@@ -44,7 +44,8 @@ def measure(cell: Cell) -> Values:
 def train(cell: Cell) -> None:
     train_embedder.main(cell.method, cell.folder)
     if cell.name == GAN:
-        train_classifier.main(cell.folder)  # the generator's report measures with it
+        if cell.params.train_gan.choose_by == "retrieval":
+            train_classifier.main(cell.folder)  # whose features judge each epoch
         train_gan.main(cell.folder)
 
 

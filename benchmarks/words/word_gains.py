@@ -2,6 +2,7 @@
 
     python -m benchmarks.words.word_gains ../shared/data/attr_products
     python -m benchmarks.words.word_gains ../shared/data/attr_products --encoder pretrained
+    python -m benchmarks.words.word_gains ../shared/data/attr_products --encoder openclip/ViT-B-32
 
 The gallery are the photos of the split `train`. Its words are the shop's titles; the columns of type and colour, by which
 results are judged, are not among them. A result is right when it has the wanted colour and type, which at least `LEAST`
@@ -12,7 +13,8 @@ photos of the gallery have. Of each colour and type there is at most one query o
     colour   a photo of the type in another colour, and the word of the wanted one: `Navy Blue`
 
 The encoder is the one that `croquis index` takes; no map is fitted. The weight of the words is the best mean of the three on
-`val`; the figures are those of `test`.
+`val`; the figures are those of `test`. Where the encoder has a text tower, its weight within the words' share is chosen on
+val before that, by words alone, and the tables have the words themselves and the tower alone, too.
 """
 
 from __future__ import annotations
@@ -35,7 +37,7 @@ from croquis.bundle.gallery_file import GALLERY_SCHEMA
 from croquis.catalog.images import decode_image, encode_jpeg, prepare_image, to_batch
 from croquis.catalog.product_columns import PRODUCT, product_type
 from croquis.index.build import build_index
-from croquis.projects.given_nets import HISTOGRAM, PRETRAINED, RERANK, GivenNets, given_nets
+from croquis.projects.given_nets import HISTOGRAM, RERANK, GivenNets, given_nets
 from croquis.search.answer import Hit
 from croquis.search.bundle_nets import Nets
 from croquis.search.gallery import BundleGallery
@@ -64,7 +66,7 @@ Found = Callable[[Wished], list[Hit]]
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("root", type=Path, help="the folder of attr_products: styles.csv and images/")
-    parser.add_argument("--encoder", choices=(HISTOGRAM, PRETRAINED), default=HISTOGRAM)
+    parser.add_argument("--encoder", default=HISTOGRAM, help="as `croquis index` has it (default: %(default)s)")
     given = parser.parse_args(arguments)
     root: Path = given.root
     if not (root / "styles.csv").is_file():
@@ -149,28 +151,43 @@ def report(root: Path, rows: Sequence[Row], bundle: Bundle) -> None:
 
     def by_both(weight: float) -> Found:
         def found(asked: Wished) -> list[Hit]:
-            gallery.words = replace(gallery.words, weight=weight)
+            gallery.words = replace(gallery.words, weight=weight, tower_weight=share)
             return retriever.search(root / asked.photo, k=FOUND, text=asked.text)
+
+        return found
+
+    def by_tower(weight: float) -> Found:
+        def found(asked: Wished) -> list[Hit]:
+            gallery.words = replace(gallery.words, tower_weight=weight)
+            return by_words(asked)
 
         return found
 
     gallery = BundleGallery.of(bundle)
     retriever = LocalRetriever(Nets(bundle), gallery, bundle.manifest.rerank)
-    best = best_weight(queries(rows, "val"), by_both, of)
+    ways: dict[str, Found] = {}
+    share = gallery.words.tower_weight
+    if retriever.nets.has_text_tower:
+        share = best_weight(queries(rows, "val"), by_tower, of, (0.0, *WEIGHTS, 1.0))
+        ways = {"words themselves": by_tower(0.0), "tower": by_tower(1.0), f"words, tower {share}": by_tower(share)}
+    best = best_weight(queries(rows, "val"), by_both, of, WEIGHTS)
     test = queries(rows, "test")
     counts = ", ".join(f"{len(asked)} {kind}" for kind, asked in test.items())
     print(f"test: queries {counts}; gallery {len(gallery.items)} photos; {bundle.manifest.method}; weight {best}")
     print(f"| by | {' | '.join(test)} | mean |\n|---|{'---|' * (len(test) + 1)}")
-    ways = {"words": by_words, "picture": by_picture} | {f"both, weight {each}": by_both(each) for each in WEIGHTS}
+    ways = ways or {"words": by_words}
+    ways |= {"picture": by_picture} | {f"both, weight {each}": by_both(each) for each in WEIGHTS}
     for name, find in ways.items():
         print(line(name, [precision(find, asked, of) for asked in test.values()]))
 
 
-def best_weight(val: dict[str, list[Wished]], by_both: Callable[[float], Found], of: dict[str, Pair]) -> float:
+def best_weight(
+    val: dict[str, list[Wished]], by_both: Callable[[float], Found], of: dict[str, Pair], weights: Sequence[float]
+) -> float:
     """The best mean of all kinds, printed with the others."""
     means: dict[float, float] = {}
     print(f"| val: weight | {' | '.join(val)} | mean |\n|---|{'---|' * (len(val) + 1)}")
-    for weight in WEIGHTS:
+    for weight in weights:
         told = [precision(by_both(weight), asked, of) for asked in val.values()]
         means[weight] = sum(told) / len(told)
         print(line(str(weight), told))

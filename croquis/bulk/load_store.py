@@ -31,13 +31,9 @@ def load(whole: Embedding, spec: StoreSpec, stores: Stores, version: int) -> Vec
         EmbedError: when a shard lacks a column that a store keeps.
         StoreError: when the store fails.
     """
-    store = stores.create(spec)
-    try:
+    with stores.filling(spec) as store:
         for images, vectors in stored_images(whole, spec.dim, version):
             store.upsert(images, vectors)
-    except BaseException:
-        stores.drop(store.name)
-        raise
     return store
 
 

@@ -73,7 +73,7 @@ class ShardEmbedder:
         schema = schema_of(shard, self._dim, None if self._coding is None else self._coding.code_bytes)
         with writing_shard(self._to, shard.name, schema) as file:
             for table in read_shard(self._source, shard, self._job.only):
-                kept, pictures, refused = decode(table, self._nets.size)
+                kept, pictures, refused = decode(table, self._nets.size, self._nets.draft)
                 unreadable += refused
                 if pictures:
                     vectors = self._nets.encode(pictures)
@@ -93,14 +93,14 @@ def embed_shard(job: ShardJob, shard: Shard) -> ShardRecord:
 _opened = lru_cache(maxsize=1)(ShardEmbedder)
 
 
-def decode(table: pa.Table, size: int) -> tuple[Any, list[Uint8Image], list[Unreadable]]:
+def decode(table: pa.Table, size: int, draft: int = 0) -> tuple[Any, list[Uint8Image], list[Unreadable]]:
     """Row numbers of what can be read, its squares of `size` pixels inside their boxes, and why the others cannot."""
     kept, pictures, unreadable = [], [], []
     boxes = table.column("bbox").to_pylist() if "bbox" in table.column_names else [None] * len(table)
     ids, files = table.column("image_id").to_pylist(), table.column("image").to_pylist()
     for row, (image_id, data, box) in enumerate(zip(ids, files, boxes, strict=True)):
         try:
-            pictures.append(prepare_file(data or b"", size, box))
+            pictures.append(prepare_file(data or b"", size, box, draft))
             kept.append(row)
         except ImageError as error:
             unreadable.append((image_id, str(error)))

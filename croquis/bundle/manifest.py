@@ -13,16 +13,29 @@ from typing import Any, Self
 
 from croquis.bundle.old_manifests import completed
 from croquis.nets.classifier import ClassifierDescription
-from croquis.nets.encoder import COMPARISONS, EncoderDescription, OnnxDescription, graph_of, parse_encoder
+from croquis.nets.encoder import (
+    COMPARISONS,
+    EncoderDescription,
+    OnnxDescription,
+    detector_of,
+    drawing_maps,
+    graph_of,
+    parse_encoder,
+    text_files,
+)
 from croquis.nets.generator import GeneratorDescription
 from croquis.rerank.rerank_settings import RerankBlock
-from croquis.settings import check_choices
+from croquis.settings import check_settings
 from croquis.strict_json import parse_description
 from croquis.words.word_settings import DEFAULT_WORDS, TOKENIZERS, WordSettings
 
 SCHEMA_VERSION = 2
 MANIFEST_FILE = "manifest.json"
 MAP = "map.npy"
+DETECTOR = "edges.onnx"
+TEXT_FILES = {"text": "text.onnx", "tokenizer": "tokenizer.json"}
+ENCODER_FILES = ("file", "map", "detector", "painted", "straight", "text", "tokenizer")
+"""Keys of the encoder's block that name a file of the bundle, where there is one."""
 SHOP = "shop"
 FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")  # the same on every file system
 LARGEST_SIDE = 4096  # of the images of a net, pixels
@@ -42,14 +55,22 @@ class FileEntry:
 
 @dataclass(frozen=True)
 class Preprocess:
-    """How a picture becomes the net's input: `prepare_image(image, size)`, then `to_batch`."""
+    """How a picture becomes the net's input: `decode_inside` its box, `prepare_image(image, size)`, then `to_batch`.
+
+    Attributes:
+        size: side of the square, pixels.
+        draft: of `decode_inside`; left out where photos are decoded in full.
+    """
 
     size: int
+    draft: int | None = None
 
 
 @dataclass(frozen=True)
 class EncoderBlock:
-    """The encoder: a `file` for a net, `params` inline for what is none; `map` is the file of the matrix behind it."""
+    """The encoder: a `file` for a net, `params` inline for what is none; `map` is the file of the matrix behind it,
+    `detector` that of the net that finds lines in photos, `painted` and `straight` of the matrices for what the generator
+    paints and for drawings as they are, `text` and `tokenizer` of the text tower."""
 
     kind: str
     head: str
@@ -58,6 +79,11 @@ class EncoderBlock:
     file: str | None = None
     params: dict[str, Any] | None = None
     map: str | None = None
+    detector: str | None = None
+    painted: str | None = None
+    straight: str | None = None
+    text: str | None = None
+    tokenizer: str | None = None
 
 
 @dataclass(frozen=True)
@@ -84,12 +110,14 @@ class ItemsBlock:
 
 @dataclass(frozen=True)
 class WordsBlock:
-    """The words of the gallery's images, row for row with it; see `croquis.words.word_settings.WordSettings`."""
+    """The words of the gallery's images, row for row with it; see `croquis.words.word_settings.WordSettings`. An encoder
+    without a text tower has no `tower_weight`."""
 
     file: str
     rows: int
     tokenizer: str
     weight: float
+    tower_weight: float | None = None
 
 
 @dataclass(frozen=True)
@@ -167,6 +195,10 @@ class Manifest:
         values["rerank"] = self.rerank.to_json()
         if self.words is None:
             del values["words"]
+        elif self.words.tower_weight is None:
+            del values["words"]["tower_weight"]
+        if self.preprocess.draft is None:
+            del values["preprocess"]["draft"]
         for part in ("encoder", "index"):
             values[part] = {key: value for key, value in values[part].items() if value is not None}
         for key in ("purpose", "drawings", "refit"):
@@ -190,21 +222,25 @@ class Manifest:
     @property
     def word_settings(self) -> WordSettings:
         """How words are searched; the defaults for a bundle that holds none."""
-        return DEFAULT_WORDS if self.words is None else WordSettings(self.words.tokenizer, self.words.weight)
+        if self.words is None:
+            return DEFAULT_WORDS
+        told = {} if self.words.tower_weight is None else {"tower_weight": self.words.tower_weight}
+        return WordSettings(self.words.tokenizer, self.words.weight, **told)
 
     @property
     def encoder_description(self) -> EncoderDescription:
         """What `open_encoder` needs."""
         block = self.encoder
         values = {"kind": block.kind, "head": block.head, "dim": block.dim, "metric": block.metric}
-        files = {"file": block.file, "map": block.map}
+        files = {name: getattr(block, name) for name in ENCODER_FILES}
         own = {**(block.params or {}), **{name: file for name, file in files.items() if file is not None}}
         return parse_encoder({**values, "size": self.preprocess.size, **own}, f"{MANIFEST_FILE}: encoder")
 
     def _check_files(self) -> None:
         parts = (self.encoder, self.generator, self.classifier, self.index, self.items, self.words)
         files = [part.file for part in parts if part is not None]
-        named = {file for file in (*files, self.encoder.map) if file is not None}
+        files += [getattr(self.encoder, name) for name in ENCODER_FILES]
+        named = {file for file in files if file is not None}
         if named != set(self.files):
             raise BundleError(f"{MANIFEST_FILE}: files lists {sorted(self.files)}, the parts name {sorted(named)}")
         for name in self.files:
@@ -220,6 +256,8 @@ class Manifest:
                 f"{MANIFEST_FILE}: the index holds {self.index.dim} numbers ({self.index.metric}), "
                 f"the encoder gives {self.encoder.dim} ({self.encoder.metric})"
             )
+        if self.encoder.painted is not None and self.generator is None:
+            raise BundleError(f"{MANIFEST_FILE}: encoder: painted needs a generator, and there is none")
         if self.index.comparison not in ((None,) if self.encoder.head == "dense" else COMPARISONS):
             found = f"index: comparison = {self.index.comparison!r}"
             raise BundleError(f"{MANIFEST_FILE}: {found} does not fit an encoder with head {self.encoder.head!r}")
@@ -237,17 +275,32 @@ class Manifest:
             known = f"one of {list(TOKENIZERS)} and 0 to 1"
             found = f"words: tokenizer = {self.words.tokenizer!r}, weight = {self.words.weight}"
             raise BundleError(f"{MANIFEST_FILE}: {found}, must be {known}")
+        share = None if self.words is None else self.words.tower_weight
+        if share is not None and (self.encoder.text is None or not 0 <= share <= 1):
+            found = f"words: tower_weight = {share}"
+            raise BundleError(
+                f"{MANIFEST_FILE}: {found}, must be 0 to 1 beside an encoder with a text tower, or absent"
+            )
         for part in (self.preprocess, self.generator, self.classifier):
             if part is not None and not 1 <= part.size <= LARGEST_SIDE:
                 raise BundleError(f"{MANIFEST_FILE}: size = {part.size}, must be 1 to {LARGEST_SIDE} pixels")
-        check_choices(self.rerank, f"{MANIFEST_FILE}: rerank.", BundleError)
+            if part is not None and self.preprocess.draft is not None and self.preprocess.draft < part.size:
+                raise BundleError(
+                    f"{MANIFEST_FILE}: preprocess: draft = {self.preprocess.draft}, must be at least {part.size}, the "
+                    "pixels of a net, or left out"
+                )
+        check_settings(self.rerank, BundleError, f"{MANIFEST_FILE}: rerank.")
 
 
 def encoder_block(described: EncoderDescription, file: str) -> EncoderBlock:
     """The manifest's form of an encoder.json; `file` is the graph's name within the bundle, `MAP` that of its map."""
     common = {"kind": described.kind, "head": described.head, "dim": described.dim, "metric": described.metric}
-    common |= {"map": None if described.map is None else MAP}
+    common |= {"map": None if described.map is None else MAP, "painted": None, "straight": None}
+    common |= {"detector": None if detector_of(described) is None else DETECTOR}
+    common |= {kind: f"{kind}.npy" for kind in drawing_maps(described)}
+    common |= {part: TEXT_FILES[part] for part in text_files(described)}
     if isinstance(described, OnnxDescription):
         return EncoderBlock(**common, file=file)  # type: ignore[arg-type]
-    own = {key: value for key, value in asdict(described).items() if key not in (*common, "size", "file")}
+    stated = {key: value for key, value in asdict(described).items() if value is not None}
+    own = {key: value for key, value in stated.items() if key not in (*common, "size", "file")}
     return EncoderBlock(**common, file=file if graph_of(described) else None, params=own)  # type: ignore[arg-type]

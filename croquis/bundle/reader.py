@@ -11,8 +11,9 @@ from croquis.index.build import load_index
 from croquis.index.vector_index import VectorIndex
 from croquis.lazy import Lazy
 from croquis.nets.classifier import AttributeClassifier
-from croquis.nets.encoder import Encoder, open_encoder
+from croquis.nets.encoder import Encoder, open_encoder, open_text
 from croquis.nets.generator import Generator
+from croquis.nets.text_encoder import TextEncoder
 from croquis.words.text_file import TextFile, TextFileError
 
 SHOWN = 20
@@ -32,6 +33,7 @@ class Bundle:
         self.manifest = manifest
         self.threads = threads
         self._encoder = Lazy(lambda: open_encoder(manifest.encoder_description, folder, threads))
+        self._text = Lazy(lambda: open_text(manifest.encoder_description, folder, threads))
         self._generator = Lazy(self._open_generator)
         self._classifier = Lazy(self._open_classifier)
         self._index = Lazy(self._open_index)
@@ -48,6 +50,10 @@ class Bundle:
         folder = Path(path)
         if not (folder / MANIFEST_FILE).is_file():
             raise BundleError(f"{folder} is not a bundle: it has no {MANIFEST_FILE}{_others(folder)}")
+        if (folder / MANIFEST_FILE).is_symlink():
+            raise BundleError(
+                f"{folder / MANIFEST_FILE} is a link; a bundle holds its files themselves: copy what it leads to"
+            )
         try:
             values = read_json(folder / MANIFEST_FILE)
         except ValueError as error:
@@ -69,6 +75,11 @@ class Bundle:
             ModelError: when the net cannot be opened.
         """
         return self._encoder.get()
+
+    @property
+    def text_encoder(self) -> TextEncoder | None:
+        """The text tower of the encoder; None in a bundle without one."""
+        return self._text.get()
 
     @property
     def generator(self) -> Generator | None:
@@ -97,7 +108,15 @@ class Bundle:
 
     def open_all(self) -> None:
         """Opens every part now: what is wrong with one shows here, and the first query is not slow."""
-        for part in (self._encoder, self._generator, self._classifier, self._index, self._items, self._words):
+        for part in (
+            self._encoder,
+            self._text,
+            self._generator,
+            self._classifier,
+            self._index,
+            self._items,
+            self._words,
+        ):
             part.get()
 
     def _open_generator(self) -> Generator | None:

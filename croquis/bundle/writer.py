@@ -12,9 +12,11 @@ import pyarrow as pa
 
 from croquis.bundle.gallery_file import gallery_texts, write_gallery
 from croquis.bundle.manifest import (
+    DETECTOR,
     MANIFEST_FILE,
     MAP,
     SCHEMA_VERSION,
+    TEXT_FILES,
     BundleError,
     FileEntry,
     IndexBlock,
@@ -29,7 +31,7 @@ from croquis.bundle.reader import Bundle
 from croquis.files import fresh_folder, sha256_file, write_json
 from croquis.index.vector_index import VectorIndex
 from croquis.nets.classifier import AttributeClassifier
-from croquis.nets.encoder import describe_encoder, graph_of
+from croquis.nets.encoder import describe_encoder, detector_of, drawing_maps, graph_of, text_files
 from croquis.nets.generator import Generator, GeneratorDescription
 from croquis.rerank.rerank_settings import RerankBlock
 from croquis.settings import check_settings
@@ -52,6 +54,7 @@ def write_bundle(
     gallery_table: pa.Table,
     rerank: Mapping[str, Any],
     image_size: int,
+    draft: int = 0,
     purpose: str | None = None,
     words: Mapping[str, Any] | None = None,
     drawings: bool = True,
@@ -67,6 +70,7 @@ def write_bundle(
         gallery_table: `GALLERY_SCHEMA`, in ascending order of image_id.
         rerank: as in params.yaml, see `RerankBlock`.
         image_size: side of the prepared images, pixels; must be the encoder's.
+        draft: `croquis.catalog.images.decode_inside`'s, with which photos of the gallery were decoded and queries will be.
         purpose: see `Manifest`.
         words: as `index.words` in params.yaml, see `WordSettings`; None for a bundle that answers no query of words.
         drawings: whether queries by sketch are part of what it was made for.
@@ -80,11 +84,12 @@ def write_bundle(
         parts = _copy_models(partial, Path(encoder_folder), generator_folder, classifier_folder, image_size)
         index.save(partial / INDEX)
         write_gallery(partial / ITEMS, gallery_table)
-        searched = None if words is None else _write_words(partial / WORDS, gallery_table, words)
+        towered = parts["encoder"].text is not None
+        searched = None if words is None else _write_words(partial / WORDS, gallery_table, words, towered)
         manifest = Manifest(
             schema_version=SCHEMA_VERSION,
             method=method,
-            preprocess=Preprocess(image_size),
+            preprocess=Preprocess(image_size, draft or None),
             **parts,
             index=_index_block(index),
             items=ItemsBlock(ITEMS, gallery_table.num_rows),
@@ -110,8 +115,14 @@ def _copy_models(
         raise BundleError(f"the encoder of {encoder} takes {described.size} pixels, image_size is {image_size}")
     if (graph := graph_of(described)) is not None:
         shutil.copyfile(encoder / graph, partial / ENCODER)
+    if (detector := detector_of(described)) is not None:
+        shutil.copyfile(encoder / detector, partial / DETECTOR)
     if described.map is not None:
         shutil.copyfile(encoder / described.map, partial / MAP)
+    for kind, file in drawing_maps(described).items():
+        shutil.copyfile(encoder / file, partial / f"{kind}.npy")
+    for part, file in text_files(described).items():
+        shutil.copyfile(encoder / file, partial / TEXT_FILES[part])
     blocks: dict[str, Any] = {"encoder": encoder_block(described, ENCODER), "generator": None, "classifier": None}
     if generator is not None:
         painter = Generator.describe(generator)
@@ -124,11 +135,12 @@ def _copy_models(
     return blocks
 
 
-def _write_words(path: Path, table: pa.Table, words: Mapping[str, Any]) -> WordsBlock:
+def _write_words(path: Path, table: pa.Table, words: Mapping[str, Any], towered: bool) -> WordsBlock:
     settings = parse_description(WordSettings, words, "words", BundleError)
     check_settings(settings, BundleError)
     write_texts(path, gallery_texts(table), settings.tokenizer)
-    return WordsBlock(path.name, table.num_rows, settings.tokenizer, settings.weight)
+    tower_weight = settings.tower_weight if towered else None
+    return WordsBlock(path.name, table.num_rows, settings.tokenizer, settings.weight, tower_weight)
 
 
 def _index_block(index: VectorIndex) -> IndexBlock:

@@ -6,7 +6,7 @@ import re
 from base64 import b64decode
 
 ALPHABET = re.compile(r"[A-Za-z0-9+/_\-\s]*[=\s]*", re.ASCII)
-STANDARD = str.maketrans("-_", "+/")
+STANDARD = str.maketrans("-_", "+/", " \t\n\r\f\v")
 
 
 def read_base64(text: str) -> bytes:
@@ -22,7 +22,7 @@ def read_base64(text: str) -> bytes:
     end = ALPHABET.match(text).end()  # type: ignore[union-attr]  # it matches the empty text too
     if end < len(text):
         raise ValueError(f"is not base64 of a picture file: character {end + 1} is {text[end]!r}")
-    digits = "".join(text.split()).rstrip("=").translate(STANDARD)
+    digits = text.translate(STANDARD).rstrip("=")
     if len(digits) % 4 == 1:
         raise ValueError(f"is not base64 of a picture file: {len(digits)} characters are one too many, or some lack")
     return b64decode(digits + "=" * (-len(digits) % 4))

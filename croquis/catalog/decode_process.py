@@ -2,8 +2,8 @@
 
 It holds nothing but the picture, so that the caller may kill it at any time; it ends with its input. Its arguments are
 how many bytes of memory it may take, and how many seconds one picture may take: it keeps to them even if the caller is
-gone. Each message is a length of eight bytes and as many bytes; a question is the limits as JSON, then the file; an answer
-is JSON, then the pixels.
+gone. Each message is a length of eight bytes and as many bytes; a question is limits, box and draft as JSON, then the file;
+an answer is JSON, then the pixels.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import json
 import os
 import signal
 import struct
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import IO
@@ -21,7 +22,7 @@ import numpy as np
 from croquis.arrays import Uint8Image
 from croquis.catalog import image_errors
 from croquis.catalog.image_errors import ImageError
-from croquis.catalog.images import DecodeLimits, decode_image
+from croquis.catalog.images import DecodeLimits, decode_inside
 
 LENGTH = struct.Struct(">Q")
 ERRORS = {name: kind for name, kind in vars(image_errors).items() if isinstance(kind, type)}
@@ -30,15 +31,22 @@ READY = b"ready"
 LATER = 2.0  # seconds after which it ends by itself, beyond those after which it is killed
 
 
-def ask(pipes: tuple[IO[bytes], IO[bytes]], data: bytes, limits: DecodeLimits) -> Uint8Image:
-    """What `decode_image` gives or raises, from the process behind `pipes` (its output, its input).
+def ask(
+    pipes: tuple[IO[bytes], IO[bytes]],
+    data: bytes,
+    limits: DecodeLimits,
+    bbox: Sequence[int] | None = None,
+    draft: int = 0,
+) -> Uint8Image:
+    """What `decode_inside` gives or raises, from the process behind `pipes` (its output, its input).
 
     Raises:
         EOFError: when the process ends before it has answered.
         OSError: when it takes no question.
     """
     answers, questions = pipes
-    write(questions, json.dumps(asdict(limits)).encode())
+    box = None if bbox is None else [int(value) for value in bbox]
+    write(questions, json.dumps({"limits": asdict(limits), "bbox": box, "draft": draft}).encode())
     write(questions, data)
     head = json.loads(read(answers, LONGEST_HEAD))
     if "error" in head:
@@ -60,13 +68,14 @@ def main(memory: int, seconds: float) -> None:
     write(answers, READY)
     while True:
         try:
-            limits = DecodeLimits(**json.loads(read(questions, LONGEST_HEAD)))
+            asked = json.loads(read(questions, LONGEST_HEAD))
+            limits = DecodeLimits(**asked["limits"])
             data = bytes(read(questions, limits.max_bytes))
         except EOFError:
             return
         _end_after(seconds + LATER)
         try:
-            image = decode_image(data, limits)
+            image = decode_inside(data, asked["bbox"], limits, asked["draft"])
         except ImageError as error:
             write(answers, json.dumps({"error": type(error).__name__, "text": str(error)}).encode())
         else:

@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from queue import Empty, LifoQueue
 from typing import IO
 
@@ -49,15 +49,21 @@ class DecodeWorkers:
             self._free.put(_Worker(memory, seconds))
 
     @contextlib.contextmanager
-    def decoded(self, data: bytes, limits: DecodeLimits) -> Iterator[Uint8Image]:
-        """The picture, uint8 (H, W, 3); its worker takes no other one within the block, so that memory is bounded.
+    def decoded(
+        self, data: bytes, limits: DecodeLimits, bbox: Sequence[int] | None = None, draft: int = 0
+    ) -> Iterator[Uint8Image]:
+        """What is inside the box of the picture, uint8 (H, W, 3); its worker takes no other one within the block, so that
+        memory is bounded.
+
+        Args:
+            data, limits, bbox, draft: as `croquis.catalog.images.decode_inside` has them.
 
         Raises:
-            ImageError: as `decode_image`, and when the picture takes too long or ends its process.
+            ImageError: as `decode_inside`, and when the picture takes too long or ends its process.
         """
         worker = self._free.get()
         try:
-            yield worker.decode(data, limits)
+            yield worker.decode(data, limits, bbox, draft)
         finally:
             self._free.put(worker)
 
@@ -91,11 +97,11 @@ class _Worker:
         self._memory, self._seconds = memory, seconds
         self._process: subprocess.Popen[bytes] | None = None
 
-    def decode(self, data: bytes, limits: DecodeLimits) -> Uint8Image:
+    def decode(self, data: bytes, limits: DecodeLimits, bbox: Sequence[int] | None, draft: int) -> Uint8Image:
         process, late, seconds = self.start(), threading.Event(), self._seconds
         try:
             with _killed_after(process, seconds, late):
-                return decode_process.ask(_pipes(process), data, limits)
+                return decode_process.ask(_pipes(process), data, limits, bbox, draft)
         except (EOFError, OSError):
             if late.is_set():
                 raise CostlyImageError(f"the image takes more than {seconds:g} s to decode; save it again") from None

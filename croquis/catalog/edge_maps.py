@@ -11,8 +11,11 @@ from croquis.catalog.drawings import INK
 EdgeMap = npt.NDArray[np.uint8]  # (H, W), 0 dark line .. 255 white
 
 EDGE_METHODS = ("canny", "xdog")
+HED = "hed"  # the edges that a net finds, see `croquis.nets.edge_detector`
 DRAWN = "drawn"  # the pictures are line drawings already
 SMALLEST_COMPONENT = 5
+FAINTEST, SURE = 0.3, 0.5  # probabilities: a line goes on down to the first where it is somewhere above the second
+SMOOTHING = 1.0  # standard deviation of the blur that the direction of a line is taken from, pixels
 LEVELLING = 0.8  # share of the local mean brightness that is taken out before XDoG
 
 
@@ -30,6 +33,8 @@ def edge_map(image: npt.NDArray[np.uint8], method: str = "canny") -> EdgeMap:
         raise ValueError(f"an image must be uint8 (H, W, 3), not {image.dtype} {image.shape}")
     if method == DRAWN:
         return np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), dtype=np.uint8)
+    if method == HED:
+        raise ValueError("edge method 'hed' needs a net: croquis.nets.edge_detector.EdgeDetector finds its lines")
     if method not in EDGE_METHODS:
         raise ValueError(f"edge method {method!r} is none of {', '.join((*EDGE_METHODS, DRAWN))}")
     return without_specks(canny(image) if method == "canny" else xdog(image))
@@ -73,6 +78,31 @@ def xdog(
     sharp = (1 + p) * cv2.GaussianBlur(levelled, (0, 0), sigma) - p * cv2.GaussianBlur(levelled, (0, 0), k * sigma)
     soft = np.where(sharp >= epsilon, 1.0, 1.0 + np.tanh(phi * (sharp - epsilon)))
     return np.asarray(np.rint(np.clip(soft, 0, 1) * 255), dtype=np.uint8)
+
+
+def ridges(probability: npt.NDArray[np.float32], faintest: float = FAINTEST, sure: float = SURE) -> EdgeMap:
+    """Thin black lines along the ridges of edge probabilities float32 (H, W) in [0, 1], as uint8 (H, W), without specks.
+
+    A net draws an edge as a broad band. A pixel stays where none of its two neighbours across the line is more probable
+    (non-maximum suppression, Canny 1986; the direction is that of the largest curvature of the blurred picture); a line of
+    `faintest` or more stays where one of its pixels reaches `sure`.
+    """
+    smooth = cv2.GaussianBlur(probability, (0, 0), SMOOTHING)
+    across, mixed, down = (cv2.Sobel(smooth, cv2.CV_32F, dx, 2 - dx, ksize=5) for dx in (2, 1, 0))
+    angle = 0.5 * np.arctan2(2 * mixed, across - down)  # of one principal axis of curvature
+    bend = across * np.cos(angle) ** 2 + 2 * mixed * np.sin(angle) * np.cos(angle) + down * np.sin(angle) ** 2
+    angle = np.where(2 * bend <= across + down, angle, angle + np.float32(np.pi / 2))  # the axis that bends down more
+    dx, dy = np.cos(angle).astype(np.float32), np.sin(angle).astype(np.float32)
+    y, x = np.indices(probability.shape, dtype=np.float32)
+    beside = [
+        cv2.remap(smooth, x + way * dx, y + way * dy, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        for way in (1, -1)
+    ]
+    kept = (smooth >= beside[0]) & (smooth >= beside[1]) & (probability >= faintest)
+    _, labels = cv2.connectedComponents(kept.astype(np.uint8), connectivity=8)
+    found = np.bincount(labels[kept & (probability >= sure)], minlength=labels.max() + 1) > 0
+    found[0] = False
+    return without_specks(np.where(found[labels], 0, 255).astype(np.uint8))
 
 
 def without_specks(edges: EdgeMap, smallest: int = SMALLEST_COMPONENT) -> EdgeMap:

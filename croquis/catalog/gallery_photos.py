@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from croquis.arrays import Rows
 from croquis.catalog.images import encode_jpeg, prepare_file
-from croquis.catalog.prepared_photos import FOLDER, Piece, Preparation, over_pieces
+from croquis.catalog.prepared_photos import Piece, Preparation, check_draft, over_pieces, place_beside
 from croquis.catalog.table import Catalog
 from croquis.files import made_once
 
@@ -33,10 +33,10 @@ def open_thumbnails(catalog: Catalog, side: int, how: Preparation) -> pa.Table:
         side: of the thumbnails, pixels.
 
     Raises:
-        PreparedError: when a photo cannot be decoded.
+        PreparedError: when a photo cannot be decoded, or `how.draft` is less than the side.
     """
-    key = {"catalog": catalog.fingerprint(), "side": side}
-    folder = catalog.folder.parent / FOLDER / f"{catalog.folder.name}-thumbnails-{side}"
+    check_draft(how.draft, side)
+    folder, key = place_beside(catalog, f"thumbnails-{side}", how.draft, side=side)
     made_once(folder, key, lambda partial: _make(catalog, side, how, partial))
     return _mapped(folder / FILE)
 
@@ -44,12 +44,13 @@ def open_thumbnails(catalog: Catalog, side: int, how: Preparation) -> pa.Table:
 @dataclass(frozen=True)
 class _Thumbnails:
     side: int
+    draft: int
 
     def __call__(self, piece: Piece) -> list[bytes]:
         return list(piece.each(self._jpeg))
 
     def _jpeg(self, data: bytes, box: Sequence[int] | None) -> bytes:
-        return encode_jpeg(prepare_file(data, self.side, box))
+        return encode_jpeg(prepare_file(data, self.side, box, self.draft))
 
 
 def _make(catalog: Catalog, side: int, how: Preparation, folder: Path) -> None:
@@ -58,7 +59,7 @@ def _make(catalog: Catalog, side: int, how: Preparation, folder: Path) -> None:
     order = np.argsort(rows)
     unordered = folder / f"unordered-{FILE}"
     with pa.OSFile(str(unordered), "wb") as sink, pa.ipc.new_file(sink, THUMBNAILS) as writer:
-        for thumbnails in over_pieces(_Thumbnails(side), catalog, rows[order], how):
+        for thumbnails in over_pieces(_Thumbnails(side, how.draft), catalog, rows[order], how):
             writer.write_batch(pa.record_batch([pa.array(thumbnails, pa.binary())], schema=THUMBNAILS))
     column, places = _mapped(unordered).column(0), np.argsort(order)
     with pa.OSFile(str(folder / FILE), "wb") as sink, pa.ipc.new_file(sink, THUMBNAILS) as writer:

@@ -25,3 +25,7 @@ class AnimatedImageError(ImageError):
 
 class ColourModeError(ImageError):
     """The picture's colours are stored in a way that `to_rgb` does not know."""
+
+
+class BoxError(ImageError):
+    """The box to look at is no box, or holds no pixel of the picture."""

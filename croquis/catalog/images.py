@@ -12,6 +12,7 @@ from PIL import Image, UnidentifiedImageError
 
 from croquis.arrays import Uint8Image
 from croquis.catalog.image_errors import AnimatedImageError as AnimatedImageError
+from croquis.catalog.image_errors import BoxError as BoxError
 from croquis.catalog.image_errors import ColourModeError as ColourModeError
 from croquis.catalog.image_errors import CostlyImageError as CostlyImageError
 from croquis.catalog.image_errors import DamagedImageError as DamagedImageError
@@ -19,6 +20,7 @@ from croquis.catalog.image_errors import ImageError as ImageError
 from croquis.catalog.image_errors import OversizedImageError as OversizedImageError
 from croquis.catalog.picture_files.bare_file import FORMATS as FORMATS
 from croquis.catalog.picture_files.bare_file import BareFile, unknown
+from croquis.catalog.picture_files.jpeg_scale import Box, ask_for_scale, scaled_box, upright_size
 from croquis.catalog.picture_files.orientation import ORIENTATION_TAG
 from croquis.catalog.picture_files.stripping import bare_file
 
@@ -83,6 +85,28 @@ def decode_image(data: bytes, limits: DecodeLimits = DEFAULT_LIMITS) -> Uint8Ima
     return read_image(data, limits).pixels
 
 
+def decode_inside(
+    data: bytes, bbox: Sequence[int] | None, limits: DecodeLimits = DEFAULT_LIMITS, draft: int = 0
+) -> Uint8Image:
+    """What is inside a box of a photo: `crop` of `decode_image`, or, with `draft`, the same at a smaller scale.
+
+    Args:
+        data: a whole file.
+        bbox: x1, y1, x2, y2 in pixels of the full, upright photo; clipped to it. The whole photo when None.
+        limits: checked on the file and its header, of the full size, before decoding.
+        draft: pixels that the longer side of the box keeps at least where a JPEG's decoder scales it to 1/2, 1/4 or 1/8;
+            0 to decode in full. Other formats are always decoded in full.
+
+    Returns:
+        uint8 of shape (h, w, 3).
+
+    Raises:
+        BoxError: when the box holds no pixel of the photo.
+        ImageError: as `decode_image`.
+    """
+    return np.array(_open(data, limits, bbox, draft)[0], dtype=np.uint8)
+
+
 def read_image(data: bytes, limits: DecodeLimits = DEFAULT_LIMITS) -> Decoded:
     """`decode_image`, and what the file says about itself."""
     upright, mode, orientation = _open(data, limits)
@@ -102,24 +126,34 @@ def costs_little(data: bytes, limits: DecodeLimits) -> bool:
     return len(data) <= limits.max_bytes
 
 
-def _open(data: bytes, limits: DecodeLimits) -> tuple[Image.Image, str, object]:
-    """Upright RGB, the file's mode and its orientation."""
+def _open(
+    data: bytes, limits: DecodeLimits, bbox: Sequence[int] | None = None, draft: int = 0
+) -> tuple[Image.Image, str, object]:
+    """Upright RGB inside the box, the file's mode and its orientation; arguments as `decode_inside`."""
     if not data:
         raise ImageError("the image is empty (0 bytes)")
     if len(data) > limits.max_bytes:
         raise OversizedImageError(f"the image has {len(data)} bytes, the limit is {limits.max_bytes}")
-    return _read(bare_file(data), limits)
+    return _read(bare_file(data), limits, bbox, draft)
 
 
-def _read(file: BareFile, limits: DecodeLimits) -> tuple[Image.Image, str, object]:
+def _read(
+    file: BareFile, limits: DecodeLimits, bbox: Sequence[int] | None, draft: int
+) -> tuple[Image.Image, str, object]:
     # A parser fed with hostile bytes raises anything (struct.error, SyntaxError, OverflowError, ...): all of it means
     # that this is not a picture, and none of it is swallowed.
     try:
         with Image.open(io.BytesIO(file.data), formats=(file.kind,)) as image:
             _check_header(image, file, limits)
+            size = upright_size(image, file.orientation)
+            box = (0, 0, *size) if bbox is None else _inside(bbox, *size)
+            if draft:
+                ask_for_scale(image, box, draft)
             image.load()
             _scale_colour_key(image, file.data)
-            return _rgb(_upright(image, file.orientation)), image.mode, file.orientation
+            upright = _rgb(_upright(image, file.orientation))
+            inside = upright if bbox is None else upright.crop(scaled_box(box, size, upright.size))
+            return inside, image.mode, file.orientation
     except ImageError:
         raise
     except UnidentifiedImageError:
@@ -247,10 +281,9 @@ def prepare_image(image: Uint8Image, size: int, bbox: Sequence[int] | None = Non
     return cropped if cropped.shape[:2] == (size, size) else _square(Image.fromarray(cropped), size)
 
 
-def prepare_file(data: bytes, size: int, bbox: Sequence[int] | None = None) -> Uint8Image:
-    """`prepare_image` of what `decode_image` reads: the same pixels, without the copies in between."""
-    image = _open(data, DEFAULT_LIMITS)[0]
-    return _square(image if bbox is None else image.crop(_inside(bbox, *image.size)), size)
+def prepare_file(data: bytes, size: int, bbox: Sequence[int] | None = None, draft: int = 0) -> Uint8Image:
+    """`prepare_image` of what `decode_inside` reads: the same pixels, without the copies in between."""
+    return _square(_open(data, DEFAULT_LIMITS, bbox, draft)[0], size)
 
 
 def _square(image: Image.Image, size: int) -> Uint8Image:
@@ -270,7 +303,7 @@ def crop(image: Uint8Image, bbox: Sequence[int] | None) -> Uint8Image:
     """The part of (H, W, 3) inside x1, y1, x2, y2, clipped to the image.
 
     Raises:
-        ImageError: when `bbox` is not four numbers or holds no pixel of the image.
+        BoxError: when `bbox` is not four numbers or holds no pixel of the image.
     """
     if bbox is None:
         return image
@@ -279,13 +312,13 @@ def crop(image: Uint8Image, bbox: Sequence[int] | None) -> Uint8Image:
     return np.ascontiguousarray(image[y1:y2, x1:x2])
 
 
-def _inside(bbox: Sequence[int], width: int, height: int) -> tuple[int, int, int, int]:
+def _inside(bbox: Sequence[int], width: int, height: int) -> Box:
     if len(bbox) != 4:
-        raise ImageError(f"bbox has {len(bbox)} numbers, must be x1, y1, x2, y2: {list(bbox)}")
+        raise BoxError(f"bbox has {len(bbox)} numbers, must be x1, y1, x2, y2: {list(bbox)}")
     x1, x2 = (min(max(int(value), 0), width) for value in (bbox[0], bbox[2]))
     y1, y2 = (min(max(int(value), 0), height) for value in (bbox[1], bbox[3]))
     if x1 >= x2 or y1 >= y2:
-        raise ImageError(f"bbox {list(bbox)} holds no pixel of the {width} x {height} image")
+        raise BoxError(f"bbox {list(bbox)} holds no pixel of the {width} x {height} image")
     return x1, y1, x2, y2
 
 

@@ -12,7 +12,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, Protocol, TypeVar
 
@@ -23,7 +23,7 @@ import pyarrow.parquet as pq
 
 from croquis.arrays import Rows, Uint8Image
 from croquis.catalog.drawings import crop_to_ink
-from croquis.catalog.images import ImageError, decode_image, prepare_file, prepare_image
+from croquis.catalog.images import ImageError, decode_inside, prepare_file, prepare_image
 from croquis.catalog.table import Catalog
 from croquis.files import made_once, was_made
 
@@ -49,11 +49,13 @@ class Preparation:
         cache: keep the squares; else the files, to be decoded at each use.
         processes: that decode at the same time; None for one on each core.
         progress: told how many photos have been done since it was told last.
+        draft: `decode_inside`'s.
     """
 
     cache: bool = True
     processes: int | None = None
     progress: Progress = field(default=lambda _: None, compare=False)
+    draft: int = 0
 
     @property
     def cores(self) -> int:
@@ -102,9 +104,10 @@ class StoredPhotos:
 class DecodedPhotos:
     """Squares that are decoded when they are taken, from files in a memory-mapped table."""
 
-    def __init__(self, folder: Path, size: int, fit: Fit) -> None:
+    def __init__(self, folder: Path, size: int, fit: Fit, draft: int = 0) -> None:
         self.size = size
         self._fit = fit
+        self._draft = draft
         with pa.memory_map(str(folder / FILES)) as source:
             self._table = pa.ipc.open_file(source).read_all()
 
@@ -115,7 +118,7 @@ class DecodedPhotos:
         images, boxes = self._table.column("image"), self._table.column("bbox")
         squares = np.empty((len(rows), self.size, self.size, 3), dtype=np.uint8)
         for place, row in enumerate(rows.tolist()):
-            squares[place] = square_of(images[row].as_py(), self.size, boxes[row].as_py(), self._fit)
+            squares[place] = square_of(images[row].as_py(), self.size, boxes[row].as_py(), self._fit, self._draft)
         return squares
 
 
@@ -123,35 +126,59 @@ def open_photos(catalog: Catalog, size: int, fit: Fit = "box", how: Preparation 
     """The photos of a catalogue at one size, prepared now unless an earlier call has done it.
 
     Raises:
-        PreparedError: when the disk has no room, or a photo cannot be decoded.
+        PreparedError: when the disk has no room, a photo cannot be decoded, or `how.draft` is less than the size.
     """
+    check_draft(how.draft, size)
     folder, key = place_of(catalog, size, fit, how)
     if how.cache:
         return StoredPhotos(made_once(folder, key, lambda partial: _store_squares(catalog, size, fit, how, partial)))
-    return DecodedPhotos(made_once(folder, key, lambda partial: _store_files(catalog, partial)), size, fit)
+    return DecodedPhotos(made_once(folder, key, lambda partial: _store_files(catalog, partial)), size, fit, how.draft)
 
 
-def find_photos(catalog: Catalog, size: int) -> PreparedPhotos | None:
-    """The squares of a catalogue's photos, if they are kept."""
-    folder, key = place_of(catalog, size, "box", WHOLE)
+def check_draft(draft: int, size: int) -> None:
+    """Refuses a draft that would leave fewer pixels than are wanted.
+
+    Raises:
+        PreparedError: naming both.
+    """
+    if 0 < draft < size:
+        raise PreparedError(
+            f"prepare.draft is {draft}, and photos of {size} pixels are wanted: set it to {2 * size}, or to 0"
+        )
+
+
+def find_photos(catalog: Catalog, size: int, draft: int = 0) -> PreparedPhotos | None:
+    """The squares of a catalogue's photos, decoded with that `draft`, if they are kept."""
+    folder, key = place_of(catalog, size, "box", replace(WHOLE, draft=draft))
     return StoredPhotos(folder) if was_made(folder, key) else None
 
 
 def place_of(catalog: Catalog, size: int, fit: Fit, how: Preparation) -> tuple[Path, dict[str, Any]]:
     """Folder and key of what `open_photos` makes."""
-    key: dict[str, Any] = {"catalog": catalog.fingerprint(), "images": len(catalog)}
-    name = catalog.folder.name
     if not how.cache:
-        return catalog.folder.parent / FOLDER / f"{name}-files", key
+        return place_beside(catalog, "files", images=len(catalog))
     kind = "" if fit == "box" else f"-{fit}"
-    return catalog.folder.parent / FOLDER / f"{name}-{size}{kind}", key | {"size": size, "fit": fit}
+    return place_beside(catalog, f"{size}{kind}", how.draft, images=len(catalog), size=size, fit=fit)
 
 
-def square_of(data: bytes, size: int, box: Sequence[int] | None, fit: Fit) -> Uint8Image:
+def place_beside(catalog: Catalog, name: str, draft: int = 0, **key: Any) -> tuple[Path, dict[str, Any]]:
+    """Folder and key, for `made_once`, of what is made of a catalogue's photos.
+
+    Args:
+        name: end of the folder's name, but for a draft.
+        draft: with which photos are decoded; in name and key where it is not 0.
+        key: what else decides on the content.
+    """
+    end, drafted = (f"-draft{draft}", {"draft": draft}) if draft else ("", {})
+    folder = catalog.folder.parent / FOLDER / f"{catalog.folder.name}-{name}{end}"
+    return folder, {"catalog": catalog.fingerprint(), **key, **drafted}
+
+
+def square_of(data: bytes, size: int, box: Sequence[int] | None, fit: Fit, draft: int = 0) -> Uint8Image:
     """What a net of the size `size` sees of a file, uint8 (size, size, 3)."""
     if fit == "ink":
-        return prepare_image(crop_to_ink(decode_image(data)), size)
-    return prepare_file(data, size, box)
+        return prepare_image(crop_to_ink(decode_inside(data, None, draft=draft)), size)
+    return prepare_file(data, size, box, draft)
 
 
 @dataclass(frozen=True)
@@ -218,6 +245,7 @@ class _IntoArray:
     path: Path
     size: int
     fit: Fit
+    draft: int
 
     def __call__(self, piece: Piece) -> None:
         squares = np.load(self.path, mmap_mode="r+")
@@ -225,13 +253,13 @@ class _IntoArray:
             squares[place] = square
 
     def _square(self, data: bytes, box: Sequence[int] | None) -> Uint8Image:
-        return square_of(data, self.size, box, self.fit)
+        return square_of(data, self.size, box, self.fit, self.draft)
 
 
 def _store_squares(catalog: Catalog, size: int, fit: Fit, how: Preparation, folder: Path) -> None:
     new_array(folder / ARRAY, (len(catalog), size, size, 3), np.dtype(np.uint8))
     rows = np.arange(len(catalog), dtype=np.int64)
-    for _ in over_pieces(_IntoArray(folder / ARRAY, size, fit), catalog, rows, how):
+    for _ in over_pieces(_IntoArray(folder / ARRAY, size, fit, how.draft), catalog, rows, how):
         pass
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from croquis.arrays import Uint8Image
 from croquis.catalog.filters import QueryError
-from croquis.catalog.images import DecodeLimits, crop, decode_image
+from croquis.catalog.images import DecodeLimits, decode_inside
 from croquis.catalog.product_columns import PRODUCT, Columns, ProductError, Value, check_columns
 
 LONGEST_ID = 200
@@ -62,13 +62,14 @@ def picture_id(item_id: str, data: bytes, bbox: Box | None) -> str:
 
 
 @contextlib.contextmanager
-def opened(picture: ProductPicture) -> Iterator[Uint8Image]:
-    """What is inside the box, uint8 (H, W, 3), of a picture whose size was checked when it came.
+def opened(picture: ProductPicture, draft: int = 0) -> Iterator[Uint8Image]:
+    """What is inside the box, uint8 (H, W, 3), of a picture whose size was checked when it came; `draft` as in
+    `croquis.catalog.images.decode_inside`.
 
     Raises:
         ImageError: when it cannot be decoded.
     """
-    yield crop(decode_image(picture.data, DecodeLimits(len(picture.data), sys.maxsize)), picture.bbox)
+    yield decode_inside(picture.data, picture.bbox, DecodeLimits(len(picture.data), sys.maxsize), draft)
 
 
 def check_item_id(value: Any) -> str:

@@ -115,12 +115,13 @@ def evaluate_split(
     Raises:
         ProtocolError: when the split has no gallery or no query with an answer, or the bundle lacks gallery photos.
     """
-    gallery = open_gallery(catalog, split, settings.protocol)
+    draft = retriever.nets.draft
+    gallery = open_gallery(catalog, split, settings.protocol, draft)
     searched = (_fresh if reencode_gallery else _stored)(retriever, gallery, settings.chunk)
     reranks = _reranks(retriever)
     runs: list[RunResult] = []
     for pair in pairs:
-        queries = open_queries(sketches if pair.query_domain == "sketch" and sketches else catalog, split, pair)
+        queries = open_queries(sketches if pair.query_domain == "sketch" and sketches else catalog, split, pair, draft)
         for path in _paths(pair, retriever.nets, searched, gallery, settings) if len(queries) else ():
             # Edge maps and the comparison that is not configured have no part in the product: nothing to re-rank.
             wanted = reranks if path.name in SERVED_PATHS else {}
@@ -136,7 +137,7 @@ def evaluate_split(
 def _squares(nets: Nets, catalog: Catalog) -> PreparedPhotos | None:
     """What all nets see of the catalogue's photos, where the stage `prepare` has kept it."""
     sizes = {nets.size, *([nets.classifier.size] if nets.has_classifier else [])}
-    return find_photos(catalog, nets.size) if len(sizes) == 1 else None
+    return find_photos(catalog, nets.size, nets.draft) if len(sizes) == 1 else None
 
 
 def served_gallery(bundled: BundleGallery, gallery: JudgedGallery) -> BundleGallery:
@@ -227,7 +228,7 @@ def _edge_path(gallery: JudgedGallery, items: GalleryTable, settings: Evaluation
         return EdgeDescriptor().describe([np.asarray(Image.fromarray(drawing).convert("L")) for drawing in drawings])
 
     size, method = settings.edge_size, settings.edges
-    vectors = find_gallery_edges(gallery.catalog, gallery.rows, size, method)
+    vectors = find_gallery_edges(gallery.catalog, gallery.rows, size, method, gallery.draft)
     if vectors is None:
         vectors = _gallery_vectors(gallery, lambda photos: edges_of(photos, size, method), settings.chunk)
     maps = BundleGallery(build_index(vectors, metric="cosine"), items, None)

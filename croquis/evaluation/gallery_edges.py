@@ -13,7 +13,7 @@ from croquis.arrays import Rows, Uint8Image, Vectors
 from croquis.catalog.edge_maps import edge_map
 from croquis.catalog.gallery_photos import gallery_rows
 from croquis.catalog.images import prepare_file, prepare_image
-from croquis.catalog.prepared_photos import FOLDER, Piece, Preparation, new_array, over_pieces
+from croquis.catalog.prepared_photos import Piece, Preparation, check_draft, new_array, over_pieces, place_beside
 from croquis.catalog.table import Catalog
 from croquis.files import made_once, was_made
 from croquis.nets.edge_descriptor import EdgeDescriptor
@@ -30,15 +30,16 @@ def make_gallery_edges(catalog: Catalog, size: int, method: str, how: Preparatio
     """Descriptors of all photos that a protocol may search, beside the catalogue, unless they are there.
 
     Raises:
-        PreparedError: when the disk has no room, or a photo cannot be decoded.
+        PreparedError: when the disk has no room, a photo cannot be decoded, or `how.draft` is less than the size.
     """
-    folder, key = _place(catalog, size, method)
+    check_draft(how.draft, size)
+    folder, key = _place(catalog, size, method, how.draft)
     made_once(folder, key, lambda partial: _make(catalog, size, method, how, partial))
 
 
-def find_gallery_edges(catalog: Catalog, rows: Rows, size: int, method: str) -> Vectors | None:
-    """The descriptors of some photos, (n, D), in their order; None where they have not been made."""
-    folder, key = _place(catalog, size, method)
+def find_gallery_edges(catalog: Catalog, rows: Rows, size: int, method: str, draft: int = 0) -> Vectors | None:
+    """The descriptors of some photos, (n, D), in their order; None where they have not been made with that `draft`."""
+    folder, key = _place(catalog, size, method, draft)
     if not was_made(folder, key):
         return None
     known, kept = np.sort(gallery_rows(catalog)), np.load(folder / FILE, mmap_mode="r")
@@ -46,9 +47,8 @@ def find_gallery_edges(catalog: Catalog, rows: Rows, size: int, method: str) -> 
     return np.asarray(kept[places], dtype=np.float32)
 
 
-def _place(catalog: Catalog, size: int, method: str) -> tuple[Path, dict[str, Any]]:
-    key = {"catalog": catalog.fingerprint(), "size": size, "method": method}
-    return catalog.folder.parent / FOLDER / f"{catalog.folder.name}-edges-{size}", key
+def _place(catalog: Catalog, size: int, method: str, draft: int) -> tuple[Path, dict[str, Any]]:
+    return place_beside(catalog, f"edges-{size}", draft, size=size, method=method)
 
 
 @dataclass(frozen=True)
@@ -56,6 +56,7 @@ class _Edges:
     path: Path
     size: int
     method: str
+    draft: int
 
     def __call__(self, piece: Piece) -> None:
         photos = list(piece.each(self._square))
@@ -64,11 +65,11 @@ class _Edges:
         )
 
     def _square(self, data: bytes, box: Sequence[int] | None) -> Uint8Image:
-        return prepare_file(data, self.size, box)
+        return prepare_file(data, self.size, box, self.draft)
 
 
 def _make(catalog: Catalog, size: int, method: str, how: Preparation, folder: Path) -> None:
     rows = np.sort(gallery_rows(catalog))
     new_array(folder / FILE, (len(rows), EdgeDescriptor().dim), np.dtype(np.float32))
-    for _ in over_pieces(_Edges(folder / FILE, size, method), catalog, rows, how):
+    for _ in over_pieces(_Edges(folder / FILE, size, method, how.draft), catalog, rows, how):
         pass

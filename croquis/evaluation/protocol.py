@@ -7,7 +7,7 @@ images are relevant, depends on the protocol. A query is never an answer to itse
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 import numpy as np
@@ -18,7 +18,7 @@ from croquis.catalog.drawings import photo_of
 from croquis.catalog.table import Catalog
 from croquis.evaluation.metrics import Metric, reported_metrics
 from croquis.index.ranking import NO_ROW, label_blind_keys
-from croquis.search.pictures import cropped_picture
+from croquis.search.pictures import open_picture
 
 
 def own_rows(queries: Queries, gallery: JudgedGallery) -> Rows:
@@ -130,6 +130,7 @@ class Pictures:
         rows: (n,) their row numbers in `catalog`.
         image_ids, item_ids, categories: (n,) each.
         bboxes: (n,) None or [x1, y1, x2, y2].
+        draft: with which `images` decodes (`croquis.catalog.images.decode_inside`).
     """
 
     catalog: Catalog
@@ -138,6 +139,7 @@ class Pictures:
     item_ids: Names
     categories: Names
     bboxes: Names
+    draft: int = field(default=0, kw_only=True)
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -150,7 +152,7 @@ class Pictures:
         """The decoded pictures (the `chosen` ones, by place) in order, cropped to their boxes, uint8 (H, W, 3)."""
         numbers = np.arange(len(self)) if chosen is None else chosen
         for data, bbox in zip(self.catalog.images(self.rows[numbers].tolist()), self.bboxes[numbers], strict=True):
-            yield cropped_picture(data, bbox)
+            yield open_picture(data, bbox, self.draft)
 
 
 @dataclass(frozen=True)
@@ -172,11 +174,14 @@ class Queries(Pictures):
 
     def take(self, chosen: npt.NDArray[np.int64]) -> Queries:
         columns = (column[chosen] for column in (self.image_ids, self.item_ids, self.categories, self.bboxes))
-        return Queries(self.catalog, self.rows[chosen], *columns)
+        return Queries(self.catalog, self.rows[chosen], *columns, draft=self.draft)
 
 
-def open_gallery(catalog: Catalog, split: str, protocol: Protocol = INSTANCE) -> JudgedGallery:
+def open_gallery(catalog: Catalog, split: str, protocol: Protocol = INSTANCE, draft: int = 0) -> JudgedGallery:
     """Who answers the queries of a split: its own gallery (see `split_gallery`), or the train split's shop photos.
+
+    Args:
+        draft: of `Pictures`.
 
     Raises:
         ProtocolError: when there are none.
@@ -195,7 +200,8 @@ def open_gallery(catalog: Catalog, split: str, protocol: Protocol = INSTANCE) ->
     order = np.lexsort((image_ids.astype(str), keys))
     rows = rows[order]
     item_ids, categories, bboxes = (catalog.column(name)[rows] for name in ("item_id", "category", "bbox"))
-    return JudgedGallery(catalog, rows, image_ids[order], item_ids, categories, bboxes, keys[order], protocol)
+    columns = image_ids[order], item_ids, categories, bboxes, keys[order], protocol
+    return JudgedGallery(catalog, rows, *columns, draft=draft)
 
 
 def split_gallery(catalog: Catalog, split: str) -> Rows:
@@ -214,8 +220,8 @@ def split_gallery(catalog: Catalog, split: str) -> Rows:
     return np.asarray(offered[own | other], dtype=np.int64)
 
 
-def open_queries(catalog: Catalog, split: str, pair: Pair) -> Queries:
-    """The queries of a pair in a split; there may be none."""
+def open_queries(catalog: Catalog, split: str, pair: Pair, draft: int = 0) -> Queries:
+    """The queries of a pair in a split; there may be none. `draft` is that of `Pictures`."""
     rows = catalog.select(split=split, role="query", domain=pair.query_domain)
     columns = (catalog.column(name)[rows] for name in ("image_id", "item_id", "category", "bbox"))
-    return Queries(catalog, rows, *columns)
+    return Queries(catalog, rows, *columns, draft=draft)

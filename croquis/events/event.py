@@ -32,6 +32,7 @@ from croquis.catalog.product import (
     check_version,
 )
 from croquis.catalog.product_columns import PRODUCT
+from croquis.strict_json import check_values
 
 UPSERT, DELETE = "upsert", "delete"
 FIELDS = {
@@ -66,6 +67,7 @@ def parse_event(body: bytes, images: Path | None = None) -> ProductEvent:
         EventError: naming the field and what is allowed.
     """
     try:
+        check_values(body)
         values = json.loads(body.decode("utf-8-sig"), object_pairs_hook=_members, parse_constant=_refused_number)
     except (ValueError, RecursionError) as error:
         raise EventError(f"not JSON: {error}") from None

@@ -13,13 +13,12 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
-from prometheus_client import start_http_server
-
 from croquis.credentials import without_credentials
 from croquis.endings import end_within
 from croquis.events.consumer import EventConsumer
 from croquis.events.event_meter import OUTCOMES, IngestMeter
 from croquis.events.handler import HELD_BYTES, Handler
+from croquis.events.metrics_listener import listen_for_metrics
 from croquis.events.stream import open_stream
 from croquis.params import load_params
 from croquis.registry.bundle_options import bundle_folder
@@ -27,6 +26,8 @@ from croquis.search.local_retriever import LocalRetriever
 from croquis.store.fill import spec_of
 from croquis.store.vector_store import VectorStore
 from croquis.store.versions import Stores, open_stores
+
+CLOSING = 5.0  # seconds for what a signal ends before there is a batch
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,7 @@ def consume(options: ConsumeOptions) -> int:
 
     Raises:
         BundleError, ModelSourceError, ParamsError, StoreError, StreamError: when what they name cannot be used.
+        RefusedError: when it cannot listen for metrics.
     """
     stop = threading.Event()
     on_signals(_end_at_once)  # nothing has begun, and a broker that is looked for may be absent
@@ -86,7 +88,7 @@ def consume(options: ConsumeOptions) -> int:
     store = store_of(stores, retriever, options.store_version, options.create, options.kind)
     stream = open_stream(options.source, options.group or store.name, options.redeliver)
     handler = Handler(retriever, store, settings, options.images, options.held_bytes)
-    start_http_server(options.metrics_port, addr=options.metrics_host, registry=meter.registry)
+    listen_for_metrics(options.metrics_port, options.metrics_host, meter.registry)
     shown, place = without_credentials(options.source), without_credentials(options.to)
 
     def end(*_: object) -> None:
@@ -115,6 +117,8 @@ def on_signals(act: Callable[[int, FrameType | None], object]) -> None:
 
 
 def _end_at_once(number: int, _: FrameType | None) -> NoReturn:
+    """Where the exception is lost, as one in a finaliser is, or a library's thread hangs, the process ends all the same."""
+    end_within(CLOSING, 128 + number)
     raise SystemExit(128 + number)
 
 

@@ -18,8 +18,7 @@ from croquis.catalog.images import (
     DecodeLimits,
     ImageError,
     costs_little,
-    crop,
-    decode_image,
+    decode_inside,
 )
 from croquis.events.event import EventError, ProductEvent, parse_event
 from croquis.params.data_blocks import Validate
@@ -230,7 +229,8 @@ class Handler:
         states = [_state(each.event) for each in events]
         products = [each.event.product for each in events]
         pictures = [picture for product in products if product is not None for picture in product.pictures]
-        photos = (crop(decode_image(picture.data), picture.bbox) for picture in pictures)
+        draft = self._retriever.nets.draft
+        photos = (decode_inside(picture.data, picture.bbox, draft=draft) for picture in pictures)
         seen = photo_facts(self._retriever.bundle, photos, self._side)
         self._store.spec.stored(seen.vectors)  # refuses what the store would, while it is known whose it is
         return list(_completed(states, seen))

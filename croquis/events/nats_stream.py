@@ -43,6 +43,7 @@ class NatsStream:
         self._loop = asyncio.new_event_loop()
         threading.Thread(target=self._loop.run_forever, daemon=True).start()
         self._pull: Any = None
+        self._early: list[Message] = []
         try:
             self._connection: Any = self._run(self._connect())
         except StreamError:
@@ -127,6 +128,13 @@ class NatsStream:
         return connection
 
     async def _fetch(self, most: int, wait: float) -> list[Message]:
+        """nats-py gives all that has arrived, answers to earlier requests too; what is over `most` is for the next calls."""
+        if not self._early:
+            self._early = await self._arrived(most, wait)
+        messages, self._early = self._early[:most], self._early[most:]
+        return messages
+
+    async def _arrived(self, most: int, wait: float) -> list[Message]:
         if self._pull is None:
             settings = ConsumerConfig(ack_policy=AckPolicy.EXPLICIT, ack_wait=self._redeliver, max_ack_pending=20_000)
             self._pull = await self._stream.pull_subscribe(self._name, durable=self._group, config=settings)

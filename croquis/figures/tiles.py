@@ -43,7 +43,10 @@ def write(sheet: Image.Image, at: tuple[int, int], text: str, width: int, size: 
 
 
 def png_bytes(image: Image.Image) -> bytes:
-    """The PNG of a picture, without time stamps or software names."""
+    """The PNG of a picture, without time stamps or software names.
+
+    Level 2 takes a third of the time of the usual 6, and an eighth more bytes (a contact sheet of evaluation).
+    """
     stream = io.BytesIO()
-    image.convert("RGB").save(stream, format="PNG", optimize=False, compress_level=6)
+    image.convert("RGB").save(stream, format="PNG", optimize=False, compress_level=2)
     return stream.getvalue()

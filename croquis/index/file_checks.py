@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -58,14 +58,17 @@ def check_mapped(path: Path, *, graph: bool) -> None:
 @contextmanager
 def bounded_by(path: Path) -> Iterator[None]:
     """No part of what FAISS reads within the block is taken to be longer than the file, and its tables; older releases have
-    no limits."""
+    no limits. After it the limits are what they were: others in this process read, too."""
     size = path.stat().st_size
     with path.open("rb") as file:
         tables = min(TABLES * size, MOST_OF_TABLES) if file.read(len(IVFPQ)) == IVFPQ else 0
-    with LIMITS:
-        for name, limit in (("vector_byte", size + tables), ("loop", size)):
-            if hasattr(FAISS, f"set_deserialization_{name}_limit"):
-                getattr(FAISS, f"set_deserialization_{name}_limit")(limit)
+    limits = {"vector_byte": size + tables, "loop": size}
+    with LIMITS, ExitStack() as afterwards:
+        for name, limit in limits.items():
+            change = getattr(FAISS, f"set_deserialization_{name}_limit", None)
+            if change is not None:
+                afterwards.callback(change, getattr(FAISS, f"get_deserialization_{name}_limit")())
+                change(limit)
         yield
 
 

@@ -10,17 +10,22 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from croquis.arrays import Vectors
-from croquis.catalog.edge_maps import DRAWN, EDGE_METHODS
+from croquis.catalog.edge_maps import DRAWN, EDGE_METHODS, HED
 from croquis.catalog.images import Batch
 from croquis.files import read_json
+from croquis.nets.edge_detector import EdgeDetector
 from croquis.nets.histogram_encoder import HistogramEncoder
 from croquis.nets.line_encoder import FRAMES, LineEncoder, LineNet, SideMaps
 from croquis.nets.linear_map import LinearMap, MappedEncoder
 from croquis.nets.session import ModelError, OnnxGraph
+from croquis.nets.text_encoder import TextEncoder
 from croquis.strict_json import parse_description
 
 # Head -> metrics. `dense` vectors are kept as they are, of `binary` ones the signs, of `pq` ones the nearest codewords.
 HEADS: dict[str, tuple[str, ...]] = {"dense": ("cosine", "l2"), "binary": ("hamming",), "pq": ("l2",)}
+
+# How an encoder of lines may find them in photos.
+LINES = (*EDGE_METHODS, HED, DRAWN)
 
 # `symmetric`: the query is coded too. `asymmetric`: the query stays as exact as the net gave it.
 COMPARISONS = ("asymmetric", "symmetric")
@@ -80,7 +85,11 @@ class OnnxEncoder:
 
 @dataclass(frozen=True)
 class OnnxDescription:
-    """models/{method}/encoder.json of a net; `dim` and `metric` are those behind the `map`, a file, where it has one."""
+    """models/{method}/encoder.json of a net; `dim` and `metric` are those behind the `map`, a file, where it has one.
+
+    `painted` and `straight` are files of maps that a bundle may have: of what a generator paints, and of drawings. `text`
+    and `tokenizer` are those of the net's text tower, of a net that has one (`croquis.nets.text_encoder`).
+    """
 
     kind: str
     file: str
@@ -89,11 +98,15 @@ class OnnxDescription:
     dim: int
     metric: str
     map: str | None = None
+    painted: str | None = None
+    straight: str | None = None
+    text: str | None = None
+    tokenizer: str | None = None
 
 
 @dataclass(frozen=True)
 class HistogramDescription:
-    """models/histogram/encoder.json."""
+    """models/histogram/encoder.json; `map`, `painted` and `straight` as of a net."""
 
     kind: str
     size: int
@@ -105,12 +118,16 @@ class HistogramDescription:
     grid: int
     colour_weight: float
     map: str | None = None
+    painted: str | None = None
+    straight: str | None = None
 
 
 @dataclass(frozen=True)
 class LinesDescription:
     """models/edges/encoder.json; with a net also its `file`, the side of its images, the `map` of both sides behind it,
-    and the values of `croquis.nets.line_encoder.LineNet`. Without a net a `map` stands behind the line orientations."""
+    and the values of `croquis.nets.line_encoder.LineNet`. Without a net a `map` stands behind the line orientations.
+    `detector` is the file of the net that finds lines in photos, where `edges` is `hed`; `labels` and `label_weight` are
+    those of `croquis.nets.linear_map.LinearMap`."""
 
     kind: str
     size: int
@@ -126,6 +143,9 @@ class LinesDescription:
     descriptor_weight: float = 1.0
     file: str | None = None
     map: str | None = None
+    detector: str | None = None
+    labels: int | None = None
+    label_weight: float | None = None
 
 
 EncoderDescription = OnnxDescription | HistogramDescription | LinesDescription
@@ -141,13 +161,41 @@ def graph_of(described: EncoderDescription) -> str | None:
     return None if isinstance(described, HistogramDescription) else described.file
 
 
+def detector_of(described: EncoderDescription) -> str | None:
+    """The file of the net that finds lines in photos; None where no net does."""
+    return described.detector if isinstance(described, LinesDescription) else None
+
+
+def drawing_maps(described: EncoderDescription) -> dict[str, str]:
+    """The files of the maps of drawings: `painted` and `straight`, of those that there are; an encoder of lines has none."""
+    if isinstance(described, LinesDescription):
+        return {}
+    files = {"painted": described.painted, "straight": described.straight}
+    return {kind: file for kind, file in files.items() if file is not None}
+
+
+def text_files(described: EncoderDescription) -> dict[str, str]:
+    """The files of the text tower, `text` and `tokenizer`; empty for an encoder without one."""
+    if not isinstance(described, OnnxDescription) or described.text is None or described.tokenizer is None:
+        return {}
+    return {"text": described.text, "tokenizer": described.tokenizer}
+
+
 FixedEncoder = HistogramEncoder | LineEncoder
 """An encoder without a net."""
 
 
 def encode_drawings(encoder: Encoder, images: Batch) -> Vectors:
-    """Vectors of line drawings: an encoder of lines takes them for what they are, any other sees a photo in them."""
-    return encoder.encode_drawings(images) if isinstance(encoder, LineEncoder) else encoder.encode(images)
+    """Vectors of line drawings: an encoder of lines takes them for what they are, and so does one with a map of its own for
+    them; any other sees photos in them."""
+    return (
+        encoder.encode_drawings(images) if isinstance(encoder, LineEncoder | MappedEncoder) else encoder.encode(images)
+    )
+
+
+def encode_painted(encoder: Encoder, images: Batch) -> Vectors:
+    """Vectors of what a generator has painted: by a map of its own where the encoder has one, else as photos."""
+    return encoder.encode_painted(images) if isinstance(encoder, MappedEncoder) else encoder.encode(images)
 
 
 def describe_fixed(encoder: FixedEncoder) -> dict[str, Any]:
@@ -185,16 +233,33 @@ def parse_encoder(values: Any, source: str) -> EncoderDescription:
     if described.metric not in HEADS[described.head]:
         allowed = f"of head {described.head!r} must be one of {list(HEADS[described.head])}"
         raise ModelError(f"{source}: metric = {described.metric!r}, {allowed}")
-    if described.map is not None and (described.head, described.metric) != ("dense", "cosine"):
+    mapped = described.map is not None or drawing_maps(described)
+    if mapped and (described.head, described.metric) != ("dense", "cosine"):
         raise ModelError(f"{source}: a map gives dense vectors for cosine, not {described.head} for {described.metric}")
     if isinstance(described, LinesDescription):
         _check_lines(described, source)
+    if isinstance(described, OnnxDescription):
+        _check_text(described, source)
     return described
 
 
+def _check_text(described: OnnxDescription, source: str) -> None:
+    if (described.text is None) != (described.tokenizer is None):
+        raise ModelError(
+            f"{source}: text = {described.text!r} with tokenizer = {described.tokenizer!r}: a text tower has both"
+        )
+    if described.text is not None and (described.head, described.metric) != ("dense", "cosine"):
+        found = f"not {described.head} for {described.metric}"
+        raise ModelError(f"{source}: a text tower gives dense vectors for cosine, {found}")
+
+
 def _check_lines(described: LinesDescription, source: str) -> None:
-    if described.edges not in (*EDGE_METHODS, DRAWN):
-        raise ModelError(f"{source}: edges = {described.edges!r}, must be one of {[*EDGE_METHODS, DRAWN]}")
+    if described.edges not in LINES:
+        raise ModelError(f"{source}: edges = {described.edges!r}, must be one of {list(LINES)}")
+    if (described.edges == HED) != (described.detector is not None):
+        raise ModelError(
+            f"{source}: edges = {described.edges!r} with detector = {described.detector!r}: hed has one, no other"
+        )
     if described.frame not in FRAMES:
         raise ModelError(f"{source}: frame = {described.frame!r}, must be one of {list(FRAMES)}")
     if described.file is not None and described.map is None:
@@ -215,11 +280,29 @@ def load_encoder(folder: str | Path, threads: int = 1) -> Encoder:
 def open_encoder(described: EncoderDescription, folder: str | Path, threads: int = 1) -> Encoder:
     """Opens a described encoder whose files lie in `folder`."""
     encoder = _without_map(described, Path(folder), threads)
-    if described.map is not None and not isinstance(described, LinesDescription):
-        encoder = MappedEncoder(encoder, LinearMap.open(Path(folder) / described.map))
+    own = drawing_maps(described)
+    if own or (described.map is not None and not isinstance(described, LinesDescription)):
+        files = (described.map, own.get("painted"), own.get("straight"))
+        encoder = MappedEncoder(encoder, *(LinearMap.open(Path(folder) / file) if file else None for file in files))
     if encoder.dim != described.dim:
         raise ModelError(f"the encoder gives {encoder.dim} numbers per image, its description says {described.dim}")
     return encoder
+
+
+def open_text(described: EncoderDescription, folder: str | Path, threads: int = 1) -> TextEncoder | None:
+    """Opens the text tower of a described encoder; None where it has none.
+
+    Raises:
+        ModelError: when it gives vectors of another width than the encoder.
+    """
+    files = text_files(described)
+    if not files:
+        return None
+    linear = None if described.map is None else LinearMap.open(Path(folder) / described.map)
+    words = TextEncoder(Path(folder) / files["text"], Path(folder) / files["tokenizer"], linear, threads)
+    if words.dim != described.dim:
+        raise ModelError(f"the text tower gives {words.dim} numbers per text, the encoder {described.dim} per image")
+    return words
 
 
 def _without_map(described: EncoderDescription, folder: Path, threads: int) -> Encoder:
@@ -233,6 +316,7 @@ def _without_map(described: EncoderDescription, folder: Path, threads: int) -> E
             orientations=described.orientations,
             sees=_line_net(described, folder, threads),
             maps=_line_maps(described, folder),
+            detector=_detector(described, folder, threads),
         )
     return HistogramEncoder(
         colour_bins=described.colour_bins,
@@ -246,12 +330,20 @@ def _without_map(described: EncoderDescription, folder: Path, threads: int) -> E
 def _line_maps(described: LinesDescription, folder: Path) -> SideMaps | None:
     if described.file is not None or described.map is None:
         return None
-    return SideMaps(*LinearMap.open_sides(folder / described.map))
+    return SideMaps(*_sides(described, folder / described.map))
+
+
+def _sides(described: LinesDescription, path: Path) -> tuple[LinearMap, LinearMap]:
+    return LinearMap.open_sides(path, described.labels or 0, described.label_weight or 0.0)
+
+
+def _detector(described: LinesDescription, folder: Path, threads: int) -> EdgeDetector | None:
+    return None if described.detector is None else EdgeDetector(folder / described.detector, described.size, threads)
 
 
 def _line_net(described: LinesDescription, folder: Path, threads: int) -> LineNet | None:
     if described.file is None or described.map is None:
         return None
     net = OnnxEncoder(folder / described.file, described.net_size, threads)
-    photos, drawings = LinearMap.open_sides(folder / described.map)
+    photos, drawings = _sides(described, folder / described.map)
     return LineNet(net, photos, drawings, described.frame, described.mirrored, described.descriptor_weight)

@@ -11,9 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from croquis.arrays import Uint8Image, Vectors
-from croquis.catalog.edge_maps import DRAWN, EdgeMap, edge_map
+from croquis.catalog.edge_maps import DRAWN, HED, EdgeMap, edge_map
 from croquis.catalog.images import Batch, from_batch
 from croquis.nets.edge_descriptor import EdgeDescriptor, fit_ink
+from croquis.nets.edge_detector import EdgeDetector
 from croquis.nets.linear_map import LinearMap
 from croquis.nets.session import ModelError
 
@@ -80,11 +81,12 @@ class LineEncoder:
 
     Args:
         size: side of the square images, pixels.
-        edges: how lines are found in photos, see `croquis.catalog.edge_maps.edge_map`.
+        edges: how lines are found in photos: as `croquis.catalog.edge_maps.edge_map`, or `hed`, by the `detector`.
         square: side that lines are scaled to for their orientations, pixels; a multiple of 8.
         orientations: bins over 180 degrees.
         sees: the net; None for orientations alone.
         maps: behind the orientations, where they stand alone; None to compare them as they are.
+        detector: of `hed`; without it drawings can be encoded, and no photos.
 
     Raises:
         ModelError: when maps take other numbers than the orientations have, or stand beside a net.
@@ -103,8 +105,9 @@ class LineEncoder:
         orientations: int,
         sees: LineNet | None = None,
         maps: SideMaps | None = None,
+        detector: EdgeDetector | None = None,
     ) -> None:
-        self.size, self.edges, self.sees, self.maps = size, edges, sees, maps
+        self.size, self.edges, self.sees, self.maps, self.detector = size, edges, sees, maps, detector
         self._descriptor = EdgeDescriptor(square, orientations)
         self._weight = 1.0 if sees is None else sees.descriptor_weight
         own = self._descriptor.dim
@@ -139,7 +142,7 @@ class LineEncoder:
         return None if mapped is None else (mapped.photos, mapped.drawings)[side]
 
     def _describe(self, images: Batch, edges: str, linear: LinearMap | None) -> Vectors:
-        lines = [lines_in(picture, edges) for picture in from_batch(images)]
+        lines = found_lines(from_batch(images), edges, self.detector)
         parts: list[Vectors] = []
         if self.sees is not None and linear is not None:
             parts.append(self.sees.describe(lines, linear) * np.float32((1 - self._weight) ** 0.5))
@@ -149,6 +152,19 @@ class LineEncoder:
                 found = linear.apply(found)
             parts.append(found * np.float32(self._weight**0.5))
         return np.concatenate(parts, axis=1)
+
+
+def found_lines(pictures: Sequence[Uint8Image], edges: str, detector: EdgeDetector | None = None) -> list[EdgeMap]:
+    """`lines_in` of each picture; of `hed` what the detector finds.
+
+    Raises:
+        ModelError: when `hed` has no detector.
+    """
+    if edges != HED:
+        return [lines_in(picture, edges) for picture in pictures]
+    if detector is None:
+        raise ModelError("edges = 'hed' needs the net that finds them, and this encoder has none beside it")
+    return detector.lines(pictures)
 
 
 def lines_in(picture: Uint8Image, edges: str) -> EdgeMap:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import ClassVar, Generic, Protocol, TypeVar
+from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -66,6 +66,12 @@ class OnnxGraph:
         _check_name(self.path, "output", output_name, [node.name for node in self._session.get_outputs()])
 
     @property
+    def input_shape(self) -> list[int | str | None]:
+        """The input's shape as the graph states it; dynamic axes are names."""
+        shapes = {node.name: list(node.shape) for node in self._session.get_inputs()}
+        return shapes[self._input_name]
+
+    @property
     def output_shape(self) -> list[int | str | None]:
         """The output's shape as the graph states it; dynamic axes are names."""
         shapes = {node.name: list(node.shape) for node in self._session.get_outputs()}
@@ -81,10 +87,13 @@ class OnnxGraph:
             raise ModelError(
                 f"{self.path.name} takes float32 (B, 3, {self.size}, {self.size}), got {images.dtype} {images.shape}"
             )
+        return self._outputs(images, "images")
+
+    def _outputs(self, batch: npt.NDArray[Any], what: str) -> Tensor:
         try:
-            (output,) = self._session.run([self._output_name], {self._input_name: np.ascontiguousarray(images)})
+            (output,) = self._session.run([self._output_name], {self._input_name: np.ascontiguousarray(batch)})
         except Exception as error:  # as in `_open`
-            raise ModelError(f"{self.path} fails on images of {images.shape}: {error}") from error
+            raise ModelError(f"{self.path} fails on {what} of {batch.shape}: {error}") from error
         return np.asarray(output, dtype=np.float32)
 
 

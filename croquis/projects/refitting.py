@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -72,9 +73,19 @@ def refitted(nets: GivenNets, catalog: Path, scratch: Path) -> GivenNets:
             f"{nets.bundle.folder} has another net than {root / 'models' / nets.method}: name the project's own bundle, or "
             f"run `croquis repro` first"
         )
+    draft = load_params(root / "params.yaml").prepare.draft
+    if draft != nets.draft:
+        raise RefusedError(
+            f"{nets.bundle.folder} was made with prepare.draft: {nets.draft}, and params.yaml has {draft}: set it back, or "
+            "run `croquis repro` first"
+        )
     folder = scratch / "refitted"
     shutil.copytree(nets.folder, folder)
     described = read_json(folder / "encoder.json")
+    for kind in ("painted", "straight"):  # from vectors of the net as it was, into the space of the map as it was
+        if (file := described.pop(kind, None)) is not None:
+            (folder / file).unlink()
+    write_json(folder / "encoder.json", described)
     if manifest.encoder.map is not None:
         (folder / MAP).rename(folder / "held.npy")
         bare = {key: value for key, value in described.items() if key != "map"}
@@ -86,7 +97,7 @@ def refitted(nets: GivenNets, catalog: Path, scratch: Path) -> GivenNets:
         stated: dict[str, Any] = read_json(folder / "encoder.json")
         mapped = {"map": MAP, "dim": LinearMap.open(folder / MAP).dim, "metric": described["metric"]}
         write_json(folder / "encoder.json", stated | mapped)
-    return GivenNets(nets.method, folder, nets.bundle, RefitBlock(**read_json(folder / "refit.json")))
+    return replace(nets, folder=folder, refit=RefitBlock(**read_json(folder / "refit.json")))
 
 
 def _project(catalog: Path) -> Path:

@@ -14,8 +14,8 @@ import pyarrow.parquet as pq
 
 from croquis.catalog.product_columns import PRODUCT
 from croquis.catalog.table import Catalog
-from croquis.formats.errors import SourceError
-from croquis.projects.folder_guess import guess_folder, only_table
+from croquis.formats.errors import SourceError, in_one_line
+from croquis.projects.folder_guess import guess_folder, only_table, what_else
 from croquis.projects.table_guess import guess_table
 from croquis.projects.words import TABLES
 from croquis.refusals import RefusedError
@@ -60,6 +60,7 @@ def find_photos_at(place: Path, images: Path | None) -> FoundPhotos:
         columns: dict[str, Any] = {}
         splits: dict[str, str] = {}
         domains: dict[str, str] = {}
+        named = "standard input" if place == STANDARD_INPUT else str(place)
         if place == STANDARD_INPUT:
             written.write_bytes(sys.stdin.buffer.read())
             table, images = written, images or Path()
@@ -70,10 +71,16 @@ def find_photos_at(place: Path, images: Path | None) -> FoundPhotos:
             written.write_text(made.csv(), encoding="utf-8")
             table, images, notes = written, place, made.notes
         else:
-            raise RefusedError(f"{place} does not exist: name a folder of photos, a table ({', '.join(TABLES)}) or -")
+            raise RefusedError(what_else(place, f"a folder of photos, a table ({', '.join(TABLES)}) or -"))
         if not place.is_dir():
-            guess = guess_table(table, images)
+            try:
+                guess = guess_table(table, images)
+            except RefusedError as error:
+                raise RefusedError(str(error).replace(str(written), named)) from error
             columns, splits, domains, notes = guess.columns, guess.splits, guess.domains, guess.notes
+            if guess.text is not None:
+                written.write_text(guess.text, encoding="utf-8")
+                table, named = written, f"{named} (one row per photo)"
         block = Folder.model_validate(
             {
                 "table": str(table),
@@ -90,7 +97,7 @@ def find_photos_at(place: Path, images: Path | None) -> FoundPhotos:
         try:
             rows = planned_rows(block, 0)
         except SourceError as error:
-            raise RefusedError("; ".join(line.strip() for line in str(error).splitlines()[:2])) from error
+            raise RefusedError(in_one_line(error).replace(str(written), named)) from error
     return FoundPhotos(rows, lambda row: (images / row["path"]).read_bytes(), notes)
 
 

@@ -7,10 +7,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
+from urllib.parse import urlsplit
 
-from croquis.formats.errors import SourceError
+from croquis.formats.errors import SourceError, in_one_line
 from croquis.formats.tables.table_cells import CellError, as_box
 from croquis.formats.tables.table_reader import TableRow, read_rows
+from croquis.projects.folder_guess import pictures_in
+from croquis.projects.photo_cells import as_csv, one_row_per_photo, part_without_file, photo_columns
 from croquis.projects.product_guess import own_columns
 from croquis.projects.words import (
     BOX_NAMES,
@@ -21,12 +24,13 @@ from croquis.projects.words import (
     PICTURES,
     SPLIT_WORDS,
     VIEW_NAMES,
+    categories_in_words,
     meaning,
     plain,
 )
 from croquis.refusals import RefusedError
 
-LOOKED_AT = 200  # rows, for the column of paths
+LOOKED_AT = 200  # rows, for a pattern of paths
 MOST_ATTRIBUTES, MOST_WORDS, LONGEST_WORD = 12, 50, 40
 PART_NAMES = ("split", "partition", "fold", "domain", "role")  # of columns that say nothing of a product
 OFTEN = 0.9  # share of cells that must fit for a guess
@@ -41,6 +45,7 @@ class Guess:
         table, images: as in that block.
         columns, splits, domains: likewise.
         notes: for the person, in the order of the guesses.
+        text: the table as CSV with one row per photo, where it was written otherwise; to be read in place of `table`.
     """
 
     table: Path
@@ -49,6 +54,7 @@ class Guess:
     splits: dict[str, str] = field(default_factory=dict)
     domains: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    text: str | None = None
 
     def take(self, ours: str, theirs: str, why: str = "") -> None:
         """Takes a column of the table for one of ours, and notes it; `why` is told in brackets."""
@@ -65,14 +71,14 @@ def guess_table(table: Path, images: Path) -> Guess:
     try:
         rows = read_rows(table)
     except SourceError as error:
-        raise RefusedError("; ".join(line.strip() for line in str(error).splitlines()[:2])) from error
+        raise RefusedError(in_one_line(error)) from error
     if not rows:
         raise RefusedError(f"{table} has no rows: give it a line of column names and one row per photo")
-    cells = {name: [row.cells[name] for row in rows] for name in rows[0].cells}
     guess = Guess(table, images)
-    _check_header(table, list(cells), images)
+    _check_header(table, list(rows[0].cells), images)
+    rows = list(_guess_path(guess, rows))
+    cells = {name: [row.cells[name] for row in rows] for name in rows[0].cells}
     left = dict(cells)
-    _guess_path(guess, left, rows)
     for name in [name for name in guess.columns.values() if name in left]:
         del left[name]
     _guess_words(guess, left, "split", SPLIT_WORDS, guess.splits)
@@ -97,66 +103,102 @@ def _check_header(table: Path, header: Sequence[str], images: Path) -> None:
         raise RefusedError(f"{images} is no folder: name the folder of the photos")
 
 
-def _guess_path(guess: Guess, left: Mapping[str, Column], rows: Sequence[TableRow]) -> None:
-    """The column that names files, by itself or within a pattern; every file must be there."""
-    step = max(1, len(rows) // LOOKED_AT)
-    scores = {name: _share(cells[::step], lambda cell: _is_file(guess.images, cell)) for name, cells in left.items()}
-    best = max(scores, key=lambda name: scores[name])
-    if scores[best] >= 0.5:
-        guess.take("path", best)
-        _check_files(guess, left[best])
-        return
+def _guess_path(guess: Guess, rows: Sequence[TableRow]) -> Sequence[TableRow]:
+    """The columns that name files, or a pattern; every file must be there. Gives the rows, one per photo."""
+    cells = {name: [row.cells[name] for row in rows] for name in rows[0].cells}
+    if found := photo_columns(cells, guess.images):
+        _check_files(guess, rows, found)
+        single, notes = one_row_per_photo(rows, found, guess.images)
+        guess.take("path", found[0])
+        guess.notes += notes
+        if notes:
+            guess.text = as_csv(single)
+        return single
     known = _files_by_name(guess.images)
-    for name, cells in left.items():
-        pattern = _pattern(name, cells[::step], known)
+    step = max(1, len(rows) // LOOKED_AT)
+    for name, column in cells.items():
+        pattern = _pattern(name, column[::step], known)
         if pattern is not None:
             guess.take("path", pattern, "a pattern: the column in braces")
-            return
-    addresses = [name for name, cells in left.items() if any(str(cell).startswith("http") for cell in cells[:20])]
+            return rows
+    _refuse_paths(guess, cells)
+    return rows
+
+
+def _refuse_paths(guess: Guess, cells: Mapping[str, Column]) -> None:
+    """Says why no column names photos."""
+    addresses = [name for name, column in cells.items() if _share(_given(column)[:LOOKED_AT], _is_address) > OFTEN]
+    pictures = [name for name in addresses if _share(_given(cells[name])[:LOOKED_AT], _is_picture_name) > OFTEN]
     if addresses:
         raise RefusedError(
-            f"{guess.table}: column {addresses[0]!r} holds addresses, not files: download the photos, and name their files"
+            f"{guess.table}: column {(pictures or addresses)[0]!r} holds addresses, not files: download the photos "
+            f"(addresses that end as the path of a file in {guess.images} are read as it)"
+            f"{_elsewhere(guess, cells[(pictures or addresses)[0]])}"
         )
-    named = [name for name, cells in left.items() if _share(cells, _is_picture_name) > OFTEN]
+    stored = [name for name, column in cells.items() if any(isinstance(cell, bytes | dict) for cell in column)]
+    if stored:
+        raise RefusedError(
+            f"{guess.table}: column {stored[0]!r} holds the pictures themselves: write them to files, and name these"
+        )
+    named = [name for name, column in cells.items() if _share(_given(column), _is_picture_name) > OFTEN]
     if named:
         raise RefusedError(
-            f"{guess.table}: column {named[0]!r} names files that are not in {guess.images}, e.g. {left[named[0]][0]!r}: "
-            "give their folder, or correct the names"
+            f"{guess.table}: column {named[0]!r} names files that are not in {guess.images}, e.g. "
+            f"{_short(_given(cells[named[0]])[0])}: give their folder, or correct the names"
+            f"{_elsewhere(guess, cells[named[0]])}"
         )
     raise RefusedError(
         f"{guess.table}: no column names a picture in {guess.images}: add a column path with the files' names, relative "
-        "to that folder"
+        f"to that folder (its first row, of the columns' names, is {_short(', '.join(cells))})"
     )
 
 
-def _check_files(guess: Guess, cells: Column) -> None:
-    missing = [(row, cell) for row, cell in enumerate(cells, start=2) if not _is_file(guess.images, cell)]
+def _elsewhere(guess: Guess, cells: Column) -> str:
+    """Where the file of the first cell is, if one of its name is below the folder of the photos, and the folder to name."""
+    cell = _given(cells)[0].replace("\\", "/").removeprefix("./")
+    name = PurePosixPath(urlsplit(cell).path).name
+    known = _files_by_name(guess.images).get(name, [])
+    if not known:
+        return ""
+    found = (guess.images / known[0]).resolve()
+    folder = Path(str(found).removesuffix(f"/{cell}")) if str(found).endswith(f"/{cell}") else found.parent
+    return f"; {name} is in {found.parent}: name {folder} as the folder of the photos"
+
+
+def _check_files(guess: Guess, rows: Sequence[TableRow], names: Sequence[str]) -> None:
+    missing = [
+        (row.number, part)
+        for row in rows
+        for name in names
+        if (part := part_without_file(row.cells[name], guess.images)) is not None
+    ]
     if missing:
-        row, cell = missing[0]
+        number, cell = missing[0]
+        remedy = "download the photos and name their files" if _is_address(cell) else "put the photos there"
         raise RefusedError(
-            f"{guess.table}: {len(missing)} of {len(cells)} rows name no file in {guess.images}, the first is row {row} "
-            f"({cell!r}): put the photos there, or take the rows out"
+            f"{guess.table}: {len({number for number, _ in missing})} of {len(rows)} rows name no file in {guess.images}, "
+            f"the first is row {number} ({_short(cell)}): {remedy}, or take the rows out"
         )
 
 
 def _files_by_name(images: Path) -> dict[str, list[PurePosixPath]]:
-    """Stem -> pictures of that name, relative to the folder."""
+    """Name, and name without its ending -> pictures of that name, relative to the folder."""
     known: dict[str, list[PurePosixPath]] = {}
-    for path in images.rglob("*"):
-        if path.suffix.lower() in PICTURES:
-            known.setdefault(path.stem, []).append(PurePosixPath(path.relative_to(images).as_posix()))
+    for path in pictures_in(images):
+        for name in (path.name, path.stem):
+            known.setdefault(name, []).append(path)
     return known
 
 
 def _pattern(name: str, cells: Column, known: Mapping[str, list[PurePosixPath]]) -> str | None:
-    """`images/{id}.jpg` where nearly all cells name a file of one folder, with or without its ending."""
+    """`images/{id}.jpg` where nearly all cells are part of the path of a file, with or without its ending."""
     shapes: Counter[str] = Counter()
     for cell in cells:
-        text = str(cell)
-        stem, ending = (PurePosixPath(text).stem, "") if _is_picture_name(cell) else (text, None)
-        for path in known.get(stem, []):
-            folder = "" if path.parent == PurePosixPath() else f"{path.parent}/"
-            shapes[f"{folder}{{{name}}}{path.suffix if ending is None else ending}"] += 1
+        text = str(cell).removeprefix("./")
+        for path in known.get(PurePosixPath(text).name, []):
+            folder, found, ending = str(path).rpartition(text)
+            if found and folder[-1:] in ("", "/") and ending in ("", path.suffix):
+                shapes[f"{folder}{{{name}}}{ending}"] += 1
     if not shapes:
         return None
     pattern, count = shapes.most_common(1)[0]
@@ -192,9 +234,14 @@ def _guess_item(guess: Guess, left: dict[str, Column], cells: Mapping[str, Colum
         shared = [name for name in left if plain(name) in CATEGORY_NAMES and _filled(left[name])]
         several = sorted(shared, key=lambda name: -len(set(map(str, left[name]))))[:1]
     chosen = next(iter(several or named), None)
+    partly = [name for name in left if plain(name) in ITEM_NAMES and any(cell is not None for cell in left[name])]
     if chosen is None:
         guess.columns["item_id"] = guess.columns["path"]
-        guess.notes.append("item_id: no column names a product, so each photo is one")
+        why = "no column names a product"
+        if partly:
+            empty = sum(cell is None for cell in left[partly[0]])
+            why = f"column {partly[0]!r} is empty in {empty} of {len(left[partly[0]])} rows (fill it to name products)"
+        guess.notes.append(f"item_id: {why}, so each photo is one")
         return None
     count = len(set(map(str, left[chosen])))
     guess.take("item_id", chosen, f"{count} of {len(left[chosen])} photos")
@@ -209,7 +256,7 @@ def _guess_category(guess: Guess, left: dict[str, Column], items: int | None) ->
     fits = [name for name in named if 1 <= len(words[name]) <= 1000 and len(words[name]) < max(10, len(left[name]))]
     if fits:
         chosen = next((name for name in fits if len(words[name]) != items), fits[0])
-        guess.take("category", chosen, f"{len(words[chosen])} categories")
+        guess.take("category", chosen, categories_in_words(len(words[chosen])))
 
 
 def _guess_by_name(guess: Guess, left: dict[str, Column], ours: str, names: Sequence[str]) -> None:
@@ -295,15 +342,22 @@ def _filled(cells: Column) -> bool:
     return all(cell is not None and not isinstance(cell, list | float) for cell in cells)
 
 
-def _is_file(images: Path, cell: Any) -> bool:
-    if not isinstance(cell, str) or not cell or "\0" in cell or len(cell) > 1000:
-        return False
-    path = PurePosixPath(cell.replace("\\", "/"))
-    return not path.is_absolute() and ".." not in path.parts and (images / path).is_file()
+def _given(cells: Column) -> Column:
+    return [cell for cell in cells if cell is not None]
+
+
+def _is_address(cell: Any) -> bool:
+    return isinstance(cell, str) and cell.lower().startswith(("http://", "https://", "//"))
 
 
 def _is_picture_name(cell: Any) -> bool:
-    return isinstance(cell, str) and PurePosixPath(cell.replace("\\", "/")).suffix.lower() in PICTURES
+    text = cell.partition("?")[0] if isinstance(cell, str) else ""
+    return PurePosixPath(text.replace("\\", "/")).suffix.lower() in PICTURES
+
+
+def _short(cell: Any) -> str:
+    text = repr(cell)
+    return text if len(text) <= 120 else f"{text[:120]}..."
 
 
 def _is_number(cell: Any) -> bool:

@@ -123,6 +123,8 @@ def _method(facts: CardFacts) -> Iterator[str]:
     yield f"- `{manifest.method}`: a photo becomes {manifest.encoder.dim} numbers ({manifest.encoder.head} head, "
     yield f"  {index.metric}), searched in a `{index.kind}` index of {index.rows} photos."
     yield f"- Pictures are brought to {manifest.preprocess.size} px. A photo may be cropped by its box first."
+    if manifest.preprocess.draft is not None:
+        yield f"- A JPEG's decoder scales it, down to {manifest.preprocess.draft} px at least of its longer side."
     sketch = "through a generator, then the encoder" if manifest.generator else "straight into the encoder"
     yield f"- A sketch goes {sketch}."
     if manifest.classifier:

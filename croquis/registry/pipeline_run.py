@@ -76,18 +76,23 @@ class PipelineRun:
             self._store.client.set_tag(run_id, PARENT_TAG, self.run_id)
 
     def close(
-        self, root: Path, evaluations: Sequence[EvaluationReport], tags: Mapping[str, str], model_id: str | None = None
+        self,
+        root: Path,
+        evaluations: Sequence[EvaluationReport],
+        chosen: EvaluationReport,
+        tags: Mapping[str, str],
+        model_id: str | None = None,
     ) -> None:
         """Logs the figures and files of the result, and ends the run.
 
         Args:
             evaluations: best first.
-            model_id: the logged model of the best, which gets its figures, too.
+            chosen: the one that was registered, whose figures are those of the run.
+            model_id: its logged model, which gets its figures, too.
         """
         self._projection.tags(tags)
         if self.is_new:
-            best = evaluations[0]
-            self._projection.metrics([(name, 0, value) for name, value in best.headline_figures()], model_id)
+            self._projection.metrics([(name, 0, value) for name, value in chosen.headline_figures()], model_id)
             with tempfile.TemporaryDirectory() as folder:
                 _collect(root, evaluations, Path(folder))
                 self._projection.upload(Path(folder), with_pictures=False)  # the stages' runs show them
@@ -107,20 +112,30 @@ def used_params(params: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def describe(
-    evaluations: Sequence[EvaluationReport], measure: Measure, version: str, stage_runs: Mapping[str, str], page: str
+    evaluations: Sequence[EvaluationReport],
+    chosen: EvaluationReport,
+    measure: Measure,
+    version: str,
+    stage_runs: Mapping[str, str],
+    page: str,
 ) -> str:
     """A description in Markdown for the run's page: the choice and its figures, the leaderboard, links to the stages' runs.
 
     Args:
         evaluations: best first.
+        chosen: what was registered.
         version: a link to what was registered.
         stage_runs: DVC's stage name -> id of its run.
         page: address of the pages of the experiment's runs.
     """
     best = evaluations[0]
+    why = f"is the best of {len(evaluations)} by val {measure}"
+    if chosen is not best:
+        passed_over = f"{best.method}, the best by val {measure}, is not shown to be above the baseline"
+        why = f"was chosen of {len(evaluations)}: {passed_over}"
     found = {each.method: each.run(REPORTED, measure.pair)["metrics"] for each in evaluations}
-    columns = headline_metrics(found[best.method])
-    figures = ", ".join(f"{name} **{found[best.method][name]['value']:.3f}**" for name in columns[:3])
+    columns = headline_metrics(found[chosen.method])
+    figures = ", ".join(f"{name} **{found[chosen.method][name]['value']:.3f}**" for name in columns[:3])
     rows = [
         f"| {method} | " + " | ".join(f"{metrics[name]['value']:.3f}" for name in columns) + " |"
         for method, metrics in found.items()
@@ -128,7 +143,7 @@ def describe(
     links = [f"[{name}]({page}/{run_id})" for name, run_id in stage_runs.items()]
     return "\n".join(
         [
-            f"**{best.method}** is the best of {len(evaluations)} by val {measure}: {figures} ({REPORTED}, {measure.pair}).",
+            f"**{chosen.method}** {why}: {figures} ({REPORTED}, {measure.pair}).",
             "",
             f"Registered as {version}. The whole list of figures: `{METRICS_FILE}`; the reports: `evaluation/`.",
             "",

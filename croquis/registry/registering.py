@@ -1,9 +1,9 @@
-"""What becomes of the evaluated retrievers: the choice of the best on val, its pipeline run, its registered version."""
+"""What becomes of the evaluated retrievers: the choice by val, its pipeline run, its registered version."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -20,7 +20,8 @@ from croquis.registry.evaluation_reports import (
     rank,
     read_evaluations,
 )
-from croquis.registry.gating.judging import SELECTED_ON
+from croquis.registry.gating.gate import shown_above_baseline
+from croquis.registry.gating.judging import SELECTED_ON, make_policy
 from croquis.registry.gating.verdict import Scores, Verdict
 from croquis.registry.leaderboard import REPORTED
 from croquis.registry.lineage import DATA_HASH, LAST_STAGE, stage_keys, stage_runs, version_tags
@@ -42,28 +43,29 @@ BASELINE = "histogram"  # what the leaderboard holds the others against
 
 @dataclass(frozen=True)
 class Choice:
-    """The best method on val, and its bundle."""
+    """The method that is proposed, and its bundle.
+
+    Attributes:
+        ranking: best on val first.
+        chosen: the first of them that the gate's rule `baseline` lets through; the baseline itself where no better one is
+            shown to be above it.
+    """
 
     ranking: list[EvaluationReport]
+    chosen: EvaluationReport
     measure: Measure
     bundle: Bundle
     reranked: bool
 
-    @property
-    def best(self) -> EvaluationReport:
-        """The report of the method that is best on val."""
-        return self.ranking[0]
-
     def scores(self) -> Scores:
-        """Its results on val, query by query, as `evaluate` stored them, with the level of chance and the baseline's."""
-        asked = (SELECTED_ON, self.measure, self.reranked)
-        baseline = None if self.baseline in (None, self.best) else self.baseline.scores(*asked)
-        return replace(self.best.scores(*asked), chance=self.best.chance(*asked), baseline=baseline)
+        """Its results on val, query by query, as `evaluate` stored them, with the level of chance, the baseline's, and
+        those of a better one that was passed over."""
+        return _scores(self.chosen, self.ranking, self.measure, self.reranked)
 
     @property
     def baseline(self) -> EvaluationReport | None:
         """None where it is not among `retrievers`."""
-        return next((each for each in self.ranking if each.method == BASELINE), None)
+        return _baseline(self.ranking)
 
     @cached_property
     def above_floor(self) -> dict[str, Interval]:
@@ -76,7 +78,7 @@ class Choice:
     def facts(self) -> dict[str, Any]:
         """What the report says of it, gains rounded to six places."""
         return {
-            "method": self.best.method,
+            "method": self.chosen.method,
             "selected_by": f"{SELECTED_ON} {self.measure}",
             "values": {each.method: each.value(SELECTED_ON, self.measure, self.reranked) for each in self.ranking},
             "above_floor": {
@@ -86,8 +88,20 @@ class Choice:
         }
 
 
+def _baseline(ranking: Sequence[EvaluationReport]) -> EvaluationReport | None:
+    return next((each for each in ranking if each.method == BASELINE), None)
+
+
+def _scores(report: EvaluationReport, ranking: Sequence[EvaluationReport], measure: Measure, reranked: bool) -> Scores:
+    asked = (SELECTED_ON, measure, reranked)
+    own, baseline = replace(report.scores(*asked), chance=report.chance(*asked)), _baseline(ranking)
+    if report is baseline:
+        return own if report is ranking[0] else replace(own, rival=ranking[0].scores(*asked))
+    return own if baseline is None else replace(own, baseline=baseline.scores(*asked))
+
+
 def choose(params: Params, root: Path) -> Choice:
-    """The best evaluated method on val.
+    """The best evaluated method on val of those that are shown to be above the baseline; the baseline where none is.
 
     Raises:
         EvaluationError: when a report is missing, or is not about the bundle that stands in models/bundles.
@@ -95,16 +109,25 @@ def choose(params: Params, root: Path) -> Choice:
     measure, reranked = Measure.parse(params.register_.select_by), params.rerank.enabled
     evaluations = read_evaluations(root / "reports/evaluation", params.retrievers)
     ranking = rank(evaluations, SELECTED_ON, measure, reranked)
-    best = ranking[0]
-    bundle = Bundle.load(root / "models/bundles" / best.method, threads=params.base.threads)
-    if bundle.hash != best.bundle:
+    policy, best = make_policy(params), ranking[0]
+    shown = (each for each in ranking if shown_above_baseline(_scores(each, ranking, measure, reranked), policy))
+    chosen = next(shown, best)
+    bundle = Bundle.load(root / "models/bundles" / chosen.method, threads=params.base.threads)
+    if bundle.hash != chosen.bundle:
         raise EvaluationError(
-            f"{best.path} is about bundle {best.bundle[:12]}, {bundle.folder} is {bundle.hash[:12]}; "
-            f"run `dvc repro evaluate@{best.method}`"
+            f"{chosen.path} is about bundle {chosen.bundle[:12]}, {bundle.folder} is {bundle.hash[:12]}; "
+            f"run `dvc repro evaluate@{chosen.method}`"
         )
-    if not method_facts(root)[best.method]["learns"]:
+    if chosen is not best:
+        logger.warning(
+            "%s is best on val, and is not shown to be above %s with %.0f %% confidence, so %s is proposed",
+            *(best.method, BASELINE, 100 * policy.confidence, chosen.method),
+        )
+    elif not (facts := method_facts(root))[best.method]["learns"] and any(
+        facts[each.method]["learns"] for each in ranking
+    ):
         logger.warning("the best method on val is %s, which learns nothing: look at the trainings", best.method)
-    return Choice(ranking, measure, bundle, reranked)
+    return Choice(ranking, chosen, measure, bundle, reranked)
 
 
 @dataclass(frozen=True)
@@ -165,20 +188,20 @@ def publish(
         own_run: id of the run of the stage `register`, where it is the one that publishes.
     """
     choice, version, registry, measure = entry.choice, entry.version, entry.registry, entry.choice.measure
-    publish_card(registry, version.number, choice.bundle, choice.best, params, root)
+    publish_card(registry, version.number, choice.bundle, choice.chosen, params, root)
     registry.describe_model(model_note(registry.model, measure))
     runs = {**entry.stage_runs, **({LAST_STAGE: own_run} if own_run else {})}
     page = f"#/experiments/{registry.store.experiment(STAGE_EXPERIMENT)}/runs"
     link = f"[{registry.model} {version.number}](#/models/{registry.model}/versions/{version.number})"
     own = {
         "outcome": registration.outcome,
-        "method": choice.best.method,
+        "method": choice.chosen.method,
         "bundle_hash": choice.bundle.hash,
         "model_version": str(version.number),
-        NOTE_TAG: describe(choice.ranking, measure, link, runs, page),
+        NOTE_TAG: describe(choice.ranking, choice.chosen, measure, link, runs, page),
     }
     shown = {**registration.verdict.tags(), **own, **(tags or {})}
-    entry.run.close(root, choice.ranking, shown, registry.model_id(version.number))
+    entry.run.close(root, choice.ranking, choice.chosen, shown, registry.model_id(version.number))
     entry.run.nest(runs.values())
     columns = (f"{REPORTED}/{measure}", f"{SELECTED_ON}/{measure}", f"{REPORTED}/{measure.pair}/map@r", "val/score")
     registry.store.show(columns)

@@ -60,7 +60,8 @@ class Questions:
         if not (root / "data/catalog").is_dir():
             raise ResultsError(f"{root / 'data/catalog'} does not exist: run croquis repro (or dvc pull)")
         self.catalog = Catalog.open(root / "data/catalog")
-        self.gallery: JudgedGallery = open_gallery(self.catalog, SPLIT, PROTOCOLS[params.base.protocol])
+        protocol, self._draft = PROTOCOLS[params.base.protocol], params.prepare.draft
+        self.gallery: JudgedGallery = open_gallery(self.catalog, SPLIT, protocol, self._draft)
         self._sketches = Catalog.open_if_any(root / "data/sketches")
         self._evaluate = params.evaluate
 
@@ -68,7 +69,7 @@ class Questions:
         """All queries of a way."""
         pair = next(each for each in PAIRS if each.name == way.pair)
         source = self._sketches if pair.query_domain == "sketch" and self._sketches else self.catalog
-        return open_queries(source, SPLIT, pair)
+        return open_queries(source, SPLIT, pair, self._draft)
 
     def answered(
         self, method: MethodResult, way: Way, ids: Sequence[str], rerank: bool = False

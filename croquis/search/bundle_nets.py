@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
@@ -13,21 +14,28 @@ from croquis.catalog.drawings import crop_to_ink
 from croquis.catalog.filters import QueryError
 from croquis.catalog.images import Batch, from_batch, prepare_image, to_batch
 from croquis.nets.classifier import AttributeClassifier
-from croquis.nets.encoder import encode_drawings
+from croquis.nets.encoder import encode_drawings, encode_painted
 from croquis.nets.generator import Generator
 from croquis.nets.line_encoder import LineEncoder
+from croquis.nets.text_encoder import NO_TOKENIZERS, has_tokenizers
 from croquis.rerank.evidence import QueryEvidence
 from croquis.search.query import Mode
 
 AT_A_TIME = 32  # images in one run of a net: bounds the memory, and more are no faster on a CPU
 
 
+logger = logging.getLogger(__name__)
+
 NetRun = Callable[[npt.NDArray[np.float32]], npt.NDArray[np.float32]]
 """One run of a net: (B, ...) to (B, ...), row for row."""
 
 
 class Nets:
-    """Encoder, generator and classifier of a bundle, opened when first needed; safe to use from several threads.
+    """Encoder, text tower, generator and classifier of a bundle, opened when first needed; safe to use from several threads.
+
+    Where the package `tokenizers` is missing, a bundle's text tower is not used, which one line of the log says.
+
+    Pictures come as `croquis.catalog.images.decode_inside` gives them with the bundle's `draft`.
 
     Args:
         bundle: whose they are.
@@ -37,11 +45,19 @@ class Nets:
     def __init__(self, bundle: Bundle, join: Callable[[NetRun], NetRun] = lambda run: run) -> None:
         self.bundle = bundle
         self.size = bundle.manifest.preprocess.size
+        self.draft = bundle.manifest.preprocess.draft or 0
         self.has_generator = bundle.manifest.generator is not None
         self.has_classifier = bundle.manifest.classifier is not None
+        towered = bundle.manifest.encoder.text is not None
+        self.has_text_tower = towered and has_tokenizers()
+        if towered and not self.has_text_tower:
+            logger.warning("%s: words are searched without its text tower, as %s", bundle.folder, NO_TOKENIZERS)
         self._encode = join(lambda batch: bundle.encoder.encode(batch))
-        sees_lines = bundle.manifest.encoder.kind == LineEncoder.kind
-        self._encode_drawn = join(lambda batch: encode_drawings(bundle.encoder, batch)) if sees_lines else self._encode
+        encoder = bundle.manifest.encoder
+        apart = encoder.kind == LineEncoder.kind or encoder.straight is not None
+        self._encode_drawn = join(lambda batch: encode_drawings(bundle.encoder, batch)) if apart else self._encode
+        apart = encoder.painted is not None
+        self._encode_painted = join(lambda batch: encode_painted(bundle.encoder, batch)) if apart else self._encode
         self._generate = join(lambda batch: self.generator.generate(batch))
         self._probabilities = join(lambda batch: self.classifier.probabilities(batch))
 
@@ -49,9 +65,25 @@ class Nets:
         """Vectors of pictures of any size, uint8 (H, W, 3) each: (B, D) float32; B may be 0."""
         return self._vectors(self._encode, images)
 
+    def encode_words(self, text: str) -> Vectors:
+        """The vector of a query of words, (1, D) float32, among those of `encode`.
+
+        Raises:
+            QueryError: when the bundle has no text tower.
+        """
+        encoder = self.bundle.text_encoder
+        if encoder is None:
+            raise QueryError("text", text, "needs a text tower, which this bundle lacks")
+        return encoder.encode([text])
+
     def encode_drawings(self, images: Sequence[Uint8Image]) -> Vectors:
-        """`encode` of line drawings, dark on white: as lines where the encoder is one of lines, else as photos."""
+        """`encode` of line drawings, dark on white: as lines where the encoder is one of lines or has a map for
+        them, else as photos."""
         return self._vectors(self._encode_drawn, images)
+
+    def encode_painted(self, images: Sequence[Uint8Image]) -> Vectors:
+        """`encode` of what `generate` gave: by the map of painted photos where the bundle has one, else as photos."""
+        return self._vectors(self._encode_painted, images)
 
     def _vectors(self, run: NetRun, images: Sequence[Uint8Image]) -> Vectors:
         parts = [run(batch) for batch in _batches(images, self.size)]

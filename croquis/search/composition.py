@@ -122,7 +122,7 @@ class Composition:
         """What a bundle's nets do with queries of a mode, among the images of a gallery that pass the filters."""
         among = filters or Filters()
         paint = nets.generate if mode == "sketch" else same_pictures
-        encode = nets.encode_drawings if mode == "sketch-direct" else nets.encode
+        encode = {"sketch": nets.encode_painted, "sketch-direct": nets.encode_drawings}.get(mode, nets.encode)
         metric = nets.bundle.manifest.encoder.metric
         return cls(paint, encode, lambda vectors, k: gallery.search(vectors, k, among), nets.asked, metric)
 

@@ -11,7 +11,7 @@ import pyarrow as pa
 from croquis.arrays import Rows, Vectors
 from croquis.bundle.gallery_file import GALLERY_SCHEMA, PROBABILITIES
 from croquis.catalog.images import Batch, to_batch
-from croquis.catalog.prepared_photos import FOLDER, Preparation, PreparedPhotos, open_photos
+from croquis.catalog.prepared_photos import Preparation, PreparedPhotos, open_photos, place_beside
 from croquis.catalog.table import Catalog
 from croquis.files import made_once, sha256_file
 from croquis.nets.classifier import AttributeClassifier
@@ -43,8 +43,7 @@ def gallery_labels(folder: Path | None, catalog: Catalog, rows: Rows, threads: i
         return pa.table([pa.array([[]] * len(rows), names), pa.nulls(len(rows), cells)], schema=LABELS)
     described = AttributeClassifier.describe(folder)
     files = {name: sha256_file(folder / name) for name in (AttributeClassifier.filename, described.file)}
-    key = {"catalog": catalog.fingerprint(), "images": len(rows), "threads": threads, **files}
-    target = catalog.folder.parent / FOLDER / f"{catalog.folder.name}-labels"
+    target, key = place_beside(catalog, "labels", how.draft, images=len(rows), threads=threads, **files)
 
     def make(partial: Path) -> None:
         classifier, photos = AttributeClassifier(folder, threads), open_photos(catalog, described.size, how=how)

@@ -50,7 +50,8 @@ class Searches(Protocol):
                 search is for the centre of their vectors.
             text: words, at most 20 and 200 characters, that are looked for in category, attributes and texts of the product,
                 and in what the classifier sees (`croquis.words`). Beside a picture both rankings are fused
-                (`croquis.search.fusion`). An image needs some of the words; with more and rarer ones it comes first.
+                (`croquis.search.fusion`). An image needs some of the words; with more and rarer ones it comes first. Where
+                the bundle has a text tower, its ranking of all images is fused with that.
 
         Raises:
             QueryError: naming the field, its value and what is allowed.

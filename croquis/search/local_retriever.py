@@ -18,7 +18,7 @@ from croquis.search.answer import Answer, Hit, Stopwatch
 from croquis.search.bundle_nets import AT_A_TIME, Nets
 from croquis.search.composition import Composition
 from croquis.search.fusion import WordRanking
-from croquis.search.gallery import BundleGallery, ListedImages, SearchedGallery
+from croquis.search.gallery import BundleGallery, Listed, ListedImages, SearchedGallery
 from croquis.search.grouping import AnswerForm, without
 from croquis.search.pictures import Picture, check_pictures, open_picture, query_pictures
 from croquis.search.query import Combine, GroupBy, Mode, check_k, check_mode, check_without_picture
@@ -34,7 +34,7 @@ class LocalRetriever:
     """The `croquis.Retriever` in this process; one instance may be used by several threads at once.
 
     Args:
-        nets: a bundle's encoder, generator and classifier.
+        nets: a bundle's encoder, text tower, generator and classifier.
         gallery: what is searched.
         rerank: how, and whether by default.
     """
@@ -110,15 +110,11 @@ class LocalRetriever:
         among = as_filters(filters)
         if not among.empty:
             self.gallery.check(among)
-        ranking = None
-        if words is not None:
-            ranking = WordRanking(
-                lambda depth: self.gallery.search_words(words, depth, among), self.gallery.words.weight
-            )
+        ranking = None if words is None else self._by_text(words, among)
         watch.lap("search")
         if picture is None:
             return self._by_words(needed(ranking), k, form, watch)
-        cropped = query_pictures(picture, bbox)
+        cropped = query_pictures(picture, bbox, self.nets.draft)
         watch.lap("decode")
         by_attributes = reranked and needs_classifier(self.rerank.steps)
         described = by_attributes or (describe and self.nets.has_classifier)
@@ -134,11 +130,23 @@ class LocalRetriever:
     def _by_words(self, ranking: WordRanking, k: int, form: AnswerForm, watch: Stopwatch) -> Answer:
         watch.lap("decode")
         watch.lap("encode")
-        listed = form.listed(ranking.find, k)
+        listed = form.listed(ranking.alone(), k)
         watch.lap("search")
         hits = self._hits(listed.images, form.answer(listed.ranked, listed.images, k), frozenset())
         watch.lap("rerank")
         return Answer(hits, None, None, watch.seconds)
+
+    def _by_text(self, text: str, among: Filters) -> WordRanking:
+        words = self.gallery.words
+
+        def find(depth: int) -> Listed:
+            return self.gallery.search_words(text, depth, among)
+
+        def by_tower(depth: int) -> Listed:
+            return self.gallery.search(self.nets.encode_words(text), depth, among)
+
+        used = self.nets.has_text_tower and words.tower_weight > 0
+        return WordRanking(find, words.weight, by_tower if used else None, words.tower_weight)
 
     def _words(self, text: str | None) -> str | None:
         if text is not None:
@@ -178,7 +186,9 @@ class LocalRetriever:
         """See `Searches.embed`; (0, D) for no picture."""
         given = check_pictures(pictures)
         parts = [
-            self.encode_photos([open_picture(picture) for picture in given[start : start + AT_A_TIME]])
+            self.encode_photos(
+                [open_picture(picture, draft=self.nets.draft) for picture in given[start : start + AT_A_TIME]]
+            )
             for start in range(0, max(1, len(given)), AT_A_TIME)
         ]
         return np.concatenate(parts)
@@ -191,6 +201,8 @@ class LocalRetriever:
         """Opens every net and answers one blank query in each way, so that the first real one is not slow."""
         blank = np.full((self.nets.size, self.nets.size, 3), 255, dtype=np.uint8)
         self.search(blank, k=1, mode="sketch" if self.nets.has_generator else "photo", rerank=self._can_rerank())
+        if self.nets.has_text_tower:
+            self.nets.encode_words("")
 
     def _can_rerank(self) -> bool:
         return self.nets.has_classifier or not needs_classifier(self.rerank.steps)

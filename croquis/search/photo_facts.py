@@ -54,6 +54,7 @@ def photo_facts(models: Models, photos: Iterable[Uint8Image], side: int) -> Phot
     one by one; what the nets take of a few is.
 
     Args:
+        photos: decoded with the draft of the models' bundle.
         side: of the thumbnails, pixels.
     """
     encoder, classifier, photos = models.encoder, models.classifier, iter(photos)

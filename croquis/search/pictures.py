@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -11,7 +12,7 @@ from PIL import Image
 
 from croquis.arrays import Uint8Image
 from croquis.catalog.filters import QueryError
-from croquis.catalog.images import ImageError, check_image, crop, decode_image, encode_png, from_pillow
+from croquis.catalog.images import ImageError, check_image, crop, decode_inside, encode_png, from_pillow
 from croquis.catalog.product import MOST_PICTURES
 
 Picture: TypeAlias = str | Path | bytes | Image.Image | Uint8Image
@@ -20,38 +21,38 @@ Picture: TypeAlias = str | Path | bytes | Image.Image | Uint8Image
 LONGEST_SHOWN = 80  # characters of a wrong path in an error
 
 
-def open_picture(picture: Picture) -> Uint8Image:
-    """Upright RGB, uint8 (H, W, 3).
+def open_picture(picture: Picture, bbox: Sequence[int] | None = None, draft: int = 0) -> Uint8Image:
+    """Upright RGB inside a box, uint8 (H, W, 3).
 
     Args:
         picture: a path, bytes, a Pillow image or an array.
+        bbox: x1, y1, x2, y2 in pixels of the upright picture; None for the whole.
+        draft: of a file, as `croquis.catalog.images.decode_inside` has it; what is decoded already is taken as it is.
 
     Raises:
-        ImageError: when it is no picture, cannot be read, or is over a limit.
+        ImageError: when it is no picture, cannot be read, or is over a limit, or the box holds none of it.
     """
     if isinstance(picture, np.ndarray):
-        return check_image(picture)
+        return crop(check_image(picture), bbox)
     if isinstance(picture, Image.Image):
-        return from_pillow(picture)
-    return decode_image(_file(picture))
+        return crop(from_pillow(picture), bbox)
+    return decode_inside(_file(picture), bbox, draft=draft)
 
 
-def cropped_picture(picture: Picture, bbox: Sequence[int] | None) -> Uint8Image:
-    """`open_picture`, inside the box x1, y1, x2, y2 in pixels of the upright picture; None for the whole."""
-    return crop(open_picture(picture), bbox)
-
-
-def query_pictures(picture: Picture | Iterable[Picture], bbox: Sequence[int] | None) -> Iterable[Uint8Image]:
-    """The pictures of one query as `cropped_picture` gives them: a list of one, or one after the other.
+def query_pictures(
+    picture: Picture | Iterable[Picture], bbox: Sequence[int] | None, draft: int = 0
+) -> Iterable[Uint8Image]:
+    """The pictures of one query as `open_picture` gives them: a list of one, or one after the other.
 
     Raises:
         QueryError: when there is none or more than 10, or a box for more than one.
         ImageError: as `open_picture`.
     """
+    opened = partial(open_picture, draft=draft)
     if isinstance(picture, Iterator):
-        return map(open_picture, picture)
+        return map(opened, picture)
     given = listed_pictures(picture, bbox)
-    return [cropped_picture(given[0], bbox)] if len(given) == 1 else map(open_picture, given)
+    return [opened(given[0], bbox)] if len(given) == 1 else map(opened, given)
 
 
 def listed_pictures(picture: Picture | Iterable[Picture], bbox: Sequence[Any] | None) -> list[Picture]:

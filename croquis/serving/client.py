@@ -21,7 +21,7 @@ import httpx
 
 from croquis.catalog.filters import QueryError
 from croquis.serving.answers.answer_models import FilterValues, Item, ItemChange, SearchAnswer, Version
-from croquis.serving.client_limits import AnswerBody, Deadline
+from croquis.serving.client_limits import AnswerBody, Deadline, NoCookies, forget_redirect
 from croquis.serving.client_transport import DeadlineTransport
 from croquis.serving.client_wire import (
     Call,
@@ -83,6 +83,11 @@ class ClientCalls:
         """Another transport than httpx's."""
         return None
 
+    @staticmethod
+    def _forget(response: httpx.Response) -> Any:
+        """`forget_redirect`, as httpx wants to call it."""
+        forget_redirect(response)
+
     def __init__(
         self,
         base_url: str,
@@ -96,7 +101,13 @@ class ClientCalls:
         self._deadline = Deadline(timeout)
         # Proxies of the environment are not used.
         self._http = self._kind(
-            base_url=base_url, headers=headers, timeout=timeout, transport=transport or self._own(), trust_env=False
+            base_url=base_url,
+            headers=headers,
+            timeout=timeout,
+            transport=transport or self._own(),
+            trust_env=False,
+            cookies=NoCookies(),
+            event_hooks={"response": [self._forget]},
         )
         self._token = admin_token
 
@@ -187,6 +198,10 @@ class AsyncClient(ClientCalls):
     """`Client` for asyncio; use it as an async context manager, or call `close`."""
 
     _kind = httpx.AsyncClient
+
+    @staticmethod
+    async def _forget(response: httpx.Response) -> None:
+        forget_redirect(response)
 
     async def send(self, call: Call[T]) -> T:
         """As `Client.send`."""

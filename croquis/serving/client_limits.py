@@ -7,6 +7,8 @@ import threading
 import time
 import zlib
 from collections.abc import Iterator
+from http.cookiejar import CookieJar
+from typing import Any
 
 import httpx
 
@@ -18,6 +20,19 @@ ANY_WRAPPER = 47  # of zlib: gzip or zlib, whichever it is
 
 class AnswerError(ValueError):
     """An answer that no server of ours gives; the message says why."""
+
+
+class NoCookies(CookieJar):
+    """Takes none: they would be kept for ever and sent with each call, and may be what no request can hold."""
+
+    def extract_cookies(self, response: Any, request: Any) -> None:
+        """Does nothing."""
+
+
+def forget_redirect(response: httpx.Response) -> None:
+    """Takes the place that a redirect leads to out of an answer: httpx reads it even where none is followed, and raises what
+    its parsers do."""
+    response.headers.pop("location", None)
 
 
 class AnswerBody:

@@ -15,6 +15,7 @@ from pydantic_core import from_json
 
 from croquis.serving.answers.answer_models import ProblemBody
 from croquis.serving.client_limits import AnswerError
+from croquis.strict_json import check_values
 
 T = TypeVar("T")
 Body = TypeVar("Body", bound=BaseModel)
@@ -22,6 +23,7 @@ Body = TypeVar("Body", bound=BaseModel)
 LONGEST_DETAIL = 200  # characters of an answer that is no problem
 LONGEST_SHOWN = 1000  # of a problem
 LONGEST_WAIT = re.compile(r"[0-9]{1,9}")  # seconds; the header may also hold a date
+MOST_ANSWER_VALUES = 500_000  # of JSON; a thousand images with a hundred attributes each have some 120,000
 JPEG = b"\xff\xd8\xff"
 PICTURE = "picture"  # the file's name: the server judges by the bytes
 
@@ -173,8 +175,13 @@ class Call(Generic[T]):
 
 
 def json_of(model: type[Body]) -> Callable[[bytes], Body]:
-    """Reads a body as `model`; a ValueError when it is something else, NaN and infinity included."""
-    return lambda body: model.model_validate(from_json(body, allow_inf_nan=False))
+    """Reads a body as `model`; a ValueError when it is something else, NaN and infinity included, or has too many values."""
+
+    def read(body: bytes) -> Body:
+        check_values(body, MOST_ANSWER_VALUES)
+        return model.model_validate(from_json(body, allow_inf_nan=False))
+
+    return read
 
 
 def jpeg(body: bytes) -> bytes:

@@ -1,8 +1,9 @@
 """From a photo to the lines that a drawing of it begins with: the outline, and what is to be seen inside.
 
-Four beginnings, since a person may trace closely, sketch roughly, or draw the outline only:
+Five beginnings, since a person may trace closely, sketch roughly, or draw the outline only:
 
 - `canny`: the edges of Canny, thin and exact.
+- `hed`: edges as a net finds them, where the caller has one.
 - `xdog`: soft edges (extended difference of Gaussians); they follow tone rather than gradient.
 - `coarse`: the silhouette's contour as outline, and inside it the edges of the blurred photo.
 - `silhouette`: the contour alone.
@@ -10,7 +11,7 @@ Four beginnings, since a person may trace closely, sketch roughly, or draw the o
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -18,11 +19,13 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from croquis.catalog.edge_maps import edge_map
+from croquis.catalog.drawings import INK
+from croquis.catalog.edge_maps import EdgeMap, edge_map
 from croquis.sketching.skeleton import Stroke, thin, trace
 
-Beginning = Literal["canny", "xdog", "coarse", "silhouette"]
+Beginning = Literal["canny", "xdog", "coarse", "silhouette", "hed"]
 BEGINNINGS: tuple[Beginning, ...] = get_args(Beginning)
+Detect = Callable[[], EdgeMap]
 REFERENCE = 128
 """Strokes are in pixels of a sheet of this side, whatever the photo's; so are the lengths below."""
 
@@ -41,16 +44,24 @@ class Linework:
     inner: Sequence[Stroke]
 
 
-def linework(photo: npt.NDArray[np.uint8], beginning: Beginning = "canny") -> Linework:
+def linework(photo: npt.NDArray[np.uint8], beginning: Beginning = "canny", detect: Detect | None = None) -> Linework:
     """The lines of a square photo uint8 (S, S, 3). Where no silhouette is to be found, all that the edges show is outline.
 
+    Args:
+        detect: gives the edges of the kind `hed` of this photo.
+
     Raises:
-        ValueError: when the photo is not square, or of another type.
+        ValueError: when the photo is not square, or of another type, or `hed` has nothing to detect edges.
     """
     if photo.dtype != np.uint8 or photo.ndim != 3 or photo.shape[0] != photo.shape[1]:
         raise ValueError(f"a photo must be uint8 (S, S, 3), not {photo.dtype} {photo.shape}")
-    mask = silhouette(edge_map(photo))
     scale = REFERENCE / photo.shape[0]
+    if beginning == "hed":
+        if detect is None:
+            raise ValueError("lines that begin with 'hed' need the net that finds them")
+        edges = detect()
+        return Linework(*_parted(_traced(edges), silhouette(edges), scale))
+    mask = silhouette(edge_map(photo))
     if beginning == "canny" or beginning == "xdog" or not mask.any():
         method = "xdog" if beginning == "xdog" else "canny"
         return Linework(*_parted(_traced(edge_map(photo, method)), mask, scale))
@@ -67,7 +78,7 @@ def silhouette(edges: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
     reach = max(1, round(GAP * size / REFERENCE))
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
     border = 2 * reach + 1
-    ink = edges < REFERENCE
+    ink = edges < INK
     walls = cv2.dilate(np.pad(ink.astype(np.uint8), border), kernel)
     cv2.floodFill(walls, None, (0, 0), 2)
     enclosed = cv2.erode((walls != 2).astype(np.uint8), kernel)[border:-border, border:-border]
@@ -91,7 +102,7 @@ def _contours(mask: npt.NDArray[np.bool_]) -> list[Stroke]:
 
 
 def _traced(edges: npt.NDArray[np.uint8]) -> list[Stroke]:
-    return trace(thin(edges < REFERENCE))
+    return trace(thin(edges < INK))
 
 
 def _parted(strokes: Sequence[Stroke], mask: npt.NDArray[np.bool_], scale: float) -> tuple[list[Stroke], list[Stroke]]:

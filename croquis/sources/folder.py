@@ -9,7 +9,9 @@ given. A table with other names is read by `ingest.folder.columns`, other words 
 - `split`: the split that another row of the item names, otherwise a seeded hash of the item (`val_share`,
   `test_share`). Where the whole table names no val (or no test) rows, train items are moved there by the same hash.
 - `role`: `train` in the train split. In val and test the first shop photo of an item, by path, is `gallery`; all
-  others, consumer photos and sketches included, are `query`. With `roles: queries` all are `query`.
+  others, consumer photos and sketches included, are `query`. With `roles: queries` all are `query`. With `roles: views`
+  all shop photos are `gallery`, and each gets an altered copy (`croquis.formats.tables.altered_view`) of domain `consumer`
+  and of its item, which is `query`, or `train` in the train split.
 
 `attributes` and `unknown_attributes` are lists or text with `|` between labels; `bbox` a list or the text `x1 y1 x2 y2`,
 pixels. Columns that are not used are ignored, unless they look like a misspelling of ours; those of
@@ -29,6 +31,7 @@ from croquis.catalog.product import check_item_id
 from croquis.catalog.product_columns import PRODUCT, kinds_in
 from croquis.catalog.table import DOMAINS, ROLES, SPLITS
 from croquis.formats.errors import SourceError, refuse
+from croquis.formats.tables.altered_view import altered_view
 from croquis.formats.tables.product_cells import product_kinds, product_scalars
 from croquis.formats.tables.table_cells import CellError, as_box, as_id, as_labels, as_text, as_word
 from croquis.formats.tables.table_columns import ALL, Columns, TableColumn
@@ -38,6 +41,8 @@ from croquis.params.block import Block, OneOf
 from croquis.sources import Source
 
 Value = TypeVar("Value")
+VIEWS = "views"
+COPY = "~view"  # what the image_id of an altered copy ends with
 
 
 class Folder(Block):
@@ -56,8 +61,9 @@ class Folder(Block):
     domains: dict[str, Annotated[str, OneOf(DOMAINS)]] = Field(
         description="what the table's words for domains mean, e.g. `street: consumer`"
     )
-    roles: Literal["by_item", "queries"] = Field(
-        description="rows of val and test without a role: one shop photo per item is the gallery, or all are queries"
+    roles: Literal["by_item", "queries", "views"] = Field(
+        description="rows of val and test without a role: one shop photo per item is the gallery, or all are queries; "
+        "views: all are the gallery and altered copies of them the queries, where nothing else tells a right answer"
     )
     share: float = Field(gt=0.0, le=1.0, description="part of the items that is read, chosen by a hash; 1 for all")
     val_share: float = Field(ge=0.0, lt=0.5, description="share of items for val where the table names no val rows")
@@ -107,6 +113,8 @@ def planned_rows(block: Folder, seed: int) -> list[dict[str, Any]]:
         _add_products(str(table), parsed, read, columns.product)
     planned = keep_share(parsed, block.share, seed)
     fill_splits(planned, {"val": block.val_share, "test": block.test_share}, seed)
+    if block.roles == VIEWS:
+        planned = [each for row in planned for each in _with_view(row, seed)]
     fill_roles(planned, by_item=block.roles == "by_item")
     refuse(str(table), role_problems(planned))
     return planned
@@ -119,10 +127,28 @@ def _add_products(table: str, parsed: Sequence[dict[str, Any]], read: Sequence[T
         row[PRODUCT] = found[row["number"]]
 
 
+def is_view(image_id: str) -> bool:
+    """Whether an image is an altered copy of another."""
+    return image_id.endswith(COPY)
+
+
+def _with_view(row: dict[str, Any], seed: int) -> Iterator[dict[str, Any]]:
+    """The row, and for a shop photo the row of its altered copy; `alter` says what the copy is made by."""
+    if row["domain"] != "shop":
+        yield row
+        return
+    trained = row["split"] == "train"
+    name = row["image_id"]
+    copy = {"image_id": f"{name}{COPY}", "domain": "consumer", "role": "train" if trained else "query", "bbox": None}
+    yield {**row, "role": row["role"] or (None if trained else "gallery")}
+    yield {**row, **copy, "alter": (f"{seed}/{name}", row["bbox"])}
+
+
 def _with_images(planned: Sequence[dict[str, Any]], images: Path) -> Iterator[dict[str, Any]]:
     for row in planned:
-        content = {name: value for name, value in row.items() if name not in ("path", "number")}
-        yield {**content, "image": (images / row["path"]).read_bytes()}
+        content = {name: value for name, value in row.items() if name not in ("path", "number", "alter")}
+        image = (images / row["path"]).read_bytes()
+        yield {**content, "image": altered_view(image, *row["alter"]) if "alter" in row else image}
 
 
 def _parse_all(block: Folder, columns: Columns, read: Sequence[TableRow]) -> list[dict[str, Any]]:

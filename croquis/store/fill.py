@@ -26,9 +26,10 @@ def spec_of(bundle: Bundle, kind: str = "flat") -> StoreSpec:
 
 
 def fill(stores: Stores, bundle: Bundle, kind: str = "flat") -> VectorStore:
-    """A new version with the images of a bundle's gallery, at version 0 of each product; it is not published."""
-    store = stores.create(spec_of(bundle, kind))
-    fill_store(store, bundle)
+    """A new version with the images of a bundle's gallery, at version 0 of each product; it is not published, and
+    dropped when it cannot be filled."""
+    with stores.filling(spec_of(bundle, kind)) as store:
+        fill_store(store, bundle)
     return store
 
 

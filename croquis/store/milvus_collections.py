@@ -19,12 +19,19 @@ RECORD = "record"  # key of the note that holds the spec; all others are hashes
 BYTES = 4  # of one character in UTF-8, at most: Milvus counts bytes
 GRAPH = {"M": 32, "efConstruction": 100}
 IMAGE_FIELDS = ("image_id", "item_id", "version", "category", "domain", "attributes", "seen")
-LAYOUT = 2  # of the collections; a version with another one must be made again
+# Of the collections, and of those before, without words; a version with another one must be made again.
+LAYOUT, WORDLESS = 3, 2
+MOST_TOKENS = 4096  # of an image's text: a list of Milvus holds no more, and what follows is not searched
+LEAST_LIKELY = 26  # of 255: an attribute that the classifier finds less likely is not looked for
+TOKEN_KEY = 12  # hex digits that stand for a token
 LONGEST_TEXT = 65_535  # bytes: Milvus keeps no longer one
 
 
-def make_images(link: MilvusLink, name: str, spec: StoreSpec) -> None:
+def make_images(link: MilvusLink, name: str, spec: StoreSpec, worded: bool = True) -> None:
     """Creates the empty collection of images; Milvus compares bits symmetrically.
+
+    Args:
+        worded: with the fields that words are searched by; versions of before have none.
 
     Raises:
         StoreError: when the engine lacks what the spec asks for.
@@ -43,6 +50,11 @@ def make_images(link: MilvusLink, name: str, spec: StoreSpec) -> None:
         schema.add_field(field, link.types.VARCHAR, max_length=BYTES * LONGEST_WORD)
     words = {"element_type": link.types.VARCHAR, "max_length": BYTES * LONGEST_WORD, "max_capacity": MOST_ATTRIBUTES}
     schema.add_field("attributes", link.types.ARRAY, **words)
+    if worded:  # see `words_of`
+        hashes = {"element_type": link.types.VARCHAR, "max_length": TOKEN_KEY, "max_capacity": MOST_TOKENS}
+        for field in ("tokens", "likely"):
+            schema.add_field(field, link.types.ARRAY, **hashes)
+        schema.add_field("length", link.types.INT64)
     for field in ("seen", "thumbnail"):  # JSON of what the classifier says and of the product's own columns; base64
         schema.add_field(field, link.types.VARCHAR, max_length=LONGEST_TEXT)
     if spec.head == "binary":
@@ -55,18 +67,19 @@ def make_images(link: MilvusLink, name: str, spec: StoreSpec) -> None:
     link.make(name, schema, {**graph, "metric_type": "L2"})
 
 
-def make_notes(link: MilvusLink, name: str, spec: StoreSpec) -> None:
+def make_notes(link: MilvusLink, name: str, spec: StoreSpec, worded: bool = True) -> None:
     """Creates the collection of notes with the record in it, which makes the version whole."""
     schema = _schema(link)
     schema.add_field("version", link.types.INT64)
     schema.add_field("text", link.types.VARCHAR, max_length=4096)
     schema.add_field("vector", link.types.FLOAT_VECTOR, dim=2)  # every collection must have one
     link.make(name + NOTES, schema, {"index_type": "FLAT", "metric_type": "L2"})
-    link.write(name + NOTES, [note(RECORD, 0, json.dumps({"layout": LAYOUT} | asdict(spec)))])
+    record = {"layout": LAYOUT if worded else WORDLESS} | asdict(spec)
+    link.write(name + NOTES, [note(RECORD, 0, json.dumps(record))])
 
 
-def read_spec(link: MilvusLink, name: str) -> StoreSpec:
-    """Who the vectors of a version belong to.
+def read_spec(link: MilvusLink, name: str) -> tuple[StoreSpec, bool]:
+    """Who the vectors of a version belong to, and whether it keeps words.
 
     Raises:
         StoreError: when there is no record.
@@ -77,9 +90,10 @@ def read_spec(link: MilvusLink, name: str) -> StoreSpec:
     if not rows:
         raise StoreError(f"{name} in milvus:{link.address} was never finished: drop it and create the version again")
     record = json.loads(rows[0]["text"])
-    if record.pop("layout", 1) != LAYOUT:
+    layout = record.pop("layout", 1)
+    if layout not in (LAYOUT, WORDLESS):
         raise StoreError(f"{name} in milvus:{link.address} was made by another version of Croquis: create it again")
-    return StoreSpec(**record)
+    return StoreSpec(**record), layout == LAYOUT
 
 
 def note(key: str, version: int, text: str) -> dict[str, Any]:
@@ -87,8 +101,38 @@ def note(key: str, version: int, text: str) -> dict[str, Any]:
     return {KEY: key, "version": version, "text": text, "vector": [0.0, 0.0]}
 
 
+def words_of(image: StoredImage, tokens: Sequence[str]) -> dict[str, Any]:
+    """The fields that words are searched by: the tokens of an image's text in their order, hashed, so that expressions need
+    no escapes; their number; and what the classifier finds likely, by its place among the attributes or, where only its
+    decisions are kept, by name."""
+    held = image.probabilities
+    likely = [likely_name(name) for name in image.predicted]
+    if held is not None:
+        likely = [likely_place(place) for place, level in enumerate(held) if level >= LEAST_LIKELY]
+    return {
+        "tokens": [token_key(token) for token in tokens[:MOST_TOKENS]],
+        "likely": likely[:MOST_TOKENS],
+        "length": len(tokens),
+    }
+
+
+def token_key(token: str) -> str:
+    """What stands for a token."""
+    return key_of(token)[:TOKEN_KEY]
+
+
+def likely_place(place: int) -> str:
+    """What stands for the attribute at a place of the classifier's output."""
+    return f"#{place}"
+
+
+def likely_name(name: str) -> str:
+    """What stands for an attribute by its name."""
+    return token_key(f"attribute {name}")
+
+
 def row_of(image: StoredImage, vector: Stored, thumbnail: bytes) -> dict[str, Any]:
-    """An image as a row of its collection.
+    """An image as a row of its collection, without the fields of `words_of`.
 
     Raises:
         UnfitImageError: when the thumbnail is too large.

@@ -122,6 +122,11 @@ def any_in(field: str, words: Iterable[str]) -> str:
     return f"array_contains_any({field}, [{', '.join(map(quoted, words))}])"
 
 
+def all_in(field: str, words: Iterable[str]) -> str:
+    """The expression that a list holds all of the words."""
+    return f"array_contains_all({field}, [{', '.join(map(quoted, words))}])"
+
+
 def quoted(word: str) -> str:
     """A text as Milvus's expressions write it; both engines know these two escapes, and not all of JSON's."""
     escaped = word.replace("\\", "\\\\").replace('"', '\\"')

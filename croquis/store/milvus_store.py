@@ -6,29 +6,42 @@ A version of a catalogue is two collections; aliases name the current one and th
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import math
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
-from croquis.arrays import Vectors
-from croquis.catalog.filters import Filters
+import numpy as np
+import numpy.typing as npt
+
+from croquis.arrays import Floats, Rows, Vectors
+from croquis.bundle.gallery_table import held_probabilities
+from croquis.catalog.filters import Filters, QueryError
 from croquis.index.exact import SPARE
+from croquis.index.ranking import label_blind_keys
+from croquis.store.image_rows import text_cell
 from croquis.store.milvus_collections import (
     IMAGE_FIELDS,
+    LEAST_LIKELY,
     NOTES,
     RECORD,
     image_of,
+    likely_name,
+    likely_place,
     make_images,
     make_notes,
     note,
     read_spec,
     row_of,
+    token_key,
     vectors_of,
+    words_of,
 )
-from croquis.store.milvus_link import AT_A_TIME, BUILDING, CONSISTENCY, KEY, MilvusLink, any_in, key_of, one_of
+from croquis.store.milvus_link import AT_A_TIME, BUILDING, CONSISTENCY, KEY, MilvusLink, all_in, any_in, key_of, one_of
 from croquis.store.store_words import StoreWords
 from croquis.store.vector_store import (
     Match,
@@ -42,11 +55,15 @@ from croquis.store.vector_store import (
     ranked,
 )
 from croquis.store.versions import Stores
+from croquis.words.token_scores import Cutter, phrase_counts, rareness, token_scores
+from croquis.words.word_query import plain_terms, quoted_term
+from croquis.words.word_scores import LEVELS, Vocabulary, best_rows
 
 EXACT_ROWS = 16_384  # so many images that pass a filter are fetched and compared one by one
 EF_SEARCH = 64  # candidates that a walk along the graph keeps
 MOST_EF = 32_768  # Milvus allows no more
 PART_ROWS = 4096  # in one answer
+MOST_ROWS, WORD_BYTES = 12_288, 16_000_000  # likewise, where tokens come with the rows
 COUNTS_SECONDS = 10.0  # a count of the words is as old as this before the next one begins
 DIGITS = "0123456789abcdef"
 BEFORE = "_previous"
@@ -65,10 +82,17 @@ class MilvusStore(VectorStore):
         consistency: of searches: `session` sees what this process has written, `strong` what any process has (0.2 s slower),
             `bounded` and `eventually` may miss the last seconds.
         exact_rows: a filter that at most so many images pass is answered exactly by comparing them all.
+        worded: whether its collection has the fields that words are searched by.
     """
 
     def __init__(
-        self, link: MilvusLink, name: str, spec: StoreSpec, consistency: str = "session", exact_rows: int = EXACT_ROWS
+        self,
+        link: MilvusLink,
+        name: str,
+        spec: StoreSpec,
+        consistency: str = "session",
+        exact_rows: int = EXACT_ROWS,
+        worded: bool = True,
     ) -> None:
         super().__init__(name, spec)
         if consistency not in CONSISTENCY:
@@ -79,6 +103,10 @@ class MilvusStore(VectorStore):
         self._counting = threading.Lock()
         self._words: StoreWords | None = None
         self._counted = 0.0
+        self._tokens = 0  # of all images that were counted
+        self._worded = worded
+        self._cutter = Cutter(spec.tokenizer)
+        self._vocabularies = lru_cache(maxsize=1)(self._vocabulary)
 
     def count(self, filters: Filters | None = None) -> int:
         asked = filters or Filters()
@@ -107,15 +135,22 @@ class MilvusStore(VectorStore):
                 self._count()
             elif time.monotonic() - self._counted > COUNTS_SECONDS:
                 self._counted = time.monotonic()
-                threading.Thread(target=self._count, daemon=True).start()
+                threading.Thread(target=self._count_again, daemon=True).start()
             assert self._words is not None
             return self._words
 
+    def _count_again(self) -> None:
+        """A count that fails, as the connection was closed meanwhile, leaves the one before."""
+        with contextlib.suppress(StoreError):
+            self._count()
+
     def _count(self) -> None:
-        words = StoreWords()
-        for rows in self._parts(self.name, "", IMAGE_FIELDS, self.count()):
+        words, tokens = StoreWords(), 0
+        fields = (*IMAGE_FIELDS, "length") if self._worded else IMAGE_FIELDS
+        for rows in self._parts(self.name, "", fields, self.count()):
             words = words.changed([image_of(row) for row in rows])
-        self._words, self._counted = words, time.monotonic()
+            tokens += sum(int(row.get("length", 0)) for row in rows)
+        self._words, self._tokens, self._counted = words, tokens, time.monotonic()
 
     def images_of(self, item_ids: Sequence[str]) -> list[StoredImage]:
         rows = self._rows("item_key", [key_of(item_id) for item_id in item_ids])
@@ -142,7 +177,12 @@ class MilvusStore(VectorStore):
         notes = [note(key_of(item_id), version, json.dumps(item_id)) for item_id, version in change.deleted.items()]
         self._link.write(self.name + NOTES, notes)
         together = zip(change.images, stored, change.thumbnails, strict=True)
-        self._link.write(self.name, [row_of(image, vector, jpeg) for image, vector, jpeg in together])
+        rows = [row_of(image, vector, jpeg) for image, vector, jpeg in together]
+        if self._worded:
+            cut = self._cutter.tokens([text_cell(image) for image in change.images])
+            found = map(words_of, change.images, cut)
+            rows = [row | words for row, words in zip(rows, found, strict=True)]
+        self._link.write(self.name, rows)
         keys = [key_of(image_id) for image_id in change.gone]
         self._link.remove(self.name, keys)
         if keys:
@@ -174,16 +214,102 @@ class MilvusStore(VectorStore):
         lists = [[hit["entity"] for hit in hits] for hits in found]
         return [self._ranked(query, rows, k) for query, rows in zip(queries, lists, strict=True)]
 
+    def search_words(self, text: str, k: int, filters: Filters, names: Sequence[str]) -> list[Match]:
+        """See `WordedStore`. The images that hold a word, or an attribute with it that is likely, are read and scored here.
+
+        Raises:
+            QueryError: when the version was made before words were kept.
+        """
+        if not self._worded:
+            why = f"cannot be searched: the store {self.name} was made without words; create the version again"
+            raise QueryError("text", text, why)
+        terms = plain_terms(text)
+        cut = self._cutter.tokens(terms)
+        holding = [self._vocabularies(tuple(names)).holding(quoted_term(term)) for term in terms]
+        asked = [Term(tokens, places) for tokens, places in zip(cut, holding, strict=True) if tokens]
+        if not asked:
+            return []
+        either = f"({' or '.join(term.expression(names) for term in asked)})"
+        expression = " and ".join(filter(None, [_expression(filters), either]))
+        passing = self._link.count(self.name, expression, self._level)
+        fields, at_a_time = (*IMAGE_FIELDS, "tokens", "length"), self._word_rows()
+        parts = self._passing(filters, passing, self._level, expression, fields, at_a_time)
+        rows = [row for part in parts for row in part]
+        total = self._word_scores(asked, rows, filters.empty, names)
+        images = [image_of(row) for row in rows]
+        best = best_rows(total, lambda places: label_blind_keys([images[place].image_id for place in places]), k)
+        vectors = self.vectors([images[place].image_id for place in best])
+        found = [(images[place], float(total[place])) for place in best if images[place].image_id in vectors]
+        return [Match(image, score, vectors[image.image_id]) for image, score in found]
+
+    def _word_scores(self, asked: Sequence[Term], rows: Sequence[Any], all_rows: bool, names: Sequence[str]) -> Floats:
+        """`croquis.words.word_scores` of some images, (rows,), by the whole collection's counts.
+
+        Args:
+            all_rows: whether every image that holds a term is among the rows.
+        """
+        words = self.words()
+        kept, lengths = [row["tokens"] for row in rows], np.array([row["length"] for row in rows], dtype=np.int64)
+        held = (
+            _held(rows, names) if any(len(term.places) for term in asked) else np.zeros((len(rows), 0), dtype=np.uint8)
+        )
+        expected = words.of_attributes("predicted", names).expected
+        total = np.zeros(len(rows))
+        for term in asked:
+            counts = phrase_counts(kept, term.keys)
+            holding = int((counts > 0).sum()) if all_rows else self._holding(term)
+            images = max(words.images, holding)  # which were counted up to some seconds ago
+            mean = self._tokens / max(1, words.images)
+            scores = token_scores(counts, lengths, mean, holding, images)
+            if len(term.places):
+                likely = held[:, term.places].max(axis=1, initial=0).astype(np.float64)
+                # Of several attributes the chance of any, as if they were independent; of one, its own.
+                shares = [1.0 - expected[names[place]] / max(1, words.images) for place in term.places]
+                weight = rareness(images * (1.0 - math.prod(shares)), images) / LEVELS
+                scores = np.maximum(scores, weight * np.where(likely >= LEAST_LIKELY, likely, 0.0))
+            total += scores
+        return total
+
+    def _holding(self, term: Term) -> int:
+        """How many images hold a term, filters left out: of a phrase those that hold its parts are read."""
+        expression = all_in("tokens", term.keys)
+        count = self._link.count(self.name, expression, self._level)
+        if len(term.keys) == 1:
+            return count
+        parts = self._parts(self.name, expression, ("tokens",), count, self._level, self._word_rows()) if count else ()
+        return sum(int((phrase_counts([row["tokens"] for row in rows], term.keys) > 0).sum()) for rows in parts)
+
+    def _word_rows(self) -> int:
+        """How many rows with tokens are asked for at a time: an answer stays far below the 64 MB of a message."""
+        mean = self._tokens / max(1, self.words().images)
+        return int(min(MOST_ROWS, max(256, WORD_BYTES / (16 * mean + 1000))))
+
+    def _vocabulary(self, names: tuple[str, ...]) -> Vocabulary:
+        return Vocabulary(names, self.spec.tokenizer, lambda: (np.empty(0, np.int64), np.empty((0, 0), np.uint8)))
+
     def _compared(self, queries: Vectors, k: int, filters: Filters, passing: int) -> list[list[Match]]:
         """All that pass a filter, compared one by one."""
         rows = [row for part in self._passing(filters, passing, self._level) for row in part]
         return [self._ranked(query, rows, k) for query in queries]
 
-    def _passing(self, filters: Filters, count: int, level: str) -> Iterator[list[Any]]:
+    def _passing(
+        self,
+        filters: Filters,
+        count: int,
+        level: str,
+        expression: str | None = None,
+        fields: Sequence[str] = (*IMAGE_FIELDS, "vector"),
+        at_a_time: int = PART_ROWS,
+    ) -> Iterator[list[Any]]:
         """The rows that pass, of `count` that pass all but the filters by the product's own columns: Milvus keeps those as
-        text, and they are looked at here."""
-        fields = (*IMAGE_FIELDS, "vector")
-        for rows in self._parts(self.name, _expression(filters), fields, count, level) if count else ():
+        text, and they are looked at here.
+
+        Args:
+            expression: of all but those filters; None for the filters' own.
+            at_a_time: see `_parts`.
+        """
+        asked = _expression(filters) if expression is None else expression
+        for rows in self._parts(self.name, asked, fields, count, level, at_a_time) if count else ():
             yield [row for row in rows if all(each.passes(image_of(row).product) for each in filters.product)]
 
     def _ranked(self, query: Vectors, rows: Sequence[Mapping[str, Any]], k: int) -> list[Match]:
@@ -199,17 +325,44 @@ class MilvusStore(VectorStore):
         return rows
 
     def _parts(
-        self, collection: str, expression: str, fields: Sequence[str], count: int, level: str = "strong"
+        self,
+        collection: str,
+        expression: str,
+        fields: Sequence[str],
+        count: int,
+        level: str = "strong",
+        at_a_time: int = PART_ROWS,
     ) -> Iterator[list[Any]]:
-        """The rows that meet an expression, by the first digits of their keys, which are spread evenly."""
+        """The rows that meet an expression, about `at_a_time` of them at most, by the first digits of their keys, which are
+        spread evenly."""
         prefixes, expected = [""], count
-        while expected > PART_ROWS:
+        while expected > at_a_time:
             prefixes, expected = [prefix + digit for prefix in prefixes for digit in DIGITS], expected // len(DIGITS)
         for prefix in prefixes:
             part = f'{KEY} >= "{prefix}" and {KEY} < "{prefix}z"'
             yield self._link.rows(
                 collection, f"({expression}) and {part}" if expression else part, (KEY, *fields), level
             )
+
+
+class Term:
+    """A term of a query: the keys of its tokens, which stand side by side, and the places of the attributes that hold it."""
+
+    def __init__(self, tokens: Sequence[str], places: Rows) -> None:
+        self.keys = [token_key(token) for token in tokens]
+        self.places = places
+
+    def expression(self, names: Sequence[str]) -> str:
+        """That an image holds its tokens, or that one of its attributes is likely."""
+        likely = [likely_place(place) for place in self.places] + [likely_name(names[place]) for place in self.places]
+        found = all_in("tokens", self.keys)
+        return f"{found} or {any_in('likely', likely)}" if likely else found
+
+
+def _held(rows: Sequence[Any], names: Sequence[str]) -> npt.NDArray[np.uint8]:
+    """What the classifier of `names` gave each image, (rows, names) in steps of 1 / 255."""
+    seen = [image_of(row) for row in rows]
+    return held_probabilities([each.predicted for each in seen], [each.probabilities for each in seen], names)
 
 
 def _expression(filters: Filters) -> str:
@@ -251,7 +404,8 @@ class MilvusStores(Stores):
         for collection in (version, version + NOTES):
             if self._link.call("has_collection", collection):
                 self._link.call("load_collection", collection, timeout=BUILDING)
-        return MilvusStore(self._link, version, read_spec(self._link, version), self._consistency)
+        spec, worded = read_spec(self._link, version)
+        return MilvusStore(self._link, version, spec, self._consistency, worded=worded)
 
     def _drop(self, version: str) -> None:
         for collection in (version, version + NOTES):

@@ -67,14 +67,10 @@ def load_snapshot(folder: Path, stores: Stores) -> VectorStore:
     try:
         spec, deletions = read_spec((folder / SPEC).read_text(encoding="utf-8")), read_json(folder / DELETIONS)
         versions = {item_id: read_whole(version) for item_id, version in deletions.items()}
-        store = stores.create(spec)
-        try:
+        with stores.filling(spec) as store:
             store.mark_deleted(versions)
             for images, stored, thumbnails in _parts(folder / IMAGES, spec):
                 store.change(StoreChange(images, stored, thumbnails, as_stored=True))
-        except BaseException:  # Ctrl-C too: half a version would stay in the store
-            stores.drop(store.name)
-            raise
     except (OSError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError, RecursionError) as error:
         raise StoreError(f"{folder} is no snapshot of a store: {type(error).__name__}: {error}") from error
     return store

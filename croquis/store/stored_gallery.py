@@ -23,7 +23,7 @@ from croquis.search.gallery import Listed, Record, WordCounts
 from croquis.store.vector_store import Match, StoredImage, StoreError, VectorStore, WordedStore
 
 T = TypeVar("T")
-WORDED = "FAISS stores and bundles answer words, Milvus does not"
+WORDED = "bundles and the stores of Croquis answer words"
 NOBODY = "no image has this id: readiness only asks whether the store answers"
 
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 import os
 import re
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from croquis.store.vector_store import StoreError, StoreSpec, VectorStore
@@ -38,6 +40,16 @@ class Stores(ABC):
         version = self._next_name(spec)
         self._open[version] = self._create(version, spec)
         return self._open[version]
+
+    @contextmanager
+    def filling(self, spec: StoreSpec) -> Iterator[VectorStore]:
+        """`create`, for a block that fills the version; one that fails leaves no version behind."""
+        store = self.create(spec)
+        try:
+            yield store
+        except BaseException:  # Ctrl-C too: half a version would stay in the store
+            self.drop(store.name)
+            raise
 
     def open(self, bundle: str, version: str | None = None) -> VectorStore:
         """A version (the current one by default) for the encoder of a bundle.

@@ -159,10 +159,11 @@ def collect(
     classified = retriever.nets.has_classifier
     if needs_classifier(steps) and not classified:
         raise TuneError(f"{retriever.bundle.folder} has no attribute classifier, so there is nothing to re-rank by")
-    gallery = open_gallery(catalog, split, protocol)
+    draft = retriever.nets.draft
+    gallery = open_gallery(catalog, split, protocol, draft)
     searched = served_gallery(BundleGallery.of(retriever.bundle), gallery)
     asked = next(each for each in PAIRS if each.name == pair)
-    queries = open_queries(sketches if asked.query_domain == "sketch" and sketches else catalog, split, asked)
+    queries = open_queries(sketches if asked.query_domain == "sketch" and sketches else catalog, split, asked, draft)
     mode = retriever.nets.mode_of(asked.query_domain)
     recorder = Recorder(Composition.of(retriever.nets, searched, mode), classified)
     runs = answer(pair, QueryPath(mode, recorder), queries, gallery, depth=depth, chunk=chunk, reranks={})

@@ -124,7 +124,7 @@ def _verdict(found: Overview) -> str:
     if broken:
         return f'<p class="verdict bad">The catalogue cannot be used: {html.escape(", ".join(broken))}. {counts}.</p>'
     noticed = sum(bool(outcome.rows) for each in found.outcomes.values() for outcome in each)
-    flags = f"{noticed} rules flagged images" if noticed else "no rule flagged an image"
+    flags = f"{_rules_in_words(noticed)} flagged images" if noticed else "no rule flagged an image"
     return f'<p class="verdict good">The catalogue is used: {counts}; {flags}.</p>'
 
 
@@ -232,7 +232,11 @@ def _rules(outcomes: Mapping[str, Sequence[RuleOutcome]]) -> Iterator[str]:
     if flagged:
         yield _rule_table(flagged)
     quiet = [line for line in lines if line not in flagged]
-    yield from _folded(f"{len(quiet)} rules that flagged nothing", _rule_table(quiet) if quiet else "")
+    yield from _folded(f"{_rules_in_words(len(quiet))} that flagged nothing", _rule_table(quiet) if quiet else "")
+
+
+def _rules_in_words(count: int) -> str:
+    return "1 rule" if count == 1 else f"{count} rules"
 
 
 def _rule_table(lines: Sequence[tuple[str, RuleOutcome]]) -> str:

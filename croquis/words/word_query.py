@@ -31,4 +31,14 @@ def check_query(text: Any) -> str:
 def terms_of(text: str) -> list[str]:
     """The terms of a query, each once, quoted: no character of them is syntax of FTS5. A term such as `T-shirt` is looked
     for as the tokenizer cuts it, its parts side by side."""
-    return ['"' + term.replace('"', '""') + '"' for term in dict.fromkeys(text.lower().split())]
+    return [quoted_term(term) for term in plain_terms(text)]
+
+
+def plain_terms(text: str) -> list[str]:
+    """The terms of a query, each once, as they were written but for case."""
+    return list(dict.fromkeys(text.lower().split()))
+
+
+def quoted_term(term: str) -> str:
+    """A term of `plain_terms` as FTS5 takes it: a phrase."""
+    return '"' + term.replace('"', '""') + '"'

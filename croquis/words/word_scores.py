@@ -16,9 +16,9 @@ import numpy.typing as npt
 
 from croquis.arrays import Floats, Keys, Rows
 from croquis.words.text_table import TABLE, creation, matches
+from croquis.words.token_scores import rareness
 from croquis.words.word_query import terms_of
 
-LEAST_WEIGHT = 1e-6  # of a word of half of the images or more, as in FTS5
 LEVELS = 255  # of a probability that is kept in a byte
 
 Seen = Callable[[], tuple[Rows, npt.NDArray[np.uint8]]]
@@ -71,7 +71,8 @@ def word_scores(connection: sqlite3.Connection, text: str, size: int, vocabulary
         if vocabulary is not None:
             numbers, likely = vocabulary.likely(term)
             if len(numbers):
-                scores[numbers] = np.maximum(scores[numbers], _rareness(likely) / LEVELS * likely)
+                expected = int(likely.sum(dtype=np.int64)) / LEVELS
+                scores[numbers] = np.maximum(scores[numbers], rareness(expected, len(likely)) / LEVELS * likely)
         total += scores
     return total
 
@@ -83,9 +84,3 @@ def best_rows(scores: Floats, keys: Callable[[Rows], Keys], k: int) -> Rows:
     if len(found) > k:
         found = found[scores[found] >= np.partition(scores[found], -k)[-k]]
     return found[np.lexsort((keys(found), -scores[found]))[:k]]
-
-
-def _rareness(likely: npt.NDArray[np.uint8]) -> float:
-    """The inverse document frequency of BM25 by the expected number of images."""
-    expected = int(likely.sum(dtype=np.int64)) / LEVELS
-    return max(LEAST_WEIGHT, float(np.log((len(likely) - expected + 0.5) / (expected + 0.5))))

@@ -21,6 +21,12 @@ class WordSettings:
         "unicode: whole words; trigram: parts of words of 3 letters or more", choices=tuple(TOKENIZERS)
     )
     weight: float = setting("of the words beside a picture, which has the rest of 1", 0.0, 1.0)
+    tower_weight: float = setting(
+        "of what a text tower finds (CLIP, SigLIP) within the words' share; BM25 has the rest of 1",
+        0.0,
+        1.0,
+        before=0.5,
+    )
 
 
 DEFAULT_WORDS = WordSettings("unicode", 0.5)

@@ -111,9 +111,8 @@ class PrincipalComponents:
         """(D, labels or `dim`)."""
         kinds = list(train.labels) if settings.labels == ALL_LABELS else [settings.labels]
         labels = np.hstack([train.labels[kind] for kind in kinds])
-        share = labels.mean(axis=0)
-        told = (share > 0) & (share < 1)  # what all images have, or none, tells nothing
-        targets = labels[:, told] / np.sqrt(share[told])
+        told = _telling(labels)
+        targets = labels[:, told] / np.sqrt(labels[:, told].mean(axis=0))
         together = (train.vectors - self.mean).T @ targets / len(labels)
         damped = self.variance + settings.shrinkage * self.variance.mean()
         weights: Matrix = (self.basis.T @ together) / damped[:, None]
@@ -149,14 +148,21 @@ def shortened(matrix: Vectors, train: Vectors, dim: int) -> Vectors:
 
 
 def candidates(train: LabelledVectors, dims: Sequence[int], shrinkages: Sequence[float]) -> Iterator[MapSettings]:
-    """The settings that the labels allow: `within_item` wants items of several images, `labels` any of these."""
-    for each in [*train.labels, *([ALL_LABELS] if len(train.labels) > 1 else [])]:
+    """The settings that the labels allow: `within_item` wants items of several images, `labels` one that some images have
+    and others lack."""
+    kinds = [kind for kind, labels in train.labels.items() if _telling(labels).any()]
+    for each in [*kinds, *([ALL_LABELS] if len(kinds) > 1 else [])]:
         yield from (MapSettings("labels", max(dims), shrinkage, labels=each) for shrinkage in shrinkages)
     for dim in sorted(set(dims)):
         yield MapSettings("pca", dim)
         for centre in ("item", "shop"):
             if len(_differences(train, centre, refuse=False)):
                 yield from (MapSettings("within_item", dim, shrinkage, centre) for shrinkage in shrinkages)
+
+
+def _telling(labels: Labels) -> Labels:
+    """Which of labels (N, L) tell something: what all images have, or none, does not; (L,)."""
+    return np.asarray(labels.any(axis=0) & ~labels.all(axis=0))
 
 
 def _differences(train: LabelledVectors, centre: Centre, refuse: bool = True) -> Matrix:

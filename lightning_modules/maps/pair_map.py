@@ -7,12 +7,21 @@ class):
     y = S'^(-1/2) V^T (x - mean of its side),    S' = S + shrinkage * 5 * tr(S) / d * I.
 
 What tells a drawing from the photo that it shows loses its weight; the sides differ in their offset alone.
+
+Behind y may stand the ridge regression of the labels, by which photos of one label come nearer whatever their lines are.
+With t_l = (1 - f_l) / sqrt(f_l) for a pair with label l and -sqrt(f_l) for one without, f_l the label's share of the pairs,
+and A = mean(y y^T) over drawings, photos and both mirrored, all of length 1,
+
+    z = (A + LABEL_SHRINKAGE * tr(A) / d * I)^-1 mean(y t^T)^T y.
+
+y and z, each of length 1, are weighted in the similarity.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -22,9 +31,24 @@ from croquis.nets.linear_map import LinearMap
 from lightning_modules.maps.closed_form import Matrix, PrincipalComponents, inverse_root, scatter_in
 
 FOLDS = 3
+LABEL_SHRINKAGE = 1.0
 SPANNING = 2400  # vectors that principal components are sought among; more would take minutes
 SPANNED = 1000
 Rows = npt.NDArray[np.int64]
+
+
+class Shown(Protocol):
+    """What pairs show."""
+
+    @property
+    def items(self) -> Rows:
+        """(N,) number of the item that a pair shows."""
+        ...
+
+    @property
+    def labels(self) -> Rows:
+        """(N,) what a right answer shares with a query."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -71,11 +95,13 @@ class Pairs:
 
 @dataclass(frozen=True)
 class PairSettings:
-    """`dim` numbers per vector, `shrinkage` of the scatter, and the share of the descriptors in the similarity."""
+    """`dim` numbers per vector, `shrinkage` of the scatter, the share of the descriptors in the similarity, and that of the
+    labels in what is left."""
 
     dim: int
     shrinkage: float
     descriptor_weight: float
+    label_weight: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -94,7 +120,13 @@ class ChosenMaps:
 
 
 def choose_pair_map(
-    pairs: Pairs, dims: Sequence[int], shrinkages: Sequence[float], weights: Sequence[float], seed: int, mirrored: bool
+    pairs: Pairs,
+    dims: Sequence[int],
+    shrinkages: Sequence[float],
+    weights: Sequence[float],
+    seed: int,
+    mirrored: bool,
+    label_weights: Sequence[float] = (0.0,),
 ) -> ChosenMaps:
     """Fits on all pairs what was best on `FOLDS` parts of the items, each asked by a map of the others.
 
@@ -103,7 +135,7 @@ def choose_pair_map(
 
     Args:
         pairs: that were seen.
-        dims, shrinkages, weights: that are tried, each with each; see `PairSettings`.
+        dims, shrinkages, weights, label_weights: that are tried, each with each; see `PairSettings`.
         seed: of the parts.
         mirrored: whether the cosines of the mirrored pictures count, too.
 
@@ -119,19 +151,47 @@ def choose_pair_map(
     for known, asked in _folds(small, items, seed):
         components = PairComponents(known)
         for dim, shrinkage in wanted:
-            photos, drawings = components.fit(dim, shrinkage)
-            mapped = drawings.apply(asked.drawings) @ photos.apply(asked.photos).T
-            if mirrored:
-                mapped += drawings.apply(asked.mirrored_drawings) @ photos.apply(asked.mirrored_photos).T
-                mapped /= 2
+            sides = components.fit(dim, shrinkage)
             others = asked.descriptors[0] @ asked.descriptors[1].T
-            for weight in weights:
-                settings = PairSettings(dim, shrinkage, weight)
-                figure = reciprocal_rank((1 - weight) * mapped + weight * others, asked)
-                scores.setdefault(settings, []).append(figure)
+            for label_weight in label_weights:
+                mapped = _cosines(asked, *with_labels(*sides, known, label_weight), mirrored)
+                for weight in weights:
+                    settings = PairSettings(dim, shrinkage, weight, label_weight)
+                    figure = reciprocal_rank((1 - weight) * mapped + weight * others, asked)
+                    scores.setdefault(settings, []).append(figure)
     best = max(scores, key=lambda settings: float(np.mean(scores[settings])))
-    photos, drawings = (_unrotated(each, basis) for each in PairComponents(small).fit(best.dim, best.shrinkage))
+    sides = with_labels(*PairComponents(small).fit(best.dim, best.shrinkage), small, best.label_weight)
+    photos, drawings = (_unrotated(each, basis) for each in sides)
     return ChosenMaps(photos, drawings, best, float(np.mean(scores[best])))
+
+
+def _cosines(asked: Pairs, photos: LinearMap, drawings: LinearMap, mirrored: bool) -> Vectors:
+    """Of each drawing (row) with each photo (column)."""
+    mapped = drawings.apply(asked.drawings) @ photos.apply(asked.photos).T
+    if mirrored:
+        mapped += drawings.apply(asked.mirrored_drawings) @ photos.apply(asked.mirrored_photos).T
+        mapped /= 2
+    return mapped
+
+
+def with_labels(photos: LinearMap, drawings: LinearMap, pairs: Pairs, weight: float) -> tuple[LinearMap, LinearMap]:
+    """Maps that tell the labels of pairs, too; as they are where the weight is 0 or all pairs have one label."""
+    places = np.unique(pairs.labels, return_inverse=True)[1]
+    shares = np.bincount(places) / len(places)
+    if not weight or len(shares) < 2:
+        return photos, drawings
+    seen = [drawings.apply(side) for side in (pairs.drawings, pairs.mirrored_drawings)]
+    seen += [photos.apply(side) for side in (pairs.photos, pairs.mirrored_photos)]
+    mapped = np.vstack(seen).astype(np.float64)
+    together = np.zeros((len(shares), mapped.shape[1]))
+    np.add.at(together, np.tile(places, len(seen)), mapped)
+    told = (together.T / shares - mapped.sum(axis=0)[:, None]) * np.sqrt(shares) / len(mapped)
+    inner = mapped.T @ mapped / len(mapped)
+    damped = inner + LABEL_SHRINKAGE * np.trace(inner) / len(inner) * np.eye(len(inner))
+    regression = np.linalg.solve(damped, told)
+    matrices = (np.hstack([side.matrix, side.matrix @ regression]) for side in (photos, drawings))
+    of_photos, of_drawings = (LinearMap(each.astype(np.float32), len(shares), weight) for each in matrices)
+    return of_photos, of_drawings
 
 
 class PairComponents:
@@ -173,7 +233,7 @@ def rotated(pairs: Pairs, kept: int) -> tuple[Pairs, Matrix]:
     return Pairs(drawings, photos, mirrored_drawings, mirrored_photos, *others), basis
 
 
-def reciprocal_rank(scores: Vectors, pairs: Pairs) -> float:
+def reciprocal_rank(scores: Vectors, pairs: Shown) -> float:
     """Mean over drawings (rows) of 1 / rank of the first photo (columns) of the same label, of those drawings that have one;
     photos of the drawing's own item are left out where labels are more than items."""
     right = pairs.labels[:, None] == pairs.labels[None, :]
@@ -196,4 +256,5 @@ def _folds(pairs: Pairs, items: Rows, seed: int) -> Iterator[tuple[Pairs, Pairs]
 
 def _unrotated(linear: LinearMap, basis: Matrix) -> LinearMap:
     matrix = linear.matrix.astype(np.float64)
-    return LinearMap(np.vstack([basis @ matrix[:-1], matrix[-1:]]).astype(np.float32))
+    found = np.vstack([basis @ matrix[:-1], matrix[-1:]]).astype(np.float32)
+    return LinearMap(found, linear.labels, linear.label_weight)

@@ -34,6 +34,7 @@ class Method:
         build: a module to train on the images; reads its block by `params.method(NAME)`.
         fixed_net: a net that is used as it is.
         fixed_encoder: an encoder without a net.
+        add_files: beside `fixed_encoder`: writes what it needs into a folder; returns the keys of encoder.json for it.
         fit_encoder: fits an encoder on the images in closed form and writes it into a folder; returns figures to record.
         add_drawings: for a method that learns from drawings besides the photos: the data with those of data/sketches; takes
             data, sketches and the side of the images in pixels.
@@ -46,6 +47,7 @@ class Method:
     build: Callable[[Params, RetrievalData], RetrievalModule] | None = None
     fixed_net: Callable[[Params], RetrievalNet] | None = None
     fixed_encoder: Callable[[Params], FixedEncoder] | None = None
+    add_files: Callable[[Params, Path], dict[str, str]] | None = None
     fit_encoder: Callable[[Params, RetrievalData, Path], dict[str, float]] | None = None
     add_drawings: Callable[[RetrievalData, Catalog, int], RetrievalData] | None = None
     check: Callable[[Any], None] | None = None

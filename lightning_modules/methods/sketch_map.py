@@ -22,19 +22,24 @@ from pydantic import Field
 
 from croquis.arrays import Vectors
 from croquis.catalog.drawings import photo_of
-from croquis.catalog.edge_maps import DRAWN, EDGE_METHODS, EdgeMap
+from croquis.catalog.edge_maps import DRAWN, EdgeMap
+from croquis.evaluation.protocol import PROTOCOLS
 from croquis.files import write_array, write_json
 from croquis.nets.edge_descriptor import EdgeDescriptor
-from croquis.nets.encoder import Encoder, OnnxEncoder, describe_fixed
-from croquis.nets.line_encoder import FRAMES, LineEncoder, LineNet, SideMaps, line_pictures, lines_in, mirror
+from croquis.nets.edge_detector import EdgeDetector
+from croquis.nets.encoder import LINES, Encoder, OnnxEncoder, describe_fixed
+from croquis.nets.line_encoder import FRAMES, LineEncoder, LineNet, SideMaps, found_lines, line_pictures, mirror
 from croquis.params import Params
 from croquis.params.block import Block, OneOf
+from croquis.params.data_blocks import HedWeights
 from croquis.params.training_blocks import Cells, Pooling
 from lightning_modules.data.retrieval_data import EVAL_BATCH, ImageSet, RetrievalData
 from lightning_modules.maps.pair_map import Pairs, Rows, choose_pair_map
 from lightning_modules.methods import Method
 from lightning_modules.methods.joint import add_drawings
 from lightning_modules.methods.pretrained import refuse_random
+from lightning_modules.nets.hed_graph import add_detector
+from lightning_modules.nets.hed_weights import check_hed
 from lightning_modules.nets.onnx_export import export_onnx
 from lightning_modules.nets.retrieval_net import Embedder, average_pool_net
 
@@ -50,7 +55,8 @@ class SketchMapParams(Block):
         description="whether a pretrained net looks at the lines; else their orientations alone are mapped"
     )
     net_size: int = Field(ge=32, le=1024, description="side of the square that the net sees lines in, pixels")
-    edges: Annotated[str, OneOf((*EDGE_METHODS, DRAWN))]
+    edges: Annotated[str, OneOf(LINES)]
+    hed_weights: HedWeights
     frame: Annotated[str, OneOf(FRAMES)] = Field(
         description="ink: lines are fitted into the net's square; sheet: they stay where they lie, for drawings in place"
     )
@@ -71,6 +77,10 @@ class SketchMapParams(Block):
     descriptor_weights: list[Annotated[float, Field(ge=0.0, lt=1.0)]] = Field(
         min_length=1, description="shares of the line orientations in the similarity"
     )
+    label_weights: list[Annotated[float, Field(ge=0.0, lt=1.0)]] = Field(
+        min_length=1,
+        description="shares of the regression of the labels; above 0 for a protocol whose right answers share a category",
+    )
 
 
 def fit_encoder(params: Params, data: RetrievalData, folder: Path) -> dict[str, float]:
@@ -81,12 +91,15 @@ def fit_encoder(params: Params, data: RetrievalData, folder: Path) -> dict[str, 
     """
     own: SketchMapParams = params.method(NAME)
     told, net = exported_net(params, own, folder) if own.net else ({}, None)
+    files = add_detector(own.edges, own.hed_weights, own.size, folder)
+    detector = EdgeDetector(folder / files["detector"], own.size, params.base.threads) if files else None
     rows = pairs_of(data.train, own.drawings)
     if len(rows) > own.pairs:
         rows = np.random.default_rng(params.base.seed).permutation(rows)[: own.pairs]
-    pairs = seen_pairs(data.train, rows, net, own)
+    pairs = seen_pairs(data.train, rows, net, own, detector)
     weights, mirrored = (own.descriptor_weights, own.mirrored) if own.net else ([0.0], False)
-    found = choose_pair_map(pairs, own.dims, own.shrinkages, weights, params.base.seed, mirrored)
+    seed = params.base.seed
+    found = choose_pair_map(pairs, own.dims, own.shrinkages, weights, seed, mirrored, own.label_weights)
     write_array(folder / MAP, found.matrix)
     weight = found.settings.descriptor_weight
     lines = LineEncoder(
@@ -99,9 +112,11 @@ def fit_encoder(params: Params, data: RetrievalData, folder: Path) -> dict[str, 
     )
     of_net = {"file": NET, "net_size": own.net_size, "frame": own.frame, "mirrored": own.mirrored}
     of_net = of_net | {"descriptor_weight": weight} if own.net else {}
-    write_json(folder / "encoder.json", {**describe_fixed(lines), **of_net, "map": MAP})
+    labels = {"labels": found.photos.labels, "label_weight": found.photos.label_weight} if found.photos.labels else {}
+    write_json(folder / "encoder.json", {**describe_fixed(lines), **of_net, **files, **labels, "map": MAP})
     chosen = {"dim": float(found.photos.dim), "shrinkage": found.settings.shrinkage}
     chosen |= {"descriptor_weight": weight} if own.net else {}
+    chosen |= {"label_weight": found.settings.label_weight} if any(own.label_weights) else {}
     return {"pairs": float(len(rows)), "left_out_mrr": found.score, **chosen, **told}
 
 
@@ -152,7 +167,9 @@ def _by_item(train: ImageSet, rows: Iterable[int]) -> dict[str, list[int]]:
     return found
 
 
-def seen_pairs(train: ImageSet, rows: Rows, net: Encoder | None, own: SketchMapParams) -> Pairs:
+def seen_pairs(
+    train: ImageSet, rows: Rows, net: Encoder | None, own: SketchMapParams, detector: EdgeDetector | None = None
+) -> Pairs:
     """What stands before the map, of the lines of pairs (N, 2) of rows and of the same lines mirrored: what the net sees,
     with the line orientations beside it, or, without a net, the orientations themselves, with nothing beside them."""
     sides: list[tuple[Vectors, Vectors, Vectors]] = []
@@ -167,7 +184,7 @@ def seen_pairs(train: ImageSet, rows: Rows, net: Encoder | None, own: SketchMapP
         distinct, place = np.unique(rows[:, column], return_inverse=True)
         plain, mirrored, orientations = [], [], []
         for start in range(0, len(distinct), EVAL_BATCH):
-            lines = lines_of(train, distinct[start : start + EVAL_BATCH], edges)
+            lines = lines_of(train, distinct[start : start + EVAL_BATCH], edges, detector)
             plain.append(seen(lines))
             mirrored.append(seen(mirror(lines)))
             orientations.append(np.zeros((len(lines), 0), np.float32) if net is None else descriptor.describe(lines))
@@ -180,14 +197,14 @@ def seen_pairs(train: ImageSet, rows: Rows, net: Encoder | None, own: SketchMapP
     return Pairs(drawings, photos, mirrored_drawings, mirrored_photos, (drawn, described), items, labels)
 
 
-def lines_of(train: ImageSet, rows: Rows, edges: str) -> list[EdgeMap]:
+def lines_of(train: ImageSet, rows: Rows, edges: str, detector: EdgeDetector | None = None) -> list[EdgeMap]:
     """Edge maps of photos, or drawings as they are (`drawn`)."""
     pictures = np.asarray(train.images[rows]).transpose(0, 2, 3, 1)
-    return [lines_in(np.ascontiguousarray(picture), edges) for picture in pictures]
+    return found_lines([np.ascontiguousarray(picture) for picture in pictures], edges, detector)
 
 
 def check(params: Params) -> None:
-    """Refuses levels and cells that do not fit each other, and, where a net looks, random weights.
+    """Refuses levels and cells that do not fit each other, `hed` without weights, and, where a net looks, random weights.
 
     Raises:
         ValueError: naming the key and the fix.
@@ -197,6 +214,13 @@ def check(params: Params) -> None:
         raise ValueError(
             f"{NAME}.cells names {len(own.cells)} levels, {NAME}.levels {len(own.levels)}: name a number for each"
         )
+    if any(own.label_weights) and PROTOCOLS[params.base.protocol].relevance == "item":
+        raise ValueError(
+            f"{NAME}.label_weights = {own.label_weights}, but base.protocol = {params.base.protocol!r} asks for items, "
+            f"not for categories: set it to [0.0], or base.protocol: category"
+        )
+    if NAME in params.retrievers:
+        check_hed(NAME, own.edges, own.hed_weights, own.size)
     if own.net and NAME in params.retrievers:
         refuse_random(params, NAME, f"set {NAME}.net: false, ")
 

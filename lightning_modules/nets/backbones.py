@@ -13,6 +13,7 @@ import torchvision
 from torch import Tensor, nn
 
 from croquis.params.training_blocks import Backbone as BackboneParams
+from lightning_modules.nets.joint.openclip_net import OpenClipError, OpenClipNet, openclip_net
 from lightning_modules.nets.layered_net import LayeredNet, small_net, without_head
 from lightning_modules.nets.timm_net import TimmError, TimmNet, timm_net
 from lightning_modules.nets.weight_sources import ELSEWHERE, weights_file
@@ -46,7 +47,7 @@ class Backbone(nn.Module):
 
     def __init__(
         self,
-        features: LayeredNet | TimmNet,
+        features: LayeredNet | TimmNet | OpenClipNet,
         freeze_bn: bool,
         pretrained: bool = False,
         mean: Sequence[float] = IMAGENET_MEAN,
@@ -113,19 +114,21 @@ def build_backbone(params: BackboneParams, image_size: int | None = None) -> Bac
         BackboneError: when there is no such net for this size, or its weights cannot be had; naming key and fix.
     """
     library, _, name = params.name.rpartition("/")
-    features: LayeredNet | TimmNet
+    features: LayeredNet | TimmNet | OpenClipNet
     mean: Sequence[float]
     std: Sequence[float]
     try:
         if library == "timm":
             features, mean, std = timm_net(name, params.weights, image_size)
+        elif library == "openclip":
+            features, mean, std = openclip_net(name, params.weights, image_size)
         elif library == "torchvision":
             features, mean, std = _torchvision_net(name, params.weights)
         else:
             features, mean, std = small_net(params.width), IMAGENET_MEAN, IMAGENET_STD
             if params.weights != "none":
                 load_weights(features, weights_file(params.weights))
-    except TimmError as error:
+    except (OpenClipError, TimmError) as error:
         raise BackboneError(f"backbone.name: {error}") from error
     except WeightsError as error:
         raise BackboneError(f"backbone.weights: {error}") from error

@@ -28,5 +28,6 @@ BACKBONES = {
     "torchvision/mobilenet_v3_small": Family("Howard et al. 2019, small"),
     "torchvision/squeezenet1_1": Family("Iandola et al. 2016, version 1.1"),
     "torchvision/vgg16": Family("Simonyan and Zisserman 2015, 16 layers"),
+    "openclip/NAME": Family("any net of open_clip whose text tower is its own, e.g. openclip/ViT-B-32; extra `clip`"),
     "timm/NAME": Family("any net of timm by its name there, with its tag or without, e.g. timm/tf_efficientnet_lite0"),
 }

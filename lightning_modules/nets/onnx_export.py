@@ -27,7 +27,7 @@ def export_onnx(module: nn.Module, example: torch.Tensor, path: Path, input_name
     """Writes `module` in evaluation mode as a self-contained ONNX file with a dynamic batch.
 
     Args:
-        example: (B, 3, S, S), B >= 2; only its shape counts.
+        example: (B, ...), B >= 2, float32 of images or int64 of tokens; its shape counts, and of tokens the largest.
         path: written under a temporary name, then renamed.
 
     Returns:
@@ -47,7 +47,7 @@ def export_onnx(module: nn.Module, example: torch.Tensor, path: Path, input_name
                 input_names=[input_name], output_names=[output_name], dynamic_shapes=shapes,
             )  # fmt: skip
         _strip_notes(partial)
-        difference = _parity(plain, partial, (3, *example.shape[1:]), input_name)
+        difference = _parity(plain, partial, example, input_name)
         if difference > TOLERANCE:
             raise ExportError(
                 f"{path.name}: ONNX Runtime differs from PyTorch by {difference:.2e}, more than {TOLERANCE:.0e}"
@@ -65,10 +65,12 @@ def _strip_notes(path: Path) -> None:
     onnx.save(model, path)
 
 
-def _parity(module: nn.Module, path: Path, shape: tuple[int, ...], input_name: str) -> float:
-    images = np.random.default_rng(0).random(shape, dtype=np.float32)
+def _parity(module: nn.Module, path: Path, example: torch.Tensor, input_name: str) -> float:
+    random, shape = np.random.default_rng(0), (3, *example.shape[1:])
+    tokens = not example.is_floating_point()
+    batch = random.integers(0, int(example.max()) + 1, shape) if tokens else random.random(shape, dtype=np.float32)
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    (exported,) = session.run(None, {input_name: images})
+    (exported,) = session.run(None, {input_name: batch})
     with torch.no_grad():
-        expected = module(torch.from_numpy(images)).numpy()
+        expected = module(torch.from_numpy(batch)).numpy()
     return float(np.abs(exported - expected).max())

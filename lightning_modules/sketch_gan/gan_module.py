@@ -18,7 +18,6 @@ from torch.utils.data import DataLoader, Dataset
 from torchmetrics.functional.image import structural_similarity_index_measure
 
 from croquis.arrays import Uint8Image
-from croquis.catalog.drawings import photo_of
 from croquis.catalog.prepared_photos import WHOLE, Preparation, open_photos
 from croquis.catalog.table import Catalog
 from croquis.figures.training_sheet import grid
@@ -28,6 +27,7 @@ from lightning_modules.data.retrieval_data import Batch, batches, to_float
 from lightning_modules.data.samplers import ShuffledBatches
 from lightning_modules.nets.perceptual import perceptual_net
 from lightning_modules.nets.pix2pix import build_networks
+from lightning_modules.sketch_gan.pair_rows import pair_rows
 from lightning_modules.sketch_gan.val_retrieval import ValRetrieval
 from lightning_modules.training.distributed import is_spread
 
@@ -35,10 +35,6 @@ MONITOR = "val/l1"
 MONITORS: dict[str, tuple[str, Literal["min", "max"]]] = {"l1": (MONITOR, "min"), "retrieval": ("val/retrieval", "max")}
 SHEET_ROWS = 8
 AT_A_TIME = 32
-
-
-class PairError(ValueError):
-    """The sketches do not pair with the photos of the catalogue."""
 
 
 class SketchPairs(Dataset[Batch]):
@@ -103,24 +99,9 @@ def load_pairs(sketches: Catalog, catalog: Catalog, split: str, size: int, how: 
     Raises:
         PairError: when there are none, or a sketch names a photo that the catalogue lacks or that is of another split.
     """
-    rows = sketches.select(split=split)
-    ids = sketches.column("image_id")[rows]
-    chosen = np.asarray([i for i, name in enumerate(ids) if photo_of(name)], dtype=np.int64)
-    if not len(chosen):
-        raise PairError(f"{sketches.folder} has no {split} sketches of photos; run the sketch stage")
-    row_of = {name: row for row, name in enumerate(catalog.column("image_id"))}
-    photo_ids = [photo_of(name) for name in ids[chosen]]
-    missing = [name for name in photo_ids if name not in row_of]
-    if missing:
-        raise PairError(f"{catalog.folder} lacks the photos {missing[:3]} that sketches were made of; run `dvc repro`")
-    photo_rows = np.asarray([row_of[name] for name in photo_ids], dtype=np.int64)
-    wrong = catalog.column("split")[photo_rows] != split
-    if wrong.any():
-        raise PairError(
-            f"sketches of the split {split} show photos of another split: {np.asarray(photo_ids)[wrong][:3]}"
-        )
+    rows, photo_rows = pair_rows(sketches, catalog, split)
     drawn, photos = open_photos(sketches, size, "ink", how), open_photos(catalog, size, how=how)
-    return SketchPairs(PhotoRows.of(drawn, rows[chosen]), PhotoRows.of(photos, photo_rows))
+    return SketchPairs(PhotoRows.of(drawn, rows), PhotoRows.of(photos, photo_rows))
 
 
 def scale(images: Tensor) -> Tensor:

@@ -34,6 +34,7 @@ from lightning_modules.training.callbacks import (
     Throughput,
     progress,
 )
+from lightning_modules.training.checkpoint_file import WholeCheckpoints
 from lightning_modules.training.distributed import is_spread
 from lightning_modules.training.numerics import SeedEveryBatch, resolve_precision
 from lightning_modules.training.trainer_options import trainer_options
@@ -106,7 +107,7 @@ def fit(
     """
     _hush()
     history, best, options = RecordHistory(), _best_checkpoint(plan, scratch), trainer_options(plan.trainer)
-    callbacks, loggers = options.pop("callbacks"), options.pop("logger")
+    callbacks, loggers, plugins = options.pop("callbacks"), options.pop("logger"), options.pop("plugins")
     if logger:
         loggers.insert(0, MLFlowLogger(**logger))
     last = scratch / f"{RESUME}.ckpt"
@@ -129,6 +130,7 @@ def fit(
             *([KeepStart(scratch / START), best] if plan.by_val else []),
             _resume_checkpoint(scratch),
         ],
+        plugins=[WholeCheckpoints(), *plugins],
         logger=loggers or False,
         default_root_dir=str(scratch),
         **{

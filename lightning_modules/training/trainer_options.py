@@ -1,4 +1,4 @@
-"""The block `trainer` of params.yaml: further arguments of Lightning's Trainer, callbacks and loggers by import path.
+"""The block `trainer` of params.yaml: arguments of Lightning's Trainer; callbacks, loggers and plugins by import path.
 
     trainer:
       gradient_clip_val: 1.0
@@ -21,7 +21,7 @@ import pytorch_lightning as pl
 
 from croquis.refusals import hint_of
 
-OBJECTS = ("callbacks", "logger")
+OBJECTS = ("callbacks", "logger", "plugins")
 # What `fit` sets, and where it is chosen: a resumable, deterministic training depends on it.
 SET_ELSEWHERE = {
     "accelerator": "base.accelerator",
@@ -43,7 +43,7 @@ class TrainerError(ValueError):
 
 
 def trainer_options(block: Mapping[str, Any]) -> dict[str, Any]:
-    """Arguments for `pl.Trainer`, with `callbacks` and `logger` as lists of objects.
+    """Arguments for `pl.Trainer`, with `callbacks`, `logger` and `plugins` as lists of objects.
 
     Raises:
         TrainerError: on a key that the Trainer does not have or `fit` sets itself, or a class that cannot be made.

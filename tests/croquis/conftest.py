@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -59,11 +60,14 @@ def coded_parts(parts: dict[str, Any], tmp_path: Path) -> Callable[..., dict[str
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
-    """An empty tracking store in a folder of its own; shared by a module's tests, since it takes seconds to make."""
+def store(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> Iterator[Store]:
+    """An empty tracking store in a folder of its own, shared by a module's tests."""
+    root = tmp_path_factory.mktemp("project")
+    (root / "mlruns").mkdir()
+    shutil.copy(empty_store, root / "mlruns")
     with pytest.MonkeyPatch.context() as patch:
         clear_environment(patch)
-        yield open_store(tmp_path_factory.mktemp("project"))
+        yield open_store(root)
 
 
 @pytest.fixture

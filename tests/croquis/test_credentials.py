@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from croquis.credentials import without_credentials
+from croquis.credentials import LONGEST, without_credentials
 
 
 @pytest.mark.parametrize(
@@ -38,6 +38,19 @@ from croquis.credentials import without_credentials
 def test_an_address_is_shown_without_them(text: str, shown: str) -> None:
     assert without_credentials(text) == shown
     assert without_credentials(ValueError(text)) == shown
+
+
+@pytest.mark.parametrize("part", ["a.", "a-.", "://a:", "://a:@", "password ", "password='", "token=a."])
+def test_a_long_message_is_shown_in_part_and_soon(part: str) -> None:
+    """Messages of other servers come here; each of these took minutes."""
+    assert len(without_credentials(part * 9_000)) <= LONGEST + 100
+    assert len(without_credentials(f"{part} " * 100_000)) <= 2 * LONGEST
+
+
+@pytest.mark.parametrize("before", range(LONGEST - 40, LONGEST + 2, 3))
+def test_no_address_is_cut_before_its_end(before: int) -> None:
+    text = f"{'x' * before} nats://u:hunter2@host/x {'y' * 100}"
+    assert "hunter2"[:3] not in without_credentials(text)
 
 
 SIGNS = st.characters(codec="ascii", categories=("L", "N", "P", "S"))

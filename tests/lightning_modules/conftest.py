@@ -40,6 +40,7 @@ def params() -> Params:
         "images_per_item": 4,
         "unlabelled_per_batch": 4,
     }
+    values["triplet_gan"] |= {"reconstruction_weight": 0.1, "perceptual_weight": 0.1, "adversarial_weight": 0.01}
     values["triplet_gan"] |= {"decoder_channels": 8, "discriminator_channels": 8, "discriminator_layers": 2}
     values["train_gan"] |= {"size": 32, "depth": 5, "generator_channels": 8, "discriminator_channels": 8}
     values["sgh"] |= {"bits": 32, "items_per_batch": 4, "images_per_item": 4}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -25,3 +26,13 @@ def test_the_architecture_names_every_room():
     rooms = {path.parent.name for path in ROOT.glob("croquis/*/__init__.py")}
     assert not {room for room in rooms if f"**[{room}](../croquis/{room}/__init__.py)**" not in text}
     assert set(PACKAGES) <= set(re.findall(r"`(\w+)`", text))
+
+
+def test_the_page_of_data_counts_the_rendered_catalogue_as_it_was_validated():
+    profile = json.loads((ROOT / "reports/validation.json").read_text())["profile"]
+    images = dict.fromkeys(("train", "val", "test"), 0)
+    for group, count in profile["images"].items():
+        images[group.partition("/")[0]] += count
+    splits = " / ".join(f"{count:,}" for count in images.values())
+    stated = f"| {sum(images.values()):,} | {sum(profile['items'].values())} | {splits} |"
+    assert f"| `rendered` | rendered by the project {stated}" in (ROOT / "docs/data.md").read_text()

@@ -66,7 +66,7 @@ def test_a_page_opened_from_disk_can_be_searched(site: Path) -> None:
         page.on("request", lambda request: asked.append(request.url))
         page.goto((site / "reproduce/spq.html").as_uri())
         page.locator("input.md-search__input").click()
-        page.keyboard.type("tombstone")
+        page.keyboard.type("quarantine")
         found = page.locator("a.md-search-result__link").first
         found.wait_for()
         assert Path(urlsplit(found.get_attribute("href")).path).is_relative_to(site)

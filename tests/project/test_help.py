@@ -96,6 +96,7 @@ def without_success(asked: list[str]) -> str:
     return done.stdout
 
 
+@pytest.mark.slow
 def test_help_prints_the_usage_and_writes_nothing():
     asked = [*modules(), *commands()]
     assert {"module stages.ingest", "module croquis", "croquis registry promote"} <= set(asked)

@@ -51,6 +51,19 @@ def test_the_smaller_locks_have_the_versions_of_dev(lock: str) -> None:
     assert not {name: found for name, found in pins(lock).items() if not found <= everything[name]}
 
 
+@pytest.mark.parametrize("lock", EXTRAS)
+def test_the_page_counts_the_packages_that_a_lock_installs(lock: str) -> None:
+    """On Linux with Python 3.11, as the page says."""
+    here = {"python_version": "3.11", "python_full_version": "3.11.9", "sys_platform": "linux"}
+    here |= {"platform_system": "Linux", "platform_machine": "x86_64", "os_name": "posix"}
+    lines = [line for line in (ROOT / f"locks/{lock}.txt").read_text().splitlines() if line[0].isalnum()]
+    asked = [Requirement(line.removesuffix(" \\")) for line in lines]
+    installed = {each.name for each in asked if each.marker is None or each.marker.evaluate(here)}
+    stated = re.search(rf"`locks/{lock}\.txt` \| (\d+) \|", (ROOT / "CONTRIBUTING.md").read_text())
+    assert stated is not None
+    assert int(stated[1]) == len(installed)
+
+
 def test_what_serves_brings_nothing_that_trains_and_what_trains_no_tests() -> None:
     trains = {"torch", "torchvision", "pytorch-lightning", "mlflow", "dvc", "optuna"}
     assert not trains & (pins("runtime").keys() | pins("platform").keys())

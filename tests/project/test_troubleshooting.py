@@ -14,12 +14,13 @@ import torch
 from croquis.bundle import Bundle
 from croquis.catalog.base64_text import read_base64
 from croquis.catalog.images import decode_image
-from croquis.catalog.prepared_photos import new_array
+from croquis.catalog.prepared_photos import check_draft, new_array
 from croquis.catalog.table import Catalog, CatalogWriter
 from croquis.evaluation.answerable import unanswerable, unlearnable
 from croquis.evaluation.protocol import PROTOCOLS
 from croquis.params import load_params
 from croquis.params.accelerators import check_accelerator
+from croquis.projects.search_rows import find_photos_at
 from croquis.registry.named_version import NamedVersion
 from croquis.serving.addresses import listening_socket
 from croquis.tuning.storage import JOURNAL, open_storage
@@ -57,14 +58,38 @@ for text in (
     "path,item_id\n0.png,nan\n",
     "path,item_id,bbox\n0.png,a,1 2 3\n",
     "path,item_id\n0.png,..\n",
+    "path,item_id,path\n0.png,a,1.png\n",
+    "path,item_id\n0.png,4.00E+12\n",
     "path,item_id\n0.png,caf\u00e9\n".encode("latin-1"),
 ):
     situation(lambda folder, text=text: table(folder, text))
 
 
+def shop_table(folder: Path, name: str, cell: str) -> None:
+    """Looks for the photos that a table names, beside one picture."""
+    (folder / "0.png").write_bytes(draw_garment(1))
+    (folder / name).write_text(f"photo,sku\n0.png,a\n{cell},b\n{cell},c\n0.png,d\n" if cell else "")
+    find_photos_at(folder / name, None)
+
+
+for name, cell in (("t.csv", "gone.png"), ("t.xlsx", "")):
+    situation(lambda folder, name=name, cell=cell: shop_table(folder, name, cell))
+
+
+@situation
+def links_to_photos(folder: Path) -> None:
+    (folder / "t.csv").write_text("photo,sku\nhttps://cdn.example/a.jpg,a\n")
+    find_photos_at(folder / "t.csv", None)
+
+
 @situation
 def the_disk_is_full(folder: Path) -> None:
     new_array(folder / "squares.npy", (10**9, 224, 224, 3), np.dtype(np.uint8))
+
+
+@situation
+def the_draft_is_small(_: Path) -> None:
+    check_draft(112, 256)
 
 
 def catalogue(folder: Path, change: Callable[[dict[str, Any]], dict[str, Any]] = lambda row: row) -> Catalog:

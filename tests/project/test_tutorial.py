@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shlex
@@ -12,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from croquis.cli import main
+from tests.support.environment import clear_environment
 from tests.support.started_server import answer
 
 ROOT = Path.cwd()
@@ -50,20 +53,30 @@ def runnable(command: str) -> list[str]:
     return [*ours.get(words[0], words[:1]), *words[1:]]
 
 
-def run(command: str, folder: Path, environment: dict[str, str]) -> str:
-    """What a command prints; `> FILE` at its end is kept to."""
+def run(command: str, folder: Path, environment: dict[str, str], captured: pytest.CaptureFixture[str]) -> str:
+    """What a command prints; `> FILE` at its end is kept to.
+
+    Those of `croquis` run in this process, but for `croquis repro`, which starts others.
+    """
     command, _, target = command.partition(" > ")
-    done = subprocess.run(
-        runnable(command), cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=900
-    )
-    assert done.returncode == 0, f"{command}: {done.stderr}"
+    if command.startswith("croquis ") and not command.startswith("croquis repro"):
+        captured.readouterr()
+        with contextlib.chdir(folder):
+            code = main(shlex.split(command)[1:])
+        printed, errors = captured.readouterr()
+    else:
+        done = subprocess.run(
+            runnable(command), cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=900
+        )
+        code, printed, errors = done.returncode, done.stdout, done.stderr
+    assert code == 0, f"{command}: {errors}"
     if target:
-        (folder / target).write_text(done.stdout)
+        (folder / target).write_text(printed)
         return ""
-    return done.stdout.strip()
+    return printed.strip()
 
 
-def run_all(text: str, place: Path) -> Iterator[tuple[str, str]]:
+def run_all(text: str, place: Path, captured: pytest.CaptureFixture[str]) -> Iterator[tuple[str, str]]:
     """Each command, and what it printed in a folder `place`, under the name `HERE`; servers run to the end."""
     environment = {name: value for name, value in os.environ.items() if name != "MLFLOW_TRACKING_URI"}
     environment |= {"PYTHONPATH": str(ROOT)}
@@ -80,7 +93,7 @@ def run_all(text: str, place: Path) -> Iterator[tuple[str, str]]:
                 answer(f"http://127.0.0.1:{command.split()[-2]}/healthz", servers[-1])
                 yield command, ""
             else:
-                yield command, run(command, folder, environment).replace(str(place), HERE)
+                yield command, run(command, folder, environment, captured).replace(str(place), HERE)
     finally:
         for server in servers:
             server.terminate()
@@ -89,7 +102,10 @@ def run_all(text: str, place: Path) -> Iterator[tuple[str, str]]:
 
 
 @pytest.mark.slow
-def test_every_command_prints_what_the_tutorial_shows(tmp_path: Path) -> None:
+def test_every_command_prints_what_the_tutorial_shows(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clear_environment(monkeypatch)
     text = TUTORIAL.read_text(encoding="utf-8")
-    printed = [(command, same(shown)) for command, shown in run_all(text, tmp_path.resolve())]
+    printed = [(command, same(shown)) for command, shown in run_all(text, tmp_path.resolve(), capsys)]
     assert printed == [(command, same(shown)) for command, shown in steps(text)]

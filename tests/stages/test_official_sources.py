@@ -37,6 +37,7 @@ def source(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
+@pytest.mark.slow
 def test_a_small_release_passes_and_can_be_trained_on(
     source: str, project: Any, fake_run: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -56,6 +56,21 @@ def test_photos_thumbnails_and_edges_are_those_of_the_files(project: Path, monke
     np.testing.assert_array_equal(edges, edges_of([photos[row] for row in chosen], EDGE_SIZE, "canny"))
 
 
+def test_a_draft_is_told_to_other_stages_and_stands_in_every_name(project: Path):
+    values = read_yaml(project / "params.yaml")
+    values["prepare"]["draft"] = 2 * EDGE_SIZE
+    write_json(project / "params.yaml", values)
+    prepare.main(project)
+    assert json.loads((project / "data/prepared.json").read_text())["draft"] == 2 * EDGE_SIZE
+    made = [path.name for path in (project / "data/prepared").iterdir() if path.is_dir()]
+    assert len(made) == 3
+    assert all(name.endswith(f"-draft{2 * EDGE_SIZE}") for name in made)
+    catalog = Catalog.open(project / "data/catalog")
+    rows = gallery_rows(catalog)
+    assert find_gallery_edges(catalog, rows, EDGE_SIZE, "canny", 2 * EDGE_SIZE) is not None
+    assert find_gallery_edges(catalog, rows, EDGE_SIZE, "canny") is None
+
+
 def test_edges_of_another_kind_or_catalogue_are_not_taken(project: Path):
     prepare.main(project)
     catalog = Catalog.open(project / "data/catalog")

@@ -10,18 +10,34 @@ from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from mlflow import MlflowClient
 
 from croquis.bundle import Bundle
-from croquis.files import read_json
+from croquis.catalog.table import Catalog
+from croquis.files import read_json, write_json
+from croquis.params import load_params
 from croquis.registry.evaluation_reports import EvaluationError
+from croquis.registry.registering import choose
 from croquis.registry.registration import REPORT
 from croquis.registry.registry import CHAMPION
+from croquis.tracking.stage_code import CODE
 from croquis.tracking.tracking_store import TrackingError
 from stages import register
 from tests.support.registry import evaluated_project as world
-from tests.support.registry.evaluated_project import MODEL, Project, begun_project, copied, empty_project
+from tests.support.registry.evaluated_project import (
+    MODEL,
+    SEES_COLOURS,
+    SEES_LITTLE,
+    Project,
+    begun_project,
+    copied,
+    empty_project,
+    write_method,
+    write_params,
+)
 
 pytestmark = pytest.mark.slow
 
@@ -84,6 +100,7 @@ class TestTheFirstRegistration:
             "test split, shop->shop; chosen (*) by val map@r",
             "\n* siamese",
             f"{gain['value']:+.3f} ({gain['low']:+.3f} to {gain['high']:+.3f})",
+            f"siamese has map@r {mean_of(first, 'siamese'):.3f} on test; with 95% confidence it is ",
             "first champion",
             "no champion yet, so there is nothing to beat",
             "croquis registry status",
@@ -157,6 +174,72 @@ def test_registering_again_changes_nothing(project: Project) -> None:
 
 def test_without_a_floor_among_the_methods_nothing_is_compared_to_it(project: Project) -> None:
     assert project.report["above_floor"] == {}
+
+
+def test_where_no_method_is_shown_above_the_baseline_the_baseline_becomes_champion(
+    fresh: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The best is as good as the baseline, and stands before it in the list."""
+    write_params(fresh.root, ["siamese", "histogram"])
+    write_method(fresh.root, Catalog.open(fresh.root / "data/catalog"), "siamese", SEES_LITTLE)
+    register.main(fresh.root)
+    champion, report = fresh.registry.holder(CHAMPION), fresh.report
+    assert champion is not None
+    assert (champion.method, report["method"], report["outcome"]) == ("histogram", "histogram", "first champion")
+    assert report["values"]["siamese"] == report["values"]["histogram"]
+    reason = next(each for each in report["reasons"] if each["rule"] == "baseline")
+    assert reason["passed"]
+    assert "no method was shown to be above it" in reason["text"]
+    written = capsys.readouterr().out
+    assert "\n* histogram" in written
+    assert "\n  siamese" in written
+    note = fresh.pipeline_runs()[0].data.tags["mlflow.note.content"]
+    assert note.startswith("**histogram** was chosen of 2: siamese, the best by val shop->shop/map@r, is not shown")
+    register.main(fresh.root)
+    assert fresh.report["outcome"] == "is the champion"
+
+
+def test_the_second_best_is_proposed_where_it_is_shown_above_the_baseline_and_the_best_is_not(fresh: Project) -> None:
+    """The best gains much on few queries, the second a little on all."""
+    write_params(fresh.root, ["histogram", "siamese", "untrained"], confidence=0.99)
+    catalog = Catalog.open(fresh.root / "data/catalog")
+    write_method(fresh.root, catalog, "untrained", SEES_COLOURS)
+    results_of(fresh.root, "histogram", [0.2] * 6)
+    results_of(fresh.root, "untrained", [0.5] * 6)
+    results_of(fresh.root, "siamese", [1.0, 1.0, 1.0, 0.1, 0.1, 0.1])
+    choice = choose(load_params(fresh.root / "params.yaml"), fresh.root)
+    assert [report.method for report in choice.ranking] == ["siamese", "untrained", "histogram"]
+    assert choice.chosen.method == "untrained"
+    assert choice.bundle.manifest.method == "untrained"
+
+
+def results_of(root: Path, method: str, values: list[float]) -> None:
+    """Puts `values` in the place of map@r of the val queries from shop to shop, in the report and query by query."""
+    path = root / f"reports/evaluation/{method}.json"
+    report = read_json(path)
+    run = next(run for run in report["splits"]["val"]["runs"] if run["pair"] == "shop->shop")
+    run["metrics"]["map@r"]["value"] = sum(values) / len(values)
+    write_json(path, report)
+    rows = pq.read_table(path.with_name(f"{method}.queries.parquet")).to_pylist()
+    asked = [row for row in rows if (row["split"], row["pair"]) == ("val", "shop->shop")]
+    for row, value in zip(sorted(asked, key=lambda row: str(row["query_id"])), values, strict=True):
+        row["map@r"] = value
+    pq.write_table(pa.Table.from_pylist(rows), path.with_name(f"{method}.queries.parquet"))
+
+
+def test_a_best_that_learns_nothing_is_told_only_where_others_were_trained(
+    fresh: Project, caplog: pytest.LogCaptureFixture
+) -> None:
+    results_of(fresh.root, "histogram", [0.9] * 6)
+    results_of(fresh.root, "siamese", [0.1] * 6)
+    params = load_params(fresh.root / "params.yaml")
+    assert choose(params, fresh.root).chosen.method == "histogram"
+    assert "histogram, which learns nothing: look at the trainings" in caplog.text
+    caplog.clear()
+    nothing = {"learns": False, "learns_from_drawings": False}
+    write_json(fresh.root / CODE / "methods.json", {"histogram": nothing, "siamese": nothing})
+    assert choose(params, fresh.root).chosen.method == "histogram"
+    assert caplog.text == ""
 
 
 def test_a_candidate_below_the_floor_gets_no_alias(fresh: Project, capsys: pytest.CaptureFixture[str]) -> None:

@@ -16,6 +16,7 @@ from croquis.catalog.images import decode_image
 from croquis.catalog.product_columns import PRODUCT, product_type
 from croquis.catalog.table import Catalog, CatalogWriter
 from stages import sketch
+from tests.support.small_hed import stand_in
 
 Rows = list[dict[str, Any]]
 
@@ -152,7 +153,7 @@ def test_contact_sheets_and_counts_are_reported(
 
 @pytest.mark.parametrize("beginning", ["canny", "xdog", "coarse", "silhouette"])
 def test_every_beginning_gives_drawings(project: Any, fake_run: Any, catalogue_rows: Rows, beginning: str) -> None:
-    weights = dict.fromkeys(("canny", "xdog", "coarse", "silhouette"), 0.0) | {beginning: 1.0}
+    weights = dict.fromkeys(("canny", "xdog", "coarse", "silhouette", "hed"), 0.0) | {beginning: 1.0}
     drawn = run(project(sketch__begin_with=weights, sketch__drawings_per_photo=1), catalogue_rows, fake_run)
     for data in drawn.images(drawn.select(split="train").tolist()):
         assert 0.002 < (decode_image(data) < 200).mean() < 0.4
@@ -163,3 +164,17 @@ def test_a_box_is_widened_within_the_image() -> None:
     assert sketch.with_surroundings([10, 20, 60, 70], image) == [7, 17, 63, 73]
     assert sketch.with_surroundings([0, 0, 80, 100], image) == [0, 0, 80, 100]
     assert sketch.with_surroundings(None, image) is None
+
+
+def test_drawings_may_begin_with_what_a_net_finds(
+    project: Any, fake_run: Any, catalogue_rows: Rows, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = stand_in(monkeypatch, tmp_path)
+    only = {"canny": 0.0, "xdog": 0.0, "coarse": 0.0, "silhouette": 0.0, "hed": 1.0}
+    root = project(sketch__begin_with=only, sketch__hed_weights=path, sketch__size=64)
+    drawn = run(root, catalogue_rows, fake_run)
+    pictures = [decode_image(row["image"]) for row in drawn.rows()]
+    assert len(pictures) > 18
+    shares = [float((picture < 200).mean()) for picture in pictures]
+    assert min(shares) > 0.01
+    assert max(shares) < 0.4

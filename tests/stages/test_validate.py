@@ -168,6 +168,13 @@ def test_the_first_page_leaves_out_what_is_empty(run_stage: Any, catalogue_rows:
     assert "rules that flagged nothing</summary>" in page
 
 
+def test_one_rule_is_no_plural(run_stage: Any, catalogue_rows: Rows) -> None:
+    catalogue_rows[3]["image"] = b"broken"
+    root, _, _ = run_stage(catalogue_rows)
+    page = (root / "reports/data_docs/index.html").read_text()
+    assert "35 of 36 images accepted, 1 set aside; 1 rule flagged images" in page
+
+
 def test_the_first_page_says_what_stops_the_stage(run_stage: Any, catalogue_rows: Rows, tmp_path: Path) -> None:
     catalogue_rows[2] |= {"split": "test", "role": "query"}
     with pytest.raises(ValidationError):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import struct
 import zlib
+from collections.abc import Callable
 
 from PIL import Image
 
@@ -107,3 +108,15 @@ READ_AS_USUAL = {
     "a large EXIF block": png_with(chunk(b"eXIf", directory(20_000, 1_000_000))),
 }
 """Files whose costly parts the decoder never sees; the pixels are those of `tiny`."""
+
+PREFIXES = b"Exif\0\0" * 2_500_000
+RAW = b"Raw profile type exif\0\n\n\n"
+METADATA: dict[str, Callable[[], bytes]] = {
+    "prefixes of an EXIF block": lambda: png_with(chunk(b"eXIf", PREFIXES)),
+    "prefixes in hexadecimal digits": lambda: png_with(
+        chunk(b"tEXt", RAW + PREFIXES[: len(PREFIXES) // 2].hex().encode())
+    ),
+    "prefixes of a WEBP": lambda: webp_with(b"EXIF" + struct.pack("<I", len(PREFIXES)) + PREFIXES),
+    "no digits in a text of digits": lambda: png_with(chunk(b"tEXt", RAW + b"g" * 19_000_000)),
+}
+"""Files of the pixels of `tiny` whose metadata take minutes, or at least 10 s, where they are looked at piece by piece."""

@@ -8,7 +8,7 @@ import urllib.error
 import urllib.request
 
 
-def answer(url: str, server: subprocess.Popen[bytes]) -> bytes:
+def answer(url: str, server: subprocess.Popen[bytes] | subprocess.Popen[str]) -> bytes:
     """What the server says, once it has started."""
     deadline = time.monotonic() + 120
     while True:

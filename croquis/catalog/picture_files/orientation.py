@@ -7,6 +7,7 @@ import struct
 
 ORIENTATION_TAG = 0x0112
 EXIF = b"Exif\0\0"
+PREFIXES = re.compile(rb"(?:Exif\0\0)*+")  # some programs write it twice; how often it stands there costs no more
 FORMATS = {1: "B", 3: "H", 4: "I", 6: "b", 8: "h", 9: "i"}  # TIFF 6.0, section 2: types of whole numbers
 XMP_PATTERN = re.compile(rb'tiff:Orientation(?:="|>)([0-9])')
 
@@ -25,9 +26,8 @@ def orientation_of(exif: bytes | None, xmp: bytes | None) -> object:
 
 def _in_exif(exif: bytes) -> object:
     """Looks through the first directory of a TIFF file: two bytes of number, then twelve for each entry."""
-    block = exif
-    while block.startswith(EXIF):
-        block = block.removeprefix(EXIF)
+    prefixes = PREFIXES.match(exif)
+    block = exif[prefixes.end() :] if prefixes else exif
     order = {b"II*\0": "<", b"MM\0*": ">"}.get(block[:4])
     if order is None:
         return None

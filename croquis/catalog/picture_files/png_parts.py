@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import struct
 import zlib
 from collections.abc import Mapping
@@ -14,11 +13,12 @@ from croquis.catalog.picture_files.orientation import orientation_of
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 OPTIONAL = 0x20  # in the first byte of a chunk's type
 XMP, RAW_EXIF = b"XML:com.adobe.xmp", b"Raw profile type exif"  # the second one is ImageMagick's
-LONGEST_TEXT = 1 << 18  # unpacked; a JPEG holds at most 64 kB of either
+LONGEST_TEXT = 1 << 18  # that is looked at; a JPEG holds at most 64 kB of either
 TEXTS = (b"tEXt", b"zTXt", b"iTXt")
 READ_OPTIONAL = (b"tRNS", b"acTL", b"eXIf", *TEXTS)
 RAW_LINES = 3  # an empty one, the profile's name and its length stand before the digits
-NOT_HEX = re.compile(rb"[^0-9a-fA-F]")
+HEX = b"0123456789abcdefABCDEF"
+NOT_HEX = bytes(set(range(256)) - set(HEX))
 
 
 def bare_png(data: bytes) -> BareFile:
@@ -68,8 +68,8 @@ def _named(kind: bytes, content: bytes) -> tuple[bytes, bytes]:
 
 def _raw_exif(said: Mapping[bytes, bytes]) -> bytes | None:
     kind, text = said.get(RAW_EXIF, b"")[:4], said.get(RAW_EXIF, b"")[4:]
-    lines = (_unpacked(text[1:]) if kind == b"zTXt" else text).split(b"\n", RAW_LINES)
-    digits = NOT_HEX.sub(b"", lines[-1]) if len(lines) > RAW_LINES else b""
+    lines = (_unpacked(text[1:]) if kind == b"zTXt" else text[:LONGEST_TEXT]).split(b"\n", RAW_LINES)
+    digits = lines[-1].translate(None, NOT_HEX) if len(lines) > RAW_LINES else b""
     return bytes.fromhex(digits[: len(digits) // 2 * 2].decode()) or None
 
 

@@ -1,6 +1,6 @@
 """Looks at what is installed, which engines answer, and what is wrong with the project.
 
-    croquis doctor
+    croquis doctor                  in the folder of a project
 
 Each line is `ok`, `-` for something that is absent and not needed, or `WRONG` with the fix; then the exit code is 1.
 """
@@ -167,7 +167,11 @@ def photos(root: Path) -> CheckResult:
         return CheckResult(ABSENT, "catalogue", "not looked at: params.yaml cannot be used")
     if wrong:
         return CheckResult(WRONG, "catalogue", "\n".join(wrong))
-    return CheckResult(OK, "catalogue", f"source {found.ingest.source}: nothing in its rows would stop the pipeline")
+    if found.ingest.source != "folder":
+        return CheckResult(
+            ABSENT, "catalogue", f"source {found.ingest.source}: its files are looked at when they are ingested"
+        )
+    return CheckResult(OK, "catalogue", "source folder: nothing in its rows would stop the pipeline")
 
 
 def pipeline(root: Path) -> CheckResult:

@@ -1,11 +1,12 @@
 """Writes a project for a folder of photos or a table of products. Settings are guessed from the files.
 
     croquis init photos                              a folder; names of folders and files say what is a product
-    croquis init photos --table products.csv         a table of the photos in it
+    croquis init photos --table products.csv         a table of the photos in it, with products or categories
     croquis init products.parquet --profile photos   a table beside its photos
 
 The project is a folder of its own with params.yaml and dvc.yaml; the photos stay where they are. In it `croquis repro` ends
-with a champion, `croquis doctor` says what would fail, and params.yaml corrects what was guessed.
+with a champion, `croquis doctor` says what would fail, and params.yaml corrects what was guessed. Where neither products nor
+categories are known, the queries are altered copies of the photos, and the figures say how surely a photo is found again.
 """
 
 from __future__ import annotations
@@ -24,12 +25,17 @@ from croquis.refusals import RefusedError
 def described(plan: ProjectPlan) -> str:
     """What was seen, what follows from it and how to correct it."""
     shape = plan.shape
-    counts = (
-        f"{shape.photos} photos, {shape.items} products, {shape.categories} categories, {' and '.join(shape.domains)}"
-    )
+    domains = " and ".join(name for name in shape.domains if name != "consumer" or not shape.views)
+    counts = f"{shape.photos} photos, {shape.items} products, {shape.categories} categories, {domains}"
     right = "a photo of the same product" if shape.protocol == "instance" else "a photo of the same category"
+    right = "the photo that an altered copy was made of" if shape.views else right
     lines = [counts, *(f"  {note}" for note in plan.notes)]
     lines.append(f"  a right answer: {right} (base.protocol: {shape.protocol}); chosen by {shape.select_by}")
+    if shape.views:
+        lines.append(
+            "  nothing tells which products are alike, so the queries are altered copies (cut, mirrored, in other colours; "
+            "ingest.folder.roles: views): the figures say how surely a photo is found again, not what a customer would like"
+        )
     if shape.unanswered > 0:
         share = "under 1%" if shape.unanswered < 0.01 else f"{shape.unanswered:.0%}"
         lines.append(f"  {share} of the query photos have no right answer in the gallery: they will be set aside")
@@ -41,7 +47,9 @@ def described(plan: ProjectPlan) -> str:
 
 @command(__doc__)
 @click.argument("place", type=PATH)
-@option("--table", type=PATH, metavar="CSV|PARQUET", help="table of the photos in PLACE (default: the only one in it)")
+@option(
+    "--table", type=PATH, metavar="CSV|TSV|PARQUET", help="table of the photos in PLACE (default: the only one in it)"
+)
 @option(
     "--to", "target", type=PATH, metavar="PROJECT", help="folder of the project (default: PLACE's name and -search)"
 )

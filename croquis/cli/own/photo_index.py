@@ -4,6 +4,7 @@
     croquis index products.csv --photos photos --to shop.bundle
     cat products.csv | croquis index - --photos photos --to shop.bundle
     croquis index photos --to shop.bundle --encoder last-level                  where photos are taken by phone
+    croquis index photos --to shop.bundle --encoder openclip/ViT-B-32           words find photos by CLIP's text tower too
     croquis index photos --to shop.bundle --encoder models/bundles/siamese      by the nets of a trained bundle
     croquis index data/catalog --to shop.bundle --encoder models/bundles/dhd    a project's shop photos, val and test too
     croquis index data/catalog --to shop.bundle --encoder models/bundles/pretrained --refit
@@ -24,8 +25,9 @@ from typing import Any
 import click
 
 from croquis.bundle import Bundle
+from croquis.bundle.manifest import LARGEST_SIDE
 from croquis.cli.command_line import PATH, Invocation, command, option
-from croquis.projects.given_nets import given_nets, usual_encoder
+from croquis.projects.given_nets import given_nets, usual_encoder, with_draft
 from croquis.projects.photo_search import Told, add_photos, index_photos, remove_photos
 from croquis.projects.refitting import refitted, wants_refit
 from croquis.projects.search_rows import Row, find_photos_at
@@ -70,14 +72,28 @@ def _listed(what: str, names: Sequence[str]) -> list[str]:
 @option(
     "--encoder",
     metavar="NAME|BUNDLE",
-    help="pretrained, last-level (photos by phone), histogram or a bundle (default: pretrained where it is installed)",
+    help="pretrained, last-level (photos by phone), histogram, openclip/NAME[=WEIGHTS] or a bundle (default: pretrained "
+    "where it is installed)",
 )
 @option(
     "--refit/--no-refit", default=None, help="train a project's bundle again, with val and test (default: shop.refit)"
 )
+@option(
+    "--draft",
+    type=click.IntRange(0, LARGEST_SIDE),
+    metavar="PIXELS",
+    help="JPEG draft mode, as prepare.draft: pixels of the longer side that decoding keeps at least, e.g. 256 (default: "
+    "the bundle's, or 0, in full)",
+)
 @click.pass_obj
 def index_command(
-    invocation: Invocation, place: Path, target: Path, photos: Path | None, encoder: str | None, refit: bool | None
+    invocation: Invocation,
+    place: Path,
+    target: Path,
+    photos: Path | None,
+    encoder: str | None,
+    refit: bool | None,
+    draft: int | None,
 ) -> int:
     if target.exists() and not (target / "manifest.json").is_file():
         raise RefusedError(f"{target} is there and is no bundle: name another folder by --to")
@@ -86,7 +102,7 @@ def index_command(
         print(f"  {note}")
     again = wants_refit(refit, place, encoder)
     with tempfile.TemporaryDirectory() as scratch:
-        nets = given_nets(encoder or usual_encoder(), Path(scratch))
+        nets = with_draft(given_nets(encoder or usual_encoder(), Path(scratch)), draft)
         nets = refitted(nets, place, Path(scratch)) if again else nets
         told = index_photos(found, nets, target, Path(scratch), progress(f"index by {nets.method}", invocation))
     print(report(told, target))

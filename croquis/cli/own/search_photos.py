@@ -112,7 +112,7 @@ def read_filters(text: str | None) -> dict[str, Any] | None:
 @command(__doc__)
 @click.argument("bundle", type=PATH)
 @click.argument("photos", type=PATH, nargs=-1, metavar="[PHOTO]...")
-@option("--text", metavar="WORDS", help="words that are searched too, or alone; a product needs one of them")
+@option("--text", metavar="WORDS", help="words that are searched too, or alone")
 @option("--k", type=click.IntRange(1, 1000), default=10, help="results")
 @option("--group-by", type=click.Choice(GROUPS), default="item", help="products, or single photos")
 @option("--max-per-item", type=click.IntRange(1, MOST_PER_ITEM), default=1, help="photos of each product")

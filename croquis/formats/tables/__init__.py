@@ -1,1 +1,1 @@
-"""Readers of tables of pictures: columns, rows, splits by hash, roles."""
+"""Readers of tables of pictures: columns, rows, splits by hash, roles, altered copies."""

@@ -13,6 +13,7 @@ MISSING_AS_TEXT = ("nan", "NaN", "None", "NULL", "null", "<NA>", "NaT", "#N/A")
 PROGRAM_VALUE = re.compile(
     r"""\[.*\]|[({]\s*(?:["'].*)?[)}]""", re.DOTALL
 )  # a list, tuple, set or dict as programs print it
+SHORTENED = re.compile(r"[1-9](?:[.,][0-9]+)?[eE]\+[0-9]{2}")  # 4.00E+12
 LARGEST_PIXEL = 2**31 - 1
 EXACT = 2**53  # whole numbers beyond are not exact as floats
 
@@ -71,11 +72,16 @@ def as_id(value: Any) -> str | None:
     """A cell that names an image or an item.
 
     Raises:
-        CellError: as `as_text`; also for a word that programs write for a missing value, such as `nan`.
+        CellError: as `as_text`; also for a word that programs write for a missing value, such as `nan`, and for a number
+            that a spreadsheet has shortened.
     """
     text = as_text(value)
     if text in MISSING_AS_TEXT:
         raise CellError(f"{text!r} is a program's word for a missing value; write an id or leave the cell empty")
+    if text is not None and SHORTENED.fullmatch(text):
+        raise CellError(
+            f"{text!r} is a long number as spreadsheets shorten it, whose last digits are lost; save the column as text"
+        )
     if isinstance(value, float) and abs(value) > EXACT:
         raise CellError(f"{text} is no longer exact as a float; save the column as text or whole numbers")
     return text

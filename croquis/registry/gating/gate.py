@@ -6,7 +6,7 @@ Rules, each with a reason in words and numbers:
 - chance: random orders of the gallery reach its mean with a probability of at most 1 - `confidence`, by the bound of
   Hoeffding (1963), which holds for any number of items and any metric in [0, 1];
 - baseline: the one-sided bootstrap bound of its paired gain over the baseline that learns nothing, at `confidence`,
-  exceeds 0;
+  exceeds 0; the baseline itself passes, and it says by how much the best method is above it, where that is not shown;
 - size: its index takes at most `max_bytes_per_image` a photo, its nets at most `max_model_megabytes`;
 - data: said where the champion, made of other data, was trained on items of these queries: they are left out of all that
   follows, for both, as its results on them would flatter it; a candidate for which no query is left is refused;
@@ -79,6 +79,11 @@ def decide(
     )
 
 
+def shown_above_baseline(candidate: Scores, policy: Policy) -> bool:
+    """Whether the rule `baseline` lets a candidate through; the baseline itself, and one without a baseline, it does."""
+    return _baseline(candidate, policy).passed
+
+
 def _verdict(*reasons: Reason) -> Verdict:
     return Verdict(all(reason.passed for reason in reasons), reasons)
 
@@ -110,7 +115,7 @@ def _chance(candidate: Scores, policy: Policy) -> Reason:
     text = (
         f"{policy.metric} is {candidate.mean:.3f}, {'above' if passed else 'not surely above'} the {candidate.chance:.3f} "
         f"of a random order, which reaches it over {queries} queries of {len(np.unique(candidate.items))} items with a "
-        f"probability of at most {probability:.3f}"
+        f"probability of at most {np.ceil(probability * 1000) / 1000:.3f}"
     )
     if not passed:
         text += f"; it must be at most {1.0 - policy.confidence:.3f}: train a better one, or judge it on more val items"
@@ -137,12 +142,11 @@ def _chance_of_mean(mean: float, chance: float, count: float) -> float:
 
 
 def _baseline(candidate: Scores, policy: Policy) -> Reason:
+    if candidate.rival is not None:
+        return _no_rival(candidate, candidate.rival, policy)
     if candidate.baseline is None:
         return Reason("baseline", True, "no baseline was measured beside it", {})
-    baseline, candidate = candidate.baseline.ordered(), candidate.ordered()
-    _check_same_queries(candidate, baseline, "baseline")
-    difference = candidate.values - baseline.values
-    bound, _ = _lower_bound(difference, candidate.items, policy.confidence, policy)
+    baseline, bound = candidate.baseline, _bound_above(candidate.baseline, candidate, policy)
     text = (
         f"{policy.metric} is {candidate.mean:.3f}, {baseline.mean:.3f} without learning; with {policy.confidence:.0%} "
         f"confidence the gain is above {bound:+.3f}, and it must be above +0.000"
@@ -150,6 +154,22 @@ def _baseline(candidate: Scores, policy: Policy) -> Reason:
     if not bound > 0.0:
         text += ": train a better one, or judge it on more val items"
     return Reason("baseline", bound > 0.0, text, {"baseline": baseline.mean, "bound": bound})
+
+
+def _no_rival(baseline: Scores, rival: Scores, policy: Policy) -> Reason:
+    bound = _bound_above(baseline, rival, policy)
+    text = (
+        f"this is the baseline itself, {policy.metric} {baseline.mean:.3f}: no method was shown to be above it. The best "
+        f"has {rival.mean:.3f}; with {policy.confidence:.0%} confidence its gain is above {bound:+.3f}, and it must be "
+        "above +0.000. More val items show smaller gains"
+    )
+    return Reason("baseline", True, text, {"best": rival.mean, "bound": bound})
+
+
+def _bound_above(baseline: Scores, candidate: Scores, policy: Policy) -> float:
+    baseline, candidate = baseline.ordered(), candidate.ordered()
+    _check_same_queries(candidate, baseline, "baseline")
+    return _lower_bound(candidate.values - baseline.values, candidate.items, policy.confidence, policy)[0]
 
 
 def _data(seen: int, items: int) -> Reason:

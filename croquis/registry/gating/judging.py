@@ -42,7 +42,7 @@ def judge(
         replace(score_bundle(each, SELECTED_ON, measure, params, root), latency_ms=latency)
         for each, latency in zip(bundles, latencies, strict=True)
     )
-    ours = replace(ours, chance=scores.chance, baseline=scores.baseline)
+    ours = replace(ours, chance=scores.chance, baseline=scores.baseline, rival=scores.rival)
     return replace(decide(ours, theirs, policy, trained_on=trained_on(bundles[1])), against=champion.bundle_hash)
 
 

@@ -41,6 +41,8 @@ class Scores:
         chance: mean of the metric that random orders of the gallery have on these queries, or None when it is not known.
         baseline: results of the baseline that learns nothing on the same queries; None where it was not measured, and for
             the baseline itself.
+        rival: for the baseline itself, results of the method that is best on the same queries, where none was shown to be
+            above the baseline; else None.
     """
 
     queries: Labels
@@ -52,6 +54,7 @@ class Scores:
     size: Size | None = None
     chance: float | None = None
     baseline: Scores | None = None
+    rival: Scores | None = None
 
     @property
     def mean(self) -> float:

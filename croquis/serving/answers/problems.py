@@ -123,6 +123,12 @@ def of_image(error: ImageError) -> Problem:
     return Problem(422, "unusable-image", str(error), field="image", limit=still)
 
 
+def of_fault(request: Request, error: Exception) -> Response:
+    """500 for an unexpected error, which is logged."""
+    logger.error("%s failed", _named(request), exc_info=error)
+    return Problem(500, "internal", "the server failed; its log says why").response()
+
+
 def _unavailable(request: Request, error: Exception) -> Response:
     logger.error("%s: the store failed: %s", _named(request), without_credentials(error))
     detail = "the store that keeps the products does not answer; try again later"
@@ -173,5 +179,4 @@ def install_handlers(app: FastAPI) -> None:
 
     @app.exception_handler(Exception)
     async def fault(request: Request, error: Exception) -> Response:
-        logger.error("%s failed", _named(request), exc_info=error)
-        return Problem(500, "internal", "the server failed; its log says why").response()
+        return of_fault(request, error)

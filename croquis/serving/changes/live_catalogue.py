@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 
-from croquis.catalog.product import LARGEST_VERSION, Product
+from croquis.arrays import Uint8Image
+from croquis.catalog.product import LARGEST_VERSION, Product, ProductPicture
 from croquis.search.bundle_nets import Nets
 from croquis.serving.answers.problems import Problem
 from croquis.serving.changes.live_stores import LiveStores, encoded
@@ -86,7 +88,10 @@ class LiveCatalogue:
         }
 
     def _encoded(self, product: Product, version: int, nets: Nets) -> ItemState:
-        return encoded(product, version, nets, lambda picture: self._decoder.picture(picture.data, picture.bbox))
+        def opened(picture: ProductPicture, draft: int) -> AbstractContextManager[Uint8Image]:
+            return self._decoder.picture(picture.data, picture.bbox, draft)
+
+        return encoded(product, version, nets, opened)
 
     def _counted_anew(self, item_id: str) -> int:
         try:

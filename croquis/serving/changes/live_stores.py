@@ -36,7 +36,8 @@ CATALOGUE = "catalogue"
 OLD_LOG = "catalogue.sqlite"  # what earlier versions kept in the folder
 DOMAIN = "shop"
 
-Opener = Callable[[ProductPicture], AbstractContextManager[Uint8Image]]
+Opener = Callable[[ProductPicture, int], AbstractContextManager[Uint8Image]]
+"""From a picture and the draft of `croquis.catalog.images.decode_inside`."""
 
 
 class LiveStores:
@@ -147,7 +148,7 @@ def encoded(product: Product, version: int, nets: Nets, open_picture: Opener = o
     side = thumbnail_side(nets.bundle.items)
     images, vectors, thumbnails = [], [], []
     for picture in product.pictures:
-        with open_picture(picture) as photo:
+        with open_picture(picture, nets.draft) as photo:
             seen = photo_facts(nets.bundle, [photo], side)
         known = picture.image_id, product.item_id, version, product.category, DOMAIN, product.attributes
         images.append(StoredImage(*known, tuple(seen.predicted[0]), seen.probabilities[0], product.columns))

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import uvicorn
-from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.http.h11_impl import H11Protocol, h11  # type: ignore[attr-defined]  # as uvicorn has it
 
 from croquis.refusals import RefusedError
 from croquis.serving.answers.problems import Problem
@@ -35,6 +35,9 @@ LINGER = 1.0  # seconds that a refused connection has to read why
 MOST_LINGERING = 16
 OUT_OF_FILES = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 BEFORE_AN_ANSWER = {"IDLE", "SEND_RESPONSE"}  # states of h11
+HEAD_BYTES = 16_384  # of a request's head, of a chunk's, and of what follows the last chunk
+FREE_CHUNKS = 200  # of a body, of any size; for each further one:
+CHUNK_BYTES = 256  # of the body must have come, as a chunk takes h11 some 30 us
 LOG_PAUSE = 60.0  # seconds between two lines about the same lack
 
 Waiting = Literal["head", "body", "reader"]
@@ -155,6 +158,28 @@ class ConnectionGuard:
         self._meter.connections.set(len(self._open))
 
 
+class ChunkCounter(h11.Connection):
+    """HTTP/1.1 of a server; a body in more chunks than its size asks for is no valid request, as each takes its time."""
+
+    _chunks = _came = 0
+
+    def next_event(self) -> Any:
+        """As h11 has it.
+
+        Raises:
+            h11.RemoteProtocolError: for what is no HTTP, and for a body in tiny chunks.
+        """
+        event = super().next_event()
+        if isinstance(event, h11.Request):
+            self._chunks = self._came = 0
+        elif isinstance(event, h11.Data):
+            self._chunks += event.chunk_start
+            self._came += len(event.data)
+            if self._chunks > FREE_CHUNKS + self._came // CHUNK_BYTES:
+                raise h11.RemoteProtocolError("the body comes in chunks that are too small")
+        return event
+
+
 class GuardedProtocol(H11Protocol):
     """uvicorn's HTTP/1.1, which tells a guard what it waits for, and waits for `head_seconds` at most.
 
@@ -163,6 +188,7 @@ class GuardedProtocol(H11Protocol):
 
     def __init__(self, guard: ConnectionGuard, **given: Any) -> None:
         super().__init__(**given)
+        self.conn = ChunkCounter(h11.SERVER, HEAD_BYTES)
         self._guard = guard
         self._waits: Waiting | None = None
         self._timer: asyncio.TimerHandle | None = None

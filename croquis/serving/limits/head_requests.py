@@ -20,5 +20,7 @@ class HeadMiddleware:
             await send({**message, "body": b""} if message["type"] == "http.response.body" else message)
 
         asked = {**scope, "method": "GET"}
-        await self._app(asked, receive, send_without_body)
-        scope.update({name: value for name, value in asked.items() if name != "method"})  # the route, for the log
+        try:
+            await self._app(asked, receive, send_without_body)
+        finally:
+            scope.update({name: value for name, value in asked.items() if name != "method"})  # the route, for the log

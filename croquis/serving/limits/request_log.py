@@ -10,9 +10,10 @@ import uuid
 from typing import Any
 
 from starlette.datastructures import Headers
+from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from croquis.serving.answers.problems import CLIENT_CLOSED
+from croquis.serving.answers.problems import CLIENT_CLOSED, of_fault
 from croquis.serving.limits.access import PERSONAL
 from croquis.serving.limits.http_meter import Meter
 
@@ -35,7 +36,8 @@ LONGEST_METHOD, LONGEST_PATH = 20, 300  # characters in the log
 
 
 class RequestLogMiddleware:
-    """ASGI middleware; a header that the answer sets itself is kept.
+    """ASGI middleware; a header that the answer sets itself is kept. What fails within is answered here, so that it is
+    counted, logged once, and has the headers of every answer.
 
     The log names method, path, status, time, client and request id: no picture, no query string, no key. What comes from
     outside is cut, and JSON writes what is not printable as an escape.
@@ -49,15 +51,15 @@ class RequestLogMiddleware:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        begun, status = time.perf_counter(), CLIENT_CLOSED
+        begun, status, answered = time.perf_counter(), CLIENT_CLOSED, False
         sent = Headers(scope=scope).get(REQUEST_ID, "")
         request_id = sent if KNOWN_ID.fullmatch(sent) else uuid.uuid4().hex
         scope.setdefault("state", {})
 
         async def send_guarded(message: Message) -> None:
-            nonlocal status
+            nonlocal status, answered
             if message["type"] == "http.response.start":
-                status = message["status"]
+                status, answered = message["status"], True
                 held = {name for name, _ in message["headers"]}
                 private = PRIVATE if PERSONAL in scope["state"] else []
                 wanted = [*HEADERS, *private, (REQUEST_ID.encode(), request_id.encode())]
@@ -66,6 +68,10 @@ class RequestLogMiddleware:
 
         try:
             await self._app(scope, receive, send_guarded)
+        except Exception as error:
+            if answered:
+                raise
+            await of_fault(Request(scope), error)(scope, receive, send_guarded)
         finally:
             self._record(scope, status, time.perf_counter() - begun, request_id)
 

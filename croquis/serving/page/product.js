@@ -2,15 +2,15 @@
 
 import { el } from "./dom.js";
 
-// As croquis/search/shown_columns.py has them: plain; the first counts.
+// As in croquis/search/shown_columns.py; the first counts.
 const NAMES = {
-  title: "title name producttitle productname productdisplayname displayname prodname itemtitle itemname",
-  price: "price variantprice productprice sellingprice currentprice saleprice regularprice listprice priceusd priceeur pricegbp priceinr",
-  brand: "brand brandname productbrand vendor manufacturer designer",
+  title: "title name producttitle productname productdisplayname displayname prodname itemtitle itemname bezeichnung artikelbezeichnung produktname titel libelle nom titre nombre titulo nome titolo",
+  price: "price variantprice productprice sellingprice currentprice saleprice regularprice listprice priceusd priceeur pricegbp priceinr preis verkaufspreis prix prixttc precio prezzo",
+  brand: "brand brandname productbrand vendor manufacturer designer marke hersteller marque marca",
   link: "link url productlink producturl itemurl pageurl permalink",
 };
 
-const plain = (name) => name.replace(/[^\p{L}\p{N}]/gu, "").toLowerCase();
+const plain = (name) => name.normalize("NFKD").replace(/[^\p{L}\p{N}]/gu, "").toLowerCase();
 
 /** {title, price, brand, link}, null for what there is not; a link is http or https. */
 export function told(product) {
@@ -44,13 +44,8 @@ export function columnList(product) {
 
 function webAddress(text) {
   if (typeof text !== "string" || !/^https?:\/\//i.test(text)) return null;
-  const found = URL.parse ? URL.parse(text) : safely(text);
-  return found && ["http:", "https:"].includes(found.protocol) ? found.href : null;
-}
-
-function safely(text) {
   try {
-    return new URL(text);
+    return new URL(text).href;
   } catch {
     return null;
   }

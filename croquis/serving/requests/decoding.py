@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from croquis.arrays import Uint8Image
 from croquis.catalog.decode_workers import SMALL, DecodeWorkers, memory_for
-from croquis.catalog.images import CostlyImageError, DecodeLimits, ImageError, OversizedImageError, crop, decode_image
+from croquis.catalog.images import BoxError, CostlyImageError, DecodeLimits, OversizedImageError, decode_inside
 from croquis.serving.answers.problems import Problem
 from croquis.serving.background.watched_task import WatchedTask
 from croquis.serving.server_settings import Limits
@@ -34,8 +34,11 @@ class PictureDecoder:
         self._workers = DecodeWorkers(WORKERS, limits.decode_seconds, memory_for(limits.pixels))
 
     @contextlib.contextmanager
-    def picture(self, data: bytes, bbox: tuple[int, int, int, int] | None) -> Iterator[Uint8Image]:
+    def picture(self, data: bytes, bbox: tuple[int, int, int, int] | None, draft: int = 0) -> Iterator[Uint8Image]:
         """What is inside the crop box of a picture file, uint8 (H, W, 3), for the length of the block.
+
+        Args:
+            data, bbox, draft: as `croquis.catalog.images.decode_inside` has them.
 
         Raises:
             ImageError: when the file is no picture that we accept.
@@ -43,12 +46,11 @@ class PictureDecoder:
         """
         with contextlib.ExitStack() as stack:
             try:
-                image = decode_image(data, self._small)  # looks at parts and header first
-            except (OversizedImageError, CostlyImageError):
-                image = stack.enter_context(self._workers.decoded(data, self._limits))
-            try:
-                inside = crop(image, bbox)
-            except ImageError as error:
+                try:
+                    inside = decode_inside(data, bbox, self._small, draft)  # looks at parts and header first
+                except (OversizedImageError, CostlyImageError):
+                    inside = stack.enter_context(self._workers.decoded(data, self._limits, bbox, draft))
+            except BoxError as error:
                 limit = "x1 < x2 and y1 < y2, in pixels of the upright picture"
                 raise Problem(422, "invalid-field", str(error), field="crop", limit=limit) from None
             yield inside

@@ -41,6 +41,7 @@ from croquis.search.grouping import AnswerForm
 from croquis.search.query import MOST_PER_ITEM, Combine, GroupBy, Mode, check_without_picture
 from croquis.serving.answers.problems import of_image
 from croquis.serving.server_settings import Limits
+from croquis.strict_json import check_values
 from croquis.words.word_query import LONGEST_QUERY, check_query
 
 DEFAULT_K = 20
@@ -54,9 +55,10 @@ def read_json(text: str | bytes) -> Any:
     """Parsed JSON.
 
     Raises:
-        ValueError: when it is none, or nested too deeply.
+        ValueError: when it is none, nested too deeply, or holds too many values.
     """
     try:
+        check_values(text)
         return from_json(text)
     except (TypeError, ValueError) as error:  # TypeError for text that UTF-8 cannot hold
         raise ValueError(f"is not JSON: {error}") from None

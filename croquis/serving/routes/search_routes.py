@@ -36,7 +36,7 @@ def found_for(retriever: LocalRetriever, decoder: PictureDecoder, asked: SearchR
 
     def each() -> Iterator[Uint8Image]:
         for image in asked.image:
-            with decoder.picture(image, None) as picture:
+            with decoder.picture(image, None, retriever.nets.draft) as picture:
                 yield picture
 
     if not asked.image:
@@ -44,7 +44,7 @@ def found_for(retriever: LocalRetriever, decoder: PictureDecoder, asked: SearchR
     if len(asked.image) > 1:
         return answer(each())
     watch = Stopwatch()
-    with decoder.picture(asked.image[0], asked.bbox) as picture:
+    with decoder.picture(asked.image[0], asked.bbox, retriever.nets.draft) as picture:
         watch.lap("decode")
         found = answer(picture)
     return replace(found, seconds=found.seconds | watch.seconds)

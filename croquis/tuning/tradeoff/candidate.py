@@ -74,7 +74,7 @@ class Candidate:
         drawn = Catalog.open_if_any(self.root / "data/sketches") if asked.query_domain == "sketch" else None
         source = drawn or catalog
         self.gallery = open_gallery(catalog, SPLIT, PROTOCOLS[self.params.base.protocol])
-        self.queries = open_queries(source, SPLIT, asked)
+        self.queries = open_queries(source, SPLIT, asked, self.retriever.nets.draft)
         if len(self.queries) == 0:
             raise TuneError(f"split {SPLIT!r} of {catalog.folder} has no {self.pair} query; choose another --metric")
         self.mode = self.retriever.nets.mode_of(asked.query_domain)

@@ -64,6 +64,11 @@ def test_cells_are_measured_once_until_params_change_or_fresh_is_asked(toy, tmp_
     assert not list((tmp_path / "scratch").glob("cells/*/models/bundles"))
 
 
+def test_a_study_may_measure_what_has_no_bundle(toy, tmp_path):
+    study_command.main(toy("no bundle: {}"))
+    assert sorted(read_json(tmp_path / "reports/toy.json")["cells"]) == ["no bundle/1", "no bundle/2"]
+
+
 @pytest.mark.slow
 def test_seeds_go_side_by_side_and_a_killed_cell_alone_is_run_again(toy, tmp_path, capfd):
     """Every cell in a process of its own; the two of `together` wait for each other. Rows of equal params share a workspace,

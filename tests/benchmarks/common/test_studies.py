@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pkgutil
 import re
+import shlex
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -142,5 +143,5 @@ def test_the_commands_of_the_docs_are_there() -> None:
     for name, arguments in told:
         assert pkgutil.resolve_name("benchmarks.__main__:main" if name == "benchmarks" else f"{name}:main")
         if name == "benchmarks":
-            given = parser().parse_args(arguments.split())
+            given = parser().parse_args(shlex.split(arguments))
             assert given.study in {None, "STUDY", *STUDIES}

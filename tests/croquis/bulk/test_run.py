@@ -398,6 +398,7 @@ def test_a_call_of_ray_that_never_returns_ends_the_process():
     assert "Timeout (0:00:05)!" in done.stderr
 
 
+@pytest.mark.slow
 def test_any_number_of_processes_writes_the_same_bytes(bundles: dict[str, Bundle], catalog: Catalog, tmp_path: Path):
     assert run(bundles["pq"], catalog.folder, tmp_path / "one") == 0
     assert run(bundles["pq"], catalog.folder, tmp_path / "three", "--jobs", "3") == 0

@@ -30,7 +30,7 @@ def rewrite(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
     (folder / "manifest.json").write_text(json.dumps(values))
 
 
-@pytest.mark.parametrize("name", ["gallery.parquet", "encoder.onnx", "index.faiss"])
+@pytest.mark.parametrize("name", ["gallery.parquet", "encoder.onnx", "index.faiss", "manifest.json"])
 def test_a_link_is_no_file_of_a_bundle(folder: Path, name: str) -> None:
     outside = folder.parent / name
     shutil.move(folder / name, outside)
@@ -89,6 +89,12 @@ def test_a_manifest_of_any_other_kind_is_one_line(folder: Path, text: str) -> No
         ("classifier", "size", -3),
         ("encoder", "kind", ["onnx"]),
         ("index", "parameters", {"nlist": 10**400, "x": []}),
+        ("rerank", "depth", 2**31),
+        ("rerank", "depth", 2**70),
+        ("rerank", "depth", -1),
+        ("rerank", "alpha", 1e308),
+        ("rerank", "beta", -0.5),
+        ("rerank", "overlap", "another"),
     ],
 )
 def test_a_value_out_of_range_is_one_line(folder: Path, block: str, key: str, value: object) -> None:

@@ -23,6 +23,8 @@ PLAIN = b64encode(DATA).decode()
         urlsafe_b64encode(DATA).decode(),
         PLAIN.rstrip("="),
         f"  {PLAIN}\n",
+        "\t\v\f\r\n ".join(PLAIN),
+        " = \n=".join([PLAIN.rstrip("="), ""]),
     ],
 )
 def test_text_of_common_programs_is_read(text: str) -> None:

@@ -8,13 +8,27 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFile
 
+from croquis.catalog.decode_workers import WORKER_MEMORY, DecodeWorkers
 from croquis.catalog.image_errors import AnimatedImageError, CostlyImageError
 from croquis.catalog.images import DecodeLimits, decode_image, read_image
+from croquis.catalog.picture_files.orientation import orientation_of
 from croquis.catalog.picture_files.stripping import bare_file
-from tests.support.costly_pictures import READ_AS_USUAL, REFUSED, chunk, encoded, gif_with, png_with, scans, tiny
+from tests.support.costly_pictures import (
+    METADATA,
+    READ_AS_USUAL,
+    REFUSED,
+    chunk,
+    encoded,
+    gif_with,
+    png_with,
+    scans,
+    tiny,
+)
 
 SIDE = 24
 NOISE = Image.fromarray(np.random.default_rng(3).integers(0, 256, (SIDE, SIDE, 3), dtype=np.uint8))
+TURNED = b"MM\0*\0\0\0\x08\0\1\x01\x12\0\3\0\0\0\1\0\5\0\0\0\0\0\0"  # an EXIF block of orientation 5
+DECODE_SECONDS = 10.0  # as the server has it
 
 
 @pytest.fixture
@@ -38,6 +52,21 @@ def test_the_decoder_sees_only_what_pixels_need(name: str) -> None:
     kind = "PNG" if data.startswith(b"\x89PNG") else "JPEG"
     assert len(bare_file(data).data) <= len(tiny(kind))
     np.testing.assert_array_equal(decode_image(data), decode_image(tiny(kind)))
+
+
+@pytest.mark.parametrize("name", METADATA)
+def test_metadata_take_no_time_whatever_stands_in_them(name: str) -> None:
+    workers = DecodeWorkers(1, DECODE_SECONDS, WORKER_MEMORY)
+    try:
+        with workers.decoded(METADATA[name](), DecodeLimits()) as pixels:
+            np.testing.assert_array_equal(pixels, decode_image(tiny("WEBP" if "WEBP" in name else "PNG")))
+    finally:
+        workers.close()
+
+
+@pytest.mark.parametrize("times", [1, 2, 3, 100_000])
+def test_orientation_is_found_behind_prefixes(times: int) -> None:
+    assert orientation_of(b"Exif\0\0" * times + TURNED, None) == 5
 
 
 def test_scans_up_to_the_limit_are_read() -> None:
@@ -72,7 +101,7 @@ def test_orientation_is_found_in_exif_and_in_xmp(kind: str) -> None:
     assert read_image(encoded(NOISE, kind, exif=exif)).orientation == 6
     if kind != "PNG":  # Pillow writes none into a PNG
         assert read_image(encoded(NOISE, kind, xmp=packet)).orientation == 8
-    big = b"Exif\0\0MM\0*\0\0\0\x08\0\1\x01\x12\0\3\0\0\0\1\0\5\0\0\0\0\0\0"
+    big = b"Exif\0\0" + TURNED
     assert read_image(encoded(NOISE, kind, exif=big)).orientation == 5
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from croquis.catalog.edge_maps import EDGE_METHODS, edge_map, without_specks
+from croquis.catalog.edge_maps import EDGE_METHODS, HED, edge_map, ridges, without_specks
 from croquis.nets.edge_descriptor import EdgeDescriptor
 
 Picture = npt.NDArray[np.uint8]
@@ -125,3 +125,33 @@ def test_orientation_histograms_against_a_loop() -> None:
             expected[y // 8, x // 8, int(angle) % 9] += strength * (1 - share)
             expected[y // 8, x // 8, (int(angle) + 1) % 9] += strength * share
     np.testing.assert_allclose(descriptor._histograms(ink)[0], expected, rtol=1e-4)
+
+
+def band(centre: float, peak: float, side: int = 64) -> npt.NDArray[np.float32]:
+    """Probabilities along a diagonal, falling off to both sides."""
+    y, x = np.indices((side, side))
+    away = (x + y - 2 * centre) / 2**0.5
+    return (peak * np.exp(-((away / 4) ** 2))).astype(np.float32)
+
+
+def test_broad_probabilities_become_a_thin_line_along_their_ridge() -> None:
+    lines = ridges(band(32, 0.9))
+    assert set(np.unique(lines)) == {0, 255}
+    y, x = np.nonzero(lines == 0)
+    assert np.abs(x + y - 64).max() <= 2
+    assert 50 <= len(y) <= 130  # 64 pixels long, at most two wide
+
+
+def test_a_faint_line_stays_where_it_is_sure_somewhere() -> None:
+    faint = band(32, 0.4)
+    assert (ridges(faint) == 255).all()
+    assert (ridges(faint, sure=0.35) == 0).any()
+    y, x = np.indices(faint.shape)
+    lit = faint * (1 + np.exp(-(((x - y) / 16) ** 2))).astype(np.float32)  # twice as sure in its middle
+    kept = np.nonzero(ridges(lit) == 0)[0]
+    assert (kept.min(), kept.max()) == pytest.approx((0, 63), abs=3)
+
+
+def test_what_a_net_finds_is_refused_without_one() -> None:
+    with pytest.raises(ValueError, match="'hed' needs a net"):
+        edge_map(square((20, 20, 20)), HED)

@@ -59,6 +59,20 @@ def test_a_missing_package_is_wrong_only_where_it_is_needed(monkeypatch: pytest.
     assert {finding.name: finding for finding in doctor.packages()}["dvc"].state == doctor.ABSENT
 
 
+def test_a_catalogue_is_called_right_only_where_its_rows_were_looked_at(tmp_path: Path) -> None:
+    text = (ROOT / "params.yaml").read_text(encoding="utf-8")
+    (tmp_path / "params.yaml").write_text(text, encoding="utf-8")
+    found = doctor.photos(tmp_path)
+    assert (found.state, found.says) == (
+        doctor.ABSENT,
+        "source rendered: its files are looked at when they are ingested",
+    )
+    (tmp_path / "params.yaml").write_text(changed_text(text, {"ingest.source": "folder"}), encoding="utf-8")
+    found = doctor.photos(tmp_path)
+    assert found.state == doctor.WRONG
+    assert "data/source/catalogue.csv" in found.says
+
+
 def test_an_engine_answers_where_something_listens() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]

@@ -238,7 +238,8 @@ def test_lost_model_files_are_told_and_put_back(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    project = copied(begun_project(tmp_path_factory), tmp_path, monkeypatch)
+    # With its code, as the version that is put back has.
+    project = copied(begun_project(tmp_path_factory), tmp_path, monkeypatch, with_code=True)
     for path in [*project.root.glob(lost)]:
         shutil.rmtree(path) if path.is_dir() else path.unlink()
     if "gallery" not in lost:

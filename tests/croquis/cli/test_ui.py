@@ -7,7 +7,6 @@ import os
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ import pytest
 from tests.support.engines import BROWSERS, chromium
 from tests.support.imports import ROOT
 from tests.support.registry.evaluated_project import MODEL, Project, begun_project, copied
+from tests.support.started_server import answer
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 pytestmark = pytest.mark.slow
@@ -35,12 +35,9 @@ def user_interface(project: Path) -> Iterator[str]:
         command, cwd=project, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
     ) as process:
         assert process.stdout is not None
-        line = process.stdout.readline()
-        for _ in range(600):
-            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
-                break
-            time.sleep(0.1)
         try:
+            line = process.stdout.readline()
+            answer(f"http://127.0.0.1:{port}/health", process)
             yield line.split()[2]
         finally:
             process.terminate()

@@ -101,6 +101,8 @@ def test_a_signal_ends_the_wait_for_a_broker(
         signal.raise_signal(number)
         raise AssertionError("the wait went on")
 
+    forced: list[tuple[float, int]] = []  # else this process would be ended seconds later
+    monkeypatch.setattr(event_command, "end_within", lambda *told: forced.append(told))
     monkeypatch.setattr(event_command, "open_stream", waits)
     bundle = write_tiny_bundle(tmp_path / "bundle")
     before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
@@ -111,6 +113,7 @@ def test_a_signal_ends_the_wait_for_a_broker(
         signal.signal(signal.SIGTERM, before[0])
         signal.signal(signal.SIGINT, before[1])
     assert ended.value.code == 128 + number
+    assert forced == [(event_command.CLOSING, 128 + number)]
     assert capsys.readouterr().err == ""
 
 

@@ -113,3 +113,10 @@ def test_any_message_can_be_put_aside(
     letter = stream.dead[1][1]
     assert letter == body * 100 or json.loads(letter)["size"] == len(body) * 100
     assert len(reference(Message(body * 100, 0, key, origin))) < 3_000
+
+
+@pytest.mark.parametrize("many", [b"[]," * 50_000, b"1," * 50_000, b'{"a":[]},' * 20_000])
+def test_an_event_of_too_many_values_is_not_parsed(many: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("croquis.events.event.json.loads", lambda *_, **__: pytest.fail("parsed"))
+    with pytest.raises(EventError, match="more than 50000 values"):
+        parse_event(b'{"kind":[' + many + b"1]}")

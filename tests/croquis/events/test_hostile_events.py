@@ -65,6 +65,9 @@ HOSTILE = {
     "a number alone": b"7",
     "5,000 lists": b"[" * 5000,
     "100,000 objects": b'{"a":' * 100_000,
+    "200,000 lists": changed().replace(b'"dress"', b"[" + b"[]," * 200_000 + b"1]"),
+    "300,000 numbers": changed().replace(b'"dress"', b"[" + b"1," * 300_000 + b"1]"),
+    "60,000 names": changed(product={str(number): number for number in range(60_000)}),
     "900 lists in a field": changed(attributes=json.loads("[" * 900 + "]" * 900)),
     "no UTF-8": b"\xff\xfe{",
     "UTF-16": changed().decode().encode("utf-16"),
@@ -174,17 +177,17 @@ def test_what_nobody_foresaw_is_a_reason_of_its_event_too(
     handler: Handler, store: VectorStore, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """In the check and in the nets, where pictures of several events go together."""
-    calls = {"croquis.events.handler.image_reasons": "check", "croquis.events.handler.decode_image": "encode"}
+    calls = {"croquis.events.handler.image_reasons": "check", "croquis.events.handler.decode_inside": "encode"}
     for target, step in calls.items():
         module, name = target.rsplit(".", 1)
         before = getattr(__import__(module, fromlist=[name]), name)
         bad = photo("blue-05")
 
-        def fails(first: Any, *more: Any, before: Any = before, bad: bytes = bad) -> Any:
+        def fails(first: Any, *more: Any, before: Any = before, bad: bytes = bad, **named: Any) -> Any:
             held = [first] if isinstance(first, bytes) else [row["image"] for row in first]
             if bad in held:
                 raise ZeroDivisionError("nobody foresaw it")
-            return before(first, *more)
+            return before(first, *more, **named)
 
         with monkeypatch.context() as patch:
             patch.setattr(target, fails)
@@ -286,13 +289,13 @@ def test_a_photo_is_let_go_before_the_next_one_is_decoded(handler: Handler, monk
     class Watched(np.ndarray[Any, Any]):
         """An array that weak references can tell of."""
 
-    def decoded(_: bytes) -> Any:
+    def decoded(*_: object, **__: object) -> Any:
         assert [found for found in alive if found() is not None] == []
         made = np.full((40, 40, 3), len(alive), dtype=np.uint8).view(Watched)
         alive.append(weakref.ref(made))
         return made
 
-    monkeypatch.setattr("croquis.events.handler.decode_image", decoded)
+    monkeypatch.setattr("croquis.events.handler.decode_inside", decoded)
     gc.disable()
     try:
         done: BatchOutcome = handler.handle([event_body(upsert(f"i{n}", 1, "red-00", "red-01")) for n in range(20)])

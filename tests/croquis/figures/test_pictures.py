@@ -86,6 +86,7 @@ def test_a_projection_keeps_neighbours_together_and_repeats_by_seed(blobs, metho
     assert np.array_equal(points, project(vectors, method, seed=3))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("photos", "dim"), [(390, 128), (60, 16), (120, 512)])
 def test_other_processors_draw_the_projection_of_params_yaml_alike(photos, dim):
     kind = load_params().evaluate.projection

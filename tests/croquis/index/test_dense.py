@@ -56,6 +56,7 @@ def narrow_graph(vectors: np.ndarray) -> HnswIndex:
     return index
 
 
+@pytest.mark.slow
 def test_a_longer_list_of_hnsw_begins_as_a_shorter_one() -> None:
     vectors, queries = clustered(3000, noise=1.0), clustered(60, seed=1, noise=1.0)
     index, (_, best) = narrow_graph(vectors), brute_force(queries, vectors)

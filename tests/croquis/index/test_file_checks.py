@@ -189,3 +189,24 @@ def test_a_file_smaller_than_the_tables_that_are_computed_of_it_is_read(tmp_path
     again = load_index(tmp_path / "index", metric="l2")
     queries = clustered(ROWS)[:5]
     np.testing.assert_array_equal(again.search(queries, 3)[1], index.search(queries, 3)[1])
+
+
+LIMITED = ("vector_byte", "loop")
+
+
+def limits() -> list[int]:
+    return [getattr(FAISS, f"get_deserialization_{name}_limit")() for name in LIMITED]
+
+
+@pytest.mark.skipif(not hasattr(FAISS, "get_deserialization_loop_limit"), reason="this release of FAISS has no limits")
+@pytest.mark.parametrize("case", CASES)
+def test_the_limits_of_the_process_are_afterwards_what_they_were(case: str, tmp_path: Path) -> None:
+    """Else another part of the process could read no larger file by FAISS itself."""
+    before = limits()
+    file, told = saved(case, tmp_path)
+    load_index(file, **told)
+    assert limits() == before
+    file.write_bytes(file.read_bytes()[:100])
+    with pytest.raises(VectorIndexError):
+        load_index(file, **told)
+    assert limits() == before

@@ -12,9 +12,17 @@ import pytest
 
 from croquis.files import read_json, write_json
 from croquis.nets.classifier import AttributeClassifier
-from croquis.nets.encoder import OnnxEncoder, describe_encoder, describe_fixed, load_encoder
+from croquis.nets.encoder import (
+    OnnxEncoder,
+    describe_encoder,
+    describe_fixed,
+    encode_drawings,
+    encode_painted,
+    load_encoder,
+)
 from croquis.nets.generator import Generator
 from croquis.nets.histogram_encoder import HistogramEncoder
+from croquis.nets.linear_map import LinearMap
 from croquis.nets.session import ModelError
 from tests.support import tiny_retriever as tiny
 
@@ -217,4 +225,32 @@ def test_a_map_behind_codes_is_refused(tmp_path: Path) -> None:
     folder = mapped_encoder(tmp_path, np.zeros((49, 5), np.float32))
     write_json(folder / "encoder.json", read_json(folder / "encoder.json") | {"head": "binary", "metric": "hamming"})
     with pytest.raises(ModelError, match="a map gives dense vectors for cosine"):
+        load_encoder(folder)
+
+
+def test_drawings_and_what_is_painted_go_through_their_own_maps(tmp_path: Path) -> None:
+    """One that is left out is that of photos."""
+    rng, images = np.random.default_rng(2), batch(3)
+    photos, painted, straight = (rng.normal(size=(49, 5)).astype(np.float32) for _ in range(3))
+    folder = mapped_encoder(tmp_path, photos)
+    plain = OnnxEncoder(folder / "encoder.onnx", SIZE).encode(images)
+    described = read_json(folder / "encoder.json")
+    np.save(folder / "painted.npy", painted)
+    np.save(folder / "straight.npy", straight)
+    for kind, matrix, encode, other in (
+        ("painted", painted, encode_painted, encode_drawings),
+        ("straight", straight, encode_drawings, encode_painted),
+    ):
+        write_json(folder / "encoder.json", described | {kind: f"{kind}.npy"})
+        encoder = load_encoder(folder)
+        np.testing.assert_allclose(encode(encoder, images), LinearMap(matrix).apply(plain), atol=1e-6)
+        for vectors in (encoder.encode(images), other(encoder, images)):
+            np.testing.assert_allclose(vectors, LinearMap(photos).apply(plain), atol=1e-6)
+
+
+def test_a_map_of_drawings_into_another_space_is_refused(tmp_path: Path) -> None:
+    folder = mapped_encoder(tmp_path, np.ones((49, 5), np.float32))
+    np.save(folder / "straight.npy", np.ones((49, 6), np.float32))
+    write_json(folder / "encoder.json", read_json(folder / "encoder.json") | {"straight": "straight.npy"})
+    with pytest.raises(ModelError, match="the map of drawings gives 6 numbers, photos have 5"):
         load_encoder(folder)

@@ -12,10 +12,12 @@ from croquis.catalog.edge_maps import DRAWN, edge_map
 from croquis.catalog.images import to_batch
 from croquis.files import read_json, write_json
 from croquis.nets.edge_descriptor import EdgeDescriptor
+from croquis.nets.edge_detector import EdgeDetector
 from croquis.nets.encoder import describe_fixed, encode_drawings, load_encoder
 from croquis.nets.histogram_encoder import HistogramEncoder
 from croquis.nets.line_encoder import LineEncoder, line_pictures, mirror
 from croquis.nets.session import ModelError
+from tests.support.small_hed import write_detector
 
 SIZE = 96
 
@@ -90,3 +92,19 @@ def test_pictures_of_lines_are_fitted_or_left_where_they_are() -> None:
     assert (dark.min(axis=0).tolist(), dark.max(axis=0).tolist()) == ([5, 5], [14, 5])
     (turned,) = line_pictures(mirror([sheet]), 50, "sheet")
     np.testing.assert_array_equal(turned, left[:, :, ::-1])
+
+
+def test_a_net_may_find_the_lines_of_photos(tmp_path: Path) -> None:
+    plain = LineEncoder(size=SIZE, edges="hed", square=64, orientations=9)
+    write_json(tmp_path / "encoder.json", describe_fixed(plain))
+    with pytest.raises(ModelError, match=r"edges = 'hed' with detector = None: hed has one"):
+        load_encoder(tmp_path)
+    detector = EdgeDetector(write_detector(tmp_path, SIZE), SIZE)
+    write_json(tmp_path / "encoder.json", describe_fixed(plain) | {"detector": "edges.onnx"})
+    photos, drawings = pictures(False), to_batch(pictures(True))
+    found = load_encoder(tmp_path).encode(to_batch(photos))
+    np.testing.assert_array_equal(found, EdgeDescriptor(64, 9).describe(detector.lines(photos)))
+    assert (found @ encoder().encode_drawings(drawings).T).argmax(axis=1).tolist() == [0, 1, 2]
+    np.testing.assert_array_equal(plain.encode_drawings(drawings), encoder().encode_drawings(drawings))
+    with pytest.raises(ModelError, match="needs the net that finds them"):
+        plain.encode(drawings)

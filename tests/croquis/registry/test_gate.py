@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from croquis.registry.gating.gate import decide
+from croquis.registry.gating.gate import decide, shown_above_baseline
 from croquis.registry.gating.verdict import GateError, Policy, Reason, Scores, Size, Verdict
 
 POLICY = Policy(
@@ -81,6 +81,14 @@ def test_what_is_surely_above_chance_passes(values: list[float], chance: float) 
     assert decide(replace(scores(values), chance=chance), None, POLICY).promote
 
 
+def test_the_bound_that_is_told_is_rounded_up() -> None:
+    """`at most 0.000` would be wrong: no finite number of queries excludes chance."""
+    told = reason(decide(replace(scores([1] * 90), chance=0.1), None, POLICY), "chance").text
+    assert told.endswith("probability of at most 0.001")
+    told = reason(decide(replace(scores([1] * 5), chance=0.3), None, POLICY), "chance").text
+    assert told.endswith("probability of at most 0.003")  # 0.3 ** 5 = 0.00243
+
+
 def test_random_orders_seldom_become_champion() -> None:
     """Of galleries of 2 to 20 items, by hit@1, one query an item."""
     generator = np.random.default_rng(0)
@@ -118,6 +126,20 @@ def test_a_candidate_must_be_surely_above_the_baseline() -> None:
             assert not verdict.promote
             assert "0.250 without learning" in reason(verdict, "baseline").text
             assert "train a better one" in reason(verdict, "baseline").text
+
+
+def test_the_baseline_itself_passes_and_tells_what_was_not_shown_above_it() -> None:
+    baseline, rival = scores([1, 0, 0, 0] * 10), scores([1, 0, 0, 0] * 9 + [1, 1, 0, 0])
+    for champion in (None, scores([0, 0, 0, 0] * 10)):
+        verdict = decide(replace(baseline, rival=rival), champion, POLICY)
+        assert verdict.promote
+        told = reason(verdict, "baseline")
+        assert told.text.startswith("this is the baseline itself, consumer->shop/hit@1 0.250: no method was shown")
+        assert told.figures["best"] == rival.mean
+        assert told.figures["bound"] <= 0.0
+    assert shown_above_baseline(replace(scores([1, 1, 1, 0] * 10), baseline=baseline), POLICY)
+    assert not shown_above_baseline(replace(rival, baseline=baseline), POLICY)
+    assert shown_above_baseline(baseline, POLICY)
 
 
 def test_the_baseline_is_compared_query_by_query() -> None:
@@ -308,6 +330,7 @@ def simulate(items: int, per_item: int, gain: float, generator: np.random.Genera
     return scores(first * 1.0, per_item, categories=10), scores(second * 1.0, per_item, categories=10)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("items", "per_item"), [(120, 3), (40, 3)])
 def test_equals_are_promoted_at_most_at_the_configured_rate(items: int, per_item: int) -> None:
     generator, trials = np.random.default_rng(1), 600

@@ -148,6 +148,7 @@ def asked_of_a_server(bundle: Bundle, catalog: Catalog) -> dict[str, float]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", EVERY)
 def test_evaluation_gate_and_a_client_of_the_server_agree_to_the_last_digit(
     root: Path, params: Params, name: str

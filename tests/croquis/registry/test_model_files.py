@@ -23,7 +23,7 @@ EVIL = "\nraise SystemExit('this is not what was registered')\n"
 @pytest.fixture
 def project(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Project:
     """Version 1 is champion, version 2 was before it."""
-    made = copied(begun_project(tmp_path_factory), tmp_path, monkeypatch)
+    made = copied(begun_project(tmp_path_factory), tmp_path, monkeypatch, with_code=True)
     made.offer_a_challenger()
     assert main(["registry", "promote", "--version", "2"]) == 0
     rollback(made.registry)

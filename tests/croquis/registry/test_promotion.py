@@ -132,6 +132,7 @@ def test_champion_and_previous_cannot_be_deleted(registry: Registry) -> None:
 CALLS = ["set_registered_model_tag", "set_registered_model_alias", "delete_registered_model_tag"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("steps", range(4))
 @pytest.mark.parametrize("change", [lambda r: promote(r, 3), rollback])
 def test_a_kill_between_any_two_steps_is_repaired(
@@ -235,6 +236,7 @@ NOTES = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", range(len(NOTES)))
 def test_a_note_that_cannot_be_carried_out_is_removed_and_told(
     registry: Registry, number: int, caplog: pytest.LogCaptureFixture

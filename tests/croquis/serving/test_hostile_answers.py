@@ -96,6 +96,13 @@ HOSTILE = {
     "a redirect to no URL": answer("302 Found", "Location: http://[::\r\n"),
     "a redirect to a port that is none": answer("302 Found", "Location: //a:999999999/\r\n"),
     "a redirect in bytes": answer("302 Found", "Location: \u00ff\u00b2\r\n"),
+    "a redirect to a host that is none": answer("302 Found", "Location: http://xn--a/\r\n"),
+    "a redirect to a path that is none": answer("307 x", "Location: http:x\r\n"),
+    "a redirect to a long place": answer("302 Found", f"Location: /{'a' * 70_000}\r\n"),
+    "lists without end": answer(
+        "200 OK", body=VERSION.replace(b'"modes": []', b'"modes": [' + b"[]," * 600_000 + b"1]")
+    ),
+    "objects in an error": answer("500 x", body=PROBLEM.replace(b'"x"', b"[" + b'{"":{}},' * 400_000 + b"1]")),
     "no HTTP": b"SSH-2.0-OpenSSH\r\n",
     "a header without end": b"HTTP/1.1 200 OK\r\nX: " + b"a" * 300_000,
     "a chunk of no length": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
@@ -110,22 +117,24 @@ def test_only_two_kinds_of_errors_come_out(name: str, ask: Ask) -> None:
         ask(address, 20)
     assert len(str(raised.value)) < 2000
     if isinstance(raised.value, ServerError):
-        assert raised.value.problem.status in (200, 302, 429, 500)
+        assert raised.value.problem.status in (200, 302, 307, 429, 500)
         assert raised.value.retry_after is None
 
 
-BOMBS = {
-    "gzip": answer("200 OK", "Content-Encoding: gzip\r\n", gzip.compress(bytes(100_000_000), 9)),
-    "gzip of an error": answer("500 x", "Content-Encoding: gzip\r\n", gzip.compress(bytes(100_000_000), 9)),
-    "zlib": answer("200 OK", "Content-Encoding: x-gzip\r\n", zlib.compress(bytes(100_000_000), 9)),
-    "plain": answer("200 OK", body=bytes(MOST_ANSWER_BYTES + 1)),
+ZEROS = 100_000_000
+BOMBS: dict[str, Callable[[], bytes]] = {
+    "gzip": lambda: answer("200 OK", "Content-Encoding: gzip\r\n", gzip.compress(bytes(ZEROS), 9)),
+    "gzip of an error": lambda: answer("500 x", "Content-Encoding: gzip\r\n", gzip.compress(bytes(ZEROS), 9)),
+    "zlib": lambda: answer("200 OK", "Content-Encoding: x-gzip\r\n", zlib.compress(bytes(ZEROS), 9)),
+    "plain": lambda: answer("200 OK", body=bytes(MOST_ANSWER_BYTES + 1)),
 }
 
 
 @both
 @pytest.mark.parametrize("name", BOMBS)
 def test_an_answer_takes_bounded_memory(name: str, ask: Ask) -> None:
-    with serving(lambda connection: connection.sendall(BOMBS[name])) as address:
+    bomb = BOMBS[name]()
+    with serving(lambda connection: connection.sendall(bomb)) as address:
         tracemalloc.start()
         try:
             with pytest.raises(ServerError, match="larger than 16000000 bytes"):
@@ -185,6 +194,30 @@ def test_ids_stay_within_their_part_of_the_path() -> None:
             with pytest.raises(ServerError):
                 client.delete_item(item_id)
     assert all(path.startswith(b"/items/") and path.count(b"/") == 2 for path in asked), asked
+
+
+COOKIES = ["a=\u00e9", "a=\u00df\u20ac; Path=/", "a=b; Max-Age=99999", "a=b\x7f", "a=" + "b" * 60_000]
+
+
+@pytest.mark.parametrize("cookie", COOKIES)
+def test_no_cookie_is_kept(cookie: str) -> None:
+    sent: list[httpx.Headers] = []
+
+    def note(request: httpx.Request) -> httpx.Response:
+        sent.append(request.headers)
+        return httpx.Response(200, headers=[(b"Set-Cookie", cookie.encode())], content=VERSION)
+
+    async def ask_again() -> None:
+        async with AsyncClient("http://host", transport=httpx.MockTransport(note)) as client:
+            for _ in range(3):
+                await client.version()
+
+    with Client("http://host", transport=httpx.MockTransport(note)) as client:
+        for _ in range(3):
+            client.version()
+    asyncio.run(ask_again())
+    assert len(sent) == 6
+    assert not any("cookie" in headers for headers in sent)
 
 
 def test_a_picture_is_a_picture() -> None:

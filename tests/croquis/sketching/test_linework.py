@@ -42,7 +42,8 @@ def far_from_garment(points: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]
 @pytest.mark.parametrize("beginning", BEGINNINGS)
 @pytest.mark.parametrize("size", [96, 128, 200])
 def test_the_outline_is_the_garments_and_the_pocket_lies_inside(beginning: str, size: int) -> None:
-    lines = linework(garment(size), beginning)
+    photo = garment(size)
+    lines = linework(photo, beginning, lambda: edge_map(photo))
     outline = points_of(lines.outline)
     assert far_from_garment(outline).max() < 4.5
     assert outline[:, 1].min() < 24  # it goes all the way round, the top included
@@ -78,7 +79,7 @@ def test_what_is_not_enclosed_counts_as_outline_by_every_beginning() -> None:
     cv2.line(photo, (20, 100), (100, 30), (0, 0, 0), 3)
     assert not silhouette(edge_map(photo)[:64]).any()
     for beginning in BEGINNINGS:
-        lines = linework(photo, beginning)
+        lines = linework(photo, beginning, lambda: edge_map(photo))
         assert len(lines.outline), beginning
 
 
@@ -89,3 +90,12 @@ def test_a_blank_photo_has_no_lines() -> None:
 def test_wrong_photos_are_refused() -> None:
     with pytest.raises(ValueError, match=r"must be uint8 \(S, S, 3\), not uint8 \(4, 5, 3\)"):
         linework(np.zeros((4, 5, 3), dtype=np.uint8))
+
+
+def test_lines_of_a_net_are_those_that_it_gives() -> None:
+    photo, other = garment(), np.roll(garment(), 20, axis=1)
+    given = linework(photo, "hed", lambda: edge_map(other))
+    expected = linework(other, "canny")
+    np.testing.assert_array_equal(points_of(given.outline), points_of(expected.outline))
+    with pytest.raises(ValueError, match="need the net that finds them"):
+        linework(photo, "hed")

@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import dataclasses
+import sqlite3
 import threading
 from collections import Counter
 
 import numpy as np
 import pytest
 
-from croquis.catalog.filters import Filters
+from croquis.bundle.gallery_table import held_probabilities
+from croquis.catalog.filters import Filters, QueryError
 from croquis.index.pq_index import PqIndex
 from croquis.index.ranking import label_blind_keys
-from croquis.store.milvus_store import MilvusStore
+from croquis.store.image_rows import text_cell
+from croquis.store.milvus_collections import make_images, make_notes
+from croquis.store.milvus_store import MilvusStore, MilvusStores
 from croquis.store.products import ItemState, apply, known_versions
 from croquis.store.snapshot import load_snapshot, save_snapshot
-from croquis.store.vector_store import StoredImage, StoreError, StoreSpec, VectorStore, spelt_codebooks
+from croquis.store.vector_store import StoredImage, StoreError, StoreSpec, VectorStore, WordedStore, spelt_codebooks
 from croquis.store.versions import Stores, open_stores
+from croquis.words.text_table import TABLE, creation
+from croquis.words.word_scores import Vocabulary, best_rows, word_scores
 from tests.support.store.store_sample import AWKWARD, DIM, IMAGES, SPEC, Engine, found, image, nearest, passes, vectors
 
 pytestmark = pytest.mark.scale
@@ -117,6 +123,72 @@ def test_what_the_nets_saw_comes_back_with_vector_and_thumbnail(store: VectorSto
         np.testing.assert_allclose(store.search(two[number : number + 1], 1)[0][0].vector, unit, atol=1e-6)
     assert store.delete(names) == 2
     assert (store.thumbnails(names), store.vectors(names)) == ({}, {})
+
+
+def wordy(number: int) -> StoredImage:
+    """An image with a title and what a classifier of `NAMES` gave it."""
+    title = ("Navy T-shirt", "Shirt of a t", "Summer dress, été", "shirt shirt")[number % 4]
+    product = {"title": f"{title} no {number % 7}", "note": "long " * (number % 5), "link": "https://shop.example/navy"}
+    levels = bytes([(0, 40, 200, 255)[number % 4], (0, 0, 77)[number % 3]])
+    seen = (None, ("sleeve:long",)) if number % 10 == 3 else (levels, ())
+    return dataclasses.replace(image(number), product=product, probabilities=seen[0], predicted=seen[1])
+
+
+NAMES = ("colour:navy", "sleeve:long")
+WORDY = [wordy(number) for number in range(90)]
+
+
+@pytest.fixture(scope="module")
+def worded(stores: Stores) -> VectorStore:
+    filled = stores.create(SPEC)
+    filled.upsert(WORDY, vectors(len(WORDY)))
+    return filled
+
+
+@pytest.fixture(scope="module")
+def full_text() -> sqlite3.Connection:
+    connection = sqlite3.connect(":memory:")
+    connection.execute(creation("unicode", kept=True))
+    rows = [(number, text_cell(each)) for number, each in enumerate(WORDY)]
+    connection.executemany(f"insert into {TABLE} (rowid, text) values (?, ?)", rows)
+    return connection
+
+
+@pytest.mark.parametrize("names", [(), NAMES])
+@pytest.mark.parametrize("filters", [Filters(), Filters(category=("dress",)), Filters(colour=("red",))])
+@pytest.mark.parametrize(
+    "text", ["dress", "T-shirt", "navy shirt", "ete 3", "long rare", "red", "zzz", "! ?", 'a" or "b']
+)
+def test_words_rank_as_the_full_text_of_sqlite(
+    worded: WordedStore, full_text: sqlite3.Connection, text: str, filters: Filters, names: tuple[str, ...]
+) -> None:
+    """A phrase, a word of nearly all, attributes that are likely, accents, nothing, and what is syntax elsewhere."""
+    held = held_probabilities([each.predicted for each in WORDY], [each.probabilities for each in WORDY], NAMES)
+    vocabulary = Vocabulary(names, "unicode", lambda: (np.arange(len(WORDY)), held)) if names else None
+    passing = np.array([passes(each, filters) for each in WORDY])
+    scores = np.where(passing, word_scores(full_text, text, len(WORDY), vocabulary), 0.0)
+    rows = best_rows(scores, lambda places: label_blind_keys([WORDY[place].image_id for place in places]), 25)
+    matches = worded.search_words(text, 25, filters, names)
+    np.testing.assert_allclose([match.score for match in matches], scores[rows], rtol=1e-9)
+    expected = dict(zip([WORDY[row].image_id for row in rows], scores[rows], strict=True))
+    ties = {name for name, score in expected.items() if np.isclose(score, scores[rows][-1], rtol=1e-9)}
+    assert set(expected) - ties <= set(found(matches)) <= {each.image_id for each in WORDY}
+    for match in matches:
+        assert scores[WORDY.index(match.image)] == pytest.approx(match.score, rel=1e-9)
+
+
+def test_a_version_in_milvus_of_before_words_refuses_them_and_goes_on(stores: Stores) -> None:
+    if not isinstance(stores, MilvusStores):
+        pytest.skip("a FAISS store of before words is given them when it is opened")
+    name = f"{stores.name}_before_words"
+    make_images(stores._link, name, SPEC, worded=False)
+    make_notes(stores._link, name, SPEC, worded=False)
+    old = stores.look_at(name)
+    old.upsert(GALLERY[:3], VECTORS[:3])
+    assert found(old.search(VECTORS[1:2], 1)[0]) == [GALLERY[1].image_id]
+    with pytest.raises(QueryError, match="was made without words; create the version again"):
+        old.search_words("dress", 3, Filters(), ())  # type: ignore[attr-defined]
+    stores.drop(name)
 
 
 def test_words_are_counted(store: VectorStore) -> None:

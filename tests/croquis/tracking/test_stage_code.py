@@ -147,6 +147,7 @@ def changed_by(folder: Path, before: dict[str, bytes], name: str, text: str) -> 
 SEARCHING = {"index", "evaluate", "register"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "stages"),
     [

@@ -138,6 +138,7 @@ def test_steps_that_look_at_vectors_are_searched_too(reranked):
         task_of(reranked)
 
 
+@pytest.mark.slow
 def test_keys_of_ones_own_are_searched_alone(reranked):
     space = {"rerank.beta": SearchRange(0.1, 1.0), "rerank.overlap": ("count", "idf")}
     task, said = task_of(reranked, space=space), load_params(reranked / "params.yaml").rerank
@@ -179,6 +180,7 @@ def test_weights_of_a_share_stay_within_the_schema(share, found):
     assert 0 <= beta <= 100
 
 
+@pytest.mark.slow
 def test_every_point_of_the_space_fits_the_schema(reranked):
     task = task_of(reranked)
     text = (reranked / "params.yaml").read_text()

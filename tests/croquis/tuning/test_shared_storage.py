@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from sqlalchemy import create_engine, text
 
 from croquis.cli import main
 from croquis.tuning.storage import open_storage
@@ -78,7 +79,9 @@ def test_the_trial_of_a_worker_killed_on_another_host_is_tried_again_here(
     work(here, 2, url=url)
     kill_in_trial(start(there, 3, url, TOY_HANG=str(mark)), mark)
     assert states(work(here, 3, url=url))[:3] == ["COMPLETE", "COMPLETE", "RUNNING"]
-    time.sleep(4)
+    silence = text("UPDATE trial_heartbeats SET heartbeat = heartbeat - INTERVAL '4 seconds'")
+    with create_engine(url).begin() as connection:
+        assert connection.execute(silence).rowcount > 0
     study = work(here, 5, url=url)
     assert states(study) == ["COMPLETE", "COMPLETE", "FAIL", "COMPLETE", "COMPLETE", "COMPLETE"]
     assert study.trials[4].params == study.trials[2].params

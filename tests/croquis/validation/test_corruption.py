@@ -43,6 +43,7 @@ def check_reason(reason: str, fault: Fault) -> None:
     assert not re.search(r"; [a-z_]+: ", reason), "a second reason"
 
 
+@pytest.mark.slow
 def test_all_faults_at_once(run_stage: Callable[..., Outcome], sound: Rows) -> None:
     """One run with every fault: each planted row has its own reason and no other, and the catalogue is the clean one."""
     clean = run_stage(sound, validate__max_side=2000)

@@ -68,6 +68,7 @@ def test_every_length_builds_and_stays_between_minus_one_and_one(params: Params,
     assert (net.dim, net.kind, net.metric) == (bits, "binary", "hamming")
 
 
+@pytest.mark.slow
 def test_the_exported_net_gives_the_same_codes(params: Params, tmp_path: Path):
     torch.manual_seed(1)
     net = hash_net(params.train_embedder.backbone, 64, centre=True)

@@ -171,6 +171,7 @@ def test_validation_scores_the_codes(params: Params, data: RetrievalData, method
         assert sums[order] == pytest.approx(np.sort(sums), abs=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", METHODS)
 def test_the_export_is_the_net_and_holds_its_codebooks(
     params: Params, data: RetrievalData, tmp_path: Path, method: ModuleType

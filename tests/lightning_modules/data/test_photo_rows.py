@@ -41,6 +41,7 @@ def test_rows_stand_for_a_tensor(data: RetrievalData):
     assert torch.equal(both[torch.tensor([len(images), 0])], both[:][[len(images), 0]])
 
 
+@pytest.mark.slow
 def test_squares_and_files_give_the_same_net(catalog: Catalog, data: RetrievalData, params: Params, tmp_path: Path):
     """On loader workers, and where negatives are read besides the batch."""
     own = params.method("siamese").model_copy(update={"negatives": "nearest"})
@@ -82,6 +83,7 @@ def held_by_a_training(catalog: Catalog) -> int:
     return own_memory() - before
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="Linux tells how much memory is a process's own")
 def test_memory_does_not_grow_with_the_photos(tmp_path: Path):
     catalogs, listed = [], rows()

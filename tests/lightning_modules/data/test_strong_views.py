@@ -29,6 +29,7 @@ def test_strengths_without_probability_change_nothing():
     assert torch.equal(strong_view(IMAGES, only(**STRENGTHS)), IMAGES)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("recipe", ["ours", "kornia", "torchvision"])
 @pytest.mark.parametrize("change", ["crop", "flip", "jitter", "grey", "blur", "erase"])
 def test_share_scales_the_probability_of_each_change(change: str, recipe: str):

@@ -57,6 +57,7 @@ def exported(root: Path, name: str, scores: list[float] | None = None) -> Path:
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["siamese", "gpq", "joint"])
 def test_all_splits_are_learned_from_as_long_as_val_chose_on_the_same_schedule(root: Path, name: str) -> None:
     folder, params = exported(root, name), load_params(root / "params.yaml", methods=[name])
@@ -77,6 +78,7 @@ def test_all_splits_are_learned_from_as_long_as_val_chose_on_the_same_schedule(r
     assert not list((root / ".scratch").rglob("*.ckpt"))
 
 
+@pytest.mark.slow
 def test_the_map_has_the_settings_of_the_old_net_and_is_fitted_on_vectors_of_the_new(root: Path) -> None:
     folder, params, method = (
         exported(root, "siamese"),
@@ -101,6 +103,7 @@ def test_the_map_has_the_settings_of_the_old_net_and_is_fitted_on_vectors_of_the
         refit_in(root, method, folder, "a bundle")
 
 
+@pytest.mark.slow
 def test_what_val_did_not_choose_is_refused_before_anything_is_trained(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -122,6 +125,7 @@ def test_what_val_did_not_choose_is_refused_before_anything_is_trained(
     refused("has no record of the training of siamese: run `croquis repro` first, or `dvc pull`")
 
 
+@pytest.mark.slow
 def test_a_catalogue_that_is_not_the_one_of_the_lock_is_refused(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = exported(root, "siamese")
     (root / "dvc.lock").write_text(

@@ -145,6 +145,16 @@ def test_labels_decide_on_the_candidates() -> None:
         fit_map(alone, MapSettings("within_item", 4, 0.1))
 
 
+@pytest.mark.parametrize("held", [True, False])
+def test_labels_that_all_images_have_or_none_make_no_map(held: bool) -> None:
+    """A table whose one attribute is the same everywhere, or stands in no row of train."""
+    same = np.full((ITEMS * PHOTOS, 2), held)
+    given = replace(labelled(), labels={"category": labelled().labels["category"], "attributes": same})
+    wanted = list(candidates(given, [4], [0.1]))
+    assert [each.labels for each in wanted if each.kind == "labels"] == ["category"]
+    assert all(each.dim > 0 for each in PrincipalComponents(given.vectors).fit(given, wanted))
+
+
 def test_fewer_images_than_numbers_give_the_same_map_in_less_time() -> None:
     """The components come from the smaller of two matrices; vectors with zeros behind them have the same map."""
     data = train()

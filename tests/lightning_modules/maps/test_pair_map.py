@@ -112,3 +112,43 @@ def test_where_categories_count_the_photo_that_was_drawn_is_no_answer() -> None:
 def labelled(items: list[int], labels: list[int]) -> Pairs:
     none = np.zeros((len(items), 1), dtype=np.float32)
     return Pairs(none, none, none, none, (none, none), np.array(items), np.array(labels))
+
+
+def kinds(seed: int) -> Pairs:
+    """80 pairs of four kinds; drawings and photos of one kind have 3 of 40 numbers in common, each pair many more."""
+    rng = np.random.default_rng(seed)
+    labels = np.arange(80) % 4
+    own = rng.normal(size=(80, 40))
+    own[:, :3] += 2 * np.random.default_rng(99).normal(size=(4, 3))[labels]
+
+    def side() -> np.ndarray:
+        return np.asarray(own + rng.normal(size=own.shape) * 0.3, dtype=np.float32)
+
+    none = np.zeros((80, 1), dtype=np.float32)
+    return Pairs(side(), side(), side(), side(), (none, none), np.arange(80), labels)
+
+
+def test_labels_stand_behind_the_map_by_their_formula() -> None:
+    pairs = kinds(0)
+    plain = choose_pair_map(pairs, [20], [0.1], WEIGHTS, 0, False)
+    found = choose_pair_map(pairs, [20], [0.1], WEIGHTS, 0, False, [0.36])
+    assert (found.photos.labels, found.photos.dim, found.settings.label_weight) == (4, 24, 0.36)
+    views = [plain.drawings.apply(side) for side in (pairs.drawings, pairs.mirrored_drawings)]
+    views += [plain.photos.apply(side) for side in (pairs.photos, pairs.mirrored_photos)]
+    seen = np.vstack(views).astype(np.float64)
+    targets = np.where(np.tile(pairs.labels, 4)[:, None] == np.arange(4), 0.75 / 0.5, -0.5)  # a quarter each
+    inner = seen.T @ seen / len(seen)
+    damped = inner + pair_map.LABEL_SHRINKAGE * np.trace(inner) / 20 * np.eye(20)
+    regression = np.linalg.solve(damped, seen.T @ targets / len(seen))
+    asked = kinds(1).drawings
+    expected = plain.drawings.apply(asked).astype(np.float64) @ regression
+    expected *= 0.6 / np.linalg.norm(expected, axis=1, keepdims=True)
+    mapped = found.drawings.apply(asked)
+    np.testing.assert_allclose(mapped[:, 20:], expected, atol=1e-4)
+    np.testing.assert_allclose(mapped[:, :20], 0.8 * plain.drawings.apply(asked), atol=1e-5)
+
+
+def test_the_share_of_the_labels_is_chosen_where_they_help() -> None:
+    assert choose_pair_map(kinds(0), [20], [0.1], WEIGHTS, 0, False, [0.0, 0.5]).settings.label_weight == 0.5
+    alone = replace(kinds(0), labels=np.zeros(80, dtype=np.int64))
+    assert choose_pair_map(alone, [20], [0.1], WEIGHTS, 0, False, [0.5]).photos.labels == 0  # one label tells nothing

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +17,6 @@ from lightning_modules.data.negative_pools import embed_all
 from lightning_modules.data.retrieval_data import RetrievalData
 from lightning_modules.methods import metric_learning
 from lightning_modules.nets.onnx_export import export_onnx
-from lightning_modules.training import processes
 from lightning_modules.training.fit import FitPlan, fit
 from lightning_modules.training.numerics import prepare_torch
 from tests.support.training.trainings import UNMEASURED, Given, build_of, for_overfitting, resumed_equals_whole
@@ -170,57 +167,6 @@ def test_a_killed_training_ends_with_the_same_bytes(
 def test_the_exported_net_computes_what_the_module_does(params: Params, data: RetrievalData, tmp_path: Path):
     module = metric_learning.build(chosen(params, "ProxyAnchorLoss"), data)
     assert export_onnx(module.net, torch.rand(2, 3, 32, 32), tmp_path / "net.onnx", "images", "embeddings") < 1e-4
-
-
-WORKER = """
-import sys
-from pathlib import Path
-
-from tests.support.training import two_processes
-
-BLOCK = {"embedding_dim": 8, "centre": False, "items_per_batch": 4, "images_per_item": 2, "miner_args": {}}
-FIT = {"epochs": 2, "learning_rate": 0.001, "warmup_epochs": 0, "backbone_rate": 1.0, "weight_decay": 0.0001,
-       "optimiser": "adamw", "schedule": "cosine",
-       "patience": 5, "validate_every": 1}
-read = two_processes.read_yaml
-
-
-def small(path):
-    values = read(path)
-    values["metric_learning"] |= {**BLOCK, "loss_rate": 0.01, "fit": FIT}
-    return values
-
-
-two_processes.read_yaml = small
-two_processes.CASES = {
-    "proxies": ("metric_learning", 'metric_learning.loss="ProxyAnchorLoss"', "metric_learning.miner=null"),
-    "mined": ("metric_learning", 'metric_learning.loss="MultiSimilarityLoss"'),
-}
-two_processes.main(Path(sys.argv[1]))
-"""
-
-
-@pytest.mark.slow
-def test_two_processes_equal_one_and_hold_equal_proxies(tmp_path: Path):
-    worker = tmp_path / "worker.py"
-    worker.write_text(WORKER)
-    found = {}
-    for count in (1, 2):
-        folder = tmp_path / str(count)
-        folder.mkdir()
-        command = [*(processes.launcher(count) if count > 1 else [sys.executable]), str(worker), str(folder)]
-        done = subprocess.run(command, env=processes.environment(), capture_output=True, text=True, timeout=300)
-        assert done.returncode == 0, done.stderr[-5000:]
-        found[count] = [torch.load(folder / f"{rank}.pt", weights_only=True) for rank in range(count)]
-    alone = found[1][0]
-    for case, expected in alone.items():
-        assert ("measure.proxies" in expected["weights"]) == (case == "proxies")
-        for other in found[2]:
-            assert other[case]["losses"] == pytest.approx(expected["losses"], abs=1e-5)
-            for name, weights in expected["weights"].items():
-                assert torch.allclose(other[case]["weights"][name], weights, atol=1e-5, rtol=0), name
-        for batch, *parts in zip(expected["rows"], *(other[case]["rows"] for other in found[2]), strict=True):
-            assert list(chain(*parts)) == batch
 
 
 @pytest.mark.parametrize(

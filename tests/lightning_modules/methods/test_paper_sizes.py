@@ -135,6 +135,7 @@ def test_triplet_gan_resnet50_at_224_with_a_torchvision_net_as_judge(tmp_path: P
     torch.save(torchvision.models.squeezenet1_1().state_dict(), tmp_path / "squeezenet.pth")
     params, images = with_backbone("train_embedder", "torchvision/resnet50"), image_set(4, 224)
     changes = {"perceptual_net": "torchvision/squeezenet1_1", "perceptual_weights": str(tmp_path / "squeezenet.pth")}
+    changes |= {"reconstruction_weight": 0.1, "perceptual_weight": 0.1, "adversarial_weight": 0.01}
     sizes = {"decoder_channels": 64, "discriminator_channels": 64}
     method = params.triplet_gan.model_copy(update={**changes, **sizes})
     data = RetrievalData(images, images, np.array([True, False] * 2), categories=2)

@@ -37,6 +37,7 @@ def with_weights(params: Params, tmp_path: Path) -> Params:
     return params.model_copy(update={"train_embedder": shared.model_copy(update={"backbone": backbone})})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["none", "pca", "best"])
 def test_the_stage_writes_levels_histogram_and_map(
     with_weights: Params, catalog: Catalog, data: RetrievalData, tmp_path: Path, kind: str

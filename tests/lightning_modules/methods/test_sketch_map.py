@@ -14,6 +14,7 @@ from croquis.catalog.images import to_batch
 from croquis.catalog.table import Catalog
 from croquis.files import read_json, write_json
 from croquis.nets.edge_descriptor import EdgeDescriptor
+from croquis.nets.edge_detector import EdgeDetector
 from croquis.nets.encoder import describe_encoder, encode_drawings, load_encoder
 from croquis.nets.linear_map import LinearMap
 from croquis.nets.session import ModelError
@@ -23,6 +24,7 @@ from lightning_modules.data.retrieval_data import RetrievalData
 from lightning_modules.methods.joint import add_drawings
 from lightning_modules.methods.sketch_map import check, fit_encoder, lines_of, pairs_of
 from lightning_modules.nets.backbones import build_backbone
+from tests.support.small_hed import stand_in
 
 SIZE = 32
 SMALL = {
@@ -78,6 +80,7 @@ def test_brought_drawings_go_with_the_photos_that_show_the_outline(drawn: Retrie
     assert len(pairs_of(brought, "all")) == len(traced) - 1 + len(of_item)
 
 
+@pytest.mark.slow
 def test_what_is_written_is_the_map_behind_the_net(
     params: Params, drawn: RetrievalData, weights: str, tmp_path: Path
 ) -> None:
@@ -135,3 +138,49 @@ def test_random_weights_and_a_missing_number_are_refused(params: Params, weights
         parse_params(values, methods=["sketch_map"])
     values["sketch_map"]["net"] = False
     assert "sketch_map" in parse_params(values, methods=["sketch_map"]).retrievers
+
+
+def test_a_net_may_find_the_lines_of_photos(
+    params: Params, drawn: RetrievalData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = {"net": False, "square": 64, "dims": [5], "edges": "hed", "hed_weights": stand_in(monkeypatch, tmp_path)}
+    folder = tmp_path / "model"
+    folder.mkdir()
+    fit_encoder(small(params, "none", **settings), drawn, folder)
+    assert sorted(path.name for path in folder.iterdir()) == ["edges.onnx", "encoder.json", "map.npy"]
+    rows = pairs_of(drawn.train, "brought")[:, 1]
+    photos = list(np.ascontiguousarray(np.asarray(drawn.train.images[rows]).transpose(0, 2, 3, 1)))
+    lines = EdgeDetector(folder / "edges.onnx", SIZE).lines(photos)
+    mapped = LinearMap.open_sides(folder / "map.npy")[0].apply(EdgeDescriptor(64, 9).describe(lines))
+    np.testing.assert_allclose(load_encoder(folder).encode(to_batch(photos)), mapped, atol=1e-5)
+
+
+def test_a_net_of_lines_without_weights_is_refused(params: Params) -> None:
+    values = params.model_dump(by_alias=True, serialize_as_any=True) | {"retrievers": ["sketch_map", "edges"]}
+    values["sketch_map"]["net"] = False
+    for name in ("sketch_map", "edges"):
+        changed = {**values, name: {**values[name], "edges": "hed", "hed_weights": "none.h5"}}
+        with pytest.raises(ParamsError, match=rf"{name}\.hed_weights = 'none\.h5' does not exist"):
+            parse_params(changed, methods=["sketch_map", "edges"])
+
+
+def test_labels_stand_in_the_description(params: Params, drawn: RetrievalData, tmp_path: Path) -> None:
+    """Here items are the labels; `check` asks for categories."""
+    told = fit_encoder(small(params, "none", net=False, square=64, dims=[5]), drawn, tmp_path)
+    assert "label_weight" not in told
+    assert "labels" not in read_json(tmp_path / "encoder.json")
+    values = params.model_dump(by_alias=True, serialize_as_any=True)
+    values["sketch_map"] |= {**SMALL, "net": False, "square": 64, "dims": [5], "label_weights": [0.4]}
+    with pytest.raises(ParamsError, match=r"label_weights = \[0\.4\], but base\.protocol = 'instance' asks for items"):
+        parse_params({**values, "retrievers": ["sketch_map"]}, methods=["sketch_map"])
+    values["base"]["protocol"] = "category"
+    told = fit_encoder(parse_params(values, methods=["sketch_map"]), drawn, tmp_path)
+    items = len(np.unique(drawn.train.item_ids[pairs_of(drawn.train, "brought")[:, 1]]))
+    described, encoder = describe_encoder(tmp_path), load_encoder(tmp_path)
+    assert (described.labels, described.label_weight, told["label_weight"], encoder.dim) == (items, 0.4, 0.4, 5 + items)
+    vectors = encoder.encode(np.random.default_rng(0).random((2, 3, SIZE, SIZE), dtype=np.float32))
+    np.testing.assert_allclose(np.linalg.norm(vectors[:, :5], axis=1), 0.6**0.5, atol=1e-5)
+    np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
+    write_json(tmp_path / "encoder.json", {**read_json(tmp_path / "encoder.json"), "labels": encoder.dim})
+    with pytest.raises(ModelError, match="cannot have"):
+        load_encoder(tmp_path)

@@ -263,6 +263,7 @@ def photos(images: ImageSet, rows: npt.NDArray[np.int64], domain: str) -> ImageS
     return replace(images, images=images.images[rows], domains=np.full(len(rows), domain, dtype=object), **kept)
 
 
+@pytest.mark.slow
 def test_by_views_it_tells_eight_images_apart(params: Params, data: RetrievalData, tmp_path: Path):
     """One photo of each item, which is query and gallery: after training each finds its own code first."""
     prepare_torch(0, 1)

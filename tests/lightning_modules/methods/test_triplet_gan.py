@@ -237,6 +237,7 @@ def test_both_learning_rates_follow_the_schedule(params: Params, data: Retrieval
     assert rates[1::2] == pytest.approx([method.fit.learning_rate * factor for factor in factors])
 
 
+@pytest.mark.slow
 def test_only_the_encoder_is_exported(params: Params, data: RetrievalData, tmp_path: Path):
     module = built(params, data)
     fit(module, data, EPOCH, params.base, tmp_path)

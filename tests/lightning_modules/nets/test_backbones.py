@@ -33,6 +33,7 @@ def test_every_backbone_says_how_many_channels_it_has(name: str):
     assert features.shape[2] > 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", list(LEVELS))
 @pytest.mark.parametrize("dtype", [None, torch.bfloat16])
 def test_levels_are_the_last_map_of_each_size_and_end_with_the_map(name: str, dtype: torch.dtype | None):

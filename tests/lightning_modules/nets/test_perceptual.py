@@ -19,6 +19,7 @@ def net() -> PerceptualNet:
     return perceptual_net("torchvision/vgg16", "none")
 
 
+@pytest.mark.slow
 def test_maps_of_vgg16_are_the_classical_layers():
     torch.manual_seed(0)
     params = BackboneParams(name="torchvision/vgg16", weights="none", width=8, freeze_bn=True, channels_last=False)

@@ -98,6 +98,7 @@ def test_the_histogram_counts_colours_by_cell():
     np.testing.assert_allclose(found.numpy(), expected, atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("projected", [False, True])
 def test_the_graph_computes_the_same(params: Params, tmp_path: Path, projected: bool):
     shared = backbone_with(params, **RECIPE)
@@ -111,6 +112,7 @@ def test_the_graph_computes_the_same(params: Params, tmp_path: Path, projected: 
         np.testing.assert_allclose(found, net(flat).numpy(), atol=TOLERANCE)
 
 
+@pytest.mark.slow
 def test_a_photo_and_its_mirror_image_are_averaged_but_in_training(params: Params, tmp_path: Path):
     images = torch.rand(2, 3, 32, 32)
     net = average_pool_net(backbone_with(params, **RECIPE | {"flip": True})).eval()

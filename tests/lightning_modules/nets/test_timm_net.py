@@ -73,6 +73,7 @@ def test_levels_have_their_shapes(name: str):
     assert torch.equal(levels[-1], last)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", EXPORTED)
 def test_onnx_computes_the_levels(name: str, tmp_path: Path):
     net = Levels(Backbone(small_net(name), freeze_bn=False)).eval()

@@ -40,6 +40,7 @@ def test_equal_sets_are_at_no_distance_and_few_images_are_allowed() -> None:
         frechet_distance(features[:1], features)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("images", "features"), [(106, 256), (30, 64), (90, 512)])
 def test_other_processors_give_the_same_distance(images: int, features: int) -> None:
     """Where there are fewer images than features, the rounding of eigenvalues that are 0 shows in their roots."""

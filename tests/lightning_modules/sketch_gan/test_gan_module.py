@@ -21,7 +21,6 @@ from lightning_modules.sketch_gan.gan_module import (
     MONITOR,
     MONITORS,
     PairData,
-    PairError,
     SketchGan,
     SketchPairs,
     jittered,
@@ -29,6 +28,7 @@ from lightning_modules.sketch_gan.gan_module import (
     rate_factor,
     ssim,
 )
+from lightning_modules.sketch_gan.pair_rows import PairError
 from lightning_modules.sketch_gan.val_retrieval import ValRetrieval, mean_reciprocal_rank
 from lightning_modules.training.fit import FitPlan, fit
 from lightning_modules.training.numerics import prepare_torch

@@ -198,9 +198,9 @@ def test_keys_of_any_method_its_images_and_its_net_reach_the_training(shapes):
 
 
 def test_values_that_do_not_fit_together_end_the_trial_and_say_why(shapes):
-    layers = "triplet_gan.discriminator_layers"
-    task = own(shapes, {layers: (2, 3), "base.image_size": (16, 32)})
-    trial = ask(task, point={layers: 3, "base.image_size": 16})
+    layers, weight = "triplet_gan.discriminator_layers", "triplet_gan.adversarial_weight"
+    task = own(shapes, {layers: (2, 3), weight: (0.0, 0.01), "base.image_size": (16, 32)})
+    trial = ask(task, point={layers: 3, weight: 0.01, "base.image_size": 16})
     with pytest.raises(optuna.TrialPruned):
         task.measure(trial)
     assert "too many for images of base.image_size 16" in trial.user_attrs["error"]

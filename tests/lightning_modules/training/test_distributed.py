@@ -8,7 +8,7 @@ import subprocess
 import sys
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 import torch
@@ -18,22 +18,15 @@ from croquis.params import Params
 from lightning_modules.training import processes
 from lightning_modules.training.processes import SpreadError
 from stages.sketch import write_sketches
-from tests.support.training.two_processes import CASES, train
+from tests.support.training.two_processes import CASES, HAS_PACKAGE, KILLED, OF_PACKAGE, train
 
 pytestmark = pytest.mark.slow
 
 WORKER = "tests/support/training/two_processes.py"
 Found = dict[str, dict[str, Any]]
-
-
-def run_workers(arguments: list[str]) -> str:
-    """Two, by torchrun; what they wrote to stderr."""
-    command = [*processes.launcher(2), WORKER, *arguments]
-    result = subprocess.run(
-        command, env=processes.environment(), capture_output=True, text=True, timeout=600, check=False
-    )
-    assert result.returncode == 0, result.stderr[-5000:]
-    return result.stderr
+MISSING = pytest.mark.skipif(
+    not HAS_PACKAGE, reason="pytorch-metric-learning is missing: pip install 'croquis[metric]'"
+)
 
 
 @pytest.fixture(scope="module")
@@ -43,15 +36,41 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> Found:
     return {case: train(case, folder) for case in CASES if case != "triplet_gan"}
 
 
+class Spread(NamedTuple):
+    """What every rank reports of all cases, and what the processes wrote to stderr."""
+
+    ranks: list[Found]
+    told: str
+
+
 @pytest.fixture(scope="module")
-def ranks(tmp_path_factory: pytest.TempPathFactory) -> list[Found]:
-    """What every rank reports of all cases."""
+def spread(tmp_path_factory: pytest.TempPathFactory) -> Spread:
+    """Two, by torchrun; the last case is killed, and both start again."""
     folder = tmp_path_factory.mktemp("two")
-    run_workers([str(folder)])
-    return [torch.load(folder / f"{rank}.pt", weights_only=True) for rank in range(2)]
+    command = [*processes.launcher(2), WORKER, str(folder)]
+    result = subprocess.run(
+        command, env=processes.environment(), capture_output=True, text=True, timeout=600, check=False
+    )
+    assert result.returncode == 0, result.stderr[-5000:]
+    read = [
+        {case: torch.load(folder / f"{case}.{rank}.pt", weights_only=True) for case in (*CASES, KILLED)}
+        for rank in range(2)
+    ]
+    return Spread(read, result.stderr)
 
 
-@pytest.mark.parametrize("case", [case for case in CASES if case != "triplet_gan"])
+@pytest.fixture
+def ranks(spread: Spread) -> list[Found]:
+    return spread.ranks
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        *(case for case in CASES if case not in ("triplet_gan", *OF_PACKAGE)),
+        *(pytest.param(case, marks=MISSING) for case in OF_PACKAGE),
+    ],
+)
 def test_two_processes_equal_one_on_the_same_global_batches(alone: Found, ranks: list[Found], case: str):
     assert len(alone[case]["losses"]) > 4
     for found in ranks:
@@ -62,6 +81,7 @@ def test_two_processes_equal_one_on_the_same_global_batches(alone: Found, ranks:
         assert list(chain(*parts)) == batch
     first, second = (found[case]["history"]["val/score"] for found in ranks)
     assert first == second
+    assert ("measure.proxies" in alone[case]["weights"]) == (case == "proxies")
 
 
 def test_a_gan_trains_on_two_processes(ranks: list[Found]):
@@ -73,20 +93,15 @@ def test_a_gan_trains_on_two_processes(ranks: list[Found]):
     assert {f"train/discriminator_{name}" for name in ("real", "made", "accuracy")} <= set(first["history"])
 
 
-def test_a_killed_process_costs_no_more_than_its_epoch(
-    ranks: list[Found], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
+def test_a_killed_process_costs_no_more_than_its_epoch(spread: Spread):
     """kill -9 of one of two processes: both start again from the last checkpoint and end with the same weights."""
-    monkeypatch.setenv("DIES_IN_EPOCH", "1")
-    case = "siamese-nearest"
-    told = run_workers([str(tmp_path), case])
-    assert "exitcode: -9" in told
-    for number, whole in enumerate(ranks):
-        again = torch.load(tmp_path / f"{number}.pt", weights_only=True)[case]
-        assert again["losses"] == whole[case]["losses"][-len(again["losses"]) :]
-        assert len(again["losses"]) < len(whole[case]["losses"])
-        assert all(torch.equal(again["weights"][name], value) for name, value in whole[case]["weights"].items())
-        assert again["history"] == whole[case]["history"]
+    assert "exitcode: -9" in spread.told
+    for found in spread.ranks:
+        again, whole = found[KILLED], found["siamese-nearest"]
+        assert again["losses"] == whole["losses"][-len(again["losses"]) :]
+        assert len(again["losses"]) < len(whole["losses"])
+        assert all(torch.equal(again["weights"][name], value) for name, value in whole["weights"].items())
+        assert again["history"] == whole["history"]
 
 
 def workspace(folder: Path, params: Params, catalog: Catalog, epochs: int) -> Path:
@@ -100,11 +115,16 @@ def workspace(folder: Path, params: Params, catalog: Catalog, epochs: int) -> Pa
     return folder
 
 
-def start(*stage: str, folder: Path) -> subprocess.Popen[str]:
-    command, pipe = [sys.executable, "-m", *stage], subprocess.PIPE
-    return subprocess.Popen(
-        command, cwd=folder, env=processes.environment(), text=True, stdout=pipe, stderr=subprocess.STDOUT
-    )
+def start(*stage: str, folder: Path, programs: Path | None = None) -> subprocess.Popen[str]:
+    """A stage in a Python of its own, as its processes are; or, with `programs`, all of them but torchrun as forks."""
+    command, pipe, surroundings = [sys.executable, "-m", *stage], subprocess.PIPE, processes.environment()
+    if programs is not None:
+        command[0] = str(programs / "python")
+        # torchrun asks for `python -u -m stages.NAME`.
+        (folder / "python").write_text(f'#!/bin/sh\nshift\nexec {programs}/python "$@"\n')
+        (folder / "python").chmod(0o755)
+        surroundings |= {"PYTHON_EXEC": str(folder / "python"), "PYTHONUNBUFFERED": "1"}
+    return subprocess.Popen(command, cwd=folder, env=surroundings, text=True, stdout=pipe, stderr=subprocess.STDOUT)
 
 
 def test_the_stage_runs_on_two_processes_and_writes_once(tmp_path: Path, params: Params, catalog: Catalog):
@@ -126,12 +146,12 @@ def test_the_stage_runs_on_two_processes_and_writes_once(tmp_path: Path, params:
     ],
 )
 def test_classifier_and_generator_train_on_two_processes(
-    tmp_path: Path, params: Params, catalog: Catalog, stage: str, said: str, written: str
+    tmp_path: Path, params: Params, catalog: Catalog, programs: Path, stage: str, said: str, written: str
 ):
     folder = workspace(tmp_path, params, catalog, epochs=1)
     if stage == "train_gan":
         write_sketches(catalog, params, folder)
-    process = start(f"stages.{stage}", folder=folder)
+    process = start(f"stages.{stage}", folder=folder, programs=programs)
     told = process.communicate(timeout=600)[0]
     assert process.returncode == 0, told[-5000:]
     assert told.count(said) == 1

@@ -46,6 +46,7 @@ def assert_weights_are_float32_and_finite(module: nn.Module) -> None:
             assert value.isfinite().all(), name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TRAINED)
 def test_a_retriever_trains_in_bf16(params: Params, data: RetrievalData, sketches: Catalog, tmp_path: Path, name: str):
     prepare_torch(0, 1)

@@ -59,7 +59,7 @@ def test_a_further_logger_writes(params: Params, data: RetrievalData, tmp_path: 
 
 
 def test_an_empty_block_adds_nothing():
-    assert trainer_options({}) == {"callbacks": [], "logger": []}
+    assert trainer_options({}) == {"callbacks": [], "logger": [], "plugins": []}
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,7 @@ SMALL: dict[str, Any] = {
     "gpq": {"subspaces": 4, "subspace_dim": 4, "fit": {"epochs": 1}},
     "spq": {"subspaces": 4, "subspace_dim": 4, "fit": {"epochs": 1}},
     "train_classifier": {"min_positives": 5, "backbone": {"width": 8}, "fit": {"epochs": 2}},
-    "evaluate": {"bootstrap": 100, "gallery_queries": 3, "projection": "pca"},
+    "evaluate": {"bootstrap": 100, "gallery_queries": 1, "projection": "pca"},
     "register": {"floor": 0.0, "confidence": 0.51},
 }
 # Where it does not matter what a net has learned; even the bundle of the one retriever holds a generator and a classifier.

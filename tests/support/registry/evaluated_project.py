@@ -23,6 +23,7 @@ from croquis.registry.pipeline_run import PIPELINE
 from croquis.registry.registration import REPORT
 from croquis.registry.registry import Registry
 from croquis.search.local_retriever import LocalRetriever
+from croquis.serving.mlflow_model import packaging
 from croquis.tracking.mlflow_mirror import STAGE_TAG
 from croquis.tracking.stage_code import CODE
 from croquis.tracking.tracking_store import STAGE_EXPERIMENT, open_store
@@ -154,9 +155,17 @@ def begun_project(factory: pytest.TempPathFactory) -> Path:
     return made_once(factory, "registry-world-begun", make)
 
 
-def copied(source: Path, target: Path, patch: pytest.MonkeyPatch) -> Project:
-    """A copy of a project, which becomes the current folder."""
+def copied(source: Path, target: Path, patch: pytest.MonkeyPatch, *, with_code: bool = False) -> Project:
+    """A copy of a project, which becomes the current folder.
+
+    Args:
+        with_code: whether what is registered holds the project's code, of hundreds of files, and not one file in its place.
+    """
     clear_environment(patch)
+    if not with_code:
+        (target / "no-code" / packaging.PACKAGE).mkdir(parents=True)
+        (target / "no-code" / packaging.PACKAGE / "about.txt").write_text("what is registered here is not run")
+        patch.setattr(packaging, "PROJECT", target / "no-code")
     shutil.copytree(source, target / "project")
     patch.chdir(target / "project")
     return Project(target / "project")

@@ -57,7 +57,7 @@ def milvus_server(folder: Path) -> Server:
     has connections that the system has not forgotten.
     """
     data, port = folder / "milvus", free_port()
-    shutil.copytree(UNPACKED, data, copy_function=os.link)
+    shutil.copytree(UNPACKED, data, copy_function=linked)
     settle = "import milvus, sys; milvus.MilvusServerConfig(data_dir=sys.argv[1], proxy_port=sys.argv[2]).resolve()"
     subprocess.run([MILVUS / "bin/python", "-c", settle, data, str(port)], check=True)
     (data / "run").mkdir(exist_ok=True)
@@ -70,6 +70,14 @@ def milvus_server(folder: Path) -> Server:
     command: list[str | Path] = [data / "bin/milvus", "run", "standalone"]
     uri = f"milvus:http://127.0.0.1:{port}"
     return Server(command, port, folder / "milvus.log", lambda: answers(port), uri, data, environment)
+
+
+def linked(source: str, target: str) -> None:
+    """A second name of a file where both lie on one file system, else a copy."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)
 
 
 def answers(port: int) -> bool:

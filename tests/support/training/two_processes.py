@@ -1,14 +1,16 @@
 """A short training that test_distributed.py does alone, and in two processes by torchrun.
 
-usage: python tests/support/training/two_processes.py FOLDER [CASE]
+usage: python tests/support/training/two_processes.py FOLDER
 
-Each rank writes FOLDER/RANK.pt: for every case, or for one, the loss of every step averaged over the ranks, the rows it saw,
-and its weights at the end. With DIES_IN_EPOCH=1 the second process kills itself in the second epoch, on the first try.
+Each rank writes FOLDER/CASE.RANK.pt for every case: the loss of every step averaged over the ranks, the rows it saw, and its
+weights at the end. What is written already is not trained again. The last is `KILLED`: on the first try the second process
+kills itself in the second epoch.
 """
 
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import json
 import os
 import signal
@@ -33,14 +35,15 @@ from lightning_modules.training.fit import FitPlan, fit
 from lightning_modules.training.numerics import prepare_torch
 
 SIZE, ITEMS, PHOTOS = 16, 8, 4
-WITHOUT_GAN = tuple(f"triplet_gan.{term}_weight=0" for term in ("reconstruction", "perceptual", "adversarial"))
+WEIGHTS = {"reconstruction_weight": 0.1, "perceptual_weight": 0.1, "adversarial_weight": 0.01}
+TERMS = tuple(f"triplet_gan.{name}={value}" for name, value in WEIGHTS.items())
 CASES: dict[str, tuple[str, ...]] = {
     "image2vec": ("image2vec",),
     "siamese-batch_hard": ("siamese", 'siamese.negatives="batch_hard"'),
     "siamese-random": ("siamese", 'siamese.negatives="random"'),
     "siamese-nearest": ("siamese", 'siamese.negatives="nearest"'),
-    "triplets": ("triplet_gan", *WITHOUT_GAN),
-    "triplet_gan": ("triplet_gan",),
+    "triplets": ("triplet_gan",),
+    "triplet_gan": ("triplet_gan", *TERMS),
     "sgh": ("sgh",),
     "dhd": ("dhd",),
     "gpq": ("gpq",),
@@ -48,20 +51,30 @@ CASES: dict[str, tuple[str, ...]] = {
     "spq-items": ("spq", 'spq.positives="item"', 'spq.negatives="reference"'),
     "attributes": ("attributes",),
 }
+KILLED = "siamese-nearest, killed"
+# Of pytorch-metric-learning: a loss with proxies, and one with a miner.
+OF_PACKAGE: dict[str, tuple[str, ...]] = {
+    "proxies": ("metric_learning", 'metric_learning.loss="ProxyAnchorLoss"', "metric_learning.miner=null"),
+    "mined": ("metric_learning", 'metric_learning.loss="MultiSimilarityLoss"'),
+}
+HAS_PACKAGE = importlib.util.find_spec("pytorch_metric_learning") is not None
+if HAS_PACKAGE:
+    CASES |= OF_PACKAGE
 
 
 class Watch:
     """What a module's steps cost, and the rows that they saw."""
 
-    def __init__(self, module: pl.LightningModule) -> None:
+    def __init__(self, module: pl.LightningModule, dies_in_epoch: int | None) -> None:
         self.losses: list[float] = []
         self.rows: list[list[int]] = []
+        self._dies_in_epoch = dies_in_epoch
         self._module, self._step, self._log = module, module.training_step, module.log
         module.training_step, module.log = self.step, self.log
 
     def step(self, batch: dict[str, torch.Tensor], batch_idx: int) -> Any:
         first_try, own = os.environ.get("TORCHELASTIC_RESTART_COUNT") == "0", os.environ.get("RANK") == "1"
-        if first_try and own and str(self._module.current_epoch) == os.environ.get("DIES_IN_EPOCH"):
+        if first_try and own and self._module.current_epoch == self._dies_in_epoch:
             os.kill(os.getpid(), signal.SIGKILL)
         self.rows.append(batch["rows"].tolist())
         return self._step(batch, batch_idx)
@@ -103,6 +116,12 @@ def tiny_params(changes: Sequence[str]) -> Params:
     values["gpq"]["unlabelled_per_batch"] = 6
     values["spq"] |= {"subspaces": 4, "centre": False, "batch_size": 8}
     values["train_classifier"]["batch_size"] = 8
+    values["metric_learning"] |= {"embedding_dim": 8, "centre": False, "items_per_batch": 4, "images_per_item": 2}
+    values["metric_learning"] |= {"miner_args": {}, "loss_rate": 0.01}
+    values["metric_learning"]["fit"] = {
+        "epochs": 2, "learning_rate": 0.001, "warmup_epochs": 0, "backbone_rate": 1.0, "weight_decay": 0.0001,
+        "optimiser": "adamw", "schedule": "cosine", "patience": 5, "validate_every": 1,
+    }  # fmt: skip
     for method in ("image2vec", "siamese", "triplet_gan", "sgh", "dhd", "gpq", "spq", "train_classifier"):
         values[method]["fit"] |= {"epochs": 2, "learning_rate": 0.001, "warmup_epochs": 0}
     for change in changes:
@@ -135,11 +154,11 @@ def build_classifier(params: Params, images: ImageSet) -> tuple[pl.LightningModu
 
 
 def train(case: str, folder: Path) -> dict[str, Any]:
-    method, *changes = CASES[case]
+    method, *changes = CASES[case.partition(",")[0]]
     params = tiny_params(changes)
     prepare_torch(params.base.seed, 1)
     module, data = build(method, params)
-    watch = Watch(module)
+    watch = Watch(module, dies_in_epoch=1 if case == KILLED else None)
     if case != "triplet_gan":
         module.double()  # in float32, Adam makes a whole step of a gradient that is 0 but for rounding
     if isinstance(module, AttributeClassifierModule):
@@ -150,10 +169,12 @@ def train(case: str, folder: Path) -> dict[str, Any]:
     return {"losses": watch.losses, "rows": watch.rows, "weights": weights, "history": history}
 
 
-def main(folder: Path, *cases: str) -> None:
-    found = {case: train(case, folder) for case in cases or CASES}
-    torch.save(found, folder / f"{os.environ.get('RANK', '0')}.pt")
+def main(folder: Path) -> None:
+    for case in (*CASES, KILLED):
+        kept = folder / f"{case}.{os.environ['RANK']}.pt"
+        if not kept.exists():
+            torch.save(train(case, folder), kept)
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), *sys.argv[2:])
+    main(Path(sys.argv[1]))

@@ -19,15 +19,21 @@ from croquis.params import load_params
 from croquis.projects.planning import plan_project
 from croquis.projects.profiles import has_weights
 from croquis.projects.project_files import CODE_DEPS
-from tests.support.pipeline.small_project import environment
+from tests.support.pipeline.small_project import environment, module
 
 ROOT = Path.cwd()
+OURS = {"PYTHONPATH": str(ROOT)}
 
 
 @pytest.fixture
 def photos(tmp_path: Path) -> Path:
-    """30 products with three photos each, of colour fields that only the product decides on."""
-    for item in range(30):
+    """30 products with three photos each."""
+    return bags(tmp_path, 30)
+
+
+def bags(tmp_path: Path, items: int) -> Path:
+    """Three photos of each, of colour fields that only the product decides on."""
+    for item in range(items):
         fields = np.random.default_rng(item).integers(0, 256, (4, 4, 3))
         for view in range(3):
             noise = np.random.default_rng([item, view]).normal(0, 12, (4, 4, 3))
@@ -66,6 +72,7 @@ def test_it_says_how_many_queries_have_no_right_answer(photos: Path, share: floa
     assert "no right answer" not in described(replace(plan, shape=replace(plan.shape, unanswered=0.0)))
 
 
+@pytest.mark.slow
 def test_a_project_is_replaced_on_yes_and_a_folder_of_something_else_never(
     photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ):
@@ -82,18 +89,46 @@ def test_a_project_is_replaced_on_yes_and_a_folder_of_something_else_never(
 
 
 @pytest.mark.slow
-def test_the_quick_profile_ends_with_a_champion(photos: Path, tmp_path: Path):
+def test_the_quick_profile_ends_with_a_champion_of_ten_products_and_says_how_sure_its_figure_is(tmp_path: Path):
     target = tmp_path / "search"
-    assert main(["init", str(photos), "--to", str(target)]) == 0
+    assert main(["init", str(bags(tmp_path, 10)), "--to", str(target)]) == 0
     command = [sys.executable, "-W", "ignore", "-m", "croquis", "repro"]
-    surroundings = environment() | {"PYTHONPATH": str(ROOT)}
-    done = subprocess.run(command, cwd=target, env=surroundings, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, cwd=target, env=environment() | OURS, capture_output=True, text=True, check=False)
     assert done.returncode == 0, f"{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
     report = json.loads((target / "reports/registration.json").read_text())
     assert report["outcome"] == "first champion"
+    assert {reason["rule"]: reason["passed"] for reason in report["reasons"]}["chance"]
     assert set(report["values"]) == set(load_params(target / "params.yaml").retrievers)
     assert ("pretrained" in report["values"]) == has_weights()
     assert report["values"]["histogram"] > 0.5
     bundle = json.loads((target / f"models/bundles/{report['method']}/manifest.json").read_text())
     assert bundle["generator"] is None
     assert bundle["classifier"] is None
+    assert f"{report['method']} has hit@1 " in done.stdout
+    assert "with 95% confidence it is " in done.stdout
+
+
+@pytest.mark.slow
+def test_a_folder_without_table_and_labels_ends_with_a_champion_by_altered_copies(
+    tmp_path: Path, programs: Path, capsys: pytest.CaptureFixture[str]
+):
+    """By `dvc repro`, which `croquis repro` starts (test above)."""
+    photos, target = bags(tmp_path, 30), tmp_path / "search"
+    for folder in sorted(photos.iterdir()):
+        (folder / "0.png").rename(photos / f"{folder.name.replace(' ', '')}x.png")
+        for left in folder.iterdir():
+            left.unlink()
+        folder.rmdir()
+    assert main(["init", str(photos), "--to", str(target)]) == 0
+    module(target, "dvc", "repro", "--quiet", programs=programs, variables=OURS)
+    report = json.loads((target / "reports/registration.json").read_text())
+    said = capsys.readouterr().out
+    assert "30 photos, 30 products, 1 categories, shop\n" in said
+    assert "a right answer: the photo that an altered copy was made of" in said
+    assert "the figures say how surely a photo is found again" in said
+    assert report["outcome"] == "first champion"
+    assert report["selected_by"] == "val consumer->shop/hit@1"
+    shop = target / "shop.bundle"
+    made = ["index", str(target / "data/catalog"), "--to", str(shop), "--encoder"]
+    assert main([*made, str(target / f"models/bundles/{report['method']}")]) == 0
+    assert json.loads((shop / "manifest.json").read_text())["items"]["rows"] == 30  # no altered copy is sold

@@ -69,3 +69,51 @@ def test_a_parquet_column_that_is_there_twice_is_refused(tmp_path: Path):
     pq.write_table(pa.table([["a"], ["b"]], names=["path", "path "]), tmp_path / "t.parquet")
     with pytest.raises(SourceError, match="names a column twice"):
         read_rows(tmp_path / "t.parquet")
+
+
+LINES = [["path", "item_id", "price"], ["a,1.png", "Ä", "9,50"], ["b 2.png", "b", "3"]]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+@pytest.mark.parametrize(("separator", "price"), [(",", "9,50"), (";", "9.50"), ("\t", "9,50"), ("|", "9,50")])
+def test_cells_are_separated_by_what_the_header_has(tmp_path: Path, encoding: str, separator: str, price: str):
+    path = tmp_path / "t.tsv"
+    with path.open("w", encoding=encoding, newline="") as stream:
+        csv.writer(stream, delimiter=separator).writerows(LINES)
+    first, second = read_rows(path)
+    assert first.cells == {"path": "a,1.png", "item_id": "Ä", "price": price}
+    assert (first.number, second.number, second.cells["item_id"]) == (2, 3, "b")
+
+
+@pytest.mark.parametrize(
+    ("text", "numbers"),
+    [
+        ("sep=;\npath;item_id\na.png;a\n", [3]),
+        ("\n,,\npath,item_id,\na.png,a,\n\n , ,\nb.png,b,\n", [4, 7]),
+        ("path,item_id,,\na.png,a,,x\n", [2]),
+        ('"path, or; name";item_id\na.png;a\n', [2]),
+    ],
+)
+def test_blank_rows_and_columns_without_a_name_are_left_out(tmp_path: Path, text: str, numbers: list[int]):
+    path = tmp_path / "t.csv"
+    path.write_text(text)
+    rows = read_rows(path)
+    assert [row.number for row in rows] == numbers
+    assert list(rows[0].cells.values()) == ["a.png", "a"]
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"path;item_id\na;b;c\n", "row 2 has 3 cells, the header 2; quote cells that hold semicolons"),
+        (b'path;item_id;x\na;"b;c\nd;e";f\n', r"row 2 column item_id: .* 1 row\(s\)"),
+        (b'sep=;\npath;item_id\na;"b\n', "row 3: unexpected end of data"),
+        (b"path,tag,tag\na,b,c\n", "names a column twice: 'tag' is column 2 and 3; rename all but one"),
+        (b"PK\x03\x04...", "is a workbook or a ZIP file, whatever its name: save its first sheet as 'CSV UTF-8'"),
+        ("path,item_id\na,b\nc,Mäntel".encode("cp1252"), "is not UTF-8 CSV: line 3, .*; save it as 'CSV UTF-8'"),
+    ],
+)
+def test_a_table_of_another_form_is_refused_by_what_it_is(tmp_path: Path, data: bytes, message: str):
+    (tmp_path / "t.csv").write_bytes(data)
+    with pytest.raises(SourceError, match=message):
+        read_rows(tmp_path / "t.csv")

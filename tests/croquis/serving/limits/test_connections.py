@@ -177,6 +177,44 @@ def test_what_is_no_http_leaves_no_traceback(
     assert "Traceback" not in capfd.readouterr().err
 
 
+def in_chunks(size: int, count: int, path: bytes = b"/search") -> bytes:
+    """A request whose body comes in `count` chunks of `size` bytes."""
+    head = (
+        b"POST "
+        + path
+        + b" HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
+    )
+    return head + (b"%x\r\n%s\r\n" % (size, b" " * size)) * count
+
+
+@pytest.mark.parametrize("sent", [in_chunks(1, 40_000), in_chunks(16, 20_000), in_chunks(1, 201)])
+def test_a_body_in_tiny_chunks_is_refused(client: TestClient, sent: bytes, capfd: pytest.CaptureFixture[str]) -> None:
+    with listening(client.app) as address:
+        assert status_of(all_of(connected(address, sent))) == 400
+        assert status_of(asked(address)) == 200
+    assert "Traceback" not in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("path", [b"/healthz", b"/nowhere"])
+def test_tiny_chunks_behind_an_answer_end_the_connection(client: TestClient, path: bytes) -> None:
+    with listening(client.app, limits=ConnectionLimits(head_seconds=600)) as address:
+        connection = connected(address, in_chunks(1, 1, path))
+        assert next_status(connection) in (404, 405)
+        assert drip(connection, b"1\r\na\r\n" * 50) == b""
+
+
+@pytest.mark.parametrize(
+    "sent", [in_chunks(1, 200), in_chunks(256, 2000), in_chunks(1, 150) + b"10000\r\n" + b" " * 65536]
+)
+def test_other_chunks_are_read(client: TestClient, sent: bytes) -> None:
+    with listening(client.app) as address:
+        connection = connected(address, sent if sent.endswith(b"\r\n") else sent + b"\r\n", b"0\r\n\r\n")
+        assert next_status(connection) == 422  # blanks are no JSON
+        connection.sendall(sent if sent.endswith(b"\r\n") else sent + b"\r\n")
+        connection.sendall(b"0\r\n\r\n")
+        assert next_status(connection) == 422
+
+
 def test_when_files_run_out_idle_connections_are_closed_and_the_log_stays_small(
     client: TestClient, caplog: pytest.LogCaptureFixture
 ) -> None:

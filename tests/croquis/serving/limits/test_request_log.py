@@ -71,6 +71,44 @@ def test_answers_behind_a_key_are_kept_by_no_cache(serve: Serve) -> None:
         assert "no-store" not in client.get(path).headers.get("cache-control", "")
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "broken"),
+    [
+        ("GET", "/similar/item-red-0", "croquis.search.local_retriever.LocalRetriever.similar"),
+        ("GET", "/catalogue/filters", "croquis.serving.models.loaded_model.LoadedModel.filter_values"),
+        ("HEAD", "/catalogue/filters", "croquis.serving.models.loaded_model.LoadedModel.filter_values"),
+    ],
+)
+def test_a_fault_is_counted_as_one_and_logged_once(
+    serve: Serve,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+    method: str,
+    path: str,
+    broken: str,
+) -> None:
+    client = serve(Settings(access=Access(keys={"shop": KEY["x-api-key"]})))
+    monkeypatch.setattr(broken, lambda *_, **__: 1 / 0)
+    with caplog.at_level(logging.INFO), listening(client.app) as address:
+        answer = asked(
+            address, f"{method} {path} HTTP/1.1\r\nHost: x\r\nX-API-Key: {KEY['x-api-key']}\r\n\r\n".encode()
+        )
+    assert status_of(answer) == 500
+    head = answer.partition(b"\r\n\r\n")[0].lower()
+    for name in (
+        b"cache-control: private, no-store",
+        b"x-request-id: ",
+        b"content-security-policy: default-src 'none'",
+    ):
+        assert name in head
+    (line,) = (record.getMessage() for record in caplog.records if record.name == "croquis.serving.access")
+    assert json.loads(line)["status"] == 500
+    assert len([record for record in caplog.records if record.exc_info]) == 1
+    counted = [name for name in samples(client) if name.startswith("croquis_requests_total") and path[:5] in name]
+    assert counted
+    assert all('status="500"' in name for name in counted)
+
+
 PATHS = (
     *("/", "/docs", "/docs/", "/healthz/", "/items/", "/search/", "/admin/reload/", "//made-up.example/"),
     *("/openapi.json", "/page", "/items/item-red-0", "/similar/item-red-0", "/not-there"),

@@ -140,6 +140,42 @@ def test_sigterm_ends_a_server_whose_part_hangs(part: str, bundle: Path, tmp_pat
         assert "ended by force: not done 2 s after the signal: " in errors
 
 
+LOSES = """
+import threading, time
+from croquis.events import event_command
+
+def look_up(*_):
+    print("hangs", flush=True)
+    while True:
+        try:
+            time.sleep(60)
+        except BaseException:  # as Python itself does in a finaliser
+            pass
+
+def leave_a_thread(*_):
+    threading.Thread(target=time.sleep, args=(60,)).start()
+    print("hangs", flush=True)
+    time.sleep(60)
+
+event_command.CLOSING = 0.5
+event_command.bundle_folder = LOOK_UP
+event_command.consume(event_command.ConsumeOptions("nats://127.0.0.1:1/p", "faiss:store", model="models:/coats@champion"))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("look_up", ["look_up", "leave_a_thread"])
+def test_sigterm_ends_an_intake_that_loses_the_exception_or_leaves_a_thread(look_up: str, tmp_path: Path) -> None:
+    (tmp_path / "params.yaml").write_bytes((REPOSITORY / "params.yaml").read_bytes())
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+    command = [sys.executable, "-c", LOSES.replace("LOOK_UP", look_up)]
+    process = subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "hangs\n"
+    process.terminate()
+    assert process.wait(30) == 128 + signal.SIGTERM
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "words", [["serve", "--watch", "1"], ["events", "consume", "--from=nats://127.0.0.1:1/p", "--to=a"]]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -86,7 +87,12 @@ def test_a_wrong_json_body_is_named(client: TestClient, body: Any, field: str, w
     check_problem(response, 422, field, words)
 
 
-UTF_7 = {"content-type": "multipart/form-data; boundary=b; charset=utf-7"}
+def charset(name: str) -> dict[str, str]:
+    return {"content-type": f"multipart/form-data; boundary=b; charset={name}"}
+
+
+UTF_7 = charset("utf-7")
+JSON_BODY = {"content-type": "application/json"}
 
 
 def one_field(name: str, value: str) -> bytes:
@@ -107,6 +113,14 @@ def one_field(name: str, value: str) -> bytes:
         (b"--b\r\n\r\n\r\n--b--", {"content-type": "multipart/form-data; boundary=b"}, 422, ""),
         (one_field("+2AA-", "1"), UTF_7, 422, "body = "),
         (one_field("filters", "+2AA-"), UTF_7, 422, "image: Field required"),
+        (one_field("k", "1"), charset("punycode"), 415, "charset"),
+        (one_field("k", "1"), charset('"PunyCode"'), 415, "charset"),
+        (one_field("k", "1"), charset("idna"), 415, "charset"),
+        (one_field("k", "1"), charset("zlib_codec"), 415, "charset"),
+        (one_field("k", "1"), charset("UTF-8"), 422, "image: Field required"),
+        (b'{"k":[' + b"[]," * 50_000 + b"1]}", JSON_BODY, 422, "more than 50000 values"),
+        (b"{" + b",".join(b'"%d":0' % number for number in range(60_000)) + b"}", JSON_BODY, 422, "more than 50000"),
+        (b'{"filters":{"category":[' + b'{"":{}},' * 30_000 + b"1]}}", JSON_BODY, 422, "more than 50000 values"),
     ],
 )
 def test_a_body_of_another_kind_is_refused(
@@ -141,13 +155,16 @@ FRAMES = [Image.new("RGB", (20, 20), colour) for colour in ("red", "blue")]
         (as_file(FRAMES[0], "GIF", save_all=True, append_images=FRAMES[1:]), 422, "animated"),
         (as_file(FRAMES[0], "WEBP", save_all=True, append_images=FRAMES[1:]), 422, "animated"),
         (as_file(FRAMES[0], "PNG", save_all=True, append_images=FRAMES[1:]), 422, "animated"),
-        (as_file(Image.new("1", (5000, 5000))), 413, "5000 x 5000 pixels, the limit is 12500000"),
-        (as_file(Image.new("1", (30_000, 30_000))), 413, "12500000"),
+        (lambda: as_file(Image.new("1", (5000, 5000))), 413, "5000 x 5000 pixels, the limit is 12500000"),
+        (lambda: as_file(Image.new("1", (30_000, 30_000))), 413, "12500000"),
     ],
-    ids=lambda value: str(value)[:24],
+    ids=lambda value: "large" if callable(value) else str(value)[:24],
 )
-def test_a_file_that_is_no_usable_picture_is_refused(client: TestClient, image: bytes, status: int, words: str) -> None:
-    check_problem(client.post("/search", files={"image": image}), status, "image", words)
+def test_a_file_that_is_no_usable_picture_is_refused(
+    client: TestClient, image: bytes | Callable[[], bytes], status: int, words: str
+) -> None:
+    sent = image() if callable(image) else image
+    check_problem(client.post("/search", files={"image": sent}), status, "image", words)
 
 
 def test_pictures_that_are_odd_but_whole_are_answered(client: TestClient) -> None:

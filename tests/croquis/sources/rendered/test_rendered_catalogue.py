@@ -41,6 +41,7 @@ def picture(row: dict) -> np.ndarray:
     return np.asarray(Image.open(io.BytesIO(row["image"])))
 
 
+@pytest.mark.slow
 def test_same_seed_gives_the_same_bytes_in_any_number_of_processes(catalogue):
     pooled = list(rows(PARAMS, SEED, workers=2))
     assert pooled == catalogue
