@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -80,15 +81,15 @@ def consume(options: ConsumeOptions) -> int:
         RefusedError: when it cannot listen for metrics.
     """
     stop = threading.Event()
-    on_signals(_end_at_once)  # nothing has begun, and a broker that is looked for may be absent
     meter = IngestMeter()
-    settings = load_params(options.params).validate_
-    retriever = LocalRetriever.load(bundle_folder(options.bundle, options.model))
-    stores = open_stores(options.to, options.catalogue)
-    store = store_of(stores, retriever, options.store_version, options.create, options.kind)
-    stream = open_stream(options.source, options.group or store.name, options.redeliver)
-    handler = Handler(retriever, store, settings, options.images, options.held_bytes)
-    listen_for_metrics(options.metrics_port, options.metrics_host, meter.registry)
+    with _signals_end_at_once():  # nothing has begun, and a broker that is looked for may be absent
+        settings = load_params(options.params).validate_
+        retriever = LocalRetriever.load(bundle_folder(options.bundle, options.model))
+        stores = open_stores(options.to, options.catalogue)
+        store = store_of(stores, retriever, options.store_version, options.create, options.kind)
+        stream = open_stream(options.source, options.group or store.name, options.redeliver)
+        handler = Handler(retriever, store, settings, options.images, options.held_bytes)
+        listen_for_metrics(options.metrics_port, options.metrics_host, meter.registry)
     shown, place = without_credentials(options.source), without_credentials(options.to)
 
     def end(*_: object) -> None:
@@ -116,10 +117,27 @@ def on_signals(act: Callable[[int, FrameType | None], object]) -> None:
         signal.signal(number, act)
 
 
-def _end_at_once(number: int, _: FrameType | None) -> NoReturn:
-    """Where the exception is lost, as one in a finaliser is, or a library's thread hangs, the process ends all the same."""
-    end_within(CLOSING, 128 + number)
-    raise SystemExit(128 + number)
+@contextmanager
+def _signals_end_at_once() -> Iterator[None]:
+    """SIGTERM and Ctrl-C in the block end the process with 128 + their number.
+
+    Where a library loses the exception, as a finaliser does, or a thread of its hangs, the process ends all the same;
+    where one makes another error of it, that error is not what is told.
+    """
+    asked: list[int] = []
+
+    def end(number: int, _: FrameType | None) -> NoReturn:
+        asked.append(number)
+        end_within(CLOSING, 128 + number)
+        raise SystemExit(128 + number)
+
+    on_signals(end)
+    try:
+        yield
+    except Exception:
+        if asked:
+            raise SystemExit(128 + asked[0]) from None
+        raise
 
 
 def store_of(stores: Stores, retriever: LocalRetriever, version: str | None, create: bool, kind: str) -> VectorStore:

@@ -157,15 +157,24 @@ def leave_a_thread(*_):
     print("hangs", flush=True)
     time.sleep(60)
 
-event_command.CLOSING = 0.5
+def turn(*_):
+    print("hangs", flush=True)
+    try:
+        time.sleep(60)
+    except BaseException as error:  # as extension modules do that fail to load
+        raise RuntimeError("it was lost") from error
+
+event_command.CLOSING = 30 if LOOK_UP is turn else 0.5
 event_command.bundle_folder = LOOK_UP
 event_command.consume(event_command.ConsumeOptions("nats://127.0.0.1:1/p", "faiss:store", model="models:/coats@champion"))
 """
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("look_up", ["look_up", "leave_a_thread"])
-def test_sigterm_ends_an_intake_that_loses_the_exception_or_leaves_a_thread(look_up: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("look_up", ["look_up", "leave_a_thread", "turn"])
+def test_sigterm_ends_an_intake_that_loses_or_turns_the_exception_or_leaves_a_thread(
+    look_up: str, tmp_path: Path
+) -> None:
     (tmp_path / "params.yaml").write_bytes((REPOSITORY / "params.yaml").read_bytes())
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
     command = [sys.executable, "-c", LOSES.replace("LOOK_UP", look_up)]
@@ -185,8 +194,9 @@ def test_sigterm_ends_a_process_that_waits_for_a_registry(words: list[str], tmp_
     with bad_registry("hangs") as registry:
         environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "MLFLOW_TRACKING_URI": registry.address}
         command = [sys.executable, "-m", "croquis", *words, "--model", "models:/coats@champion"]
-        process = subprocess.Popen(command, cwd=tmp_path, env=environment, stderr=subprocess.DEVNULL)
+        process = subprocess.Popen(command, cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True)
         wait_for(lambda: registry.asked > 0, 120)
         time.sleep(0.1)
         process.terminate()
-        assert process.wait(30) in (-signal.SIGTERM, 128 + signal.SIGTERM)
+        _, told = process.communicate(timeout=30)
+    assert process.returncode in (-signal.SIGTERM, 128 + signal.SIGTERM), told
