@@ -54,6 +54,24 @@ def test_tests_of_stages_are_named_after_what_they_run():
     assert tested - several <= stages
 
 
+def test_no_test_asserts_how_long_something_took():
+    """A slow machine would fail it; a wait may have a deadline."""
+    clocks = {"time", "monotonic", "perf_counter", "process_time"}
+    wrong = []
+    for path in sorted(TESTS.rglob("*.py")):
+        asserts = [
+            node for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, ast.Assert)
+        ]
+        differences = [node for each in asserts for node in ast.walk(each) if isinstance(node, ast.BinOp)]
+        wrong += [
+            f"{path.relative_to(TESTS)}:{node.lineno}"
+            for node in differences
+            for call in ast.walk(node)
+            if isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute) and call.func.attr in clocks
+        ]
+    assert not wrong
+
+
 def test_support_holds_no_tests():
     assert not list((TESTS / "support").rglob("test_*.py"))
     assert not list((TESTS / "support").rglob("conftest.py"))
