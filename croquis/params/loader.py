@@ -149,9 +149,25 @@ class Params(Block):
                 "rerank.enabled is true, its steps need the attribute classifier, and parts.attributes is false: set it to "
                 f"true, or rerank.steps to some of {', '.join(without_classifier())}"
             )
+        self.refuse_map_of_labels("train_embedder.map.kind", self.train_embedder.map.kind)
         if 2**self.train_gan.depth > self.train_gan.size:
             raise ValueError(f"train_gan.depth is {self.train_gan.depth}: 2**depth exceeds train_gan.size")
         return self
+
+    def refuse_map_of_labels(self, key: str, kind: str) -> None:
+        """Refuses a map of labels where items are asked for.
+
+        Args:
+            key: of params.yaml, which names the `kind` of a map.
+
+        Raises:
+            ValueError: naming the key and the fix.
+        """
+        if kind == "labels" and PROTOCOLS[self.base.protocol].relevance == "item":
+            raise ValueError(
+                f"{key} is labels, and base.protocol {self.base.protocol} asks for items, not for categories: take "
+                "within_item or best, or another base.protocol"
+            )
 
     @model_validator(mode="after")
     def source_fits_protocol(self) -> Self:

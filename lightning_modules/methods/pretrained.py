@@ -42,13 +42,14 @@ def fixed_net(params: Params) -> Embedder:
 
 
 def check(params: Params) -> None:
-    """Refuses random weights where the method is asked for.
+    """Refuses random weights, and a map of labels where items count, where the method is asked for.
 
     Raises:
         ValueError: naming the key and the fix.
     """
     if NAME in params.retrievers:
         refuse_random(params)
+        params.refuse_map_of_labels(f"{NAME}.map", params.method(NAME).map)
 
 
 def refuse_random(params: Params, name: str = NAME, otherwise: str = "") -> None:

@@ -147,6 +147,20 @@ def test_the_metric_that_selects_must_be_one_that_the_protocol_reports(values: d
         parse_params(values, methods=True)
 
 
+@pytest.mark.parametrize("key", ["train_embedder.map.kind", "pretrained.map"])
+def test_a_map_of_labels_is_refused_where_items_are_asked_for(values: dict[str, Any], key: str):
+    values["retrievers"] = ["pretrained"]
+    values["train_embedder"]["backbone"] |= {"name": "timm/tf_efficientnet_lite0", "weights": "pretrained"}
+    if key == "pretrained.map":
+        values["pretrained"]["map"] = "labels"
+    else:
+        values["train_embedder"]["map"]["kind"] = "labels"
+    with pytest.raises(ParamsError, match=rf"{key} is labels, and base\.protocol instance asks for items"):
+        parse_params(values, methods=True)
+    values["base"]["protocol"], values["register"]["select_by"] = "category", "shop->shop/map@all"
+    parse_params(values, methods=True)
+
+
 @pytest.mark.parametrize("retrievers", [[], ["siamese", "siamese"], ["resnet"]])
 def test_retrievers_are_known_and_distinct(values: dict[str, Any], retrievers: list[str]):
     values["retrievers"] = retrievers
@@ -198,14 +212,14 @@ def choices(kind: type[Block], values: Any, path: tuple[str, ...] = ()) -> list[
     return [(where, choice) for where, choice in found if isinstance(choice, str | int)]
 
 
-# Sources of labelled images without items, which base.protocol instance cannot measure.
-PROTOCOL_OF_SOURCE = {"fashion_mnist": "category", "idx": "category", "cifar10": "cifar10_a"}
+# Choices that base.protocol instance does not allow: labelled images without items, and maps of labels.
+PROTOCOL_OF = {"fashion_mnist": "category", "idx": "category", "cifar10": "cifar10_a", "labels": "category"}
 
 
 @pytest.mark.parametrize(("where", "choice"), choices(SHIPPED, read_yaml("params.yaml")))
 def test_every_choice_parses(values: dict[str, Any], where: tuple[str, ...], choice: object):
-    if where == ("ingest", "source"):
-        values["base"]["protocol"] = PROTOCOL_OF_SOURCE.get(str(choice), "instance")
+    if where != ("base", "protocol"):
+        values["base"]["protocol"] = PROTOCOL_OF.get(str(choice), "instance")
     block = values
     for key in where[:-1]:
         block = block[key]
