@@ -76,9 +76,9 @@ def _gain(base: Mapping[int, Values], own: Mapping[int, Values], who: str) -> st
     common = sorted(base.keys() & own.keys())
     if len(common) == 1:
         first, second = (cells[common[0]]["val"][who]["by_query"] for cells in (base, own))
-        values = (np.array(each["values"]) for each in (first, second))
-        return sure_in_words(rounded(paired_gain(*values, np.array(first["items"])).interval))
-    means = (
+        gain = paired_gain(np.array(first["values"]), np.array(second["values"]), np.array(first["items"]))
+        return sure_in_words(rounded(gain.interval))
+    before, after = (
         {seed: cell["val"][who]["metrics"][DECISIVE]["value"] for seed, cell in cells.items()} for cells in (base, own)
     )
-    return gain_in_words(paired(*means))
+    return gain_in_words(paired(before, after))
