@@ -63,7 +63,8 @@ class FusedPaths:
 
     def alone(self, path: int) -> Weights:
         """The weights of one path and no other."""
-        return np.eye(len(self.names))[path]
+        weights: Weights = np.eye(len(self.names))[path]
+        return weights
 
     def best_alone(self, metric: str) -> int:
         """The path whose mean is highest, the first of equals."""

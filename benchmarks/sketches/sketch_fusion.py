@@ -155,20 +155,20 @@ def _one_table(row: str, cell: Values, settings: Values) -> str:
         weights = [f"{cell['fused'][kind]['weights'][path]:.2f}" for kind in FUSED]
         figures = [in_words(found[split][metric]) for split in SPLITS for metric in METRICS]
         lines.append([path, *figures, "", "", *weights])
-    for kind, words in FUSED.items():
+    for kind, name in FUSED.items():
         found = cell["fused"][kind]
         figures = [in_words(found[split][metric]) for split in SPLITS for metric in METRICS]
         gains = [sure_in_words(found[split]["gain"][CHOSEN_BY]) for split in SPLITS]
-        lines.append([words, *figures, *gains, "", ""])
+        lines.append([name, *figures, *gains, "", ""])
     head = ["path", *(f"{split} {metric}" for split in SPLITS for metric in METRICS)]
     head += [f"{split} {CHOSEN_BY} above the best path" for split in SPLITS]
     head += [f"weight by {kind}" for kind in FUSED]
     val, test = cell["queries"]
-    words = [
-        row,
-        f"{val} and {test} queries of val and test",
-        f"{cell['images']} gallery images",
+    about = [
+        f"Row `{row}`: {val} and {test} queries of val and test",
+        f"{cell['images']} gallery images of test",
         f"seed {cell['seed']}",
+        *settings_in_words(settings),
+        code_in_words([cell["commit"]]),
     ]
-    words += [*settings_in_words(settings), code_in_words([cell["commit"]])]
-    return "\n\n".join([f"{'; '.join(words)}.", table(head, lines)])
+    return "\n\n".join([f"{'; '.join(about)}.", table(head, lines)])
