@@ -120,7 +120,8 @@ def plan_cell(study: Study, row: str, seed: int, options: Options) -> Plan:
     blocks = ("base", "train_embedder", method, "index", "evaluate", *study.blocks)
     workspace = digest({"method": method, "data": data.name, **{name: values[name] for name in blocks}})
     folder = options.scratch / f"cells/{method}-{workspace}"
-    return Plan(values, data, folder, digest({"row": row, "workspace": workspace}))
+    compared = {"bundles": bundles} if (bundles := study.all_rows[row].bundles) else {}
+    return Plan(values, data, folder, digest({"row": row, "workspace": workspace, **compared}))
 
 
 def open_cell(study: Study, row: str, seed: int, options: Options) -> Cell:
@@ -128,7 +129,9 @@ def open_cell(study: Study, row: str, seed: int, options: Options) -> Cell:
     plan = plan_cell(study, row, seed, options)
     open_data(study, plan, options)
     furnish(plan.folder, plan.values, plan.data)
-    return Cell(row, study.method_of(row), plan.folder, parse_params(plan.values, methods=True), plan.key)
+    bundles = tuple(study.all_rows[row].bundles)
+    params = parse_params(plan.values, methods=True)
+    return Cell(row, study.method_of(row), plan.folder, params, plan.key, bundles=bundles)
 
 
 def open_data(study: Study, plan: Plan, options: Options) -> None:

@@ -46,7 +46,7 @@ class Row(Block):
         method: that is trained; by default the study's, or else the row's name.
         params: changes of params.yaml.
         once: nothing is drawn by chance in it, so that one seed will do.
-        bundles: of a finished pipeline, where it compares several.
+        bundles: methods whose bundles it compares, of a finished pipeline or, where the study trains several, its own.
     """
 
     method: str = ""

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from croquis.arrays import Floats, Rows
+from croquis.arrays import Floats, Rows, Scores
 from croquis.index.ranking import NO_ROW, one_list
 from croquis.lazy import Lazy
 from croquis.search.gallery import Listed
@@ -89,6 +89,10 @@ def _present(listed: Listed) -> Rows:
 
 def _parts(listed: Listed) -> Floats:
     """What each image of a list gets for its place."""
-    scores = listed.ranked.scores[0, : len(_present(listed))]
+    return reciprocal_ranks(listed.ranked.scores[0, : len(_present(listed))])
+
+
+def reciprocal_ranks(scores: Floats | Scores) -> Floats:
+    """1 / (60 + place) of each score, (n,), the highest first; equal scores share the first of their places."""
     places = 1 + np.searchsorted(-scores, -scores, side="left")
     return np.asarray(1 / (CONSTANT + places), dtype=np.float64)

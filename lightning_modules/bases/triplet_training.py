@@ -77,7 +77,17 @@ class TripletTraining(RetrievalModule):
             allowed = self.allowed_negatives(anchors, others, batch)
             negative = triplet.in_batch_negatives(method.negatives, distances[anchors], allowed, positive)
         losses = triplet.triplet_losses(positive, negative, method.margin)
-        return losses.mean(), {**triplet.collapse_figures(embeddings, losses), **self.net.figures()}
+        further, total = self.further_terms(distances, batch), losses.mean()
+        for term in further.values():
+            total = total + term
+        return total, {**triplet.collapse_figures(embeddings, losses), **self.net.figures(), **further}
+
+    def further_terms(self, distances: Tensor, batch: Batch) -> dict[str, Tensor]:
+        """What a method adds to the loss of the triplets: name -> term, its weight included.
+
+        `distances`, (B, B), and `batch` are those of the images of all processes.
+        """
+        return {}
 
     def allowed_negatives(self, anchors: Tensor, others: Tensor, batch: Batch) -> Tensor:
         """Which images of the batch may be the negative of each pair of anchor and positive; (pairs, B) bool."""

@@ -1,11 +1,15 @@
-"""Random views of line drawings: place and proportion as for photos, lines thicker or thinner, parts not drawn."""
+"""Random views of line drawings: place and proportion as for photos, lines thicker or thinner, parts not drawn. Edge maps of
+photos, to be seen like drawings.
+"""
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from croquis.catalog.edge_maps import edge_map
 from croquis.params.training_blocks import DrawingViews
 from lightning_modules.data.augment import erase, geometry
 from lightning_modules.data.strong_views import by_chance
@@ -37,3 +41,10 @@ def without_parts(drawings: Tensor, probability: float) -> Tensor:
     """Some drawings with a rectangle of blank paper; `erase` paints in the mean colour, which here is nearly white."""
     erased = erase(drawings, probability)
     return torch.where(erased == drawings, drawings, torch.ones_like(drawings))
+
+
+def edge_maps(photos: Tensor) -> Tensor:
+    """Canny edges of photos, uint8 (B, 3, S, S) in and out: dark lines on white, on the same device."""
+    pictures = photos.permute(0, 2, 3, 1).cpu().numpy()
+    maps = np.array([edge_map(picture) for picture in pictures], dtype=np.uint8).reshape(-1, 1, *photos.shape[2:])
+    return torch.from_numpy(maps).to(photos.device).expand_as(photos)

@@ -53,7 +53,7 @@ def anchors_and_positives(
     Args:
         distances: (B, B) between the images of a batch.
         items: (B,) item numbers.
-        shop: (B,) bool, whether an image is of the domain shop.
+        shop: (B,) bool, whether an image is of the domain shop; or numbers of domains, where there are more than two.
         positives: `crossing` pairs an anchor with images of the other domain where the batch has such of its item;
             `all` pairs it with every other image of its item.
         negatives: `batch_hard` leaves each anchor its farthest positive only.
@@ -64,6 +64,27 @@ def anchors_and_positives(
         pairs = hardest_positives(distances, pairs)
     anchors, others = pairs.nonzero(as_tuple=True)
     return anchors, others
+
+
+def category_term(distances: Tensor, items: Tensor, categories: Tensor, shop: Tensor, margin: float) -> Tensor:
+    """Mean triplet loss of pairs of one category and two items, with semi-hard negatives of another category; a scalar.
+
+    Pairs cross between domains where the batch has such, as in `anchors_and_positives`. Without any pair the term is 0.
+
+    Args:
+        distances: (B, B) between the images of a batch.
+        items: (B,) item numbers.
+        categories: (B,) category numbers.
+        shop: (B,) as there.
+        margin: of the triplets.
+    """
+    same = categories.unsqueeze(0) == categories.unsqueeze(1)
+    akin = same & (items.unsqueeze(0) != items.unsqueeze(1))
+    pairs = allowed_positives(akin, shop.unsqueeze(0) != shop.unsqueeze(1))
+    anchors, others = pairs.nonzero(as_tuple=True)
+    positive = distances[anchors, others]
+    negative = in_batch_negatives("semi_hard", distances[anchors], ~same[anchors], positive)
+    return triplet_losses(positive, negative, margin).sum() / max(1, len(anchors))
 
 
 def in_batch_negatives(strategy: InBatchNegatives, distances: Tensor, other_item: Tensor, positive: Tensor) -> Tensor:

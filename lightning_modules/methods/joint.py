@@ -7,8 +7,17 @@ photo, whose colours it must guess, here a drawing and a photo are asked only fo
 Train drawings are those of the simulated hand; an item's photos and drawings come in one group of the P x K batch. Positives
 cross between shop photos and everything else. Negatives come from the whole batch, or with `negatives_from: positive_domain`
 from the positive's domain only, since a drawing must distinguish photos, not other drawings, to which it is near for
-being one; val decides. The best epoch is that of the best mean of two mAP@R on val, of photos and of drawings, which there
-are the catalogue's own.
+being one; val decides.
+
+Four ways to bring drawings and photos nearer, all of them off by default, and none needs words:
+  grey: some photos lose their colours
+  bridge: some train photos are seen as their edge maps, a domain of its own between photos and drawings; positives cross
+      from it to both. Radenovic et al., "Deep Shape Matching" (ECCV 2018), learn from edge maps of photos alone
+  jigsaw: the cells of some items' photos and drawings are permuted alike, see `lightning_modules.data.patch_views`
+  category_weight: a second triplet term, of pairs of one category and two items, beside the term of items; Sangkloy et al.,
+      "The Sketchy Database" (SIGGRAPH 2016), train for instances and categories together, by a classifier for the latter
+
+The best epoch is that of the best mean of two mAP@R on val, of photos and of drawings, which there are the catalogue's own.
 """
 
 from __future__ import annotations
@@ -25,8 +34,9 @@ from croquis.catalog.table import Catalog
 from croquis.params import Params
 from croquis.params.training_blocks import DrawingViews, TrainEmbedder, TripletBlock
 from lightning_modules.bases.triplet_training import TripletTraining
-from lightning_modules.data.augment import luma
-from lightning_modules.data.line_views import drawing_views
+from lightning_modules.data.augment import luma, uniform
+from lightning_modules.data.line_views import drawing_views, edge_maps
+from lightning_modules.data.patch_views import shuffled_cells
 from lightning_modules.data.photo_rows import joined
 from lightning_modules.data.retrieval_data import (
     Batch,
@@ -37,8 +47,11 @@ from lightning_modules.data.retrieval_data import (
     to_float,
 )
 from lightning_modules.data.strong_views import by_chance
+from lightning_modules.losses import triplet
 from lightning_modules.methods import Method
 from lightning_modules.training.val_scores import average_name
+
+EDGES = 2  # the domain of edge maps, beside 0 and 1 of `shop`
 
 
 class JointParams(TripletBlock):
@@ -48,6 +61,20 @@ class JointParams(TripletBlock):
         description="negatives of any domain, or of the positive's: shop photos where the positive is one, else the others"
     )
     grey: float = Field(ge=0.0, le=1.0, description="probability that a photo loses its colours, as a drawing has none")
+    bridge: float = Field(
+        ge=0.0,
+        le=1.0,
+        description="probability that a photo is seen as its edge map, in a domain between photo and drawing",
+    )
+    jigsaw: float = Field(
+        ge=0.0,
+        le=1.0,
+        description="probability that the cells of an item's photos and drawings are permuted, all alike",
+    )
+    jigsaw_cells: int = Field(ge=2, le=8, description="cells per side of `jigsaw`")
+    category_weight: float = Field(
+        ge=0.0, le=100.0, description="of the triplets of categories beside those of items; 0 for none"
+    )
     drawing_views: DrawingViews
 
 
@@ -103,6 +130,19 @@ def with_drawings(
     )
 
 
+def check_categories(train: ImageSet, weight: float) -> None:
+    """Refuses triplets of categories that there are none of.
+
+    Raises:
+        DataError: naming the key and what is amiss.
+    """
+    pairs = np.unique(np.stack([train.categories, train.items]), axis=1)
+    found, items = np.unique(pairs[0], return_counts=True)
+    amiss = "is of one category" if len(found) < 2 else "has no category of two items" if items.max() < 2 else ""
+    if amiss:
+        raise DataError(f"joint.category_weight is {weight:g}, but the train split {amiss}: set it to 0")
+
+
 class Joint(TripletTraining):
     """Photos and drawings in one space: triplets, whose anchor and positive come from different domains, as above."""
 
@@ -110,16 +150,48 @@ class Joint(TripletTraining):
         super().__init__(shared, method, data)
         self._views = method.drawing_views
         self._grey = method.grey
+        self._bridge = method.bridge
+        self._jigsaw, self._cells = method.jigsaw, method.jigsaw_cells
+        self._category_weight = method.category_weight
+        if method.category_weight:
+            check_categories(data.train, method.category_weight)
         self._within_domain = method.negatives_from == "positive_domain"
         self._drawn = torch.from_numpy((data.train.domains == "sketch").astype(np.bool_))
 
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        return super().training_step(self.with_edge_maps(batch) if self._bridge else batch, batch_idx)
+
+    def with_edge_maps(self, batch: Batch) -> Batch:
+        """The batch with edge maps in the place of some photos: `shop` numbers the domains then, and `lines` (B,) bool tells
+        which images are lines."""
+        drawn = self._lines(batch)
+        chosen = (uniform(batch["images"], 0, 1) < self._bridge) & ~drawn
+        images, domains = batch["images"].clone(), batch["shop"].long()
+        images[chosen] = edge_maps(images[chosen])
+        domains[chosen] = EDGES
+        return {**batch, "images": images, "shop": domains, "lines": drawn | chosen}
+
     def views(self, batch: Batch) -> Tensor:
-        """Photos as siamese sees them, some without their colours; drawings as `drawing_views` has it."""
+        """Photos as siamese sees them, some without their colours; drawings and edge maps as `drawing_views` has it; of some
+        items in permuted cells."""
         photos = self.view(batch["images"])
         photos = by_chance(photos, luma(photos).expand_as(photos), self._grey)
         drawings = drawing_views(to_float(batch["images"]), self._views)
-        drawn = self._drawn[batch["rows"].cpu()].to(photos.device)
-        return self.laid_out(torch.where(drawn.view(-1, 1, 1, 1), drawings, photos))
+        views = torch.where(self._lines(batch).view(-1, 1, 1, 1), drawings, photos)
+        if self._jigsaw:
+            views = shuffled_cells(views, batch["items"], self._jigsaw, self._cells)
+        return self.laid_out(views)
+
+    def _lines(self, batch: Batch) -> Tensor:
+        """Which images of a batch are lines; (B,) bool."""
+        return batch["lines"] if "lines" in batch else self._drawn[batch["rows"].cpu()].to(batch["images"].device)
+
+    def further_terms(self, distances: Tensor, batch: Batch) -> dict[str, Tensor]:
+        """The triplets of categories."""
+        if not self._category_weight:
+            return {}
+        of_batch = (batch["items"], batch["categories"], batch["shop"])
+        return {"category": self._category_weight * triplet.category_term(distances, *of_batch, self._method.margin)}
 
     def allowed_negatives(self, anchors: Tensor, others: Tensor, batch: Batch) -> Tensor:
         other_item = super().allowed_negatives(anchors, others, batch)

@@ -3,6 +3,7 @@
 import { announce, button, el } from "./dom.js";
 import { attributeWords, card } from "./cards.js";
 import { keepKey } from "./api.js";
+import { MODES } from "./sides.js";
 import { counted, decimalsOf, spoken } from "./words.js";
 
 const GHOSTS = 8;
@@ -60,23 +61,21 @@ export class Column {
   }
 
   #show(answer) {
-    const { results, model, timings } = answer;
+    const { results, model, mode, timings } = answer;
     const decimals = decimalsOf(results.map(({ score }) => score));
-    const version = model.version === "local" ? "" : ` version ${model.version}`;
-    const steps = timings && Object.entries(timings).map(([name, ms]) => `${name.replace("_ms", "")} ${ms.toFixed(1)} ms`).join(", ");
-    const total = timings && Object.values(timings).reduce((sum, ms) => sum + ms, 0);
-    const by = el("span", { title: `bundle ${model.bundle}` }, `${counted(results.length, "result")} by ${model.name}${version}`);
-    const time = total && el("span", { class: "time", title: steps }, ` in ${total.toFixed(0)} ms`);
+    const by = el("span", { title: `bundle ${model.bundle}` }, `${counted(results.length, "result")} by ${model.name}${model.version === "local" ? "" : ` version ${model.version}`}`);
+    const steps = Object.entries(timings ?? {});
+    const time = el("span", { class: "time", title: steps.map(([name, ms]) => `${name.replace("_ms", "")} ${ms.toFixed(1)} ms`).join(", ") },
+      ` in ${steps.reduce((sum, [, ms]) => sum + ms, 0).toFixed(0)} ms`);
     this.node.replaceChildren(
-      this.#head(meta(by, time || ""), this.#painted(answer), this.#seen(answer)),
+      this.#head(meta(by, MODES[mode] && ` ${MODES[mode]}`, timings && time), this.#painted(answer), this.#seen(answer)),
       results.length
         ? el("ol", { class: "grid", "aria-label": "Products, best first" }, ...results.map((result) => card(result, decimals, this.actions)))
         : el("div", { class: "empty" }, el("h2", {}, "Nothing passes the filters"), el("p", {}, "Take one away, or use other words, and the search goes on.")));
   }
 
   #painted({ generated }) {
-    if (!generated || !this.actions.showPainted) return null;
-    return el("div", { class: "painted" }, el("img", { src: generated, alt: "What this generator made of your drawing" }), "Painted from your drawing");
+    return generated && this.actions.showPainted && el("div", { class: "painted" }, el("img", { src: generated, alt: "What this generator made of your drawing" }), "Painted from your drawing");
   }
 
   #seen({ query_attributes: seen, mode }) {

@@ -2,7 +2,7 @@
 
 import { byId, el } from "./dom.js";
 
-const MODES = { sketch: "through the generator", "sketch-direct": "directly, as lines" };
+export const MODES = { sketch: "through the generator", "sketch-direct": "directly, as lines" };
 const SIZE = "croquis-size";
 const RERANK = { "": "as the model was built", true: "by attributes", false: "off" };
 

@@ -1,4 +1,4 @@
-"""Views of drawings: what each change does to the ink."""
+"""Views of drawings: what each change does to the ink. Edge maps of photos."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from croquis.catalog.edge_maps import edge_map
 from croquis.params.training_blocks import DrawingViews
-from lightning_modules.data.line_views import drawing_views, thicker, thinner, without_parts
+from lightning_modules.data.line_views import drawing_views, edge_maps, thicker, thinner, without_parts
 
 STILL = {"crop_scale": 1.0, "rotate": 0.0, "flip": 0.0, "thicken": 0.0, "thin": 0.0, "erase": 0.0}
 
@@ -63,3 +64,15 @@ def test_drawings_stay_grey_and_within_range(drawings: Tensor) -> None:
     )
     assert torch.allclose(views[:, :1].expand_as(views), views, atol=1e-6)
     assert 0 <= views.min() <= views.max() <= 1 + 1e-6
+
+
+def test_edge_maps_are_those_of_each_photo() -> None:
+    photos = torch.full((2, 3, 32, 32), 200, dtype=torch.uint8)
+    photos[0, :, 8:24, 10:20] = 30
+    maps = edge_maps(photos)
+    assert (maps.shape, maps.dtype) == (photos.shape, torch.uint8)
+    expected = torch.from_numpy(edge_map(photos[0].permute(1, 2, 0).numpy()))
+    assert torch.equal(maps[0], expected.expand(3, -1, -1))
+    assert (expected == 0).sum() > 30
+    assert (maps[1] == 255).all()
+    assert edge_maps(photos[:0]).shape == (0, 3, 32, 32)

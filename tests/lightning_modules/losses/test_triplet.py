@@ -93,6 +93,23 @@ def test_a_pair_without_a_negative_adds_nothing_to_the_loss(strategy: InBatchNeg
     )
 
 
+def test_the_term_of_categories_against_loops(distances: torch.Tensor):
+    """Points 0 to 4 are of one category and two items, point 5 of another category."""
+    categories, shop = torch.tensor([0, 0, 0, 0, 0, 1]), torch.tensor([True, False, True, True, True, False])
+    expected = []
+    for anchor in range(5):
+        akin = [j for j in range(5) if ITEMS[j] != ITEMS[anchor]]
+        akin = [j for j in akin if shop[j] != shop[anchor]] or akin
+        expected += [max(0.0, 4.5 + float(distances[anchor, j] - distances[anchor, 5])) for j in akin]
+    found = triplet.category_term(distances, ITEMS, categories, shop, 4.5)
+    assert 0 < np.mean(expected) < max(expected)
+    assert float(found) == pytest.approx(np.mean(expected))
+
+
+def test_the_term_of_categories_is_nothing_where_each_item_has_its_own(distances: torch.Tensor):
+    assert float(triplet.category_term(distances, ITEMS, ITEMS, torch.ones(6, dtype=torch.bool), 0.2)) == 0.0
+
+
 def test_the_loss_and_its_gradient():
     positive = torch.tensor([0.5, 1.0, 0.2], dtype=torch.float64, requires_grad=True)
     negative = torch.tensor([0.6, 0.4, 0.9], dtype=torch.float64, requires_grad=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,9 @@ from croquis.catalog.table import Catalog
 from croquis.params import Params
 from croquis.params.training_blocks import Augment, DrawingViews
 from lightning_modules.bases.retrieval_module import MONITOR
-from lightning_modules.data.retrieval_data import DataError, RetrievalData, to_float
+from lightning_modules.data.line_views import edge_maps
+from lightning_modules.data.retrieval_data import Batch, DataError, RetrievalData, RowDataset, to_float
+from lightning_modules.losses.triplet import anchors_and_positives
 from lightning_modules.methods import joint
 from lightning_modules.methods.siamese import Siamese
 from lightning_modules.training.fit import FitPlan, fit
@@ -22,6 +25,7 @@ from tests.support.training.trainings import build_of, for_overfitting
 
 SIZE = 32
 STILL = DrawingViews(crop_scale=1.0, rotate=0.0, flip=0.0, thicken=0.0, thin=0.0, erase=0.0)
+DOMAINS = ("shop", "consumer", "sketch")
 Change = Callable[..., Params]
 
 
@@ -128,6 +132,82 @@ def test_photos_and_drawings_get_views_of_their_own(params: Params, both: Retrie
     assert torch.allclose(views[:2, :1].expand(-1, 3, -1, -1), views[:2], atol=1e-6)  # grey: 1
     coloured = joint.build(changed(still, grey=0.0), both).views(batch)[:2]
     assert not torch.allclose(coloured[:, :1].expand(-1, 3, -1, -1), coloured, atol=1e-3)
+
+
+def batch_of(both: RetrievalData, rows: torch.Tensor) -> Batch:
+    return RowDataset(both.train).__getitems__(rows.tolist())
+
+
+def test_edge_maps_stand_for_photos_in_a_domain_of_their_own(params: Params, both: RetrievalData) -> None:
+    module = joint.build(changed(params, bridge=1.0, drawing_views=STILL), both)
+    first, last = torch.arange(4), torch.arange(len(both.train) - 2, len(both.train))
+    batch = batch_of(both, torch.cat([first, last]))
+    found = module.with_edge_maps(batch)
+    assert torch.equal(found["images"][:4], edge_maps(batch["images"][:4]))
+    assert torch.equal(found["images"][4:], batch["images"][4:])  # drawings stay as they are
+    assert found["shop"].tolist() == [joint.EDGES] * 4 + [0, 0]
+    assert found["lines"].all()
+    assert torch.equal(module.views(found), to_float(found["images"]))  # no colours are changed in lines
+
+
+def test_positives_of_an_edge_map_are_photos_and_drawings() -> None:
+    """An item with a shop photo, a consumer photo or drawing, and the edge map of a shop photo."""
+    domains = torch.tensor([1, 0, joint.EDGES])
+    anchors, others = anchors_and_positives(torch.zeros(3, 3), torch.zeros(3), domains, "crossing", "semi_hard")
+    assert {(a, b) for a, b in zip(anchors.tolist(), others.tolist(), strict=True)} == {
+        (0, 1), (0, 2), (1, 0), (1, 2), (2, 0), (2, 1)
+    }  # fmt: skip
+
+
+def test_a_training_step_learns_from_the_edge_maps(
+    params: Params, both: RetrievalData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = joint.build(changed(params, bridge=0.5), both)
+    monkeypatch.setattr(module, "log_figures", lambda *_: None)
+    seen: list[Batch] = []
+    monkeypatch.setattr(module, "loss", lambda images, batch: (seen.append(batch) or images.mean(), {}))
+    torch.manual_seed(0)
+    module.training_step(batch_of(both, torch.arange(len(both.train))), 0)
+    shares = [float((seen[0]["shop"][both.train.domains == name] == joint.EDGES).float().mean()) for name in DOMAINS]
+    assert all(0.2 < share < 0.8 for share in shares[:2])
+    assert shares[2] == 0
+
+
+def test_an_item_is_permuted_with_all_its_photos_and_drawings(params: Params, both: RetrievalData) -> None:
+    still = Augment(**dict.fromkeys(Augment.model_fields, 0.0) | {"crop_scale": 1.0})
+    shared = params.train_embedder.model_copy(update={"augment": still})
+    base = changed(params, drawing_views=STILL, jigsaw=0.5, jigsaw_cells=2)
+    module = joint.build(base.model_copy(update={"train_embedder": shared}), both)
+    batch = batch_of(both, torch.arange(len(both.train)))
+    torch.manual_seed(0)
+    moved = (module.views(batch) != to_float(batch["images"])).flatten(1).any(1)
+    by_item = {item: set(moved[batch["items"] == item].tolist()) for item in batch["items"].tolist()}
+    assert all(len(each) == 1 for each in by_item.values())
+    assert {each for found in by_item.values() for each in found} == {True, False}
+
+
+def test_the_loss_holds_the_term_of_categories_by_its_weight(params: Params, both: RetrievalData) -> None:
+    rows = torch.arange(len(both.train))
+    batch = batch_of(both, rows)
+    losses = []
+    for weight in (0.0, 0.5, 1.0):
+        torch.manual_seed(0)
+        module = joint.build(changed(params, category_weight=weight), both).eval()
+        loss, figures = module.loss(to_float(batch["images"]), batch)
+        assert ("category" in figures) == (weight > 0)
+        losses.append(loss.item())
+    assert losses[1] - losses[0] == pytest.approx((losses[2] - losses[0]) / 2, rel=1e-4)
+    assert losses[2] > losses[0]
+
+
+def test_categories_that_say_nothing_are_refused(params: Params, both: RetrievalData) -> None:
+    weighted, train = changed(params, category_weight=0.5), both.train
+    for categories, told in ((np.zeros_like(train.items), "is of one category"), (train.items, "no category of two")):
+        both.train = replace(train, categories=categories)
+        with pytest.raises(
+            DataError, match=f"joint.category_weight is 0.5, but the train split .*{told}.*: set it to 0"
+        ):
+            joint.build(weighted, both)
 
 
 def test_the_epoch_is_picked_by_photos_and_drawings_alike(params: Params, both: RetrievalData) -> None:

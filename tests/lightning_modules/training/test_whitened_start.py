@@ -18,7 +18,7 @@ from lightning_modules.bases.retrieval_module import MONITOR
 from lightning_modules.data.negative_pools import embed_all
 from lightning_modules.data.retrieval_data import RetrievalData, eval_batch
 from lightning_modules.maps.closed_form import LabelledVectors
-from lightning_modules.methods import dhd, gpq, image2vec, metric_learning, sgh, siamese, spq, triplet_gan
+from lightning_modules.methods import dhd, gpq, image2vec, joint, metric_learning, sgh, siamese, spq, triplet_gan
 from lightning_modules.training.fit import FitPlan, fit
 from lightning_modules.training.map_choice import best_map, fitted, score
 from lightning_modules.training.numerics import prepare_torch
@@ -51,6 +51,33 @@ def test_vectors_are_those_of_the_map_before_training(params: Params, data: Retr
     expected = best_map(train, val, data, block).linear.apply(val)
     np.testing.assert_allclose(embed_all(module, data.val).numpy(), expected, atol=1e-4)
     assert module.training
+
+
+@pytest.mark.slow
+def test_joint_starts_from_the_map_of_photos_and_drawings_at_160_pixels(
+    params: Params, catalog: Catalog, sketches: Catalog, tmp_path: Path
+):
+    """All levels of a net without trained weights, with every trick of `joint` on: it starts from the map and learns on."""
+    size, tricks = 160, {"grey": 0.3, "bridge": 0.3, "jigsaw": 0.3, "category_weight": 0.3}
+    data = joint.add_drawings(RetrievalData.from_catalog(catalog, ["shop", "consumer"], size), sketches, size)
+    levels = {"levels": "all", "kind": "average", "normalise": True}
+    backbone = params.train_embedder.backbone
+    backbone = backbone.model_copy(update={"pooling": backbone.pooling.model_copy(update=levels)})
+    chosen = whitened(params, joint, backbone=backbone)
+    chosen = chosen.model_copy(update={"joint": chosen.joint.model_copy(update=tricks)})
+    prepare_torch(0, 1)
+    module, _ = build_of(joint, chosen, data)()
+    before = module.net.projection.weight.detach().clone()
+    start_of(module, chosen)()
+    started = module.net.projection.weight.detach().clone()
+    assert not torch.equal(started, before)
+    block = chosen.train_embedder.map.model_copy(update={"kind": "best", "dims": [16]})
+    train, val = (pooled(module.net, images.images, CPU) for images in (data.train, data.val))
+    expected = best_map(train, val, data, block).linear.apply(val)
+    np.testing.assert_allclose(embed_all(module, data.val).numpy(), expected, atol=1e-3)
+    history = fit(module, data, FitPlan("joint", 1, 1, MONITOR, "max"), chosen.base, tmp_path)
+    assert np.isfinite([value for _, value in history["train/category"]]).all()
+    assert not torch.equal(module.net.projection.weight, started)
 
 
 def test_a_map_that_was_chosen_on_other_photos_is_fitted_on_the_modules_own(params: Params, catalog: Catalog):

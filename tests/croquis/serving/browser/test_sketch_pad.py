@@ -52,6 +52,7 @@ def test_a_drawing_is_searched_for_through_the_generator_and_shown(pad: Any, wor
     painted = pad.get_by_role("img", name="What the generator made of your drawing")
     assert painted.is_visible()
     assert painted.evaluate("(image) => image.naturalWidth") == 64
+    assert "by siamese version 3 through the generator in" in pad.locator("#results .meta").inner_text()
     assert pad.locator(".card").count() == 20
 
 
@@ -62,6 +63,7 @@ def test_a_drawing_goes_the_way_that_the_server_names_first(page: Any, world: Wo
     drag(page, "#pad", *ACROSS)
     settled(page, world, 1)
     assert world.asked[0].fields["mode"] == "sketch-direct"
+    assert "by siamese version 3 directly, as lines in" in page.locator("#results .meta").inner_text()
     assert page.locator("#painted").is_hidden()
 
 
