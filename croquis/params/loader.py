@@ -149,8 +149,6 @@ class Params(Block):
                 "rerank.enabled is true, its steps need the attribute classifier, and parts.attributes is false: set it to "
                 f"true, or rerank.steps to some of {', '.join(without_classifier())}"
             )
-        if 2**self.train_gan.depth > self.train_gan.size:
-            raise ValueError(f"train_gan.depth is {self.train_gan.depth}: 2**depth exceeds train_gan.size")
         return self
 
     @model_validator(mode="after")
