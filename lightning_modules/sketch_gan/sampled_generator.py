@@ -1,8 +1,8 @@
 """Several photos of one sketch, from a generator whose dropout is its noise.
 
-Isola et al. 2017 give their generator noise by dropout alone, at test time too (section 3.1), and see little variety in what it
-paints. Here the masks are drawn once, so that a sketch always has the same photos: K sets of them become constants of the
-exported graph.
+Isola et al. 2017 give their generator noise by dropout alone, at test time too (section 3.1), and see little variety in
+what it paints. Here the masks are drawn once, so that a sketch always has the same photos: K sets of them become constants
+of the exported graph.
 """
 
 from __future__ import annotations
