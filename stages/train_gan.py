@@ -15,6 +15,7 @@ from lightning_modules.training import processes
 from stages import leave_off, run_stage
 
 if TYPE_CHECKING:
+    from croquis.params.training_blocks import TrainGan
     from lightning_modules.sketch_gan.gan_module import PairData, SketchGan, SketchPairs
     from lightning_modules.sketch_gan.val_retrieval import ValRetrieval
     from lightning_modules.training.fit import FitPlan
@@ -53,7 +54,7 @@ def train(params: Params, root: Path, target: Path, run: StageRun) -> None:
     module, data = build(params, root)
     with open_scratch(root, "train_gan", run.key or params_key(settings(params))) as scratch:
         fit_and_record(module, data, plan(params, module), params.base, scratch, run)
-        export(module, params.train_gan.size, target, run)
+        export(module, params.train_gan, params.base.seed, target, run)
     report(data, target, root / CLASSIFIER, params.base.threads, run)
 
 
@@ -66,7 +67,7 @@ def build(params: Params, root: Path) -> tuple[SketchGan, PairData]:
     own, how = params.train_gan, params.preparation
     train_pairs, val_pairs = (load_pairs(sketches, catalog, split, own.size, how) for split in ("train", "val"))
     data = PairData(train_pairs, val_pairs, own.batch_size, params.base.seed, how)
-    return SketchGan(own, data, judge(data.val, root / CLASSIFIER, params)), data
+    return SketchGan(own, data, judge(data.val, root / CLASSIFIER, params), params.base.image_size), data
 
 
 def judge(val: SketchPairs, folder: Path, params: Params) -> ValRetrieval | None:
@@ -106,16 +107,21 @@ def plan(params: Params, module: SketchGan) -> FitPlan:
     )
 
 
-def export(module: SketchGan, size: int, target: Path, run: StageRun) -> None:
+def export(module: SketchGan, own: TrainGan, seed: int, target: Path, run: StageRun) -> None:
+    """Writes the graph, and what describes it; of several samples the masks are drawn with `seed`."""
     import torch
 
     from lightning_modules.nets.onnx_export import export_onnx
     from lightning_modules.nets.pix2pix import SketchGenerator
+    from lightning_modules.sketch_gan.sampled_generator import SampledGenerator
 
-    generator = SketchGenerator(module.generator)
-    difference = export_onnx(generator, torch.rand(2, 3, size, size), target / "generator.onnx", "sketches", "photos")
+    generator, several = SketchGenerator(module.generator), own.samples > 1
+    exported = SampledGenerator(generator, own.samples, seed, own.size) if several else generator
+    example = torch.rand(2, 3, own.size, own.size)
+    difference = export_onnx(exported, example, target / "generator.onnx", "sketches", "photos")
     run.volatile("onnx_parity", difference)
-    write_json(target / "generator.json", {"file": "generator.onnx", "size": size})
+    described = {"file": "generator.onnx", "size": own.size}
+    write_json(target / "generator.json", described | ({"samples": own.samples} if several else {}))
 
 
 def report(data: PairData, generator_folder: Path, classifier_folder: Path, threads: int, run: StageRun) -> None:

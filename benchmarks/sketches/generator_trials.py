@@ -36,13 +36,14 @@ def measure(cell: Cell) -> Values:
 
 def figures(pairs: SketchPairs, judge: ValRetrieval, generate: NetRun) -> Values:
     """`retrieval` and `frechet` as the judge has them, and `l1`, the mean absolute difference to the photos, in [0, 2] as
-    pix2pix has it."""
+    pix2pix has it; `generate` gives one photo of each drawing, or as many of each."""
     made = [photo for batch in pairs.sketch_batches() for photo in from_batch(generate(batch))]
     photos, shown = list(pairs.photo_pictures()), pairs.shown()
+    each = np.repeat(shown, len(made) // len(shown))
     differences = [
-        np.abs(picture.astype(float) - photos[place]).mean() / 127.5 for picture, place in zip(made, shown, strict=True)
+        np.abs(picture.astype(float) - photos[place]).mean() / 127.5 for picture, place in zip(made, each, strict=True)
     ]
-    return {**judge.figures(made), "l1": float(np.mean(differences)), "drawings": len(made)}
+    return {**judge.figures(made), "l1": float(np.mean(differences)), "drawings": len(shown)}
 
 
 def train(cell: Cell) -> None:

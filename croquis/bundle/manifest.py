@@ -23,7 +23,7 @@ from croquis.nets.encoder import (
     parse_encoder,
     text_files,
 )
-from croquis.nets.generator import GeneratorDescription
+from croquis.nets.generator import MOST_SAMPLES, GeneratorDescription
 from croquis.rerank.rerank_settings import RerankBlock
 from croquis.settings import check_settings
 from croquis.strict_json import parse_description
@@ -199,8 +199,9 @@ class Manifest:
             del values["words"]["tower_weight"]
         if self.preprocess.draft is None:
             del values["preprocess"]["draft"]
-        for part in ("encoder", "index"):
-            values[part] = {key: value for key, value in values[part].items() if value is not None}
+        for part in ("encoder", "generator", "index"):
+            if values[part] is not None:
+                values[part] = {key: value for key, value in values[part].items() if value is not None}
         for key in ("purpose", "drawings", "refit"):
             if values[key] is None:
                 del values[key]
@@ -258,6 +259,11 @@ class Manifest:
             )
         if self.encoder.painted is not None and self.generator is None:
             raise BundleError(f"{MANIFEST_FILE}: encoder: painted needs a generator, and there is none")
+        samples = None if self.generator is None else self.generator.samples
+        if samples is not None and not 2 <= samples <= MOST_SAMPLES:
+            raise BundleError(
+                f"{MANIFEST_FILE}: generator: samples = {samples}, must be 2 to {MOST_SAMPLES}, or left out where it is one"
+            )
         if self.index.comparison not in ((None,) if self.encoder.head == "dense" else COMPARISONS):
             found = f"index: comparison = {self.index.comparison!r}"
             raise BundleError(f"{MANIFEST_FILE}: {found} does not fit an encoder with head {self.encoder.head!r}")

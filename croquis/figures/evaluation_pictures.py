@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
+from croquis.arrays import Uint8Image
 from croquis.evaluation.results import NO_RERANK, RunResult, SplitResult
 from croquis.figures.curves import category_chart, hit_chart, main_run
 from croquis.figures.embedding_map import embedding_map
 from croquis.figures.rerank_sheet import rerank_sheet
 from croquis.figures.retrieval_sheet import retrieval_sheet
 from croquis.figures.tiles import png_bytes
+from croquis.search.bundle_nets import Nets
 from croquis.search.local_retriever import LocalRetriever
 
 # Which runs get a contact sheet, under which name.
@@ -29,7 +32,7 @@ def gallery_sheets(method: str, retriever: LocalRetriever, result: SplitResult, 
         run = result.run(pair, path)
         if run is None:
             continue
-        generate = retriever.nets.generate if path == "gan" else None
+        generate = first_painted(retriever.nets) if path == "gan" else None
         title = f"{method}, {result.split}: {pair} ({path})"
         sheets[name] = png_bytes(retrieval_sheet(run, result.gallery, queries, title, generate))
     reranked = first_reranked(result)
@@ -37,6 +40,11 @@ def gallery_sheets(method: str, retriever: LocalRetriever, result: SplitResult, 
         title = f"{method}, {result.split}: {reranked.name}"
         sheets["reranked"] = png_bytes(rerank_sheet(reranked, result.gallery, queries, title))
     return sheets
+
+
+def first_painted(nets: Nets) -> Callable[[Sequence[Uint8Image]], list[Uint8Image]]:
+    """What the generator paints for each sketch, of several photos the first."""
+    return lambda sketches: nets.generate(sketches)[:: nets.samples]
 
 
 def first_reranked(result: SplitResult) -> RunResult | None:

@@ -150,8 +150,6 @@ class Params(Block):
                 f"true, or rerank.steps to some of {', '.join(without_classifier())}"
             )
         self.refuse_map_of_labels("train_embedder.map.kind", self.train_embedder.map.kind)
-        if 2**self.train_gan.depth > self.train_gan.size:
-            raise ValueError(f"train_gan.depth is {self.train_gan.depth}: 2**depth exceeds train_gan.size")
         return self
 
     def refuse_map_of_labels(self, key: str, kind: str) -> None:

@@ -6,11 +6,13 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
+from croquis.nets.generator import MOST_SAMPLES
 from croquis.params.block import Block
 from croquis.plugins import BACKBONES
 from croquis.refusals import hint_of
 
 TORCHVISION = "torchvision/"
+DEEPEST = 8  # steps of a U-Net
 
 
 def _known_net(name: str) -> str:
@@ -35,6 +37,16 @@ def _known_weights(weights: str) -> str:
     if weights == "imagenet":
         raise ValueError("is called pretrained now: write that")
     return weights
+
+
+def _refuse_untrained(key: str, net: str, weights: str) -> None:
+    """Refuses `pretrained` for a net that nobody has trained."""
+    family = BACKBONES.entries.get(net)
+    if weights == "pretrained" and family is not None and not family.pretrained:
+        raise ValueError(
+            f"{key} is pretrained, but {net} has no trained weights: name none, or another net, e.g. "
+            "timm/tf_efficientnet_lite0"
+        )
 
 
 BackboneName = Annotated[str, AfterValidator(_known_net)]
@@ -62,12 +74,7 @@ class Backbone(Block):
 
     @model_validator(mode="after")
     def somebody_trained_it(self) -> Self:
-        family = BACKBONES.entries.get(self.name)
-        if self.weights == "pretrained" and family is not None and not family.pretrained:
-            raise ValueError(
-                f"weights is pretrained, but {self.name} has no trained weights: name none, or another net, e.g. "
-                "timm/tf_efficientnet_lite0"
-            )
+        _refuse_untrained("weights", self.name, self.weights)
         return self
 
 
@@ -257,7 +264,9 @@ class TrainGan(Schedule):
     generator_channels: int = Field(ge=4, le=256)
     discriminator_channels: int = Field(ge=4, le=256)
     discriminator_layers: int = Field(ge=1, le=5)
-    depth: int = Field(ge=3, le=8, description="down-sampling steps of the U-Net; 2**depth must not exceed size")
+    depth: Annotated[int, Field(ge=3, le=8)] | Literal["auto"] = Field(
+        description="down-sampling steps of the U-Net, 2**depth at most size; auto: down to one pixel, as the paper has it"
+    )
     dropout: float = Field(ge=0.0, lt=1.0)
     l1_weight: float = Field(ge=0.0, le=10_000.0)
     adversarial_weight: float = Field(gt=0.0, le=100.0)
@@ -265,6 +274,22 @@ class TrainGan(Schedule):
     perceptual_net: TorchvisionName = Field(description="the frozen net, unless its weights are none")
     perceptual_weights: Weights = Field(
         description="`none` (a frozen random net), `pretrained` (a download), `hub:OWNER/NAME`, or a path to a state dict"
+    )
+    embedding_weight: float = Field(
+        ge=0.0,
+        le=10_000.0,
+        description="of 1 - cosine of what a frozen encoder sees in the made and in the true photo; 0: no term",
+    )
+    embedding_net: BackboneName = Field(
+        description="that encoder's backbone, best that of train_embedder; its levels are averaged, each put to length 1"
+    )
+    embedding_weights: Weights = Field(
+        description="`pretrained`, `hub:OWNER/NAME`, or a path to a state dict; `none` without the term"
+    )
+    samples: int = Field(
+        ge=1,
+        le=MOST_SAMPLES,
+        description="photos painted of a drawing and searched together, each with a dropout of its own; 1: one without",
     )
     batch_size: int = Field(ge=1, le=1024)
     learning_rate: float = Field(gt=0.0, le=1.0)
@@ -288,6 +313,30 @@ class TrainGan(Schedule):
         if size & (size - 1):
             raise ValueError("must be a power of two: 32, 64, 128, 256 or 512")
         return size
+
+    @property
+    def steps(self) -> int:
+        """Down-sampling steps of the U-Net: `depth`, or as many as leave one pixel, at most 8."""
+        return min(self.size.bit_length() - 1, DEEPEST) if self.depth == "auto" else self.depth
+
+    @model_validator(mode="after")
+    def parts_fit(self) -> Self:
+        if 2**self.steps > self.size:
+            raise ValueError(
+                f"depth is {self.depth}: 2**depth exceeds train_gan.size, {self.size}; set at most "
+                f"{self.size.bit_length() - 1}, or auto"
+            )
+        if self.embedding_weight and self.embedding_weights == "none":
+            raise ValueError(
+                f"embedding_weight is {self.embedding_weight:g} and embedding_weights is none: name weights there, e.g. "
+                "pretrained, or set embedding_weight: 0"
+            )
+        _refuse_untrained("embedding_weights", self.embedding_net, self.embedding_weights)
+        if self.samples > 1 and not self.dropout:
+            raise ValueError(
+                f"samples is {self.samples} and dropout is 0, so that all would be one photo: set samples: 1, or dropout"
+            )
+        return self
 
 
 class DrawingViews(Geometry):

@@ -49,11 +49,21 @@ class QueryEvidence:
 
     def together(self, vectors: Vectors) -> QueryEvidence:
         """All queries as one: with `vectors` (1, D), and with what the classifier sees in them on average."""
-        if len(self.vectors) == 1:
+        return self.in_groups(len(self.vectors), vectors)
+
+    def in_groups(self, size: int, vectors: Vectors) -> QueryEvidence:
+        """Each `size` queries in a row as one: with `vectors` (Q / size, D), and with what the classifier sees in them on
+        average."""
+        if size == 1:
             return self
         if self.label is None:
             return QueryEvidence(vectors)
-        return QueryEvidence(vectors, lambda: self.probabilities.mean(axis=0, keepdims=True), self.decide)
+
+        def label() -> Probabilities:
+            groups = self.probabilities.reshape(-1, size, self.probabilities.shape[1])
+            return np.asarray(groups.mean(axis=1), dtype=np.float32)
+
+        return QueryEvidence(vectors, label, self.decide)
 
     @classmethod
     def joined(cls, parts: Sequence[QueryEvidence]) -> QueryEvidence:

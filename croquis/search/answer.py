@@ -44,9 +44,10 @@ class Answer:
 
     Attributes:
         hits: best first.
-        picture: what was encoded, uint8 (H, W, 3): the query inside its crop box, or the photo painted from a sketch;
-            None for a query of words alone.
-        attributes: those that the classifier sees in `picture`; None when it was not requested.
+        picture: what was encoded, uint8 (H, W, 3): the query inside its crop box, or the photo painted from a sketch,
+            of several the first; None for a query of words alone.
+        attributes: those that the classifier sees in `picture`, or in several photos painted of a sketch on average; None
+            when it was not requested.
         seconds: `decode`, `encode` (the generator included), `search`, and `rerank` (the classifier included).
     """
 

@@ -37,6 +37,9 @@ class Nets:
 
     Pictures come as `croquis.catalog.images.decode_inside` gives them with the bundle's `draft`.
 
+    Attributes:
+        samples: photos that the generator paints of each sketch.
+
     Args:
         bundle: whose they are.
         join: from the run of a net to what is called in its place, e.g. one that joins the calls of several threads.
@@ -46,7 +49,9 @@ class Nets:
         self.bundle = bundle
         self.size = bundle.manifest.preprocess.size
         self.draft = bundle.manifest.preprocess.draft or 0
-        self.has_generator = bundle.manifest.generator is not None
+        painter = bundle.manifest.generator
+        self.has_generator = painter is not None
+        self.samples = (painter.samples if painter else None) or 1
         self.has_classifier = bundle.manifest.classifier is not None
         towered = bundle.manifest.encoder.text is not None
         self.has_text_tower = towered and has_tokenizers()
@@ -58,7 +63,7 @@ class Nets:
         self._encode_drawn = join(lambda batch: encode_drawings(bundle.encoder, batch)) if apart else self._encode
         apart = encoder.painted is not None
         self._encode_painted = join(lambda batch: encode_painted(bundle.encoder, batch)) if apart else self._encode
-        self._generate = join(lambda batch: self.generator.generate(batch))
+        self._paint = join(lambda batch: self.generator.paint(batch))
         self._probabilities = join(lambda batch: self.classifier.probabilities(batch))
 
     def encode(self, images: Sequence[Uint8Image]) -> Vectors:
@@ -90,7 +95,8 @@ class Nets:
         return np.concatenate(parts) if parts else np.empty((0, self.bundle.encoder.dim), dtype=np.float32)
 
     def generate(self, sketches: Sequence[Uint8Image]) -> list[Uint8Image]:
-        """The photo that the generator paints for each sketch (dark lines on white): uint8 (s, s, 3) each.
+        """The photos that the generator paints for each sketch (dark lines on white), `samples` of them one after the other:
+        uint8 (s, s, 3) each.
 
         A sketch is looked at inside the box of its lines, as the generator learnt it.
 
@@ -99,7 +105,8 @@ class Nets:
         """
         size = self.generator.size
         inside = [crop_to_ink(sketch) for sketch in sketches]
-        return [photo for batch in _batches(inside, size) for photo in from_batch(self._generate(batch))]
+        painted = (photos for batch in _batches(inside, size) for photos in self._paint(batch))
+        return [photo for photos in painted for photo in from_batch(photos)]
 
     def mode_of(self, domain: str) -> Mode:
         """How a user's query of a domain is searched: a sketch by way of the generator where there is one."""

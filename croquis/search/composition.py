@@ -16,7 +16,7 @@ from croquis.rerank.rerank_settings import RerankBlock
 from croquis.search.bundle_nets import Nets
 from croquis.search.fusion import WordRanking
 from croquis.search.gallery import Listed, ListedImages, SearchedGallery
-from croquis.search.grouping import AnswerForm, centre
+from croquis.search.grouping import AnswerForm, centre, centres
 from croquis.search.query import Mode
 
 
@@ -58,7 +58,7 @@ class EncodedQueries:
     """Q queries before they are searched.
 
     Attributes:
-        pictures: that were encoded: the queries, or the photos painted of them.
+        pictures: that were encoded: the queries, or the photo painted of each, of several the first.
         asked: what is known of them.
     """
 
@@ -71,7 +71,7 @@ class Found:
     """What a search found for Q pictures.
 
     Attributes:
-        pictures: that were encoded: the queries, or the photos painted of them.
+        pictures: that were encoded: the queries, or the photo painted of each, of several the first.
         asked: what is known of them.
         images: whom rows name.
         ranked: (Q, k) as found.
@@ -104,11 +104,12 @@ class Composition:
     """The steps of a search, in their order; those of a bundle by `of`.
 
     Attributes:
-        paint: from the queries inside their crop boxes to the pictures that are looked at.
+        paint: from the queries inside their crop boxes to the pictures that are looked at, `samples` of each query in a row.
         encode: from those to vectors (Q, D).
         find: from vectors, and the length of the lists, to the best images.
         ask: what re-rankers may know of the pictures.
         metric: of the vectors.
+        samples: of several pictures of a query, as a generator paints them, the centre of their vectors is searched.
     """
 
     paint: Callable[[Sequence[Uint8Image]], Sequence[Uint8Image]]
@@ -116,6 +117,7 @@ class Composition:
     find: Callable[[Vectors, int], Listed]
     ask: Callable[[Sequence[Uint8Image], Vectors], QueryEvidence] = bare
     metric: str = "cosine"
+    samples: int = 1
 
     @classmethod
     def of(cls, nets: Nets, gallery: SearchedGallery, mode: Mode, filters: Filters | None = None) -> Composition:
@@ -124,7 +126,8 @@ class Composition:
         paint = nets.generate if mode == "sketch" else same_pictures
         encode = {"sketch": nets.encode_painted, "sketch-direct": nets.encode_drawings}.get(mode, nets.encode)
         metric = nets.bundle.manifest.encoder.metric
-        return cls(paint, encode, lambda vectors, k: gallery.search(vectors, k, among), nets.asked, metric)
+        samples = nets.samples if mode == "sketch" else 1
+        return cls(paint, encode, lambda vectors, k: gallery.search(vectors, k, among), nets.asked, metric, samples)
 
     def __call__(
         self,
@@ -201,7 +204,11 @@ class Composition:
     def look(self, pictures: Sequence[Uint8Image]) -> EncodedQueries:
         """The first half of a search, picture by picture."""
         looked_at = self.paint(pictures)
-        return EncodedQueries(looked_at, self.ask(looked_at, self.encode(looked_at)))
+        vectors, samples = self.encode(looked_at), self.samples
+        asked = self.ask(looked_at, vectors)
+        if samples > 1:
+            asked = asked.in_groups(samples, centres(vectors, self.metric, samples))
+        return EncodedQueries(looked_at[::samples], asked)
 
     def rank(
         self,

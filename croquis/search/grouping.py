@@ -121,8 +121,14 @@ def without(listed: Listed, image_id: str, item_id: str | None) -> RankedLists:
 
 def centre(vectors: Vectors, metric: str) -> Vectors:
     """The mean (1, D) of vectors (n, D), each of which counts the same where only their directions do."""
+    return centres(vectors, metric, len(vectors))
+
+
+def centres(vectors: Vectors, metric: str, size: int) -> Vectors:
+    """The `centre` of each `size` vectors in a row, (n * size, D) to (n, D)."""
     alike = normalise(vectors) if metric == "cosine" else vectors
-    return np.asarray(alike.mean(axis=0, keepdims=True, dtype=np.float64), dtype=np.float32)
+    groups = alike.reshape(-1, size, alike.shape[1])
+    return np.asarray(groups.mean(axis=1, dtype=np.float64), dtype=np.float32)
 
 
 def _products(rows: Rows, images: ListedImages) -> Rows:

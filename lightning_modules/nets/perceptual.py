@@ -9,6 +9,8 @@ scale.
 
 from __future__ import annotations
 
+from typing import Self
+
 import torch
 from torch import Tensor, nn
 
@@ -20,7 +22,7 @@ from lightning_modules.nets.layered_net import LayeredNet
 RANDOM_WIDTHS = (8, 16, 32, 64)
 
 
-class PerceptualNet(nn.Module):
+class FrozenNet(nn.Module):
     """A net that never learns: no gradient to its weights, batch norms always by their stored statistics."""
 
     def __init__(self, backbone: Backbone) -> None:
@@ -28,8 +30,12 @@ class PerceptualNet(nn.Module):
         self.backbone = backbone
         self.requires_grad_(False).eval()
 
-    def train(self, mode: bool = True) -> PerceptualNet:
+    def train(self, mode: bool = True) -> Self:
         return super().train(False)
+
+
+class PerceptualNet(FrozenNet):
+    """The loss by the levels of a frozen net."""
 
     def maps(self, images: Tensor) -> list[Tensor]:
         """The levels of the net, as `Backbone.forward_levels` gives them, in the precision of the images."""

@@ -8,13 +8,14 @@ before their Image2Vec encoder to search with sketches.
 U-Net generator with skip connections whose dropout is the only noise; PatchGAN discriminator on the sketch and the photo
 side by side; the discriminator's loss is halved. Images are in [-1, 1] inside, [0, 1] outside.
 
-Deviations from the paper and its official code: dropout is off when the generator is exported, so that a query always gives
-the same answer; and the generator normalises each image by itself (Ulyanov et al. 2016), which is what the paper's batch
-normalisation comes to in its batches of one (statistics gathered over batches do not fit a net without its dropout: photos
-of val came out grey). A batch is flipped as a whole, which differs only in batches of more than one. The exported epoch is
-chosen on val, `train_gan.choose_by`; the official code keeps the last one. By default the learning rate is constant and
-pairs are not jittered; the official code's schedule and jitter are `constant_share: 0.5` and `load_scale: 1.117`, as the
-presets have them.
+Deviations from the paper and its official code: dropout is off when the generator is exported, or its masks are fixed
+(`train_gan.samples`, `lightning_modules/sketch_gan/sampled_generator.py`), so that a query always gives the same answer;
+and the generator normalises each image by itself (Ulyanov et al. 2016), which is what the paper's batch normalisation comes
+to in its batches of one (statistics gathered over batches do not fit a net without its dropout: photos of val came out
+grey). A batch is flipped as a whole, which differs only in batches of more than one. The exported epoch is chosen on val,
+`train_gan.choose_by`; the official code keeps the last one. By default the learning rate is constant and pairs are not
+jittered; the official code's schedule and jitter are `constant_share: 0.5` and `load_scale: 1.117`, as the presets have
+them.
 """
 
 from __future__ import annotations
@@ -116,7 +117,7 @@ class SketchGenerator(nn.Module):
 
 def build_networks(params: TrainGan) -> tuple[UNet, PatchDiscriminator]:
     """Generator and discriminator with weights drawn from N(0, 0.02), as in the paper."""
-    generator = UNet(params.generator_channels, params.depth, params.dropout)
+    generator = UNet(params.generator_channels, params.steps, params.dropout)
     discriminator = PatchDiscriminator(params.discriminator_channels, params.discriminator_layers)
     for net in (generator, discriminator):
         net.apply(initialise)

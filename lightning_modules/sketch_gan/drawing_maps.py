@@ -24,7 +24,7 @@ from lightning_modules.maps.query_map import QueryPairs, choose_query_map
 from lightning_modules.sketch_gan.pair_rows import pair_rows
 
 SHRINKAGES = (0.01, 0.1, 1.0)
-MOST = 20_000  # drawings that a map is fitted on
+MOST = 20_000  # pairs that a map is fitted on
 AT_A_TIME = 32  # pictures in one run of a net
 Kind = Literal["painted", "straight"]
 
@@ -85,13 +85,14 @@ class Looks:
     how: Preparation
 
     def pairs(self, split: str, kind: Kind) -> QueryPairs:
-        """Of at most `MOST` drawings of a split, evenly chosen.
+        """Of drawings of a split, evenly chosen, at most `MOST` pairs: each photo that is painted of a drawing is one.
 
         Raises:
             PairError: when the split has no drawing of a photo.
         """
         drawn, shown = pair_rows(self.sketches, self.catalog, split)
-        step = -(-len(drawn) // MOST)
+        samples = self.generator.samples if kind == "painted" and self.generator is not None else 1
+        step = -(-len(drawn) * samples // MOST)
         drawn, shown = drawn[::step], shown[::step]
         distinct, place = np.unique(shown, return_inverse=True)
         squares = open_photos(self.catalog, self.encoder.size, how=self.how)
@@ -103,7 +104,8 @@ class Looks:
             np.unique(self.catalog.column(name)[shown].astype(str), return_inverse=True)[1].astype(np.int64)
             for name in ("item_id", "category" if self.protocol.relevance == "category" else "item_id")
         )
-        return QueryPairs(self._queries(drawn, kind), normalise(photos)[place], items, labels)
+        each = np.repeat(np.arange(len(drawn)), samples)
+        return QueryPairs(self._queries(drawn, kind), normalise(photos)[place][each], items[each], labels[each])
 
     def as_photos(self, queries: Vectors) -> Vectors:
         """Queries (N, D) behind the map of photos, if there is one; of length 1."""
@@ -111,16 +113,16 @@ class Looks:
         return normalise(queries) if linear is None else linear.apply(queries)
 
     def _queries(self, rows: Rows, kind: Kind) -> Vectors:
-        """(N, D), without any map, of drawings, as the product paints and looks at them."""
+        """(N, D), without any map, of drawings or of every photo painted of them, as the product looks at them."""
         bare = self.encoder.unmapped if isinstance(self.encoder, MappedEncoder) else self.encoder
         painter = self.generator if kind == "painted" else None
         drawings = open_photos(
             self.sketches, bare.size if painter is None else painter.size, "ink" if painter else "box", self.how
         )
-        vectors = np.empty((len(rows), bare.dim), dtype=np.float32)
+        parts = []
         for start in range(0, len(rows), AT_A_TIME):
             batch = to_batch(list(drawings.take(rows[start : start + AT_A_TIME])))
             if painter is not None:
                 batch = to_batch([prepare_image(made, bare.size) for made in from_batch(painter.generate(batch))])
-            vectors[start : start + len(batch)] = bare.encode(batch)
-        return vectors
+            parts.append(bare.encode(batch))
+        return np.concatenate(parts)

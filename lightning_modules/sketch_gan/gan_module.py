@@ -27,6 +27,7 @@ from lightning_modules.data.retrieval_data import Batch, batches, to_float
 from lightning_modules.data.samplers import ShuffledBatches
 from lightning_modules.nets.perceptual import perceptual_net
 from lightning_modules.nets.pix2pix import build_networks
+from lightning_modules.sketch_gan.embedding_distance import embedding_distance
 from lightning_modules.sketch_gan.pair_rows import pair_rows
 from lightning_modules.sketch_gan.val_retrieval import ValRetrieval
 from lightning_modules.training.distributed import is_spread
@@ -146,9 +147,12 @@ class SketchGan(pl.LightningModule):
 
     Args:
         judge: of what is made of val, beside L1 and SSIM; None for none.
+        image_size: side of the photos that the encoder of the embedding term sees, pixels; None for that of the generator.
     """
 
-    def __init__(self, params: TrainGan, data: PairData, judge: ValRetrieval | None = None) -> None:
+    def __init__(
+        self, params: TrainGan, data: PairData, judge: ValRetrieval | None = None, image_size: int | None = None
+    ) -> None:
         super().__init__()
         self._judge_of_val = judge
         self._made: list[Uint8Image] = []
@@ -159,6 +163,7 @@ class SketchGan(pl.LightningModule):
             if params.perceptual_weight
             else None
         )
+        self._encoder = embedding_distance(params, image_size or params.size) if params.embedding_weight else None
         self._params = params
         self._data = data
 
@@ -178,6 +183,8 @@ class SketchGan(pl.LightningModule):
         terms = {"adversarial": (own.adversarial_weight, fooled), "l1": (own.l1_weight, F.l1_loss(made, photos))}
         if self._frozen is not None:
             terms["perceptual"] = (own.perceptual_weight, self._frozen((photos + 1) / 2, (made + 1) / 2))
+        if self._encoder is not None:
+            terms["embedding"] = (own.embedding_weight, self._encoder((photos + 1) / 2, (made + 1) / 2))
         loss = torch.stack([weight * term for weight, term in terms.values()]).sum()
         self._step(for_generator, loss)
         self.untoggle_optimizer(for_generator)

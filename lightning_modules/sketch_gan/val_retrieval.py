@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from croquis.arrays import Uint8Image
+from croquis.search.grouping import centres
 from lightning_modules.sketch_gan.frechet import ClassifierFeatures, Features, frechet_distance
 
 Rows = npt.NDArray[np.int64]
@@ -32,10 +33,17 @@ class ValRetrieval:
         self._photos = features.of(photos)
 
     def figures(self, made: Sequence[Uint8Image]) -> dict[str, float]:
-        """Of one generated photo for each sketch: `retrieval`, the mean of 1 / rank of the photo that the sketch shows, in
-        (0, 1], and `frechet`, the Frechet distance to the photos, at least 0."""
+        """Of one generated photo for each sketch, or as many for each, those of a sketch in a row.
+
+        `retrieval` is the mean of 1 / rank of the photo that the sketch shows, in (0, 1], and `frechet` the Frechet distance
+        to the photos, at least 0.
+
+        Several photos of a sketch are searched together, as the product does it.
+        """
         found = self._features.of(made)
-        figures = {"retrieval": mean_reciprocal_rank(found, self._photos, self._shown)}
+        samples = len(found) // len(self._shown)
+        asked = found if samples == 1 else centres(found.astype(np.float32), "cosine", samples).astype(np.float64)
+        figures = {"retrieval": mean_reciprocal_rank(asked, self._photos, self._shown)}
         if min(len(found), len(self._photos)) > 1:
             figures["frechet"] = frechet_distance(found, self._photos)
         return figures

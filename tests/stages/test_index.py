@@ -13,8 +13,10 @@ from croquis.bundle.manifest import BundleError, Manifest
 from croquis.catalog.drawings import drawing_id, photo_of
 from croquis.catalog.filters import QueryError
 from croquis.catalog.images import decode_image, encode_png, prepare_image, to_batch
+from croquis.catalog.prepared_photos import WHOLE
 from croquis.catalog.table import Catalog, CatalogWriter
 from croquis.evaluation.evaluate_bundle import EvaluationSettings, evaluate_split
+from croquis.evaluation.protocol import PROTOCOLS
 from croquis.files import read_json, write_array, write_json
 from croquis.nets.encoder import describe_fixed, load_encoder
 from croquis.nets.line_encoder import LineEncoder
@@ -222,6 +224,36 @@ def test_drawings_and_what_is_painted_of_them_have_maps_of_their_own(painted_pro
         [name for name in names[row] if name in set(gallery) - {photo}] for row, photo in zip(order, own, strict=True)
     ]
     assert [gallery[top[:3]].tolist() for top in run.top] == [each[:3] for each in ranked]
+
+
+@pytest.mark.slow
+def test_several_photos_painted_of_a_drawing_each_go_through_the_map(painted_project, monkeypatch):
+    """Each is a pair of its own for the fit; a search takes the centre of what the map makes of them."""
+    monkeypatch.setattr(drawing_maps, "reciprocal_rank", lambda *_: -1.0)  # without a map: so that there is one
+    save_generator(painted_project / "models/sketch_gan", world.SIZE, samples=2)
+    change_index(painted_project, drawing_maps=["painted"])
+    index.main("histogram", painted_project)
+    retriever = LocalRetriever.load(painted_project / "models/bundles/histogram")
+    drawings = Catalog.open(painted_project / "data/sketches")
+    drawn = drawings.select(split="val")
+    opened = [decode_image(data) for data in drawings.images(drawn.tolist())]
+    painted = retriever.nets.generate(opened)
+    assert len(painted) == 2 * len(opened)
+    linear = LinearMap.open(retriever.bundle.folder / "painted.npy")
+    mapped = linear.apply(world.encoder().encode(prepared(painted, world.SIZE)))
+    centred = mapped.reshape(len(opened), 2, -1).mean(axis=1)
+    stored, names = retriever.bundle.index.vectors(), np.array(retriever.bundle.items.image_ids)
+    order = np.argsort(-(centred @ stored.T), axis=1)
+    hits = [[hit.image_id for hit in retriever.search(drawing, k=3, mode="sketch")] for drawing in opened]
+    assert hits == names[order[:, :3]].tolist()
+
+    encoder, generator = load_encoder(painted_project / "models/histogram"), retriever.nets.generator
+    catalog = Catalog.open(painted_project / "data/catalog")
+    seen = drawing_maps.Looks(encoder, generator, drawings, catalog, PROTOCOLS["instance"], WHOLE)
+    pairs, straight = seen.pairs("val", "painted"), seen.pairs("val", "straight")
+    np.testing.assert_allclose(pairs.queries, world.encoder().encode(prepared(painted, world.SIZE)), atol=1e-6)
+    for both, one in ((pairs.photos, straight.photos), (pairs.items, straight.items), (pairs.labels, straight.labels)):
+        np.testing.assert_array_equal(both, np.repeat(one, 2, axis=0))
 
 
 def test_a_map_of_drawings_is_wanted_and_gains_or_is_left_out(painted_project, monkeypatch):

@@ -60,13 +60,20 @@ def save_encoder(folder: Path, size: int = SIZE) -> Path:
     return folder
 
 
-def save_generator(folder: Path, size: int = SKETCH_SIZE) -> Path:
-    """photos = sketches tinted red: the green and blue channels are dimmed to 0.2."""
+def save_generator(folder: Path, size: int = SKETCH_SIZE, samples: int = 1) -> Path:
+    """photos = sketches tinted red: the green and blue channels are dimmed to 0.2; of more samples, at most three, the
+    second is tinted green and the third blue."""
     folder.mkdir(parents=True, exist_ok=True)
-    tint = helper.make_tensor("tint", TensorProto.FLOAT, [1, 3, 1, 1], np.float32([1, 0.2, 0.2]).tobytes(), raw=True)
-    nodes = [helper.make_node("Mul", ["sketches", "tint"], ["photos"])]
-    save_graph(folder / "generator.onnx", nodes, "sketches", "photos", size, ["batch", 3, size, size], [tint])
-    write_json(folder / "generator.json", {"file": "generator.onnx", "size": size})
+    several, described = ([samples], {"samples": samples}) if samples > 1 else ([], {})
+    tints = np.where(np.eye(3), 1, 0.2).astype(np.float32)[:samples]
+    tint = helper.make_tensor("tint", TensorProto.FLOAT, [1, *several, 3, 1, 1], tints.tobytes(), raw=True)
+    axis = helper.make_tensor("axis", TensorProto.INT64, [1], [1])
+    nodes = [helper.make_node("Unsqueeze", ["sketches", "axis"], ["each"])] if several else []
+    nodes += [helper.make_node("Mul", ["each" if several else "sketches", "tint"], ["photos"])]
+    constants = [tint, axis] if several else [tint]
+    out = ["batch", *several, 3, size, size]
+    save_graph(folder / "generator.onnx", nodes, "sketches", "photos", size, out, constants)
+    write_json(folder / "generator.json", {"file": "generator.onnx", "size": size, **described})
     return folder
 
 

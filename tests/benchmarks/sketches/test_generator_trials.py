@@ -31,6 +31,11 @@ def test_a_painting_is_compared_with_the_photo_that_its_drawing_shows() -> None:
     assert np.array_equal(np.stack(seen[0]), photos.permute(0, 2, 3, 1).numpy())
     brighter = figures(pairs, judge, lambda batch: batch + np.float32(51 / 255))
     assert brighter["l1"] == pytest.approx(51 / 127.5)
+    two = figures(
+        pairs, judge, lambda batch: np.stack([batch, batch + np.float32(51 / 255)], 1).reshape(-1, *batch.shape[1:])
+    )
+    assert two["l1"] == pytest.approx(51 / 127.5 / 2)
+    assert (two["drawings"], len(seen[-1])) == (4, 8)
 
 
 def test_generators_of_one_catalogue_share_a_classifier(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

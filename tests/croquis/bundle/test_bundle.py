@@ -75,6 +75,18 @@ def test_the_manifest_survives_its_json(make_bundle: Make) -> None:
     assert Manifest.from_json(manifest.to_json()) == manifest
 
 
+def test_the_manifest_says_how_many_photos_are_painted_of_a_sketch(make_bundle: Make, tmp_path: Path) -> None:
+    assert read_json(make_bundle("one") / "manifest.json")["generator"] == {"file": "generator.onnx", "size": 8}
+    folder = make_bundle("two", generator_folder=tiny.save_generator(tmp_path / "painter", samples=2))
+    values = read_json(folder / "manifest.json")
+    assert values["generator"] == {"file": "generator.onnx", "size": 8, "samples": 2}
+    assert Bundle.load(folder).manifest.to_json() == values
+    for wrong in (0, 1, 17):
+        write_json(folder / "manifest.json", values | {"generator": values["generator"] | {"samples": wrong}})
+        with pytest.raises(BundleError, match=f"generator: samples = {wrong}, must be 2 to 16, or left out"):
+            Bundle.load(folder)
+
+
 def test_equal_parts_give_equal_bytes_and_hash(make_bundle: Make) -> None:
     one, two = make_bundle("one"), make_bundle("two")
     for name in [*FILES, "manifest.json"]:

@@ -52,7 +52,9 @@ def test_the_depth_of_a_reranking_is_a_number_or_all(values: dict[str, Any]):
         ("prepare", "draft", 55, "prepare.draft is 55, must be 0 or at least base.image_size (56); 112 loses next"),
         ("prepare", "draft", -2, "prepare.draft = -2: Input should be greater than or equal to 0"),
         ("train_gan", "size", 65, "train_gan.size = 65: Value error, must be a power of two"),
-        ("train_gan", "depth", 8, "2**depth exceeds train_gan.size"),
+        ("train_gan", "depth", 8, "depth is 8: 2**depth exceeds train_gan.size, 64; set at most 6, or auto"),
+        ("train_gan", "embedding_weight", 1.0, "embedding_weight is 1 and embedding_weights is none: name weights"),
+        ("train_gan", "samples", 17, "train_gan.samples = 17: Input should be less than or equal to 16"),
         ("register", "max_mode_drop", 1.5, "register.max_mode_drop = 1.5: Input should be less than or equal to 1"),
         ("register", "max_bytes_per_image", 0, "register.max_bytes_per_image = 0: Input should be greater than or"),
         ("register", "max_model_megabytes", 0.0, "register.max_model_megabytes = 0.0: Input should be greater than 0"),
@@ -110,6 +112,25 @@ def test_the_frozen_net_of_a_loss_is_one_of_torchvision(values: dict[str, Any]):
     with pytest.raises(
         ParamsError, match=r"perceptual_net = 'small': Value error, is no net of torchvision\. Known: torchv"
     ):
+        parse_params(values)
+
+
+@pytest.mark.parametrize(("size", "steps"), [(32, 5), (64, 6), (128, 7), (256, 8), (512, 8)])
+def test_the_depth_of_a_generator_follows_its_size(values: dict[str, Any], size: int, steps: int):
+    assert parse_params(values).train_gan.steps == values["train_gan"]["depth"] == 5
+    values["train_gan"] |= {"size": size, "depth": "auto"}
+    assert parse_params(values).train_gan.steps == steps
+
+
+def test_a_generator_without_noise_paints_one_photo(values: dict[str, Any]):
+    values["train_gan"] |= {"samples": 4, "dropout": 0.0}
+    with pytest.raises(ParamsError, match="samples is 4 and dropout is 0, so that all would be one photo"):
+        parse_params(values)
+
+
+def test_an_encoder_that_nobody_trained_is_no_term(values: dict[str, Any]):
+    values["train_gan"] |= {"embedding_weight": 1.0, "embedding_net": "small", "embedding_weights": "pretrained"}
+    with pytest.raises(ParamsError, match="embedding_weights is pretrained, but small has no trained weights"):
         parse_params(values)
 
 

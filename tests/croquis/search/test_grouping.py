@@ -14,7 +14,7 @@ from croquis.bundle.gallery_file import METADATA
 from croquis.bundle.gallery_table import GalleryTable
 from croquis.catalog.filters import Filters, QueryError
 from croquis.search.gallery import BundleGallery, SearchedGallery
-from croquis.search.grouping import AnswerForm, centre, merged
+from croquis.search.grouping import AnswerForm, centre, centres, merged
 from croquis.search.local_retriever import Hit, LocalRetriever
 from croquis.store.stored_gallery import StoreGallery
 from croquis.store.vector_store import StoreChange, StoredImage, StoreSpec
@@ -136,6 +136,13 @@ def test_the_centre_counts_directions_alike() -> None:
     vectors = np.array([[10.0, 0.0], [0.0, 1.0]], dtype=np.float32)
     np.testing.assert_allclose(centre(vectors, "cosine"), [[0.5, 0.5]])
     np.testing.assert_allclose(centre(vectors, "l2"), [[5.0, 0.5]])
+
+
+@pytest.mark.parametrize("metric", ["cosine", "l2"])
+def test_centres_are_those_of_each_group_in_a_row(metric: str) -> None:
+    vectors = np.random.default_rng(4).normal(size=(12, 5)).astype(np.float32)
+    expected = np.concatenate([centre(vectors[start : start + 3], metric) for start in range(0, 12, 3)])
+    np.testing.assert_array_equal(centres(vectors, metric, 3), expected)
 
 
 @pytest.mark.parametrize("kind", ["flat", "hnsw"])

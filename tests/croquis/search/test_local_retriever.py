@@ -20,6 +20,8 @@ from croquis.files import read_json, write_json
 from croquis.index.ranking import label_blind_keys
 from croquis.nets.classifier import AttributeClassifier
 from croquis.rerank.overlap import to_bytes
+from croquis.search.composition import Composition
+from croquis.search.grouping import AnswerForm
 from croquis.search.local_retriever import Hit, LocalRetriever
 from tests.support import tiny_retriever as tiny
 from tests.support.indexes import index_of
@@ -92,6 +94,52 @@ def test_a_sketch_goes_through_the_generator(retriever: LocalRetriever) -> None:
     direct = retriever.search(drawing, k=12, mode="sketch-direct")
     assert [hit.score for hit in direct] != [hit.score for hit in hits]
     assert direct == retriever.search(drawing, k=12, mode="photo")
+
+
+def drawings(count: int) -> list[np.ndarray]:
+    """Each with a bar of another height."""
+    found = [np.full((40, 40, 3), 255, dtype=np.uint8) for _ in range(count)]
+    for number, drawing in enumerate(found):
+        drawing[4 : 8 + 4 * number, 5:35] = 0
+    return found
+
+
+@pytest.mark.parametrize("rerank", [False, True])
+def test_several_photos_of_a_sketch_are_searched_as_one_query(make_bundle: Make, tmp_path: Path, rerank: bool) -> None:
+    """By the centre of their vectors and with the average of what the classifier sees, like photos under `combine: mean`."""
+    generator = tiny.save_generator(tmp_path / "painter", samples=2)
+    retriever = LocalRetriever.load(make_bundle("two", generator_folder=generator))
+    assert retriever.nets.samples == retriever.bundle.manifest.generator.samples == 2
+    drawing = drawings(1)[0]
+    painted = retriever.nets.generate([drawing])
+    assert [photo[0, 0].tolist() for photo in painted] == [[255, 51, 51], [51, 255, 51]]
+    asked = {"k": 36, "rerank": rerank, "describe": True}
+    answer = retriever.answer(drawing, mode="sketch", **asked)
+    as_photos = retriever.answer(painted, form=AnswerForm(combine="mean"), **asked)
+    assert ids(answer.hits) == ids(as_photos.hits)
+    assert [hit.score for hit in answer.hits] == pytest.approx([hit.score for hit in as_photos.hits], abs=1e-6)
+    assert answer.attributes == as_photos.attributes
+    np.testing.assert_array_equal(answer.picture, painted[0])
+    one = LocalRetriever.load(make_bundle("one")).search(drawing, 36, "sketch", rerank=rerank)
+    assert ids(answer.hits) != ids(one)
+
+
+def test_sketches_asked_together_find_what_each_finds_alone(make_bundle: Make, tmp_path: Path) -> None:
+    """The search of an evaluation, whose queries come in blocks."""
+    generator = tiny.save_generator(tmp_path / "painter", samples=3)
+    retriever = LocalRetriever.load(make_bundle("three", generator_folder=generator))
+    search = Composition.of(retriever.nets, retriever.gallery, "sketch")
+    asked = drawings(5)
+    found = search(asked, 10, {"served": retriever.rerank})
+    assert len(found.pictures) == len(found.ranked.rows) == 5
+    names = np.array(retriever.bundle.items.image_ids)
+    for number, drawing in enumerate(asked):
+        for rerank, ranked in ((False, found.ranked), (True, found.reranked["served"].ranked)):
+            alone = retriever.search(drawing, 10, "sketch", rerank=rerank)
+            assert names[ranked.rows[number]].tolist() == ids(alone)
+            np.testing.assert_allclose(ranked.scores[number], [hit.score for hit in alone], atol=1e-6)
+    direct = retriever.search(asked[0], 10, "sketch-direct")
+    assert direct == retriever.search(asked[0], 10)
 
 
 def test_filters_are_exact_and_combine(retriever: LocalRetriever) -> None:

@@ -161,12 +161,15 @@ def test_vgg16_with_463_attributes_at_224():
     one_step(module, module.loss(logits, target_matrix(layout, labels)))
 
 
-def test_pix2pix_at_256():
-    paper = {"size": 256, "depth": 8, "generator_channels": 64, "discriminator_channels": 64, "batch_size": 1}
+@pytest.mark.parametrize(("size", "depth", "patches"), [(128, 7, 14), (256, 8, 30)])
+def test_pix2pix_at_128_and_256(size: int, depth: int, patches: int):
+    paper = {"size": size, "depth": "auto", "generator_channels": 64, "discriminator_channels": 64, "batch_size": 1}
     params = load_params().train_gan.model_copy(update=paper)
-    images = torch.randint(0, 255, (1, 3, 256, 256), dtype=torch.uint8)
+    images = torch.randint(0, 255, (1, 3, size, size), dtype=torch.uint8)
     module = SketchGan(params, PairData(SketchPairs(images, images), SketchPairs(images, images), 1, 0))
-    made = module.generator(torch.rand(2, 3, 256, 256))
+    assert len(module.generator.down) == depth - 1
+    made = module.generator(torch.rand(2, 3, size, size))
+    assert made.shape == (2, 3, size, size)
     verdict = module.discriminator(torch.cat([made, made], dim=1))
-    assert verdict.shape[2:] == (30, 30)
+    assert verdict.shape[2:] == (patches, patches)
     one_step(module, verdict.mean())

@@ -14,9 +14,11 @@ from croquis.catalog.drawings import crop_to_ink, photo_of
 from croquis.catalog.images import decode_image, prepare_image
 from croquis.catalog.table import Catalog, CatalogWriter
 from croquis.params import Params
+from croquis.params.training_blocks import Backbone
 from lightning_modules.data.retrieval_data import load_images
-from lightning_modules.nets.backbones import BackboneError
+from lightning_modules.nets.backbones import BackboneError, build_backbone
 from lightning_modules.nets.pix2pix import UNet
+from lightning_modules.sketch_gan.embedding_distance import SMALL_WIDTH
 from lightning_modules.sketch_gan.gan_module import (
     MONITOR,
     MONITORS,
@@ -135,6 +137,36 @@ def test_a_missing_file_of_perceptual_weights_is_named_with_its_block(params: Pa
         gan(params, perceptual_weight=1.0, perceptual_weights="nowhere.pth")
 
 
+def test_the_embedding_term_is_there_when_it_weighs(params: Params, tmp_path: Path) -> None:
+    """At 0 nothing is loaded and the training is what it was, whatever net is named."""
+    prepare_torch(0, 1)
+    plan = FitPlan("gan", 1, 5, MONITOR, "min")
+    file = tmp_path / "small.pth"
+    block = Backbone(name="small", weights="none", width=SMALL_WIDTH, freeze_bn=True, channels_last=False)
+    torch.save(build_backbone(block).features.state_dict(), file)
+    changes = {"embedding_net": "small", "embedding_weights": str(file)}
+    with_term, without = gan(params, embedding_weight=5.0, **changes), gan(params, **changes)
+    assert without._encoder is None
+    plain = gan(params)
+    frozen = {name: value.clone() for name, value in with_term._encoder.state_dict().items()}
+    started = [value.clone() for value in plain.generator.parameters()]
+    assert all(torch.equal(a, b) for a, b in zip(started, with_term.generator.parameters(), strict=True))
+    histories = []
+    for number, module in enumerate((with_term, without, plain)):
+        torch.manual_seed(1)
+        histories.append(fit(module, module._data, plan, params.base, tmp_path / str(number)))
+    weights = {"l1": params.train_gan.l1_weight, "adversarial": params.train_gan.adversarial_weight, "embedding": 5.0}
+    whole = sum(weight * histories[0][f"train/{name}"][0][1] for name, weight in weights.items())
+    assert histories[0]["train/embedding"][0][1] > 0
+    assert histories[0]["train/loss"][0][1] == pytest.approx(whole, rel=1e-3)
+    assert "train/embedding" not in histories[1]
+    assert histories[1] == histories[2]
+    nets = [list(module.generator.state_dict().values()) for module in (with_term, without, plain)]
+    assert all(torch.equal(a, b) for a, b in zip(nets[1], nets[2], strict=True))
+    assert not all(torch.equal(a, b) for a, b in zip(nets[0], nets[2], strict=True))
+    assert all(torch.equal(frozen[name], value.cpu()) for name, value in with_term._encoder.state_dict().items())
+
+
 def test_the_rate_is_that_of_the_official_schedule() -> None:
     """pix2pix's code: 1 for n_epochs, then 1 - (epoch + 1 - n_epochs) / (n_epochs_decay + 1); here 100 and 100 of 200."""
     expected = [1.0] * 100 + [1 - (number + 1) / 101 for number in range(100)]
@@ -180,6 +212,16 @@ class Mirror:
 
     def of(self, photos: Any) -> np.ndarray:
         return np.stack([photo[::8, ::8].reshape(-1).astype(np.float64) for photo in photos])
+
+
+def test_several_photos_of_a_sketch_find_its_photo_together() -> None:
+    """One of three is of another photo; their mean is nearest to the right one."""
+    photos = np.random.default_rng(6).integers(0, 256, (6, SIZE, SIZE, 3), dtype=np.uint8)
+    judge = ValRetrieval(Mirror(), list(photos), np.arange(6))
+    others = np.roll(photos, 1, axis=0)
+    made = [picture for own, other in zip(photos, others, strict=True) for picture in (own, own, other)]
+    assert judge.figures(made)["retrieval"] == 1
+    assert judge.figures(list(others))["retrieval"] < 1
 
 
 def test_val_has_retrieval_and_frechet_where_a_judge_is_there(params: Params, tmp_path: Path) -> None:
