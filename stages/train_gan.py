@@ -53,7 +53,7 @@ def train(params: Params, root: Path, target: Path, run: StageRun) -> None:
     module, data = build(params, root)
     with open_scratch(root, "train_gan", run.key or params_key(settings(params))) as scratch:
         fit_and_record(module, data, plan(params, module), params.base, scratch, run)
-        export(module, params.train_gan.size, target, run)
+        export(module, data.train, target, run)
     report(data, target, root / CLASSIFIER, params.base.threads, run)
 
 
@@ -64,7 +64,9 @@ def build(params: Params, root: Path) -> tuple[SketchGan, PairData]:
     prepare_torch(params.base.seed, params.base.threads)
     sketches, catalog = Catalog.open(root / "data/sketches"), Catalog.open(root / "data/catalog")
     own, how = params.train_gan, params.preparation
-    train_pairs, val_pairs = (load_pairs(sketches, catalog, split, own.size, how) for split in ("train", "val"))
+    train_pairs, val_pairs = (
+        load_pairs(sketches, catalog, split, own.size, how, coloured=own.colour) for split in ("train", "val")
+    )
     data = PairData(train_pairs, val_pairs, own.batch_size, params.base.seed, how)
     return SketchGan(own, data, judge(data.val, root / CLASSIFIER, params)), data
 
@@ -106,16 +108,20 @@ def plan(params: Params, module: SketchGan) -> FitPlan:
     )
 
 
-def export(module: SketchGan, size: int, target: Path, run: StageRun) -> None:
+def export(module: SketchGan, pairs: SketchPairs, target: Path, run: StageRun) -> None:
+    """The graph, and its description: with the words of the train pairs' colours where it takes a colour."""
     import torch
 
+    from croquis.nets.generator import COLOUR_PLANES
     from lightning_modules.nets.onnx_export import export_onnx
     from lightning_modules.nets.pix2pix import SketchGenerator
 
-    generator = SketchGenerator(module.generator)
-    difference = export_onnx(generator, torch.rand(2, 3, size, size), target / "generator.onnx", "sketches", "photos")
+    generator, size = SketchGenerator(module.generator), pairs.sketches.shape[-1]
+    words = {} if pairs.colours is None else {"colours": dict(pairs.colours.words)}
+    example = torch.rand(2, 3 + (COLOUR_PLANES if words else 0), size, size)
+    difference = export_onnx(generator, example, target / "generator.onnx", "sketches", "photos")
     run.volatile("onnx_parity", difference)
-    write_json(target / "generator.json", {"file": "generator.onnx", "size": size})
+    write_json(target / "generator.json", {"file": "generator.onnx", "size": size, **words})
 
 
 def report(data: PairData, generator_folder: Path, classifier_folder: Path, threads: int, run: StageRun) -> None:

@@ -12,6 +12,7 @@ from functools import cached_property
 from typing import Any, Self
 
 from croquis.bundle.old_manifests import completed
+from croquis.catalog.colours import HEX
 from croquis.nets.classifier import ClassifierDescription
 from croquis.nets.encoder import (
     COMPARISONS,
@@ -199,6 +200,8 @@ class Manifest:
             del values["words"]["tower_weight"]
         if self.preprocess.draft is None:
             del values["preprocess"]["draft"]
+        if self.generator is not None and self.generator.colours is None:
+            del values["generator"]["colours"]
         for part in ("encoder", "index"):
             values[part] = {key: value for key, value in values[part].items() if value is not None}
         for key in ("purpose", "drawings", "refit"):
@@ -258,6 +261,9 @@ class Manifest:
             )
         if self.encoder.painted is not None and self.generator is None:
             raise BundleError(f"{MANIFEST_FILE}: encoder: painted needs a generator, and there is none")
+        colours = {} if self.generator is None else self.generator.colours or {}
+        if wrong := {name: value for name, value in colours.items() if not HEX.fullmatch(value)}:
+            raise BundleError(f"{MANIFEST_FILE}: generator: colours hold {wrong}, must be #rrggbb each")
         if self.index.comparison not in ((None,) if self.encoder.head == "dense" else COMPARISONS):
             found = f"index: comparison = {self.index.comparison!r}"
             raise BundleError(f"{MANIFEST_FILE}: {found} does not fit an encoder with head {self.encoder.head!r}")

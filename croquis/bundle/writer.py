@@ -32,7 +32,7 @@ from croquis.files import fresh_folder, sha256_file, write_json
 from croquis.index.vector_index import VectorIndex
 from croquis.nets.classifier import AttributeClassifier
 from croquis.nets.encoder import describe_encoder, detector_of, drawing_maps, graph_of, text_files
-from croquis.nets.generator import Generator, GeneratorDescription
+from croquis.nets.generator import Generator
 from croquis.rerank.rerank_settings import RerankBlock
 from croquis.settings import check_settings
 from croquis.strict_json import parse_description
@@ -127,7 +127,7 @@ def _copy_models(
     if generator is not None:
         painter = Generator.describe(generator)
         shutil.copyfile(Path(generator) / painter.file, partial / GENERATOR)
-        blocks["generator"] = GeneratorDescription(GENERATOR, painter.size)
+        blocks["generator"] = replace(painter, file=GENERATOR)
     if classifier is not None:
         labeller = AttributeClassifier.describe(classifier)
         shutil.copyfile(Path(classifier) / labeller.file, partial / CLASSIFIER)

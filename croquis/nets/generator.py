@@ -2,18 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
+
+from croquis.catalog.colours import Rgb
 from croquis.catalog.images import Batch
 from croquis.nets.session import DescribedNet, ModelError
+
+COLOUR_PLANES = 4  # red, green, blue, and whether they were given
 
 
 @dataclass(frozen=True)
 class GeneratorDescription:
-    """models/sketch_gan/generator.json."""
+    """models/sketch_gan/generator.json.
+
+    Attributes:
+        colours: the catalogue's words for colours, each with the `#rrggbb` that the generator has learned it by, where it
+            takes a colour beside the sketch; left out where it takes none.
+    """
 
     file: str
     size: int
+    colours: dict[str, str] | None = None
 
 
 class Generator(DescribedNet[GeneratorDescription]):
@@ -24,9 +38,49 @@ class Generator(DescribedNet[GeneratorDescription]):
     stage = "train_gan"
     input_name, output_name = "sketches", "photos"
 
+    def __init__(self, folder: str | Path, threads: int = 1, described: GeneratorDescription | None = None) -> None:
+        super().__init__(folder, threads, described)
+        stated = [length for length in self._graph.input_shape[1:2] if isinstance(length, int)]
+        if stated not in ([], [self.channels]):
+            raise ModelError(f"{self._graph.path} takes {stated[0]} channels, its description says {self.channels}")
+
+    @property
+    def channels(self) -> int:
+        return 3 + COLOUR_PLANES if self.takes_colour else 3
+
+    @property
+    def takes_colour(self) -> bool:
+        """Whether it paints in a colour that is given."""
+        return self.described.colours is not None
+
     def generate(self, sketches: Batch) -> Batch:
-        """Maps float32 (B, 3, size, size) in [0, 1], dark lines on white, to photos of the same shape and range."""
-        photos = self._graph.run(sketches)
-        if photos.shape != sketches.shape:
-            raise ModelError(f"the generator gave {photos.shape} for {sketches.shape}")
+        """Maps float32 (B, 3, size, size) in [0, 1], dark lines on white, to photos of the same shape and range.
+
+        A generator that takes a colour also maps what `with_colours` gives, (B, 7, size, size).
+        """
+        drawn = sketches[:, :3]
+        bare = self.takes_colour and sketches.shape[1] == 3
+        photos = self._graph.run(with_colours(sketches, [None] * len(sketches)) if bare else sketches)
+        if photos.shape != drawn.shape:
+            raise ModelError(f"the generator gave {photos.shape} for {drawn.shape}")
         return photos.clip(0.0, 1.0)
+
+
+def colour_rows(colours: Sequence[Rgb | None]) -> npt.NDArray[np.float32]:
+    """Colours as a generator takes them, (B, 4) in [0, 1]: red, green, blue and 1; the middle of all and 0 where there is
+    none."""
+    rows = [(0.5, 0.5, 0.5, 0.0) if each is None else (*(value / 255 for value in each), 1.0) for each in colours]
+    return np.asarray(rows, dtype=np.float32).reshape(-1, COLOUR_PLANES)
+
+
+def with_colours(sketches: Batch, colours: Sequence[Rgb | None]) -> Batch:
+    """Sketches (B, 3, S, S) with a colour, or None, for each: (B, 7, S, S), the planes behind the sketch constant over it.
+
+    A condition that belongs to the whole picture is laid out as constant planes beside the input, as StarGAN does with its
+    labels (Choi et al., CVPR 2018) and BicycleGAN with its code (Zhu et al., NeurIPS 2017): every patch sees it, and the net
+    needs no other layer. The plane that tells whether a colour was given is that of Zhang et al. 2017 (Real-time user-guided
+    image colorization), without which grey and "none" would be one.
+    """
+    rows = colour_rows(colours)[:, :, None, None]
+    planes = np.broadcast_to(rows, (len(sketches), COLOUR_PLANES, *sketches.shape[2:]))
+    return np.concatenate([sketches, planes], axis=1)

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from croquis.arrays import Vectors
-from croquis.bundle.gallery_table import COLOUR
+from croquis.catalog.colours import COLOUR
 from croquis.catalog.filters import Filters
 from croquis.catalog.product import ProductPicture
 from croquis.catalog.product_columns import Columns
