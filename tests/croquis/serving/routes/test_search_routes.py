@@ -15,7 +15,7 @@ from croquis.catalog.images import decode_image, encode_png
 from croquis.search.local_retriever import Filters, LocalRetriever
 from croquis.serving.answers.answer_models import SearchAnswer
 from tests.support.serving.live_server import Serve
-from tests.support.tiny_retriever import photo, picture_of, save_colour_generator, write_tiny_bundle
+from tests.support.tiny_retriever import photo, picture_of, write_tiny_bundle
 
 
 def ask(client: TestClient, image: bytes, query: str = "", **fields: Any) -> dict[str, Any]:
@@ -83,49 +83,6 @@ def test_what_the_generator_painted_comes_along(client: TestClient, retriever: L
     painted = decode_image(base64.b64decode(data))
     np.testing.assert_array_equal(painted, retriever.nets.generate([picture_of("red-03")])[0])
     assert ask(client, photo("red-03"), mode="photo", generated="true")["generated"] is None
-
-
-def test_a_drawing_in_a_colour(serve: Serve, bundle: Path, tmp_path: Path) -> None:
-    painter = save_colour_generator(tmp_path / "painter")
-    client = serve(champion=bundle, painter=write_tiny_bundle(tmp_path / "coloured", generator_folder=painter))
-    answer = ask(client, photo(), "?model=painter", k=5, mode="sketch", colour="blue", generated="true")
-    retriever = LocalRetriever.load(tmp_path / "coloured")
-    hits = retriever.search(photo(), k=5, mode="sketch", colour="blue")
-    assert scored(answer) == [(hit.image_id, hit.item_id, hit.score) for hit in hits]
-    assert scored(answer) != scored(ask(client, photo(), "?model=painter", k=5, mode="sketch", colour=""))
-    body = {"image": base64.b64encode(photo()).decode(), "k": 5, "mode": "sketch", "generated": True}
-    assert client.post("/search?model=painter", json={**body, "colour": "#141ed2"}).json() == answer
-    models = {model["label"]: model["colours"] for model in client.get("/version").json()["models"]}
-    assert models == {"champion": None, "painter": {"blue": "#141ed2", "green": "#1ec828", "red": "#dc1e1e"}}
-
-
-@pytest.mark.parametrize(
-    ("query", "fields", "limit"),
-    [
-        (
-            "",
-            {"mode": "sketch", "colour": "red"},
-            "needs a sketch generator that takes a colour, which this bundle lacks",
-        ),
-        (
-            "?model=painter",
-            {"colour": "red"},
-            "is for the mode sketch, whose generator paints in it, and not for photo",
-        ),
-        (
-            "?model=painter",
-            {"mode": "sketch", "colour": "reddish"},
-            "must be #rrggbb, a word of the catalogue (blue, green, red), or a colour name of CSS",
-        ),
-    ],
-)
-def test_a_colour_that_nothing_paints_is_refused(
-    serve: Serve, bundle: Path, tmp_path: Path, query: str, fields: dict[str, str], limit: str
-) -> None:
-    painter = save_colour_generator(tmp_path / "painter")
-    client = serve(champion=bundle, painter=write_tiny_bundle(tmp_path / "coloured", generator_folder=painter))
-    refused = client.post(f"/search{query}", files={"image": photo()}, data=fields)
-    assert (refused.status_code, refused.json()["field"], refused.json()["limit"]) == (422, "colour", limit)
 
 
 def test_attributes_of_the_query_and_what_results_share(client: TestClient, retriever: LocalRetriever) -> None:
