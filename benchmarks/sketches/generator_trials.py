@@ -19,10 +19,11 @@ from benchmarks.common.recorded_results import by_name
 from benchmarks.common.seed_interval import paired, spread
 from benchmarks.common.studies import Study, Values
 from benchmarks.common.tables import code_in_words, gain_in_words, span, table
-from croquis.catalog.colours import COLOUR, Rgb, read_colour
 from croquis.catalog.images import from_batch
+from croquis.catalog.product import COLOUR
 from croquis.catalog.table import Catalog
 from croquis.files import made_once, read_json
+from croquis.nets.colours import Rgb, read_colour
 from croquis.nets.generator import Generator, with_colours
 from croquis.search.bundle_nets import NetRun
 from lightning_modules.sketch_gan.gan_module import SketchPairs

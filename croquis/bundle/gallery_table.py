@@ -15,8 +15,8 @@ from croquis.arrays import Keys, Rows
 from croquis.bundle.gallery_file import FEW_WORDS, Cells, ItemsError, ThumbnailFile, read_cells, read_metadata
 from croquis.bundle.product_table import ProductTable
 from croquis.bundle.word_columns import RowsByWord, WordLists, Words, narrowed, numbered
-from croquis.catalog.colours import COLOUR
 from croquis.catalog.filters import Filters, QueryError
+from croquis.catalog.product import COLOUR
 from croquis.catalog.product_columns import PRODUCT
 from croquis.index.ranking import label_blind_keys
 from croquis.lazy import Lazy

@@ -12,8 +12,8 @@ from functools import cached_property
 from typing import Any, Self
 
 from croquis.bundle.old_manifests import completed
-from croquis.catalog.colours import HEX
 from croquis.nets.classifier import ClassifierDescription
+from croquis.nets.colours import HEX
 from croquis.nets.encoder import (
     COMPARISONS,
     EncoderDescription,

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from croquis.catalog.colours import Rgb
 from croquis.catalog.images import Batch
+from croquis.nets.colours import Rgb
 from croquis.nets.session import DescribedNet, ModelError
 
 COLOUR_PLANES = 4  # red, green, blue, and whether they were given

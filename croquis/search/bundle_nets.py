@@ -10,11 +10,11 @@ import numpy.typing as npt
 
 from croquis.arrays import Uint8Image, Vectors
 from croquis.bundle import Bundle
-from croquis.catalog.colours import Rgb, read_colour
 from croquis.catalog.drawings import crop_to_ink
 from croquis.catalog.filters import QueryError
 from croquis.catalog.images import Batch, from_batch, prepare_image, to_batch
 from croquis.nets.classifier import AttributeClassifier
+from croquis.nets.colours import Rgb, read_colour
 from croquis.nets.encoder import encode_drawings, encode_painted
 from croquis.nets.generator import Generator, with_colours
 from croquis.nets.line_encoder import LineEncoder

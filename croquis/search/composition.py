@@ -9,9 +9,9 @@ from functools import partial
 import numpy as np
 
 from croquis.arrays import Rows, Uint8Image, Vectors
-from croquis.catalog.colours import Rgb
 from croquis.catalog.filters import Filters
 from croquis.index.ranking import RankedLists, drop_rows
+from croquis.nets.colours import Rgb
 from croquis.rerank.chain import Chain, Moves
 from croquis.rerank.evidence import QueryEvidence
 from croquis.rerank.rerank_settings import RerankBlock

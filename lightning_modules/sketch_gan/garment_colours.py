@@ -17,9 +17,10 @@ import torch
 from torch import Tensor
 
 from croquis.arrays import Rows, Uint8Image
-from croquis.catalog.colours import COLOUR, Rgb, hex_of
 from croquis.catalog.edge_maps import edge_map
 from croquis.catalog.prepared_photos import PreparedPhotos
+from croquis.catalog.product import COLOUR
+from croquis.nets.colours import Rgb, hex_of
 from croquis.nets.generator import colour_rows
 from croquis.sketching.linework import silhouette
 
@@ -89,7 +90,7 @@ def beside(sketches: Tensor, colours: Tensor | None = None) -> Tensor:
 
 
 def some_left_out(colours: Tensor, share: float) -> Tensor:
-    """(B, 4) with about `share` of the rows, drawn anew by torch's generator, as those of no colour."""
+    """(B, 4) with about `share` of the rows, drawn by torch's generator, as those of no colour."""
     left_out = torch.rand(len(colours)) < share
     return torch.where(left_out.to(colours.device)[:, None], none_like(colours), colours)
 

@@ -12,10 +12,10 @@ from onnx import TensorProto, helper
 
 from croquis.bundle import write_bundle
 from croquis.bundle.gallery_file import GALLERY_SCHEMA
-from croquis.catalog.colours import hex_of
 from croquis.catalog.images import encode_jpeg, encode_png, prepare_image, to_batch
 from croquis.files import write_json
 from croquis.index.build import build_index
+from croquis.nets.colours import hex_of
 from croquis.nets.encoder import load_encoder
 
 SIZE = 16

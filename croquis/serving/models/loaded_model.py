@@ -8,8 +8,8 @@ from functools import cached_property
 from pathlib import Path
 
 from croquis.bundle import Bundle
-from croquis.catalog.colours import COLOUR
 from croquis.catalog.filters import QueryError
+from croquis.catalog.product import COLOUR
 from croquis.search.gallery import Record
 from croquis.search.local_retriever import LocalRetriever
 from croquis.search.query import MODES

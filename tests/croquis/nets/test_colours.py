@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from croquis.catalog.colours import hex_of, read_colour
 from croquis.catalog.filters import QueryError
+from croquis.nets.colours import hex_of, read_colour
 
 WORDS = {"red": "#be262c", "Light-Blue": "#96bcde"}
 

@@ -13,7 +13,6 @@ from croquis.catalog.filters import QueryError
 Rgb: TypeAlias = tuple[int, int, int]
 """Red, green and blue, 0 to 255 each."""
 
-COLOUR = "colour:"  # how attributes of the catalogue's colour group begin
 HEX = re.compile("#[0-9a-f]{6}", re.IGNORECASE)
 MOST_NAMED = 20  # words of a catalogue that an error names
 
