@@ -56,8 +56,10 @@ class LoadedModel:
     def info(self, label: str) -> ModelInfo:
         """What /version says of it under a label."""
         method = self.retriever.bundle.manifest.method
-        own = {"metrics": self.metrics, "colours": self.retriever.nets.colours}
-        return ModelInfo(label=label, **self.identity.model_dump(), method=method, **own)
+        colours = self.retriever.nets.colours
+        return ModelInfo(
+            label=label, **self.identity.model_dump(), method=method, metrics=self.metrics, colours=colours
+        )
 
     def filter_values(self) -> FilterValues:
         """Values with the number of gallery images that have them."""
