@@ -15,7 +15,6 @@ from lightning_modules.training import processes
 from stages import leave_off, run_stage
 
 if TYPE_CHECKING:
-    from croquis.params.training_blocks import TrainGan
     from lightning_modules.sketch_gan.gan_module import PairData, SketchGan, SketchPairs
     from lightning_modules.sketch_gan.val_retrieval import ValRetrieval
     from lightning_modules.training.fit import FitPlan
@@ -54,7 +53,7 @@ def train(params: Params, root: Path, target: Path, run: StageRun) -> None:
     module, data = build(params, root)
     with open_scratch(root, "train_gan", run.key or params_key(settings(params))) as scratch:
         fit_and_record(module, data, plan(params, module), params.base, scratch, run)
-        export(module, params.train_gan, params.base.seed, target, run)
+        export(module, data.train, params, target, run)
     report(data, target, root / CLASSIFIER, params.base.threads, run)
 
 
@@ -65,7 +64,9 @@ def build(params: Params, root: Path) -> tuple[SketchGan, PairData]:
     prepare_torch(params.base.seed, params.base.threads)
     sketches, catalog = Catalog.open(root / "data/sketches"), Catalog.open(root / "data/catalog")
     own, how = params.train_gan, params.preparation
-    train_pairs, val_pairs = (load_pairs(sketches, catalog, split, own.size, how) for split in ("train", "val"))
+    train_pairs, val_pairs = (
+        load_pairs(sketches, catalog, split, own.size, how, coloured=own.colour) for split in ("train", "val")
+    )
     data = PairData(train_pairs, val_pairs, own.batch_size, params.base.seed, how)
     return SketchGan(own, data, judge(data.val, root / CLASSIFIER, params), params.base.image_size), data
 
@@ -107,21 +108,24 @@ def plan(params: Params, module: SketchGan) -> FitPlan:
     )
 
 
-def export(module: SketchGan, own: TrainGan, seed: int, target: Path, run: StageRun) -> None:
-    """Writes the graph, and what describes it; of several samples the masks are drawn with `seed`."""
+def export(module: SketchGan, pairs: SketchPairs, params: Params, target: Path, run: StageRun) -> None:
+    """Writes the graph and its description, which has the words of the train pairs' colours where it takes a colour; of
+    several samples the masks are drawn with the run's seed."""
     import torch
 
+    from croquis.nets.generator import COLOUR_PLANES
     from lightning_modules.nets.onnx_export import export_onnx
     from lightning_modules.nets.pix2pix import SketchGenerator
     from lightning_modules.sketch_gan.sampled_generator import SampledGenerator
 
+    own, words = params.train_gan, {} if pairs.colours is None else {"colours": dict(pairs.colours.words)}
     generator, several = SketchGenerator(module.generator), own.samples > 1
-    exported = SampledGenerator(generator, own.samples, seed, own.size) if several else generator
-    example = torch.rand(2, 3, own.size, own.size)
+    example = torch.rand(2, 3 + (COLOUR_PLANES if words else 0), own.size, own.size)
+    exported = SampledGenerator(generator, own.samples, params.base.seed, example) if several else generator
     difference = export_onnx(exported, example, target / "generator.onnx", "sketches", "photos")
     run.volatile("onnx_parity", difference)
     described = {"file": "generator.onnx", "size": own.size}
-    write_json(target / "generator.json", described | ({"samples": own.samples} if several else {}))
+    write_json(target / "generator.json", described | ({"samples": own.samples} if several else {}) | words)
 
 
 def report(data: PairData, generator_folder: Path, classifier_folder: Path, threads: int, run: StageRun) -> None:

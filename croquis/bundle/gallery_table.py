@@ -16,12 +16,12 @@ from croquis.bundle.gallery_file import FEW_WORDS, Cells, ItemsError, ThumbnailF
 from croquis.bundle.product_table import ProductTable
 from croquis.bundle.word_columns import RowsByWord, WordLists, Words, narrowed, numbered
 from croquis.catalog.filters import Filters, QueryError
+from croquis.catalog.product import COLOUR
 from croquis.catalog.product_columns import PRODUCT
 from croquis.index.ranking import label_blind_keys
 from croquis.lazy import Lazy
 from croquis.rerank.overlap import LEVELS, flags
 
-COLOUR = "colour:"  # how the attributes of the catalogue's colour group begin
 KEYED_TOGETHER = 16_384
 SHOWN = 30  # known values that an error lists
 

@@ -13,6 +13,7 @@ from typing import Any, Self
 
 from croquis.bundle.old_manifests import completed
 from croquis.nets.classifier import ClassifierDescription
+from croquis.nets.colours import HEX
 from croquis.nets.encoder import (
     COMPARISONS,
     EncoderDescription,
@@ -264,6 +265,9 @@ class Manifest:
             raise BundleError(
                 f"{MANIFEST_FILE}: generator: samples = {samples}, must be 2 to {MOST_SAMPLES}, or left out where it is one"
             )
+        colours = {} if self.generator is None else self.generator.colours or {}
+        if wrong := {name: value for name, value in colours.items() if not HEX.fullmatch(value)}:
+            raise BundleError(f"{MANIFEST_FILE}: generator: colours hold {wrong}, must be #rrggbb each")
         if self.index.comparison not in ((None,) if self.encoder.head == "dense" else COMPARISONS):
             found = f"index: comparison = {self.index.comparison!r}"
             raise BundleError(f"{MANIFEST_FILE}: {found} does not fit an encoder with head {self.encoder.head!r}")

@@ -14,6 +14,7 @@ from croquis.catalog.filters import QueryError
 from croquis.catalog.images import DecodeLimits, decode_inside
 from croquis.catalog.product_columns import PRODUCT, Columns, ProductError, Value, check_columns
 
+COLOUR = "colour:"  # how attributes of the catalogue's colour group begin
 LONGEST_ID = 200
 LONGEST_WORD = 100
 MOST_ATTRIBUTES = 100

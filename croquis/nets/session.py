@@ -47,18 +47,22 @@ class OnnxGraph:
 
     Args:
         path: the `.onnx` file, weights inside.
-        input_name: the input, (B, 3, S, S) with a dynamic batch.
+        input_name: the input, (B, channels, S, S) with a dynamic batch.
         output_name: the output.
         size: S, checked on every call.
+        channels: of the input, checked too.
         threads: threads within one operator.
 
     Raises:
         ModelError: when the file is no ONNX graph, takes weights from other files, or lacks either name.
     """
 
-    def __init__(self, path: str | Path, *, input_name: str, output_name: str, size: int, threads: int = 1) -> None:
+    def __init__(
+        self, path: str | Path, *, input_name: str, output_name: str, size: int, threads: int = 1, channels: int = 3
+    ) -> None:
         self.path = Path(path)
         self.size = size
+        self.channels = channels
         self._input_name = input_name
         self._output_name = output_name
         self._session = _open(self.path, threads)
@@ -78,14 +82,15 @@ class OnnxGraph:
         return shapes[self._output_name]
 
     def run(self, images: Tensor) -> Tensor:
-        """Runs (B, 3, S, S) float32 through the graph.
+        """Runs (B, channels, S, S) float32 through the graph.
 
         Raises:
             ModelError: naming the shape or type that came and the one that is needed, or why the graph fails.
         """
-        if images.ndim != 4 or images.shape[1:] != (3, self.size, self.size) or images.dtype != np.float32:
+        wanted = (self.channels, self.size, self.size)
+        if images.ndim != 4 or images.shape[1:] != wanted or images.dtype != np.float32:
             raise ModelError(
-                f"{self.path.name} takes float32 (B, 3, {self.size}, {self.size}), got {images.dtype} {images.shape}"
+                f"{self.path.name} takes float32 (B, {', '.join(map(str, wanted))}), got {images.dtype} {images.shape}"
             )
         return self._outputs(images, "images")
 
@@ -135,8 +140,19 @@ class DescribedNet(Generic[D]):
     def __init__(self, folder: str | Path, threads: int = 1, described: D | None = None) -> None:
         self.described = described or self.describe(folder)
         self.size = self.described.size
-        names = {"input_name": self.input_name, "output_name": self.output_name}
-        self._graph = OnnxGraph(Path(folder) / self.described.file, **names, size=self.size, threads=threads)
+        self._graph = OnnxGraph(
+            Path(folder) / self.described.file,
+            input_name=self.input_name,
+            output_name=self.output_name,
+            size=self.size,
+            threads=threads,
+            channels=self.channels,
+        )
+
+    @property
+    def channels(self) -> int:
+        """Of the input."""
+        return 3
 
     @classmethod
     def describe(cls, folder: str | Path) -> D:

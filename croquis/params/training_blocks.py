@@ -304,6 +304,12 @@ class TrainGan(Schedule):
     choose_by: Literal["l1", "retrieval"] = Field(
         description="what picks the epoch on val: L1, or how well made photos find the photo that their sketch shows"
     )
+    colour: bool = Field(description="the generator also takes the colour of the garment, which a query may give")
+    no_colour_share: float = Field(
+        ge=0.0,
+        le=1.0,
+        description="with `colour`, share of the pairs whose colour it is not told: a query may have none",
+    )
     beta1: float = Field(ge=0.0, lt=1.0)
     contact_sheet_every: int = Field(ge=1, le=10_000)
 

@@ -14,8 +14,9 @@ from croquis.catalog.drawings import crop_to_ink
 from croquis.catalog.filters import QueryError
 from croquis.catalog.images import Batch, from_batch, prepare_image, to_batch
 from croquis.nets.classifier import AttributeClassifier
+from croquis.nets.colours import Rgb, read_colour
 from croquis.nets.encoder import encode_drawings, encode_painted
-from croquis.nets.generator import Generator
+from croquis.nets.generator import Generator, with_colours
 from croquis.nets.line_encoder import LineEncoder
 from croquis.nets.text_encoder import NO_TOKENIZERS, has_tokenizers
 from croquis.rerank.evidence import QueryEvidence
@@ -94,19 +95,39 @@ class Nets:
         parts = [run(batch) for batch in _batches(images, self.size)]
         return np.concatenate(parts) if parts else np.empty((0, self.bundle.encoder.dim), dtype=np.float32)
 
-    def generate(self, sketches: Sequence[Uint8Image]) -> list[Uint8Image]:
+    def generate(self, sketches: Sequence[Uint8Image], colour: Rgb | None = None) -> list[Uint8Image]:
         """The photos that the generator paints for each sketch (dark lines on white), `samples` of them one after the other:
         uint8 (s, s, 3) each.
 
-        A sketch is looked at inside the box of its lines, as the generator learnt it.
+        A sketch is looked at inside the box of its lines, as the generator learnt it. All are painted in `colour`, which
+        `read_colour` gives; without one the generator chooses.
 
         Raises:
             QueryError: when the bundle has no generator.
         """
         size = self.generator.size
         inside = [crop_to_ink(sketch) for sketch in sketches]
-        painted = (photos for batch in _batches(inside, size) for photos in self._paint(batch))
+        batches = _batches(inside, size)
+        if self.generator.takes_colour:  # also without one: calls of several threads are joined
+            batches = (with_colours(batch, [colour] * len(batch)) for batch in batches)
+        painted = (photos for batch in batches for photos in self._paint(batch))
         return [photo for photos in painted for photo in from_batch(photos)]
+
+    @property
+    def colours(self) -> dict[str, str] | None:
+        """Words for what the generator may be asked to paint in, each with its `#rrggbb`; None where it takes no colour."""
+        described = self.bundle.manifest.generator
+        return None if described is None else described.colours
+
+    def read_colour(self, asked: str) -> Rgb:
+        """The colour that is asked for, `#rrggbb` or a word.
+
+        Raises:
+            QueryError: when the bundle's generator takes none, or the word is unknown.
+        """
+        if self.colours is None:
+            raise QueryError("colour", asked, "needs a sketch generator that takes a colour, which this bundle lacks")
+        return read_colour(asked, self.colours)
 
     def mode_of(self, domain: str) -> Mode:
         """How a user's query of a domain is searched: a sketch by way of the generator where there is one."""

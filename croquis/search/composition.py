@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
 from croquis.arrays import Rows, Uint8Image, Vectors
 from croquis.catalog.filters import Filters
 from croquis.index.ranking import RankedLists, drop_rows
+from croquis.nets.colours import Rgb
 from croquis.rerank.chain import Chain, Moves
 from croquis.rerank.evidence import QueryEvidence
 from croquis.rerank.rerank_settings import RerankBlock
@@ -120,10 +122,18 @@ class Composition:
     samples: int = 1
 
     @classmethod
-    def of(cls, nets: Nets, gallery: SearchedGallery, mode: Mode, filters: Filters | None = None) -> Composition:
-        """What a bundle's nets do with queries of a mode, among the images of a gallery that pass the filters."""
+    def of(
+        cls,
+        nets: Nets,
+        gallery: SearchedGallery,
+        mode: Mode,
+        filters: Filters | None = None,
+        colour: Rgb | None = None,
+    ) -> Composition:
+        """What a bundle's nets do with queries of a mode, among the images of a gallery that pass the filters; `colour` is
+        what the generator paints in, None for none."""
         among = filters or Filters()
-        paint = nets.generate if mode == "sketch" else same_pictures
+        paint = partial(nets.generate, colour=colour) if mode == "sketch" else same_pictures
         encode = {"sketch": nets.encode_painted, "sketch-direct": nets.encode_drawings}.get(mode, nets.encode)
         metric = nets.bundle.manifest.encoder.metric
         samples = nets.samples if mode == "sketch" else 1

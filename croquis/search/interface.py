@@ -33,6 +33,7 @@ class Searches(Protocol):
         max_per_item: int = 1,
         combine: Combine = "max",
         text: str | None = None,
+        colour: str | None = None,
     ) -> list[Hit]:
         """The `k` best gallery images or products, best first; fewer when fewer pass the filters.
 
@@ -52,6 +53,8 @@ class Searches(Protocol):
                 and in what the classifier sees (`croquis.words`). Beside a picture both rankings are fused
                 (`croquis.search.fusion`). An image needs some of the words; with more and rarer ones it comes first. Where
                 the bundle has a text tower, its ranking of all images is fused with that.
+            colour: in which the generator paints the garment that is drawn, in the mode `sketch`: `#rrggbb`, a word of the
+                catalogue's colours, or a colour name of CSS. For bundles whose generator takes one.
 
         Raises:
             QueryError: naming the field, its value and what is allowed.

@@ -21,7 +21,7 @@ from croquis.search.fusion import WordRanking
 from croquis.search.gallery import BundleGallery, Listed, ListedImages, SearchedGallery
 from croquis.search.grouping import AnswerForm, without
 from croquis.search.pictures import Picture, check_pictures, open_picture, query_pictures
-from croquis.search.query import Combine, GroupBy, Mode, check_k, check_mode, check_without_picture
+from croquis.search.query import Combine, GroupBy, Mode, check_colour, check_k, check_mode, check_without_picture
 from croquis.words.word_query import check_query
 
 __all__ = ["Answer", "Filters", "Hit", "LocalRetriever", "QueryError"]
@@ -80,10 +80,11 @@ class LocalRetriever:
         max_per_item: int = 1,
         combine: Combine = "max",
         text: str | None = None,
+        colour: str | None = None,
     ) -> list[Hit]:
         """See `Searches.search`; `k` is 1 to 1000, and the search among the images that pass the filters is exact."""
         form = AnswerForm(group_by, max_per_item, combine)
-        return self.answer(picture, k, mode, filters, rerank, bbox, form=form, text=text).hits
+        return self.answer(picture, k, mode, filters, rerank, bbox, form=form, text=text, colour=colour).hits
 
     def answer(
         self,
@@ -97,11 +98,14 @@ class LocalRetriever:
         form: AnswerForm = IMAGES,
         describe: bool = False,
         text: str | None = None,
+        colour: str | None = None,
     ) -> Answer:
         """`search`, with what was looked at on the way and the time of each step; `describe` predicts the query's attributes
         also when it is not re-ranked, where there is a classifier. An iterator of pictures is asked for one at a time."""
         check_k(k)
         check_mode(mode)
+        check_colour(colour, mode)
+        painted = None if colour is None else self.nets.read_colour(colour)
         words = self._words(text)
         if picture is None:
             check_without_picture(text, mode, rerank, bbox)
@@ -118,7 +122,7 @@ class LocalRetriever:
         watch.lap("decode")
         by_attributes = reranked and needs_classifier(self.rerank.steps)
         described = by_attributes or (describe and self.nets.has_classifier)
-        search = Composition.of(self.nets, self.gallery, mode, among)
+        search = Composition.of(self.nets, self.gallery, mode, among, painted)
         reranks = {SERVED: self.rerank} if reranked else None
         found = search.together(cropped, k, form, reranks, watch.lap, labelled=described, words=ranking)
         attributes = found.asked.attributes[0] if described else None

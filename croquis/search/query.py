@@ -40,6 +40,16 @@ def check_mode(mode: Any) -> Mode:
     return mode  # type: ignore[no-any-return]
 
 
+def check_colour(colour: Any, mode: Mode) -> None:
+    """Refuses a colour that nothing would paint; which colours there are, the bundle says.
+
+    Raises:
+        QueryError: naming the mode that takes one.
+    """
+    if colour is not None and mode != "sketch":
+        raise QueryError("colour", colour, f"is for the mode sketch, whose generator paints in it, and not for {mode}")
+
+
 def check_without_picture(text: Any, mode: Mode, rerank: bool | None, bbox: Any) -> None:
     """Refuses a query without a picture that has no words either, or asks for what only a picture has.
 

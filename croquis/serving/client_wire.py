@@ -60,6 +60,7 @@ class SearchOptions(TypedDict, total=False):
         describe: predict the query's attributes, also where no re-ranking does.
         model: the label of a model.
         text: words, alone or beside pictures.
+        colour: of a drawn garment, with the mode `sketch`: `#rrggbb` or a word.
     """
 
     k: int | None
@@ -75,6 +76,7 @@ class SearchOptions(TypedDict, total=False):
     describe: bool | None
     model: str | None
     text: str | None
+    colour: str | None
 
 
 class ChangeOptions(TypedDict, total=False):

@@ -15,7 +15,16 @@ from croquis.catalog.images import ImageError
 from croquis.search.answer import Hit
 from croquis.search.interface import RetrieverError
 from croquis.search.pictures import Picture, listed_pictures, picture_file
-from croquis.search.query import AnswerChoice, Combine, GroupBy, Mode, check_k, check_mode, check_without_picture
+from croquis.search.query import (
+    AnswerChoice,
+    Combine,
+    GroupBy,
+    Mode,
+    check_colour,
+    check_k,
+    check_mode,
+    check_without_picture,
+)
 from croquis.serving.answers.answer_models import Result
 from croquis.serving.client import Client, ServerError
 from croquis.serving.client_wire import SearchOptions
@@ -72,6 +81,7 @@ class RemoteRetriever:
         max_per_item: int = 1,
         combine: Combine = "max",
         text: str | None = None,
+        colour: str | None = None,
     ) -> list[Hit]:
         """See `croquis.Retriever.search`; arrays and Pillow images are sent as PNG.
 
@@ -86,6 +96,7 @@ class RemoteRetriever:
         )
         if text is not None:
             check_query(text)
+        check_colour(colour, check_mode(mode))
         if picture is None:
             check_without_picture(text, check_mode(mode), rerank, bbox)
         options = SearchOptions(
@@ -100,6 +111,8 @@ class RemoteRetriever:
             options |= SearchOptions(group_by=group_by, max_per_item=max_per_item, combine=combine)
         if text is not None:
             options |= SearchOptions(text=text)
+        if colour is not None:
+            options |= SearchOptions(colour=colour)
         try:
             answer = self._client.search(*map(picture_file, given), **options)
         except ServerError as error:

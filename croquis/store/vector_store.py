@@ -17,9 +17,8 @@ import numpy as np
 import numpy.typing as npt
 
 from croquis.arrays import Vectors
-from croquis.bundle.gallery_table import COLOUR
 from croquis.catalog.filters import Filters
-from croquis.catalog.product import ProductPicture
+from croquis.catalog.product import COLOUR, ProductPicture
 from croquis.catalog.product_columns import Columns
 from croquis.credentials import without_credentials
 from croquis.index.coding import Coding, ProductCoding, SignCoding, check_codebooks

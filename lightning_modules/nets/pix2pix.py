@@ -16,6 +16,10 @@ grey). A batch is flipped as a whole, which differs only in batches of more than
 `train_gan.choose_by`; the official code keeps the last one. By default the learning rate is constant and pairs are not
 jittered; the official code's schedule and jitter are `constant_share: 0.5` and `load_scale: 1.117`, as the presets have
 them.
+
+With `train_gan.colour` the condition is the sketch and the garment's colour, as planes (`croquis.nets.generator`). The
+discriminator sees all of it, as in Mirza and Osindero 2014: one that saw the sketch alone would take any plausible colour
+for real, and only L1 would make the generator obey.
 """
 
 from __future__ import annotations
@@ -25,6 +29,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from croquis.nets.generator import COLOUR_PLANES
 from croquis.params.training_blocks import TrainGan
 
 LEAK = 0.2
@@ -57,12 +62,13 @@ class UNet(nn.Module):
     """Encoder and decoder of `depth` steps with a skip connection at each size.
 
     Channels double with each step down to at most 8 times `channels`; the three innermost decoder steps drop out.
+    `inputs`: channels of a sketch and what else is given.
     """
 
-    def __init__(self, channels: int, depth: int, dropout: float) -> None:
+    def __init__(self, channels: int, depth: int, dropout: float, inputs: int = 3) -> None:
         super().__init__()
         widths = [channels * min(2**i, 8) for i in range(depth)]
-        self.first = nn.Conv2d(3, widths[0], 4, 2, 1)
+        self.first = nn.Conv2d(inputs, widths[0], 4, 2, 1)
         self.down = nn.ModuleList(Down(widths[i], widths[i + 1], i + 2 < depth) for i in range(depth - 1))
         self.up = nn.ModuleList(
             Up(
@@ -76,7 +82,7 @@ class UNet(nn.Module):
         self.last = nn.Sequential(nn.ReLU(), nn.ConvTranspose2d(widths[0] * 2, 3, 4, 2, 1), nn.Tanh())
 
     def forward(self, sketches: Tensor) -> Tensor:
-        """(B, 3, S, S) in [-1, 1] -> the same."""
+        """(B, inputs, S, S) in [-1, 1] -> (B, 3, S, S) in [-1, 1]."""
         skips = [self.first(sketches)]
         for down in self.down:
             skips.append(down(skips[-1]))
@@ -90,7 +96,7 @@ class UNet(nn.Module):
 class PatchDiscriminator(nn.Sequential):
     """Judges overlapping patches as real or made; (B, inputs, S, S) -> (B, 1, h, w) logits.
 
-    It sees a sketch and a photo side by side (6 channels), or an image alone (3).
+    It sees a sketch and a photo side by side (6 channels, 10 with a colour), or an image alone (3).
     """
 
     def __init__(self, channels: int, layers: int, inputs: int = 6) -> None:
@@ -104,7 +110,7 @@ class PatchDiscriminator(nn.Sequential):
 
 
 class SketchGenerator(nn.Module):
-    """The exported generator: sketches in [0, 1] -> photos in [0, 1], no dropout."""
+    """The exported generator: sketches in [0, 1], with planes of colours where it takes them -> photos, no dropout."""
 
     def __init__(self, unet: UNet) -> None:
         super().__init__()
@@ -117,8 +123,9 @@ class SketchGenerator(nn.Module):
 
 def build_networks(params: TrainGan) -> tuple[UNet, PatchDiscriminator]:
     """Generator and discriminator with weights drawn from N(0, 0.02), as in the paper."""
-    generator = UNet(params.generator_channels, params.steps, params.dropout)
-    discriminator = PatchDiscriminator(params.discriminator_channels, params.discriminator_layers)
+    given = 3 + (COLOUR_PLANES if params.colour else 0)
+    generator = UNet(params.generator_channels, params.steps, params.dropout, given)
+    discriminator = PatchDiscriminator(params.discriminator_channels, params.discriminator_layers, given + 3)
     for net in (generator, discriminator):
         net.apply(initialise)
     return generator, discriminator

@@ -28,6 +28,7 @@ from lightning_modules.data.samplers import ShuffledBatches
 from lightning_modules.nets.perceptual import perceptual_net
 from lightning_modules.nets.pix2pix import build_networks
 from lightning_modules.sketch_gan.embedding_distance import embedding_distance
+from lightning_modules.sketch_gan.garment_colours import PairColours, beside, some_left_out
 from lightning_modules.sketch_gan.pair_rows import pair_rows
 from lightning_modules.sketch_gan.val_retrieval import ValRetrieval
 from lightning_modules.training.distributed import is_spread
@@ -39,17 +40,18 @@ AT_A_TIME = 32
 
 
 class SketchPairs(Dataset[Batch]):
-    """Sketches and the photos that they show, uint8, (N, 3, S, S) each."""
+    """Sketches and the photos that they show, uint8, (N, 3, S, S) each; with the colours of the garments, or None."""
 
-    def __init__(self, sketches: Images, photos: Images) -> None:
-        self.sketches, self.photos = sketches, photos
+    def __init__(self, sketches: Images, photos: Images, colours: PairColours | None = None) -> None:
+        self.sketches, self.photos, self.colours = sketches, photos, colours
 
     def __len__(self) -> int:
         return len(self.sketches)
 
     def __getitems__(self, rows: list[int]) -> Batch:
         index = torch.as_tensor(rows)
-        return {"images": self.photos[index], "sketches": self.sketches[index]}
+        colours = {} if self.colours is None else {"colours": self.colours.rows[index]}
+        return {"images": self.photos[index], "sketches": self.sketches[index], **colours}
 
     def photo_pictures(self) -> Iterator[Uint8Image]:
         """Each photo once, however many sketches it has."""
@@ -94,15 +96,21 @@ class PairData(pl.LightningDataModule):
         return batches(self.val, self._batch_size, self._how)
 
 
-def load_pairs(sketches: Catalog, catalog: Catalog, split: str, size: int, how: Preparation = WHOLE) -> SketchPairs:
+def load_pairs(
+    sketches: Catalog, catalog: Catalog, split: str, size: int, how: Preparation = WHOLE, *, coloured: bool = False
+) -> SketchPairs:
     """The sketches of one split whose id names a photo of the catalogue, with that photo; both inside their boxes.
+
+    Args:
+        coloured: whether the colours of the garments are worked out.
 
     Raises:
         PairError: when there are none, or a sketch names a photo that the catalogue lacks or that is of another split.
     """
     rows, photo_rows = pair_rows(sketches, catalog, split)
     drawn, photos = open_photos(sketches, size, "ink", how), open_photos(catalog, size, how=how)
-    return SketchPairs(PhotoRows.of(drawn, rows), PhotoRows.of(photos, photo_rows))
+    colours = PairColours.of(photos, photo_rows, catalog.column("attributes")) if coloured else None
+    return SketchPairs(PhotoRows.of(drawn, rows), PhotoRows.of(photos, photo_rows), colours)
 
 
 def scale(images: Tensor) -> Tensor:
@@ -172,6 +180,8 @@ class SketchGan(pl.LightningModule):
         sketches, photos = jittered(sketches, photos, self._params.load_scale)
         if torch.rand(()) < 0.5:
             sketches, photos = sketches.flip(3), photos.flip(3)
+        if self._params.colour:
+            sketches = beside(sketches, some_left_out(batch["colours"], self._params.no_colour_share))
         for_generator, for_discriminator = cast(list[LightningOptimizer], self.optimizers())
         made = self.generator(sketches)
         real_loss = self._judge(sketches, photos, real=True)
@@ -205,6 +215,10 @@ class SketchGan(pl.LightningModule):
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         sketches, photos = scale(batch["sketches"]), scale(batch["images"])
+        if self._params.colour:
+            coloured = self.generator(beside(sketches, batch["colours"]))
+            self.log(f"{MONITOR}_coloured", F.l1_loss(coloured, photos), batch_size=len(photos))
+            sketches = beside(sketches)  # what has no colour is judged, as an evaluation's drawings have none
         made = self.generator(sketches)
         self.log(MONITOR, F.l1_loss(made, photos), batch_size=len(photos), prog_bar=True)
         self.log("val/ssim", ssim(made, photos), batch_size=len(photos))
@@ -237,14 +251,19 @@ class SketchGan(pl.LightningModule):
         return optimisers, [torch.optim.lr_scheduler.LambdaLR(each, factor) for each in optimisers]
 
     def draw(self) -> Image.Image:
-        """Sketch, generated photo and true photo of a few val pairs; one pair per row."""
+        """Sketch, generated photo and true photo of a few val pairs, one pair per row; where the generator takes a colour,
+        what it makes with that of the photo too."""
         val = self._data.val
         chosen = torch.linspace(0, len(val) - 1, min(SHEET_ROWS, len(val))).long()
         sketches, photos = val.sketches[chosen], val.photos[chosen]
+        given = {"generated": scale(sketches.to(self.device))}
+        if val.colours is not None:
+            bare, colours = given["generated"], val.colours.rows[chosen].to(self.device)
+            given = {"generated": beside(bare), "generated in its colour": beside(bare, colours)}
         training = self.generator.training
         self.generator.eval()
         with torch.no_grad():
-            made = self.generator(scale(sketches.to(self.device)))
+            made = [pictures(self.generator(each)) for each in given.values()]
         self.generator.train(training)
-        shown = [sketches.permute(0, 2, 3, 1).numpy(), pictures(made), photos.permute(0, 2, 3, 1).numpy()]
-        return grid(list(zip(*shown, strict=True)), labels=["sketch", "generated", "photo"])
+        shown = [sketches.permute(0, 2, 3, 1).numpy(), *made, photos.permute(0, 2, 3, 1).numpy()]
+        return grid(list(zip(*shown, strict=True)), labels=["sketch", *given, "photo"])

@@ -38,25 +38,25 @@ class SampledGenerator(nn.Module):
     """K photos of each sketch, by a copy of a generator whose dropout is replaced by K fixed masks.
 
     Args:
-        generator: sketches (B, 3, S, S) to photos of the same shape; at least one layer drops out.
+        generator: sketches (B, C, S, S) to photos (B, 3, S, S); at least one layer drops out.
         samples: K, at least 1.
         seed: of the masks.
-        size: S, pixels; the masks fit no other.
+        example: (B, C, S, S), an input of the generator; the masks fit no other size.
 
     Raises:
         ValueError: when nothing drops out, so that all photos would be the same.
     """
 
-    def __init__(self, generator: nn.Module, samples: int, seed: int, size: int) -> None:
+    def __init__(self, generator: nn.Module, samples: int, seed: int, example: Tensor) -> None:
         super().__init__()
         self.generator = deepcopy(generator).cpu().eval()
         self._samples = samples
-        self._fixed = _with_fixed_masks(self.generator, samples, seed, size)
+        self._fixed = _with_fixed_masks(self.generator, samples, seed, example)
         if not self._fixed:
             raise ValueError(f"{samples} samples need a generator that drops out, and this one does not")
 
     def forward(self, sketches: Tensor) -> Tensor:
-        """(B, 3, S, S) in [0, 1] -> (B, K, 3, S, S) in [0, 1]."""
+        """(B, C, S, S) in [0, 1] -> (B, K, 3, S, S) in [0, 1]."""
         photos = []
         for number in range(self._samples):
             for layer in self._fixed:
@@ -65,8 +65,8 @@ class SampledGenerator(nn.Module):
         return torch.stack(photos, dim=1)
 
 
-def _with_fixed_masks(generator: nn.Module, samples: int, seed: int, size: int) -> list[FixedDropout]:
-    """Puts masks in place of every dropout that takes part; a photo of a grey sketch tells their shapes."""
+def _with_fixed_masks(generator: nn.Module, samples: int, seed: int, example: Tensor) -> list[FixedDropout]:
+    """Puts masks in place of every dropout that takes part; a photo of the example tells their shapes."""
     shapes: dict[nn.Module, torch.Size] = {}
     dropping = {name: layer for name, layer in generator.named_modules() if isinstance(layer, nn.Dropout) and layer.p}
     hooks = [
@@ -74,7 +74,7 @@ def _with_fixed_masks(generator: nn.Module, samples: int, seed: int, size: int) 
         for layer in dropping.values()
     ]
     with torch.no_grad():
-        generator(torch.full((1, 3, size, size), 0.5))
+        generator(example[:1])
     for hook in hooks:
         hook.remove()
     random, fixed = torch.Generator().manual_seed(seed), []

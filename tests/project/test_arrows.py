@@ -63,7 +63,7 @@ ALLOWED: dict[str, set[str]] = {
     },
     "__main__": {"cli"},
     # what learns, and the stages over it
-    "lightning_modules": {"catalog", "evaluation", "figures", "index", "nets", "params", "tracking", "tuning"},
+    "lightning_modules": {"catalog", "evaluation", "figures", "index", "nets", "params", "sketching", "tracking", "tuning"},
     "stages": {
         "bundle", "catalog", "evaluation", "figures", "index", "lightning_modules", "nets", "params", "registry",
         "rerank", "search", "serving", "sketching", "sources", "tracking", "validation",

@@ -15,6 +15,7 @@ from croquis.bundle.gallery_file import GALLERY_SCHEMA
 from croquis.catalog.images import encode_jpeg, encode_png, prepare_image, to_batch
 from croquis.files import write_json
 from croquis.index.build import build_index
+from croquis.nets.colours import hex_of
 from croquis.nets.encoder import load_encoder
 
 SIZE = 16
@@ -36,9 +37,16 @@ RERANK = {
 
 
 def save_graph(
-    path: Path, nodes: list[Any], source: str, target: str, size: int, out: list[Any], constants: Any = ()
+    path: Path,
+    nodes: list[Any],
+    source: str,
+    target: str,
+    size: int,
+    out: list[Any],
+    constants: Any = (),
+    channels: int = 3,
 ) -> None:
-    inputs = [helper.make_tensor_value_info(source, TensorProto.FLOAT, ["batch", 3, size, size])]
+    inputs = [helper.make_tensor_value_info(source, TensorProto.FLOAT, ["batch", channels, size, size])]
     outputs = [helper.make_tensor_value_info(target, TensorProto.FLOAT, out)]
     graph = helper.make_graph(nodes, "test", inputs, outputs, list(constants))
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
@@ -74,6 +82,21 @@ def save_generator(folder: Path, size: int = SKETCH_SIZE, samples: int = 1) -> P
     out = ["batch", *several, 3, size, size]
     save_graph(folder / "generator.onnx", nodes, "sketches", "photos", size, out, constants)
     write_json(folder / "generator.json", {"file": "generator.onnx", "size": size, **described})
+    return folder
+
+
+def save_colour_generator(folder: Path, size: int = SKETCH_SIZE) -> Path:
+    """photos = sketches times their colour, which is grey where none is given; it knows the words of `COLOURS`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    parts = helper.make_tensor("parts", TensorProto.INT64, [3], [3, 3, 1])
+    nodes = [
+        helper.make_node("Split", ["sketches", "parts"], ["drawn", "colours", "given"], axis=1),
+        helper.make_node("Mul", ["drawn", "colours"], ["photos"]),
+    ]
+    out = ["batch", 3, size, size]
+    save_graph(folder / "generator.onnx", nodes, "sketches", "photos", size, out, [parts], channels=7)
+    words = {name: hex_of(colour) for name, colour in COLOURS.items()}
+    write_json(folder / "generator.json", {"file": "generator.onnx", "size": size, "colours": words})
     return folder
 
 

@@ -175,6 +175,8 @@ class ModelInfo(_Body):
     """Method that trained it, e.g. `siamese`."""
     metrics: dict[str, float]
     """Of its evaluation, by name; empty for a bundle from no registry."""
+    colours: dict[str, str] | None = None
+    """Words for the `colour` of a drawing, each with its `#rrggbb`; null where the model takes none."""
 
 
 class LimitValues(_Body):

@@ -2,8 +2,8 @@
 
     mlflow models serve -m models:/fashion-retriever@champion --env-manager local
 
-A request has a column `image` (base64 of a picture file) and the params `k`, `mode` and `filters` (JSON). The answer has,
-per query, the lists `image_ids`, `item_ids` and `scores`, best first.
+A request has a column `image` (base64 of a picture file) and the params `k`, `mode`, `filters` (JSON) and, where the sketch
+generator takes one, `colour`. The answer has, per query, the lists `image_ids`, `item_ids` and `scores`, best first.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ logger = logging.getLogger(__name__)
 BUNDLE = "bundle"
 IMAGE = "image"
 MOST_QUERIES = 64  # of one request
-DEFAULTS: dict[str, Any] = {"k": 10, "mode": "photo", "filters": "{}"}
+DEFAULTS: dict[str, Any] = {"k": 10, "mode": "photo", "filters": "{}", "colour": ""}
 # Base64 is a third longer than what it spells.
 LONGEST_BASE64 = DEFAULT_LIMITS.max_bytes * 3 // 2  # with line breaks
 
@@ -65,6 +65,7 @@ class RetrieverModel(PythonModel):  # type: ignore[misc]
             raise QueryError("rows", len(model_input), f"are too many, at most {MOST_QUERIES} in a request")
         filters = parse_filters(params["filters"])
         asked: dict[str, Any] = {"k": int(params["k"]), "mode": params["mode"], "filters": filters}
+        asked["colour"] = params["colour"] or None
         answers = []
         for row, value in enumerate(model_input[IMAGE]):
             try:

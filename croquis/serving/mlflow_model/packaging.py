@@ -38,7 +38,7 @@ def log_retriever(bundle: Bundle, run_id: str, project: Path = PROJECT) -> str:
             python_model=str(HERE / "model.py"),
             artifacts={BUNDLE: bundle.folder.resolve().as_uri()},  # MLflow decodes %2F in a bare path, too
             code_paths=[str(PROJECT / "croquis")],
-            signature=signature(),
+            signature=signature(bundle),
             input_example=(example, params),
             pip_requirements=requirements(project / "pyproject.toml"),
             metadata={"method": bundle.manifest.method, "bundle_hash": bundle.hash},
@@ -46,12 +46,15 @@ def log_retriever(bundle: Bundle, run_id: str, project: Path = PROJECT) -> str:
     return str(logged.model_uri)
 
 
-def signature() -> ModelSignature:
-    """One column `image`; params `k`, `mode`, `filters`; lists of ids and scores come back."""
+def signature(bundle: Bundle) -> ModelSignature:
+    """One column `image`; params `k`, `mode`, `filters`, and `colour` where the generator takes one; lists of ids and scores
+    come back."""
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
     from mlflow.types.schema import Array
 
+    painter = bundle.manifest.generator
+    coloured = painter is not None and painter.colours is not None
     text, number = Array(DataType.string), Array(DataType.double)
     return ModelSignature(
         inputs=Schema([ColSpec(DataType.string, "image")]),
@@ -61,6 +64,7 @@ def signature() -> ModelSignature:
                 ParamSpec("k", "long", 10),
                 ParamSpec("mode", "string", "photo"),
                 ParamSpec("filters", "string", "{}"),
+                *([ParamSpec("colour", "string", "")] if coloured else []),
             ]
         ),
     )

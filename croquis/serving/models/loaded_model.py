@@ -8,8 +8,8 @@ from functools import cached_property
 from pathlib import Path
 
 from croquis.bundle import Bundle
-from croquis.bundle.gallery_table import COLOUR
 from croquis.catalog.filters import QueryError
+from croquis.catalog.product import COLOUR
 from croquis.search.gallery import Record
 from croquis.search.local_retriever import LocalRetriever
 from croquis.search.query import MODES
@@ -56,7 +56,10 @@ class LoadedModel:
     def info(self, label: str) -> ModelInfo:
         """What /version says of it under a label."""
         method = self.retriever.bundle.manifest.method
-        return ModelInfo(label=label, **self.identity.model_dump(), method=method, metrics=self.metrics)
+        colours = self.retriever.nets.colours
+        return ModelInfo(
+            label=label, **self.identity.model_dump(), method=method, metrics=self.metrics, colours=colours
+        )
 
     def filter_values(self) -> FilterValues:
         """Values with the number of gallery images that have them."""

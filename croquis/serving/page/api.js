@@ -43,7 +43,7 @@ const withQuery = (path, values) => {
   return given.length ? `${path}?${new URLSearchParams(given)}` : path;
 };
 
-/** @param {{images: {file: Blob, name: string}[], crop: number[]|null, text: string}} query  @param {object} side model, mode, rerank (null: the bundle's) */
+/** @param {{images: {file: Blob, name: string}[], crop: number[]|null, text: string}} query  @param {object} side model, mode, rerank (null: the bundle's), colour */
 export function search(query, side, { k, groupBy }, filters, signal) {
   const form = new FormData();
   const mode = query.images.length ? side.mode : "photo";
@@ -55,6 +55,7 @@ export function search(query, side, { k, groupBy }, filters, signal) {
   form.append("timings", "true");
   form.append("describe", "true");
   if (mode === "sketch") form.append("generated", "true");
+  if (mode === "sketch" && side.colour) form.append("colour", side.colour);
   if (Object.keys(filters).length) form.append("filters", JSON.stringify(filters));
   if (side.rerank !== null && query.images.length) form.append("rerank", side.rerank);
   if (query.crop) form.append("crop", query.crop.join(","));

@@ -14,6 +14,14 @@ export const attributeWords = (name) => {
   return colour ? [swatch(colour), spoken(name)] : [spoken(name)];
 };
 
+/** An attribute as a chip, which filters by it where that can be; `run` does so. */
+export function attributeChip(name, { offers, filter }, run = filter) {
+  const props = { class: "chip", "aria-label": `Show only ${spoken(name)}` };
+  const chip = offers(name) ? button("", () => run(name), props) : el("span", { class: "chip" });
+  chip.append(...attributeWords(name));
+  return chip;
+}
+
 /** @param result of the API  @param {number} decimals of its score  @param {{open: (result) => void, like: (result) => void}} actions */
 export function card(result, decimals, actions) {
   const name = plainWord(result.category);

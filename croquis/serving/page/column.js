@@ -1,10 +1,10 @@
 // A column of results: empty, loading, cards or an error.
 
 import { announce, button, el } from "./dom.js";
-import { attributeWords, card } from "./cards.js";
+import { attributeChip, card } from "./cards.js";
 import { keepKey } from "./api.js";
 import { MODES } from "./sides.js";
-import { counted, decimalsOf, spoken } from "./words.js";
+import { counted, decimalsOf } from "./words.js";
 
 const GHOSTS = 8;
 const FEW = 6; // attributes that are shown without being asked for
@@ -80,14 +80,7 @@ export class Column {
 
   #seen({ query_attributes: seen, mode }) {
     if (!seen.length) return null;
-    const words = (name) => this.actions.offers(name)
-      ? button("", () => this.actions.filter(name), { class: "chip", title: "Show only these", "aria-label": `Show only ${spoken(name)}` })
-      : el("span", { class: "chip" });
-    const chips = seen.map((name) => {
-      const chip = words(name);
-      chip.append(...attributeWords(name));
-      return chip;
-    });
+    const chips = seen.map((name) => attributeChip(name, this.actions));
     const title = `${counted(seen.length, "attribute")} ${mode === "similar" ? "of this product" : "seen in your picture"}`;
     return el("details", { class: "seen", open: seen.length <= FEW && WIDE.matches }, el("summary", {}, title),
       el("div", { class: "options" }, ...chips));
@@ -129,6 +122,6 @@ export class Column {
       this.actions.keyed();
       this.run();
     };
-    return el("form", { on: { submit: send } }, field, el("button", { class: "primary" }, "Use this key"));
+    return el("form", { class: "row", on: { submit: send } }, field, el("button", { class: "primary" }, "Use this key"));
   }
 }

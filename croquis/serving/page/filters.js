@@ -12,6 +12,7 @@ export const swatch = (colour) => {
   return dot;
 };
 
+const valueOf = (attribute) => plainWord(split(attribute)[1]);
 const wordsOf = (column) => (column.kind === "boolean" ? (value) => (value === "true" ? "yes" : "no") : (value) => value);
 
 export class FilterPanel {
@@ -35,7 +36,7 @@ export class FilterPanel {
       values.colour.length ? this.#group("Colour", "colour", values.colour, plainWord) : "",
       ...columns.filter(({ values: few }) => few.length).map((column) => this.#column(column)),
       ...columns.filter(({ kind, min, max }) => kind === "number" && min < max).map((column) => this.#range(column)),
-      ...[...groups].map(([name, list]) => this.#folded(plainWord(name) || "attributes", list)),
+      ...[...groups].map(([name, list]) => this.#folded(plainWord(name) || "attributes", list.map((each) => this.#option("attributes", each, valueOf)))),
     );
     const byCount = (list) => list.toSorted((a, b) => b.count - a.count).slice(0, MOST_COLOURS).map(({ name }) => name);
     const own = colourColumn(columns);
@@ -177,10 +178,7 @@ export class FilterPanel {
   }
 
   #column(column) {
-    const title = plainWord(column.name);
-    return el("details", { class: "group" }, el("summary", {}, title),
-      el("div", { class: "options", role: "group", "aria-label": title },
-        ...column.values.map((each) => this.#option("product", each, wordsOf(column), column))));
+    return this.#folded(plainWord(column.name), column.values.map((each) => this.#option("product", each, wordsOf(column), column)));
   }
 
   #range({ name, min, max }) {
@@ -192,9 +190,7 @@ export class FilterPanel {
       el("div", { class: "row" }, bound("min", min, "from"), el("span", { "aria-hidden": "true" }, "to"), bound("max", max, "to")));
   }
 
-  #folded(title, list) {
-    const words = (name) => plainWord(split(name)[1]);
-    return el("details", { class: "group" }, el("summary", {}, title),
-      el("div", { class: "options", role: "group", "aria-label": title }, ...list.map((each) => this.#option("attributes", each, words))));
+  #folded(title, options) {
+    return el("details", { class: "group" }, el("summary", {}, title), el("div", { class: "options", role: "group", "aria-label": title }, ...options));
   }
 }

@@ -2,9 +2,9 @@
 
 import * as api from "./api.js";
 import { byId, button, el } from "./dom.js";
-import { attributeWords, unblurred } from "./cards.js";
+import { attributeChip, unblurred } from "./cards.js";
 import { columnList, told } from "./product.js";
-import { plainWord, spoken } from "./words.js";
+import { plainWord } from "./words.js";
 
 /** @param result of a search  @param {string|null} model label  @param actions like, filter, offers */
 export async function openItem(result, model, actions) {
@@ -26,14 +26,7 @@ function details(item, dialog, actions, result) {
     dialog.close();
     run();
   };
-  const chip = (name) => actions.offers(name)
-    ? button("", then(() => actions.filter(name)), { class: "chip", "aria-label": `Show only ${spoken(name)}` })
-    : el("span", { class: "chip" });
-  const chips = item.attributes.map((name) => {
-    const node = chip(name);
-    node.append(...attributeWords(name));
-    return node;
-  });
+  const chips = item.attributes.map((name) => attributeChip(name, actions, then(() => actions.filter(name))));
   return [
     el("div", { class: "views" }, ...item.images.map(({ url, image_id }, i) =>
       el("img", { src: url, alt: `Picture ${i + 1} of ${item.images.length}`, title: image_id, on: { load: unblurred } }))),

@@ -24,9 +24,7 @@ export class SketchPad {
     ["pointerup", "pointercancel"].forEach((name) => this.canvas.addEventListener(name, (event) => this.#up(event)));
     this.canvas.addEventListener("keydown", (event) => this.#key(event));
     this.canvas.addEventListener("blur", () => this.#lift());
-    byId("undo").addEventListener("click", () => this.undo());
-    byId("redo").addEventListener("click", () => this.redo());
-    byId("clear").addEventListener("click", () => this.clear());
+    ["undo", "redo", "clear"].forEach((name) => byId(name).addEventListener("click", () => this[name]()));
     byId("width").addEventListener("input", (event) => {
       byId("width-shown").value = event.target.value;
     });

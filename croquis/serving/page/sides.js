@@ -1,9 +1,12 @@
 // Which model answers, and how; with a second one to compare.
 
 import { byId, el } from "./dom.js";
+import { swatch } from "./filters.js";
+import { plainWord } from "./words.js";
 
 export const MODES = { sketch: "through the generator", "sketch-direct": "directly, as lines" };
 const SIZE = "croquis-size";
+const MOST_COLOURS = 24;
 const RERANK = { "": "as the model was built", true: "by attributes", false: "off" };
 
 export class Sides {
@@ -23,6 +26,7 @@ export class Sides {
     byId("side-a").replaceChildren(this.#fields("a", "First"));
     byId("side-b").replaceChildren(this.#fields("b", "Second"));
     byId("compare").disabled = false;
+    this.#palette();
     this.for(this.kind);
   }
 
@@ -32,6 +36,7 @@ export class Sides {
     document.querySelectorAll("[data-for]").forEach((field) => {
       field.hidden = !field.dataset.for.split(" ").includes(kind);
     });
+    byId("palette").hidden = this.chosen.every((side) => side.colour === null);
   }
 
   get comparing() {
@@ -57,7 +62,7 @@ export class Sides {
     }
   }
 
-  /** One or two of {model: label or null, mode, rerank: "true", "false" or null}. */
+  /** One or two of {model: label or null, mode, rerank: "true", "false" or null, colour: to paint in, "" for any, or null}. */
   get chosen() {
     return this.comparing ? [this.#read("a"), this.#read("b")] : [this.#read("a")];
   }
@@ -73,7 +78,19 @@ export class Sides {
   #read(side) {
     const value = (name) => byId(`${name}-${side}`)?.value ?? "";
     const mode = this.kind === "sketch" ? value("mode") : "photo";
-    return { model: value("model") || null, mode, rerank: value("rerank") || null };
+    const label = value("model") || null;
+    const paints = mode === "sketch" && this.models?.find((model) => model.label === label)?.colours;
+    const colour = paints ? document.querySelector("input[name=colour]:checked").value : null;
+    return { model: label, mode, rerank: value("rerank") || null, colour };
+  }
+
+  /** The colours that the models have words for. */
+  #palette() {
+    const words = Object.entries(Object.assign({}, ...this.models.map((model) => model.colours)));
+    const chip = ([word, value]) => el("label", { class: "chip" },
+      el("input", { type: "radio", name: "colour", value, checked: value === "", on: { change: this.changed } }),
+      value !== "" && swatch(value), plainWord(word));
+    byId("palette").replaceChildren(...[["any colour", ""], ...words.slice(0, MOST_COLOURS)].map(chip));
   }
 
   #onChange(event) {

@@ -38,7 +38,7 @@ from croquis.catalog.product import (
 )
 from croquis.catalog.product_columns import LONGEST_NAME, LONGEST_TEXT, MOST_COLUMNS, Value
 from croquis.search.grouping import AnswerForm
-from croquis.search.query import MOST_PER_ITEM, Combine, GroupBy, Mode, check_without_picture
+from croquis.search.query import MOST_PER_ITEM, Combine, GroupBy, Mode, check_colour, check_without_picture
 from croquis.serving.answers.problems import of_image
 from croquis.serving.server_settings import Limits
 from croquis.strict_json import check_values
@@ -219,6 +219,9 @@ class SearchRequest(PicturesRequest):
     combine: Combine = "max"
     """Several pictures: the best score that one of them gives an image (`max`), or the score by the centre of their vectors
     (`mean`)."""
+    colour: Annotated[str, Field(max_length=LONGEST_WORD)] | SkipJsonSchema[None] = None
+    """What the generator paints a drawn garment in, with `mode` = `sketch`: `#rrggbb`, one of the `colours` of the model in
+    GET /version, or a colour name of CSS. For models that have `colours`."""
     timings: bool = False
     """Whether the answer holds the time of each step."""
     generated: bool = False
@@ -237,6 +240,7 @@ class SearchRequest(PicturesRequest):
             if self.text is None:
                 raise QueryError("image", None, "must be a picture file, or text must have words")
             check_without_picture(self.text, self.mode, self.rerank, self.crop)
+        check_colour(self.colour, self.mode)
         return self
 
     @property

@@ -32,7 +32,9 @@ def found_for(retriever: LocalRetriever, decoder: PictureDecoder, asked: SearchR
 
     def answer(picture: Uint8Image | Iterator[Uint8Image] | None) -> Answer:
         how = asked.k, asked.mode, asked.filters, asked.rerank
-        return retriever.answer(picture, *how, form=asked.form, describe=asked.describe, text=asked.text)
+        return retriever.answer(
+            picture, *how, form=asked.form, describe=asked.describe, text=asked.text, colour=asked.colour
+        )
 
     def each() -> Iterator[Uint8Image]:
         for image in asked.image:

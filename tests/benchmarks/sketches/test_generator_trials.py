@@ -13,7 +13,7 @@ import torch
 
 from benchmarks.common.cells import furnish
 from benchmarks.common.studies import load_studies
-from benchmarks.sketches.generator_trials import figures, train, trials_table
+from benchmarks.sketches.generator_trials import colours_of, figures, train, trials_table
 from croquis.arrays import Uint8Image
 from croquis.files import read_json
 from lightning_modules.sketch_gan.gan_module import SketchPairs
@@ -36,6 +36,18 @@ def test_a_painting_is_compared_with_the_photo_that_its_drawing_shows() -> None:
     )
     assert two["l1"] == pytest.approx(51 / 127.5 / 2)
     assert (two["drawings"], len(seen[-1])) == (4, 8)
+
+
+def test_a_drawing_is_painted_in_the_colour_of_its_own_garment() -> None:
+    words = {"red": "#ff0000", "navy": "#000080"}
+    colours = colours_of([["sleeve:long", "colour:navy"], [], ["colour:red", "colour:navy"]] * 20, words)
+    assert colours[:3] == [(0, 0, 128), None, (255, 0, 0)]
+    images = torch.zeros((60, 3, 8, 8), dtype=torch.uint8)
+    seen: list[Sequence[Uint8Image]] = []
+    judge: Any = SimpleNamespace(figures=lambda made: seen.append(made) or {})
+    figures(SketchPairs(images, images), judge, lambda batch: batch[:, 3:6], colours)
+    painted = [tuple(photo[0, 0].tolist()) for photo in seen[0]]
+    assert painted == [colour or (128, 128, 128) for colour in colours]
 
 
 def test_generators_of_one_catalogue_share_a_classifier(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -68,10 +80,13 @@ def test_the_table_sets_each_row_against_the_first_by_seed() -> None:
 
     cells = {f"constant rate/{seed}": cell(seed, 0.1 + seed / 100) for seed in (7, 8, 9)}
     cells |= {f"jitter/{seed}": cell(seed, 0.3 + seed / 100) for seed in (7, 8, 9)}
+    coloured = {"retrieval": 0.9, "l1": 0.1, "frechet": 2.0, "drawings": 90}
+    cells["takes a colour/7"] = cell(7, 0.2) | {"coloured": coloured}
     found = trials_table({"cells": cells}, load_studies()["generator-rendered"])
     assert found.startswith("90 drawings of val; code abc.")
     rows = rows_of(found)
-    assert list(rows) == ["constant rate", "jitter"]
+    assert list(rows) == ["constant rate", "jitter", "takes a colour", "takes a colour, given the word"]
+    assert rows["takes a colour, given the word"] == ["0.900", "0.100", "2.000", "+0.730", "1"]
     assert rows["constant rate"][3:] == ["", "3"]
     assert rows["jitter"][0].startswith("0.380 ± ")
     assert rows["jitter"][3] == "+0.200 ± 0.000 *"

@@ -43,6 +43,19 @@ def test_a_bundle_holds_its_parts(make_bundle: Make) -> None:
     assert len(bundle.index) == len(bundle.items) == 36
 
 
+def test_a_manifest_tells_that_the_generator_takes_a_colour(make_bundle: Make, tmp_path: Path) -> None:
+    assert "colours" not in Bundle.load(make_bundle()).manifest.to_json()["generator"]
+    folder = make_bundle("coloured", generator_folder=tiny.save_colour_generator(tmp_path / "painter"))
+    manifest = Bundle.load(folder).manifest
+    assert manifest.generator is not None
+    assert manifest.generator.colours == {"blue": "#141ed2", "green": "#1ec828", "red": "#dc1e1e"}
+    assert Manifest.from_json(manifest.to_json()) == manifest
+    values = manifest.to_json()
+    values["generator"]["colours"]["red"] = "red"
+    with pytest.raises(BundleError, match=r"generator: colours hold \{'red': 'red'\}, must be #rrggbb each"):
+        Manifest.from_json(values)
+
+
 def test_opened_parts_compute_what_they_were_packed_from(make_bundle: Make, parts: Parts) -> None:
     bundle = Bundle.load(make_bundle())
     images = np.random.default_rng(0).random((2, 3, 16, 16), dtype=np.float32)

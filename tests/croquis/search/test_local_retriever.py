@@ -140,6 +140,41 @@ def test_sketches_asked_together_find_what_each_finds_alone(make_bundle: Make, t
             np.testing.assert_allclose(ranked.scores[number], [hit.score for hit in alone], atol=1e-6)
     direct = retriever.search(asked[0], 10, "sketch-direct")
     assert direct == retriever.search(asked[0], 10)
+def test_a_drawing_is_painted_in_the_colour_that_is_given(make_bundle: Make, tmp_path: Path) -> None:
+    painter = tiny.save_colour_generator(tmp_path / "painter")
+    retriever = LocalRetriever.load(make_bundle("coloured", generator_folder=painter))
+    drawing = np.full((40, 40, 3), 255, dtype=np.uint8)
+    drawing[10:12, 5:35] = 0
+    for colour, others in (("red", "#dc1e1e"), ("blue", "#141ED2")):
+        hits = retriever.search(drawing, k=12, mode="sketch", colour=colour)
+        assert all(name.startswith(colour) for name in ids(hits))
+        assert hits == retriever.search(drawing, k=12, mode="sketch", colour=others)
+    assert retriever.answer(drawing, mode="sketch", colour="blue").picture[0, 0].tolist() == [20, 30, 210]
+    assert retriever.answer(drawing, mode="sketch").picture[0, 0].tolist() == [128, 128, 128]
+    both = retriever.answer([drawing, drawing[::-1]], k=5, mode="sketch", colour="green")
+    assert all(name.startswith("green") for name in ids(both.hits))
+
+
+def test_a_colour_that_nothing_paints_is_refused(retriever: LocalRetriever, make_bundle: Make, tmp_path: Path) -> None:
+    drawing = tiny.picture_of("red-00")
+    with pytest.raises(
+        QueryError, match=r"colour = 'red' needs a sketch generator that takes a colour, which this bundle lacks"
+    ):
+        retriever.search(drawing, mode="sketch", colour="red")
+    without = LocalRetriever.load(make_bundle("without", generator_folder=None))
+    with pytest.raises(QueryError, match="needs a sketch generator that takes a colour"):
+        without.search(drawing, mode="sketch", colour="red")
+    painter = tiny.save_colour_generator(tmp_path / "painter")
+    coloured = LocalRetriever.load(make_bundle("coloured", generator_folder=painter))
+    with pytest.raises(
+        QueryError, match=r"colour = 'reddish' must be #rrggbb, a word of the catalogue \(blue, green, red\)"
+    ):
+        coloured.search(drawing, mode="sketch", colour="reddish")
+    for mode in ("photo", "sketch-direct"):
+        with pytest.raises(QueryError, match=f"colour = 'red' is for the mode sketch, .* and not for {mode}"):
+            coloured.search(drawing, mode=mode, colour="red")
+    with pytest.raises(QueryError, match="and not for photo"):
+        coloured.search(text="dress", colour="red")
 
 
 def test_filters_are_exact_and_combine(retriever: LocalRetriever) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from scipy.ndimage import gaussian_filter
 from croquis.catalog.drawings import crop_to_ink, photo_of
 from croquis.catalog.images import decode_image, prepare_image
 from croquis.catalog.table import Catalog, CatalogWriter
+from croquis.nets.generator import colour_rows
 from croquis.params import Params
 from croquis.params.training_blocks import Backbone
 from lightning_modules.data.retrieval_data import load_images
@@ -30,6 +32,7 @@ from lightning_modules.sketch_gan.gan_module import (
     rate_factor,
     ssim,
 )
+from lightning_modules.sketch_gan.garment_colours import PairColours
 from lightning_modules.sketch_gan.pair_rows import PairError
 from lightning_modules.sketch_gan.val_retrieval import ValRetrieval, mean_reciprocal_rank
 from lightning_modules.training.fit import FitPlan, fit
@@ -104,7 +107,8 @@ def test_an_image_does_not_depend_on_the_others_of_its_batch_nor_on_training() -
 def gan(params: Params, **changes: object) -> SketchGan:
     torch.manual_seed(0)
     images = torch.randint(0, 255, (8, 3, SIZE, SIZE), dtype=torch.uint8)
-    pairs = SketchPairs(images, images.flip(0))
+    rows = torch.from_numpy(colour_rows([(10 * number, 0, 0) for number in range(8)]))
+    pairs = SketchPairs(images, images.flip(0), PairColours(rows, {}) if changes.get("colour") else None)
     return SketchGan(params.train_gan.model_copy(update=changes), PairData(pairs, pairs, 4, 0))
 
 
@@ -130,6 +134,36 @@ def test_the_perceptual_term_is_there_when_it_weighs(params: Params, tmp_path: P
     frozen = list(with_term._frozen.parameters())
     assert frozen
     assert not any(parameter.requires_grad for parameter in frozen)
+
+
+@pytest.mark.parametrize("share", [0.0, 1.0])
+def test_generator_and_discriminator_see_the_colour_unless_it_is_left_out(params: Params, share: float) -> None:
+    module = gan(params, colour=True, no_colour_share=share)
+    assert (module.generator.first.in_channels, module.discriminator[0].in_channels) == (7, 10)
+    given: list[torch.Tensor] = []
+    module.generator.register_forward_pre_hook(lambda _, inputs: given.append(inputs[0]))
+    judged: list[torch.Tensor] = []
+    module.discriminator.register_forward_pre_hook(lambda _, inputs: judged.append(inputs[0]))
+    batch = module._data.train.__getitems__([3, 0, 1, 2])
+    module.optimizers = lambda: [SimpleNamespace(zero_grad=lambda: None, step=lambda: None)] * 2  # type: ignore[method-assign]
+    module.toggle_optimizer = module.untoggle_optimizer = lambda *_: None  # type: ignore[method-assign]
+    module.manual_backward = lambda _: None  # type: ignore[method-assign]
+    module.log = lambda *_, **__: None  # type: ignore[method-assign]
+    module.training_step(batch, 0)
+    expected = batch["colours"] * 2 - 1 if share == 0 else torch.tensor([[0.0, 0.0, 0.0, -1.0]] * 4)
+    assert torch.allclose(given[0][:, 3:], expected[:, :, None, None].expand(-1, -1, SIZE, SIZE))
+    assert len(judged) == 3
+    assert all(torch.equal(each[:, :7], given[0]) for each in judged)
+
+
+def test_a_training_with_colours_is_judged_with_and_without_them(params: Params, tmp_path: Path) -> None:
+    prepare_torch(0, 1)
+    module = gan(params, colour=True, epochs=1)
+    history = fit(module, module._data, FitPlan("gan", 1, 5, MONITOR, "min"), params.base, tmp_path)
+    assert {"val/l1", "val/ssim", "val/l1_coloured"} <= set(history)
+    assert history["val/l1_coloured"][0][1] != history["val/l1"][0][1]
+    plain = gan(params, colour=False)
+    assert module.draw().width > plain.draw().width
 
 
 def test_a_missing_file_of_perceptual_weights_is_named_with_its_block(params: Params) -> None:

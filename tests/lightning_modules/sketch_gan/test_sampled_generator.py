@@ -16,6 +16,7 @@ from lightning_modules.nets.pix2pix import SketchGenerator, UNet
 from lightning_modules.sketch_gan.sampled_generator import SampledGenerator
 
 SIZE = 32
+EXAMPLE = torch.full((1, 3, SIZE, SIZE), 0.5)
 
 
 def generator(dropout: float = 0.5) -> SketchGenerator:
@@ -26,7 +27,7 @@ def generator(dropout: float = 0.5) -> SketchGenerator:
 def test_each_photo_is_what_dropout_with_its_masks_gives() -> None:
     """The masks stand in for `nn.Dropout`: a U-Net in training that drops the same numbers paints the same photo."""
     plain = generator()
-    sampled = SampledGenerator(plain, 3, seed=7, size=SIZE)
+    sampled = SampledGenerator(plain, 3, seed=7, example=EXAMPLE)
     sketches = torch.rand(2, 3, SIZE, SIZE)
     with torch.no_grad():
         photos = sampled(sketches)
@@ -48,8 +49,8 @@ def test_each_photo_is_what_dropout_with_its_masks_gives() -> None:
 
 
 def test_masks_keep_the_share_that_dropout_keeps_and_depend_on_the_seed_alone() -> None:
-    found = {seed: SampledGenerator(generator(0.25), 8, seed, SIZE)._fixed for seed in (7, 8)}
-    again = SampledGenerator(generator(0.25), 8, 7, SIZE)._fixed
+    found = {seed: SampledGenerator(generator(0.25), 8, seed, EXAMPLE)._fixed for seed in (7, 8)}
+    again = SampledGenerator(generator(0.25), 8, 7, EXAMPLE)._fixed
     assert [layer.masks.shape[0] for layer in again] == [8, 8, 8]
     for layer, same, other in zip(found[7], again, found[8], strict=True):
         assert torch.equal(layer.masks, same.masks)
@@ -61,12 +62,12 @@ def test_masks_keep_the_share_that_dropout_keeps_and_depend_on_the_seed_alone() 
 
 def test_a_generator_without_noise_has_no_samples() -> None:
     with pytest.raises(ValueError, match="need a generator that drops out"):
-        SampledGenerator(generator(0.0), 2, 7, SIZE)
+        SampledGenerator(generator(0.0), 2, 7, EXAMPLE)
 
 
 @pytest.mark.slow
 def test_the_exported_graph_paints_the_same_photos_for_any_batch(tmp_path: Path) -> None:
-    sampled = SampledGenerator(generator(), 2, 7, SIZE)
+    sampled = SampledGenerator(generator(), 2, 7, EXAMPLE)
     assert export_onnx(sampled, torch.rand(2, 3, SIZE, SIZE), tmp_path / "g.onnx", "sketches", "photos") < 1e-4
     write_json(tmp_path / "generator.json", {"file": "g.onnx", "size": SIZE, "samples": 2})
     opened, sketches = Generator(tmp_path), np.random.default_rng(0).random((5, 3, SIZE, SIZE), dtype=np.float32)

@@ -149,9 +149,10 @@ def filter_values() -> dict[str, Any]:
     }
 
 
-def version(modes: list[str]) -> dict[str, Any]:
+def version(modes: list[str], colours: dict[str, str] | None) -> dict[str, Any]:
+    named = {"version": "3", "bundle": "ab" * 32, "metrics": {}}
     models = [
-        {"label": label, "name": method, "version": "3", "bundle": "ab" * 32, "method": method, "metrics": {}}
+        {**named, "label": label, "name": method, "method": method, "colours": colours if label == "champion" else None}
         for label, method in MODELS
     ]
     limits = {"k": 100, "image_bytes": 1_000_000, "pixels": 16_000_000, "formats": ["JPEG", "PNG"]}

@@ -46,6 +46,7 @@ class World:
         hold: when cleared, searches wait.
         url: where the page is.
         modes: that the models were made for.
+        colours: that the champion's generator has words for; None where it takes none.
     """
 
     asked: list[Asked] = field(default_factory=list)
@@ -53,6 +54,7 @@ class World:
     hold: threading.Event = field(default_factory=threading.Event)
     url: str = ""
     modes: list[str] = field(default_factory=lambda: ["photo", "sketch", "sketch-direct"])
+    colours: dict[str, str] | None = None
 
 
 def start(world: World) -> ThreadingHTTPServer:
@@ -74,7 +76,7 @@ class Handler(BaseHTTPRequestHandler):
         if path == "/" or path.startswith("/page/"):
             return self._page("index.html" if path == "/" else path.removeprefix("/page/"))
         if path == "/version":
-            return self._json(version(self.world.modes))
+            return self._json(version(self.world.modes, self.world.colours))
         if path == "/catalogue/filters":
             return self._json(filter_values())
         head, _, rest = path.lstrip("/").partition("/")

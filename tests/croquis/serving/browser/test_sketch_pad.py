@@ -152,3 +152,33 @@ def test_an_outline_starts_a_drawing_and_the_mode_can_be_direct(pad: Any, world:
     assert world.asked[1].fields["mode"] == "sketch-direct"
     assert "generated" not in world.asked[1].fields
     assert pad.locator("#painted").is_hidden()
+
+
+def test_a_drawing_is_painted_in_a_colour_of_the_palette(page: Any, world: World) -> None:
+    world.colours = {"light-blue": "#96bcde", "red": "#be262c"}
+    page.reload()
+    page.get_by_role("tab", name="Sketch").click()
+    palette = page.get_by_role("group", name="Colour to paint it in")
+    assert palette.locator("label").all_inner_texts() == ["any colour", "light-blue", "red"]
+    drag(page, "#pad", *ACROSS)
+    settled(page, world, 1)
+    assert "colour" not in world.asked[0].fields
+    with one_search(page):
+        palette.get_by_text("red").click()
+    settled(page, world, 2)
+    assert world.asked[1].fields["colour"] == "#be262c"
+    page.locator("#mode-a").select_option("sketch-direct")
+    settled(page, world, 3)
+    assert "colour" not in world.asked[2].fields
+    assert not palette.is_visible()
+    page.locator("#mode-a").select_option("sketch")
+    settled(page, world, 4)
+    assert world.asked[3].fields["colour"] == "#be262c"
+    page.locator("#model-a").select_option("dhd")
+    settled(page, world, 5)
+    assert "colour" not in world.asked[4].fields
+    assert not palette.is_visible()
+
+
+def test_there_is_no_palette_where_no_generator_takes_a_colour(pad: Any) -> None:
+    assert not pad.locator("#palette").is_visible()

@@ -7,19 +7,23 @@ import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pandas as pd
 import pytest
 from mlflow.exceptions import MlflowException
 
+from croquis.bundle import Bundle
 from croquis.search.local_retriever import LocalRetriever
-from croquis.serving.mlflow_model.packaging import requirements
+from croquis.serving.mlflow_model.model import BUNDLE, RetrieverModel
+from croquis.serving.mlflow_model.packaging import requirements, signature
 from croquis.serving.mlflow_model.smoke import SmokeError, smoke_load
 from croquis.tracking.tracking_store import open_store
 from tests.support.environment import REPOSITORY, clear_environment
 from tests.support.registry.evaluated_project import MODEL, begun_project
 from tests.support.serving.mlflow_process import mlflow_serving, post
+from tests.support.tiny_retriever import photo, save_colour_generator, write_tiny_bundle
 
 URI = f"models:/{MODEL}@champion"
 MOST = 64
@@ -187,3 +191,20 @@ def test_mlflow_serves_the_champion(server: str, retriever: LocalRetriever) -> N
         assert status == 400
         assert "stack_trace" not in answer
         assert "Traceback" not in json.dumps(answer)
+
+
+def test_the_signature_has_a_colour_where_the_generator_takes_one(tmp_path: Path) -> None:
+    painter = save_colour_generator(tmp_path / "painter")
+    coloured, plain = (
+        Bundle.load(write_tiny_bundle(tmp_path / name, **own))
+        for name, own in (("coloured", {"generator_folder": painter}), ("plain", {}))
+    )
+    names = [[each.name for each in signature(bundle).params] for bundle in (plain, coloured)]
+    assert names == [["k", "mode", "filters"], ["k", "mode", "filters", "colour"]]
+    served = RetrieverModel()
+    served.load_context(SimpleNamespace(artifacts={BUNDLE: str(coloured.folder)}))
+    asked = pd.DataFrame({"image": [base64.b64encode(photo()).decode()]})
+    (blue,) = served.predict(None, asked, {"mode": "sketch", "colour": "blue", "k": 3})
+    assert all(name.startswith("blue") for name in blue["image_ids"])
+    (any_colour,) = served.predict(None, asked, {"mode": "sketch", "k": 3})
+    assert any_colour["image_ids"] != blue["image_ids"]

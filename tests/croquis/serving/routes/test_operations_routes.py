@@ -40,7 +40,7 @@ def test_health_and_version(client: TestClient, bundle: Path) -> None:
     assert client.get("/readyz").json() == {"status": "ready"}
     version = client.get("/version").json()
     identity = {"name": "siamese", "version": "local", "bundle": Bundle.load(bundle).hash, "store": None}
-    assert version["models"] == [{"label": "champion", **identity, "method": "siamese", "metrics": {}}]
+    assert version["models"] == [{"label": "champion", **identity, "method": "siamese", "metrics": {}, "colours": None}]
     assert version["modes"] == ["photo", "sketch-direct", "sketch"]
     assert version["limits"]["k"] == 100
 
