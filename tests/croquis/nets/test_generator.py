@@ -42,7 +42,6 @@ def test_a_graph_that_paints_another_number_is_refused(tmp_path: Path, painted: 
         Generator(tmp_path)
 
 
-
 def test_planes_hold_the_colour_and_whether_there_is_one() -> None:
     np.testing.assert_allclose(
         colour_rows([RED, None]), [[220 / 255, 30 / 255, 30 / 255, 1], [0.5, 0.5, 0.5, 0]], rtol=1e-6

@@ -140,6 +140,8 @@ def test_sketches_asked_together_find_what_each_finds_alone(make_bundle: Make, t
             np.testing.assert_allclose(ranked.scores[number], [hit.score for hit in alone], atol=1e-6)
     direct = retriever.search(asked[0], 10, "sketch-direct")
     assert direct == retriever.search(asked[0], 10)
+
+
 def test_a_drawing_is_painted_in_the_colour_that_is_given(make_bundle: Make, tmp_path: Path) -> None:
     painter = tiny.save_colour_generator(tmp_path / "painter")
     retriever = LocalRetriever.load(make_bundle("coloured", generator_folder=painter))
