@@ -40,7 +40,7 @@ def _known_weights(weights: str) -> str:
 
 
 def _refuse_untrained(key: str, net: str, weights: str) -> None:
-    """Refuses `pretrained` for a net that nobody has trained."""
+    """Refuses `pretrained` for a net without trained weights."""
     family = BACKBONES.entries.get(net)
     if weights == "pretrained" and family is not None and not family.pretrained:
         raise ValueError(

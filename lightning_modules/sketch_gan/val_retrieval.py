@@ -13,7 +13,6 @@ import numpy as np
 import numpy.typing as npt
 
 from croquis.arrays import Uint8Image
-from croquis.search.grouping import centres
 from lightning_modules.sketch_gan.frechet import ClassifierFeatures, Features, frechet_distance
 
 Rows = npt.NDArray[np.int64]
@@ -42,7 +41,7 @@ class ValRetrieval:
         """
         found = self._features.of(made)
         samples = len(found) // len(self._shown)
-        asked = found if samples == 1 else centres(found.astype(np.float32), "cosine", samples).astype(np.float64)
+        asked = found if samples == 1 else _units(found).reshape(-1, samples, found.shape[1]).mean(axis=1)
         figures = {"retrieval": mean_reciprocal_rank(asked, self._photos, self._shown)}
         if min(len(found), len(self._photos)) > 1:
             figures["frechet"] = frechet_distance(found, self._photos)
@@ -57,7 +56,11 @@ def mean_reciprocal_rank(asked: Features, gallery: Features, right: Rows) -> flo
         gallery: (M, D).
         right: (N,) rows of the gallery.
     """
-    units = [each / np.maximum(np.linalg.norm(each, axis=1, keepdims=True), 1e-12) for each in (asked, gallery)]
-    cosines = units[0] @ units[1].T
+    cosines = _units(asked) @ _units(gallery).T
     own = np.take_along_axis(cosines, right[:, None], axis=1)
     return float((1 / (cosines >= own - 1e-12).sum(axis=1)).mean())
+
+
+def _units(features: Features) -> Features:
+    """(N, D) of length 1, but for those of length 0."""
+    return np.asarray(features / np.maximum(np.linalg.norm(features, axis=1, keepdims=True), 1e-12))

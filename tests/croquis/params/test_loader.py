@@ -128,7 +128,7 @@ def test_a_generator_without_noise_paints_one_photo(values: dict[str, Any]):
         parse_params(values)
 
 
-def test_an_encoder_that_nobody_trained_is_no_term(values: dict[str, Any]):
+def test_an_encoder_without_trained_weights_is_no_term(values: dict[str, Any]):
     values["train_gan"] |= {"embedding_weight": 1.0, "embedding_net": "small", "embedding_weights": "pretrained"}
     with pytest.raises(ParamsError, match="embedding_weights is pretrained, but small has no trained weights"):
         parse_params(values)
