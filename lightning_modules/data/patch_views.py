@@ -38,10 +38,11 @@ def shuffled_cells(images: Tensor, items: Tensor, probability: float, cells: int
     of_item = draws[items.to(draws.device) % len(draws)]
     order = of_item[:, 1:].argsort(dim=1)  # shape: (batch, cells * cells)
     whole = cells * side
-    parts = images[:, :, :whole, :whole].unflatten(3, (cells, side)).unflatten(2, (cells, side))
+    count, channels = images.shape[:2]
+    parts = images[:, :, :whole, :whole].reshape(count, channels, cells, side, cells, side)
     parts = parts.permute(0, 2, 4, 1, 3, 5).flatten(1, 2)  # shape: (batch, cells * cells, channels, side, side)
-    parts = parts[torch.arange(len(parts), device=parts.device)[:, None], order]
-    mosaic = parts.unflatten(1, (cells, cells)).permute(0, 3, 1, 4, 2, 5).flatten(4, 5).flatten(2, 3)
+    parts = parts[torch.arange(count, device=parts.device)[:, None], order]
+    mosaic = parts.reshape(count, cells, cells, channels, side, side).permute(0, 3, 1, 4, 2, 5)
     shuffled = images.clone()
-    shuffled[:, :, :whole, :whole] = mosaic
+    shuffled[:, :, :whole, :whole] = mosaic.reshape(count, channels, whole, whole)
     return torch.where((of_item[:, 0] < probability).view(-1, 1, 1, 1), shuffled, images)
