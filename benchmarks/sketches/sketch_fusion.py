@@ -8,11 +8,12 @@ same way.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 
 import numpy as np
 import optuna
 
-from benchmarks.common.cells import SPLITS, Cell, load_bundle, timed
+from benchmarks.common.cells import SPLITS, Cell, pack, timed
 from benchmarks.common.studies import Study, Values
 from benchmarks.common.tables import code_in_words, in_words, settings_in_words, sure_in_words, table
 from benchmarks.sketches.path_fusion import BY_PLACES, BY_SCORES, FusedPaths, Weights
@@ -29,7 +30,7 @@ from croquis.search.gallery import BundleGallery
 from croquis.search.local_retriever import LocalRetriever
 from croquis.search.query import Mode
 from croquis.tuning.shortlist import Recorder
-from stages import index, train_classifier, train_embedder, train_gan
+from stages import train_classifier, train_embedder, train_gan
 
 PAIR = next(pair for pair in PAIRS if pair.name == "sketch->shop")
 CHOSEN_BY = "map@r"
@@ -44,7 +45,7 @@ Choose = Callable[[FusedPaths], Weights]
 def measure(cell: Cell) -> Values:
     """Each path alone, and both fusions, of the bundles of a row; what a workspace lacks is trained."""
     seconds = None if cell.finished else timed(cell, lambda: train(cell))
-    retrievers = {name: load_bundle(cell, name) for name in cell.bundles}
+    retrievers = {name: pack(replace(cell, method=name)) for name in cell.bundles}
     val, test = (collect(cell, retrievers, split) for split in SPLITS)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     seed = cell.params.base.seed
@@ -56,13 +57,12 @@ def measure(cell: Cell) -> Values:
 
 
 def train(cell: Cell) -> None:
-    """The bundles of a row, in the cell's workspace."""
+    """What the bundles of a row are made of, in the cell's workspace."""
     if any(name in GENERATED for name in cell.bundles):
         train_classifier.main(cell.folder)
         train_gan.main(cell.folder)
     for name in cell.bundles:
         train_embedder.main(name, cell.folder)
-        index.main(name, cell.folder)
 
 
 def collect(cell: Cell, retrievers: Mapping[str, LocalRetriever], split: str) -> FusedPaths:
