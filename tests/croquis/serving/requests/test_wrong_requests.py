@@ -52,7 +52,7 @@ def check_problem(response: Any, status: int, field: str | None, words: str) -> 
         ({"crop": "1,2,nan,4"}, "crop", "should be less than or equal to 999999"),
         ({"crop": "30,30,10,10"}, "crop", "holds no pixel of the 32 x 32 image"),
         ({"crop": "500,500,600,600"}, "crop", "holds no pixel of the 32 x 32 image"),
-        ({"colour": "red"}, "body", "'colour' is not a field of this request"),
+        ({"shade": "red"}, "body", "'shade' is not a field of this request"),
         ({"image": "!"}, "image", "is not base64 of a picture file"),
     ],
 )
