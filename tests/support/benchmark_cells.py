@@ -49,7 +49,7 @@ def toy_figures(cell):
 def meet(scratch, seed):
     """Ends when two seeds are under way at once."""
     (scratch / f"here-{seed}").touch()
-    deadline = time.monotonic() + 300
+    deadline = time.monotonic() + 1200
     while len(list(scratch.glob("here-*"))) < 2:
         if time.monotonic() > deadline:
             raise RuntimeError("no other seed came")

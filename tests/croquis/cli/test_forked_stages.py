@@ -82,7 +82,7 @@ def test_a_fork_ends_with_its_client(python: Path, folder: Path, number: signal.
     while not (folder / "pid").is_file() or not (folder / "pid").read_text():
         time.sleep(0.01)
     client.send_signal(number)
-    assert client.wait(timeout=20) == -number
+    assert client.wait(timeout=60) == -number
     fork = int((folder / "pid").read_text())
     for _ in range(1000):
         if not Path(f"/proc/{fork}").exists():

@@ -28,7 +28,7 @@ from tests.support.environment import REPOSITORY
 from tests.support.tiny_retriever import write_tiny_bundle
 
 pytestmark = pytest.mark.scale
-PATIENCE = 60  # seconds
+PATIENCE = 240  # seconds
 
 
 @pytest.fixture(autouse=True)

@@ -29,7 +29,7 @@ from tests.support.tiny_retriever import photo
 
 pytestmark = [pytest.mark.slow, pytest.mark.scale]
 
-PATIENCE = 60  # seconds until something shows
+PATIENCE = 240  # seconds until something shows
 WARM_UP = 5.0  # seconds of load
 GRACE = 5  # seconds
 GROWTH = 150_000_000  # bytes that a server may hold more at the end than after the warm-up

@@ -45,7 +45,7 @@ def worker(tmp_path: Path) -> Iterator[Start]:
         process.wait()
 
 
-def until(condition: Callable[[], bool], seconds: float = 60.0) -> None:
+def until(condition: Callable[[], bool], seconds: float = 240.0) -> None:
     end = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > end:
@@ -127,7 +127,7 @@ def test_the_trial_of_a_living_worker_is_left_alone(tmp_path, worker):
 def test_workers_share_a_study_and_each_ends_its_trial(tmp_path, worker):
     (tmp_path / "together").mkdir()
     processes = [worker(15, TOY_TOGETHER=tmp_path / "together") for _ in range(2)]
-    assert [process.wait(timeout=120) for process in processes] == [0, 0]
+    assert [process.wait(timeout=600) for process in processes] == [0, 0]
     study = open_study(ToyTask(), open_storage(None, tmp_path))
     assert set(states(study)) == {"COMPLETE"}
     assert 15 <= len(study.trials) <= 16

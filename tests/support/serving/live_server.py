@@ -66,7 +66,7 @@ def replace_bundle(folder: Path, other: Path) -> None:
     shutil.copytree(other, folder)
 
 
-def wait_for(condition: Callable[[], bool], seconds: float = 30) -> None:
+def wait_for(condition: Callable[[], bool], seconds: float = 120) -> None:
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "it did not come about"
