@@ -1,8 +1,10 @@
 """Indexes of packed bits: one bit per number of a binary head, searched exhaustively or by inverted lists.
 
-Where the list is short, FAISS compares bits with bits. A sample of the codes tells within which distance about `k` of all
-lie, and FAISS's range search gives every code within it; where these are fewer than `k`, it is asked again for the distance
-of the sample's own k-th. Nothing that could be among the best `k` is left out, and the order is ours.
+Where the list is short, FAISS compares bits with bits. A few queries take its own list, somewhat longer than what is asked
+for, and its range search where the tie at the `k`-th rank reaches the end of that. For more queries at once, a sample of the
+codes tells within which distance about `k` of all lie, and the range search gives every code within it; where these are fewer
+than `k`, it is asked again for the distance of the sample's own k-th. Nothing that could be among the best `k` is left out,
+and the order is ours.
 """
 
 from __future__ import annotations
@@ -22,6 +24,8 @@ from croquis.index.vector_index import FAISS, VectorIndexError, faiss_threads
 
 SHARE = 1 / 64  # of all rows; longer lists are found faster by scoring every row
 AT_ONCE = 512  # queries: bounds the memory of what is found
+FEW = 4  # queries, up to which lists of FAISS's own are faster
+MORE = 64  # places of such a list beyond those that are asked for
 WORD = 64  # bits
 WIDE = 8  # times as many as are asked for are sorted together with those of other queries
 SAMPLED = 8
@@ -83,14 +87,31 @@ class BinaryIndex(CodeIndex):
             return np.arange(len(queries))
         for start in range(0, len(queries), AT_ONCE):
             block = slice(start, start + AT_ONCE)
-            self._fill_block(self.coding.encode(queries[block]), keys, (out[0][block], out[1][block]))
+            packed, part = self.coding.encode(queries[block]), (out[0][block], out[1][block])
+            lists = list[Rows]()
+            if self._lists:
+                probed = self._visited(packed)
+                lists = [probed, np.zeros_like(probed, dtype=np.int32)]  # distances from centres, which FAISS ignores
+            (self._fill_few if len(packed) <= FEW else self._fill_block)(packed, lists, keys, part)
         return np.zeros(0, dtype=np.int64)
 
-    def _fill_block(self, packed: Codes, keys: Keys, out: tuple[Scores, Rows]) -> None:
-        k, lists = out[1].shape[1], list[Rows]()
-        if self._lists:
-            probed = self._visited(packed)
-            lists = [probed, np.zeros_like(probed, dtype=np.int32)]  # distances from centres, which FAISS ignores
+    def _fill_few(self, packed: Codes, lists: list[Rows], keys: Keys, out: tuple[Scores, Rows]) -> None:
+        k = out[1].shape[1]
+        find, within = self._index.search, self._index.range_search
+        if lists:
+            find, within = self._index.search_preassigned, self._index.range_search_preassigned
+        with faiss_threads(self.threads):
+            for line, (scores, found) in enumerate(zip(*out, strict=True)):
+                asked = [each[line : line + 1] for each in (packed, *lists)]
+                (near,), (rows,) = find(asked[0], k + MORE, *asked[1:])
+                if near[k - 1] == near[-1] and rows[-1] >= 0:
+                    _, near, rows = within(asked[0], int(near[-1]) + 1, *asked[1:])
+                there = int(np.count_nonzero(rows >= 0))
+                best = np.lexsort((keys[rows[:there]], near[:there]))[:k]
+                scores[: len(best)], found[: len(best)] = -near[best], rows[best]
+
+    def _fill_block(self, packed: Codes, lists: list[Rows], keys: Keys, out: tuple[Scores, Rows]) -> None:
+        k = out[1].shape[1]
         expected = k / SAMPLED
         owners, near, rows = self._within(packed, lists, min(k, math.ceil(expected + DEVIATIONS * math.sqrt(expected))))
         short = np.bincount(owners, minlength=len(packed)) < k

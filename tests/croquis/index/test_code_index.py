@@ -53,6 +53,14 @@ def assert_scores(found: tuple[np.ndarray, np.ndarray], every: np.ndarray) -> No
     np.testing.assert_allclose(scores, np.take_along_axis(every, rows, axis=1), rtol=1e-5, atol=1e-5)
 
 
+def assert_alone(index: CodeIndex, queries: np.ndarray, found: tuple[np.ndarray, np.ndarray], keys: np.ndarray) -> None:
+    """Each query finds alone what it found among the others."""
+    for number, query in enumerate(queries):
+        scores, rows = index.search(query[None], found[1].shape[1], tiebreak=keys)
+        assert np.array_equal(scores[0], found[0][number])
+        assert np.array_equal(rows[0], found[1][number])
+
+
 @given(
     parts=st.integers(1, 9),
     bits=st.integers(1, 8),
@@ -101,6 +109,7 @@ def test_ties_at_the_edge_of_what_faiss_proposes_are_settled(bits: int, places: 
         scores, rows = index.search(queries, k, tiebreak=keys)
         assert np.array_equal(rows, best_rows(every, keys)[:, :k])
         assert np.array_equal(scores, np.take_along_axis(every, rows, axis=1))
+        assert_alone(index, queries, (scores, rows), keys)
 
 
 @pytest.mark.parametrize("probes", [1, 5, 12])
@@ -119,6 +128,7 @@ def test_in_lists_all_ties_of_those_that_are_visited_are_settled(probes: int) ->
         best = best_first(near, keys[visited], 20)
         assert rows[number].tolist() == [*visited[best], *[-1] * (20 - len(best))]
         assert scores[number].tolist() == [*near[best], *[-np.inf] * (20 - len(best))]
+    assert_alone(index, queries, (scores, rows), keys)
 
 
 WIDE_BOOKS = np.random.default_rng(8).standard_normal((16, 16, 8)).astype(np.float32)
