@@ -40,7 +40,7 @@ from croquis.index.ranking import RankedLists, label_blind_keys
 from croquis.search.composition import Composition, same_pictures
 from croquis.search.gallery import Listed
 
-REPORT = Path("reports/benchmarks/exact_evaluation.json")
+REPORT = Path("reports/benchmarks/exact-evaluation.json")
 CHUNK = 64  # pictures at a time, as in params.yaml
 RESAMPLES = 1000
 NOISE = 0.7  # of a photo beside its item's vector, so that about one in twenty is not found at once

@@ -40,7 +40,7 @@ from lightning_modules.embedder import assembly
 from lightning_modules.training.fit import FitPlan, fit
 from lightning_modules.training.numerics import prepare_torch
 
-REPORT = Path("reports/benchmarks/photos.json")
+REPORT = Path("reports/benchmarks/photo-rates.json")
 ALONE = Preparation(processes=1)
 
 

@@ -21,9 +21,11 @@ from PIL import Image
 
 from croquis.bundle import Bundle
 from croquis.catalog.table import Catalog
+from croquis.files import write_json
 from croquis.index.vector_index import FAISS, faiss_threads
 from croquis.search.local_retriever import LocalRetriever
 
+REPORT = Path("reports/benchmarks/search-cost.json")
 PHOTOS = 200
 K = 20
 
@@ -37,10 +39,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     asked.add_argument("--bundle", type=Path, required=True)
     asked.add_argument("--catalog", type=Path, default=Path("data/catalog"))
     asked.add_argument("--rounds", type=int, default=5, help="of both (default %(default)s)")
+    asked.add_argument("--report", type=Path, default=REPORT)
     options = asked.parse_args(arguments)
     catalog = Catalog.open(options.catalog)
     photos = list(catalog.images(catalog.select(domain="consumer")[:PHOTOS]))
-    print(json.dumps(measure(options.bundle, photos, options.rounds), indent=2))
+    report = measure(options.bundle, photos, options.rounds)
+    write_json(options.report, report)
+    print(json.dumps(report, indent=2))
 
 
 def measure(folder: Path, photos: Sequence[bytes], rounds: int) -> dict[str, object]:
