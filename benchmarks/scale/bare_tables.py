@@ -30,7 +30,9 @@ def evaluation_table(report: Mapping[str, Values], _: Study) -> str:
 
 def rate_table(report: Mapping[str, Values], _: Study) -> str:
     """Bare work over ours, of the report of `benchmarks.scale.photo_rates`."""
-    return table(["bare / ours", *RATIO_HEAD[1:]], [[n, *_spread(f["all"])] for n, f in report["bare_over_ours"].items()])
+    return table(
+        ["bare / ours", *RATIO_HEAD[1:]], [[n, *_spread(f["all"])] for n, f in report["bare_over_ours"].items()]
+    )
 
 
 def search_table(report: Mapping[str, Values], _: Study) -> str:

@@ -82,7 +82,7 @@ def spent(way: Callable[[bytes], object], photos: Sequence[bytes]) -> tuple[floa
 
 
 class BareSearch:
-    """The work that every search needs: decode, scale, run the encoder, search the floats; no checks and no records."""
+    """The work that every search needs: decode, scale, encode, map, search the floats; no checks and no records."""
 
     def __init__(self, bundle: Bundle) -> None:
         vectors = bundle.index.vectors()
@@ -93,6 +93,8 @@ class BareSearch:
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         graph = str(bundle.folder / "encoder.onnx")
         self._session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+        path = bundle.folder / "map.npy"
+        self._map = np.load(path) if path.is_file() else None
 
     def __call__(self, photo: bytes) -> object:
         image = Image.open(io.BytesIO(photo)).convert("RGB")
@@ -103,6 +105,9 @@ class BareSearch:
         square.paste(scaled, ((self._size - width) // 2, (self._size - height) // 2))
         batch = np.asarray(square, dtype=np.float32).transpose(2, 0, 1)[None] / np.float32(255)
         (vectors,) = self._session.run(["embeddings"], {"images": np.ascontiguousarray(batch)})
+        if self._map is not None:
+            vectors = vectors @ self._map[:-1] + self._map[-1]
+            vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
         with faiss_threads(1):
             return self._index.search(vectors, K)
 

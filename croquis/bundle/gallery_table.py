@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from croquis.arrays import Keys, Rows
 from croquis.bundle.gallery_file import FEW_WORDS, Cells, ItemsError, ThumbnailFile, read_cells, read_metadata
 from croquis.bundle.product_table import ProductTable
-from croquis.bundle.word_columns import RowsByWord, WordLists, Words, narrowed, numbered
+from croquis.bundle.word_columns import RowsByWord, Texts, WordLists, Words, narrowed, numbered
 from croquis.catalog.filters import Filters, QueryError
 from croquis.catalog.product import COLOUR
 from croquis.catalog.product_columns import PRODUCT
@@ -54,8 +54,10 @@ class GalleryTable:
         self.product = ProductTable.of(self.table)
         self._category, self._domain = (Words(self.table.column(name).chunk(0)) for name in ("category", "domain"))
         self._attributes = WordLists(self.table.column("attributes").chunk(0))
-        self._words = {"category": self._category, "domain": self._domain, "attributes": self._attributes}
-        self.categories, self.domains, self.attributes = (words.names for words in self._words.values())
+        words = {"category": self._category, "domain": self._domain, "attributes": self._attributes}
+        self.categories, self.domains, self.attributes = (each.names for each in words.values())
+        texts = {name: Texts(self.table.column(name).chunk(0)) for name in ("image_id", "item_id")}
+        self._quick = words | texts
         self.colours = tuple(name.removeprefix(COLOUR) for name in self.attributes if name.startswith(COLOUR))
 
     @classmethod
@@ -138,8 +140,8 @@ class GalleryTable:
         return [dict(zip(names, values, strict=True)) for values in zip(*cells, strict=True)]
 
     def _values(self, name: str, rows: Rows) -> list[Any]:
-        if name in self._words:
-            return self._words[name].of(rows)
+        if name in self._quick:
+            return self._quick[name].of(rows)
         if name == PRODUCT:
             return self.product.of_rows(rows)
         values: list[Any] = self.table.column(name).chunk(0).take(pa.array(rows)).to_pylist()

@@ -60,9 +60,10 @@ class ProductTable:
 
     def of_rows(self, rows: Rows) -> list[dict[str, Value]]:
         """What some rows hold, nulls left out."""
+        if not self._columns:
+            return [{} for _ in rows]
         places = pa.array(rows)
-        cells = [column.take(places).to_pylist() for column in self._columns.values()]
-        lines = zip(*cells, strict=True) if cells else [()] * len(rows)
+        lines = zip(*(column.take(places).to_pylist() for column in self._columns.values()), strict=True)
         return [known(dict(zip(self._columns, line, strict=True))) for line in lines]
 
     def check(self, filters: Sequence[ColumnFilter]) -> None:

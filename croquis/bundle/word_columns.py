@@ -79,6 +79,21 @@ class WordLists(Words):
         return np.unique(np.searchsorted(self._ends, super().holding(name), side="right"))
 
 
+class Texts:
+    """The text of each row of a column of strings, none of which is null; each is read where it lies."""
+
+    def __init__(self, column: pa.Array) -> None:
+        _, offsets, texts = column.buffers()
+        width = np.int64 if pa.types.is_large_string(column.type) else np.int32
+        self._limits = np.frombuffer(offsets, dtype=width)[column.offset :]
+        self._texts = memoryview(texts or b"")
+
+    def of(self, rows: Rows) -> list[Any]:
+        """What some rows hold."""
+        limits = zip(self._limits[rows].tolist(), self._limits[rows + 1].tolist(), strict=True)
+        return [str(self._texts[start:end], "utf-8") for start, end in limits]
+
+
 class RowsByWord:
     """The rows of each word of a column, found by binary search: 4 bytes a row where the words do not ascend, else none."""
 
