@@ -2,9 +2,9 @@
 
 Where the list is short, FAISS compares bits with bits. A few queries take its own list, somewhat longer than what is asked
 for, and its range search where the tie at the `k`-th rank reaches the end of that. For more queries at once, a sample of the
-codes tells within which distance about `k` of all lie, and the range search gives every code within it; where these are fewer
-than `k`, it is asked again for the distance of the sample's own k-th. Nothing that could be among the best `k` is left out,
-and the order is ours.
+codes tells within which distance about `k` of all lie, and the range search gives every code within it; where these are
+fewer than `k`, it is asked again for the distance of the sample's own k-th. Nothing that could be among the best `k` is left
+out, and the order is ours.
 """
 
 from __future__ import annotations
