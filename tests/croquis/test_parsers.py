@@ -134,6 +134,7 @@ def replaced(values: Any, path: tuple[Any, ...], value: object) -> Any:
     return changed
 
 
+@pytest.mark.slow
 def test_manifests(folder: Path, tmp_path: Path) -> None:
     values = read_json(folder / "manifest.json")
 
@@ -271,6 +272,7 @@ READERS: dict[str, tuple[Callable[[Path], Path], Callable[[Path], object], str]]
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", READERS)
 def test_annotation_files(name: str, tmp_path: Path) -> None:
     write, read, pattern = READERS[name]

@@ -85,6 +85,7 @@ def in_new_process(script: str, cwd: Path = ROOT) -> str:
     return done.stdout.strip()
 
 
+@pytest.mark.slow
 def test_the_package_imports_nothing_until_a_name_is_used() -> None:
     script = "import sys; import croquis; print([name for name in sys.modules if name.startswith('croquis.')])"
     assert in_new_process(script) == "[]"
@@ -92,12 +93,14 @@ def test_the_package_imports_nothing_until_a_name_is_used() -> None:
     assert in_new_process(f"import croquis, sys; dir(croquis); print({heavy} & set(sys.modules))") == "set()"
 
 
+@pytest.mark.slow
 def test_the_face_needs_nothing_that_trains_tracks_or_serves() -> None:
     heavy = "{'torch', 'mlflow', 'pydantic', 'pandas', 'httpx', 'fastapi', 'dvc'}"
     script = f"import sys; from croquis import Retriever, Catalog, evaluate; print({heavy} & set(sys.modules))"
     assert in_new_process(script) == "set()"
 
 
+@pytest.mark.slow
 def test_who_asks_a_server_imports_neither_faiss_nor_onnxruntime() -> None:
     script = "import croquis.serving.remote_retriever, sys; print({'faiss', 'onnxruntime'} & set(sys.modules))"
     assert in_new_process(script) == "set()"
@@ -140,6 +143,7 @@ def test_bundle_and_server_give_one_answer(address: str, asked: dict[str, Any]) 
     assert remote.search("photo.jpg", **asked) == hits
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("asked", [{"rerank": True}, {"rerank": False}, {"mode": "sketch"}, {"mode": "sketch-direct"}])
 def test_with_generator_and_classifier_too(tmp_path: Path, asked: dict[str, Any]) -> None:
     folder = write_tiny_bundle(tmp_path / "tiny")
@@ -297,6 +301,7 @@ def test_a_server_that_wants_a_key(project: Path, monkeypatch: pytest.MonkeyPatc
         RemoteRetriever(other).search(project / "photo.jpg")
 
 
+@pytest.mark.slow
 def test_evaluate_gives_the_figures_of_the_stage(project: Path) -> None:
     params = load_params(project / "params.yaml")
     retriever = LocalRetriever.load(BUNDLE)

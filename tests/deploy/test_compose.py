@@ -14,6 +14,7 @@ from tests.support.deploy.compose_file import COMPOSE, DEPLOY, command_of, servi
 from tests.support.environment import REPOSITORY
 
 
+@pytest.mark.slow
 def test_it_keeps_to_the_schema() -> None:
     pytest.importorskip("check_jsonschema", reason="pip install 'croquis[dev]'")
     command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.compose-spec", str(COMPOSE)]

@@ -7,6 +7,8 @@ import subprocess
 import sys
 from graphlib import TopologicalSorter
 
+import pytest
+
 from tests.support.imports import PACKAGES, ROOT, arrows, imports, python_files, room_of_file
 
 # Single files of croquis that every room may use.
@@ -79,6 +81,7 @@ ALLOWED: dict[str, set[str]] = {
 EXCEPTIONS = {}
 
 
+@pytest.mark.slow
 def test_a_room_imports_only_what_it_may() -> None:
     wrong = {
         str(found)
@@ -88,6 +91,7 @@ def test_a_room_imports_only_what_it_may() -> None:
     assert not wrong
 
 
+@pytest.mark.slow
 def test_the_table_has_no_room_arrow_or_exception_that_is_not_used() -> None:
     used = {(here, there) for here, there, _ in arrows()}
     assert [arrow for arrow in pairs() if arrow not in used] == []
@@ -105,12 +109,14 @@ def test_stages_stand_over_lightning_modules_over_croquis() -> None:
     assert "stages" not in ALLOWED["lightning_modules"]
 
 
+@pytest.mark.slow
 def test_the_runtime_names_nothing_that_trains_tracks_or_versions() -> None:
     files = python_files(*(f"croquis/{room}" for room in RUNTIME))
     wrong = [str(found) for path in files for found in imports(path) if found.name.split(".")[0] in NOT_IN_RUNTIME]
     assert not wrong
 
 
+@pytest.mark.slow
 def test_importing_the_whole_runtime_loads_nothing_of_the_pipeline() -> None:
     """Also by way of other packages: what they bring along counts too."""
     files = python_files(*(f"croquis/{room}" for room in RUNTIME))

@@ -17,6 +17,7 @@ def test_every_public_name_has_a_docstring_or_implements_what_has_one() -> None:
     assert [str(name) for name in code.names if not name.documented and not code.implements(name)] == []
 
 
+@pytest.mark.slow
 def test_a_docstring_says_more_than_its_name() -> None:
     code = Code(("croquis", "lightning_modules"))
     assert [str(name) for name in code.names if repeats(name)] == []

@@ -48,6 +48,7 @@ def test_a_stage_depends_on_its_own_code_and_on_no_other(stage: str):
     assert not [dep for dep in STAGES[stage]["deps"] if is_code(dep)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stage", OTHERS)
 def test_a_stage_depends_on_the_facts_of_the_methods_if_it_reads_them(stage: str):
     files = code_files([f"stages.{stage}"], Path.cwd(), not_followed(stage))

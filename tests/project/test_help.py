@@ -110,6 +110,7 @@ def test_only_stages_benchmarks_and_the_command_can_be_run():
     assert {name.removeprefix("stages.") for name in names if name.startswith("stages.")} == stages
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -122,6 +123,7 @@ def test_a_stage_refuses_arguments_that_it_does_not_have(tmp_path: Path, argumen
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_a_stage_tells_what_is_wrong_in_one_line_and_where_with_debug(tmp_path: Path):
     words = "error: params.yaml does not exist; run from the project root\n"
     assert run_stage(tmp_path, "stages.validate") == (1, words)

@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
+import pytest
 from ruamel.yaml import YAML
 
 from tests.support.imports import PACKAGES, ROOT, python_files
@@ -93,6 +94,7 @@ def test_no_file_name_stands_twice() -> None:
     assert not several(places)
 
 
+@pytest.mark.slow
 def test_no_class_name_stands_twice_but_for_params_blocks() -> None:
     places: dict[str, list[str]] = defaultdict(list)
     for path in python_files(*PACKAGES):

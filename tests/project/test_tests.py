@@ -24,6 +24,7 @@ def imported(path: Path) -> Iterator[str]:
             yield from (f"{module}.{alias.name}" for alias in node.names)
 
 
+@pytest.mark.slow
 def test_no_test_imports_another_test_or_a_conftest():
     wrong = []
     for path in sorted(TESTS.rglob("*.py")):
@@ -54,6 +55,7 @@ def test_tests_of_stages_are_named_after_what_they_run():
     assert tested - several <= stages
 
 
+@pytest.mark.slow
 def test_no_test_asserts_how_long_something_took():
     """A slow machine would fail it; a wait may have a deadline."""
     clocks = {"time", "monotonic", "perf_counter", "process_time"}

@@ -81,6 +81,7 @@ def bad_words(path: Path) -> list[str]:
     return found
 
 
+@pytest.mark.slow
 def test_pages_and_modules_use_plain_words() -> None:
     assert not [line for path in [*PAGES, *MODULES, *SCRIPTS] for line in bad_words(path)]
 

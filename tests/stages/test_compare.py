@@ -84,6 +84,7 @@ def test_without_an_evaluation_it_says_what_to_run(project: Path) -> None:
         compare.main(project)
 
 
+@pytest.mark.slow
 def test_it_loads_no_heavy_library(project: Path) -> None:
     evaluated(project, "histogram")
     script = "import sys; from stages import compare; compare.main(); print(*sys.modules)"

@@ -46,6 +46,7 @@ def project(tmp_path, monkeypatch):
     return tmp_path
 
 
+@pytest.mark.slow
 def test_a_bundle_needs_neither_generator_nor_classifier(project):
     index.main("histogram", project)
     bundle = Bundle.load(project / "models/bundles/histogram")
@@ -53,6 +54,7 @@ def test_a_bundle_needs_neither_generator_nor_classifier(project):
     assert bundle.items.table.column("predicted_attributes").to_pylist() == [[]] * len(bundle.items)
 
 
+@pytest.mark.slow
 def test_a_bundle_says_how_its_photos_were_decoded(project):
     values = read_yaml(project / "params.yaml")
     values["prepare"]["draft"] = 128
@@ -61,6 +63,7 @@ def test_a_bundle_says_how_its_photos_were_decoded(project):
     assert Bundle.load(project / "models/bundles/histogram").manifest.preprocess.draft == 128
 
 
+@pytest.mark.slow
 def test_a_bundle_says_that_its_project_has_no_drawings(project):
     index.main("histogram", project)
     assert "drawings" not in read_json(project / "models/bundles/histogram/manifest.json")
@@ -92,6 +95,7 @@ def lines_retriever(project, size):
     return LocalRetriever.load(project / "models/bundles/edges")
 
 
+@pytest.mark.slow
 def test_an_encoder_of_lines_keeps_its_own_size_and_no_generator(project):
     retriever = lines_retriever(project, 2 * world.SIZE)
     assert (retriever.bundle.manifest.preprocess.size, retriever.bundle.manifest.generator) == (2 * world.SIZE, None)
@@ -102,6 +106,7 @@ def test_an_encoder_of_lines_keeps_its_own_size_and_no_generator(project):
         retriever.search(photo, mode="sketch")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("reencoded", [False, True])
 def test_what_is_served_is_what_evaluation_finds_with_edge_maps(project, reencoded):
     """The baseline of every evaluation compares a drawing with edge maps outside any bundle."""
@@ -116,6 +121,7 @@ def test_what_is_served_is_what_evaluation_finds_with_edge_maps(project, reencod
     assert ranked[:10] == [found.gallery.image_ids[row] for row in served.top[0]]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["flat", "hnsw", "ivfpq"])
 def test_an_index_is_built_of_mapped_vectors(project, kind):
     """Floats and codes alike: what is stored is what the map makes, and queries meet it through the same map."""
@@ -143,6 +149,7 @@ def world_batch(rows, bundle):
     return to_batch([prepare_image(decode_image(row["image"]), world.SIZE, row["bbox"]) for row in listed])
 
 
+@pytest.mark.slow
 def test_a_net_that_finds_lines_travels_in_the_bundle(project, monkeypatch, tmp_path):
     values = read_json(project / "params.yaml")
     weights = stand_in(monkeypatch, tmp_path)
@@ -256,6 +263,7 @@ def test_several_photos_painted_of_a_drawing_each_go_through_the_map(painted_pro
         np.testing.assert_array_equal(both, np.repeat(one, 2, axis=0))
 
 
+@pytest.mark.slow
 def test_a_map_of_drawings_is_wanted_and_gains_or_is_left_out(painted_project, monkeypatch):
     folder = painted_project / "models/bundles/histogram"
     index.main("histogram", painted_project)
@@ -272,12 +280,14 @@ def test_a_map_of_drawings_is_wanted_and_gains_or_is_left_out(painted_project, m
     assert Bundle.load(folder).manifest.hash == plain
 
 
+@pytest.mark.slow
 def test_maps_of_drawings_need_drawings(painted_project):
     shutil.rmtree(painted_project / "data/sketches")
     with pytest.raises(RefusedError, match=r"index.drawing_maps learns from drawings, and there are none"):
         index.main("histogram", painted_project)
 
 
+@pytest.mark.slow
 def test_drawings_need_no_generator_for_a_map(painted_project):
     shutil.rmtree(painted_project / "models/sketch_gan")
     index.main("histogram", painted_project)
@@ -285,6 +295,7 @@ def test_drawings_need_no_generator_for_a_map(painted_project):
     assert [each.name for each in folder.glob("*.npy")] == ["straight.npy"]
 
 
+@pytest.mark.slow
 def test_what_a_generator_paints_needs_one(painted_project):
     """A bundle without a generator may not claim a map of what it paints."""
     index.main("histogram", painted_project)
@@ -295,6 +306,7 @@ def test_what_a_generator_paints_needs_one(painted_project):
         Manifest.from_json(stated | {"generator": None})
 
 
+@pytest.mark.slow
 def test_nets_that_are_taken_out_of_a_bundle_keep_the_maps(painted_project, tmp_path):
     index.main("histogram", painted_project)
     bundle = Bundle.load(painted_project / "models/bundles/histogram")

@@ -34,6 +34,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 def test_photos_thumbnails_and_edges_are_those_of_the_files(project: Path, monkeypatch: pytest.MonkeyPatch):
     prepare.main(project)
     catalog = Catalog.open(project / "data/catalog")
@@ -56,6 +57,7 @@ def test_photos_thumbnails_and_edges_are_those_of_the_files(project: Path, monke
     np.testing.assert_array_equal(edges, edges_of([photos[row] for row in chosen], EDGE_SIZE, "canny"))
 
 
+@pytest.mark.slow
 def test_a_draft_is_told_to_other_stages_and_stands_in_every_name(project: Path):
     values = read_yaml(project / "params.yaml")
     values["prepare"]["draft"] = 2 * EDGE_SIZE
@@ -71,6 +73,7 @@ def test_a_draft_is_told_to_other_stages_and_stands_in_every_name(project: Path)
     assert find_gallery_edges(catalog, rows, EDGE_SIZE, "canny") is None
 
 
+@pytest.mark.slow
 def test_edges_of_another_kind_or_catalogue_are_not_taken(project: Path):
     prepare.main(project)
     catalog = Catalog.open(project / "data/catalog")

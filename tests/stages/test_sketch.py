@@ -35,6 +35,7 @@ def flats(rows: Rows, splits: tuple[str, ...]) -> Rows:
     return [{**row, **changes, "image_id": row["image_id"] + "/flat"} for row in chosen]
 
 
+@pytest.mark.slow
 def test_train_and_val_photos_are_drawn_and_flats_ask(project: Any, fake_run: Any, catalogue_rows: Rows) -> None:
     own = flats(catalogue_rows, ("val", "test"))
     drawn = run(project(), catalogue_rows + own, fake_run)
@@ -56,6 +57,7 @@ def test_train_and_val_photos_are_drawn_and_flats_ask(project: Any, fake_run: An
     assert first["bbox"] is None
 
 
+@pytest.mark.slow
 def test_drawings_of_a_table_with_columns_of_the_products_ask_too(
     project: Any, fake_run: Any, catalogue_rows: Rows
 ) -> None:
@@ -66,6 +68,7 @@ def test_drawings_of_a_table_with_columns_of_the_products_ask_too(
     assert PRODUCT not in drawn.table.column_names
 
 
+@pytest.mark.slow
 def test_without_flats_a_photo_asks_only_where_another_can_answer(
     project: Any, fake_run: Any, catalogue_rows: Rows
 ) -> None:
@@ -80,6 +83,7 @@ def test_without_flats_a_photo_asks_only_where_another_can_answer(
     assert len(set(drawn.column("image_id"))) == len(drawn)
 
 
+@pytest.mark.slow
 def test_close_ups_are_not_drawn(project: Any, fake_run: Any, catalogue_rows: Rows) -> None:
     for row in catalogue_rows[:2]:
         row["view"] = "detail"
@@ -92,6 +96,7 @@ def test_close_ups_are_not_drawn(project: Any, fake_run: Any, catalogue_rows: Ro
     assert "sketch-of/01/1" in train
 
 
+@pytest.mark.slow
 def test_drawings_depend_on_photo_and_seed_alone(project: Any, fake_run: Any, catalogue_rows: Rows) -> None:
     def pictures(rows: Rows, seed: int = 7) -> dict[str, bytes]:
         return {row["image_id"]: row["image"] for row in run(project(base__seed=seed), rows, fake_run).rows()}
@@ -102,6 +107,7 @@ def test_drawings_depend_on_photo_and_seed_alone(project: Any, fake_run: Any, ca
     assert all(image != every[name] for name, image in pictures(catalogue_rows, seed=8).items())
 
 
+@pytest.mark.slow
 def test_of_a_category_protocol_a_query_photo_is_drawn(project: Any, fake_run: Any, catalogue_rows: Rows) -> None:
     """Where val and test have no gallery of their own, train is searched, and any photo of theirs may ask."""
     for row in catalogue_rows:
@@ -112,6 +118,7 @@ def test_of_a_category_protocol_a_query_photo_is_drawn(project: Any, fake_run: A
     assert asked == {f"item-{number:02d}" for number in range(6, 12)}
 
 
+@pytest.mark.slow
 def test_drawings_that_the_catalogue_brings_of_train_items_join_the_training(
     project: Any, fake_run: Any, catalogue_rows: Rows
 ) -> None:
@@ -134,6 +141,7 @@ def test_a_project_without_drawings_keeps_a_note_and_no_rows(
     assert "parts.sketch is false" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_contact_sheets_and_counts_are_reported(
     project: Any, fake_run: Any, catalogue_rows: Rows, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -151,6 +159,7 @@ def test_contact_sheets_and_counts_are_reported(
     assert "sketches: " in capsys.readouterr().out
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("beginning", ["canny", "xdog", "coarse", "silhouette"])
 def test_every_beginning_gives_drawings(project: Any, fake_run: Any, catalogue_rows: Rows, beginning: str) -> None:
     weights = dict.fromkeys(("canny", "xdog", "coarse", "silhouette", "hed"), 0.0) | {beginning: 1.0}
@@ -166,6 +175,7 @@ def test_a_box_is_widened_within_the_image() -> None:
     assert sketch.with_surroundings(None, image) is None
 
 
+@pytest.mark.slow
 def test_drawings_may_begin_with_what_a_net_finds(
     project: Any, fake_run: Any, catalogue_rows: Rows, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

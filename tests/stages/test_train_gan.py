@@ -27,6 +27,7 @@ def small_gan(**changes: Any) -> Params:
     return params.model_copy(update={"train_gan": params.train_gan.model_copy(update=small)})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("coloured", [False, True])
 def test_the_exported_generator_paints_as_the_trained_one(tmp_path: Path, coloured: bool) -> None:
     torch.manual_seed(0)
@@ -51,6 +52,7 @@ def test_the_exported_generator_paints_as_the_trained_one(tmp_path: Path, colour
     assert not coloured or np.abs(without[0] - painted[0]).max() > 0
 
 
+@pytest.mark.slow
 def test_several_photos_are_painted_in_the_colour_that_is_given(tmp_path: Path) -> None:
     torch.manual_seed(0)
     params = small_gan(colour=True, samples=3)

@@ -18,6 +18,7 @@ from croquis.validation.rules import ALL_RULES, SUITES, RuleError
 Rows = list[dict[str, Any]]
 
 
+@pytest.mark.slow
 def test_a_sound_catalogue_passes_whole(run_stage: Any, catalogue_rows: Rows) -> None:
     root, report, reasons = run_stage(catalogue_rows)
     accepted = list(Catalog.open(root / "data/catalog").rows())
@@ -31,6 +32,7 @@ def test_a_sound_catalogue_passes_whole(run_stage: Any, catalogue_rows: Rows) ->
     assert all(rule["passed"] for rule in report["rules"])
 
 
+@pytest.mark.slow
 def test_both_rows_of_an_id_go(run_stage: Any, catalogue_rows: Rows) -> None:
     catalogue_rows[1]["image_id"] = catalogue_rows[0]["image_id"]
     root, _, _ = run_stage(catalogue_rows)
@@ -38,6 +40,7 @@ def test_both_rows_of_an_id_go(run_stage: Any, catalogue_rows: Rows) -> None:
     assert quarantine.column("reason").tolist() == ["image_id_unique: 00/0"] * 2
 
 
+@pytest.mark.slow
 def test_queries_lose_their_gallery_with_a_broken_file(run_stage: Any, catalogue_rows: Rows) -> None:
     gallery = next(row for row in catalogue_rows if row["role"] == "gallery")
     gallery["image"] = b"broken"
@@ -49,6 +52,7 @@ def test_queries_lose_their_gallery_with_a_broken_file(run_stage: Any, catalogue
     assert len(reasons) == 3
 
 
+@pytest.mark.slow
 def test_copies_leave_the_earlier_split(run_stage: Any, catalogue_rows: Rows) -> None:
     train, val, test = (
         next(row for row in catalogue_rows if row["split"] == split) for split in ("train", "val", "test")
@@ -73,6 +77,7 @@ def mirrored(photo: bytes, side: int = 96) -> bytes:
     return stream.getvalue()
 
 
+@pytest.mark.slow
 def test_near_copies_leave_the_earlier_split(run_stage: Any, catalogue_rows: Rows) -> None:
     catalogue_rows[33] |= {"image": mirrored(catalogue_rows[0]["image"])}
     _, _, reasons = run_stage(catalogue_rows)
@@ -81,6 +86,7 @@ def test_near_copies_leave_the_earlier_split(run_stage: Any, catalogue_rows: Row
     assert reasons["00/0"].endswith("apart, mirrored")
 
 
+@pytest.mark.slow
 def test_near_copies_under_two_items_are_tolerated_up_to_a_share(
     run_stage: Any, catalogue_rows: Rows, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -98,6 +104,7 @@ def test_near_copies_under_two_items_are_tolerated_up_to_a_share(
         run_stage(catalogue_rows, validate__max_near_duplicate_share=0.05)
 
 
+@pytest.mark.slow
 def test_an_item_in_two_splits_stops_the_stage(run_stage: Any, catalogue_rows: Rows, tmp_path: Path) -> None:
     catalogue_rows[2] |= {"split": "test", "role": "query"}
     with pytest.raises(ValidationError, match=r"item_in_one_split .*item item-00 is in test and train"):
@@ -106,11 +113,13 @@ def test_an_item_in_two_splits_stops_the_stage(run_stage: Any, catalogue_rows: R
     assert (tmp_path / "reports/validation.json").is_file()
 
 
+@pytest.mark.slow
 def test_a_missing_split_stops_the_stage(run_stage: Any, catalogue_rows: Rows) -> None:
     with pytest.raises(ValidationError, match=r"(?s)splits_present.*queries_present"):
         run_stage([row for row in catalogue_rows if row["split"] != "val"])
 
 
+@pytest.mark.slow
 def test_too_many_bad_rows_stop_the_stage(run_stage: Any, catalogue_rows: Rows, tmp_path: Path) -> None:
     for row in catalogue_rows[:3]:
         row["image"] = b"broken"
@@ -127,6 +136,7 @@ def test_a_rule_that_does_not_exist_cannot_be_switched_off(run_stage: Any, catal
         run_stage(catalogue_rows, validate__disabled=["near_dup"])
 
 
+@pytest.mark.slow
 def test_the_same_input_gives_the_same_files(run_stage: Any, catalogue_rows: Rows) -> None:
     catalogue_rows[3]["image"] = b"broken"
 
@@ -139,6 +149,7 @@ def test_the_same_input_gives_the_same_files(run_stage: Any, catalogue_rows: Row
     assert any(path.endswith("data_docs/index.html") for path in first)
 
 
+@pytest.mark.slow
 def test_the_first_page_of_the_data_docs_shows_verdict_pictures_and_copies(
     run_stage: Any, catalogue_rows: Rows
 ) -> None:
@@ -159,6 +170,7 @@ def test_the_first_page_of_the_data_docs_shows_verdict_pictures_and_copies(
     )
 
 
+@pytest.mark.slow
 def test_the_first_page_leaves_out_what_is_empty(run_stage: Any, catalogue_rows: Rows) -> None:
     root, _, _ = run_stage(catalogue_rows)
     page = (root / "reports/data_docs/index.html").read_text()
@@ -168,6 +180,7 @@ def test_the_first_page_leaves_out_what_is_empty(run_stage: Any, catalogue_rows:
     assert "rules that flagged nothing</summary>" in page
 
 
+@pytest.mark.slow
 def test_one_rule_is_no_plural(run_stage: Any, catalogue_rows: Rows) -> None:
     catalogue_rows[3]["image"] = b"broken"
     root, _, _ = run_stage(catalogue_rows)
@@ -175,6 +188,7 @@ def test_one_rule_is_no_plural(run_stage: Any, catalogue_rows: Rows) -> None:
     assert "35 of 36 images accepted, 1 set aside; 1 rule flagged images" in page
 
 
+@pytest.mark.slow
 def test_the_first_page_says_what_stops_the_stage(run_stage: Any, catalogue_rows: Rows, tmp_path: Path) -> None:
     catalogue_rows[2] |= {"split": "test", "role": "query"}
     with pytest.raises(ValidationError):
@@ -183,6 +197,7 @@ def test_the_first_page_says_what_stops_the_stage(run_stage: Any, catalogue_rows
     assert '<p class="verdict bad">The catalogue cannot be used: item_in_one_split.' in page
 
 
+@pytest.mark.slow
 def test_data_docs_need_no_network(run_stage: Any, catalogue_rows: Rows) -> None:
     catalogue_rows[3]["image"] = b"broken <script>"
     root, _, _ = run_stage(catalogue_rows)

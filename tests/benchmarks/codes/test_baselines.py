@@ -103,6 +103,7 @@ def test_pq_is_the_product_quantiser_of_faiss() -> None:
     np.testing.assert_allclose(-scores, quantiser.search(asked, 20)[0], rtol=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bits", [12, 16])
 def test_opq_codes_lose_less_than_pq_codes_and_it_only_rotates(bits: int) -> None:
     train, fresh = features(1000), features(500, 1)

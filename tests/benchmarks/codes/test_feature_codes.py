@@ -43,6 +43,7 @@ def features(catalog, name, database, asked):
     return Features(gallery, queries, known, asked(queries), known, known[:4], ["map@all", "map@4"])
 
 
+@pytest.mark.slow
 def test_features_are_the_mean_map_of_the_saved_backbone_in_the_order_asked_for(catalog, params, tmp_path):
     torch.manual_seed(3)
     torch.save(build_backbone(params.train_embedder.backbone).state_dict(), tmp_path / "backbone.pt")

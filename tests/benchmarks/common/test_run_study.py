@@ -48,6 +48,7 @@ def log(tmp_path: Path) -> list[str]:
     return (tmp_path / "scratch/measured.log").read_text().split()
 
 
+@pytest.mark.slow
 def test_cells_are_measured_once_until_params_change_or_fresh_is_asked(toy, tmp_path, capsys):
     study_command.main(toy("first: {}, second: {once: true}"))
     told = capsys.readouterr().out
@@ -99,6 +100,7 @@ def test_mistakes_are_told_in_one_line(arguments: list[str], words: str, tmp_pat
         study_command.main([*arguments, "--scratch", str(tmp_path), "--reports", str(tmp_path)])
 
 
+@pytest.mark.slow
 def test_seconds_are_those_of_the_one_training_and_unknown_after_a_kill(toy, tmp_path):
     toy("first: {}, second: {params: {histogram: {grid: 1}}}")
     study = load_studies(tmp_path / "own.yaml")["toy"]
@@ -113,6 +115,7 @@ def test_seconds_are_those_of_the_one_training_and_unknown_after_a_kill(toy, tmp
     assert timed(other, lambda: None) is None
 
 
+@pytest.mark.slow
 def test_a_cell_is_measured_from_its_bundle(toy, tmp_path):
     toy("histogram: {}")
     changes = {"base": {"image_size": world.SIZE, "threads": 1}, "evaluate": {"bootstrap": 20}}

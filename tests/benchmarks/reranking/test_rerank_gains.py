@@ -64,6 +64,7 @@ def test_every_reranker_is_tried_and_each_point_can_be_set():
         assert all(Chain(block.steps, block, known) and block.enabled for block in blocks)
 
 
+@pytest.mark.slow
 def test_settings_are_the_best_on_val_and_test_has_no_say():
     val, tried = shortlists(1), list(RERANKERS["probability"]())
     block = choose(val, iter(tried), "map@r")

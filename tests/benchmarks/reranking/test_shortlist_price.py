@@ -20,6 +20,7 @@ def test_photos_lie_around_the_direction_of_their_item():
     assert np.array_equal(gallery, draw(0.2, 1)[0])
 
 
+@pytest.mark.slow
 def test_depths_are_measured_and_the_whole_gallery_gains_more_than_a_short_list(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(shortlist_price, "SEEDS", (1,))
     monkeypatch.setattr(shortlist_price, "DEPTHS", (50, "all"))

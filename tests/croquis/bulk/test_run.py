@@ -383,6 +383,7 @@ def test_without_ray_the_engine_says_how_to_have_it(
     assert "memory://out is in the memory of one process" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_call_of_ray_that_never_returns_ends_the_process():
     """What no loop of ours can do: the main thread sits in a call, here in one that holds no lock, as Ray's do."""
     script = (
@@ -405,6 +406,7 @@ def test_any_number_of_processes_writes_the_same_bytes(bundles: dict[str, Bundle
     assert contents(tmp_path / "three") == contents(tmp_path / "one")
 
 
+@pytest.mark.slow
 def test_what_a_process_finds_wrong_is_said_as_it_is(bundles: dict[str, Bundle], own: Path, tmp_path: Path):
     change(own / "part-00001.parquet", "image_id", {2: None})
     with pytest.raises(EmbedError, match=r"part-00001\.parquet in .* has rows without an image_id"):
@@ -419,6 +421,7 @@ def test_a_process_that_is_killed_ends_the_run_with_advice(
         embed(bundles["binary"], str(catalog.folder), str(tmp_path / "out"), partial(embed_local, jobs=2))
 
 
+@pytest.mark.slow
 def test_processes_end_with_a_command_that_is_killed(tmp_path: Path):
     script = tmp_path / "pool.py"
     script.write_text(

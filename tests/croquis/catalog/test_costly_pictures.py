@@ -54,6 +54,7 @@ def test_the_decoder_sees_only_what_pixels_need(name: str) -> None:
     np.testing.assert_array_equal(decode_image(data), decode_image(tiny(kind)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", METADATA)
 def test_metadata_take_no_time_whatever_stands_in_them(name: str) -> None:
     workers = DecodeWorkers(1, DECODE_SECONDS, WORKER_MEMORY)

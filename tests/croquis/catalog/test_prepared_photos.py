@@ -70,6 +70,7 @@ def test_the_squares_are_those_of_the_runtime(catalog: Catalog, cache: bool):
     np.testing.assert_array_equal(photos.take(chosen), expected(catalog)[chosen])
 
 
+@pytest.mark.slow
 def test_several_processes_make_the_same_bytes(catalog: Catalog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     alone = open_photos(catalog, SIZE, how=Preparation(processes=1)).take(np.arange(len(catalog)))
     monkeypatch.setattr(prepared_photos, "IMAGES_WORTH_A_PROCESS", 1)

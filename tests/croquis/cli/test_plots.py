@@ -30,12 +30,14 @@ def test_another_page_is_refused_not_left_blank():
         plots.with_local_libraries("<html><script src='https://elsewhere/vega.js'></script></html>")
 
 
+@pytest.mark.slow
 def test_the_libraries_offer_what_the_page_calls():
     assert set(re.findall(r"\b(\w+)\(", VegaRenderer.DIV)) == {"vegaEmbed"}
     libraries = vega_libraries(plots.VEGA_LITE)
     assert re.search(r"window\.vegaEmbed=(?!null)[\w$]+;$", libraries)
 
 
+@pytest.mark.slow
 def test_outside_a_project_the_message_says_what_to_do(tmp_path: Path):
     with pytest.raises(plots.PlotsError, match="dvc repro"):
         plots.draw_plots(tmp_path)

@@ -34,6 +34,7 @@ def changed_lines(old: str, new: str) -> list[tuple[str, str]]:
     return [(a, b) for a, b in zip(old.splitlines(), new.splitlines(), strict=True) if a != b]
 
 
+@pytest.mark.slow
 def test_it_changes_only_its_keys_and_keeps_comments(root: Path, capsys: pytest.CaptureFixture[str]):
     before = load_params(root / "params.yaml", methods=True)
     assert main(["preset", "mine"], root) == 0
@@ -58,6 +59,7 @@ def test_it_changes_only_its_keys_and_keeps_comments(root: Path, capsys: pytest.
     assert said.rstrip().endswith("croquis repro")
 
 
+@pytest.mark.slow
 def test_a_second_preset_and_the_same_one_again(root: Path, capsys: pytest.CaptureFixture[str]):
     assert main(["preset", "deepfashion_c2s"], root) == 0
     text = (root / "params.yaml").read_text()
@@ -73,6 +75,7 @@ def test_a_second_preset_and_the_same_one_again(root: Path, capsys: pytest.Captu
     assert "dvc repro train_embedder " in capsys.readouterr().out, "a set without attributes"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("flag", ["--diff", "--dry-run"])
 def test_a_dry_run_shows_the_same_and_writes_nothing(root: Path, capsys: pytest.CaptureFixture[str], flag: str):
     assert main(["preset", "mine", flag], root) == 0
@@ -94,6 +97,7 @@ def test_the_list_tells_what_each_is(root: Path, capsys: pytest.CaptureFixture[s
     assert next(line for line in lines if line.startswith("mine")).endswith("  My shoes, 128 px")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("text", "told"),
     [

@@ -35,6 +35,7 @@ def registry(tmp_path: Path, empty_store: Path, monkeypatch: pytest.MonkeyPatch)
     return found
 
 
+@pytest.mark.slow
 def test_status_names_champion_and_what_would_be_refused(
     registry: Registry, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -49,6 +50,7 @@ def test_status_names_champion_and_what_would_be_refused(
     assert registry.aliases() == {"champion": 1}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -75,11 +77,13 @@ def test_what_cannot_be_done_is_refused_with_the_fix(
     assert registry.aliases() == {"champion": 1}
 
 
+@pytest.mark.slow
 def test_a_version_that_is_neither_champion_nor_previous_is_deleted(registry: Registry, tmp_path: Path) -> None:
     assert main(["registry", "delete", "2"], tmp_path) == 0
     assert [version.number for version in registry.versions()] == [1]
 
 
+@pytest.mark.slow
 def test_a_change_says_how_servers_follow_and_how_to_take_it_back(registry: Registry) -> None:
     told = changed_text(promote(registry, 2), registry)
     for words in ("--watch", "POST /admin/reload", "croquis registry rollback"):
@@ -98,6 +102,7 @@ def test_settings_are_read_as_yaml() -> None:
             parse_settings([text])
 
 
+@pytest.mark.slow
 def test_settings_go_into_params_or_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "params.yaml").write_text((ROOT / "params.yaml").read_text())
     set_params(tmp_path, {"siamese.margin": 0.3})

@@ -88,6 +88,7 @@ def test_attributes_that_cannot_be_learned_are_told(tmp_path: Path, catalogue_ro
     assert "is absent from others ('worn' has 18 of 18)" in str(unlearnable(every, 1))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("no_data_docs")
 def test_validate_refuses_before_anything_is_trained(
     run_stage: Any, catalogue_rows: Rows, capsys: pytest.CaptureFixture[str]
@@ -98,6 +99,7 @@ def test_validate_refuses_before_anything_is_trained(
     assert "train_classifier will stop: no attribute has 20 training photos" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("no_data_docs")
 @pytest.mark.parametrize("steps", [["attributes"], ["alpha_qe", "probability"]])
 def test_re_ranking_by_attributes_that_nobody_can_learn_is_refused_with_the_values_that_work(
@@ -111,6 +113,7 @@ def test_re_ranking_by_attributes_that_nobody_can_learn_is_refused_with_the_valu
         run_stage(catalogue_rows, rerank__enabled=True, rerank__steps=steps)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("no_data_docs")
 @pytest.mark.parametrize("rerank", [{"enabled": False}, {"enabled": True, "steps": ["k_reciprocal"]}])
 def test_attributes_that_nothing_needs_are_not_asked_for(run_stage: Any, catalogue_rows: Rows, rerank: dict[str, Any]):

@@ -301,6 +301,7 @@ class TestGeneratorAndReranking:
         with pytest.raises(ValueError, match="was not re-ranked"):
             rerank_sheet(plain, result.gallery, 3, "nothing")
 
+    @pytest.mark.slow
     def test_steps_to_compare_are_measured_after_the_served_ones(self, measured, make_bundle, tmp_path):
         assert measured, "the catalogue is there"
         block = {**self.rerank, "gallery_attributes": "predicted", "steps": ["alpha_qe", "attributes"]}

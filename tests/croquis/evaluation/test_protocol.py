@@ -120,6 +120,7 @@ def tied(tmp_path_factory):
     return folders
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("protocol", CASES, ids=lambda protocol: protocol.name)
 def test_shuffling_the_database_changes_no_metric_though_all_is_tied(tied, protocol):
     first, *others = (json.dumps(evaluate(folder, protocol).summary(), sort_keys=True) for folder in tied)
@@ -129,6 +130,7 @@ def test_shuffling_the_database_changes_no_metric_though_all_is_tied(tied, proto
     assert found["value"] == pytest.approx(found["chance"], abs=0.12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("protocol", CASES, ids=lambda protocol: protocol.name)
 def test_the_memory_held_at_a_time_changes_no_metric(tied, protocol, monkeypatch):
     plain = evaluate(tied[0], protocol).summary()

@@ -68,6 +68,7 @@ def check(body: bytes, folder: Any) -> None:
         assert parse_event(event_body(event)) == event  # so that texts are no halves of pairs, numbers no floats
 
 
+@pytest.mark.slow
 @tried(150)
 @given(st.binary(max_size=200))
 @example(b"[" * 5000)
@@ -80,6 +81,7 @@ def test_any_bytes_are_an_event_or_refused(folder: Any, body: bytes) -> None:
     check(body, folder)
 
 
+@pytest.mark.slow
 @tried(150)
 @given(NEARLY)
 @example({"kind": "upsert", "item_id": "a", "version": 1, "category": "c", "images": [{"path": "\ud800"}]})

@@ -340,6 +340,7 @@ def test_a_picture_that_ends_its_process_costs_its_event_alone(
     assert [image.item_id for image in store.images_of(["bad", "good"])] == ["good"]
 
 
+@pytest.mark.slow
 def test_only_large_pictures_are_tried_by_a_process(
     retriever: LocalRetriever, store: VectorStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -112,6 +112,7 @@ def test_no_points_are_refused():
         project(np.zeros((0, 4), dtype=np.float32), "pca", seed=0)
 
 
+@pytest.mark.slow
 def test_every_picture_has_the_same_bytes_twice_and_says_nothing_of_the_software(blobs):
     vectors, labels = blobs
     names, domains = [f"c{label}" for label in labels], ["shop", "consumer"] * 24

@@ -93,6 +93,7 @@ def test_bits_of_any_number_agree_distance_for_distance(bits: int, comparison: s
     assert (index.dim, index.nbytes) == (bits, -(-bits // 8))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("codes", CODES)
 @pytest.mark.parametrize("bits", [6, 24, 128])
 @pytest.mark.parametrize("places", [1, 20, 400, 4000])
@@ -141,6 +142,7 @@ def scanned(index: CodeIndex, queries: np.ndarray, k: int, keys: np.ndarray) -> 
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("codes", [3, 300, 8000])
 @pytest.mark.parametrize(("head", "bits"), [("binary", 12), ("binary", 66), ("binary", 128), ("pq", 64)])
 @pytest.mark.parametrize("comparison", COMPARISONS)

@@ -31,6 +31,7 @@ def test_hnsw_finds_nearly_all_and_scores_them_exactly() -> None:
     np.testing.assert_allclose(scores, np.take_along_axis(every, rows, axis=1), rtol=1e-6, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_longer_codes_find_more() -> None:
     vectors, queries = clustered(2000), clustered(50, seed=1)
     _, best = brute_force(queries, vectors)
@@ -71,6 +72,7 @@ def test_a_longer_list_of_hnsw_begins_as_a_shorter_one() -> None:
         assert all(map(np.array_equal, part.search(queries, k), (part[:, :k] for part in whole)))
 
 
+@pytest.mark.slow
 def test_a_graph_takes_in_other_vectors_as_if_built_with_them() -> None:
     vectors, queries, random = clustered(800), clustered(20, seed=1), np.random.default_rng(3)
     index, places = narrow_graph(vectors), random.permutation(800)[:60]

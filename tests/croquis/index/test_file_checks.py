@@ -62,6 +62,7 @@ def test_a_size_that_is_not_that_of_the_file_is_told_or_means_nothing(case: str,
             use(index)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES)
 def test_changed_bytes(case: str, tmp_path: Path) -> None:
     file, told = saved(case, tmp_path)

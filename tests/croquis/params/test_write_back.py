@@ -18,6 +18,7 @@ def lines_that_differ(old: str, new: str) -> list[tuple[str, str]]:
     return [(a, b) for a, b in zip(old.splitlines(), new.splitlines(), strict=True) if a != b]
 
 
+@pytest.mark.slow
 def test_only_the_lines_of_the_settings_change_and_comments_stay(tmp_path):
     path = tmp_path / "params.yaml"
     path.write_text(SHIPPED)
@@ -50,6 +51,7 @@ def test_settings_that_stand_there_already_change_nothing(tmp_path):
     assert path.read_text() == SHIPPED
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("key", "value"), [
     ("siamese.margin", 7.5), ("rerank.overlap", "most"), ("rerank.depth", 20), ("rerank.enabled", 1),
 ])  # fmt: skip
@@ -66,6 +68,7 @@ def test_an_unknown_key_is_an_error():
         changed_text(SHIPPED, {"siamese.margins": 0.3})
 
 
+@pytest.mark.slow
 def test_lists_and_mappings_change_in_their_line_and_null_stays_spelt():
     settings = {"retrievers": ["siamese"], "validate.disabled": ["whole_file"], "ingest.folder.splits": {"dev": "val"}}
     text = changed_text(SHIPPED, settings)

@@ -226,6 +226,7 @@ def test_pictures_in_the_cells_are_refused_by_their_column(photos: Path):
         find_photos_at(photos / "t.parquet", None)
 
 
+@pytest.mark.slow
 def test_a_project_of_such_a_table_keeps_one_with_one_row_per_photo(tmp_path: Path):
     """Its stages read that one; nothing would stop them."""
     photos = tmp_path / "shop"

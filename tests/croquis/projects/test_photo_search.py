@@ -264,6 +264,7 @@ def test_the_nets_of_another_bundle_index_too(shop: Path, photos: Path, tmp_path
     assert first["drawings"] is False
 
 
+@pytest.mark.slow
 def test_photos_may_be_decoded_at_a_smaller_scale(shop: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     large = Image.effect_mandelbrot((900, 600), (-2, -1.5, 1, 1.5), 40).convert("RGB")
     (tmp_path / "jpegs").mkdir()

@@ -247,6 +247,7 @@ def test_a_catalogue_that_nothing_can_be_measured_on_is_refused_in_one_line(
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("items", [8, 12, 20, 24, 40])
 def test_of_few_products_val_gets_so_many_that_a_champion_can_be_above_chance(items: int, tmp_path: Path):
     """As the gate bounds it, for a search that is always right; the share stays 0.2 where that is enough."""
@@ -273,6 +274,7 @@ def test_of_too_few_products_it_says_so(tmp_path: Path):
         plan_project(tmp_path, None, "quick")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("profile", PROFILES)
 @pytest.mark.parametrize("make", [two_domains, only_labels], ids=lambda make: make.__name__)
 def test_every_profile_gives_params_that_the_schema_takes(make: Callable[[Path], None], profile: str, tmp_path: Path):
@@ -308,6 +310,7 @@ def labelled(folder: Path) -> list[dict[str, Any]]:
     ]
 
 
+@pytest.mark.slow
 def test_a_project_that_lost_a_photo_says_so_before_it_runs(tmp_path: Path):
     two_domains(tmp_path / "photos")
     plan = plan_project(tmp_path / "photos", None, "quick")

@@ -358,6 +358,7 @@ def test_three_points_are_found_nine_times_in_ten_from_1500_items_on() -> None:
     assert promoted_share(1500, 0.03, 150) >= 0.9
 
 
+@pytest.mark.slow
 def test_at_the_rendered_catalogues_query_counts_three_points_are_mostly_not_found_and_ten_are() -> None:
     """106 val items of 3 photos: the standard error of a gain is three points itself. The reason says so."""
     assert 0.1 <= promoted_share(106, 0.03, 200) <= 0.4

@@ -168,6 +168,7 @@ def exact_of(name: str) -> str:
     return "flat" if ENCODERS[name] == "dense" else ENCODERS[name]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", LOSSY)
 def test_what_an_index_loses_is_lost_before_the_gate(root: Path, params: Params, name: str) -> None:
     lossy, whole = (
@@ -179,12 +180,14 @@ def test_what_an_index_loses_is_lost_before_the_gate(root: Path, params: Params,
         assert lossy.mean < whole.mean - 0.2
 
 
+@pytest.mark.slow
 def test_lossy_codes_are_refused_against_the_same_vectors_uncompressed(root: Path, params: Params) -> None:
     lossy, whole = (score_bundle(bundle_of(root, each), "val", MEASURE, params, root) for each in ("ivfpq", "flat"))
     verdict = decide(lossy, whole, make_policy(params))
     assert {"gain", "category"} <= {reason.rule for reason in verdict.reasons if not reason.passed}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in LOSSY if name != "hnsw"])
 def test_a_champion_of_another_catalogue_loses_as_much(root: Path, params: Params, name: str) -> None:
     """It knows none of the val photos, which its own kind of index takes in."""
@@ -195,6 +198,7 @@ def test_a_champion_of_another_catalogue_loses_as_much(root: Path, params: Param
     assert old.mean < whole.mean
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", EVERY)
 def test_bundles_are_timed_over_equal_numbers_of_images(root: Path, name: str) -> None:
     bundle = bundle_of(root, name)
@@ -211,6 +215,7 @@ def test_bundles_are_timed_over_equal_numbers_of_images(root: Path, name: str) -
     assert whole.index is bundle.index
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name", [name for name in EVERY if name != "ivfpq-probes"]
 )  # it needs more images than val has

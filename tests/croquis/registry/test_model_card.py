@@ -56,6 +56,7 @@ def category(figure: Figure) -> dict[str, Any]:
     return {"items": 40, "queries": 40, "metrics": {METRIC: estimate}}
 
 
+@pytest.mark.slow
 def test_a_category_as_good_as_the_whole_is_not_called_weak(card: Card) -> None:
     text = card(0.96, {"shoes": (0.95, 0.91, 0.98), "bags": (0.97, 0.94, 1.0)})
     assert "No category of at least 10 items is surely below the overall hit@1 of 0.960." in text

@@ -39,6 +39,7 @@ def registry(store: Store, request: pytest.FixtureRequest) -> Iterator[Registry]
     store.client.delete_registered_model(registry.model)
 
 
+@pytest.mark.slow
 def test_versions_are_found_by_bundle(registry: Registry) -> None:
     found = registry.with_bundle("2" * 64)
     assert found is not None
@@ -47,6 +48,7 @@ def test_versions_are_found_by_bundle(registry: Registry) -> None:
     assert [version.number for version in registry.versions()] == [1, 2, 3]
 
 
+@pytest.mark.slow
 def test_first_promotion_and_the_next(registry: Registry) -> None:
     assert registry.aliases() == {}
     assert str(promote(registry, 1)) == f"champion: no champion -> version 1 (siamese, bundle {'1' * 12})"
@@ -57,6 +59,7 @@ def test_first_promotion_and_the_next(registry: Registry) -> None:
     assert registry.aliases() == {CHAMPION: 3, PREVIOUS: 1}
 
 
+@pytest.mark.slow
 def test_the_challenger_is_promoted_by_default_and_stops_being_one(registry: Registry) -> None:
     promote(registry, 1)
     challenge(registry, 2)
@@ -76,6 +79,7 @@ def test_first_champion_only_where_there_is_none(registry: Registry) -> None:
     assert registry.aliases() == {CHAMPION: 2}
 
 
+@pytest.mark.slow
 def test_rollback_and_back_again(registry: Registry) -> None:
     promote(registry, 1)
     promote(registry, 2)
@@ -85,6 +89,7 @@ def test_rollback_and_back_again(registry: Registry) -> None:
     assert registry.aliases() == {CHAMPION: 2, PREVIOUS: 1}
 
 
+@pytest.mark.slow
 def test_nonsense_is_refused_with_the_fix(registry: Registry) -> None:
     with pytest.raises(RegistryError, match="no challenger to promote; `dvc repro`"):
         promote(registry)
@@ -99,6 +104,7 @@ def test_nonsense_is_refused_with_the_fix(registry: Registry) -> None:
         rollback(registry)
 
 
+@pytest.mark.slow
 def test_a_change_that_was_planned_over_another_champion_is_not_made(registry: Registry) -> None:
     promote(registry, 1)
     planned = plan_promotion(registry, 3)
@@ -119,6 +125,7 @@ def test_a_plan_changes_nothing(registry: Registry) -> None:
     assert registry.aliases() == {CHAMPION: 1}
 
 
+@pytest.mark.slow
 def test_champion_and_previous_cannot_be_deleted(registry: Registry) -> None:
     promote(registry, 1)
     promote(registry, 2)
@@ -175,6 +182,7 @@ def die_after(steps: int, registry: Registry, patch: pytest.MonkeyPatch) -> None
         patch.setattr(client, name, counted(name))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("call", ["set_registered_model_tag", "set_registered_model_alias"])
 def test_whoever_is_overtaken_by_another_workspace_is_told_who_won(
     registry: Registry, monkeypatch: pytest.MonkeyPatch, call: str
@@ -212,6 +220,7 @@ def test_a_first_champion_that_another_workspace_overtakes_is_none(
     assert registry.aliases() == {CHAMPION: 2}
 
 
+@pytest.mark.slow
 def test_a_note_that_a_later_change_has_replaced_is_not_carried_out(registry: Registry) -> None:
     promote(registry, 1)
     registry.store.client.set_registered_model_tag(registry.model, NOTE_TAG, '{"champion": 2, "previous": 1}')

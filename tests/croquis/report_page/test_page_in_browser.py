@@ -44,6 +44,7 @@ def opened(browser: Any, results_text: str, tmp_path: Path) -> Iterator[Callable
     assert noticed == [file.as_uri()] * len(contexts)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("viewport", [PHONE, DESKTOP], ids=["phone", "desktop"])
 def test_every_chart_is_drawn_and_the_page_is_as_wide_as_the_screen(
     opened: Callable[..., Any], viewport: dict[str, int]
@@ -85,6 +86,7 @@ def test_the_map_shows_the_photo_of_a_point(opened: Callable[..., Any]) -> None:
     assert [line.split(":")[0] for line in text.splitlines()] == ["category", "item", "domain"]
 
 
+@pytest.mark.slow
 def test_the_page_is_dark_where_the_system_is(opened: Callable[..., Any]) -> None:
     colours = []
     for scheme in ("light", "dark"):

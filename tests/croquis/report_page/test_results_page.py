@@ -89,6 +89,7 @@ def behind(rank: int) -> int:
     return rank or 10**9
 
 
+@pytest.mark.slow
 def test_the_contents_list_leads_to_every_section(reader: Reader) -> None:
     links = [about["href"] for tag, about in reader.elements if tag == "a"]
     sections = [about["id"] for tag, about in reader.elements if tag == "section"]

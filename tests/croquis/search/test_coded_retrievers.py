@@ -55,6 +55,7 @@ def brute_force(queries: np.ndarray, gallery: np.ndarray, comparison: str, books
     return asked @ stored.T if comparison == "asymmetric" else -(asked[:, None] != stored[None]).sum(axis=2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("comparison", ["symmetric", "asymmetric"])
 @pytest.mark.parametrize("codes", ["flat", "ivf"])
 @pytest.mark.parametrize("head", HEADS)

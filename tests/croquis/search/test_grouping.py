@@ -83,6 +83,7 @@ def answer(
     return [(record["image_id"], record["item_id"], score) for record, score in found]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("most", [1, 3])
 @pytest.mark.parametrize("case", CASES)
 def test_every_kind_of_index_gives_the_grouping_of_its_whole_ranking(case: str, most: int) -> None:
@@ -145,6 +146,7 @@ def test_centres_are_those_of_each_group_in_a_row(metric: str) -> None:
     np.testing.assert_array_equal(centres(vectors, metric, 3), expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["flat", "hnsw"])
 @pytest.mark.parametrize("changed", [False, True])
 def test_a_store_groups_what_it_holds_at_the_moment(tmp_path: Path, kind: str, changed: bool) -> None:

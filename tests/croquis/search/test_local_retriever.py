@@ -390,6 +390,7 @@ def test_many_pictures_at_once_are_the_same_as_one_by_one(retriever: LocalRetrie
     assert rows[:, 0].tolist() == list(range(36))
 
 
+@pytest.mark.slow
 def test_threads_may_search_at_once(make_bundle: Make) -> None:
     retriever = LocalRetriever.load(make_bundle())  # nothing is opened or warm yet
     names = retriever.bundle.items.image_ids * 4

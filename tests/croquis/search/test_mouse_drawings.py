@@ -29,6 +29,7 @@ def scribble(seed: int) -> np.ndarray:
     return sheet
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("rerank", [False, True])
 def test_scribbles_are_answered_in_every_mode(make_bundle: Callable[..., Path], mode: str, rerank: bool) -> None:

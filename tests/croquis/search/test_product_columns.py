@@ -79,11 +79,13 @@ def check_filters(retriever: LocalRetriever, asked: dict[str, Any]) -> None:
     assert len(dresses) == len({hit.item_id for hit in found if hit.category == "dress"})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("asked", ASKED)
 def test_filters_by_columns_are_exact(retriever: LocalRetriever, asked: dict[str, Any]) -> None:
     check_filters(retriever, asked)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["hnsw", "ivfpq"])
 def test_they_are_for_other_kinds_of_index(tmp_path: Path, retriever: LocalRetriever, kind: str) -> None:
     settings = {"ivf_lists": 2, "ivf_probes": 1, "pq_subspaces": 24, "pq_bits": 4}
@@ -105,6 +107,7 @@ def stored(folder: Path, keep: Callable[[Bundle], Any]) -> LocalRetriever:
     return LocalRetriever(Nets(bundle), StoreGallery(bundle, keep(bundle)), bundle.manifest.rerank)
 
 
+@pytest.mark.slow
 def test_a_store_keeps_them(folder: Path, stores: Stores, tmp_path: Path) -> None:
     first = fill(stores, Bundle.load(folder))
     save_snapshot(first, tmp_path / "saved")

@@ -124,6 +124,7 @@ def test_what_stands_between_may_answer_in_its_own_way() -> None:
     assert raised.value.retry_after == 7
 
 
+@pytest.mark.slow
 def test_the_client_needs_nothing_of_the_server() -> None:
     script = "import sys, croquis.serving.client; print(*sorted({name.split('.')[0] for name in sys.modules}))"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)

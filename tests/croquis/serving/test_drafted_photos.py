@@ -160,6 +160,7 @@ def evaluated(world: World) -> None:
 BOXED = [kept, decoded_at_use, indexed, searched, over_http, as_products, by_events, in_bulk, evaluated]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", [*BOXED, of_several, put])
 def test_every_way_sees_the_same_squares(way: Callable[[World], None], world: World):
     way(world)
@@ -170,6 +171,7 @@ def test_every_way_sees_the_same_squares(way: Callable[[World], None], world: Wo
     assert not in_full & seen
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", [over_http, put])
 def test_a_worker_that_may_be_killed_sees_them_too(
     way: Callable[[World], None], world: World, monkeypatch: pytest.MonkeyPatch
@@ -178,6 +180,7 @@ def test_a_worker_that_may_be_killed_sees_them_too(
     test_every_way_sees_the_same_squares(way, world)
 
 
+@pytest.mark.slow
 def test_thumbnails_of_the_stage_are_those_of_an_event(world: World):
     ids = world.catalog.column("image_id")[gallery_rows(world.catalog)].tolist()
     made = open_thumbnails(world.catalog, SIDE, DRAFTED).column("thumbnail").to_pylist()

@@ -130,6 +130,7 @@ BOMBS: dict[str, Callable[[], bytes]] = {
 }
 
 
+@pytest.mark.slow
 @both
 @pytest.mark.parametrize("name", BOMBS)
 def test_an_answer_takes_bounded_memory(name: str, ask: Ask) -> None:

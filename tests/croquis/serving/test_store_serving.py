@@ -49,6 +49,7 @@ def uri(tmp_path: Path) -> str:
 RARE = {"overlap": "idf", "enabled": True}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["dense", "probable", "rare", "rare by chance", "binary", "without a classifier"])
 def test_a_store_answers_as_the_bundles_own_index(kind: str, serve: Serve, uri: str, tmp_path: Path) -> None:
     changes: dict[str, Any] = {
@@ -110,6 +111,7 @@ def test_a_product_that_came_by_event_is_found_shown_and_gone_again(serve: Serve
     assert client.get(first["image"]).status_code == 404
 
 
+@pytest.mark.slow
 def test_versions_change_and_change_back_without_a_lost_request(serve: Serve, uri: str, bundle: Path) -> None:
     first, second = filled(uri, bundle, bundle)
     pointer = open_stores(uri)  # it opens no version: the server has them
@@ -142,6 +144,7 @@ def test_versions_change_and_change_back_without_a_lost_request(serve: Serve, ur
     assert samples(client)[f'croquis_store_info{{label="champion",store="{second}"}}'] == 1
 
 
+@pytest.mark.slow
 def test_a_new_champion_searches_its_own_version_and_so_after_a_rollback(
     serve: Serve, uri: str, tmp_path: Path
 ) -> None:

@@ -7,6 +7,7 @@ from dataclasses import replace
 import cv2
 import numpy as np
 import numpy.typing as npt
+import pytest
 
 from croquis.sketching.linework import REFERENCE, Linework
 from croquis.sketching.skeleton import thin, trace
@@ -100,12 +101,14 @@ def mean_ink(edges: Map, hand: Hand) -> float:
     return float(np.mean([(draw(edges, hand, name=str(n)) < 200).mean() for n in range(20)]))
 
 
+@pytest.mark.slow
 def test_drop_leaves_strokes_out_but_never_a_blank_sheet() -> None:
     edges = outline()
     assert mean_ink(edges, hand(drop=0.5)) < 0.75 * mean_ink(edges, STEADY)
     assert all((draw(edges, hand(drop=0.9), name=str(n)) < 128).any() for n in range(20))
 
 
+@pytest.mark.slow
 def test_retraced_strokes_add_ink_beside_the_first() -> None:
     edges = outline()
     assert mean_ink(edges, hand(jitter=1.5, retrace=1.0)) > 1.2 * mean_ink(edges, hand(jitter=1.5))

@@ -58,6 +58,7 @@ def test_split_a_of_a_whole_class(share: float, total: int) -> None:
         assert (quotas["train", "train"], quotas["val", "query"], quotas["val", "gallery"]) == (450, 10, 40)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("split", ["a", "c"])
 def test_rows_are_never_sorted_by_class(root: Path, split: str) -> None:
     for part in (("train", "train"), ("test", "gallery" if split == "a" else "query")):

@@ -199,6 +199,7 @@ def test_labels_agree_with_a_loop_over_the_words() -> None:
         assert found.tolist() == values
 
 
+@pytest.mark.slow
 def test_a_wide_table_is_streamed(tmp_path: Path) -> None:
     """1,000 rows of 1,000 values are 8 MB as int64 and 3 MB as text; reading them must take far less."""
     chance = np.random.default_rng(5)

@@ -143,6 +143,7 @@ def test_photos_below_Img(root: Path) -> None:  # noqa: N802 (the archive spells
 PARTITION = "Eval/list_eval_partition.txt"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("file", "old", "new", "message"),
     [

@@ -205,6 +205,7 @@ def test_a_record_or_box_of_anything_is_read_or_refused(cell: Any, field: str, v
             continue
 
 
+@pytest.mark.slow
 @tried(25)
 @given(st.sampled_from([*COLUMNS, "vector", "thumbnail", "bbox", "picture"]), CELLS | JSON.map(json.dumps))
 @example("vector", b"")

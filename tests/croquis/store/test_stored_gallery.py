@@ -23,6 +23,7 @@ pytestmark = pytest.mark.scale
 PATIENCE = 120  # seconds
 
 
+@pytest.mark.slow
 def test_every_engine_answers_as_the_bundles_own_index(engine: Engine, tmp_path: Path) -> None:
     folder = write_tiny_bundle(tmp_path / "bundle", rerank=tiny.RERANK | PROBABLE)
     stores = open_stores(engine.uri, "served")

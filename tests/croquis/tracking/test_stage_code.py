@@ -166,6 +166,7 @@ def test_a_change_of_code_changes_those_that_run_it(
     assert changed_by(copied, unchanged, name, "ADDED = 1\n") == stages
 
 
+@pytest.mark.slow
 def test_a_change_of_comments_and_docstrings_changes_nothing(copied: Path):
     for path in [*copied.rglob("methods/*.py"), *copied.glob("croquis/index/*.py"), *copied.glob("stages/*.py")]:
         path.write_text(f"# A word more.\n\n{path.read_text()}\n# The end.\n\n\n")

@@ -59,6 +59,7 @@ def test_project_root_is_the_nearest_folder_with_a_pipeline(tmp_path: Path) -> N
     assert project_root(inner) == tmp_path.resolve()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["a%2Fb", "a?b#c", "größe 服 100%", "..%2Fplain"])
 def test_any_folder_name_keeps_its_store_and_artifacts_inside(tmp_path: Path, name: str) -> None:
     for neighbour in ("a/b", "a b", "a", "plain"):
@@ -141,6 +142,7 @@ def test_processes_that_start_together_make_one_whole_database(tmp_path: Path) -
     assert answers == ["1"] * 4
 
 
+@pytest.mark.slow
 def test_a_database_that_was_killed_half_made_does_no_harm(tmp_path: Path) -> None:
     (tmp_path / "mlruns").mkdir()
     (tmp_path / "mlruns" / ".mlflow.db.partial").write_bytes(b"half of a database")

@@ -54,6 +54,7 @@ def evaluated(root, folder, rerank):
     return evaluate_split(LocalRetriever.load(bundle), *catalogs, "val", SETTINGS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rerank", [
     {"depth": 60, "alpha": 1.0, "beta": 1.0, "overlap": "count", "gallery_attributes": "predicted"},
     {"depth": 7, "alpha": 2.0, "beta": 3.0, "overlap": "idf", "gallery_attributes": "predicted"},
@@ -119,6 +120,7 @@ def test_settings_say_what_was_measured(reranked):
     assert value == lists(reranked).score("hit@1", block(**{**said, "steps": ["probability"]}))
 
 
+@pytest.mark.slow
 def test_steps_that_look_at_vectors_are_searched_too(reranked):
     write_params(reranked, evaluate__depth=100, rerank__depth=60, rerank__steps=["alpha_qe", "attributes"])
     task = task_of(reranked)
@@ -162,6 +164,7 @@ def test_off_is_a_possible_answer_and_keeps_the_weights(reranked):
     assert task.settings(task.anchors[0])["rerank.enabled"] is True
 
 
+@pytest.mark.slow
 def test_weights_as_spelt_are_kept(reranked):
     write_params(reranked, evaluate__depth=100, rerank__depth=60, rerank__alpha=2.0, rerank__beta=3.0)
     task = task_of(reranked)
@@ -191,6 +194,7 @@ def test_every_point_of_the_space_fits_the_schema(reranked):
         changed_text(text, task.settings(suggest_point(study.ask(), task.space)))
 
 
+@pytest.mark.slow
 def test_a_study_belongs_to_its_data_bundle_and_metric_but_not_to_the_weights(reranked):
     def name(metric=None, **changes):
         write_params(reranked, evaluate__depth=100, rerank__depth=60, **changes)

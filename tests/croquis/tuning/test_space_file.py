@@ -84,6 +84,7 @@ def test_a_file_of_anything_else_is_refused(tmp_path: Path) -> None:
             read(tmp_path, text)
 
 
+@pytest.mark.slow
 def test_the_command_refuses_before_any_training(shapes: Path, capsys: Capture) -> None:
     def refused(*words: str) -> str:
         assert main(["tune", *words], shapes) == 1

@@ -53,6 +53,7 @@ def until(condition: Callable[[], bool], seconds: float = 240.0) -> None:
         time.sleep(0.05)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("url", [None, "sqlite:///{}/optuna.db"])
 def test_a_second_call_continues_to_the_same_total(tmp_path, url):
     url = url and url.format(tmp_path)
@@ -102,6 +103,7 @@ def test_of_equals_the_one_that_changes_least_is_best(tmp_path):
     assert best_trial(study, task).number == 4
 
 
+@pytest.mark.slow
 def test_a_killed_worker_loses_its_trial_only_and_the_trial_is_tried_again(tmp_path, worker):
     work(tmp_path, 2)
     mark = tmp_path / "mark"
@@ -115,6 +117,7 @@ def test_a_killed_worker_loses_its_trial_only_and_the_trial_is_tried_again(tmp_p
     assert done(study) == 6
 
 
+@pytest.mark.slow
 def test_the_trial_of_a_living_worker_is_left_alone(tmp_path, worker):
     work(tmp_path, 2)
     mark = tmp_path / "mark"
@@ -124,6 +127,7 @@ def test_the_trial_of_a_living_worker_is_left_alone(tmp_path, worker):
     assert states(study) == ["COMPLETE", "COMPLETE", "RUNNING", "COMPLETE", "COMPLETE"]
 
 
+@pytest.mark.slow
 def test_workers_share_a_study_and_each_ends_its_trial(tmp_path, worker):
     (tmp_path / "together").mkdir()
     processes = [worker(15, TOY_TOGETHER=tmp_path / "together") for _ in range(2)]

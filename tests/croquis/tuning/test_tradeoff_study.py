@@ -42,6 +42,7 @@ def candidate(root: Path) -> Candidate:
     return Candidate(retriever, root, load_params(root / "params.yaml"), PAIR, "mrr")
 
 
+@pytest.mark.slow
 def test_the_quality_of_the_bundles_own_index_is_what_evaluate_reports(project: Path) -> None:
     params, retriever = load_params(project / "params.yaml"), LocalRetriever.load(project / "models/bundles/histogram")
     quality, size, milliseconds, recall = candidate(project).measure({"kind": "flat"})
@@ -55,6 +56,7 @@ def test_the_quality_of_the_bundles_own_index_is_what_evaluate_reports(project: 
     assert recall == 1.0
 
 
+@pytest.mark.slow
 def test_a_coarser_index_is_smaller_and_no_better(project: Path) -> None:
     tried = candidate(project)
     exact, coarse = (
@@ -69,6 +71,7 @@ def test_a_coarser_index_is_smaller_and_no_better(project: Path) -> None:
     assert coarse.recall < exact.recall == 1.0
 
 
+@pytest.mark.slow
 def test_quality_is_that_of_the_index_that_is_timed(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The graph over all photos is walked for both; none is built over those of val."""
     built = []
@@ -98,6 +101,7 @@ def test_the_front_is_what_nothing_beats_in_all_three() -> None:
     assert [trial.number for trial in front(study)] == [4, 0, 2]
 
 
+@pytest.mark.slow
 def test_the_command_shows_table_plot_and_run_and_goes_on(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["tune", "tradeoff", "--trials", "4", "--metric", "mrr"], project) == 0
     assert ": 4 trials, " in capsys.readouterr().out

@@ -160,6 +160,7 @@ WHOLE: dict[str, tuple[Callable[[Rows], None], int, dict[str, Any], str]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("no_data_docs")
 @pytest.mark.parametrize("kind", WHOLE)
 def test_faults_of_the_whole_catalogue_stop_the_stage(
@@ -186,6 +187,7 @@ def test_every_rule_has_a_fault() -> None:
     assert len(FAULTS) >= 20
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("no_data_docs")
 def test_a_query_is_no_answer_to_itself(run_stage: Callable[..., Outcome], sound: Rows) -> None:
     """The only gallery photo of the item is the query's own file under another id."""
@@ -200,6 +202,7 @@ def test_a_query_is_no_answer_to_itself(run_stage: Callable[..., Outcome], sound
     }
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("no_data_docs")
 def test_rules_can_be_switched_off(run_stage: Callable[..., Outcome], sound: Rows) -> None:
     rows, _ = planted(sound, tuple(fault for fault in FAULTS if fault.name == "re-encoded test photo in train"))

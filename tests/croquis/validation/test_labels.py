@@ -90,6 +90,7 @@ def test_shares_of_items_and_shift(tmp_path: Path) -> None:
     assert image_columns(catalog, measured)["item_labels"].tolist() == [1, 1, 2, 2, 0, 0, 0, 0, 1, 1, 1, 1]
 
 
+@pytest.mark.slow
 def test_a_shift_beyond_chance_is_counted(tmp_path: Path) -> None:
     rows = [
         {"image_id": str(n), "item_id": str(n), "domain": "shop", "category": "a", "image": b"", "role": "train"}

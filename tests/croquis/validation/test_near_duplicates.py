@@ -159,6 +159,7 @@ COPIES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", COPIES)
 def test_planted_copies_are_found_and_nothing_else(kind: str) -> None:
     """Ten photos and a copy of each, at the radius and tolerance that params.yaml ships with."""
@@ -187,6 +188,7 @@ def test_no_rows() -> None:
     assert len(near_pairs(empty, empty, np.zeros((0, SIDE, SIDE, 3), np.uint8), 2, 0.1)) == 0
 
 
+@pytest.mark.slow
 def test_photos_of_one_hash_are_compared_with_some_of_them() -> None:
     """All pairs of 5,000 equal photos would be 25 million."""
     codes = planted_codes(6_000)

@@ -33,6 +33,7 @@ def category_rows(gallery: bool = False) -> Rows:
     return rows
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("protocol", ["category", "cifar10_c"])
 def test_single_photos_are_normal_and_train_is_the_gallery(run_shop: Callable[..., Outcome], protocol: str) -> None:
     outcome = run_shop(category_rows(), base__protocol=protocol)
@@ -40,6 +41,7 @@ def test_single_photos_are_normal_and_train_is_the_gallery(run_shop: Callable[..
     assert "single_image_items" not in {rule["rule"] for rule in outcome.report["rules"]}
 
 
+@pytest.mark.slow
 def test_the_same_rows_are_no_instance_catalogue(run_shop: Callable[..., Outcome]) -> None:
     with pytest.raises(ValidationError, match=r"15 of 30 images .*query_has_gallery 15"):
         run_shop(category_rows(), base__protocol="instance", validate__max_quarantine_share=0.1)
@@ -47,6 +49,7 @@ def test_the_same_rows_are_no_instance_catalogue(run_shop: Callable[..., Outcome
         run_shop(category_rows(), base__protocol="instance")
 
 
+@pytest.mark.slow
 def test_a_query_needs_its_category_in_train(run_shop: Callable[..., Outcome]) -> None:
     rows = category_rows()
     rows[-1]["category"] = "scarf"
@@ -56,6 +59,7 @@ def test_a_query_needs_its_category_in_train(run_shop: Callable[..., Outcome]) -
     }
 
 
+@pytest.mark.slow
 def test_cifar10_a_searches_the_split_itself(run_shop: Callable[..., Outcome]) -> None:
     rows = category_rows(gallery=True)
     assert run_shop(rows, base__protocol="cifar10_a").reasons == {}
@@ -67,6 +71,7 @@ def test_cifar10_a_searches_the_split_itself(run_shop: Callable[..., Outcome]) -
     }
 
 
+@pytest.mark.slow
 def test_distractors_answer_the_other_split_too(run_shop: Callable[..., Outcome]) -> None:
     rows = category_rows(gallery=True)
     rows[24]["category"] = rows[0]["category"] = "scarf"
@@ -74,6 +79,7 @@ def test_distractors_answer_the_other_split_too(run_shop: Callable[..., Outcome]
     assert run_shop(rows, base__protocol="cifar10_a").reasons == {}
 
 
+@pytest.mark.slow
 def test_one_file_may_stand_under_two_items_but_not_two_categories(run_shop: Callable[..., Outcome]) -> None:
     rows = category_rows()
     rows[3]["image"] = rows[0]["image"]  # both coats
@@ -85,6 +91,7 @@ def test_one_file_may_stand_under_two_items_but_not_two_categories(run_shop: Cal
     }
 
 
+@pytest.mark.slow
 def test_one_category_is_none(run_shop: Callable[..., Outcome]) -> None:
     rows = [row | {"category": "coat"} for row in category_rows()]
     with pytest.raises(ValidationError, match=r"two_categories demands.*found 1"):

@@ -44,6 +44,7 @@ def test_a_rule_that_is_switched_off_gives_no_reason() -> None:
     assert image_reasons([row], settings.model_copy(update={"disabled": ["domain_known"]})) == {}
 
 
+@pytest.mark.slow
 def test_a_server_that_takes_events_loads_neither_great_expectations_nor_pandas() -> None:
     script = "import sys, croquis.serving.app, croquis.events.handler; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)

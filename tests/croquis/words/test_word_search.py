@@ -69,6 +69,7 @@ def places(hits: list[Hit]) -> dict[str, int]:
     return {hit.image_id: 1 + sum(other.score > hit.score for other in hits) for hit in hits}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("query", QUERIES)
 @pytest.mark.parametrize("filters", FILTERS)
 def test_words_rank_as_bm25_by_hand(plain: LocalRetriever, query: str, filters: dict[str, Any] | None) -> None:
@@ -125,6 +126,7 @@ def test_at_its_ends_the_weight_leaves_one_of_them(tmp_path: Path, weight: float
     assert [hit.image_id for hit in both] == [hit.image_id for hit in alone]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rerank", [False, True])
 @pytest.mark.parametrize("filters", FILTERS)
 @pytest.mark.parametrize("group_by", ["none", "item"])

@@ -122,6 +122,7 @@ def corners(crop: Callable[..., torch.Tensor], **values: Any) -> tuple[torch.Ten
     return outer[0], outer[1]
 
 
+@pytest.mark.slow
 def test_an_inner_crop_has_the_area_and_the_shape_that_are_asked_for_and_stays_inside():
     x, y = corners(inner_crop, crop_scale=0.08)
     wide, high = x[:, 1] - x[:, 0], y[:, 1] - y[:, 0]

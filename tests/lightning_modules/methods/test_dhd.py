@@ -109,6 +109,7 @@ def test_the_teachers_view_is_the_weaker_one(params: Params, data: RetrievalData
     assert not torch.allclose(student, teacher, atol=0.05)
 
 
+@pytest.mark.slow
 def test_proxies_stay_float32_in_half_precision(params: Params, data: RetrievalData, tmp_path: Path):
     module, _ = build_of(dhd, params, data)()
     start = module.proxies.detach().clone()

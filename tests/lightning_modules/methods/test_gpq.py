@@ -223,6 +223,7 @@ def with_unlabelled(data: RetrievalData, count: int) -> RetrievalData:
     return RetrievalData(data.train, data.val, data.val_is_query, data.categories, images)
 
 
+@pytest.mark.slow
 def test_every_unlabelled_image_is_seen_in_its_turn(params: Params, data: RetrievalData, tmp_path: Path):
     module = gpq.build(params, with_unlabelled(data, 20))
     seen: list[int] = []

@@ -83,6 +83,7 @@ def test_a_collapsed_batch_shows_in_the_figures(params: Params, data: RetrievalD
     assert figures["effective_rank"].item() == pytest.approx(1.0, abs=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("loss", "arguments", "miner"), PAIRS)
 def test_each_loss_trains_a_step(
     params: Params, data: RetrievalData, tmp_path: Path, loss: str, arguments: dict[str, Any], miner: str | None
@@ -114,6 +115,7 @@ class Rates(pl.Callback):
         self.found.append([group["lr"] for group in optimizer.param_groups])
 
 
+@pytest.mark.slow
 def test_the_weights_of_a_loss_follow_the_schedule_at_their_own_rate(
     params: Params, data: RetrievalData, tmp_path: Path
 ):

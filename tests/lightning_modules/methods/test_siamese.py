@@ -140,6 +140,7 @@ def test_more_pairs_are_positive_when_all_are(params: Params):
     assert counts["all"] != pytest.approx(counts["crossing"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("strategy", STRATEGIES)
 def test_the_gradient_of_the_loss(params: Params, strategy: str):
     module = placed(params, negatives=strategy, margin=0.3)

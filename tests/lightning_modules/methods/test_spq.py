@@ -168,6 +168,7 @@ def test_two_views_of_one_image_are_compared_and_differ(params: Params, data: Re
         assert nearest.diagonal().mean() < nearest.mean()
 
 
+@pytest.mark.slow
 def test_without_labels_no_label_matters(params: Params, data: RetrievalData, tmp_path: Path):
     """Other items, categories and domains in training give the same weights to the bit."""
     count = len(data.train)
@@ -214,6 +215,7 @@ def test_partners_are_photos_of_the_item_in_the_other_domain_where_there_are_any
     assert spq.partners(images)[alone].tolist() == [alone]
 
 
+@pytest.mark.slow
 def test_with_item_positives_the_second_view_shows_a_partner_of_another_item_than_the_rest(
     params: Params, data: RetrievalData
 ):

@@ -143,6 +143,7 @@ def test_each_step_moves_its_own_side_only(params: Params, data: RetrievalData, 
     assert {f"train/{name}" for name in names} <= set(history)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("absent", list(WEIGHTS))
 def test_a_weight_of_0_takes_out_the_term_and_its_net(params: Params, data: RetrievalData, tmp_path: Path, absent: str):
     module = built(params, data, **{absent: 0.0})
@@ -220,6 +221,7 @@ def test_a_killed_training_ends_with_the_same_bytes(params: Params, data: Retrie
     resumed_equals_whole(build_of(triplet_gan, chosen, data), plan, params, tmp_path)
 
 
+@pytest.mark.slow
 def test_both_learning_rates_follow_the_schedule(params: Params, data: RetrievalData, tmp_path: Path):
     module = built(params, data, fit=params.triplet_gan.fit.model_copy(update={"epochs": 2, "warmup_epochs": 1}))
     rates, step = [], module._step
@@ -248,6 +250,7 @@ def test_only_the_encoder_is_exported(params: Params, data: RetrievalData, tmp_p
     assert size < (tmp_path / "net.onnx").stat().st_size < size + 100_000
 
 
+@pytest.mark.slow
 def test_the_contact_sheet_shows_reconstructions(params: Params, data: RetrievalData):
     whole, alone = (
         built(params, data, reconstruction_weight=w, perceptual_weight=w, adversarial_weight=w) for w in (1.0, 0.0)

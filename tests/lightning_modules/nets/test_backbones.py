@@ -24,6 +24,7 @@ def named(name: str, **changes: object) -> Backbone:
     return Backbone(**{**values, **changes})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", list(LEVELS))
 def test_every_backbone_says_how_many_channels_it_has(name: str):
     backbone = build_backbone(named(name)).eval()

@@ -61,6 +61,7 @@ def test_the_gradient_flows_to_what_was_made(net: PerceptualNet):
     assert torch.autograd.gradcheck(lambda y: net(images, y), (made,))
 
 
+@pytest.mark.slow
 def test_the_net_is_frozen_whatever_is_asked(tmp_path: Path):
     torch.manual_seed(0)
     trained = torchvision.models.resnet18()
@@ -73,6 +74,7 @@ def test_the_net_is_frozen_whatever_is_asked(tmp_path: Path):
     assert torch.equal(net.backbone.features[0].weight, trained.conv1.weight)
 
 
+@pytest.mark.slow
 def test_missing_weights_are_named_by_their_param(tmp_path: Path):
     with pytest.raises(BackboneError, match=r"triplet_gan\.perceptual_weights.*missing\.pth does not exist"):
         perceptual_net("torchvision/vgg16", str(tmp_path / "missing.pth"))

@@ -121,6 +121,7 @@ def test_every_parameter_that_learns_has_a_gradient_and_the_pools_of_a_tower_do_
     assert sum(p.requires_grad for p in backbone.parameters()) > 20
 
 
+@pytest.mark.slow
 def test_images_are_scaled_as_the_nets_own_training_did():
     siglip = build_backbone(named("vit_pwee_patch16_reg1_gap_256"), 32)
     assert siglip.mean.flatten().tolist() == siglip.std.flatten().tolist() == [0.5, 0.5, 0.5]

@@ -72,6 +72,7 @@ def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[type[Hub]]:
     server.server_close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", list(CARRIED))
 @pytest.mark.usefixtures("no_hub")
 def test_weights_of_a_package_are_those_of_the_net_one_by_one(name: str):
@@ -150,6 +151,7 @@ def test_a_hub_without_weights_says_what_was_looked_for():
         build_backbone(named("small", "hub:atelier/other"))
 
 
+@pytest.mark.slow
 def test_a_state_dict_of_another_image_size_and_head_fits_a_net_of_tokens(tmp_path: Path):
     name = "vit_pwee_patch16_reg1_gap_256"
     trained = timm.create_model(name, img_size=64, num_classes=7)

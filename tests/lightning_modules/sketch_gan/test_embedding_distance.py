@@ -67,6 +67,7 @@ def test_the_filter_leaves_a_size_that_fits() -> None:
     np.testing.assert_allclose(lanczos(8, 6).sum(dim=1), np.ones(6), atol=1e-6)
 
 
+@pytest.mark.slow
 def test_descending_brings_a_photo_nearer_and_the_net_stays(term: EmbeddingDistance) -> None:
     torch.manual_seed(0)
     true = torch.rand(2, 3, GIVEN, GIVEN)

@@ -66,6 +66,7 @@ class Pooling(nn.Module):
         return self.last(self.pooled(images)).sigmoid()
 
 
+@pytest.mark.slow
 def test_features_are_what_the_classifier_pools(tmp_path: Path) -> None:
     net = Pooling().eval()
     export_onnx(net, torch.rand(2, 3, 16, 16), tmp_path / "classifier.onnx", "images", "probabilities")

@@ -112,6 +112,7 @@ def gan(params: Params, **changes: object) -> SketchGan:
     return SketchGan(params.train_gan.model_copy(update=changes), PairData(pairs, pairs, 4, 0))
 
 
+@pytest.mark.slow
 def test_the_perceptual_term_is_there_when_it_weighs(params: Params, tmp_path: Path) -> None:
     prepare_torch(0, 1)
     plan = FitPlan("gan", 1, 5, MONITOR, "min")
@@ -156,6 +157,7 @@ def test_generator_and_discriminator_see_the_colour_unless_it_is_left_out(params
     assert all(torch.equal(each[:, :7], given[0]) for each in judged)
 
 
+@pytest.mark.slow
 def test_a_training_with_colours_is_judged_with_and_without_them(params: Params, tmp_path: Path) -> None:
     prepare_torch(0, 1)
     module = gan(params, colour=True, epochs=1)
@@ -166,11 +168,13 @@ def test_a_training_with_colours_is_judged_with_and_without_them(params: Params,
     assert module.draw().width > plain.draw().width
 
 
+@pytest.mark.slow
 def test_a_missing_file_of_perceptual_weights_is_named_with_its_block(params: Params) -> None:
     with pytest.raises(BackboneError, match=r"train_gan.perceptual_weights, read as"):
         gan(params, perceptual_weight=1.0, perceptual_weights="nowhere.pth")
 
 
+@pytest.mark.slow
 def test_the_embedding_term_is_there_when_it_weighs(params: Params, tmp_path: Path) -> None:
     """At 0 nothing is loaded and the training is what it was, whatever net is named."""
     prepare_torch(0, 1)
@@ -208,6 +212,7 @@ def test_the_rate_is_that_of_the_official_schedule() -> None:
     assert {rate_factor(epoch, 7, 7) for epoch in range(7)} == {1.0}
 
 
+@pytest.mark.slow
 def test_a_training_steps_down_the_rate(params: Params, tmp_path: Path) -> None:
     prepare_torch(0, 1)
     module = gan(params, epochs=4, constant_share=0.5)

@@ -141,6 +141,7 @@ def test_a_third_of_the_schedule_by_default_without_early_stopping(shapes):
     assert (schedule.epochs, schedule.patience, schedule.validate_every, schedule.warmup_epochs) == (3, 3, 1, 1)
 
 
+@pytest.mark.slow
 def test_a_study_belongs_to_its_data_and_schedule_but_not_to_the_margin(shapes):
     name = make(shapes).name
     assert len({name, make(shapes, epochs=2).name, make(shapes, also=["negatives"]).name}) == 3

@@ -20,6 +20,7 @@ from lightning_modules.training.numerics import prepare_torch
 from tests.support.training.trainings import Killed, build_of, fitted
 
 
+@pytest.mark.slow
 def test_a_training_writes_its_checkpoints_without_the_folder_for_temporary_files(
     params: Params, data: RetrievalData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):

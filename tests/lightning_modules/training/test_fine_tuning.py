@@ -60,6 +60,7 @@ class Seen(pl.Callback):
         self.validated.append({name: value.detach().clone() for name, value in pl_module.state_dict().items()})
 
 
+@pytest.mark.slow
 def test_a_waiting_backbone_learns_after_its_epochs(params: Params, data: RetrievalData, tmp_path: Path):
     prepare_torch(0, 1)
     module, _ = build_of(siamese, tuned(params, freeze_backbone_epochs=2), data)()
@@ -72,6 +73,7 @@ def test_a_waiting_backbone_learns_after_its_epochs(params: Params, data: Retrie
     assert not torch.equal(seen.heads[0], seen.heads[1]), "the head learns from the begin"
 
 
+@pytest.mark.slow
 def test_the_moving_average_is_what_is_validated_and_kept(params: Params, data: RetrievalData, tmp_path: Path):
     """By a loop over the head's weights; the first step's weights are taken whole."""
     prepare_torch(0, 1)
@@ -93,6 +95,7 @@ def test_the_moving_average_is_what_is_validated_and_kept(params: Params, data: 
     assert not torch.equal(best[name], seen.heads[-1])
 
 
+@pytest.mark.slow
 def test_codes_are_validated_with_averaged_codebooks(params: Params, data: RetrievalData, tmp_path: Path):
     """What is stored is made of the words of the average, too: the same net scores the same afterwards."""
     prepare_torch(0, 1)

@@ -32,6 +32,7 @@ def test_a_killed_siamese_training_ends_with_the_same_bytes(
     resumed_equals_whole(build_of(siamese, chosen, data), plan, params, tmp_path)
 
 
+@pytest.mark.slow
 def test_a_killed_training_without_val_ends_with_the_same_bytes(params: Params, data: RetrievalData, tmp_path: Path):
     plan = FitPlan("siamese", 3, 10, MONITOR, "max", by_val=False)
     resumed_equals_whole(build_of(siamese, params, data), plan, params, tmp_path)
@@ -50,6 +51,7 @@ def test_a_killed_gan_training_ends_with_the_same_bytes(params: Params, tmp_path
     resumed_equals_whole(build, FitPlan("gan", 4, 10, gan_module.MONITOR, "min"), params, tmp_path)
 
 
+@pytest.mark.slow
 def test_early_stopping_keeps_the_best_epoch_and_stays_stopped(params: Params, data: RetrievalData, tmp_path: Path):
     plan = FitPlan("siamese", 30, 2, MONITOR, "max")
     first, history = fitted(build_of(siamese, params, data), plan, params, tmp_path, None)
@@ -77,6 +79,7 @@ def test_each_method_overfits_eight_items(params: Params, data: RetrievalData, t
         assert history["train/accuracy"][-1][1] > 0.9
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", [image2vec, siamese, dhd, spq])
 def test_a_backbone_that_does_not_learn_keeps_weights_and_statistics(
     params: Params, data: RetrievalData, tmp_path: Path, method: ModuleType
@@ -117,6 +120,7 @@ def gradients(params: Params, data: RetrievalData, folder: Path, accumulate: int
     return seen
 
 
+@pytest.mark.slow
 def test_accumulated_gradients_are_the_mean_over_their_batches(params: Params, data: RetrievalData, tmp_path: Path):
     """At a rate at which weights stand still, one step of three batches has the mean gradient of their three steps."""
     alone = gradients(params, data, tmp_path / "alone", accumulate=1, rate=1e-12)

@@ -119,6 +119,7 @@ def test_channels_last_changes_the_layout_and_not_the_result(params: Params):
     assert torch.allclose(*layouts, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_frozen_batch_norms_keep_their_statistics_through_a_training(
     params: Params, data: RetrievalData, tmp_path: Path
 ):

@@ -43,6 +43,7 @@ def trained(params: Params, data: RetrievalData, folder: Path, block: dict[str, 
     fit(module, data, FitPlan("image2vec", 2, 5, MONITOR, "max", trainer=block), params.base, folder / "scratch")
 
 
+@pytest.mark.slow
 def test_arguments_reach_the_trainer_and_a_callback_is_called(params: Params, data: RetrievalData, tmp_path: Path):
     path = f"{__name__}.Counting"
     callbacks = [{"class_path": path, "init_args": {"name": "given"}}, path]

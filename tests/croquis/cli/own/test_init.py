@@ -44,6 +44,7 @@ def bags(tmp_path: Path, items: int) -> Path:
     return tmp_path / "bags"
 
 
+@pytest.mark.slow
 def test_it_says_what_it_guessed_and_writes_a_project(photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     target = tmp_path / "search"
     assert main(["init", str(photos), "--to", str(target)]) == 0

@@ -100,6 +100,7 @@ def rebuilt(base: LocalRetriever, parts: dict[str, Any], folder: Path) -> LocalR
     return LocalRetriever.of(write_bundle(folder, **(parts | {"gallery_table": table, "index": index})))
 
 
+@pytest.mark.slow
 def test_every_way_of_asking_answers_as_after_a_rebuild(bundle_parts: dict[str, Any], tmp_path: Path) -> None:
     base = LocalRetriever.of(write_bundle(tmp_path / "before", **bundle_parts))
     before = base.search(tiny.picture_of("red-00"), k=40)

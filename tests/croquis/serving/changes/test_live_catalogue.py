@@ -65,6 +65,7 @@ def found(client: TestClient, image: bytes, k: int = 100, **fields: Any) -> list
     return [result["item_id"] for result in response.json()["results"]]
 
 
+@pytest.mark.slow
 def test_an_added_product_is_found_at_once_in_every_model(client: TestClient) -> None:
     response = put(client, NEW, picture(1), picture(2))
     assert response.status_code == 201
@@ -170,6 +171,7 @@ WRONG: list[tuple[dict[str, Any], int, str]] = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("change", "status", "field"), WRONG)
 def test_what_is_wrong_is_named_and_changes_nothing(
     serve: Serve, tmp_path: Path, change: dict[str, Any], status: int, field: str
@@ -196,6 +198,7 @@ def test_changes_need_the_token_and_a_folder(serve: Serve, tmp_path: Path) -> No
     assert len(found(client, photo())) == 36
 
 
+@pytest.mark.slow
 def test_changes_outlive_the_server_and_reach_a_new_bundle(bundle: Path, other: Path, tmp_path: Path) -> None:
     served = tmp_path / "served"
     shutil.copytree(bundle, served)
@@ -260,6 +263,7 @@ def test_a_change_during_a_reload_is_in_the_new_model(
         assert "item-red-0" not in found(client, photo("red-00"))
 
 
+@pytest.mark.slow
 def test_a_search_sees_a_product_whole_or_not_at_all(client: TestClient) -> None:
     ended, seen = threading.Event(), []
 
@@ -362,6 +366,7 @@ def address(bundle: Path, tmp_path: Path) -> Iterator[str]:
         yield address
 
 
+@pytest.mark.slow
 def test_both_clients_change_the_catalogue(address: str) -> None:
     async def change() -> None:
         async with AsyncClient(address, admin_token=TOKEN) as client:
@@ -395,6 +400,7 @@ def test_a_folder_in_use_ends_the_start_with_a_reason(
     file.close()
 
 
+@pytest.mark.slow
 def test_a_product_of_the_largest_version_can_be_counted_anew(serve: Serve, other: Path, tmp_path: Path) -> None:
     """No version is above it; a deletion without one takes the product out of every version, of the gallery's too."""
     folder = tmp_path / "changes"

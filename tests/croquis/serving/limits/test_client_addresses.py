@@ -47,6 +47,7 @@ MADE_UP = ["192.0.2.1", "192.0.2.2, 192.0.2.3", "2001:db8::1", "made-up"]
 ONE, OTHER = "192.0.2.1", "192.0.2.2"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("proxies", "peer", "forwarded", "expected"),
     [

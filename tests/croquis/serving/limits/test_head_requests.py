@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import http.client
 
+import pytest
 from starlette.testclient import TestClient
 
 from tests.support.serving.live_server import listening, samples
 
 
+@pytest.mark.slow
 def test_every_path_that_answers_get_answers_head(client: TestClient) -> None:
     documented = client.get("/openapi.json").json()["paths"]
     paths = {path for path, methods in documented.items() if "get" in methods}

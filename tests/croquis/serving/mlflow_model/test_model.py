@@ -58,6 +58,7 @@ def ask(model: Any, *images: Any, **params: Any) -> list[dict[str, list[Any]]]:
     return model.predict(pd.DataFrame({"image": list(images)}), params=params)  # type: ignore[no-any-return]
 
 
+@pytest.mark.slow
 def test_it_answers_as_the_retriever_does(model: Any, retriever: LocalRetriever) -> None:
     answers = ask(model, *(encoded(retriever, row) for row in (0, 7)), k=4)
     assert len(answers) == 2

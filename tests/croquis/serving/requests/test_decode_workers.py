@@ -51,6 +51,7 @@ def pixels(workers: DecodeWorkers, data: bytes) -> np.ndarray:
         return image
 
 
+@pytest.mark.slow
 def test_pixels_and_errors_are_those_of_this_process(made: Made) -> None:
     workers = made()
     np.testing.assert_array_equal(pixels(workers, tiny("PNG")), decode_image(tiny("PNG")))
@@ -63,6 +64,7 @@ def test_pixels_and_errors_are_those_of_this_process(made: Made) -> None:
     assert pixels(workers, LARGE).flags.writeable
 
 
+@pytest.mark.slow
 def test_a_picture_that_takes_too_long_ends_with_its_process(made: Made) -> None:
     workers = made(seconds=0.02)
     for _ in range(2):
@@ -77,6 +79,7 @@ def test_a_picture_that_takes_too_much_memory_is_refused_and_the_next_is_read(ma
     assert pixels(workers, tiny("JPEG")).shape == (16, 16, 3)
 
 
+@pytest.mark.slow
 def test_a_process_that_was_killed_is_replaced(made: Made) -> None:
     workers = made()
     pixels(workers, tiny("JPEG"))
@@ -87,6 +90,7 @@ def test_a_process_that_was_killed_is_replaced(made: Made) -> None:
     assert pixels(workers, tiny("JPEG")).shape == (16, 16, 3)
 
 
+@pytest.mark.slow
 def test_a_process_that_ends_within_a_picture_is_told(made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
     workers = made()
     pixels(workers, tiny("JPEG"))
@@ -125,6 +129,7 @@ def test_only_what_is_cheap_for_certain_is_decoded_in_the_server(
         assert (not asked) is is_small
 
 
+@pytest.mark.slow
 def test_processes_are_started_before_they_are_needed_and_again_when_they_ended(made: Made) -> None:
     workers = made()
     for _ in range(2):
@@ -138,6 +143,7 @@ def test_processes_are_started_before_they_are_needed_and_again_when_they_ended(
         started.wait()
 
 
+@pytest.mark.slow
 def test_what_was_closed_can_be_closed_again_and_starts_anew(made: Made) -> None:
     workers = made()
     workers.start()
@@ -146,6 +152,7 @@ def test_what_was_closed_can_be_closed_again_and_starts_anew(made: Made) -> None
     assert pixels(workers, tiny("JPEG")).shape == (16, 16, 3)
 
 
+@pytest.mark.slow
 def test_readyz_tells_of_processes_that_do_not_start(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(decoding, "LOOK_SECONDS", 0.05)
     monkeypatch.setattr(watched_task, "LONGEST_PAUSE", 0.05)
@@ -186,6 +193,7 @@ threading.Event().wait()
 """
 
 
+@pytest.mark.slow
 def test_a_forced_end_leaves_no_process() -> None:
     """One that waits ends with its input, one that decodes with its picture, or with the time of that."""
     done = subprocess.run([sys.executable, "-c", LEAVES], cwd=REPOSITORY, capture_output=True, text=True, check=False)
@@ -195,6 +203,7 @@ def test_a_forced_end_leaves_no_process() -> None:
     wait_for(lambda: not any(place.exists() for place in left))
 
 
+@pytest.mark.slow
 def test_a_process_ends_by_itself_when_a_picture_takes_too_long_and_nobody_kills_it() -> None:
     asked = f"from {decode_process.__name__} import main; main(10**9, {0.05 - decode_process.LATER})"
     command = [sys.executable, "-c", asked]

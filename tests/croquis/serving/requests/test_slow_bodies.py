@@ -59,6 +59,7 @@ def start(bundle: Path) -> Iterator[Start]:
         yield started
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("promise", [sent for name, sent in PROMISES.items() if name != "half"])
 def test_what_is_only_promised_takes_no_place(start: Start, promise: bytes) -> None:
     address = start(waiting_bytes=100_000)
@@ -123,6 +124,7 @@ def test_a_slow_phone_is_served(start: Start, monkeypatch: pytest.MonkeyPatch) -
     connection.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("promise", PROMISES.values(), ids=PROMISES.keys())
 def test_a_client_that_goes_away_is_one_line(
     start: Start, promise: bytes, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]

@@ -35,6 +35,7 @@ def two(tmp_path: Path) -> tuple[Path, Path]:
     return write_tiny_bundle(tmp_path / "one"), write_tiny_bundle(tmp_path / "two", classifier_folder=None)
 
 
+@pytest.mark.slow
 def test_health_and_version(client: TestClient, bundle: Path) -> None:
     assert client.get("/healthz").json() == {"status": "ok"}
     assert client.get("/readyz").json() == {"status": "ready"}
@@ -136,6 +137,7 @@ def test_admin_needs_the_token(serve: Serve) -> None:
     assert client.post("/admin/reload", headers=ADMIN).status_code == 200
 
 
+@pytest.mark.slow
 def test_the_watcher_takes_over_and_survives_a_broken_bundle(serve: Serve, two: tuple[Path, Path]) -> None:
     served, other = two
     client = serve(Settings(watch_seconds=0.05), champion=served)
@@ -147,6 +149,7 @@ def test_the_watcher_takes_over_and_survives_a_broken_bundle(serve: Serve, two: 
     wait_for(lambda: hash_of(client) == Bundle.load(other).hash)
 
 
+@pytest.mark.slow
 def test_no_request_fails_or_mixes_models_while_they_swap(serve: Serve, two: tuple[Path, Path], tmp_path: Path) -> None:
     link = tmp_path / "served"
     link.symlink_to(two[0])

@@ -50,6 +50,7 @@ def test_files_have_their_types_and_are_kept_until_they_change(page: TestClient)
     assert (again.status_code, again.content) == (304, b"")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "path",
     [

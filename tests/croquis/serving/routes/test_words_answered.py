@@ -48,6 +48,7 @@ def test_form_and_json_answer_as_the_library(folder: Path, serve: Serve) -> None
     assert answered(client.post("/search", json=beside)) == [(hit.image_id, round(hit.score, 6)) for hit in hits]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("fields", "field"),
     [

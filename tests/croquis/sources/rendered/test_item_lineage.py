@@ -37,6 +37,7 @@ def by_group(labels: list[str]) -> dict[str, str]:
     return dict(label.split(":") for label in labels)
 
 
+@pytest.mark.slow
 def test_at_least_ten_categories_are_drawn(items):
     assert len({item.garment.category for item in items}) >= 10
 

@@ -48,11 +48,13 @@ def test_same_seed_gives_the_same_bytes_in_any_number_of_processes(catalogue):
     assert pooled == catalogue
 
 
+@pytest.mark.slow
 def test_another_seed_gives_other_garments(catalogue):
     other = list(islice(rows(PARAMS, SEED + 1, workers=0), 5))
     assert [row["image"] for row in other] != [row["image"] for row in catalogue[:5]]
 
 
+@pytest.mark.slow
 def test_more_items_leave_the_first_ones_as_they_are(catalogue):
     wider = islice(rows(PARAMS.model_copy(update={"items": 40}), SEED, workers=0), len(catalogue))
     assert list(wider) == catalogue
@@ -142,6 +144,7 @@ def test_consumer_photos_are_harder_than_shop_photos(catalogue):
     assert np.std(spread["consumer"], axis=0).mean() > 5 * np.std(spread["shop"], axis=0).mean()
 
 
+@pytest.mark.slow
 def test_no_detail_view_means_no_shop_query():
     bare = PARAMS.model_copy(update={"shop_views": ["front"], "sketches": False, "consumer_photos": 1})
     found = list(rows(bare, SEED, workers=0))
@@ -168,6 +171,7 @@ def test_a_catalogue_of_100_000_items_starts_at_once(monkeypatch: pytest.MonkeyP
     assert rendered == [0]
 
 
+@pytest.mark.slow
 def test_a_stream_that_is_left_early_ends_its_processes():
     stream = rows(PARAMS, SEED, workers=1)
     assert next(stream)["image_id"] == "item-000000/shop-front"

@@ -21,6 +21,7 @@ def garments(count: int = 120) -> list[Garment]:
     return [sample(rng) for _ in range(count)]
 
 
+@pytest.mark.slow
 def test_every_sampled_garment_has_a_finite_drawing_of_human_size():
     drawn = garments(300)
     assert {garment.category for garment in drawn} == set(CATEGORIES)
@@ -66,6 +67,7 @@ def test_an_outline_is_cut_at_its_corners():
 SCATTERED = ["argyle", "camouflage", "dots", "floral", "zigzag"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", SCATTERED)
 def test_tiles_repeat_without_a_seam(kind):
     """The step across the tile's edge is no larger than the largest step within it."""
@@ -82,6 +84,7 @@ def test_weaves_keep_the_brightness(fabric):
     assert weave(fabric, 16).mean() == pytest.approx(1.0, abs=0.06)
 
 
+@pytest.mark.slow
 def test_the_back_has_no_graphic():
     garment = next(g for g in garments(2000) if g.pattern == "graphic" and g.category == "t-shirt")
     kinds = {view: {type(e).__name__ for e in draw(garment, view).elements} for view in ("front", "back")}
@@ -89,6 +92,7 @@ def test_the_back_has_no_graphic():
     assert "Badge" not in kinds["back"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", sorted(TILES))
 def test_tiles_show_both_colours(kind):
     for garment in [g for g in garments(2000) if g.pattern == kind][:3]:
@@ -97,6 +101,7 @@ def test_tiles_show_both_colours(kind):
             assert np.abs(pixels - colour).max(axis=1).min() < 3
 
 
+@pytest.mark.slow
 def test_a_shop_photo_is_light_around_a_garment_of_the_main_colour():
     garment = next(g for g in garments(2000) if g.pattern == "plain" and g.colour == "red" and g.category == "t-shirt")
     image, box = shop_photo(garment, "front", 96, 0, 0)
@@ -105,6 +110,7 @@ def test_a_shop_photo_is_light_around_a_garment_of_the_main_colour():
     assert middle == pytest.approx(np.array(garment.main_rgb), abs=35)
 
 
+@pytest.mark.slow
 def test_difficulty_zero_leaves_the_light_alone():
     """Without disturbances the garment keeps its colours; with them two shots differ much more."""
     garment = next(g for g in garments(2000) if g.pattern == "plain" and g.colour == "teal" and g.category == "dress")
