@@ -16,8 +16,9 @@ LOCK := uv pip compile pyproject.toml --universal --python-version 3.11 --genera
 MEMORY := $(shell df -Pk /dev/shm 2> /dev/null | awk 'NR == 2 && $$4 > 8000000 { print "/dev/shm" }')
 PYTEST := $(if $(MEMORY),PYTEST_DEBUG_TEMPROOT=$(MEMORY)) OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= \
 	python -m pytest -n 4 --dist loadfile --no-loadscope-reorder
+FAST := -m "not slow and not realdata"
 
-.PHONY: help repro test test-fast engines ui plots tune serve lint docs wheel lock clean
+.PHONY: help repro test test-fast coverage engines ui plots tune serve lint docs wheel lock clean
 
 help: ## list these targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -46,7 +47,10 @@ test: $(DEV) ## run every test, a whole small pipeline included
 	$(PYTEST)
 
 test-fast: $(DEV) ## run the tests but for the slow ones
-	$(PYTEST) -m "not slow and not realdata"
+	$(PYTEST) $(FAST)
+
+coverage: $(DEV) ## run those of test-fast, and print which lines and branches they leave out
+	$(PYTEST) $(FAST) --cov --cov-report=term:skip-covered
 
 engines: ## install what some tests drive, PostgreSQL, NATS and a Chromium (Debian's packages; root or sudo)
 	$(PYTHON) -m tests.support.engines
