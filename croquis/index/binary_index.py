@@ -102,10 +102,10 @@ class BinaryIndex(CodeIndex):
             find, within = self._index.search_preassigned, self._index.range_search_preassigned
         with faiss_threads(self.threads):
             for line, (scores, found) in enumerate(zip(*out, strict=True)):
-                asked = [each[line : line + 1] for each in (packed, *lists)]
-                (near,), (rows,) = find(asked[0], k + MORE, *asked[1:])
+                query, among = packed[line : line + 1], [each[line : line + 1] for each in lists]
+                (near,), (rows,) = find(query, k + MORE, *among)
                 if near[k - 1] == near[-1] and rows[-1] >= 0:
-                    _, near, rows = within(asked[0], int(near[-1]) + 1, *asked[1:])
+                    _, near, rows = within(query, int(near[-1]) + 1, *among)
                 there = int(np.count_nonzero(rows >= 0))
                 best = np.lexsort((keys[rows[:there]], near[:there]))[:k]
                 scores[: len(best)], found[: len(best)] = -near[best], rows[best]
