@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 LOOK_SIZE = 64  # pixels; every net of the table changes its size at the same layers as with larger images
+VECTOR = 16  # numbers of float32 that a register of AVX-512 holds
 
 
 class LayeredNet(nn.Sequential):
@@ -77,8 +78,21 @@ class WithoutLight(nn.Module):
         return torch.cat([images, F.instance_norm(images, eps=1e-3)], dim=1)
 
 
+class NarrowProjection(nn.Conv2d):
+    """A convolution of one place, without bias, that takes its stride from the map before it.
+
+    oneDNN's own strided one ends the process in its backward pass where fewer channels than a vector of AVX-512 holds, in
+    channels-last order, come from a map of 56 places or more (torch 2.14). Numbers are the same.
+    """
+
+    def forward(self, maps: Tensor) -> Tensor:
+        down, across = self.stride
+        return F.conv2d(maps[:, :, ::down, ::across], self.weight)
+
+
 def _projection(inputs: int, outputs: int, stride: int) -> nn.Module:
-    return nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))
+    kind = NarrowProjection if inputs < VECTOR else nn.Conv2d
+    return nn.Sequential(kind(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))
 
 
 def small_net(width: int) -> LayeredNet:
