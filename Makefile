@@ -12,10 +12,11 @@ LOCK := uv pip compile pyproject.toml --universal --python-version 3.11 --genera
 	--custom-compile-command "make lock" --quiet
 # A file at a time, the long ones first (tests/support/file_order.py). Four workers keep two cores busy: tests wait for servers
 # and disks. None needs threads of its own, which wait by spinning. What tests write stays in memory where that has room.
-# Compiled tests are kept, whatever the shell says: without them each worker rewrites all.
+# Compiled tests are kept, whatever the shell says: without them each worker rewrites all. A worker that crashes ends the run, and
+# its test is named: xdist would give the file to another worker, and may wait for ever.
 MEMORY := $(shell df -Pk /dev/shm 2> /dev/null | awk 'NR == 2 && $$4 > 8000000 { print "/dev/shm" }')
 PYTEST := $(if $(MEMORY),PYTEST_DEBUG_TEMPROOT=$(MEMORY)) OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= \
-	python -m pytest -n 4 --dist loadfile --no-loadscope-reorder
+	python -m pytest -n 4 --max-worker-restart 0 --dist loadfile --no-loadscope-reorder
 FAST := -m "not slow and not realdata"
 
 .PHONY: help repro test test-fast coverage engines ui plots tune serve lint docs wheel lock clean
