@@ -96,6 +96,7 @@ class BinaryIndex(CodeIndex):
         return np.zeros(0, dtype=np.int64)
 
     def _fill_few(self, packed: Codes, lists: list[Rows], keys: Keys, out: tuple[Scores, Rows]) -> None:
+        """As `_fill_block`, one query after the other."""
         k = out[1].shape[1]
         find, within = self._index.search, self._index.range_search
         if lists:

@@ -82,7 +82,7 @@ class NarrowProjection(nn.Conv2d):
     """A convolution of one place, without bias, that takes its stride from the map before it.
 
     oneDNN's own strided one ends the process in its backward pass where fewer channels than a vector of AVX-512 holds, in
-    channels-last order, come from a map of 56 places or more (torch 2.14). Numbers are the same.
+    channels-last order, come from a map of 56 x 56 or more (torch 2.14). It computes the same.
     """
 
     def forward(self, maps: Tensor) -> Tensor:
