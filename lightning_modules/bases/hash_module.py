@@ -65,9 +65,9 @@ class HashNet(RetrievalNet):
     def projection(self) -> nn.Linear:
         return self.layer.project
 
-    def start_from(self, matrix: Vectors, train: LabelledVectors) -> None:
-        mapped = LinearMap(matrix).apply(train.vectors)
-        super().start_from(matrix @ iterative_quantisation(mapped), train)
+    def start_from(self, matrix: Vectors, train: LabelledVectors, seen: Vectors) -> None:
+        rotation = iterative_quantisation(LinearMap(matrix).apply(seen))
+        super().start_from(matrix @ rotation, train, seen)
 
     def forward(self, images: Tensor) -> Tensor:
         """(B, 3, S, S) in [0, 1] -> (B, bits) in (-1, 1); the code is the sign."""

@@ -133,11 +133,11 @@ class PqNet(RetrievalNet):
         first = self.head[0]
         return first if isinstance(first, nn.Linear) else None
 
-    def start_from(self, matrix: Vectors, train: LabelledVectors) -> None:
+    def start_from(self, matrix: Vectors, train: LabelledVectors, seen: Vectors) -> None:
         """As `RetrievalNet.start_from`, rotated, and scaled to sub-vectors of a mean squared length of 1."""
-        rotated = matrix @ rotation_for_codes(LinearMap(matrix).apply(train.vectors), self.subspaces)
-        lengths = np.square(train.vectors @ rotated[:-1] + rotated[-1]).sum(axis=1)
-        super().start_from(rotated * np.sqrt(self.subspaces / lengths.mean()), train)
+        rotated = matrix @ rotation_for_codes(LinearMap(matrix).apply(seen), self.subspaces)
+        lengths = np.square(seen @ rotated[:-1] + rotated[-1]).sum(axis=1)
+        super().start_from(rotated * np.sqrt(self.subspaces / lengths.mean()), train, seen)
 
     def forward(self, images: Tensor) -> Tensor:
         """(B, 3, S, S) in [0, 1] -> (B, subspaces * subspace_dim)."""

@@ -95,16 +95,19 @@ class GpqNet(PqNet):
         self._sharpness = method.assignment_sharpness
         self._by_item = method.labels == "item"
 
-    def start_from(self, matrix: Vectors, train: LabelledVectors) -> None:
+    def start_from(self, matrix: Vectors, train: LabelledVectors, seen: Vectors) -> None:
         """Words start from k-means; prototypes, where a class is an item, from the means of its sub-vectors."""
-        super().start_from(matrix, train)
+        super().start_from(matrix, train, seen)
         with torch.no_grad():
-            parts = intra_normalise(sub_vectors(self.head(torch.from_numpy(train.vectors)), self.subspaces))
-            self.words.copy_(k_means_codebooks(parts, self.words.shape[1]))
+            self.words.copy_(k_means_codebooks(self._parts(seen), self.words.shape[1]))
             if self._by_item:
+                parts = self._parts(train.vectors)
                 sums = parts.new_zeros(self.prototypes.shape[1], *parts.shape[1:])
                 sums.index_add_(0, torch.from_numpy(train.items), parts)
                 self.prototypes.copy_(sums.transpose(0, 1))
+
+    def _parts(self, features: Vectors) -> Tensor:
+        return intra_normalise(sub_vectors(self.head(torch.from_numpy(features)), self.subspaces))
 
     def forward(self, images: Tensor) -> Tensor:
         """(B, 3, S, S) in [0, 1] -> (B, M * d), sub-vectors of length 1."""

@@ -153,10 +153,10 @@ class SpqNet(PqNet):
     def codebooks(self) -> Tensor:
         return self.words
 
-    def start_from(self, matrix: Vectors, train: LabelledVectors) -> None:
-        super().start_from(matrix, train)
+    def start_from(self, matrix: Vectors, train: LabelledVectors, seen: Vectors) -> None:
+        super().start_from(matrix, train, seen)
         with torch.no_grad():
-            parts = sub_vectors(self.head(torch.from_numpy(train.vectors)), self.subspaces)
+            parts = sub_vectors(self.head(torch.from_numpy(seen)), self.subspaces)
             self.words.copy_(k_means_codebooks(parts, self.words.shape[1]))
 
 

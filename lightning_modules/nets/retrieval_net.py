@@ -87,12 +87,13 @@ class RetrievalNet(nn.Module):
         pooled: Tensor = self.pool(images, self.backbone)
         return pooled
 
-    def start_from(self, matrix: Vectors, train: LabelledVectors) -> None:
+    def start_from(self, matrix: Vectors, train: LabelledVectors, seen: Vectors) -> None:
         """Gives the layer the weights of a map, fitted on the features of the train split.
 
         Args:
             matrix: (pool.dim + 1, dim), the bias as the last row; see `croquis.nets.linear_map`.
             train: the features that it was fitted on.
+            seen: (N, pool.dim), these and those of images without labels: what codes are fitted on.
 
         Raises:
             TypeError: when the net has no layer, or one without a bias.

@@ -39,6 +39,8 @@ def start_whitened(
 ) -> None:
     """Puts the best map into the net's layer; a net without one stays as it is.
 
+    Images without labels take part in what needs none: which numbers of a longer map are kept, and the codes.
+
     Args:
         block: which maps are tried, none of labels; of `dims` those that are not shorter than the layer, or the layer's own.
             Any kind that is no such map stands for `best`. A longer map is shortened to the layer.
@@ -67,9 +69,12 @@ def start_whitened(
             f"init: whitened gives {matrix.shape[1]} numbers at most on these train photos, but the layer has {dim}: "
             "choose a shorter vector (embedding_dim, bits, or subspaces * subspace_dim), or init: random"
         )
+    seen, more = own.vectors, module.data.unlabelled
+    if more is not module.data.train.images:
+        seen = np.concatenate([seen, pooled(net, more, device)])
     if matrix.shape[1] > dim:
-        matrix = shortened(matrix, own.vectors, dim)
-    net.start_from(matrix, own)
+        matrix = shortened(matrix, seen, dim)
+    net.start_from(matrix, own, seen)
 
 
 def pooled(net: RetrievalNet, images: Images, device: torch.device) -> Vectors:

@@ -13,10 +13,10 @@ from croquis.catalog.table import Catalog
 from croquis.nets.linear_map import LinearMap
 from croquis.params import Params
 from lightning_modules.bases.hash_module import iterative_quantisation
-from lightning_modules.bases.pq_module import k_means_codebooks, rotation_for_codes
+from lightning_modules.bases.pq_module import code_figures, intra_normalise, k_means_codebooks, rotation_for_codes
 from lightning_modules.bases.retrieval_module import MONITOR
 from lightning_modules.data.negative_pools import embed_all
-from lightning_modules.data.retrieval_data import RetrievalData, eval_batch
+from lightning_modules.data.retrieval_data import RetrievalData, eval_batch, load_images
 from lightning_modules.maps.closed_form import LabelledVectors
 from lightning_modules.methods import dhd, gpq, image2vec, joint, metric_learning, sgh, siamese, spq, triplet_gan
 from lightning_modules.training.fit import FitPlan, fit
@@ -108,6 +108,29 @@ def test_hash_codes_start_from_the_rotated_map(params: Params, data: RetrievalDa
     projected = module.net.projection(torch.from_numpy(val))
     found = torch.nn.functional.normalize(projected, dim=1).detach().numpy()
     np.testing.assert_allclose(found @ found.T, mapped @ mapped.T, atol=1e-3)
+
+
+@pytest.mark.parametrize("method", [dhd, gpq, sgh, spq])
+def test_codes_are_fitted_on_images_without_labels_too(params: Params, catalog: Catalog, method: ModuleType):
+    """The gallery's photos lose less by their codes than where the start has not seen them."""
+    lost = []
+    for unlabelled in ("train", "gallery"):
+        labels = params.train_embedder.labels.model_copy(update={"unlabelled": unlabelled})
+        data = RetrievalData.from_catalog(catalog, ["shop", "consumer"], 32, labels)
+        prepare_torch(0, 1)
+        chosen = whitened(params, method)
+        module, _ = build_of(method, chosen, data)()
+        start_of(module, chosen)()
+        rows = catalog.select(split="test", domain=["shop"], role="gallery")
+        gallery = pooled(module.net, load_images(catalog, rows, 32).images, CPU)
+        projected = module.net.projection(torch.from_numpy(gallery)).detach()
+        if method in (dhd, sgh):
+            lost.append(sign_error(torch.nn.functional.normalize(projected, dim=1).numpy()))
+        else:
+            parts = module.parts(projected)
+            parts = intra_normalise(parts) if method is gpq else parts
+            lost.append(float(code_figures(parts, module.net.words.detach())["quantisation_error"]))
+    assert lost[1] < lost[0]
 
 
 def test_a_short_layer_starts_from_the_first_components_of_a_longer_map(params: Params, data: RetrievalData):
@@ -230,7 +253,7 @@ def test_a_map_of_a_net_is_its_layer(params: Params, data: RetrievalData):
     """The layer that starts from a matrix computes what `LinearMap` computes."""
     module, _ = build_of(siamese, whitened(params, siamese), data)()
     matrix = np.random.default_rng(0).normal(size=(module.net.pool.dim + 1, 16)).astype(np.float32)
-    module.net.start_from(matrix, None)
+    module.net.start_from(matrix, None, None)
     module.eval()
     images = torch.rand(3, 3, 32, 32)
     with torch.no_grad():
