@@ -20,13 +20,14 @@ def evaluation_table(report: Mapping[str, Values], _: Study) -> str:
         for time in ("wall", "cpu")
     ]
     sizes = report["sizes"]
-    peaks = report["peak extra MB"]
-    fewer = set(peaks) - {"bare"} if len(peaks) > 2 else set()  # with the libraries ours is measured on their queries
-    shown = [f"{name} {value:,.0f} MB{' (fewer queries)' if name in fewer else ''}" for name, value in peaks.items()]
+    shown = [
+        f"{', '.join(f'{name} {value:,.0f} MB' for name, value in peaks.items())} ({int(queries):,} queries)"
+        for queries, peaks in report["peak extra MB"].items()
+    ]
     asked = (
         f"{sizes['queries']:,} queries, {sizes['gallery']:,} photos, {sizes['dim']} numbers, depth {sizes['depth']:,}; "
         f"beside the libraries {sizes['other_queries']:,} queries. "
-        f"Memory beyond the vectors at the peak: {', '.join(shown)}."
+        f"Memory beyond the vectors at the peak: {'; '.join(shown)}."
     )
     return f"{table(RATIO_HEAD, rows)}\n\n{asked}"
 

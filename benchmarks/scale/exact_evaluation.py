@@ -187,8 +187,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
             "sizes": {name: getattr(options, name) for name in ("queries", "gallery", "dim", "depth", "other_queries")},
             "ours / bare": compared(asked, options.repeats, ours, bare),
             **{f"{name} / ours": compared(fewer, options.repeats, way, ours) for name, way in others.items()},
-            "peak extra MB": {name: memory(name, options, options.queries) for name in WAYS}
-            | {name: memory(name, options, options.other_queries) for name in (*others, "ours") if others},
+            "peak extra MB": {
+                str(queries): {name: memory(name, options, queries) for name in names}
+                for queries, names in ((options.queries, WAYS), (options.other_queries, [*others, "ours"]))
+            },
         }
     write_json(options.report, report)
     print(json.dumps(report, indent=2))
