@@ -106,7 +106,7 @@ def gallery(params: Params, method: str, folder: Path) -> dict[str, float]:
         open_thumbnails(catalog, params.index.thumbnail, ALONE)
 
     shutil.rmtree(folder / "prepared", ignore_errors=True)
-    ways = {
+    ways: dict[str, Callable[[], None]] = {
         "bare": partial(bare, every),
         "bare gallery": partial(bare, rows),
         "first bundle": bundle,
