@@ -22,10 +22,10 @@ from croquis.index.binary_index import BinaryIndex
 from croquis.index.code_index import CodeIndex
 from croquis.index.pq_index import PqIndex
 from croquis.index.vector_index import check_vectors, faiss_threads
+from lightning_modules.bases.hash_module import iterative_quantisation
 
 Matrix = npt.NDArray[np.float64]
 
-ITQ_ITERATIONS = 50  # as in the paper
 OPQ_ITERATIONS = 50
 
 
@@ -97,18 +97,7 @@ def itq(train: Vectors, bits: int, seed: int) -> Baseline:
     offset = train.mean(axis=0, dtype=np.float64)
     centred = train - offset
     directions = np.linalg.eigh(centred.T @ centred)[1][:, ::-1][:, :bits]
-    return Baseline("itq", bits, offset, directions @ itq_rotation(centred @ directions, seed))
-
-
-def itq_rotation(projected: Matrix, seed: int, iterations: int = ITQ_ITERATIONS) -> Matrix:
-    """The rotation of ITQ for (n, bits) projected features, from a random orthogonal start: (bits, bits)."""
-    start = np.random.default_rng(seed).standard_normal((projected.shape[1],) * 2)
-    rotation: Matrix = np.linalg.qr(start)[0]
-    for _ in range(iterations):
-        signs = np.where(projected @ rotation > 0, 1.0, -1.0)
-        left, _, right = np.linalg.svd(projected.T @ signs)
-        rotation = left @ right
-    return rotation
+    return Baseline("itq", bits, offset, directions @ iterative_quantisation(centred @ directions, seed))
 
 
 def pq(train: Vectors, bits: int, seed: int) -> Baseline:

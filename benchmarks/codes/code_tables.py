@@ -19,6 +19,7 @@ COMPARED = (
     ("", "baselines_labelled", "above the best of labelled images"),
     (UNTRAINED, "baselines", "above the best before training"),
 )
+REFERENCE = "itq"  # the baseline that codes are set against by name, too
 ALL = "all"  # of the components; the features as they are, but for their mean
 
 Cells = Mapping[int, Values]  # by seed
@@ -103,9 +104,10 @@ def codes_on_shared_features(grid: Mapping[str, Mapping[int, Cells]], metric: st
     rows.append(["floats", *row(features, bits, ("components", ALL, metric))])
     for method in learned:
         for block, words in blocks.items():
-            gains = gains_over(grid[method], features, bits, block, metric)
-            if any(gains):
-                rows.append([f"{method} above the best{words}", *gains])
+            for name in ("the best", REFERENCE):
+                gains = gains_over(grid[method], features, bits, block, metric, [name] if name == REFERENCE else None)
+                if any(gains):
+                    rows.append([f"{method} above {name}{words}", *(gain.removesuffix(f" ({name})") for gain in gains)])
     return table(["codes", *(f"{each} bits" for each in bits)], rows)
 
 
@@ -114,11 +116,17 @@ def baseline_names(cells_by_bits: Mapping[int, Cells]) -> list[str]:
 
 
 def gains_over(
-    own: Mapping[int, Cells], others: Mapping[int, Cells], bits: Sequence[int], block: str, metric: str
+    own: Mapping[int, Cells],
+    others: Mapping[int, Cells],
+    bits: Sequence[int],
+    block: str,
+    metric: str,
+    names: Sequence[str] | None = None,
 ) -> list[str]:
-    """Learned codes minus the best baseline of `others`, by bits; empty texts where that was not measured."""
-    names = baseline_names(others)
-    return [verdict(own.get(each, {}), others.get(each, {}), (block, names), metric) for each in bits]
+    """Learned codes minus the best baseline of `others`, of `names` where given, by bits; empty texts where that was not
+    measured."""
+    named = names or baseline_names(others)
+    return [verdict(own.get(each, {}), others.get(each, {}), (block, named), metric) for each in bits]
 
 
 def verdict(cells: Cells, others: Cells, baselines: tuple[str, Sequence[str]], metric: str) -> str:

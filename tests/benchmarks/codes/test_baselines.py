@@ -8,8 +8,9 @@ import faiss
 import numpy as np
 import pytest
 
-from benchmarks.codes.baselines import BASELINES, BaselineError, fit_baseline, itq_rotation, split_bits
+from benchmarks.codes.baselines import BASELINES, BaselineError, fit_baseline, split_bits
 from croquis.index.code_index import CodeIndex
+from lightning_modules.bases.hash_module import iterative_quantisation
 
 DIM = 24
 
@@ -71,10 +72,10 @@ def test_itq_is_the_explicit_alternation_and_lowers_its_error_at_every_step() ->
     vectors = features(300).astype(float)
     centred = vectors - vectors.mean(axis=0)
     projected = centred @ np.linalg.eigh(centred.T @ centred)[1][:, -8:]
-    start = itq_rotation(projected, seed=5, iterations=0)
+    start = iterative_quantisation(projected, seed=5, iterations=0)
     np.testing.assert_allclose(start @ start.T, np.eye(8), atol=1e-9)
     expected, losses = loop_itq(projected, start, steps=12)
-    np.testing.assert_allclose(itq_rotation(projected, seed=5, iterations=12), expected, atol=1e-6)
+    np.testing.assert_allclose(iterative_quantisation(projected, seed=5, iterations=12), expected, atol=1e-6)
     assert all(after <= before + 1e-9 for before, after in pairwise(losses))
     assert losses[-1] < losses[0]
 

@@ -230,7 +230,9 @@ def test_rotations_turn_and_help():
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     for rotation in (iterative_quantisation(vectors), rotation_for_codes(vectors, 4)):
         np.testing.assert_allclose(rotation @ rotation.T, np.eye(16), atol=1e-4)
-    assert sign_error(vectors @ iterative_quantisation(vectors)) < 0.9 * sign_error(vectors)
+    any_rotation = np.linalg.qr(rng.normal(size=(16, 16)))[0]
+    least = min(sign_error(vectors), sign_error(vectors @ any_rotation))
+    assert sign_error(vectors @ iterative_quantisation(vectors)) < 0.9 * least
     assert code_error(vectors @ rotation_for_codes(vectors, 4)) < 0.95 * code_error(vectors)
     with pytest.raises(ValueError, match="fewer codewords"):
         k_means_codebooks(torch.zeros(4, 2, 3), 16)
