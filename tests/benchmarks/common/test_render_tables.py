@@ -88,10 +88,12 @@ def test_codes_of_nets_that_stay_are_set_against_baselines_on_the_one_set_of_fea
             cells[f"{method}@16/{seed}"] = coded(value, {}, seed=seed)
             del cells[f"{method}@16/{seed}"]["baselines"], cells[f"{method}@16/{seed}"]["components"]
     rows = rows_of(shared_features_table({"settings": HEAD, "cells": cells}, STUDY))
-    assert list(rows) == ["**dhd**", "**spq**", "itq", "lsh", "floats", "dhd above the best", "spq above the best"]
+    gains = [f"{method} above {name}" for method in ("dhd", "spq") for name in ("the best", "itq")]
+    assert list(rows) == ["**dhd**", "**spq**", "itq", "lsh", "floats", *gains]
     assert rows["floats"] == ["0.080 ± 0.000"]
     assert rows["spq above the best"] == ["+0.050 ± 0.000 * (itq)"]
     assert rows["dhd above the best"] == ["-0.100 ± 0.000 * (itq)"]
+    assert rows["dhd above itq"] == ["-0.100 ± 0.000 *"]
 
 
 def test_baselines_that_learned_from_labelled_images_only_have_a_line_where_they_were_measured():
