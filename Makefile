@@ -6,7 +6,7 @@ PACKAGES := .venv/.packages
 PIPELINE := .venv/.pipeline
 DEV := .venv/.dev
 PIP := .venv/bin/python -m pip install --quiet --no-compile --disable-pip-version-check
-# uv unpacks several times faster than pip. It does not read pip's settings: where it reaches no index, pip goes on.
+# uv installs faster than pip. It does not read pip's settings: where it reaches no index, pip goes on.
 UV := .venv/bin/uv pip install --quiet --python .venv/bin/python --system-certs
 # All files at once by two cores, but for tests of packages; one that does not compile is no error, as for pip.
 COMPILE := .venv/bin/python -m compileall -q -j 0 -x /tests/ .venv/lib > /dev/null || true

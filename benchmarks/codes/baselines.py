@@ -33,6 +33,10 @@ class BaselineError(ValueError):
     """A baseline cannot be fitted; the message gives value and limit."""
 
 
+class TooFewError(BaselineError):
+    """There are fewer features than codewords."""
+
+
 @dataclass(frozen=True)
 class Baseline:
     """A fitted baseline: features are centred and rotated, then coded.
@@ -143,10 +147,10 @@ def check_enough(train: Vectors, code_bits: int) -> None:
     """Refuses fewer features than codewords.
 
     Raises:
-        BaselineError: then.
+        TooFewError: then.
     """
     if len(train) < 2**code_bits:
-        raise BaselineError(f"{len(train)} features cannot train {2**code_bits} codewords")
+        raise TooFewError(f"{len(train)} features cannot train {2**code_bits} codewords")
 
 
 def _widening(width: int, parts: int) -> Matrix:

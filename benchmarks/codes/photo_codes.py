@@ -10,7 +10,7 @@ from contextlib import suppress
 
 import numpy as np
 
-from benchmarks.codes.baselines import BASELINES, BaselineError
+from benchmarks.codes.baselines import BASELINES, TooFewError
 from benchmarks.codes.feature_codes import SHOP, Features, baseline_figures, list_figures
 from benchmarks.codes.hashing import average_precisions, learned
 from benchmarks.common.cells import Cell, load_bundle, timed
@@ -39,7 +39,7 @@ def below_codes(cell: Cell) -> Values:
     for block, labelled_only in {"baselines": False, "baselines_labelled": True}.items():
         found[block] = {}
         for name in BASELINES:
-            with suppress(BaselineError):  # fewer photos than codewords: the table lacks that baseline
+            with suppress(TooFewError):  # the table lacks that baseline
                 found[block][name] = baseline_figures(features, name, int(bits), seed, labelled_only)
     return found
 

@@ -13,7 +13,6 @@ from __future__ import annotations
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -24,12 +23,10 @@ from croquis.params.code_blocks import ClassLabels
 from croquis.params.training_blocks import Fit, PooledBackbone, TrainEmbedder
 from lightning_modules.bases.retrieval_module import RetrievalModule
 from lightning_modules.data.retrieval_data import Batch, RetrievalData
-from lightning_modules.maps.closed_form import LabelledVectors
+from lightning_modules.maps.closed_form import LabelledVectors, Matrix
 from lightning_modules.nets.backbones import Backbone, build_backbone
 from lightning_modules.nets.pooling import Pool
 from lightning_modules.nets.retrieval_net import RetrievalNet
-
-Matrix = npt.NDArray[np.float64]
 
 
 class HashLayer(nn.Module):
@@ -93,11 +90,11 @@ def iterative_quantisation(vectors: Vectors | Matrix, seed: int = 0, iterations:
 
     FAISS's `ITQMatrix` leaves an error like that of a random rotation (seen with 1.15.1).
     """
-    centred = np.asarray(vectors, dtype=np.float64)
-    rotation: Matrix = np.linalg.qr(np.random.default_rng(seed).standard_normal((centred.shape[1],) * 2))[0]
+    numbers = np.asarray(vectors, dtype=np.float64)
+    rotation: Matrix = np.linalg.qr(np.random.default_rng(seed).standard_normal((numbers.shape[1],) * 2))[0]
     for _ in range(iterations):
-        codes = np.where(centred @ rotation > 0, 1.0, -1.0)
-        left, _, right = np.linalg.svd(centred.T @ codes)
+        codes = np.where(numbers @ rotation > 0, 1.0, -1.0)
+        left, _, right = np.linalg.svd(numbers.T @ codes)
         rotation = left @ right
     return rotation
 
