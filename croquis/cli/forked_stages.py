@@ -35,6 +35,7 @@ LIBRARIES = (
     "torch.onnx._internal.exporter._core", "ruamel.yaml", "matplotlib.pyplot", "scipy.stats",
     "sklearn.decomposition", "great_expectations",
 )  # fmt: skip
+SOCKET = "socket"
 # By its path: to import it as a module would import the project's own code.
 SERVER = "import runpy, sys; runpy.run_path(sys.argv[1])['main'](*sys.argv[2:])"
 CLIENT = """#!{python} -SE
@@ -76,7 +77,7 @@ def forked_stages(variables: Mapping[str, str] | None = None, *, wait: bool = Fa
 
     # Short: the path of a socket has 107 characters at most.
     with tempfile.TemporaryDirectory(prefix="forked-") as name:
-        folder, address = Path(name), f"{name}/socket"
+        folder, address = Path(name), f"{name}/{SOCKET}"
         client = folder / "python"
         client.write_text(CLIENT.format(python=sys.executable, address=address))
         client.chmod(0o755)
@@ -92,6 +93,11 @@ def forked_stages(variables: Mapping[str, str] | None = None, *, wait: bool = Fa
         finally:
             server.terminate()  # forks go on
             server.communicate()
+
+
+def forks_stages(python: Path) -> bool:
+    """Whether this is the `python` of a folder of `forked_stages`, of whatever process."""
+    return (python.parent / SOCKET).is_socket()
 
 
 def main(address: str, *libraries: str) -> None:

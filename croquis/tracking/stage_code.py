@@ -99,10 +99,13 @@ def code_hash(files: Iterable[Path], root: Path) -> dict[str, str]:
     return {_shown(path, root): _file_hash(root / path) for path in files}
 
 
-def bare(source: str) -> str:
+def bare(source: str, tree: ast.Module | None = None) -> str:
     """Python source without comments, docstrings and blank lines: what can change what it does.
 
     Lines within strings stay as they are. Nothing of ours reads a docstring to write an output.
+
+    Args:
+        tree: the source, parsed, where that is at hand.
 
     >>> bare('x = 1  # one\\n')
     'x = 1'
@@ -115,15 +118,15 @@ def bare(source: str) -> str:
             lines[row - 1] = kept[:column].rstrip() or None
         elif token.type == tokenize.NL and kept is not None and not kept.strip():
             lines[row - 1] = None
-    for start, end in _docstrings(source):
+    for start, end in _docstrings(source, tree or ast.parse(source)):
         lines[start - 1 : end] = [None] * (end - start + 1)
     return "\n".join(line for line in lines if line is not None)
 
 
-def _docstrings(source: str) -> Iterator[tuple[int, int]]:
+def _docstrings(source: str, tree: ast.Module) -> Iterator[tuple[int, int]]:
     """First and last line of each string that stands alone as a statement, with nothing else on its lines."""
     lines = source.splitlines()
-    for node in ast.walk(ast.parse(source)):
+    for node in _statements(tree):
         if not isinstance(node, ast.Expr) or not isinstance(node.value, ast.Constant):
             continue
         first, last = node.lineno, node.end_lineno or node.lineno
@@ -133,12 +136,16 @@ def _docstrings(source: str) -> Iterator[tuple[int, int]]:
 
 
 def _file_hash(path: Path) -> str:
-    return _hash_of(path.read_bytes(), path.suffix == ".py")
+    if path.suffix == ".py":
+        return _read(path.read_text(encoding="utf-8"))[0]
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 @cache  # most files belong to several stages
-def _hash_of(content: bytes, is_python: bool) -> str:
-    return hashlib.sha256(bare(content.decode()).encode() if is_python else content).hexdigest()
+def _read(source: str) -> tuple[str, frozenset[str]]:
+    """The hash of a Python file, and the dotted names that it imports: it is parsed once for both."""
+    tree = ast.parse(source)
+    return hashlib.sha256(bare(source, tree).encode()).hexdigest(), frozenset(_names(tree))
 
 
 def _shown(path: Path, root: Path) -> str:
@@ -151,28 +158,33 @@ def _is_ours(path: Path, root: Path) -> bool:
 
 
 def _imported(path: Path, root: Path) -> Iterator[Path]:
-    for name in _names(path.read_text(encoding="utf-8")):
+    for name in _read(path.read_text(encoding="utf-8"))[1]:
         found = module_file(name, root) if name.partition(".")[0] in PACKAGES else None
         if found is not None:
             yield found
 
 
-@cache
-def _names(source: str) -> frozenset[str]:
-    """Dotted names that a file imports; those under `if TYPE_CHECKING` do not run and do not count."""
-    return frozenset(_all_names(ast.parse(source)))
-
-
-def _all_names(tree: ast.AST) -> Iterator[str]:
-    for node in ast.iter_child_nodes(tree):
-        if isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING"):
-            continue
+def _names(tree: ast.Module) -> Iterator[str]:
+    """Dotted names that are imported; those under `if TYPE_CHECKING` do not run and do not count."""
+    for node in _statements(tree, run=True):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
             yield node.module
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
-        yield from _all_names(node)
+
+
+def _statements(tree: ast.AST, run: bool = False) -> Iterator[ast.AST]:
+    """All statements, nested ones included, without a look into expressions.
+
+    Args:
+        run: without those under `if TYPE_CHECKING`.
+    """
+    for block in ("body", "handlers", "cases", "orelse", "finalbody"):
+        for node in getattr(tree, block, ()):
+            if not (run and isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING")):
+                yield node
+                yield from _statements(node, run)
 
 
 def _parents(path: Path, root: Path) -> Iterator[Path]:

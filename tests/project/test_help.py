@@ -12,6 +12,7 @@ from pathlib import Path
 import click
 import pytest
 
+from croquis.cli import main
 from croquis.cli.command_line import LazyGroup
 from croquis.cli.command_tree import croquis
 
@@ -22,7 +23,6 @@ MAIN = re.compile(r'^if __name__ == "__main__":$', re.MULTILINE)
 # onnxruntime: it begins a thread, which a fork would lack.
 RUNNER = """
 import contextlib, importlib, os, runpy, sys, tempfile
-import croquis.cli
 for name in ("cv2", "faiss", "great_expectations", "mlflow", "optuna", "pandas", "pytorch_lightning", "torchvision"):
     with contextlib.suppress(ImportError):
         importlib.import_module(name)
@@ -37,11 +37,8 @@ for line in sys.stdin.read().split("\\n"):
             os.dup2(output.fileno(), 2)
             code = 0
             try:
-                if kind == "croquis":
-                    code = croquis.cli.main([*name.split(), "--help"])
-                else:
-                    sys.argv = [name, "--help"]
-                    (runpy.run_module if kind == "module" else runpy.run_path)(name, run_name="__main__")
+                sys.argv = [name, "--help"]
+                (runpy.run_module if kind == "module" else runpy.run_path)(name, run_name="__main__")
             except SystemExit as end:
                 code = end.code or 0
             except BaseException as error:
@@ -71,14 +68,14 @@ def modules() -> list[str]:
 
 def commands(group: LazyGroup = croquis, prefix: str = "") -> Iterator[str]:
     """Every group and sub-command, from the tree."""
-    yield f"croquis {prefix}"
+    yield prefix
     for name, entry in group.entries.items():
         found = entry.load()
         if isinstance(found, LazyGroup):
             yield from commands(found, f"{prefix}{name} ")
         else:
             assert isinstance(found, click.Command)
-            yield f"croquis {prefix}{name}"
+            yield f"{prefix}{name}"
 
 
 def without_success(asked: list[str]) -> str:
@@ -97,10 +94,22 @@ def without_success(asked: list[str]) -> str:
 
 
 @pytest.mark.slow
-def test_help_prints_the_usage_and_writes_nothing():
-    asked = [*modules(), *commands()]
-    assert {"module stages.ingest", "module croquis", "croquis registry promote"} <= set(asked)
+def test_help_of_what_can_be_run_prints_the_usage_and_writes_nothing():
+    asked = modules()
+    assert {"module stages.ingest", "module croquis"} <= set(asked)
     assert without_success(asked) == ""
+
+
+def test_help_of_every_command_prints_the_usage_and_writes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.chdir(tmp_path)
+    asked = [*commands()]
+    assert {"", "registry promote"} <= set(asked)
+    for name in asked:
+        assert main([*name.split(), "--help"]) == 0, name
+        assert capsys.readouterr().out.startswith("Usage: croquis"), name
+        assert not list(tmp_path.iterdir()), name
 
 
 def test_only_stages_benchmarks_and_the_command_can_be_run():

@@ -1,6 +1,5 @@
 """The whole pipeline on a small profile, in clones of their own: a champion at the end, nothing to do the second time,
-the same bytes from another clone that ran stage after stage, each in a Python of its own, and was killed twice, and
-answers of the registered model."""
+the same bytes from another clone that ran stage after stage and was killed twice, and answers of the registered model."""
 
 from __future__ import annotations
 
@@ -29,7 +28,7 @@ PATIENCE = 1800  # seconds; a busy machine took 300 to come to a training
 
 
 def kill_while_training(folder: Path, target: str, scratch: str) -> None:
-    """Starts `dvc repro TARGET` and ends it and its children with SIGKILL once a training has a checkpoint."""
+    """Starts `dvc repro TARGET`, its stages in Pythons of their own, and ends all by SIGKILL once there is a checkpoint."""
     command = [sys.executable, "-m", "dvc", "repro", target]
     process = subprocess.Popen(
         command,
@@ -121,12 +120,13 @@ def test_a_change_leaves_the_other_methods_cached(
         (folder / "params.yaml").write_bytes(shipped)
 
 
-def test_another_clone_killed_twice_ends_with_the_same_bytes(whole: tuple[Path, str], tmp_path: Path):
+def test_another_clone_killed_twice_ends_with_the_same_bytes(whole: tuple[Path, str], programs: Path, tmp_path: Path):
     expected = digests(whole[0])
     folder = clone(tmp_path)
+    dvc(folder, "repro", "sketch", "prepare", programs=programs)
     kill_while_training(folder, "train_gan", "train_gan")
     kill_while_training(folder, "train_embedder@siamese", "train_embedder-siamese")
-    dvc(folder, "repro", "evaluate@siamese")
+    dvc(folder, "repro", "evaluate@siamese", programs=programs)
     found = digests(folder)
     assert "reports/evaluation/siamese.json" in found
     assert found == {name: digest for name, digest in expected.items() if name in found}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import re
 import shlex
 import subprocess
@@ -15,6 +14,7 @@ import pytest
 
 from croquis.cli import main
 from tests.support.environment import clear_environment
+from tests.support.pipeline.small_project import environment
 from tests.support.started_server import answer
 
 ROOT = Path.cwd()
@@ -53,7 +53,7 @@ def runnable(command: str) -> list[str]:
     return [*ours.get(words[0], words[:1]), *words[1:]]
 
 
-def run(command: str, folder: Path, environment: dict[str, str], captured: pytest.CaptureFixture[str]) -> str:
+def run(command: str, folder: Path, variables: dict[str, str], captured: pytest.CaptureFixture[str]) -> str:
     """What a command prints; `> FILE` at its end is kept to.
 
     Those of `croquis` run in this process, but for `croquis repro`, which starts others.
@@ -66,7 +66,7 @@ def run(command: str, folder: Path, environment: dict[str, str], captured: pytes
         printed, errors = captured.readouterr()
     else:
         done = subprocess.run(
-            runnable(command), cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=900
+            runnable(command), cwd=folder, env=variables, capture_output=True, text=True, check=False, timeout=900
         )
         code, printed, errors = done.returncode, done.stdout, done.stderr
     assert code == 0, f"{command}: {errors}"
@@ -76,10 +76,12 @@ def run(command: str, folder: Path, environment: dict[str, str], captured: pytes
     return printed.strip()
 
 
-def run_all(text: str, place: Path, captured: pytest.CaptureFixture[str]) -> Iterator[tuple[str, str]]:
-    """Each command, and what it printed in a folder `place`, under the name `HERE`; servers run to the end."""
-    environment = {name: value for name, value in os.environ.items() if name != "MLFLOW_TRACKING_URI"}
-    environment |= {"PYTHONPATH": str(ROOT)}
+def run_all(text: str, place: Path, captured: pytest.CaptureFixture[str], programs: Path) -> Iterator[tuple[str, str]]:
+    """Each command, and what it printed in a folder `place`, under the name `HERE`; servers run to the end.
+
+    `programs` has the `python` that stages are run by.
+    """
+    variables = environment(programs) | {"PYTHONPATH": str(ROOT)}
     for name, content in SAVED.findall(text):
         (place / name).write_text(content)
     folder, servers = place, []
@@ -89,11 +91,11 @@ def run_all(text: str, place: Path, captured: pytest.CaptureFixture[str]) -> Ite
                 folder = (folder / command.removeprefix("cd ")).resolve()
                 yield command, ""
             elif command.endswith(" &"):
-                servers.append(subprocess.Popen(runnable(command[:-2]), cwd=folder, env=environment))
+                servers.append(subprocess.Popen(runnable(command[:-2]), cwd=folder, env=variables))
                 answer(f"http://127.0.0.1:{command.split()[-2]}/healthz", servers[-1])
                 yield command, ""
             else:
-                yield command, run(command, folder, environment, captured).replace(str(place), HERE)
+                yield command, run(command, folder, variables, captured).replace(str(place), HERE)
     finally:
         for server in servers:
             server.terminate()
@@ -103,9 +105,9 @@ def run_all(text: str, place: Path, captured: pytest.CaptureFixture[str]) -> Ite
 
 @pytest.mark.slow
 def test_every_command_prints_what_the_tutorial_shows(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, programs: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clear_environment(monkeypatch)
     text = TUTORIAL.read_text(encoding="utf-8")
-    printed = [(command, same(shown)) for command, shown in run_all(text, tmp_path.resolve(), capsys)]
+    printed = [(command, same(shown)) for command, shown in run_all(text, tmp_path.resolve(), capsys, programs)]
     assert printed == [(command, same(shown)) for command, shown in steps(text)]

@@ -28,7 +28,7 @@ from typing import Any
 import click
 
 from croquis.cli.command_line import Invocation, command, option
-from croquis.cli.forked_stages import forked_stages
+from croquis.cli.forked_stages import forked_stages, forks_stages
 from croquis.params import Params, load_params
 from croquis.params.loader import parse_yaml
 from croquis.params.write_back import write_back
@@ -140,9 +140,12 @@ def needed_by(target: str, needs: Graph) -> Graph:
 
 
 def run_all(plan: Graph, jobs: int, root: Path) -> list[str]:
-    """As `run`; where there are several stages, they are forks of a process that has imported what they need."""
-    python = shutil.which("python")  # of the commands in dvc.yaml
-    if len(plan) < FORKED_FROM or not python or Path(python).parent != Path(sys.executable).parent:
+    """As `run`; where there are several stages, they are forks of a process that has imported what they need: of the one
+    whose `python` stands first on the PATH, or of one that is started here."""
+    python = Path(shutil.which("python") or "")  # of the commands in dvc.yaml
+    if forks_stages(python):
+        return run(plan, jobs, root, python.parent)
+    if len(plan) < FORKED_FROM or python.parent != Path(sys.executable).parent:
         return run(plan, jobs, root)
     with forked_stages(PLAIN_LINES) as programs:
         return run(plan, jobs, root, programs)

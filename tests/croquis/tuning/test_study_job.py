@@ -144,7 +144,7 @@ def hear_ctrl_c() -> None:
 
 @pytest.mark.slow
 def test_a_margin_study_survives_a_kill_and_ctrl_c(shapes):
-    command = [sys.executable, "-m", "croquis", "tune", "margin", "--trials", "3", "--epochs", "60"]
+    command = [sys.executable, "-m", "croquis", "tune", "margin", "--trials", "3", "--epochs", "20"]
     environment = {**os.environ, "PYTHONPATH": str(Path.cwd()), "MLFLOW_TRACKING_URI": DEAD}
 
     def stop_after_epochs(count: int, how: signal.Signals) -> int:
@@ -166,7 +166,7 @@ def test_a_margin_study_survives_a_kill_and_ctrl_c(shapes):
     assert stop_after_epochs(2, signal.SIGKILL) == -signal.SIGKILL
     assert stop_after_epochs(2, signal.SIGINT) == 130
     time.sleep(0.1)
-    outcome = run_study(StudyJob("margin", shapes, 2, epochs=60))
+    outcome = run_study(StudyJob("margin", shapes, 2, epochs=20))
     states = [trial.state.name for trial in outcome.study.trials]
     assert states.count("FAIL") == 2
     assert states.count("COMPLETE") + states.count("PRUNED") == 2

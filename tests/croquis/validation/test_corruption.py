@@ -21,7 +21,6 @@ from tests.support.catalogues.planted_faults import COPIED, FAULTS, Fault, Rows,
 from tests.support.stage_runs import Outcome
 
 ITEMS = 16
-NAMES = [fault.name for fault in FAULTS]
 
 
 @pytest.fixture
@@ -36,6 +35,10 @@ def planted(sound: Rows, faults: tuple[Fault, ...]) -> tuple[Rows, dict[str, Row
     for place, row in enumerate(row for group in added.values() for row in group):
         rows.insert((place * 11) % len(rows), row)
     return rows, added
+
+
+def rule_of(fault: Fault) -> str:
+    return fault.reason.partition(":")[0]
 
 
 def check_reason(reason: str, fault: Fault) -> None:
@@ -64,15 +67,16 @@ def test_all_faults_at_once(run_stage: Callable[..., Outcome], sound: Rows) -> N
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("no_data_docs")
-@pytest.mark.parametrize("fault", FAULTS, ids=NAMES)
-def test_each_fault_alone(run_stage: Callable[..., Outcome], sound: Rows, fault: Fault) -> None:
-    rows, added = planted(sound, (fault,))
+@pytest.mark.parametrize("rule", sorted({rule_of(fault) for fault in FAULTS}))
+def test_the_faults_of_each_rule_alone(run_stage: Callable[..., Outcome], sound: Rows, rule: str) -> None:
+    faults = tuple(fault for fault in FAULTS if rule_of(fault) == rule)
+    rows, added = planted(sound, faults)
     outcome = run_stage(rows, validate__max_side=2000)
-    assert set(outcome.reasons) == {row["image_id"] for row in added[fault.name]}
-    for reason in outcome.reasons.values():
-        check_reason(reason, fault)
-    name = fault.reason.split(":")[0]
-    assert [rule["rule"] for rule in outcome.report["rules"] if not rule["passed"]] == [name]
+    assert set(outcome.reasons) == {row["image_id"] for group in added.values() for row in group}
+    for fault in faults:
+        for row in added[fault.name]:
+            check_reason(outcome.reasons[row["image_id"]], fault)
+    assert [told["rule"] for told in outcome.report["rules"] if not told["passed"]] == [rule]
     kept = Catalog.open(outcome.root / "data/catalog")
     assert [row["image"] for row in kept.rows()] == [row["image"] for row in sound]
 
@@ -180,7 +184,7 @@ def test_faults_of_the_whole_catalogue_stop_the_stage(
 def test_every_rule_has_a_fault() -> None:
     """`colour_mode` cannot be planted, for no format that is read has a mode that is not; `two_categories` goes with the
     protocol (tests/croquis/validation/test_protocols.py)."""
-    caught = {fault.reason.split(":")[0] for fault in FAULTS} | {
+    caught = {rule_of(fault) for fault in FAULTS} | {
         name for *_, told in WHOLE.values() for name in re.findall(r"[a-z]+_[a-z_]+(?= \.\*)", told)
     }
     assert caught == {rule.name for rule in ALL_RULES} - {"colour_mode", "two_categories"}

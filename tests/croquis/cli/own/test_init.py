@@ -90,11 +90,15 @@ def test_a_project_is_replaced_on_yes_and_a_folder_of_something_else_never(
 
 
 @pytest.mark.slow
-def test_the_quick_profile_ends_with_a_champion_of_ten_products_and_says_how_sure_its_figure_is(tmp_path: Path):
+def test_the_quick_profile_ends_with_a_champion_of_ten_products_and_says_how_sure_its_figure_is(
+    tmp_path: Path, programs: Path
+):
     target = tmp_path / "search"
     assert main(["init", str(bags(tmp_path, 10)), "--to", str(target)]) == 0
     command = [sys.executable, "-W", "ignore", "-m", "croquis", "repro"]
-    done = subprocess.run(command, cwd=target, env=environment() | OURS, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        command, cwd=target, env=environment(programs) | OURS, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, f"{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
     report = json.loads((target / "reports/registration.json").read_text())
     assert report["outcome"] == "first champion"
