@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from croquis.cli import main
+from croquis.cli.commands import repro
 from croquis.cli.commands.repro import needed_by, to_run
 from croquis.refusals import RefusedError
 
@@ -91,6 +93,22 @@ def test_after_a_failure_nothing_more_is_started(project, capfd):
     (project / "dvc.yaml").write_text(PIPELINE)
     assert main(["repro", "--jobs", "2"]) == 0
     assert (project / "sum.txt").exists()
+
+
+def test_stages_are_forks_of_the_process_whose_python_stands_first_on_the_path(tmp_path, monkeypatch):
+    """Whatever started it; here, nothing listens."""
+    monkeypatch.chdir(tmp_path)  # the path of a socket has 107 characters at most
+    python, listener = tmp_path / "python", socket.socket(socket.AF_UNIX)
+    listener.bind("socket")
+    listener.close()
+    python.touch(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    taken = []
+    monkeypatch.setattr(repro, "run", lambda _plan, _jobs, _root, programs=None: taken.append(programs) or [])
+    repro.run_all(NEEDS, 2, tmp_path)
+    (tmp_path / "socket").unlink()
+    repro.run_all(NEEDS, 2, tmp_path)
+    assert taken == [tmp_path, None]
 
 
 def test_a_plan_holds_what_changed_and_what_hangs_on_it():
