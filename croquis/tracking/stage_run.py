@@ -13,7 +13,7 @@ from croquis.tracking.git import git_state
 from croquis.tracking.mlflow_mirror import FAILED, FINISHED, KEY_TAG, KILLED, STAGE_TAG, RunMirror
 from croquis.tracking.record import ARTIFACTS_FOLDER, RUNS, RunRecord, dvc_name, flatten, folder_name
 from croquis.tracking.stage_key import StageSignature, stage_signature
-from croquis.tracking.tracking_store import STAGE_EXPERIMENT, try_store
+from croquis.tracking.tracking_store import STAGE_EXPERIMENT, try_store, uris_kept
 
 
 class StageRun:
@@ -103,7 +103,8 @@ def stage_run(
     projection.start(run_name(name), lineage_tags(name, signature, root), record.params, key)
     run = StageRun(name, key, _fresh(root / RUNS / folder_name(name)), record, projection)
     try:
-        yield run
+        with uris_kept():
+            yield run
     except (KeyboardInterrupt, SystemExit):
         run.abandon(KILLED)
         raise

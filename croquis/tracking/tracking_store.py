@@ -8,6 +8,7 @@ import os
 import shutil
 import socket
 import sqlite3
+import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -131,19 +132,26 @@ class Store:
         """Makes this the store of `mlflow.*` calls and resolves relative artifact locations, for the length of the block."""
         import mlflow
 
-        # MLflow's setters write the environment too, and an unset URI must be unset again, or the next store is another.
-        names = ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI")
-        before = [os.environ.get(name) for name in names]
-        with contextlib.chdir(self.root if self.is_local else Path.cwd()):
-            try:
-                mlflow.set_tracking_uri(self.uri)
-                mlflow.set_registry_uri(registry_uri(self.uri))
-                yield
-            finally:
-                mlflow.set_tracking_uri(before[0])
-                mlflow.set_registry_uri(before[1])
-                for name, value in zip(names, before, strict=True):
-                    _restore_variable(name, value)
+        with uris_kept(), contextlib.chdir(self.root if self.is_local else Path.cwd()):
+            mlflow.set_tracking_uri(self.uri)
+            mlflow.set_registry_uri(registry_uri(self.uri))
+            yield
+
+
+@contextlib.contextmanager
+def uris_kept() -> Iterator[None]:
+    """After the block MLflow's URIs are what they were. Its setters write the environment too, and Lightning's MLFlowLogger
+    calls them: what the process opens later would be a store of another project."""
+    names = ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI")
+    before = [os.environ.get(name) for name in names]
+    try:
+        yield
+    finally:
+        if mlflow := sys.modules.get("mlflow"):
+            mlflow.set_tracking_uri(before[0])
+            mlflow.set_registry_uri(before[1])
+        for name, value in zip(names, before, strict=True):
+            _restore_variable(name, value)
 
 
 def tracking_uri(root: Path | None = None) -> str:

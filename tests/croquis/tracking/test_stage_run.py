@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from croquis.tracking.record import RunRecord, dvc_name, flatten, folder_name, m
 from croquis.tracking.stage_key import StageSignature
 from croquis.tracking.stage_run import stage_run
 from croquis.tracking.tracking_store import STAGE_EXPERIMENT, Store
+from tests.support.environment import OUTSIDE
 
 VALIDATION = {
     "accepted": 9,
@@ -165,6 +167,20 @@ def test_the_record_is_the_same_each_time_and_holds_nothing_volatile(store: Stor
     assert contents[0] == contents[1]
     assert not (run.artifacts / "left_over.txt").exists(), "files of an earlier execution stay"
     assert str(store.root).encode() not in contents[0]
+
+
+def test_what_lightnings_logger_sets_does_not_lead_later_stages_to_this_store(store: Store, tmp_path: Path) -> None:
+    """It calls MLflow's setter, which writes the environment."""
+    import mlflow
+
+    before = {name: os.environ.get(name) for name in OUTSIDE}
+    for error in (None, ValueError("training failed")):
+        with suppress(ValueError), stage_run("learned_from", params={}, root=store.root):
+            mlflow.set_tracking_uri(f"sqlite:///{tmp_path}/other.db")
+            if error:
+                raise error
+        assert {name: os.environ.get(name) for name in OUTSIDE} == before
+        assert "other.db" not in mlflow.get_tracking_uri()
 
 
 def test_curves_that_lightning_sent_are_not_sent_twice(store: Store) -> None:
