@@ -97,7 +97,7 @@ def forked_stages(variables: Mapping[str, str] | None = None, *, wait: bool = Fa
 
 def forks_stages(python: Path) -> bool:
     """Whether this is the `python` of a folder of `forked_stages`, of whatever process."""
-    return (python.parent / SOCKET).is_socket()
+    return python.is_file() and (python.parent / SOCKET).is_socket()
 
 
 def main(address: str, *libraries: str) -> None:

@@ -1,5 +1,6 @@
 """The whole pipeline on a small profile, in clones of their own: a champion at the end, nothing to do the second time,
-the same bytes from another clone that ran stage after stage and was killed twice, and answers of the registered model."""
+the same bytes from another clone that was killed twice and whose nets are trained, indexed and evaluated each in a Python
+of its own, where the whole run forks stages; and answers of the registered model."""
 
 from __future__ import annotations
 
@@ -126,7 +127,7 @@ def test_another_clone_killed_twice_ends_with_the_same_bytes(whole: tuple[Path, 
     dvc(folder, "repro", "sketch", "prepare", programs=programs)
     kill_while_training(folder, "train_gan", "train_gan")
     kill_while_training(folder, "train_embedder@siamese", "train_embedder-siamese")
-    dvc(folder, "repro", "evaluate@siamese", programs=programs)
+    dvc(folder, "repro", "evaluate@siamese")
     found = digests(folder)
     assert "reports/evaluation/siamese.json" in found
     assert found == {name: digest for name, digest in expected.items() if name in found}
